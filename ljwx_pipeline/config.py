@@ -1,0 +1,351 @@
+"""Frozen settings: ``ljwx.toml``, then a profile, then environment variables, then command-line overrides.
+
+Every number a person may change lives in ``ljwx.toml`` with its unit in a comment; the classes here give it a
+type, a bound and a name, and no default, so that a missing number is an error and never a guess. Functions take the
+smallest section they need, never the whole ``Settings``.
+
+Not here: reading data files (``sources/``), the dated exchange rules (``market/rulebook.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ljwx_pipeline.errors import ConfigError
+
+ENV_PREFIX = "LJWX_"
+ENV_SEPARATOR = "__"
+#: Sections that say where things run, not what they compute: left out of the configuration hash.
+LOCAL_SECTIONS = ("mlflow", "ui")
+
+SourceKind = Literal["simulated", "folder", "tushare", "akshare", "baostock"]
+Adjustment = Literal["raw", "forward", "backward"]
+
+
+class Section(BaseModel):
+    """Base of all sections: frozen, and a key nobody declared is refused by name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SourceSettings(Section):
+    """Which data source feeds the line, and the first and last session asked of it (inclusive)."""
+
+    kind: SourceKind
+    first_session: date
+    last_session: date
+
+    @model_validator(mode="after")
+    def _ordered(self) -> SourceSettings:
+        if self.first_session >= self.last_session:
+            msg = f"first_session {self.first_session} is not before last_session {self.last_session}"
+            raise ValueError(msg)
+        return self
+
+
+class SimulatedSettings(Section):
+    """The simulated market: its seed, its size and the strength of the alpha planted in it."""
+
+    seed: int = Field(ge=0)
+    symbols: int = Field(ge=20, le=6000)
+    oracle_rank_ic: float = Field(ge=0.0, le=0.5)
+
+
+class FolderSettings(Section):
+    """The user's own files: what their columns are called, their units and how their prices are adjusted.
+
+    ``columns`` maps canonical names to the file's own; empty means: recognise a known provider's spelling.
+    """
+
+    data: str
+    index_data: tuple[str, ...]
+    adjustment: Adjustment
+    columns: dict[str, str]
+    volume_unit: Literal["auto", "shares", "lots"]
+    amount_unit: Literal["auto", "cny", "thousand_cny"]
+
+
+class UniverseSettings(Section):
+    """Who may be scored on a session."""
+
+    min_listed_sessions: int = Field(ge=0)
+    exclude_st: bool
+    min_mean_amount_cny: float = Field(ge=0)
+    mean_amount_window_sessions: int = Field(ge=1)
+
+
+class LabelSettings(Section):
+    """Adjusted close[t + entry_lag + horizon] / adjusted close[t + entry_lag] - 1."""
+
+    entry_lag_sessions: int = Field(ge=1, le=5)
+    horizon_sessions: int = Field(ge=1, le=60)
+
+
+class ModelSettings(Section):
+    """LightGBM's fixed parameters; the tuned ones are in ``tune``."""
+
+    seed: int = Field(ge=0)
+    threads: int = Field(ge=1)
+    max_rounds: int = Field(ge=1)
+    early_stopping_rounds: int = Field(ge=1)
+    early_stopping_tail_sessions: int = Field(ge=20)
+    max_bin: int = Field(ge=15, le=255)
+
+
+class TuneSettings(Section):
+    """The Optuna study: trials, inner purged folds, and rounds per trial."""
+
+    trials: int = Field(ge=1)
+    inner_folds: int = Field(ge=1, le=10)
+    rounds: int = Field(ge=1)
+    seed: int = Field(ge=0)
+
+
+class WalkForwardSettings(Section):
+    """Outer test folds: one a calendar year, training window expanding, purge from the label plus an embargo."""
+
+    first_test_year: int = Field(ge=1990, le=2100)
+    embargo_sessions: int = Field(ge=0)
+    min_train_sessions: int = Field(ge=60)
+
+
+class StrategySettings(Section):
+    """TopkDropout: hold the ``top_k`` best, replace at most ``n_drop`` a session."""
+
+    top_k: int = Field(ge=1)
+    n_drop: int = Field(ge=1)
+    min_hold_sessions: int = Field(ge=1)
+    capital_cny: float = Field(gt=0)
+    cash_reserve_frac: float = Field(ge=0, lt=1)
+
+
+class CostSettings(Section):
+    """What a broker and the market charge beyond the statutory fees of the rulebook."""
+
+    commission_frac: float = Field(ge=0, le=0.01)
+    commission_min_cny: float = Field(ge=0)
+    slippage_bps: float = Field(ge=0, le=200)
+    max_participation_frac: float = Field(gt=0, le=1)
+    charge_statutory_fees: bool
+
+
+class GateSettings(Section):
+    """Thresholds a model must clear; KPI figures are on monthly net excess returns over ``benchmark``."""
+
+    benchmark: str
+    rank_ic_confidence: float = Field(gt=0.5, lt=1)
+    min_rank_ic_lower: float
+    min_net_excess_annual_return: float
+    min_deflated_sharpe_probability: float = Field(ge=0, le=1)
+    kpi_enabled: bool
+    min_sharpe: float
+    max_drawdown_frac: float = Field(gt=0, le=1)
+    min_win_rate_frac: float = Field(ge=0, le=1)
+    min_profit_factor: float = Field(ge=0)
+    min_months: int = Field(ge=1)
+
+
+class ResearchSettings(Section):
+    """Sessions at the end of the data that research never sees: the runner replays them as live."""
+
+    held_out_sessions: int = Field(ge=5)
+
+
+class MlflowSettings(Section):
+    """Where runs and models are recorded; an empty URI means SQLite under ``LJWX_HOME``."""
+
+    tracking_uri: str
+    experiment: str
+    model_name: str
+
+
+class FeastSettings(Section):
+    """How much of the offline store is compared with the feature table."""
+
+    parity_rows: int = Field(ge=1)
+
+
+class UiSettings(Section):
+    """Loopback ports of what ``make up`` starts."""
+
+    host: str
+    dagster_port: int = Field(ge=1024, le=65535)
+    mlflow_port: int = Field(ge=1024, le=65535)
+    runner_port: int = Field(ge=1024, le=65535)
+    console_port: int = Field(ge=1024, le=65535)
+
+
+class LiveSettings(Section):
+    """The runner's loop."""
+
+    seconds_per_session: float = Field(ge=0)
+    max_bundle_age_days: int = Field(ge=1)
+
+
+class RiskSettings(Section):
+    """Limits an order must pass before it may leave the runner."""
+
+    max_order_cny: float = Field(gt=0)
+    max_orders_per_session: int = Field(ge=1)
+    max_weight_per_name_frac: float = Field(gt=0, le=1)
+    max_gross_exposure_frac: float = Field(gt=0, le=1)
+    max_price_deviation_frac: float = Field(gt=0, le=1)
+    max_day_loss_frac: float = Field(gt=0, le=1)
+
+
+class ScheduleSettings(Section):
+    """When the daily run starts, Asia/Shanghai, on sessions only."""
+
+    daily_at: str = Field(pattern=r"^\d{2}:\d{2}$")
+
+
+class Settings(Section):
+    """The whole configuration, frozen. Pass sections down, not this."""
+
+    profile: str
+    source: SourceSettings
+    simulated: SimulatedSettings
+    folder: FolderSettings
+    research: ResearchSettings
+    universe: UniverseSettings
+    label: LabelSettings
+    model: ModelSettings
+    tune: TuneSettings
+    walk_forward: WalkForwardSettings
+    strategy: StrategySettings
+    costs: CostSettings
+    gate: GateSettings
+    mlflow: MlflowSettings
+    feast: FeastSettings
+    ui: UiSettings
+    live: LiveSettings
+    risk: RiskSettings
+    schedule: ScheduleSettings
+
+    @property
+    def purge_sessions(self) -> int:
+        """Sessions between a row and the last price its label reads."""
+        return self.label.entry_lag_sessions + self.label.horizon_sessions
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 over every key that can change a result (ports and addresses cannot)."""
+        kept = self.model_dump(mode="json", exclude=set(LOCAL_SECTIONS))
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def ljwx_home() -> Path:
+    """Return the one directory all state lives in: ``LJWX_HOME``, or ``.ljwx`` in the working directory."""
+    return Path(os.environ.get("LJWX_HOME", ".ljwx")).absolute()
+
+
+def load_settings(
+    *,
+    profile: str | None = None,
+    config_file: Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Settings:
+    """Return the settings of one profile.
+
+    Parameters
+    ----------
+    profile
+        Name of ``profiles/NAME.toml`` beside the configuration file; ``LJWX_PROFILE`` and then ``simulated`` if None.
+    config_file
+        The base file; ``LJWX_CONFIG`` and then ``ljwx.toml`` in the working directory if None.
+    overrides
+        Dotted keys (``"simulated.seed"``) laid over everything else.
+    environ
+        Environment to read ``LJWX_SECTION__KEY`` from; the process's own if None.
+
+    Raises
+    ------
+    ConfigError
+        For a missing file, an unknown key, a value of the wrong type or out of range; the message names the key.
+    """
+    env = os.environ if environ is None else environ
+    base = config_file or Path(env.get("LJWX_CONFIG", "ljwx.toml"))
+    name = profile or env.get("LJWX_PROFILE") or "simulated"
+    merged = _read_toml(base, "run from the project's folder or point LJWX_CONFIG at the file")
+    profile_file = base.parent / "profiles" / f"{name}.toml"
+    if not profile_file.is_file():
+        known = ", ".join(sorted(p.stem for p in profile_file.parent.glob("*.toml"))) or "none"
+        raise ConfigError(f"profile {name!r} has no file {profile_file}", f"choose one of: {known}")
+    _merge(merged, _read_toml(profile_file, "restore the file"))
+    merged["profile"] = name
+    for key, value in _environment_overrides(env).items():
+        _set_dotted(merged, key, value)
+    for key, value in (overrides or {}).items():
+        _set_dotted(merged, key, value)
+    try:
+        return Settings.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(_explain(error), f"correct it in {base}, {profile_file} or the environment") from None
+
+
+def _read_toml(path: Path, remedy: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"configuration file {path} does not exist", remedy) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML ({error})", "correct the line it names") from None
+
+
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
+    for key, value in over.items():
+        if isinstance(value, dict) and isinstance(base.get(key), dict):
+            _merge(base[key], value)
+        else:
+            base[key] = value
+
+
+def _environment_overrides(env: Mapping[str, str]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, text in env.items():
+        if name.startswith(ENV_PREFIX) and ENV_SEPARATOR in name:
+            key = name.removeprefix(ENV_PREFIX).lower().replace(ENV_SEPARATOR, ".")
+            found[key] = _parse_value(text)
+    return found
+
+
+def _parse_value(text: str) -> Any:
+    """Read ``text`` as a TOML value, or as a bare string when it is none."""
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _set_dotted(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, leaf = dotted.split(".")
+    node = tree
+    for parent in parents:
+        child = node.setdefault(parent, {})
+        if not isinstance(child, dict):
+            raise ConfigError(f"{dotted} names a key below {parent}, which is a value", "check the spelling")
+        node = child
+    node[leaf] = value
+
+
+def _explain(error: ValidationError) -> str:
+    parts = []
+    for item in error.errors():
+        key = ".".join(str(part) for part in item["loc"]) or "settings"
+        if item["type"] == "extra_forbidden":
+            parts.append(f"unknown key {key}")
+        elif item["type"] == "missing":
+            parts.append(f"missing key {key}")
+        else:
+            parts.append(f"{key} = {item['input']!r} is refused ({item['msg']})")
+    return "; ".join(parts)
