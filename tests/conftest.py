@@ -1,0 +1,26 @@
+"""Fixtures every test may use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ljwx_pipeline.config import Settings, load_settings
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def real_data_dir() -> Path:
+    """The folder of real A-share data beside the checkout; the test skips where it is absent."""
+    folder = ROOT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no real A-share data beside this checkout (../shared/data): the test needs it")
+    return folder
+
+
+@pytest.fixture
+def settings() -> Settings:
+    """The shipped default settings, untouched by the environment."""
+    return load_settings(profile="simulated", config_file=ROOT / "ljwx.toml", environ={})
