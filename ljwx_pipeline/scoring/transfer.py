@@ -1,0 +1,154 @@
+"""The way of a bundle to the runner: one signed JSON request, the same bytes over HTTP or as a spooled file's content.
+
+The body is ``{"version": "3", "files": {name: text}}``; all bundle files are UTF-8 text. Its headers carry the moment
+and an Ed25519 signature over both, so that the runner can refuse a stranger, and an old request sent again.
+Not here: sending (``promotion/deploy.py``), receiving (``live/inbox.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ljwx_pipeline.errors import BundleError
+from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, MANIFEST, place_directory, verify_files
+from ljwx_pipeline.scoring.signing import is_signed, sign
+
+#: Where the runner takes bundles.
+BUNDLES_PATH = "/bundles"
+HEADER_MOMENT = "X-Ljwx-Signed-At"
+HEADER_SIGNATURE = "X-Ljwx-Signature"
+#: Beside the bundle's files in a delivered directory: ``{"version": ...}``.
+DELIVERY = "delivery.json"
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """A bundle on its way: the registry's version and the directory's files as text."""
+
+    version: str
+    files: Mapping[str, str]
+
+    @property
+    def bundle_hash(self) -> str:
+        """The identity of the bundle carried."""
+        return hashlib.sha256(self.files[MANIFEST].encode()).hexdigest()
+
+
+def pack(bundle: Path, version: str) -> bytes:
+    """Return the request body that carries directory ``bundle``; the same bytes for the same bundle and version."""
+    try:
+        files = {name: (bundle / name).read_bytes().decode() for name in BUNDLE_FILES}
+    except (OSError, UnicodeDecodeError) as error:
+        raise BundleError(f"bundle {bundle} cannot be packed ({error})", "write or download it again") from None
+    return json.dumps({"files": files, "version": version}, sort_keys=True, ensure_ascii=False).encode()
+
+
+def unpack(body: bytes) -> Delivery:
+    """Return the delivery in a request body.
+
+    Raises
+    ------
+    BundleError
+        When the body is not one, or names other files than a bundle's.
+    """
+    try:
+        tree = json.loads(body)
+        version, files = tree["version"], tree["files"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"the request does not carry a bundle ({error!r})", "send it with the deploy job") from None
+    if not isinstance(version, str) or not isinstance(files, dict) or sorted(files) != sorted(BUNDLE_FILES):
+        raise BundleError(
+            f"the request does not carry exactly {', '.join(BUNDLE_FILES)}", "send it with the deploy job"
+        )
+    if not all(isinstance(text, str) for text in files.values()):
+        raise BundleError("a file in the request is not text", "send it with the deploy job")
+    return Delivery(version, files)
+
+
+def store(delivery: Delivery, inbox: Path, *, public_key: str) -> Path:
+    """Verify and write ``delivery`` as ``inbox/<bundle_hash>`` in one step and return that directory.
+
+    An intact bundle already there stays as it is, a damaged one is replaced.
+
+    Raises
+    ------
+    BundleError
+        When the delivery fails verification; nothing of it stays.
+    """
+    final = inbox / delivery.bundle_hash
+    if final.is_dir():
+        try:
+            verify_files(final, public_key=public_key)
+        except BundleError:
+            shutil.rmtree(final)
+        else:
+            return final
+    content = {name: text.encode() for name, text in delivery.files.items()}
+    content[DELIVERY] = (json.dumps({"version": delivery.version}) + "\n").encode()
+    inbox.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=inbox, prefix=".unchecked-") as unchecked:
+        checked = place_directory(Path(unchecked) / delivery.bundle_hash, content)
+        verify_files(checked, public_key=public_key)
+        if not final.is_dir():
+            checked.rename(final)
+    return final
+
+
+def delivered_version(directory: Path) -> str:
+    """Return the registry version of a delivered bundle directory."""
+    try:
+        return str(json.loads((directory / DELIVERY).read_bytes())["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{directory / DELIVERY} cannot be read ({error!r})", "deploy the bundle again") from None
+
+
+def request_headers(body: bytes, *, moment: datetime, key: Ed25519PrivateKey) -> dict[str, str]:
+    """Return the headers that sign ``body`` at ``moment``."""
+    text = moment.isoformat()
+    return {
+        "Content-Type": "application/json",
+        HEADER_MOMENT: text,
+        HEADER_SIGNATURE: sign(_message(body, text), key),
+    }
+
+
+def verify_request(
+    body: bytes, headers: Mapping[str, str], *, public_key: str, now: datetime, max_age_s: float
+) -> None:
+    """Refuse a request not signed by ``public_key``, or signed more than ``max_age_s`` seconds from ``now``.
+
+    ``headers`` is looked up without regard to case.
+
+    Raises
+    ------
+    BundleError
+        Naming which of the two it is.
+    """
+    lowered = {name.lower(): value for name, value in headers.items()}
+    moment = lowered.get(HEADER_MOMENT.lower(), "")
+    signature = lowered.get(HEADER_SIGNATURE.lower(), "")
+    if not is_signed(_message(body, moment), signature, public_key):
+        raise BundleError(
+            "the request is not signed by the trusted key", "send it with the deploy job of this pipeline"
+        )
+    try:
+        age_s = abs((now - datetime.fromisoformat(moment)).total_seconds())
+    except (ValueError, TypeError):
+        raise BundleError(f"the request's moment {moment!r} is not an aware instant", "send it again") from None
+    if age_s > max_age_s:
+        raise BundleError(
+            f"the request was signed {age_s:.0f} s away from now, limit {max_age_s:.0f} s", "send it again"
+        )
+
+
+def _message(body: bytes, moment: str) -> bytes:
+    return f"POST {BUNDLES_PATH}\n{moment}\n{hashlib.sha256(body).hexdigest()}\n".encode()

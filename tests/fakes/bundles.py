@@ -1,0 +1,53 @@
+"""Tiny signed bundles: a booster trained in milliseconds, a manifest that names its factors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ljwx_pipeline.scoring.bundle import Manifest, write_bundle
+
+FACTOR_HASH = "f" * 64
+CREATED_AT = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
+
+
+def tiny_booster(*, factors: int = 4, seed: int = 0, rows: int = 400) -> str:
+    """Return the text of a five-round booster that has learned its first factor."""
+    rng = np.random.default_rng(seed)
+    features = rng.standard_normal((rows, factors)).astype(np.float32)
+    label = features[:, 0] + 0.1 * rng.standard_normal(rows)
+    params = {"verbosity": -1, "num_leaves": 7, "deterministic": True, "force_col_wise": True, "num_threads": 1}
+    return str(lgb.train(params, lgb.Dataset(features, label), num_boost_round=5).model_to_string())
+
+
+def tiny_manifest(factor_names: tuple[str, ...] = ("A", "B", "C", "D"), **changes: Any) -> Manifest:
+    """Return a manifest over ``factor_names`` with ``changes`` laid over it."""
+    base = Manifest(
+        model_name="tiny",
+        profile="simulated",
+        simulated=True,
+        factor_names=factor_names,
+        factor_hash=FACTOR_HASH,
+        label_hash="1" * 64,
+        data_hash="d" * 64,
+        config_hash="c" * 64,
+        git_revision="a" * 40,
+        first_session=date(2018, 1, 2),
+        last_session=date(2025, 10, 31),
+        params={"num_leaves": 7, "learning_rate": 0.1},
+        rounds=5,
+    )
+    return replace(base, **changes)
+
+
+def tiny_bundle(root: Path, key: Ed25519PrivateKey, **changes: Any) -> Path:
+    """Write a signed bundle below ``root`` and return its directory."""
+    manifest = tiny_manifest(**changes)
+    text = tiny_booster(factors=len(manifest.factor_names))
+    return write_bundle(root, manifest, booster_text=text, key=key, created_at=CREATED_AT)
