@@ -1,0 +1,54 @@
+"""One writer at a time, across threads and processes; a writer that dies lets go by itself."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.errors import LakeError
+
+RETRY_S = 0.01
+
+
+@contextmanager
+def exclusive(lock_file: Path, *, timeout_s: float) -> Iterator[None]:
+    """Hold ``lock_file`` alone for the ``with`` block.
+
+    Raises
+    ------
+    LakeError
+        When another writer still holds it after ``timeout_s`` seconds, or the folder cannot be written.
+    """
+    clock = SystemClock()
+    try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+        raise LakeError(
+            f"{lock_file} cannot be opened ({error.strerror})", "make the folder writable or set LJWX_HOME"
+        ) from error
+    try:
+        give_up_s = clock.monotonic_s() + timeout_s
+        while not _try_lock(descriptor):
+            if clock.monotonic_s() > give_up_s:
+                raise LakeError(
+                    f"another process has been writing {lock_file.parent} for {timeout_s:g} s",
+                    "wait for it or stop it, then run again",
+                )
+            time.sleep(RETRY_S)
+        yield
+    finally:
+        os.close(descriptor)  # closing releases the lock
+
+
+def _try_lock(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
