@@ -243,6 +243,30 @@ class Settings(Section):
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
+def market_name(settings: Settings) -> str:
+    """Return the name of the market a profile works on: the profile and eight digits of what identifies its data.
+
+    Two seeds, two folders or two providers are two markets; a later ``last_session`` of a real provider is the same one.
+    """
+    identity: dict[str, Any] = {"kind": settings.source.kind}
+    if settings.source.kind == "simulated":
+        identity |= {"source": settings.source.model_dump(mode="json"), "world": settings.simulated.model_dump()}
+    if settings.source.kind == "folder":
+        identity |= {"data": str(Path(settings.folder.data).absolute()), "adjustment": settings.folder.adjustment}
+    digits = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    return f"{settings.profile}-{digits}"
+
+
+def market_home(settings: Settings) -> Path:
+    """Return the folder below ``LJWX_HOME`` that holds one market's lake, features, bundles and trading journal."""
+    return ljwx_home() / "markets" / market_name(settings)
+
+
+def tracking_uri(mlflow: MlflowSettings, home: Path) -> str:
+    """Return MLflow's tracking address: the configured one, or SQLite under ``home`` (``LJWX_HOME``)."""
+    return mlflow.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+
+
 def ljwx_home() -> Path:
     """Return the one directory all state lives in: ``LJWX_HOME``, or ``.ljwx`` in the working directory."""
     return Path(os.environ.get("LJWX_HOME", ".ljwx")).absolute()

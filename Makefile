@@ -1,0 +1,64 @@
+# Every target makes what it needs. PYTHON chooses the interpreter the virtual environment is made with.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: run up test quick lint format bench bench-peers lock install clean help
+
+help:            ## show the targets
+	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
+
+run: $(VENV)/.pipeline  ## data to promoted model to paper account, on the simulated market
+	$(BIN)/ljwx run
+
+up: $(VENV)/.pipeline   ## Dagster, MLflow, runner and console on loopback; Ctrl-C stops all
+	exec $(BIN)/ljwx up
+
+test: $(VENV)/.dev      ## every test, with coverage
+	$(BIN)/python -m pytest -n 2 --dist worksteal --cov --cov-report=term -q
+
+quick: $(VENV)/.dev     ## the tests that take seconds
+	$(BIN)/python -m pytest -n 2 --dist worksteal -q -m "not slow"
+
+lint: $(VENV)/.dev      ## style, types, arrows, Dagster definitions
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/dg check defs
+
+format: $(VENV)/.dev    ## rewrite the code in the house style
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev     ## benchmarks into benchmarks/results/latest.json; ONLY=W1 runs one
+	$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))
+
+install: $(VENV)/.pipeline  ## the virtual environment alone
+
+lock:            ## compile requirements/*.txt with hashes; needs uv
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" pyproject.toml -o requirements/pipeline.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements/dev.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" requirements/runner.in -c requirements/pipeline.txt -o requirements/runner.txt
+
+clean:           ## remove the virtual environment (state in LJWX_HOME stays)
+	rm -rf $(VENV)
+
+# the two stamps: the pipeline's lock, and the developer's that adds to it
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 14) else f"Python {v[0]}.{v[1]} found: 3.11 to 3.13 is needed; choose one with make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.pipeline: requirements/pipeline.txt pyproject.toml | $(VENV)/bin/python
+	@echo "installing the locked packages (about 1.5 GB once, minutes on a slow line)"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/pipeline.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@

@@ -1,0 +1,47 @@
+"""What people want to see beside an asset: counts, spans, hashes and a preview."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+PREVIEW_ROWS = 5
+
+
+def frame_metadata(frame: pd.DataFrame) -> dict[str, Any]:
+    """Return row count, date span, number of symbols and a preview of ``frame``."""
+    found: dict[str, Any] = {
+        "dagster/row_count": len(frame),
+        "columns": dg.MetadataValue.table_schema(
+            dg.TableSchema([dg.TableColumn(str(name), str(dtype)) for name, dtype in frame.dtypes.items()])
+        ),
+        "preview": dg.MetadataValue.md(preview(frame)),
+    }
+    if "session_date" in frame and len(frame):
+        found["first_session"] = f"{frame['session_date'].min():%Y-%m-%d}"
+        found["last_session"] = f"{frame['session_date'].max():%Y-%m-%d}"
+    if "symbol" in frame:
+        found["symbols"] = int(frame["symbol"].nunique())
+    return found
+
+
+def preview(frame: pd.DataFrame, columns: int = 12) -> str:
+    """Return the last rows of ``frame`` as a Markdown table, at most ``columns`` wide."""
+    shown = frame.iloc[-PREVIEW_ROWS:, :columns]
+    head = "| " + " | ".join(map(str, shown.columns)) + " |"
+    rule = "|" + " --- |" * shown.shape[1]
+    body = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.itertuples(index=False)]
+    return "\n".join([head, rule, *body])
+
+
+def _cell(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return f"{value:%Y-%m-%d}" if isinstance(value, pd.Timestamp) and not pd.isna(value) else str(value)
+
+
+def figure(path_or_url: str) -> dg.MetadataValue:
+    """Return a link that opens ``path_or_url``."""
+    return dg.MetadataValue.url(path_or_url)

@@ -1,0 +1,83 @@
+"""Dagster resources: thin wrappers that give assets the settings and the places state lives in.
+
+Not here: any logic. A resource opens what the library offers and hands it over.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import dagster as dg
+from pydantic import PrivateAttr
+
+from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, market_name
+
+if TYPE_CHECKING:
+    from ljwx_pipeline.lake import Lake
+    from ljwx_pipeline.registry import Registry
+    from ljwx_pipeline.sources.base import MarketSource
+
+
+class Line(dg.ConfigurableResource):
+    """One production line: a profile's settings, its market's home and the stores opened from them.
+
+    Parameters
+    ----------
+    profile
+        Name of the profile; empty means ``LJWX_PROFILE`` or the default.
+    overrides_json
+        JSON object of dotted keys laid over the configuration, as the command line passes them.
+    """
+
+    profile: str = ""
+    overrides_json: str = "{}"
+    _settings: Settings | None = PrivateAttr(default=None)
+
+    @property
+    def settings(self) -> Settings:
+        """The frozen settings of this line, read once."""
+        if self._settings is None:
+            self._settings = load_settings(profile=self.profile or None, overrides=json.loads(self.overrides_json))
+        return self._settings
+
+    @property
+    def home(self) -> Path:
+        """The folder of this line's market."""
+        return market_home(self.settings)
+
+    @property
+    def tables(self) -> Path:
+        """Where assets keep their tables."""
+        return self.home / "tables"
+
+    @property
+    def reports(self) -> Path:
+        """Where reports of all markets are kept."""
+        return ljwx_home() / "reports"
+
+    @property
+    def registered_model(self) -> str:
+        """The name in the model registry: a champion is the champion of one market."""
+        return f"{self.settings.mlflow.model_name}-{market_name(self.settings)}"
+
+    def lake(self) -> Lake:
+        """Open this market's lake."""
+        from ljwx_pipeline.lake import Lake
+
+        return Lake(self.home / "lake")
+
+    def source(self) -> MarketSource:
+        """Open the data source the settings name."""
+        from ljwx_pipeline.sources.open import open_source
+
+        return open_source(self.settings)
+
+    def registry(self) -> Registry:
+        """Open the model registry."""
+        from ljwx_pipeline.registry import open_registry
+
+        return open_registry(self.settings.mlflow, home=ljwx_home())
+
+

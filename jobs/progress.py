@@ -1,0 +1,88 @@
+"""Progress of an in-process run on a terminal, fed by Dagster's own events.
+
+Every finished step is a line with its seconds. A message that an asset logs (``context.log.info``) is the inner
+progress of the step it comes from: it shows in Dagster's UI and here.
+"""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+
+import dagster as dg
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+QUIET_S = 2.0
+
+
+class StepProgress:
+    """Shows a run's steps as they start and finish; a context manager.
+
+    Parameters
+    ----------
+    title
+        What the bar is called.
+    steps
+        How many steps the run has.
+    """
+
+    def __init__(self, title: str, steps: int) -> None:
+        self.seconds: dict[str, float] = {}
+        self.failed_checks: list[str] = []
+        self._console = Console(stderr=True, highlight=False)
+        self._started: dict[str, float] = {}
+        self._said: dict[str, float] = {}
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        self._task = self._progress.add_task(title, total=steps)
+
+    def __enter__(self) -> StepProgress:
+        self._progress.start()
+        return self
+
+    def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _tb: TracebackType | None) -> None:
+        self._progress.stop()
+
+    def handle(self, entry: dg.EventLogEntry, _cursor: str | None = None) -> None:
+        """Take one event of the run."""
+        event, step = entry.dagster_event, entry.step_key
+        if step is None:
+            return
+        now = time.monotonic()
+        if event is None:
+            self._inner(step, entry.user_message, now)
+        elif event.event_type_value == "STEP_START":
+            self._started[step] = now
+            self._progress.update(self._task, description=step)
+        elif event.event_type_value == "ASSET_CHECK_EVALUATION":
+            self._note_check(event.asset_check_evaluation_data)
+        elif event.event_type_value in {"STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED"}:
+            self._finish(step, event.event_type_value, now)
+
+    def _inner(self, step: str, message: str, now: float) -> None:
+        self._progress.update(self._task, description=f"{step}: {message}")
+        if not self._console.is_terminal and now - self._said.get(step, self._started.get(step, now)) > QUIET_S:
+            self._said[step] = now
+            self._console.print(f"     … {step}: {message}")
+
+    def _note_check(self, check: dg.AssetCheckEvaluation) -> None:
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            where = f"check {check.check_name} of {check.asset_key.to_user_string()} failed"
+            self.failed_checks.append(f"{where} ({check.description})" if check.description else where)
+
+    def _finish(self, step: str, outcome: str, now: float) -> None:
+        seconds = now - self._started.get(step, now)
+        self.seconds[step] = round(seconds, 3)
+        self._progress.advance(self._task)
+        mark = {"STEP_SUCCESS": "[green]✓[/]", "STEP_FAILURE": "[red]✗[/]", "STEP_SKIPPED": "[dim]-[/]"}[outcome]
+        done = len(self.seconds)
+        self._console.print(f"{mark} {done:>3}  {step:<42} {seconds:7.1f} s")

@@ -1,0 +1,170 @@
+"""The command line ``ljwx``: parses, calls, prints. Every body lives elsewhere.
+
+A user's mistake ends in one line on stderr and the exit code of its error class, never in a traceback.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ljwx_pipeline import __version__
+from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home
+from ljwx_pipeline.errors import ConfigError, LjwxError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = build_parser()
+    arguments = parser.parse_args(argv)
+    handler: Callable[[argparse.Namespace], int] = arguments.handler
+    try:
+        return handler(arguments)
+    except LjwxError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)  # noqa: T201
+        return 130
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands."""
+    parser = argparse.ArgumentParser(prog="ljwx", description="The production line for quantitative A-share strategies.")
+    parser.add_argument("--version", action="version", version=f"ljwx {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser("run", help="run the whole line: data to promoted model to paper account")
+    _add_settings_options(run)
+    run.add_argument("--data", metavar="PATH", help="daily bars: a CSV or Parquet file, or a folder of them")
+    run.add_argument("--index-data", nargs="+", metavar="PATH", help="daily index bars: CSV or Parquet files")
+    run.add_argument("--adjustment", choices=("raw", "forward", "backward"), help="how the prices in --data were adjusted")
+    run.add_argument("--job", choices=("main", "daily_pipeline", "research"), default="main", help="default: main")
+    run.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
+    run.add_argument("--dry-run", action="store_true", help="say what would run, on which data, and stop")
+    run.set_defaults(handler=_run)
+
+    summary = commands.add_parser("summary", help="what the last run found")
+    summary.add_argument("--json", action="store_true", help="print the machine-readable form")
+    summary.set_defaults(handler=_summary)
+
+    up = commands.add_parser("up", help="start Dagster, MLflow, the runner and its console on loopback; Ctrl-C stops all")
+    _add_settings_options(up)
+    up.set_defaults(handler=_up)
+
+    live = commands.add_parser("live", help="the live runner on a paper account")
+    _add_settings_options(live)
+    live.add_argument("--once", action="store_true", help="replay the held-out sessions, print the account and stop")
+    live.set_defaults(handler=_live)
+
+    console = commands.add_parser("console", help="the page that shows account, positions and orders")
+    _add_settings_options(console)
+    console.set_defaults(handler=_console)
+
+    doctor = commands.add_parser("doctor", help="what is installed, reachable, writable and configured, and how to mend it")
+    _add_settings_options(doctor)
+    doctor.add_argument("--json", action="store_true", help="print the machine-readable form")
+    doctor.set_defaults(handler=_doctor)
+    return parser
+
+
+def _add_settings_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", metavar="NAME", help="profiles/NAME.toml over ljwx.toml (default: simulated)")
+    parser.add_argument("--seed", type=int, help="seed of the simulated world")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key; may be repeated"
+    )
+
+
+def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the dotted overrides that the options stand for."""
+    found: dict[str, Any] = {}
+    if arguments.seed is not None:
+        found["simulated.seed"] = arguments.seed
+    if getattr(arguments, "data", None) is not None:
+        found["folder.data"] = arguments.data
+    if getattr(arguments, "index_data", None) is not None:
+        found["folder.index_data"] = arguments.index_data
+    if getattr(arguments, "adjustment", None) is not None:
+        found["folder.adjustment"] = arguments.adjustment
+    for item in arguments.set:
+        key, separator, value = item.partition("=")
+        if not separator:
+            raise ConfigError(f"--set {item!r} has no '='", "write --set section.key=value")
+        found[key.strip()] = _toml_or_text(value.strip())
+    return found
+
+
+def _toml_or_text(text: str) -> Any:
+    import tomllib
+
+    try:
+        return tomllib.loads(f"x = {text}")["x"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _settings(arguments: argparse.Namespace) -> Settings:
+    return load_settings(profile=arguments.profile, overrides=overrides_of(arguments))
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.supervisor import run_job
+
+    overrides = overrides_of(arguments)
+    settings = load_settings(profile=arguments.profile, overrides=overrides)
+    return run_job(
+        settings.profile, overrides, job=arguments.job, as_json=arguments.json, dry_run=arguments.dry_run, root=Path.cwd()
+    )
+
+
+def _summary(arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.evaluation.run_summary import read_summary, summary_table
+
+    summary = read_summary(ljwx_home() / "reports" / "latest" / "summary.json")
+    print(json.dumps(summary, indent=2, ensure_ascii=False) if arguments.json else summary_table(summary))  # noqa: T201
+    return 0
+
+
+def _up(arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.supervisor import up
+
+    return up(_settings(arguments), overrides_of(arguments), root=Path.cwd())
+
+
+def _live(arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.live.main import run_replay, serve
+
+    settings = _settings(arguments)
+    home = market_home(settings)
+    if not arguments.once:
+        return serve(home, settings)
+    account = run_replay(home, settings, once=True)
+    print(json.dumps(account.as_dict(), indent=2))  # noqa: T201
+    return 0
+
+
+def _console(arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.console.main import serve
+
+    settings = _settings(arguments)
+    return serve(market_home(settings), settings)
+
+
+def _doctor(arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.doctor import examine, findings_table
+
+    findings = examine(profile=arguments.profile, overrides=overrides_of(arguments), root=Path.cwd())
+    if arguments.json:
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2))  # noqa: T201
+    else:
+        print(findings_table(findings))  # noqa: T201
+    return 0 if all(finding.ok for finding in findings) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

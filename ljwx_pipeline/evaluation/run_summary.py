@@ -1,0 +1,101 @@
+"""The summary of a run: read back for ``ljwx summary`` and shown as a table a person can read.
+
+Not here: gathering the figures, which the assets do.
+"""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ljwx_pipeline.errors import ConfigError
+
+#: The keys every summary has, whatever the profile.
+KEYS = (
+    "profile", "simulated", "data", "checks", "factors", "mlflow", "walk_forward", "backtest", "benchmarks",
+    "promotion", "model", "deployment", "account", "lineage", "seconds",
+)  # fmt: skip
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """Return the summary stored at ``path``.
+
+    Raises
+    ------
+    ConfigError
+        When no run has finished yet, or the file is damaged.
+    """
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"no finished run is recorded at {path}", "run `ljwx run` first, or set LJWX_HOME") from None
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path} is damaged ({error})", "run `ljwx run` again") from None
+    return loaded
+
+
+def summary_table(summary: dict[str, Any]) -> str:
+    """Return ``summary`` as a table of about thirty lines for a terminal."""
+    from rich.box import SIMPLE_HEAD  # 50 ms to import: only when a person reads
+    from rich.console import Console
+    from rich.table import Table
+
+    title = f"LJWX pipeline, profile {summary['profile']}"
+    if summary["simulated"]:
+        title += "  (SIMULATED MARKET: no real security, no real return)"
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", show_header=False, pad_edge=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for label, text in _rows(summary):
+        table.add_row(label, text)
+    out = StringIO()
+    Console(file=out, width=118).print(table)
+    return out.getvalue().rstrip()
+
+
+def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
+    data, checks, walk, back = summary["data"], summary["checks"], summary["walk_forward"], summary["backtest"]
+    rows = [
+        ("data", f"{data['symbols']} symbols, {data['sessions']} sessions, {data['rows']:,} rows, {data['first']} to {data['last']}"),
+        ("checks", f"{checks['passed']} passed, {checks['failed']} failed, {checks['blocked']} blocked"),
+        ("factors", f"{summary['factors']['count']} factors, hash {summary['factors']['hash'][:12]}"),
+        ("walk-forward", _walk_forward(walk, summary.get("truth"))),
+        ("net backtest", _backtest(back)),
+    ]
+    rows += [(f"  over {code}", _benchmark(values)) for code, values in summary["benchmarks"].items()]
+    promotion, model, account = summary["promotion"], summary["model"], summary["account"]
+    rows.append(("promotion", promotion["decision"].upper()))
+    rows += [("", reason) for reason in promotion["reasons"]]
+    rows.append(("model", f"{model['name']} version {model['version']}, alias {model['alias']}"))
+    rows.append(("deployment", summary["deployment"]["status"]))
+    rows.append(
+        ("paper account", f"{account['equity_cny']:,.2f} CNY, {account['positions']} positions, {account['orders']} orders")
+    )
+    rows.append(("time", f"{summary['seconds']['total']:.0f} s"))
+    rows += [("where to look", line) for line in summary.get("where", [])[:1]]
+    rows += [("", line) for line in summary.get("where", [])[1:]]
+    return rows
+
+
+def _walk_forward(walk: dict[str, Any], truth: dict[str, Any] | None) -> str:
+    text = f"{walk['folds']} folds, rank IC {walk['rank_ic_mean']:.4f}, ICIR {walk['rank_icir']:.2f}, IC {walk['ic_mean']:.4f}"
+    if truth and truth.get("oracle_rank_ic"):
+        oracle = truth["oracle_rank_ic"]
+        text += f"; who knows the truth reaches {oracle:.4f}" + (f" ({walk['rank_ic_mean'] / oracle:.0%} of it)" if oracle > 0.01 else "")
+    return text
+
+
+def _backtest(back: dict[str, Any]) -> str:
+    return (
+        f"{back['annual_return']:+.1%} a year, Sharpe {back['sharpe']:.2f}, Sortino {back['sortino']:.2f}, "
+        f"Calmar {back['calmar']:.2f}, drawdown {back['max_drawdown']:.1%}, fees {back['fees_cny']:,.0f} CNY"
+    )
+
+
+def _benchmark(values: dict[str, Any]) -> str:
+    return (
+        f"{values['excess_annual_return']:+.1%} a year, information ratio {values['information_ratio']:.2f}, "
+        f"beta {values['beta']:.2f}, alpha {values['alpha']:+.1%}"
+    )

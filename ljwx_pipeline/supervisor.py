@@ -1,0 +1,212 @@
+"""Child processes of the command line: the job process of ``ljwx run`` and everything ``ljwx up`` starts.
+
+Dagster is started by its own commands, never imported. All servers listen on loopback and stop together: the first one
+that ends, or Ctrl-C, stops the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ljwx_pipeline.config import Settings, ljwx_home
+from ljwx_pipeline.errors import EnvironmentFault
+
+STOP_GRACE_S = 15.0
+
+
+@dataclass(frozen=True)
+class Service:
+    """One process of ``ljwx up``: its name, its command line, the port it answers on and the page to open."""
+
+    name: str
+    command: Sequence[str]
+    port: int | None
+    page: str | None
+
+
+def require_checkout(root: Path) -> None:
+    """Raise unless ``root`` is a checkout: the orchestration is not part of the wheel."""
+    if not (root / "jobs" / "definitions.py").is_file():
+        raise EnvironmentFault(f"{root} holds no jobs/definitions.py", "run this command from the project's checkout")
+
+
+def child_environment(settings: Settings, overrides: Mapping[str, Any]) -> dict[str, str]:
+    """Return the environment that makes a child process see the same settings and homes."""
+    environment = dict(os.environ)
+    home = ljwx_home()
+    environment |= {
+        "LJWX_HOME": str(home),
+        "LJWX_PROFILE": settings.profile,
+        "DAGSTER_HOME": str(home / "dagster"),
+        "MLFLOW_DISABLE_TELEMETRY": "true",
+        "GX_ANALYTICS_ENABLED": "false",
+        "PYTHONWARNINGS": "ignore",
+    }
+    for key, value in overrides.items():
+        environment["LJWX_" + key.upper().replace(".", "__")] = json.dumps(value)
+    return environment
+
+
+def prepare_dagster_home(home: Path) -> None:
+    """Write ``dagster.yaml`` once: no telemetry, run monitoring on, and finished ticks forgotten after a month."""
+    folder = home / "dagster"
+    folder.mkdir(parents=True, exist_ok=True)
+    settings_file = folder / "dagster.yaml"
+    if not settings_file.exists():
+        settings_file.write_text(
+            "telemetry:\n  enabled: false\n"
+            "run_monitoring:\n  enabled: true\n"
+            "retention:\n  schedule:\n    purge_after_days: 90\n  sensor:\n    purge_after_days: {skipped: 7, failure: 30}\n",
+            encoding="utf-8",
+        )
+
+
+def run_job(
+    profile: str, overrides: Mapping[str, Any], *, job: str, as_json: bool, dry_run: bool, root: Path
+) -> int:
+    """Run one Dagster job of the checkout at ``root`` in a process of its own and return its exit code."""
+    require_checkout(root)
+    command = [sys.executable, "-m", "jobs.run", "--profile", profile, "--job", job]
+    command += ["--overrides-json", json.dumps(dict(overrides), default=str)]
+    command += ["--json"] if as_json else []
+    command += ["--dry-run"] if dry_run else []
+    return subprocess.run(command, cwd=root, check=False).returncode  # noqa: S603
+
+
+def services(settings: Settings, home: Path) -> tuple[Service, ...]:
+    """Return what ``ljwx up`` starts, in order."""
+    from ljwx_pipeline.config import tracking_uri  # kept beside its use: the address depends on the home
+
+    ui, python = settings.ui, sys.executable
+    return (
+        Service(
+            "mlflow",
+            [
+                python, "-m", "mlflow", "server", "--host", ui.host, "--port", str(ui.mlflow_port), "--workers", "1",
+                "--backend-store-uri", tracking_uri(settings.mlflow, home),
+                "--default-artifact-root", str(home / "mlflow" / "artifacts"),
+            ],
+            ui.mlflow_port,
+            f"http://{ui.host}:{ui.mlflow_port}",
+        ),
+        Service(
+            "dagster webserver",
+            [str(Path(python).parent / "dagster-webserver"), "-h", ui.host, "-p", str(ui.dagster_port), "-w", "workspace.yaml"],
+            ui.dagster_port,
+            f"http://{ui.host}:{ui.dagster_port}",
+        ),
+        Service("dagster daemon", [str(Path(python).parent / "dagster-daemon"), "run", "-w", "workspace.yaml"], None, None),
+        Service("runner", [python, "-m", "ljwx_pipeline.cli", "live"], ui.runner_port, f"http://{ui.host}:{ui.runner_port}/status"),
+        Service("console", [python, "-m", "ljwx_pipeline.cli", "console"], ui.console_port, f"http://{ui.host}:{ui.console_port}"),
+    )
+
+
+def require_free_port(host: str, port: int, name: str) -> None:
+    """Raise if something already listens on ``host:port``."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise EnvironmentFault(
+                f"port {port} for {name} cannot be opened on {host} ({error.strerror})",
+                "stop what uses it or choose another port in [ui] of ljwx.toml",
+            ) from None
+
+
+def up(settings: Settings, overrides: Mapping[str, Any], *, root: Path) -> int:
+    """Start every service, print where to look, and wait until one ends or a signal comes; then stop all of them."""
+    require_checkout(root)
+    home = ljwx_home()
+    planned = services(settings, home)
+    for service in planned:
+        if service.port is not None:
+            require_free_port(settings.ui.host, service.port, service.name)
+    prepare_dagster_home(home)
+    logs = home / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    environment = child_environment(settings, overrides)
+    # a shell may hand children an ignored SIGINT: own handlers, and SIGTERM to each child, stop them for certain
+    stopped: list[int] = []
+
+    def note_signal(number: int, _frame: FrameType | None) -> None:
+        stopped.append(number)
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, note_signal)
+    children: list[tuple[Service, subprocess.Popen[bytes]]] = []
+    try:
+        for service in planned:
+            log = (logs / f"{service.name.replace(' ', '-')}.log").open("ab")
+            children.append((service, _start(service, root, environment, log)))
+            log.close()
+        return _watch(children, stopped, logs)
+    finally:
+        _stop([child for _service, child in children])
+
+
+def _start(service: Service, root: Path, environment: Mapping[str, str], log: Any) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(  # noqa: S603
+        list(service.command), cwd=root, env=dict(environment), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+    )
+
+
+def _watch(children: list[tuple[Service, subprocess.Popen[bytes]]], stopped: list[int], logs: Path) -> int:
+    waiting = {service.name: service for service, _child in children if service.port is not None}
+    _say(f"starting {len(children)} services; their logs are in {logs}")
+    while not stopped:
+        for service, child in children:
+            code = child.poll()
+            if code is not None:
+                _say(f"{service.name} ended with exit code {code}: see {logs / (service.name.replace(' ', '-') + '.log')}")
+                return 1
+        for name in [name for name, service in waiting.items() if service.port and _answers(service.port)]:
+            _say(f"  {name:<18} {waiting.pop(name).page}")
+            if not waiting:
+                _say("all services are up; Ctrl-C stops them")
+        time.sleep(0.5)
+    _say("stopping")
+    return 0
+
+
+def _answers(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def _stop(children: list[subprocess.Popen[bytes]]) -> None:
+    """End every child's process group: SIGTERM, a grace period, then SIGKILL."""
+    for child in reversed(children):
+        _signal_group(child, signal.SIGTERM)
+    deadline = time.monotonic() + STOP_GRACE_S
+    for child in children:
+        try:
+            child.wait(timeout=max(0.1, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            _signal_group(child, signal.SIGKILL)
+            child.wait()
+    for child in children:  # grandchildren that outlived their parent share its group
+        _signal_group(child, signal.SIGKILL)
+
+
+def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    try:
+        os.killpg(child.pid, number)
+    except ProcessLookupError:
+        return  # the whole group has ended already, which is what was wanted
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)  # noqa: T201
