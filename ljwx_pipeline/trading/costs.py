@@ -1,0 +1,130 @@
+"""What a fill costs: trade value, slippage, commission, stamp duty and transfer fee, in whole fen.
+
+Statutory rates come from the dated rulebook, the broker's from ``CostSettings``. Rates are integers of 1e-8 of trade
+value, prices of 1e-4 CNY. Every rounding of a price or a value is against the trader; each fee is rounded half up to
+the fen, as brokers' statements do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ljwx_pipeline.config import CostSettings
+from ljwx_pipeline.market.rulebook import statutory_fees
+
+Int = NDArray[np.int64]
+
+#: One in the unit of rates.
+E8 = 100_000_000
+#: 1e-4 CNY in a fen.
+E4_PER_FEN = 100
+
+
+@dataclass(frozen=True)
+class CostRates:
+    """All rates of one session as integers; the form in which kernels take them.
+
+    Parameters
+    ----------
+    commission_e8, slippage_e8, max_participation_e8
+        Of trade value, of price and of the session's volume.
+    commission_min_fen
+        Least commission of an order that is filled.
+    stamp_buy_e8, stamp_sell_e8, transfer_e8
+        Statutory fees on the session; zero when they are switched off.
+    """
+
+    commission_e8: int
+    commission_min_fen: int
+    slippage_e8: int
+    max_participation_e8: int
+    stamp_buy_e8: int
+    stamp_sell_e8: int
+    transfer_e8: int
+
+    def as_array(self) -> Int:
+        """Return the rates in declared order, int64, shape (7,): what kernels index with the ``RATE_`` positions."""
+        return np.array(
+            [
+                self.commission_e8,
+                self.commission_min_fen,
+                self.slippage_e8,
+                self.max_participation_e8,
+                self.stamp_buy_e8,
+                self.stamp_sell_e8,
+                self.transfer_e8,
+            ],
+            dtype=np.int64,
+        )
+
+
+COMMISSION, COMMISSION_MIN, SLIPPAGE, PARTICIPATION, STAMP_BUY, STAMP_SELL, TRANSFER = range(7)
+
+
+def cost_rates(settings: CostSettings, session: date) -> CostRates:
+    """Return the rates of ``session``.
+
+    Raises
+    ------
+    TradingError
+        When statutory fees are charged and the session lies outside the rulebook.
+    """
+    stamp_buy = stamp_sell = transfer = 0
+    if settings.charge_statutory_fees:
+        fees = statutory_fees(session)
+        stamp_buy, stamp_sell, transfer = fees.stamp_duty_buy_e8, fees.stamp_duty_sell_e8, fees.transfer_fee_e8
+    return CostRates(
+        commission_e8=round(settings.commission_frac * E8),
+        commission_min_fen=round(settings.commission_min_cny * 100),
+        slippage_e8=round(settings.slippage_bps * E8 / 10_000),
+        max_participation_e8=round(settings.max_participation_frac * E8),
+        stamp_buy_e8=stamp_buy,
+        stamp_sell_e8=stamp_sell,
+        transfer_e8=transfer,
+    )
+
+
+def rates_table(settings: CostSettings, sessions: Sequence[date]) -> Int:
+    """Return the rates of every session, int64, shape ``(n_sessions, 7)``; errors as ``cost_rates``."""
+    return np.array([cost_rates(settings, day).as_array() for day in sessions], dtype=np.int64).reshape(-1, 7)
+
+
+@njit(cache=True)
+def trade_value_fen(shares: int, price_e4: int, buying: bool) -> int:
+    """Return what the shares are worth in fen: rounded up for a buyer, down for a seller."""
+    value_e4 = shares * price_e4
+    return (value_e4 + E4_PER_FEN - 1) // E4_PER_FEN if buying else value_e4 // E4_PER_FEN
+
+
+@njit(cache=True)
+def fill_price_e4(price_e4: int, limit_up_e4: int, limit_down_e4: int, slippage_e8: int, buying: bool) -> int:
+    """Return the price after slippage against the trader, kept inside the session's limits."""
+    if buying:
+        slipped = price_e4 + (price_e4 * slippage_e8 + E8 - 1) // E8
+        return max(price_e4, min(slipped, limit_up_e4))
+    slipped = price_e4 - (price_e4 * slippage_e8 + E8 - 1) // E8
+    return min(price_e4, max(slipped, limit_down_e4, 1))
+
+
+@njit(cache=True)
+def fees_kernel(value_fen: int, buying: bool, rates: Int) -> tuple[int, int, int]:
+    """Return ``(commission, stamp duty, transfer fee)`` in fen on a trade of ``value_fen``."""
+    if value_fen <= 0:
+        return 0, 0, 0
+    stamp_rate = rates[STAMP_BUY] if buying else rates[STAMP_SELL]
+    commission = max((value_fen * rates[COMMISSION] + E8 // 2) // E8, rates[COMMISSION_MIN])
+    stamp = (value_fen * stamp_rate + E8 // 2) // E8
+    transfer = (value_fen * rates[TRANSFER] + E8 // 2) // E8
+    return commission, stamp, transfer
+
+
+def fees_fen(value_fen: int, *, buying: bool, rates: CostRates) -> tuple[int, int, int]:
+    """Return ``(commission, stamp duty, transfer fee)`` in fen on a trade worth ``value_fen``."""
+    commission, stamp, transfer = fees_kernel(value_fen, buying, rates.as_array())
+    return int(commission), int(stamp), int(transfer)
