@@ -29,6 +29,23 @@ LOCAL_SECTIONS = ("mlflow", "ui")
 
 SourceKind = Literal["simulated", "folder", "tushare", "akshare", "baostock"]
 Adjustment = Literal["raw", "forward", "backward"]
+#: What a column of a user's file may be declared to be, without its unit (that is declared beside it).
+ColumnRole = Literal[
+    "symbol",
+    "session_date",
+    "open",
+    "high",
+    "low",
+    "close",
+    "pre_close",
+    "change",
+    "volume",
+    "amount",
+    "adj_factor",
+    "name",
+    "traded",
+    "is_st",
+]
 
 
 class Section(BaseModel):
@@ -63,13 +80,14 @@ class SimulatedSettings(Section):
 class FolderSettings(Section):
     """The user's own files: what their columns are called, their units and how their prices are adjusted.
 
-    ``columns`` maps canonical names to the file's own; empty means: recognise a known provider's spelling.
+    ``columns`` maps a role to the file's own column name; a role left out is recognised by the spellings of tushare,
+    akshare and baostock. The units are those of the bars; of index files they are recognised.
     """
 
     data: str
     index_data: tuple[str, ...]
     adjustment: Adjustment
-    columns: dict[str, str]
+    columns: dict[ColumnRole, str]
     volume_unit: Literal["auto", "shares", "lots"]
     amount_unit: Literal["auto", "cny", "thousand_cny"]
 

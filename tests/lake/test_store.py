@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.lake.store import Lake
+from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.market.tables import TABLES, empty_table
 from tests.fakes.bars import random_bars
 
