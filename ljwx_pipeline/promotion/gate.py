@@ -1,0 +1,255 @@
+"""The gate: evidence in, a decision with every measured value and reason out.
+
+All checks must hold; a value that cannot be measured never passes. Not here: the formulas (``statistics.py``), how
+returns and rank ICs come about (``evaluation/``), moving the champion's alias (``registry.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ljwx_pipeline.config import GateSettings
+from ljwx_pipeline.errors import PromotionError
+from ljwx_pipeline.promotion.statistics import deflated_sharpe, finite, mean_interval
+
+MONTHS_PER_YEAR = 12
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What a candidate shows, all of it out of sample.
+
+    Parameters
+    ----------
+    rank_ic
+        Rank IC per test session on rows that could be entered, in session order, no NaN.
+    net_excess_returns
+        Strategy return after costs minus benchmark return, per session, no NaN.
+    monthly_net_excess_returns
+        The same by calendar month: the strategy's month minus the benchmark's.
+    trial_sharpes
+        Per-session Sharpe ratio of the net returns of every trial of the study, in trial order.
+    trials
+        How many trials the study says it made; must equal ``len(trial_sharpes)``.
+    purge_sessions
+        Sessions from a score to the last price its label reads.
+    """
+
+    rank_ic: NDArray[np.float64]
+    net_excess_returns: NDArray[np.float64]
+    monthly_net_excess_returns: NDArray[np.float64]
+    trial_sharpes: tuple[float, ...]
+    trials: int
+    purge_sessions: int
+
+
+@dataclass(frozen=True)
+class Check:
+    """One requirement: what was measured, what was asked, and a sentence that says both."""
+
+    name: str
+    passed: bool
+    measured: float | None
+    threshold: float
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The gate's answer.
+
+    Parameters
+    ----------
+    decision
+        ``"promoted"`` or ``"refused"``.
+    reasons
+        Refused: a sentence for every check that failed. Promoted: one for every check, all passed.
+    measured
+        Every number looked at, by name; None where it could not be measured.
+    thresholds
+        What each check asked for.
+    checks
+        All of them, in order.
+    """
+
+    decision: Literal["promoted", "refused"]
+    reasons: tuple[str, ...]
+    measured: dict[str, float | None]
+    thresholds: dict[str, float]
+    checks: tuple[Check, ...]
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the model may become champion."""
+        return self.decision == "promoted"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values."""
+        return asdict(self)
+
+
+def decide(evidence: Evidence, settings: GateSettings) -> Decision:
+    """Return whether a candidate is promoted, with every reason.
+
+    Raises
+    ------
+    PromotionError
+        When the evidence itself is unsound: a NaN, an unknown or contradicted number of trials, a series too short
+        for its statistic or one that never varies.
+    """
+    if evidence.trials != len(evidence.trial_sharpes) or evidence.trials < 1:
+        raise PromotionError(
+            f"the study made {evidence.trials} trials, but {len(evidence.trial_sharpes)} Sharpe ratios are known",
+            "pass the Sharpe ratio of every trial, failed ones too",
+        )
+    months = finite(evidence.monthly_net_excess_returns, "monthly net excess return")
+    checks = [_enough_months(months, settings)]
+    if not checks[0].passed:
+        return _decision(checks, {"months": float(len(months))})
+    interval = mean_interval(
+        evidence.rank_ic, purge_sessions=evidence.purge_sessions, confidence=settings.rank_ic_confidence
+    )
+    deflated = deflated_sharpe(evidence.net_excess_returns, evidence.trial_sharpes)
+    annual = annual_return(months)
+    checks += [
+        _above(
+            "rank_ic_lower",
+            interval.lower,
+            settings.min_rank_ic_lower,
+            f"rank IC {interval.mean:.4f} has the lower {settings.rank_ic_confidence:.1%} bound {{measured:.4f}} "
+            f"over {interval.sessions} sessions (Newey-West lag {interval.lag})",
+        ),
+        _above(
+            "net_excess_annual_return",
+            annual,
+            settings.min_net_excess_annual_return,
+            f"annual net excess return over {settings.benchmark} is {{measured:.2%}}",
+            percent=True,
+        ),
+        _above(
+            "deflated_sharpe_probability",
+            deflated.probability,
+            settings.min_deflated_sharpe_probability,
+            f"deflated Sharpe probability over {deflated.trials} trials is {{measured:.3f}}",
+        ),
+    ]
+    kpis = {
+        "sharpe": sharpe_ratio(months),
+        "max_drawdown": max_drawdown(months),
+        "win_rate": float((months > 0).mean()),
+        "profit_factor": profit_factor(months),
+    }
+    if settings.kpi_enabled:
+        checks += _kpi_checks(kpis, settings)
+    measured = {
+        "months": float(len(months)),
+        "rank_ic_mean": interval.mean,
+        "rank_ic_standard_error": interval.standard_error,
+        "rank_ic_lower": interval.lower,
+        "rank_ic_lag": float(interval.lag),
+        "net_excess_annual_return": annual,
+        "deflated_sharpe_probability": deflated.probability,
+        "session_sharpe": deflated.sharpe,
+        "session_sharpe_hurdle": deflated.hurdle,
+        "trials": float(deflated.trials),
+        "skewness": deflated.skewness,
+        "kurtosis": deflated.kurtosis,
+        **kpis,
+    }
+    return _decision(checks, {name: _number(value) for name, value in measured.items()})
+
+
+def annual_return(months: NDArray[np.float64]) -> float:
+    """Return the compound annual rate of monthly returns; -1 once a month has lost everything."""
+    growth = float(np.prod(np.maximum(1 + months, 0.0)))
+    return math.pow(growth, MONTHS_PER_YEAR / len(months)) - 1.0
+
+
+def sharpe_ratio(months: NDArray[np.float64]) -> float:
+    """Return the annualised Sharpe ratio of monthly returns, NaN when they never vary."""
+    spread = float(months.std(ddof=1)) if len(months) > 1 else 0.0
+    return float(months.mean()) / spread * math.sqrt(MONTHS_PER_YEAR) if spread > 1e-12 else math.nan
+
+
+def max_drawdown(months: NDArray[np.float64]) -> float:
+    """Return the deepest fall from a peak as a positive fraction; the opening capital is a peak too."""
+    curve = np.concatenate([[1.0], np.cumprod(1 + months)])
+    return float((1 - curve / np.maximum.accumulate(curve)).max())
+
+
+def profit_factor(months: NDArray[np.float64]) -> float:
+    """Return the sum of gains over the sum of losses; infinite without a loss, NaN without either."""
+    gains, losses = float(months[months > 0].sum()), float(-months[months < 0].sum())
+    if losses > 0:
+        return gains / losses
+    return math.inf if gains > 0 else math.nan
+
+
+def _kpi_checks(kpis: dict[str, float], settings: GateSettings) -> list[Check]:
+    limit = settings.max_drawdown_frac
+    drawdown = kpis["max_drawdown"]
+    passed = drawdown < limit
+    return [
+        _above(
+            "sharpe",
+            kpis["sharpe"],
+            settings.min_sharpe,
+            "Sharpe ratio of monthly net excess returns is {measured:.2f}",
+        ),
+        Check(
+            "max_drawdown",
+            passed,
+            _number(drawdown),
+            limit,
+            f"maximum drawdown of monthly net excess returns is {drawdown:.2%}, "
+            f"{'below' if passed else 'not below'} {limit:.2%}",
+        ),
+        _above(
+            "win_rate",
+            kpis["win_rate"],
+            settings.min_win_rate_frac,
+            "share of winning months is {measured:.2%}",
+            percent=True,
+        ),
+        _above("profit_factor", kpis["profit_factor"], settings.min_profit_factor, "profit factor is {measured:.2f}"),
+    ]
+
+
+def _enough_months(months: NDArray[np.float64], settings: GateSettings) -> Check:
+    passed = len(months) >= settings.min_months
+    verb = "at least" if passed else "fewer than"
+    return Check(
+        "months",
+        passed,
+        float(len(months)),
+        float(settings.min_months),
+        f"evidence covers {len(months)} months, {verb} {settings.min_months}",
+    )
+
+
+def _above(name: str, measured: float, threshold: float, text: str, *, percent: bool = False) -> Check:
+    """Return a check that ``measured`` is strictly above ``threshold``; NaN is not above anything."""
+    passed = measured > threshold
+    limit = f"{threshold:.2%}" if percent else f"{threshold:g}"
+    sentence = f"{text.format(measured=measured)}, {'above' if passed else 'not above'} {limit}"
+    return Check(name, passed, _number(measured), threshold, sentence)
+
+
+def _number(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _decision(checks: list[Check], measured: dict[str, float | None]) -> Decision:
+    failed = [check for check in checks if not check.passed]
+    return Decision(
+        decision="refused" if failed else "promoted",
+        reasons=tuple(check.sentence for check in failed or checks),
+        measured=measured,
+        thresholds={check.name: check.threshold for check in checks},
+        checks=tuple(checks),
+    )
