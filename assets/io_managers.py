@@ -29,7 +29,9 @@ class TableIOManager(dg.ConfigurableIOManager):
         name = context.asset_key.path[-1]
         if isinstance(obj, pd.DataFrame):
             write_table(self.line.tables, name, obj)
-            context.add_output_metadata({"rows": len(obj), "path": dg.MetadataValue.path(_path(self.line.tables, name, obj))})
+            context.add_output_metadata(
+                {"rows": len(obj), "path": dg.MetadataValue.path(_path(self.line.tables, name, obj))}
+            )
         else:
             write_json(self.line.tables, name, obj)
 

@@ -30,11 +30,19 @@ def calendar(line: Line) -> dg.Output[pd.DataFrame]:
 @dg.multi_asset(
     group_name=GROUP,
     outs={
-        "securities": dg.AssetOut(description="Every security ever listed: name, board, listing and delisting dates.", owners=OWNERS, kinds={"pandas"}),
-        "st_spells": dg.AssetOut(description="Spells under special treatment, by date.", owners=OWNERS, kinds={"pandas"}),
+        "securities": dg.AssetOut(
+            description="Every security ever listed: name, board, listing and delisting dates.",
+            owners=OWNERS,
+            kinds={"pandas"},
+        ),
+        "st_spells": dg.AssetOut(
+            description="Spells under special treatment, by date.", owners=OWNERS, kinds={"pandas"}
+        ),
         "industries": dg.AssetOut(description="Industry of each security, by date.", owners=OWNERS, kinds={"pandas"}),
         "index_members": dg.AssetOut(description="Members of each index, by date.", owners=OWNERS, kinds={"pandas"}),
-        "corporate_actions": dg.AssetOut(description="Cash dividends and bonus shares by ex-date.", owners=OWNERS, kinds={"pandas"}),
+        "corporate_actions": dg.AssetOut(
+            description="Cash dividends and bonus shares by ex-date.", owners=OWNERS, kinds={"pandas"}
+        ),
     },
 )
 def reference_tables(line: Line) -> Iterator[dg.Output[pd.DataFrame]]:
@@ -54,9 +62,17 @@ def reference_tables(line: Line) -> Iterator[dg.Output[pd.DataFrame]]:
 @dg.multi_asset(
     group_name=GROUP,
     outs={
-        "market_values": dg.AssetOut(description="Total market value at each close, CNY.", owners=OWNERS, kinds={"pandas"}),
-        "news": dg.AssetOut(description="News items with the instant they were published.", owners=OWNERS, kinds={"pandas"}),
-        "macro": dg.AssetOut(description="Macro releases with the month they describe and the instant they were known.", owners=OWNERS, kinds={"pandas"}),
+        "market_values": dg.AssetOut(
+            description="Total market value at each close, CNY.", owners=OWNERS, kinds={"pandas"}
+        ),
+        "news": dg.AssetOut(
+            description="News items with the instant they were published.", owners=OWNERS, kinds={"pandas"}
+        ),
+        "macro": dg.AssetOut(
+            description="Macro releases with the month they describe and the instant they were known.",
+            owners=OWNERS,
+            kinds={"pandas"},
+        ),
     },
 )
 def context_tables(line: Line) -> Iterator[dg.Output[pd.DataFrame]]:

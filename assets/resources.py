@@ -79,5 +79,3 @@ class Line(dg.ConfigurableResource):
         from ljwx_pipeline.registry import open_registry
 
         return open_registry(self.settings.mlflow, home=ljwx_home())
-
-

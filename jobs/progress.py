@@ -49,7 +49,9 @@ class StepProgress:
         self._progress.start()
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _tb: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _tb: TracebackType | None
+    ) -> None:
         self._progress.stop()
 
     def handle(self, entry: dg.EventLogEntry, _cursor: str | None = None) -> None:

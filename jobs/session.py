@@ -45,7 +45,9 @@ class LineRun:
     def __enter__(self) -> LineRun:
         return self
 
-    def __exit__(self, _type: type[BaseException] | None, _value: BaseException | None, _tb: TracebackType | None) -> None:
+    def __exit__(
+        self, _type: type[BaseException] | None, _value: BaseException | None, _tb: TracebackType | None
+    ) -> None:
         self._instance.dispose()
 
     def execute(self, job_name: str, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
@@ -63,7 +65,11 @@ class LineRun:
             self._instance.add_event_listener(run_id, progress.handle)
             try:
                 result = job.execute_in_process(
-                    instance=self._instance, run_id=run_id, tags=every_tag, raise_on_error=True, run_config=SILENT_CONSOLE
+                    instance=self._instance,
+                    run_id=run_id,
+                    tags=every_tag,
+                    raise_on_error=True,
+                    run_config=SILENT_CONSOLE,
                 )
             except dg.DagsterError as error:
                 fact = "; ".join(progress.failed_checks) or str(error)
@@ -89,7 +95,9 @@ class LineRun:
         return summary
 
     def _served(self, run_key: str) -> bool:
-        served = dg.RunsFilter(tags={RUN_KEY_TAG: run_key, SENSOR_TAG: SENSOR_NAME}, statuses=[dg.DagsterRunStatus.SUCCESS])
+        served = dg.RunsFilter(
+            tags={RUN_KEY_TAG: run_key, SENSOR_TAG: SENSOR_NAME}, statuses=[dg.DagsterRunStatus.SUCCESS]
+        )
         return self._instance.get_runs_count(served) > 0
 
     def _partition_tags(self, job: dg.JobDefinition) -> dict[str, str]:

@@ -34,7 +34,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = argparse.ArgumentParser(prog="ljwx", description="The production line for quantitative A-share strategies.")
+    parser = argparse.ArgumentParser(
+        prog="ljwx", description="The production line for quantitative A-share strategies."
+    )
     parser.add_argument("--version", action="version", version=f"ljwx {__version__}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
@@ -42,7 +44,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_settings_options(run)
     run.add_argument("--data", metavar="PATH", help="daily bars: a CSV or Parquet file, or a folder of them")
     run.add_argument("--index-data", nargs="+", metavar="PATH", help="daily index bars: CSV or Parquet files")
-    run.add_argument("--adjustment", choices=("raw", "forward", "backward"), help="how the prices in --data were adjusted")
+    run.add_argument(
+        "--adjustment", choices=("raw", "forward", "backward"), help="how the prices in --data were adjusted"
+    )
     run.add_argument("--job", choices=("main", "daily_pipeline", "research"), default="main", help="default: main")
     run.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
     run.add_argument("--dry-run", action="store_true", help="say what would run, on which data, and stop")
@@ -52,7 +56,9 @@ def build_parser() -> argparse.ArgumentParser:
     summary.add_argument("--json", action="store_true", help="print the machine-readable form")
     summary.set_defaults(handler=_summary)
 
-    up = commands.add_parser("up", help="start Dagster, MLflow, the runner and its console on loopback; Ctrl-C stops all")
+    up = commands.add_parser(
+        "up", help="start Dagster, MLflow, the runner and its console on loopback; Ctrl-C stops all"
+    )
     _add_settings_options(up)
     up.set_defaults(handler=_up)
 
@@ -65,7 +71,9 @@ def build_parser() -> argparse.ArgumentParser:
     _add_settings_options(console)
     console.set_defaults(handler=_console)
 
-    doctor = commands.add_parser("doctor", help="what is installed, reachable, writable and configured, and how to mend it")
+    doctor = commands.add_parser(
+        "doctor", help="what is installed, reachable, writable and configured, and how to mend it"
+    )
     _add_settings_options(doctor)
     doctor.add_argument("--json", action="store_true", help="print the machine-readable form")
     doctor.set_defaults(handler=_doctor)
@@ -118,7 +126,12 @@ def _run(arguments: argparse.Namespace) -> int:
     overrides = overrides_of(arguments)
     settings = load_settings(profile=arguments.profile, overrides=overrides)
     return run_job(
-        settings.profile, overrides, job=arguments.job, as_json=arguments.json, dry_run=arguments.dry_run, root=Path.cwd()
+        settings.profile,
+        overrides,
+        job=arguments.job,
+        as_json=arguments.json,
+        dry_run=arguments.dry_run,
+        root=Path.cwd(),
     )
 
 

@@ -49,7 +49,9 @@ def examine(*, profile: str | None, overrides: Mapping[str, Any], root: Path) ->
         settings = load_settings(profile=profile, overrides=overrides)
     except ConfigError as error:
         return [*findings, Finding("configuration", ok=False, fact=error.fact, remedy=error.remedy)]
-    findings.append(Finding("configuration", ok=True, fact=f"profile {settings.profile}, hash {settings.config_hash[:12]}"))
+    findings.append(
+        Finding("configuration", ok=True, fact=f"profile {settings.profile}, hash {settings.config_hash[:12]}")
+    )
     findings += [_home(ljwx_home()), _disk(ljwx_home()), _calendar(), _source(settings), _mlflow(settings)]
     findings += [_port(settings.ui.host, name, port) for name, port in _ports(settings)]
     findings.append(_journal(market_home(settings)))
@@ -87,7 +89,10 @@ def _packages() -> list[Finding]:
 def _checkout(root: Path) -> Finding:
     ok = (root / "jobs" / "definitions.py").is_file()
     return Finding(
-        "checkout", ok, f"{root}" if ok else f"{root} holds no jobs/definitions.py", "" if ok else "run ljwx from the project's checkout"
+        "checkout",
+        ok,
+        f"{root}" if ok else f"{root} holds no jobs/definitions.py",
+        "" if ok else "run ljwx from the project's checkout",
     )
 
 
@@ -96,7 +101,12 @@ def _home(home: Path) -> Finding:
     while not place.exists():
         place = place.parent
     ok = os.access(place, os.W_OK | os.X_OK)
-    return Finding("LJWX_HOME", ok, f"{home}{'' if home.exists() else ' (not made yet)'}", "" if ok else f"make {place} writable or set LJWX_HOME")
+    return Finding(
+        "LJWX_HOME",
+        ok,
+        f"{home}{'' if home.exists() else ' (not made yet)'}",
+        "" if ok else f"make {place} writable or set LJWX_HOME",
+    )
 
 
 def _disk(home: Path) -> Finding:
@@ -124,8 +134,15 @@ def _source(settings: Settings) -> Finding:
     if kind == "folder":
         path = Path(settings.folder.data)
         ok = bool(settings.folder.data) and path.exists()
-        return Finding("source", ok, f"folder {settings.folder.data or '(none given)'}", "" if ok else "give --data PATH or set folder.data")
-    return Finding("source", ok=False, fact=f"{kind} is not part of this release", remedy="use profile simulated or folder")
+        return Finding(
+            "source",
+            ok,
+            f"folder {settings.folder.data or '(none given)'}",
+            "" if ok else "give --data PATH or set folder.data",
+        )
+    return Finding(
+        "source", ok=False, fact=f"{kind} is not part of this release", remedy="use profile simulated or folder"
+    )
 
 
 def _mlflow(settings: Settings) -> Finding:
@@ -139,7 +156,12 @@ def _mlflow(settings: Settings) -> Finding:
 
 def _ports(settings: Settings) -> list[tuple[str, int]]:
     ui = settings.ui
-    return [("dagster", ui.dagster_port), ("mlflow server", ui.mlflow_port), ("runner", ui.runner_port), ("console", ui.console_port)]
+    return [
+        ("dagster", ui.dagster_port),
+        ("mlflow server", ui.mlflow_port),
+        ("runner", ui.runner_port),
+        ("console", ui.console_port),
+    ]
 
 
 def _port(host: str, name: str, port: int) -> Finding:

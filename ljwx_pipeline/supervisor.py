@@ -54,7 +54,7 @@ def child_environment(settings: Settings, overrides: Mapping[str, Any]) -> dict[
         "PYTHONWARNINGS": "ignore",
     }
     for key, value in overrides.items():
-        environment["LJWX_" + key.upper().replace(".", "__")] = json.dumps(value)
+        environment["LJWX_" + key.upper().replace(".", "__")] = json.dumps(value, default=str)
     return environment
 
 
@@ -72,9 +72,7 @@ def prepare_dagster_home(home: Path) -> None:
         )
 
 
-def run_job(
-    profile: str, overrides: Mapping[str, Any], *, job: str, as_json: bool, dry_run: bool, root: Path
-) -> int:
+def run_job(profile: str, overrides: Mapping[str, Any], *, job: str, as_json: bool, dry_run: bool, root: Path) -> int:
     """Run one Dagster job of the checkout at ``root`` in a process of its own and return its exit code."""
     require_checkout(root)
     command = [sys.executable, "-m", "jobs.run", "--profile", profile, "--job", job]
@@ -93,22 +91,53 @@ def services(settings: Settings, home: Path) -> tuple[Service, ...]:
         Service(
             "mlflow",
             [
-                python, "-m", "mlflow", "server", "--host", ui.host, "--port", str(ui.mlflow_port), "--workers", "1",
-                "--backend-store-uri", tracking_uri(settings.mlflow, home),
-                "--default-artifact-root", str(home / "mlflow" / "artifacts"),
+                python,
+                "-m",
+                "mlflow",
+                "server",
+                "--host",
+                ui.host,
+                "--port",
+                str(ui.mlflow_port),
+                "--workers",
+                "1",
+                "--backend-store-uri",
+                tracking_uri(settings.mlflow, home),
+                "--default-artifact-root",
+                str(home / "mlflow" / "artifacts"),
             ],
             ui.mlflow_port,
             f"http://{ui.host}:{ui.mlflow_port}",
         ),
         Service(
             "dagster webserver",
-            [str(Path(python).parent / "dagster-webserver"), "-h", ui.host, "-p", str(ui.dagster_port), "-w", "workspace.yaml"],
+            [
+                str(Path(python).parent / "dagster-webserver"),
+                "-h",
+                ui.host,
+                "-p",
+                str(ui.dagster_port),
+                "-w",
+                "workspace.yaml",
+            ],
             ui.dagster_port,
             f"http://{ui.host}:{ui.dagster_port}",
         ),
-        Service("dagster daemon", [str(Path(python).parent / "dagster-daemon"), "run", "-w", "workspace.yaml"], None, None),
-        Service("runner", [python, "-m", "ljwx_pipeline.cli", "live"], ui.runner_port, f"http://{ui.host}:{ui.runner_port}/status"),
-        Service("console", [python, "-m", "ljwx_pipeline.cli", "console"], ui.console_port, f"http://{ui.host}:{ui.console_port}"),
+        Service(
+            "dagster daemon", [str(Path(python).parent / "dagster-daemon"), "run", "-w", "workspace.yaml"], None, None
+        ),
+        Service(
+            "runner",
+            [python, "-m", "ljwx_pipeline.cli", "live"],
+            ui.runner_port,
+            f"http://{ui.host}:{ui.runner_port}/status",
+        ),
+        Service(
+            "console",
+            [python, "-m", "ljwx_pipeline.cli", "console"],
+            ui.console_port,
+            f"http://{ui.host}:{ui.console_port}",
+        ),
     )
 
 
@@ -134,31 +163,44 @@ def up(settings: Settings, overrides: Mapping[str, Any], *, root: Path) -> int:
         if service.port is not None:
             require_free_port(settings.ui.host, service.port, service.name)
     prepare_dagster_home(home)
-    logs = home / "logs"
-    logs.mkdir(parents=True, exist_ok=True)
     environment = child_environment(settings, overrides)
+    return run_services(planned, root=root, environment=environment, logs=home / "logs")
+
+
+def run_services(services: Sequence[Service], *, root: Path, environment: Mapping[str, str], logs: Path) -> int:
+    """Run every service until one ends (exit code 1) or SIGINT or SIGTERM comes (0); none is left running either way."""
+    logs.mkdir(parents=True, exist_ok=True)
     # a shell may hand children an ignored SIGINT: own handlers, and SIGTERM to each child, stop them for certain
     stopped: list[int] = []
 
     def note_signal(number: int, _frame: FrameType | None) -> None:
         stopped.append(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, note_signal)
+    before = {number: signal.signal(number, note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
     children: list[tuple[Service, subprocess.Popen[bytes]]] = []
     try:
-        for service in planned:
-            log = (logs / f"{service.name.replace(' ', '-')}.log").open("ab")
-            children.append((service, _start(service, root, environment, log)))
-            log.close()
+        for service in services:
+            with _log_file(logs, service).open("ab") as log:
+                children.append((service, _start(service, root, environment, log)))
         return _watch(children, stopped, logs)
     finally:
         _stop([child for _service, child in children])
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _log_file(logs: Path, service: Service) -> Path:
+    return logs / f"{service.name.replace(' ', '-')}.log"
 
 
 def _start(service: Service, root: Path, environment: Mapping[str, str], log: Any) -> subprocess.Popen[bytes]:
     return subprocess.Popen(  # noqa: S603
-        list(service.command), cwd=root, env=dict(environment), stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        list(service.command),
+        cwd=root,
+        env=dict(environment),
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
     )
 
 
@@ -169,7 +211,7 @@ def _watch(children: list[tuple[Service, subprocess.Popen[bytes]]], stopped: lis
         for service, child in children:
             code = child.poll()
             if code is not None:
-                _say(f"{service.name} ended with exit code {code}: see {logs / (service.name.replace(' ', '-') + '.log')}")
+                _say(f"{service.name} ended with exit code {code}: see {_log_file(logs, service)}")
                 return 1
         for name in [name for name, service in waiting.items() if service.port and _answers(service.port)]:
             _say(f"  {name:<18} {waiting.pop(name).page}")

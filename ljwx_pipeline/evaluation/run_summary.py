@@ -58,7 +58,10 @@ def summary_table(summary: dict[str, Any]) -> str:
 def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     data, checks, walk, back = summary["data"], summary["checks"], summary["walk_forward"], summary["backtest"]
     rows = [
-        ("data", f"{data['symbols']} symbols, {data['sessions']} sessions, {data['rows']:,} rows, {data['first']} to {data['last']}"),
+        (
+            "data",
+            f"{data['symbols']} symbols, {data['sessions']} sessions, {data['rows']:,} rows, {data['first']} to {data['last']}",
+        ),
         ("checks", f"{checks['passed']} passed, {checks['failed']} failed, {checks['blocked']} blocked"),
         ("factors", f"{summary['factors']['count']} factors, hash {summary['factors']['hash'][:12]}"),
         ("walk-forward", _walk_forward(walk, summary.get("truth"))),
@@ -71,7 +74,10 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("model", f"{model['name']} version {model['version']}, alias {model['alias']}"))
     rows.append(("deployment", summary["deployment"]["status"]))
     rows.append(
-        ("paper account", f"{account['equity_cny']:,.2f} CNY, {account['positions']} positions, {account['orders']} orders")
+        (
+            "paper account",
+            f"{account['equity_cny']:,.2f} CNY, {account['positions']} positions, {account['orders']} orders",
+        )
     )
     rows.append(("time", f"{summary['seconds']['total']:.0f} s"))
     rows += [("where to look", line) for line in summary.get("where", [])[:1]]
@@ -83,7 +89,9 @@ def _walk_forward(walk: dict[str, Any], truth: dict[str, Any] | None) -> str:
     text = f"{walk['folds']} folds, rank IC {walk['rank_ic_mean']:.4f}, ICIR {walk['rank_icir']:.2f}, IC {walk['ic_mean']:.4f}"
     if truth and truth.get("oracle_rank_ic"):
         oracle = truth["oracle_rank_ic"]
-        text += f"; who knows the truth reaches {oracle:.4f}" + (f" ({walk['rank_ic_mean'] / oracle:.0%} of it)" if oracle > 0.01 else "")
+        text += f"; who knows the truth reaches {oracle:.4f}" + (
+            f" ({walk['rank_ic_mean'] / oracle:.0%} of it)" if oracle > 0.01 else ""
+        )
     return text
 
 

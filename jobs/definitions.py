@@ -1,0 +1,88 @@
+"""The one code location: every asset, check, job, schedule and sensor, as plain lists.
+
+Loaded lazily by Dagster through ``defs``; nothing is read at import.
+"""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from assets import evaluation, features, live, market, quality, research
+from assets.io_managers import LakeIOManager, TableIOManager
+from assets.partitions import month_partitions
+from assets.resources import Line
+from jobs.daily import daily_job, daily_schedule
+from jobs.research import research_job
+from jobs.sensors import champion_sensor, deploy_job
+from ljwx_pipeline.config import Settings, load_settings
+
+MAIN_JOB_NAME = "main"
+
+DAILY_GROUPS = (market.GROUP, quality.GROUP, features.GROUP, live.SCORES_GROUP)
+RESEARCH_GROUPS = (research.GROUP, evaluation.GROUP)
+DEPLOY_GROUPS = (live.GROUP,)
+
+
+def build_definitions(settings: Settings) -> dg.Definitions:
+    """Return the code location for ``settings``; only the partitions and the schedule's hour depend on them."""
+    partitions = month_partitions(settings.source)
+    daily_selection = dg.AssetSelection.groups(*DAILY_GROUPS)
+    research_selection = dg.AssetSelection.groups(*RESEARCH_GROUPS)
+    daily = daily_job(daily_selection)
+    deploy = deploy_job(dg.AssetSelection.groups(*DEPLOY_GROUPS))
+    main = dg.define_asset_job(
+        MAIN_JOB_NAME,
+        selection=daily_selection | research_selection,
+        description="The whole line: data to promoted (or refused) model. What `ljwx run` executes.",
+    )
+    line = Line()
+    return dg.Definitions(
+        assets=[
+            market.calendar,
+            market.reference_tables,
+            market.context_tables,
+            market.index_bars,
+            market.raw_bars_asset(partitions),
+            quality.checked_bars,
+            features.alpha158_factors,
+            features.forward_return_label,
+            features.feature_table,
+            features.feast_offline_store,
+            features.feast_online_store,
+            research.training_dataset,
+            research.tuned_hyperparameters,
+            research.walk_forward_predictions,
+            research.model_bundle,
+            research.shap_explanation,
+            evaluation.net_backtest,
+            evaluation.promotion_decision,
+            evaluation.evaluation_report,
+            evaluation.champion_model,
+            live.daily_scores,
+            live.model_monitoring,
+            live.session_pack,
+            live.deployment,
+            live.live_account,
+        ],
+        asset_checks=[
+            *quality.raw_bars_checks(partitions),
+            quality.great_expectations_suite,
+            features.no_lookahead,
+            features.feast_parity,
+        ],
+        jobs=[main, daily, research_job(research_selection), deploy],
+        schedules=[daily_schedule(daily, settings.schedule, partitions)],
+        sensors=[champion_sensor(deploy)],
+        resources={
+            "line": line,
+            "io_manager": TableIOManager(line=line),
+            "lake_io_manager": LakeIOManager(line=line),
+        },
+        executor=dg.in_process_executor,
+    )
+
+
+@dg.definitions
+def defs() -> dg.Definitions:
+    """Return the definitions of the profile that the environment names."""
+    return build_definitions(load_settings())

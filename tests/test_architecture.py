@@ -1,0 +1,36 @@
+"""The arrows of the design, enforced."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+HEAVY = ("dagster", "mlflow", "feast", "shap", "optuna", "great_expectations", "pandera", "matplotlib", "sklearn")
+
+
+def test_the_import_contracts_hold() -> None:
+    linted = subprocess.run(
+        [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert linted.returncode == 0, linted.stdout
+
+
+@pytest.mark.parametrize("module", ["ljwx_pipeline.live.main", "ljwx_pipeline.console.main", "ljwx_pipeline.cli"])
+def test_the_runner_and_the_command_line_load_nothing_heavy(module: str) -> None:
+    code = f"import sys, {module}; print(sorted(set({HEAVY!r}) & {{name.split('.')[0] for name in sys.modules}}))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
+def test_docker_is_no_package() -> None:
+    assert not (ROOT / "docker" / "__init__.py").exists(), (
+        "docker/__init__.py would shadow the docker SDK that mlflow imports"
+    )

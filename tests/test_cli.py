@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ljwx_pipeline.cli import build_parser, main, overrides_of
+from ljwx_pipeline.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path / "home"))
+
+
+def test_options_become_dotted_overrides() -> None:
+    arguments = build_parser().parse_args(
+        ["run", "--seed", "9", "--data", "d.csv", "--index-data", "a.csv", "b.csv", "--adjustment", "raw"]
+        + ["--set", "gate.kpi_enabled=false", "--set", "costs.slippage_bps=0.0"]
+    )
+    assert overrides_of(arguments) == {
+        "simulated.seed": 9,
+        "folder.data": "d.csv",
+        "folder.index_data": ["a.csv", "b.csv"],
+        "folder.adjustment": "raw",
+        "gate.kpi_enabled": False,
+        "costs.slippage_bps": 0.0,
+    }
+
+
+def test_an_override_without_a_value_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has no '='"):
+        overrides_of(build_parser().parse_args(["run", "--set", "gate.kpi_enabled"]))
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["run", "--profile", "nosuch"], "profile 'nosuch' has no file"),
+        (["run", "--set", "gate.min_sharp=1"], "unknown key gate.min_sharp"),
+        (["run", "--set", "source.last_session=2001-01-01"], "is not before last_session"),
+        (["summary"], "no finished run is recorded"),
+    ],
+)
+def test_a_users_mistake_is_one_line_and_an_exit_code(
+    argv: list[str], words: str, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    assert main(argv) == ConfigError.exit_code
+    captured = capsys.readouterr()
+    assert words in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert not (tmp_path / "home").exists(), "a refused command must leave nothing behind"
+
+
+def test_a_dry_run_says_what_it_would_do_and_does_nothing(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "ljwx_pipeline.cli", "run", "--dry-run"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "would run job main of profile simulated" in done.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_running_outside_a_checkout_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LJWX_CONFIG", str(ROOT / "ljwx.toml"))
+    monkeypatch.chdir(tmp_path)
+    assert main(["run"]) == 3
+    assert "run this command from the project's checkout" in capsys.readouterr().err
+
+
+def test_the_summary_is_printed_as_it_was_stored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    latest = tmp_path / "home" / "reports" / "latest"
+    latest.mkdir(parents=True)
+    (latest / "summary.json").write_text(json.dumps({"profile": "simulated"}))
+    assert main(["summary", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"profile": "simulated"}
+
+
+def test_a_damaged_summary_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    latest = tmp_path / "home" / "reports" / "latest"
+    latest.mkdir(parents=True)
+    (latest / "summary.json").write_text("{half")
+    assert main(["summary"]) == ConfigError.exit_code
+    assert "is damaged" in capsys.readouterr().err

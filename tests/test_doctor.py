@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from ljwx_pipeline.doctor import examine, findings_table
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(autouse=True)
+def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("LJWX_CONFIG", str(ROOT / "ljwx.toml"))
+
+
+def test_a_checkout_with_everything_installed_is_well() -> None:
+    findings = examine(profile=None, overrides={}, root=ROOT)
+    assert [finding for finding in findings if not finding.ok] == []
+    assert "all is well" in findings_table(findings)
+
+
+def test_looking_makes_nothing(tmp_path: Path) -> None:
+    examine(profile=None, overrides={}, root=ROOT)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_broken_configuration_is_named_with_its_remedy() -> None:
+    findings = examine(profile=None, overrides={"gate.min_sharp": 1}, root=ROOT)
+    assert not findings[-1].ok
+    assert "unknown key gate.min_sharp" in findings[-1].fact
+    assert "->" in findings_table(findings)
+
+
+def test_a_folder_that_is_no_checkout_is_told(tmp_path: Path) -> None:
+    found = {finding.name: finding for finding in examine(profile=None, overrides={}, root=tmp_path)}
+    assert not found["checkout"].ok
+
+
+def test_a_missing_data_folder_is_told() -> None:
+    found = {f.name: f for f in examine(profile="folder", overrides={"folder.data": "no/such/file.parquet"}, root=ROOT)}
+    assert not found["source"].ok
+    assert "no/such/file.parquet" in found["source"].fact
+
+
+def test_an_unreachable_tracking_server_is_told_with_its_address() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    found = {
+        f.name: f
+        for f in examine(profile=None, overrides={"mlflow.tracking_uri": f"http://127.0.0.1:{port}"}, root=ROOT)
+    }
+    assert not found["mlflow"].ok
+    assert str(port) in found["mlflow"].fact
