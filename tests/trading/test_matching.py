@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from fractions import Fraction
-from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -17,19 +13,8 @@ from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.trading.account import Account
 from ljwx_pipeline.trading.costs import E8, CostRates
 from ljwx_pipeline.trading.matching import Reject, SessionQuotes, affordable_shares, floor_to_lot, match
+from tests.trading import reference_ledger as ref
 
-
-def _reference() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("reference_ledger", Path(__file__).with_name("reference_ledger.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-ref = _reference()
 NAMES = 5
 RATES = CostRates(25_000, 500, 20_000, 5_000_000, 0, 50_000, 1_000)
 

@@ -1,0 +1,184 @@
+"""The trading view of canonical tables: limits by date, listing days, ST spells, actions, delisting."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.errors import TradingError
+from ljwx_pipeline.market.calendar import sessions_between
+from ljwx_pipeline.market.rulebook import NO_LIMIT_DOWN_E4, NO_LIMIT_UP_E4
+from ljwx_pipeline.market.symbols import Board
+from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
+
+DAYS = sessions_between(date(2020, 8, 18), date(2020, 9, 30))
+
+
+def bars_of(symbol: str, closes: list[float], *, first: int = 0, pre_close: list[float] | None = None) -> pd.DataFrame:
+    close = np.array(closes)
+    reference = np.r_[close[0], close[:-1]] if pre_close is None else np.array(pre_close)
+    return pd.DataFrame(
+        {
+            "symbol": symbol,
+            "session_date": DAYS[first : first + len(closes)],
+            "open_cny": close,
+            "high_cny": close,
+            "low_cny": close,
+            "close_cny": close,
+            "pre_close_cny": reference,
+            "volume_shares": 1e6,
+            "amount_cny": close * 1e6,
+            "adj_factor": 1.0,
+        }
+    )
+
+
+def security(
+    symbol: str, board: Board, listed: str | None = "2015-01-05", delisted: str | None = None
+) -> dict[str, object]:
+    return {
+        "symbol": symbol,
+        "name": symbol,
+        "board": int(board),
+        "list_date": pd.Timestamp(listed) if listed else pd.NaT,
+        "delist_date": pd.Timestamp(delisted) if delisted else pd.NaT,
+    }
+
+
+def build(
+    bars: pd.DataFrame,
+    securities: list[dict[str, object]],
+    *,
+    spells: pd.DataFrame | None = None,
+    actions: pd.DataFrame | None = None,
+    adjustment: str = "raw",
+    sessions: pd.DatetimeIndex = DAYS,
+) -> MarketArrays:
+    return market_arrays(
+        bars,
+        pd.DataFrame(securities),
+        empty_table("st_spells") if spells is None else spells,
+        empty_table("corporate_actions") if actions is None else actions,
+        symbols=tuple(sorted(str(row["symbol"]) for row in securities)),
+        sessions=sessions,
+        adjustment=adjustment,
+    )
+
+
+def test_limits_change_on_the_day_the_rule_changes() -> None:
+    market = build(bars_of("300001.SZ", [10.0] * 8), [security("300001.SZ", Board.CHINEXT)])
+    day = list(DAYS).index(pd.Timestamp("2020-08-24"))
+    assert market.limit_up_e4[0, day - 1] == 110_000
+    assert market.limit_up_e4[0, day] == 120_000
+    assert market.limit_down_e4[0, day] == 80_000
+
+
+def test_a_close_at_the_limit_can_be_sold_but_not_bought_and_the_other_way_round() -> None:
+    market = build(bars_of("600000.SH", [10.0, 11.0, 9.9, 9.5]), [security("600000.SH", Board.MAIN)])
+    assert market.can_buy[0, :5].tolist() == [True, False, True, True, False]
+    assert market.can_sell[0, :5].tolist() == [True, True, False, True, False]
+
+
+def test_a_session_without_bar_is_zero_and_closed() -> None:
+    market = build(bars_of("600000.SH", [10.0, 10.0], first=3), [security("600000.SH", Board.MAIN)])
+    assert market.has_bar[0, :6].tolist() == [False, False, False, True, True, False]
+    assert market.volume_shares[0, 2] == market.limit_up_e4[0, 2] == 0
+    assert not market.can_buy[0, 2]
+    assert not market.can_sell[0, 2]
+
+
+def test_special_treatment_narrows_the_limit_between_its_dates() -> None:
+    spells = pd.DataFrame({"symbol": ["600000.SH"], "start_date": [DAYS[2]], "end_date": [DAYS[3]]})
+    market = build(bars_of("600000.SH", [10.0] * 6), [security("600000.SH", Board.MAIN)], spells=spells)
+    assert market.limit_up_e4[0, 1:5].tolist() == [110_000, 105_000, 105_000, 110_000]
+    open_ended = spells.assign(end_date=pd.NaT)
+    market = build(bars_of("600000.SH", [10.0] * 6), [security("600000.SH", Board.MAIN)], spells=open_ended)
+    assert market.is_st[0, 2:].all()
+    assert not market.is_st[0, :2].any()
+
+
+def test_listing_days_are_counted_in_sessions_also_across_the_panels_start() -> None:
+    day = list(DAYS).index(pd.Timestamp("2020-08-24"))
+    listed_there = security("300900.SZ", Board.CHINEXT, "2020-08-24")
+    market = build(bars_of("300900.SZ", [10.0] * 8, first=day), [listed_there])
+    free = market.limit_up_e4[0, day : day + 6] == NO_LIMIT_UP_E4
+    assert free.tolist() == [True] * 5 + [False]
+    assert market.limit_down_e4[0, day] == NO_LIMIT_DOWN_E4
+    later = DAYS[day + 3 :]
+    market = build(bars_of("300900.SZ", [10.0] * 8, first=day), [listed_there], sessions=later)
+    assert (market.limit_up_e4[0, :3] == NO_LIMIT_UP_E4).tolist() == [True, True, False]
+
+
+def test_delisting_ends_the_listing_after_its_date() -> None:
+    rows = [security("600000.SH", Board.MAIN, "2020-08-20", f"{DAYS[5]:%Y-%m-%d}")]
+    market = build(bars_of("600000.SH", [10.0], first=2), rows)
+    assert market.listed[0].tolist() == [2 <= i <= 5 for i in range(len(DAYS))]
+
+
+def test_actions_fall_on_the_first_session_not_before_the_ex_date() -> None:
+    saturday = pd.Timestamp("2020-08-22")
+    actions = pd.DataFrame(
+        {
+            "symbol": ["600000.SH", "600000.SH", "600000.SH", "999999.SH"],
+            "ex_date": [saturday, DAYS[1], pd.Timestamp("2020-01-02"), DAYS[1]],
+            "cash_cny_per_share": [0.1234, 0.0, 5.0, 1.0],
+            "bonus_shares_per_share": [0.3, 1.0, 0.0, 0.0],
+        }
+    )
+    market = build(bars_of("600000.SH", [10.0] * 6), [security("600000.SH", Board.MAIN)], actions=actions)
+    monday = list(DAYS).index(pd.Timestamp("2020-08-24"))
+    assert (market.cash_e4_per_share[0, monday], market.bonus_e4_per_share[0, monday]) == (1_234, 3_000)
+    assert market.bonus_e4_per_share[0, 1] == 10_000
+    assert market.cash_e4_per_share.sum() == 1_234
+
+
+def test_without_known_actions_the_gap_to_the_reference_price_is_credited() -> None:
+    bars = bars_of("600000.SH", [10.0, 9.6, 12.0], pre_close=[10.0, 9.5, 12.8])
+    market = build(bars, [security("600000.SH", Board.MAIN)])
+    assert market.cash_e4_per_share[0, :3].tolist() == [0, 5_000, 0]
+    assert market.bonus_e4_per_share[0, :3].tolist() == [0, 0, -2_500]
+    assert build(bars, [security("600000.SH", Board.MAIN)], adjustment="forward").cash_e4_per_share.sum() == 0
+
+
+def test_adjusted_limits_stand_inside_the_true_ones() -> None:
+    market = build(
+        bars_of("600000.SH", [7.8797, 8.6612, 8.70]), [security("600000.SH", Board.MAIN)], adjustment="forward"
+    )
+    assert 7.8797 * 1.0985 * 10_000 - 1 <= market.limit_up_e4[0, 1] <= 7.8797 * 1.0985 * 10_000
+    assert market.can_buy[0, :3].tolist() == [True, False, True]
+    down = build(bars_of("600000.SH", [10.0, 9.0051, 8.3]), [security("600000.SH", Board.MAIN)], adjustment="forward")
+    assert down.can_sell[0, :3].tolist() == [True, False, True]
+
+
+def test_an_unknown_reference_price_closes_the_session() -> None:
+    bars = bars_of("600000.SH", [10.0, 10.1], pre_close=[np.nan, 10.0])
+    market = build(bars, [security("600000.SH", Board.MAIN, None)])
+    assert market.can_buy[0, :2].tolist() == market.can_sell[0, :2].tolist() == [False, True]
+
+
+def test_faults_are_named() -> None:
+    with pytest.raises(TradingError, match=r"600001\.SH is not in the securities table"):
+        market_arrays(
+            bars_of("600001.SH", [10.0]),
+            pd.DataFrame([security("600000.SH", Board.MAIN)]),
+            empty_table("st_spells"),
+            empty_table("corporate_actions"),
+            symbols=("600001.SH",),
+            sessions=DAYS,
+            adjustment="raw",
+        )
+    with pytest.raises(TradingError, match="BEIJING stock has a bar on 2020-08-18"):
+        build(bars_of("830001.BJ", [10.0]), [security("830001.BJ", Board.BEIJING)])
+
+
+def test_quotes_are_one_column_of_the_arrays() -> None:
+    rows = [security("600000.SH", Board.MAIN), security("688001.SH", Board.STAR)]
+    market = build(pd.concat([bars_of("600000.SH", [10.0] * 3), bars_of("688001.SH", [20.0] * 3)]), rows)
+    quotes = market.quotes(1)
+    assert quotes.close_e4.tolist() == [100_000, 200_000]
+    assert quotes.limit_up_e4.tolist() == [110_000, 240_000]
+    assert (quotes.lot_min.tolist(), quotes.lot_step.tolist()) == ([100, 200], [100, 1])
