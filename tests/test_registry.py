@@ -1,0 +1,271 @@
+"""Runs always end, the same bundle is always the same version, and an MLflow that is away says so within seconds."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ljwx_pipeline.config import MlflowSettings
+from ljwx_pipeline.errors import BundleError, RegistryError
+from ljwx_pipeline.registry import Registry, open_registry
+from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, load_bundle
+from ljwx_pipeline.scoring.signing import public_key_of
+from tests.fakes.bundles import FACTOR_HASH, tiny_booster, tiny_bundle
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+PUBLIC = public_key_of(KEY)
+SETTINGS = MlflowSettings(tracking_uri="", experiment="tests", model_name="tiny")
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated database without an experiment: made once, as that takes seconds, and copied for each test."""
+    home = tmp_path_factory.mktemp("mlflow-template")
+    assert open_registry(SETTINGS, home).champion() is None
+    return home / "mlflow" / "mlflow.db"
+
+
+@pytest.fixture
+def registry(empty_database: Path, tmp_path: Path) -> Registry:
+    (tmp_path / "mlflow").mkdir()
+    shutil.copyfile(empty_database, tmp_path / "mlflow" / "mlflow.db")
+    return open_registry(SETTINGS, tmp_path)
+
+
+def stored(registry: Registry, run_id: str):  # type: ignore[no-untyped-def]
+    """What MLflow itself says about a run."""
+    from mlflow import MlflowClient
+
+    return MlflowClient(tracking_uri=registry.tracking_uri).get_run(run_id)
+
+
+def registered(registry: Registry, bundle: Path):  # type: ignore[no-untyped-def]
+    with registry.run("train") as run:
+        return registry.register(bundle, run_id=run.run_id, public_key=PUBLIC)
+
+
+def test_a_run_keeps_what_was_recorded(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "shap.png").write_bytes(b"png")
+    (tmp_path / "report.html").write_text("<html>")
+    with registry.run("research", tags={"profile": "noise", "simulated": True}) as run:
+        run.params({"num_leaves": 31, "factors": "x" * 10_000})
+        run.metrics({"rank_ic": 0.05, "undefined": float("nan")}, step=2021)
+        run.tags({"data_hash": "d" * 64})
+        run.artifacts(tmp_path / "plots", "shap")
+        run.artifacts(tmp_path / "report.html")
+    found = stored(registry, run.run_id)
+    assert found.info.status == "FINISHED"
+    assert found.info.run_name == "research"
+    assert found.data.params["num_leaves"] == "31"
+    assert len(found.data.params["factors"]) == 6000
+    assert found.data.metrics["rank_ic"] == 0.05
+    assert found.data.tags["profile"] == "noise"
+    assert found.data.tags["simulated"] == "True"
+    assert found.data.tags["data_hash"] == "d" * 64
+    kept = tmp_path / "mlflow" / "artifacts" / run.run_id / "artifacts"
+    assert (kept / "shap" / "shap.png").is_file()
+    assert (kept / "report.html").is_file()
+
+
+def test_more_entries_than_one_batch_may_hold_all_arrive(registry: Registry) -> None:
+    with registry.run("many") as run:
+        run.params({f"p{i}": i for i in range(250)})
+        run.metrics({f"m{i}": i for i in range(1500)})
+    found = stored(registry, run.run_id)
+    assert len(found.data.params) == 250
+    assert len(found.data.metrics) == 1500
+
+
+def test_folds_are_nested_below_their_run(registry: Registry) -> None:
+    with registry.run("walk_forward") as run, run.child("2021", {"fold": "2021"}) as fold:
+        fold.metrics({"rank_ic": 0.1})
+    assert stored(registry, fold.run_id).data.tags["mlflow.parentRunId"] == run.run_id
+    assert registry.tracked_runs() == 2
+
+
+@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
+def test_a_run_that_raises_ends_failed_and_so_do_its_children(registry: Registry, fault: type[BaseException]) -> None:
+    ids = []
+
+    def crash() -> None:
+        with registry.run("doomed") as run, run.child("fold") as fold:
+            ids.extend([run.run_id, fold.run_id])
+            raise fault
+
+    with pytest.raises(fault):
+        crash()
+    assert [stored(registry, run_id).info.status for run_id in ids] == ["FAILED", "FAILED"]
+
+
+def test_a_run_of_a_killed_process_is_closed_by_the_next_one(registry: Registry) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with registry.run("alive") as alive, registry.run("orphan", tags={"ljwx.pid": dead.pid}) as orphan:
+        assert registry.close_abandoned_runs() == 1
+        assert stored(registry, orphan.run_id).info.status == "FAILED"
+        assert stored(registry, alive.run_id).info.status == "RUNNING"
+
+
+def test_an_artifact_that_does_not_exist_is_named(registry: Registry, tmp_path: Path) -> None:
+    with registry.run("x") as run, pytest.raises(RegistryError, match=r"nothing\.html does not exist"):
+        run.artifacts(tmp_path / "nothing.html")
+
+
+def test_another_value_for_a_recorded_parameter_is_refused(registry: Registry) -> None:
+    with registry.run("x") as run:
+        run.params({"seed": 1})
+        with pytest.raises(RegistryError, match="refused"):
+            run.params({"seed": 2})
+
+
+def test_the_same_bundle_is_always_the_same_version(registry: Registry, tmp_path: Path) -> None:
+    bundle, other = tiny_bundle(tmp_path / "b", KEY), tiny_bundle(tmp_path / "b", KEY, data_hash="e" * 64)
+    first = registered(registry, bundle)
+    again = registered(registry, bundle)
+    assert (first.version, first.bundle_hash) == ("1", bundle.name)
+    assert again == first
+    assert registered(registry, other).version == "2"
+    assert registry.version_of("0" * 64) is None
+
+
+def test_a_damaged_or_foreign_bundle_is_never_registered(registry: Registry, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b", KEY)
+    with registry.run("x") as run:
+        with pytest.raises(BundleError, match="signed by key"):
+            registry.register(bundle, run_id=run.run_id, public_key="0" * 64)
+        (bundle / "model.txt").write_text("damaged")
+        with pytest.raises(BundleError, match="damaged"):
+            registry.register(bundle, run_id=run.run_id, public_key=PUBLIC)
+    assert registry.version_of(bundle.name) is None
+
+
+def test_there_is_no_champion_until_the_alias_is_moved(registry: Registry, tmp_path: Path) -> None:
+    assert registry.champion() is None
+    version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
+    assert registry.champion() is None
+    registry.set_alias("challenger", version.version)
+    registry.promote(version.version)
+    registry.promote(version.version)
+    assert registry.champion() == registry.aliased("challenger") == version
+
+
+def test_an_alias_for_a_version_that_does_not_exist_is_refused(registry: Registry, tmp_path: Path) -> None:
+    registered(registry, tiny_bundle(tmp_path / "b", KEY))
+    with pytest.raises(RegistryError):
+        registry.promote("7")
+
+
+def test_the_downloaded_bundle_is_the_registered_one_and_replaces_a_damaged_copy(
+    registry: Registry, tmp_path: Path
+) -> None:
+    bundle = tiny_bundle(tmp_path / "b", KEY)
+    version = registered(registry, bundle).version
+    fetched = registry.download_bundle(version, tmp_path / "down")
+    (fetched / "model.txt").write_text("damaged")
+    fetched = registry.download_bundle(version, tmp_path / "down")
+    assert fetched == tmp_path / "down" / bundle.name
+    assert {f: (fetched / f).read_bytes() for f in BUNDLE_FILES} == {f: (bundle / f).read_bytes() for f in BUNDLE_FILES}
+    assert load_bundle(fetched, factor_hash=FACTOR_HASH, public_key=PUBLIC).bundle_hash == bundle.name
+    assert list((tmp_path / "down").iterdir()) == [fetched]
+
+
+def test_a_version_that_lost_its_files_says_so(registry: Registry, tmp_path: Path) -> None:
+    version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
+    (tmp_path / "mlflow" / "artifacts" / version.run_id / "artifacts" / "bundle" / "model.txt").unlink()
+    with pytest.raises(RegistryError, match=r"lost its file model\.txt"):
+        registry.download_bundle(version.version, tmp_path / "down")
+
+
+def test_a_version_is_an_mlflow_model_without_a_pickle(registry: Registry, tmp_path: Path) -> None:
+    import lightgbm as lgb
+    from mlflow import pyfunc
+
+    version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
+    folder = tmp_path / "mlflow" / "artifacts" / version.run_id / "artifacts" / "bundle"
+    features = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
+    scores = pyfunc.load_model(str(folder)).predict(features)
+    assert np.array_equal(scores, lgb.Booster(model_str=tiny_booster()).predict(features))
+    assert not [p for p in folder.rglob("*") if p.suffix in {".pkl", ".pickle", ".joblib"}]
+
+
+def test_a_deleted_experiment_is_an_error_with_the_command_that_restores_it(registry: Registry) -> None:
+    from mlflow import MlflowClient
+
+    with registry.run("x"):
+        pass
+    client = MlflowClient(tracking_uri=registry.tracking_uri)
+    client.delete_experiment(client.get_experiment_by_name("tests").experiment_id)
+    fresh = Registry(
+        tracking_uri=registry.tracking_uri,
+        artifact_root=registry.artifact_root,
+        experiment="tests",
+        model_name="tiny",
+    )
+    with pytest.raises(RegistryError, match="mlflow experiments restore"):
+        fresh.tracked_runs()
+
+
+def test_a_server_that_is_away_is_an_error_within_seconds(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    settings = MlflowSettings(tracking_uri=f"http://127.0.0.1:{port}", experiment="x", model_name="m")
+    started = time.monotonic()
+    with pytest.raises(RegistryError, match="cannot be reached") as caught:
+        open_registry(settings, tmp_path).champion()
+    assert time.monotonic() - started < 10
+    assert f"127.0.0.1:{port}" in caught.value.fact
+    assert "make up" in caught.value.remedy
+
+
+def test_a_server_that_answers_nonsense_is_an_error(tmp_path: Path) -> None:
+    from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+    from threading import Thread
+
+    class Nonsense(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(404)
+            self.end_headers()
+            self.wfile.write(b"not here")
+
+        def log_message(self, *args: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Nonsense)
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        uri = f"http://127.0.0.1:{server.server_address[1]}"
+        settings = MlflowSettings(tracking_uri=uri, experiment="x", model_name="m")
+        with pytest.raises(RegistryError, match="refused"):
+            open_registry(settings, tmp_path).tracked_runs()
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_file_that_is_no_database_is_an_error_and_stays(tmp_path: Path) -> None:
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "mlflow.db").write_text("not a database, certainly not one of MLflow" * 50)
+    with pytest.raises(RegistryError, match="refused"):
+        open_registry(SETTINGS, tmp_path).tracked_runs()
+    assert (tmp_path / "mlflow" / "mlflow.db").read_text().startswith("not a database")
+
+
+def test_opening_a_registry_touches_nothing_and_imports_no_mlflow(tmp_path: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from ljwx_pipeline.registry import Registry;"
+        f"Registry(tracking_uri='sqlite:///x', artifact_root=Path({str(tmp_path)!r}), experiment='e', model_name='m');"
+        "sys.exit('mlflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ}).returncode == 0
+    assert list(tmp_path.iterdir()) == []
