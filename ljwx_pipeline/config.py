@@ -190,6 +190,7 @@ class FeastSettings(Section):
     """How much of the offline store is compared with the feature table."""
 
     parity_rows: int = Field(ge=1)
+    parity_seed: int = Field(ge=0)
 
 
 class UiSettings(Section):
@@ -207,6 +208,8 @@ class LiveSettings(Section):
 
     seconds_per_session: float = Field(ge=0)
     max_bundle_age_days: int = Field(ge=1)
+    poll_seconds: float = Field(gt=0)
+    max_stall_seconds: float = Field(gt=0)
 
 
 class RiskSettings(Section):
