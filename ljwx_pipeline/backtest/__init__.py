@@ -1,1 +1,1 @@
-"""Not written yet."""
+"""The loop over ``trading/``: scores in, equity, orders and positions out."""
