@@ -23,8 +23,6 @@ from ljwx_pipeline.errors import LakeError
 
 #: Columns of the feature table that are not features.
 KEY_COLUMNS = ("symbol", "session_date", "event_timestamp", "created_timestamp")
-#: Rows read at a time when the feature table is scanned: bounds memory to some 20 MB for 158 columns.
-_BATCH_ROWS = 32_768
 _CLOSE = pd.Timedelta(hours=15)
 _MICROSECOND = pd.Timedelta(microseconds=1)
 _MICROSECONDS = pa.timestamp("us", tz="UTC")
@@ -218,12 +216,10 @@ def compare(sample: Sample, answers: NDArray[np.float32], names: Sequence[str], 
 def _rows_at(path: Path, positions: NDArray[np.int64], names: Sequence[str]) -> NDArray[np.float32]:
     """Return rows of a Parquet file as float32, shape ``(len(positions), len(names))``; NaN where position is -1."""
     out = np.full((len(positions), len(names)), np.nan, dtype=np.float32)
-    start = 0
-    for batch in pq.ParquetFile(path).iter_batches(batch_size=_BATCH_ROWS, columns=list(names)):
-        here = np.flatnonzero((positions >= start) & (positions < start + batch.num_rows))
-        if len(here):
-            taken = batch.take(pa.array(positions[here] - start))
-            columns = [taken.column(name).to_numpy(zero_copy_only=False) for name in names]
-            out[here] = np.stack(columns, axis=1).astype(np.float32)
-        start += batch.num_rows
+    answered = positions >= 0
+    taken = pa.array(positions[answered])
+    with pq.ParquetFile(path) as file:
+        for column, name in enumerate(names):  # one at a time: a quarter of the memory of reading them together
+            values = file.read(columns=[name]).column(name).take(taken)
+            out[answered, column] = values.to_numpy().astype(np.float32)
     return out
