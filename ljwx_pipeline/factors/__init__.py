@@ -1,1 +1,1 @@
-"""Not written yet."""
+"""Where factors are defined: families, the catalogue with its version hash, leak checks."""

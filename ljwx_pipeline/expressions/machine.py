@@ -1,0 +1,132 @@
+"""The machine that runs a program over rows, one symbol after the other; compiled as a whole.
+
+Not here: what an operation computes (``kernels.py``), which instructions there are (``program.py``).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ljwx_pipeline.expressions import kernels as k
+from ljwx_pipeline.expressions.compiled import kernel
+from ljwx_pipeline.expressions.program import Op
+
+Rows = NDArray[np.float64]
+
+
+@kernel
+def _elementwise(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noqa: C901 - a dispatch table
+    op, integer = step[0], step[-1]
+    out, a, b = reg[step[1]], reg[step[2]], reg[step[3]]
+    if op == Op.CONST:
+        out[:] = number
+    elif op == Op.ADD:
+        for t in range(len(out)):
+            out[t] = a[t] + b[t]
+    elif op == Op.SUB:
+        for t in range(len(out)):
+            out[t] = a[t] - b[t]
+    elif op == Op.MUL:
+        for t in range(len(out)):
+            out[t] = a[t] * b[t]
+    elif op == Op.DIV:
+        k.divide(out, a, b)
+    elif op == Op.ABOVE:
+        k.compare(out, a, b, integer)
+    elif op == Op.LARGER:
+        k.larger(out, a, b)
+    elif op == Op.SMALLER:
+        k.smaller(out, a, b)
+    elif op == Op.ABS:
+        for t in range(len(out)):
+            out[t] = abs(a[t])
+    elif op == Op.LOG:
+        k.logarithm(out, a)
+    elif op == Op.SHIFT:
+        k.shift(out, a, integer)
+    elif op == Op.MASK_BY:
+        k.mask_by(out, a, b)
+    elif op == Op.KNOWN:
+        k.known(out, a)
+    elif op == Op.ZERO_FILLED:
+        k.zero_filled(out, a)
+    elif op == Op.SESSION_NUMBERS:
+        k.session_numbers(out, a)
+
+
+@kernel
+def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noqa: C901 - a dispatch table
+    op, integer = step[0], step[-1]
+    out, a, b = reg[step[1]], reg[step[2]], reg[step[3]]
+    c, d, e = reg[step[4]], reg[step[5]], reg[step[6]]
+    if op == Op.ADD_WINDOWS:
+        k.add_windows(out, a, b, integer)
+    elif op == Op.JOIN_COMOMENTS:
+        k.join_comoments(out, a, b, c, d, e, reg[step[7]], reg[step[8]], reg[step[9]], integer)
+    elif op == Op.SUM_OF:
+        k.sum_of(out, a, b)
+    elif op == Op.STD_OF:
+        k.std_of(out, a, b)
+    elif op == Op.SLOPE_OF:
+        k.slope_of(out, a, b, c)
+    elif op == Op.RESI_OF:
+        k.resi_of(out, a, b, c, d, e, reg[step[7]])
+    elif op == Op.RSQUARE_OF:
+        k.rsquare_of(out, a, b, c, d)
+    elif op == Op.CORR_OF:
+        k.corr_of(out, a, b, c, d)
+    elif op == Op.LOW_FILLED:
+        k.low_filled(out, a, number)
+    elif op == Op.MAX_WINDOWS:
+        k.max_windows(out, a, b, integer)
+    elif op == Op.EXTREME_OF:
+        k.extreme_of(out, a, number)
+    elif op == Op.JOIN_INDICES:
+        k.join_indices(out, a, b, c, d, integer)
+    elif op == Op.POSITION_OF:
+        k.position_of(out, a, b, integer)
+    elif op == Op.RANK_OF:
+        k.rank_of(out, a, reg[-1], b, integer)
+    elif op == Op.QUANTILE_OF:
+        k.quantile_of(out, a, integer, number)
+
+
+@kernel
+def run(
+    code: NDArray[np.int64], numbers: NDArray[np.float64], rows: int, fields: Rows, out: NDArray[np.floating[Any]]
+) -> None:
+    """Run a program over a block of symbols.
+
+    Parameters
+    ----------
+    code, numbers, rows
+        As in ``Program``.
+    fields
+        float64, shape ``(n_fields, n_symbols, n_sessions)``.
+    out
+        float32 or float64, shape ``(n_expressions, n_symbols, n_sessions)``; every element is written, infinite
+        ones as NaN.
+    """
+    sessions = fields.shape[2]
+    reg = np.empty((rows, sessions))
+    for symbol in range(fields.shape[1]):
+        for position in range(len(code)):
+            step = code[position]
+            op = step[0]
+            if op == Op.LOAD:
+                source = fields[step[-1], symbol]
+                target = reg[step[1]]
+                for t in range(sessions):
+                    target[t] = source[t] if abs(source[t]) < np.inf else np.nan
+            elif op == Op.STORE:
+                values = reg[step[2]]
+                stored = out[step[-1], symbol]
+                for t in range(sessions):
+                    stored[t] = values[t] if abs(values[t]) < np.inf else np.nan
+            elif op < Op.ADD_WINDOWS:
+                _elementwise(step, numbers[position], reg)
+            else:
+                _windowed(step, numbers[position], reg)
