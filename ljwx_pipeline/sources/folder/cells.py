@@ -1,0 +1,56 @@
+"""What single cells say: numbers and dates, or the position of the first cell that says neither."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+_DATE = re.compile(r"^(\d{4})(?:(\d{2})(\d{2})|[-/.年](\d{1,2})[-/.月](\d{1,2})日?)(?:\.0)?(?:[ T].*)?$")
+
+
+def to_numbers(column: pd.Series) -> tuple[NDArray[np.float64], int | None]:
+    """Return the cells as float64 (NaN where blank) and the position of the first that is no finite number."""
+    if column.dtype.kind in "iuf":
+        values = column.to_numpy(dtype=np.float64)
+        blank = np.isnan(values)
+    else:
+        values = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+        blank = column.isna().to_numpy()
+    return values, _first(~np.isfinite(values) & ~blank)
+
+
+def to_dates(column: pd.Series) -> tuple[pd.DatetimeIndex, int | None]:
+    """Return the cells as midnights and the position of the first that is no date.
+
+    Understood: dates and instants (their wall-clock date counts), ``20200102``, ``2020-01-02``, ``2020/1/2``,
+    ``2020年1月2日``; a time of day behind them is dropped.
+    """
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        column = column.dt.tz_localize(None)
+    if column.dtype.kind == "M":
+        stamps = pd.DatetimeIndex(column).as_unit("ns").normalize()
+        return stamps, _first(np.asarray(stamps.isna()))
+    codes, uniques = pd.factorize(column)
+    # the code of a blank cell is -1: it picks the NaT put last
+    lookup = pd.DatetimeIndex([*(_date_of(cell) for cell in uniques), pd.NaT], dtype="datetime64[ns]")
+    stamps = lookup[codes]
+    return stamps, _first(np.asarray(stamps.isna()))
+
+
+def _date_of(cell: object) -> pd.Timestamp | None:
+    match = _DATE.match(str(cell).strip().lstrip("'"))
+    if match is None:
+        return None
+    year, month, day, spaced_month, spaced_day = match.groups()
+    try:
+        return pd.Timestamp(date(int(year), int(month or spaced_month), int(day or spaced_day)))
+    except ValueError:
+        return None
+
+
+def _first(bad: NDArray[np.bool_]) -> int | None:
+    return int(np.argmax(bad)) if bad.any() else None

@@ -1,0 +1,134 @@
+"""Finding the user's files and taking columns out of them, whatever their encoding.
+
+Not here: what a column means (``spellings.py``) and what a cell says (``cells.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Protocol
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ljwx_pipeline.errors import SourceError
+
+PARQUET_SUFFIXES = (".parquet", ".pq")
+SUFFIXES = (".csv", *PARQUET_SUFFIXES)
+ENCODINGS = ("utf-8-sig", "gb18030")  # gb18030 contains GBK and GB2312
+SEPARATORS = (",", "\t", ";")
+#: How providers write "no value", beyond what pandas already knows (None, NaN, NULL, the empty cell).
+BLANKS = ("-", "--")
+
+
+class DataFile(Protocol):
+    """One open file: its column names, and its columns."""
+
+    path: Path
+    names: tuple[str, ...]
+
+    def read(self, columns: Sequence[str], text: Collection[str]) -> pd.DataFrame:
+        """Return ``columns`` in file order, those in ``text`` as text; blank cells are missing values."""
+        ...
+
+
+def find_files(given: str, key: str) -> list[Path]:
+    """Return the data files that the configured path names: itself, or all below it, in name order.
+
+    Raises
+    ------
+    SourceError
+        When the path is empty, does not exist, or holds no CSV or Parquet file.
+    """
+    if not given.strip():
+        raise SourceError(f"{key} names no file", f"pass the path on the command line or set {key} in the profile")
+    path = Path(given).expanduser()
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise SourceError(f"{key} = {given} does not exist", "correct the path")
+    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    if not found:
+        raise SourceError(f"folder {path} holds no {', '.join(SUFFIXES)} file", f"put the files there or correct {key}")
+    return found
+
+
+def open_file(path: Path) -> DataFile:
+    """Return ``path`` opened as Parquet or CSV by its suffix.
+
+    Raises
+    ------
+    SourceError
+        When the file is empty, damaged, or of an encoding or kind that is not understood.
+    """
+    try:
+        empty = path.stat().st_size == 0
+        if not empty:
+            return ParquetFile(path) if path.suffix.lower() in PARQUET_SUFFIXES else CsvFile(path)
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror})", "correct the file's permissions") from error
+    raise SourceError(f"{path} is empty", "download it again or take it out of the folder")
+
+
+class CsvFile:
+    """A delimited text file in UTF-8 or GBK with one header line."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._data = path.read_bytes()
+        self._encoding = _encoding_of(path, self._data)
+        header = self._data.split(b"\n", 1)[0].decode(self._encoding)
+        self._separator = max(SEPARATORS, key=header.count)
+        self.names = tuple(str(name) for name in self._parse(nrows=0).columns)
+
+    def read(self, columns: Sequence[str], text: Collection[str]) -> pd.DataFrame:
+        """Return ``columns``; the others are inferred as numbers where every cell is one."""
+        return self._parse(usecols=list(columns), dtype=dict.fromkeys(text, str))
+
+    def _parse(self, **options: object) -> pd.DataFrame:
+        try:
+            frame: pd.DataFrame = pd.read_csv(  # type: ignore[call-overload]
+                BytesIO(self._data),
+                encoding=self._encoding,
+                sep=self._separator,
+                na_values=list(BLANKS),
+                index_col=False,
+                low_memory=False,
+                skipinitialspace=True,
+                **options,
+            )
+        except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+            raise SourceError(f"{self.path} is not a readable CSV ({error})", "repair the line it names") from error
+        return frame
+
+
+class ParquetFile:
+    """A Parquet file; only the columns asked for are read."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        try:
+            self.names = tuple(pq.read_schema(path).names)
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{path} is damaged: not readable as Parquet", "download it again") from error
+
+    def read(self, columns: Sequence[str], text: Collection[str]) -> pd.DataFrame:  # noqa: ARG002 - types are stored
+        """Return ``columns`` with the types the file gives them."""
+        try:
+            frame: pd.DataFrame = pq.read_table(self.path, columns=list(columns)).to_pandas()
+        except (pa.ArrowException, OSError) as error:
+            raise SourceError(f"{self.path} is damaged: not readable as Parquet", "download it again") from error
+        return frame.reset_index(drop=True)
+
+
+def _encoding_of(path: Path, data: bytes) -> str:
+    for encoding in ENCODINGS:
+        try:
+            data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        return encoding
+    raise SourceError(f"{path} is neither UTF-8 nor GBK text", "save it as CSV in UTF-8, or as Parquet")

@@ -1,0 +1,134 @@
+"""The session's reference price and the cumulative adjustment factor, taken from the file or derived.
+
+On a raw series the reference price (``pre_close``) differs from the previous close on ex-dates only, so the quotient of
+the two is the step of the adjustment factor. Source: ex-right reference price, trading rules of SSE and SZSE.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.errors import SourceError
+from ljwx_pipeline.market.tables import Unknown
+from ljwx_pipeline.sources.folder.rows import Rows
+
+#: Raw prices lie on a tick of 0.01 CNY: a smaller difference is floating-point noise, not an ex-date.
+SAME_PRICE_CNY = 0.001
+#: Providers print the same factor with three or four decimals; a real dividend moves it by more than this.
+SAME_FACTOR_FRAC = 1e-4
+
+Float = NDArray[np.float64]
+
+
+def reference_prices(rows: Rows, *, raw: bool) -> tuple[Float, Float, list[Unknown]]:
+    """Return ``pre_close``, ``adj_factor`` and what had to be assumed.
+
+    Parameters
+    ----------
+    rows
+        Checked bars by symbol, then date, with ``close`` and, where the file has them, ``pre_close``, ``change`` and
+        ``adj_factor``.
+    raw
+        Whether prices are as traded; otherwise the factor is 1 throughout, as the prices carry it already.
+
+    Raises
+    ------
+    SourceError
+        When raw prices come with nothing that shows ex-dates.
+    """
+    frame = rows.frame
+    notes: list[Unknown] = []
+    symbol_codes = pd.factorize(frame["symbol"])[0]
+    close = frame["close"].to_numpy()
+    previous = _shifted(close, symbol_codes)
+    reference = _given_reference(rows)
+    factor = np.ones(len(frame))
+    if raw and "adj_factor" in frame:
+        rows.refuse(
+            ~(frame["adj_factor"] > 0),
+            "adj_factor is {adj_factor:g}, not above zero",
+            "correct the factor",
+        )
+        factor = _without_noise(frame["adj_factor"].to_numpy(), symbol_codes)
+        if reference is None:
+            reference = np.round(previous * _shifted(factor, symbol_codes) / factor, 2)
+            notes.append(
+                Unknown("reference prices (pre_close)", "derived from the previous close and the adjustment factor")
+            )
+    elif raw:
+        if reference is None:
+            raise SourceError(
+                f"{rows.paths[0]} holds raw prices without pre_close, change or adj_factor: ex-dates cannot be seen, "
+                "so every dividend and split would count as a loss",
+                "add one of these columns, or give forward-adjusted prices with --adjustment forward",
+            )
+        factor = _derived_factor(previous, reference, symbol_codes)
+        notes.append(
+            Unknown(
+                "adjustment factors",
+                "derived from pre_close against the previous close, exact to the 0.01 tick of pre_close",
+            )
+        )
+    elif reference is None:
+        reference = previous.copy()
+        notes.append(
+            Unknown("reference prices (pre_close)", "the previous close under the declared adjustment is used")
+        )
+    missing = np.isnan(reference)
+    reference = np.where(missing, previous, reference)
+    first = np.isnan(reference)
+    if first.any():
+        reference = np.where(first, frame["open"].to_numpy(), reference)
+        notes.append(
+            Unknown(
+                f"reference price of {int(first.sum())} first bars", "their own open is used: no limit is judged there"
+            )
+        )
+    return reference, factor, notes
+
+
+def _given_reference(rows: Rows) -> Float | None:
+    frame = rows.frame
+    if "pre_close" in frame:
+        reference = frame["pre_close"].to_numpy()
+    elif "change" in frame:
+        reference = frame["close"].to_numpy() - frame["change"].to_numpy()
+    else:
+        return None
+    rows.refuse(
+        reference <= 0,
+        "the reference price (pre_close, or close - change) beside close {close:g} is not above zero",
+        "correct the row or delete it",
+    )
+    return reference
+
+
+def _derived_factor(previous: Float, reference: Float, symbol_codes: NDArray[np.int64]) -> Float:
+    known = ~np.isnan(previous) & ~np.isnan(reference)
+    moved = known & (np.abs(np.where(known, previous - reference, 0.0)) > SAME_PRICE_CNY)
+    step = np.where(moved, np.where(known, previous, 1.0) / np.where(known, reference, 1.0), 1.0)
+    return _cumulated(step, symbol_codes)
+
+
+def _without_noise(factor: Float, symbol_codes: NDArray[np.int64]) -> Float:
+    before = _shifted(factor, symbol_codes)
+    first = np.isnan(before)
+    step = np.where(first, factor, factor / np.where(first, 1.0, before))
+    same = ~first & (np.abs(step - 1.0) < SAME_FACTOR_FRAC)
+    if not same.any() or (step[same] == 1.0).all():
+        return factor
+    return _cumulated(np.where(same, 1.0, step), symbol_codes)
+
+
+def _cumulated(step: Float, symbol_codes: NDArray[np.int64]) -> Float:
+    return np.asarray(pd.Series(step).groupby(symbol_codes).cumprod(), dtype=np.float64)
+
+
+def _shifted(values: Float, symbol_codes: NDArray[np.int64]) -> Float:
+    """Return each row's predecessor of the same symbol, NaN on its first."""
+    out = np.full(len(values), np.nan)
+    same = symbol_codes[1:] == symbol_codes[:-1]
+    out[1:][same] = values[:-1][same]
+    return out

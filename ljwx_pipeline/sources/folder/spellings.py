@@ -1,0 +1,121 @@
+"""How known providers spell their columns, and in which units they deliver them.
+
+Sources: the column lists of tushare ``daily`` and ``index_daily``, akshare ``stock_zh_a_hist`` and
+``stock_zh_a_daily``, baostock ``query_history_k_data_plus``, and the download of NetEase's daily history.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from ljwx_pipeline.config import ColumnRole
+from ljwx_pipeline.errors import SourceError
+
+VolumeUnit = Literal["shares", "lots"]
+AmountUnit = Literal["cny", "thousand_cny"]
+
+#: Every spelling recognised for a role, compared without case and outer spaces.
+SPELLINGS: dict[ColumnRole, tuple[str, ...]] = {
+    "symbol": ("ts_code", "symbol", "code", "股票代码", "证券代码", "指数代码", "代码", "index_code"),
+    "session_date": ("trade_date", "date", "日期", "交易日期", "session_date"),
+    "open": ("open", "开盘", "开盘价", "open_cny", "open_points"),
+    "high": ("high", "最高", "最高价", "high_cny", "high_points"),
+    "low": ("low", "最低", "最低价", "low_cny", "low_points"),
+    "close": ("close", "收盘", "收盘价", "close_cny", "close_points"),
+    "pre_close": ("pre_close", "preclose", "前收盘", "前收盘价", "昨收", "pre_close_cny"),
+    "change": ("change", "涨跌额"),
+    "volume": ("vol", "volume", "成交量", "volume_shares"),
+    "amount": ("amount", "成交额", "成交金额", "amount_cny"),
+    "adj_factor": ("adj_factor", "复权因子"),
+    "name": ("name", "名称", "股票名称", "code_name"),
+    "traded": ("tradestatus", "trade_status"),
+    "is_st": ("isst", "is_st"),
+}
+
+
+@dataclass(frozen=True)
+class Provider:
+    """A provider known by columns only its files have together, and its units."""
+
+    name: str
+    marks: frozenset[str]
+    volume_unit: VolumeUnit
+    amount_unit: AmountUnit
+
+
+PROVIDERS = (
+    Provider("tushare daily", frozenset({"ts_code", "trade_date", "vol", "amount"}), "lots", "thousand_cny"),
+    Provider("akshare stock_zh_a_hist", frozenset({"日期", "开盘", "收盘", "成交量", "成交额"}), "lots", "cny"),
+    Provider("akshare stock_zh_a_daily", frozenset({"date", "volume", "amount", "outstanding_share"}), "shares", "cny"),
+    Provider("baostock", frozenset({"date", "code", "preclose", "volume", "amount"}), "shares", "cny"),
+)
+
+
+def provider_of(names: Sequence[str]) -> Provider | None:
+    """Return the provider whose columns these are, or None."""
+    present = {_plain(name) for name in names}
+    return next((provider for provider in PROVIDERS if provider.marks <= present), None)
+
+
+def resolve_columns(
+    names: Sequence[str],
+    *,
+    declared: Mapping[ColumnRole, str],
+    required: Sequence[ColumnRole],
+    optional: Sequence[ColumnRole],
+    path: Path,
+) -> dict[ColumnRole, str]:
+    """Return the file's column for each role it has.
+
+    Raises
+    ------
+    SourceError
+        When a declared or required column is missing (the closest name is suggested) or two columns fit one role.
+    """
+    found: dict[ColumnRole, str] = {}
+    for role in (*required, *optional):
+        wanted = declared.get(role)
+        if wanted is not None:
+            if wanted not in names:
+                raise SourceError(
+                    f"{path} has no column {wanted!r}, which folder.columns.{role} names",
+                    f"{_closest([wanted], names)}correct folder.columns.{role}",
+                )
+            found[role] = wanted
+            continue
+        fits = [name for name in names if _plain(name) in SPELLINGS[role]]
+        if len(fits) > 1:
+            raise SourceError(
+                f"{path} has columns {' and '.join(fits)}, which both look like {role}",
+                f'say which one counts: folder.columns = {{ {role} = "{fits[0]}" }}',
+            )
+        if fits:
+            found[role] = fits[0]
+    missing = [role for role in required if role not in found]
+    if missing:
+        role = missing[0]
+        raise SourceError(
+            f"{path} has no column for {role} (known spellings: {', '.join(SPELLINGS[role])}; "
+            f"the file has: {', '.join(names)})",
+            f"{_closest(SPELLINGS[role], names)}rename the column or declare it: "
+            f'folder.columns = {{ {role} = "NAME IN THE FILE" }}',
+        )
+    return found
+
+
+def _closest(wanted: Sequence[str], names: Sequence[str]) -> str:
+    unclaimed = [name for name in names if not any(_plain(name) in known for known in SPELLINGS.values())]
+    by_plain = {_plain(name): name for name in unclaimed}
+    for candidate in wanted:
+        near = difflib.get_close_matches(_plain(candidate), list(by_plain), n=1, cutoff=0.7)
+        if near:
+            return f"did you mean {by_plain[near[0]]!r}? "
+    return ""
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
