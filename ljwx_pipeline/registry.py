@@ -44,8 +44,9 @@ _NOISY_LOGGERS = ("mlflow", "alembic")
 
 @dataclass(frozen=True)
 class ModelVersion:
-    """A registered bundle: its version, the run that made it and its bundle hash."""
+    """A registered bundle: the model's name and version, the run that made it and its bundle hash."""
 
+    name: str
     version: str
     run_id: str
     bundle_hash: str
@@ -80,7 +81,7 @@ class TrackedRun:
 
 
 class Registry:
-    """One MLflow experiment and one registered model.
+    """One MLflow experiment and the registered models beside it.
 
     Nothing is contacted before the first call.
 
@@ -90,15 +91,14 @@ class Registry:
         ``sqlite:///path``, another database, or ``http(s)://host:port`` of a server.
     artifact_root
         Local directory of artifacts; a server keeps its own and ignores it.
-    experiment, model_name
-        Names in MLflow; both are made on first use.
+    experiment
+        Name in MLflow, made on first use.
     """
 
-    def __init__(self, *, tracking_uri: str, artifact_root: Path, experiment: str, model_name: str) -> None:
+    def __init__(self, *, tracking_uri: str, artifact_root: Path, experiment: str) -> None:
         self.tracking_uri = tracking_uri
         self.artifact_root = artifact_root
         self.experiment = experiment
-        self.model_name = model_name
         self._connected: Any = None
         self._experiment_id: str | None = None
 
@@ -182,7 +182,9 @@ class Registry:
     def register(
         self, bundle: Path, *, run_id: str, public_key: str, tags: Mapping[str, Any] | None = None
     ) -> ModelVersion:
-        """Record an intact signed bundle as a model version; the same bundle hash gives the version it already has.
+        """Record an intact signed bundle as a version of the model its manifest names.
+
+        The same bundle hash gives the version it already has, whose files are put back should they be lost.
 
         The version's files are the bundle and an ``MLmodel`` of MLflow's LightGBM flavour over the bundle's own text
         file, so that ``mlflow models serve`` and ``mlflow.pyfunc.load_model`` work on it. Nothing is pickled.
@@ -195,72 +197,75 @@ class Registry:
             When MLflow cannot be reached or refuses.
         """
         manifest, bundle_hash, _ = verify_files(bundle, public_key=public_key)
-        known = self.version_of(bundle_hash)
-        if known is not None:
+        known = self.version_of(manifest.model_name, bundle_hash)
+        if known is not None and self._has_files(known):
             return known
         client = self._client()
+        holder = run_id if known is None else known.run_id
         with tempfile.TemporaryDirectory(prefix="ljwx-register-") as folder:
             staged = Path(folder)
             for name in BUNDLE_FILES:
                 shutil.copyfile(bundle / name, staged / name)
-            _write_mlmodel(staged, run_id=run_id, width=len(manifest.factor_names))
-            self.log_artifacts(run_id, staged, BUNDLE_FOLDER)
-        self._ensure_model()
+            _write_mlmodel(staged, run_id=holder, width=len(manifest.factor_names))
+            self.log_artifacts(holder, staged, BUNDLE_FOLDER)
+        if known is not None:
+            return known
+        self._ensure_model(manifest.model_name)
         source = f"{self._ask(client.get_run, run_id).info.artifact_uri}/{BUNDLE_FOLDER}"
         about = {**(tags or {}), "bundle_hash": bundle_hash, "factor_hash": manifest.factor_hash}
-        made = self._ask(client.create_model_version, self.model_name, source, run_id, tags=_texts(about, _MAX_TAG))
-        return ModelVersion(str(made.version), run_id, bundle_hash)
+        made = self._ask(client.create_model_version, manifest.model_name, source, run_id, tags=_texts(about, _MAX_TAG))
+        return self._version(made)
 
-    def version_of(self, bundle_hash: str) -> ModelVersion | None:
-        """Return the version that holds the bundle of this hash, the oldest should there be several, or None."""
+    def version_of(self, name: str, bundle_hash: str) -> ModelVersion | None:
+        """Return the version of model ``name`` that holds this bundle, the oldest of several, or None."""
         client = self._client()
-        query = f"name = '{self.model_name}' and tags.bundle_hash = '{bundle_hash}'"
+        query = f"name = '{name}' and tags.bundle_hash = '{bundle_hash}'"
         found = [self._version(item) for item in self._ask(client.search_model_versions, query)]
         return min(found, key=lambda version: int(version.version)) if found else None
 
-    def set_alias(self, alias: Alias, version: str) -> None:
-        """Point ``alias`` at ``version``; doing it again changes nothing."""
-        self._ask(self._client().set_registered_model_alias, self.model_name, alias, version)
+    def version(self, name: str, number: str) -> ModelVersion:
+        """Return one version of model ``name``."""
+        return self._version(self._ask(self._client().get_model_version, name, number))
 
-    def promote(self, version: str) -> None:
+    def set_alias(self, alias: Alias, version: ModelVersion) -> None:
+        """Point ``alias`` of the model at ``version``; doing it again changes nothing."""
+        self._ask(self._client().set_registered_model_alias, version.name, alias, version.version)
+
+    def promote(self, version: ModelVersion) -> None:
         """Make ``version`` the champion: the one step that lets the sensor see it, so it comes last."""
         self.set_alias("champion", version)
 
-    def champion(self) -> ModelVersion | None:
-        """Return the version that trades, or None."""
-        return self.aliased("champion")
+    def champion(self, name: str) -> ModelVersion | None:
+        """Return the version of model ``name`` that trades, or None."""
+        return self.aliased(name, "champion")
 
-    def aliased(self, alias: Alias) -> ModelVersion | None:
-        """Return the version ``alias`` points at, or None."""
-        client = self._client()
-        models = self._ask(client.search_registered_models, f"name = '{self.model_name}'")
-        version = models[0].aliases.get(alias) if models else None
-        if version is None:
-            return None
-        return self._version(self._ask(client.get_model_version, self.model_name, str(version)))
+    def aliased(self, name: str, alias: Alias) -> ModelVersion | None:
+        """Return the version of model ``name`` that ``alias`` points at, or None."""
+        models = self._ask(self._client().search_registered_models, f"name = '{name}'")
+        number = models[0].aliases.get(alias) if models else None
+        return None if number is None else self.version(name, str(number))
 
-    def download_bundle(self, version: str, destination: Path) -> Path:
+    def download_bundle(self, version: ModelVersion, destination: Path) -> Path:
         """Write the bundle of ``version`` as ``destination/<bundle_hash>`` and return that directory.
 
         An existing directory is replaced, so that a damaged earlier copy does not stay. Loading verifies it.
         """
         from mlflow.artifacts import download_artifacts  # heavy: only when a bundle is fetched
 
-        client = self._client()
-        known = self._version(self._ask(client.get_model_version, self.model_name, version))
-        source = self._ask(client.get_model_version_download_uri, self.model_name, version)
+        source = self._ask(self._client().get_model_version_download_uri, version.name, version.version)
         destination.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=destination, prefix=".download-") as folder:
             fetched = Path(self._ask(download_artifacts, source, dst_path=folder, tracking_uri=self.tracking_uri))
             staged = Path(folder) / "bundle-files"
             staged.mkdir()
-            for name in BUNDLE_FILES:
-                if not (fetched / name).is_file():
+            for file in BUNDLE_FILES:
+                if not (fetched / file).is_file():
                     raise RegistryError(
-                        f"version {version} of {self.model_name} has lost its file {name}", "register the bundle again"
+                        f"version {version.version} of {version.name} has lost its file {file}",
+                        "run the research job again: it registers the bundle anew",
                     )
-                shutil.copyfile(fetched / name, staged / name)
-            final = destination / known.bundle_hash
+                shutil.copyfile(fetched / file, staged / file)
+            final = destination / version.bundle_hash
             if final.exists():
                 shutil.rmtree(final)
             staged.rename(final)
@@ -298,13 +303,17 @@ class Registry:
                 self._experiment_id = str(found.experiment_id)
         return self._experiment_id
 
-    def _ensure_model(self) -> None:
+    def _has_files(self, version: ModelVersion) -> bool:
+        listed = self._ask(self._client().list_artifacts, version.run_id, BUNDLE_FOLDER)
+        return {f"{BUNDLE_FOLDER}/{name}" for name in BUNDLE_FILES} <= {item.path for item in listed}
+
+    def _ensure_model(self, name: str) -> None:
         client = self._client()
-        if not self._ask(client.search_registered_models, f"name = '{self.model_name}'"):
-            self._ask(client.create_registered_model, self.model_name)
+        if not self._ask(client.search_registered_models, f"name = '{name}'"):
+            self._ask(client.create_registered_model, name)
 
     def _version(self, item: Any) -> ModelVersion:
-        return ModelVersion(str(item.version), str(item.run_id), str(item.tags.get("bundle_hash", "")))
+        return ModelVersion(str(item.name), str(item.version), str(item.run_id), str(item.tags.get("bundle_hash", "")))
 
     def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call MLflow; whatever it or its transport raises becomes a RegistryError."""
@@ -331,7 +340,6 @@ def open_registry(settings: MlflowSettings, home: Path) -> Registry:
         tracking_uri=settings.tracking_uri or f"sqlite:///{folder / 'mlflow.db'}",
         artifact_root=folder / "artifacts",
         experiment=settings.experiment,
-        model_name=settings.model_name,
     )
 
 

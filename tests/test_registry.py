@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +31,7 @@ SETTINGS = MlflowSettings(tracking_uri="", experiment="tests", model_name="tiny"
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated database without an experiment: made once, as that takes seconds, and copied for each test."""
     home = tmp_path_factory.mktemp("mlflow-template")
-    assert open_registry(SETTINGS, home).champion() is None
+    assert open_registry(SETTINGS, home).champion("tiny") is None
     return home / "mlflow" / "mlflow.db"
 
 
@@ -135,7 +136,7 @@ def test_the_same_bundle_is_always_the_same_version(registry: Registry, tmp_path
     assert (first.version, first.bundle_hash) == ("1", bundle.name)
     assert again == first
     assert registered(registry, other).version == "2"
-    assert registry.version_of("0" * 64) is None
+    assert registry.version_of("tiny", "0" * 64) is None
 
 
 def test_a_damaged_or_foreign_bundle_is_never_registered(registry: Registry, tmp_path: Path) -> None:
@@ -146,30 +147,38 @@ def test_a_damaged_or_foreign_bundle_is_never_registered(registry: Registry, tmp
         (bundle / "model.txt").write_text("damaged")
         with pytest.raises(BundleError, match="damaged"):
             registry.register(bundle, run_id=run.run_id, public_key=PUBLIC)
-    assert registry.version_of(bundle.name) is None
+    assert registry.version_of("tiny", bundle.name) is None
 
 
 def test_there_is_no_champion_until_the_alias_is_moved(registry: Registry, tmp_path: Path) -> None:
-    assert registry.champion() is None
+    assert registry.champion("tiny") is None
     version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
-    assert registry.champion() is None
-    registry.set_alias("challenger", version.version)
-    registry.promote(version.version)
-    registry.promote(version.version)
-    assert registry.champion() == registry.aliased("challenger") == version
+    assert registry.champion("tiny") is None
+    registry.set_alias("challenger", version)
+    registry.promote(version)
+    registry.promote(version)
+    assert registry.champion("tiny") == registry.aliased("tiny", "challenger") == version
+
+
+def test_each_model_has_its_own_versions_and_champion(registry: Registry, tmp_path: Path) -> None:
+    one = registered(registry, tiny_bundle(tmp_path / "b", KEY, model_name="one"))
+    two = registered(registry, tiny_bundle(tmp_path / "b", KEY, model_name="two"))
+    registry.promote(two)
+    assert (one.version, two.version) == ("1", "1")
+    assert (registry.champion("one"), registry.champion("two")) == (None, two)
 
 
 def test_an_alias_for_a_version_that_does_not_exist_is_refused(registry: Registry, tmp_path: Path) -> None:
-    registered(registry, tiny_bundle(tmp_path / "b", KEY))
-    with pytest.raises(RegistryError):
-        registry.promote("7")
+    version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
+    with pytest.raises(RegistryError, match="refused"):
+        registry.promote(replace(version, version="7"))
 
 
 def test_the_downloaded_bundle_is_the_registered_one_and_replaces_a_damaged_copy(
     registry: Registry, tmp_path: Path
 ) -> None:
     bundle = tiny_bundle(tmp_path / "b", KEY)
-    version = registered(registry, bundle).version
+    version = registered(registry, bundle)
     fetched = registry.download_bundle(version, tmp_path / "down")
     (fetched / "model.txt").write_text("damaged")
     fetched = registry.download_bundle(version, tmp_path / "down")
@@ -179,11 +188,16 @@ def test_the_downloaded_bundle_is_the_registered_one_and_replaces_a_damaged_copy
     assert list((tmp_path / "down").iterdir()) == [fetched]
 
 
-def test_a_version_that_lost_its_files_says_so(registry: Registry, tmp_path: Path) -> None:
-    version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
+def test_a_version_that_lost_its_files_says_so_until_the_bundle_is_registered_again(
+    registry: Registry, tmp_path: Path
+) -> None:
+    bundle = tiny_bundle(tmp_path / "b", KEY)
+    version = registered(registry, bundle)
     (tmp_path / "mlflow" / "artifacts" / version.run_id / "artifacts" / "bundle" / "model.txt").unlink()
     with pytest.raises(RegistryError, match=r"lost its file model\.txt"):
-        registry.download_bundle(version.version, tmp_path / "down")
+        registry.download_bundle(version, tmp_path / "down")
+    assert registered(registry, bundle) == version
+    assert registry.download_bundle(version, tmp_path / "down").name == bundle.name
 
 
 def test_a_version_is_an_mlflow_model_without_a_pickle(registry: Registry, tmp_path: Path) -> None:
@@ -209,7 +223,6 @@ def test_a_deleted_experiment_is_an_error_with_the_command_that_restores_it(regi
         tracking_uri=registry.tracking_uri,
         artifact_root=registry.artifact_root,
         experiment="tests",
-        model_name="tiny",
     )
     with pytest.raises(RegistryError, match="mlflow experiments restore"):
         fresh.tracked_runs()
@@ -222,7 +235,7 @@ def test_a_server_that_is_away_is_an_error_within_seconds(tmp_path: Path) -> Non
     settings = MlflowSettings(tracking_uri=f"http://127.0.0.1:{port}", experiment="x", model_name="m")
     started = time.monotonic()
     with pytest.raises(RegistryError, match="cannot be reached") as caught:
-        open_registry(settings, tmp_path).champion()
+        open_registry(settings, tmp_path).champion("m")
     assert time.monotonic() - started < 10
     assert f"127.0.0.1:{port}" in caught.value.fact
     assert "make up" in caught.value.remedy
@@ -264,7 +277,7 @@ def test_a_file_that_is_no_database_is_an_error_and_stays(tmp_path: Path) -> Non
 def test_opening_a_registry_touches_nothing_and_imports_no_mlflow(tmp_path: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from ljwx_pipeline.registry import Registry;"
-        f"Registry(tracking_uri='sqlite:///x', artifact_root=Path({str(tmp_path)!r}), experiment='e', model_name='m');"
+        f"Registry(tracking_uri='sqlite:///x', artifact_root=Path({str(tmp_path)!r}), experiment='e');"
         "sys.exit('mlflow' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ}).returncode == 0
