@@ -1,1 +1,1 @@
-"""Not written yet."""
+"""What a model and its backtest are worth: rank IC, performance, benchmarks, the report."""

@@ -1,0 +1,105 @@
+"""A strategy against an index: excess return, information ratio, beta, alpha. A gap in an index is an error.
+
+Index closes are price indices: dividends are not in them, which flatters a strategy that collects its own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.evaluation.metrics import SESSIONS_PER_YEAR, annual_return, monthly_returns, returns_of, sharpe
+
+
+def index_close(index_bars: pd.DataFrame, code: str, sessions: pd.DatetimeIndex) -> pd.Series:
+    """Return an index's close in points on every one of ``sessions``.
+
+    Parameters
+    ----------
+    index_bars
+        The canonical index bars.
+    code
+        Index code, for instance ``000905.SH``.
+    sessions
+        Sessions that are needed, all of them.
+
+    Raises
+    ------
+    DataQualityError
+        When the index has no bar at all, none or two on one of the sessions, or a close that is not positive.
+    """
+    rows = index_bars.loc[index_bars["index_code"] == code]
+    if rows.empty:
+        known = ", ".join(sorted(index_bars["index_code"].unique())) or "none"
+        raise DataQualityError(f"index {code} has no bar", f"add its history to the index data (there: {known})")
+    if rows["session_date"].duplicated().any():
+        twice = rows.loc[rows["session_date"].duplicated(), "session_date"].iloc[0]
+        raise DataQualityError(f"index {code} has two bars on {twice:%Y-%m-%d}", "remove one of them")
+    close = rows.set_index("session_date")["close_points"].reindex(sessions)
+    bad = ~(close > 0)
+    if bad.any():
+        raise DataQualityError(
+            f"index {code} has no close on {sessions[int(bad.to_numpy().argmax())]:%Y-%m-%d} ({int(bad.sum())} sessions so)",
+            "complete the index history over the whole backtest",
+        )
+    return close
+
+
+def session_excess(equity: pd.Series, close: pd.Series) -> pd.Series:
+    """Return the strategy's return minus the index's, session by session; ``close`` on the sessions of ``equity``."""
+    return returns_of(equity) - returns_of(_aligned(equity, close))
+
+
+def monthly_excess(equity: pd.Series, close: pd.Series) -> pd.Series:
+    """Return the strategy's month minus the index's month, by calendar month; both as ``monthly_returns``."""
+    return monthly_returns(equity) - monthly_returns(_aligned(equity, close))
+
+
+def beta(returns: pd.Series, index_returns: pd.Series) -> float:
+    """Return ``cov(r, m) / var(m)``; NaN for an index that never moves."""
+    variance = float(index_returns.var())
+    return float(returns.cov(index_returns)) / variance if variance > 0 else math.nan
+
+
+def alpha(returns: pd.Series, index_returns: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
+    """Return the annual rate that the mean of ``r - beta * m`` compounds to (Jensen's alpha, risk-free rate zero)."""
+    mean = float((returns - beta(returns, index_returns) * index_returns).mean())
+    return math.pow(max(1 + mean, 0.0), periods_per_year) - 1 if math.isfinite(mean) else math.nan
+
+
+def against_index(equity: pd.Series, close: pd.Series) -> dict[str, float | None]:
+    """Return the comparison with one index.
+
+    ``excess_annual_return`` is the difference of the two compound annual returns, ``information_ratio`` the annualised
+    mean over standard deviation of ``session_excess``.
+    """
+    own, other = returns_of(equity), returns_of(_aligned(equity, close))
+    measured = {
+        "excess_annual_return": annual_return(own) - annual_return(other),
+        "information_ratio": sharpe(own - other),
+        "beta": beta(own, other),
+        "alpha": alpha(own, other),
+    }
+    return {name: value if math.isfinite(value) else None for name, value in measured.items()}
+
+
+def benchmark_summary(
+    equity: pd.Series, index_bars: pd.DataFrame, codes: Sequence[str]
+) -> dict[str, dict[str, float | None]]:
+    """Return the ``benchmarks`` section of the run summary; errors as ``index_close``."""
+    sessions = pd.DatetimeIndex(equity.index)
+    return {code: against_index(equity, index_close(index_bars, code, sessions)) for code in codes}
+
+
+def _aligned(equity: pd.Series, close: pd.Series) -> pd.Series:
+    aligned = close.reindex(equity.index)
+    missing = np.flatnonzero(aligned.isna())
+    if len(missing):
+        raise DataQualityError(
+            f"the index has no close on {equity.index[missing[0]]:%Y-%m-%d}", "pass its close on every session"
+        )
+    return aligned
