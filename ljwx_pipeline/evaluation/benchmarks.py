@@ -42,8 +42,9 @@ def index_close(index_bars: pd.DataFrame, code: str, sessions: pd.DatetimeIndex)
     close = rows.set_index("session_date")["close_points"].reindex(sessions)
     bad = ~(close > 0)
     if bad.any():
+        first = sessions[int(bad.to_numpy().argmax())]
         raise DataQualityError(
-            f"index {code} has no close on {sessions[int(bad.to_numpy().argmax())]:%Y-%m-%d} ({int(bad.sum())} sessions so)",
+            f"index {code} has no close on {first:%Y-%m-%d} ({int(bad.sum())} sessions so)",
             "complete the index history over the whole backtest",
         )
     return close

@@ -91,7 +91,7 @@ def quantile_returns(
 
 
 def _ranks(values: Float, group: Int) -> Float:
-    return pd.Series(values).groupby(group).rank().to_numpy(dtype=np.float64)
+    return np.asarray(pd.Series(values).groupby(group).rank(), dtype=np.float64)
 
 
 def _correlation(x: Float, y: Float, group: Int, count: Int) -> Float:
