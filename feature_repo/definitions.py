@@ -14,16 +14,19 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueT
 from feast.data_format import ParquetFormat
 from feast.types import Float32
 
-from ljwx_pipeline.factors.catalogue import alpha158
+from ljwx_pipeline.factors.alpha158 import alpha158
 
 #: A row holds until the stock's next session. The longest closure since 2003 lasted 13 days (January 2004), so 14
 #: bridges every holiday while a stock suspended for longer has no features instead of stale ones.
 TIME_TO_LIVE = timedelta(days=14)
 
-if not os.path.isabs(os.environ.get("LJWX_HOME", "")):  # noqa: PTH117 - an empty Path is "."
-    raise SystemExit("LJWX_HOME is not set to an absolute path: export LJWX_HOME=$(cd .. && pwd)/.ljwx and run again")
+if not os.path.isabs(os.environ.get("LJWX_MARKET_HOME", "")):  # noqa: PTH117 - an empty Path is "."
+    raise SystemExit(
+        "LJWX_MARKET_HOME is not set to an absolute path: list $LJWX_HOME/markets (.ljwx/markets in the checkout) "
+        "and export the folder of the market you mean"
+    )
 
-HOME = Path(os.environ["LJWX_HOME"])
+HOME = Path(os.environ["LJWX_MARKET_HOME"])
 CATALOGUE = alpha158()
 
 symbol = Entity(

@@ -30,6 +30,9 @@ from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.feature_table import ParityReport, compare, sample_questions, session_close
 
+#: What ``feature_repo`` reads to find the market's folder.
+HOME_VARIABLE = "LJWX_MARKET_HOME"
+
 
 @dataclass(frozen=True)
 class AppliedRepository:
@@ -69,7 +72,7 @@ class FeatureStoreClient:
     repo_dir
         The Feast repository: ``feature_store.yaml`` and ``definitions.py``, with one feature service over one view.
     home
-        ``LJWX_HOME``: the registry, the online store and the feature table lie under it.
+        Folder of one market: the registry, the online store and the feature table lie under it.
     """
 
     def __init__(self, repo_dir: Path, home: Path) -> None:
@@ -217,7 +220,7 @@ class FeatureStoreClient:
         _import_feast()
         from feast.repo_config import load_repo_config
 
-        with _environment(LJWX_HOME=str(self._home)):
+        with _environment(**{HOME_VARIABLE: str(self._home)}):
             return load_repo_config(self._repo_dir, config_file)
 
     @cached_property
@@ -229,7 +232,7 @@ class FeatureStoreClient:
         if spec is None or spec.loader is None:
             raise LakeError(f"{self._repo_dir} holds no definitions.py", "point at the Feast repository's folder")
         module = importlib.util.module_from_spec(spec)
-        with _environment(LJWX_HOME=str(self._home)):
+        with _environment(**{HOME_VARIABLE: str(self._home)}):
             spec.loader.exec_module(module)
         found = list(vars(module).values())
         kinds = (feast.Entity, feast.FileSource, feast.FeatureView, feast.FeatureService)

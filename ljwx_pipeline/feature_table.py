@@ -20,9 +20,12 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 #: Columns of the feature table that are not features.
 KEY_COLUMNS = ("symbol", "session_date", "event_timestamp", "created_timestamp")
+#: Rows of a block (a Parquet row group): 40 MB for 158 float32 columns.
+_BLOCK_ROWS = 65_536
 _CLOSE = pd.Timedelta(hours=15)
 _MICROSECOND = pd.Timedelta(microseconds=1)
 _MICROSECONDS = pa.timestamp("us", tz="UTC")
@@ -109,22 +112,46 @@ def feast_table(features: pd.DataFrame, *, created_at: datetime | None = None) -
     return pd.concat([pd.DataFrame(keys), features[names]], axis=1)
 
 
+def write_feature_table(table: pd.DataFrame, path: Path) -> None:
+    """Write the feature table as Parquet, a block of rows at a time; ``path`` is replaced only by a complete file.
+
+    Raises
+    ------
+    LakeError
+        When the disk is full or the folder cannot be written; ``path`` is then unchanged.
+    """
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        schema = pa.Schema.from_pandas(table.head(0), preserve_index=False)
+        schema = schema.set(schema.get_field_index("symbol"), pa.field("symbol", pa.string())).remove_metadata()
+        with pq.ParquetWriter(draft, schema, compression="zstd") as writer:
+            for start in range(0, len(table), _BLOCK_ROWS):
+                block = table.iloc[start : start + _BLOCK_ROWS]
+                writer.write_table(pa.Table.from_pandas(block, schema=schema, preserve_index=False))
+        with draft.open("rb") as written:
+            os.fsync(written.fileno())
+        draft.replace(path)
+    except OSError as error:
+        fact = f"the feature table {path} cannot be written ({error.strerror or error})"
+        raise LakeError(fact, "free some space or correct the folder's permissions and run again") from error
+    finally:
+        if draft.exists():
+            draft.unlink()
+
+
 def write_online_arrow(frame: pd.DataFrame, path: Path) -> str:
     """Write a session's online features as one Arrow file and return its SHA-256; the same rows give the same bytes.
 
     The file appears under its name only when it is complete.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
     table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    with draft.open("wb") as sink:
-        with pa.ipc.new_file(sink, table.schema) as writer:
-            writer.write_table(table)
-        sink.flush()
-        os.fsync(sink.fileno())
-    digest = hashlib.sha256(draft.read_bytes()).hexdigest()
-    draft.replace(path)
-    return digest
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    content = sink.getvalue().to_pybytes()
+    write_bytes(path, content)
+    return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from feast.types import Float32
 symbol = Entity(name="symbol", join_keys=["symbol"], value_type=ValueType.STRING)
 table = FileSource(
     name="table",
-    path=os.environ["LJWX_HOME"] + "/feature_table/small.parquet",
+    path=os.environ["LJWX_MARKET_HOME"] + "/feature_table/small.parquet",
     timestamp_field="event_timestamp",
     created_timestamp_column="created_timestamp",
 )
@@ -259,6 +259,6 @@ def test_a_folder_that_is_no_feast_repository_is_named(tmp_path: Path):
 
 
 def test_applying_leaves_the_environment_alone(client: FeatureStoreClient, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("LJWX_HOME", "/elsewhere")
+    monkeypatch.setenv("LJWX_MARKET_HOME", "/elsewhere")
     client.apply()
-    assert os.environ["LJWX_HOME"] == "/elsewhere"
+    assert os.environ["LJWX_MARKET_HOME"] == "/elsewhere"

@@ -11,7 +11,14 @@ import pyarrow as pa
 import pytest
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.feature_table import compare, feast_table, sample_questions, session_close, write_online_arrow
+from ljwx_pipeline.feature_table import (
+    compare,
+    feast_table,
+    sample_questions,
+    session_close,
+    write_feature_table,
+    write_online_arrow,
+)
 
 NAMES = ["A", "B"]
 SYMBOLS = ["S00001.SIM", "S00002.SIM", "S00003.SIM"]
@@ -116,3 +123,32 @@ def test_the_online_arrow_file_is_complete_hashed_and_the_same_each_time(tmp_pat
         back = reader.read_all().to_pandas()
     pd.testing.assert_frame_equal(back, online)
     assert write_online_arrow(online.assign(A=np.float32(0)), path) != first
+
+
+def test_the_stored_table_gives_every_bit_back_and_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    table = feast_table(features())
+    path = tmp_path / "feature_table" / "small.parquet"
+    monkeypatch.setattr("ljwx_pipeline.feature_table._BLOCK_ROWS", 50)
+    write_feature_table(table, path)
+    first = path.read_bytes()
+    back = pd.read_parquet(path)
+    assert str(back["event_timestamp"].dtype) == "datetime64[us, UTC]"
+    np.testing.assert_array_equal(back[NAMES].to_numpy().view(np.uint32), table[NAMES].to_numpy().view(np.uint32))
+    pd.testing.assert_frame_equal(back[["symbol", "session_date"]], table[["symbol", "session_date"]])
+    broken = table.copy()
+    broken["symbol"] = broken["symbol"].astype(object)
+    broken.loc[120, "symbol"] = 7
+    with pytest.raises(pa.ArrowTypeError):
+        write_feature_table(broken, path)
+    assert path.read_bytes() == first
+    assert [p.name for p in path.parent.iterdir()] == ["small.parquet"]
+    write_feature_table(table, path)
+    assert path.read_bytes() == first
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path):
+    (tmp_path / "feature_table").write_text("a file where the folder should be")
+    with pytest.raises(LakeError, match=r"small.parquet cannot be written"):
+        write_feature_table(feast_table(features()), tmp_path / "feature_table" / "small.parquet")
