@@ -7,12 +7,15 @@ Not here: the members' own prices (``world.py``).
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.sources.simulated.roster import Roster
+from ljwx_pipeline.sources.simulated.tables import last_session_before
 from ljwx_pipeline.sources.simulated.world import World
 
 Float = NDArray[np.float64]
@@ -35,11 +38,11 @@ EXTREME_SHARE = 0.4
 def index_membership(roster: Roster, world: World) -> dict[str, Bool]:
     """Return each index's members, shape ``(n_sessions, n_symbols)``; they change in mid June and mid December."""
     sessions = world.sessions
-    half = sessions.year * 2 + ((sessions.month * 100 + sessions.day >= 615) & (sessions.month * 100 < 1300))
-    half = half.to_numpy() + ((sessions.month == 12) & (sessions.day >= 15)).astype(int)
+    month_day = sessions.month * 100 + sessions.day
+    half = (sessions.year * 2 + (month_day >= 615) + (month_day >= 1215)).to_numpy()
     starts = np.flatnonzero(np.diff(half, prepend=half[0] - 1) != 0)
     found = {code: np.zeros(world.listed.shape, dtype=bool) for code in INDEX_NAMES}
-    for start, stop in zip(starts, [*starts[1:], len(sessions)], strict=True):
+    for start, stop in pairwise([*starts.tolist(), len(sessions)]):
         at = max(start - NOTICE_SESSIONS, 0)
         seasoned = world.listed[at] & ((at - roster.listed_from >= SEASONING_SESSIONS) | (roster.listed_from == 0))
         eligible = seasoned & ~world.is_st[at]
@@ -60,15 +63,15 @@ def members_table(roster: Roster, world: World, membership: dict[str, Bool]) -> 
     parts = []
     for code, members in membership.items():
         edges = np.diff(members.astype(np.int8), axis=0, prepend=0, append=0)
-        starts, stops = np.nonzero(edges.T == 1), np.nonzero(edges.T == -1)
-        last = world.sessions[stops[1] - 1].to_series().reset_index(drop=True)
+        who, starts = np.nonzero(edges.T == 1)
+        stops = np.nonzero(edges.T == -1)[1]
         parts.append(
             pd.DataFrame(
                 {
                     "index_code": code,
-                    "symbol": np.asarray(roster.symbols, dtype=object)[starts[0]],
-                    "start_date": world.sessions[starts[1]],
-                    "end_date": last.mask(stops[1] == len(world.sessions)),
+                    "symbol": np.asarray(roster.symbols, dtype=object)[who],
+                    "start_date": world.sessions[starts],
+                    "end_date": last_session_before(world, stops),
                 }
             )
         )

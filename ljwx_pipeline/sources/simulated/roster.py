@@ -26,8 +26,10 @@ INDUSTRIES = (
 STYLES = ("size", "value", "liquidity")
 STAR_OPENED = date(2019, 7, 22)
 #: Stocks that list during the period, and stocks that may be delisted, per stock listed throughout.
-IPO_SHARE, FRAGILE_SHARE = 0.20, 0.07
+IPO_SHARE, FRAGILE_SHARE = 0.20, 0.10
 INDUSTRY_MOVE_SHARE = 0.08
+#: Median daily idiosyncratic volatility before jumps and price limits.
+IDIO_DAILY_VOL = 0.0225
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,7 @@ def draw_roster(settings: SimulatedSettings, sessions: pd.DatetimeIndex) -> Rost
     changes_at = np.where(moves, listed_from + ((t - listed_from) * rng.uniform(0.2, 0.8, n)).astype(np.int64), t)
     second = np.where(moves, (industry + rng.integers(1, len(INDUSTRIES), n)) % len(INDUSTRIES), industry)
 
-    price = np.exp(rng.normal(np.log(18.0), 0.5, n)).clip(5.0, 120.0)
+    price = np.exp(rng.normal(np.log(25.0), 0.45, n)).clip(8.0, 120.0)
     log_cap = rng.normal(np.log(9e9), 0.75, n)
     styles = rng.standard_normal((n, len(STYLES))).clip(-2.5, 2.5)
     styles[:, 0] = ((log_cap - log_cap.mean()) / log_cap.std()).clip(-2.5, 2.5)
@@ -94,9 +96,5 @@ def draw_roster(settings: SimulatedSettings, sessions: pd.DatetimeIndex) -> Rost
         shares=(np.rint(np.exp(log_cap) / price / 1e4) * 10_000).astype(np.int64),
         beta=rng.normal(1.0, 0.12, n).clip(0.6, 1.4),
         styles=styles,
-        idio_vol=IDIO_DAILY_VOL * np.exp(rng.normal(0.0, 0.18, n)) * np.where(fragile, 1.2, 1.0),
+        idio_vol=IDIO_DAILY_VOL * np.exp(rng.normal(0.0, 0.18, n)) * np.where(fragile, 1.25, 1.0),
     )
-
-
-#: Median daily idiosyncratic volatility before jumps and price limits.
-IDIO_DAILY_VOL = 0.0190

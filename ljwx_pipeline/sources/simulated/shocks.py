@@ -20,16 +20,18 @@ from ljwx_pipeline.sources.simulated.streams import stream
 Float = NDArray[np.float64]
 
 SESSIONS_A_YEAR = 242
-MARKET_ANNUAL_VOL, MARKET_ANNUAL_DRIFT = 0.28, 0.03
+MARKET_ANNUAL_VOL, MARKET_ANNUAL_DRIFT = 0.298, 0.01
 INDUSTRY_ANNUAL_VOL, STYLE_ANNUAL_VOL = 0.07, 0.03
 #: Calm, normal and turbulent: volatility multiplier and chance a session of leaving.
-REGIME_VOL = np.array([0.65, 1.0, 1.9])
+REGIME_VOL = np.array([0.5, 1.0, 2.2])
 REGIME_LEAVE = np.array([0.006, 0.010, 0.030])
 GARCH_ALPHA, GARCH_BETA = 0.06, 0.91
-SLOW_VOL_SD, SLOW_VOL_SESSIONS = 0.36, 70.0
-FAST_VOL_SD, FAST_VOL_SESSIONS = 0.25, 4.0
-JUMP_CHANCE, JUMP_SD = 0.015, 0.09
-TAIL_DF = 6.0
+SLOW_VOL_SD, SLOW_VOL_SESSIONS = 0.50, 70.0
+FAST_VOL_SD, FAST_VOL_SESSIONS = 0.30, 4.0
+#: How far a stock's own volatility follows the market's: 0 not at all, 1 in proportion.
+SHARED_VOL_POWER = 0.7
+JUMP_CHANCE, JUMP_SD = 0.006, 0.09
+TAIL_DF = 8.0
 SUSPENDED_SHARE, SUSPENSION_SESSIONS = 0.025, 8.0
 EX_DATES_A_YEAR, BONUS_SHARE = 0.7, 0.12
 
@@ -71,7 +73,7 @@ def draw_shocks(seed: int, roster: Roster, n_sessions: int, month_day: NDArray[n
     shape = (n_sessions, n)
     market, market_vol = _market(seed, n_sessions)
     common, common_var = _common(seed, roster, market, market_vol)
-    idio, idio_vol = _idio(seed, roster, shape)
+    idio, idio_vol = _idio(seed, roster, shape, market_vol)
     intraday = stream(seed, "intraday")
     due, bonus = _dividends(seed, shape, month_day)
     return Shocks(
@@ -92,7 +94,7 @@ def draw_shocks(seed: int, roster: Roster, n_sessions: int, month_day: NDArray[n
 
 
 def _unit_t(rng: np.random.Generator, shape: tuple[int, ...], df: float = TAIL_DF) -> Float:
-    return rng.standard_t(df, shape) * np.sqrt((df - 2.0) / df)
+    return np.asarray(rng.standard_t(df, shape) * np.sqrt((df - 2.0) / df), dtype=np.float64)
 
 
 def _autoregression(rng: np.random.Generator, shape: tuple[int, ...], sd: float, sessions: float) -> Float:
@@ -115,7 +117,8 @@ def _market(seed: int, n_sessions: int) -> tuple[Float, Float]:
         vol[s] = REGIME_VOL[regime] * np.sqrt(h)
         h = 1.0 - GARCH_ALPHA - GARCH_BETA + GARCH_ALPHA * h * min(z[s] ** 2, 9.0) + GARCH_BETA * h
     vol *= MARKET_ANNUAL_VOL / np.sqrt(SESSIONS_A_YEAR) / np.sqrt(np.mean(vol**2))
-    return MARKET_ANNUAL_DRIFT / SESSIONS_A_YEAR + (vol * z).clip(-0.075, 0.075), vol
+    moves = (vol * z).clip(-0.075, 0.075)
+    return MARKET_ANNUAL_DRIFT / SESSIONS_A_YEAR + moves - moves.mean(), vol
 
 
 def _common(seed: int, roster: Roster, market: Float, market_vol: Float) -> tuple[Float, Float]:
@@ -134,12 +137,13 @@ def _common(seed: int, roster: Roster, market: Float, market_vol: Float) -> tupl
     return common, (market_vol[:, None] * roster.beta) ** 2 + spread
 
 
-def _idio(seed: int, roster: Roster, shape: tuple[int, int]) -> tuple[Float, Float]:
+def _idio(seed: int, roster: Roster, shape: tuple[int, int], market_vol: Float) -> tuple[Float, Float]:
     """Return idiosyncratic log returns and their conditional volatility: slow and fast volatility, fat tails, jumps."""
     rng = stream(seed, "idiosyncratic")
     log_vol = _autoregression(rng, shape, SLOW_VOL_SD, SLOW_VOL_SESSIONS)
     log_vol += _autoregression(rng, shape, FAST_VOL_SD, FAST_VOL_SESSIONS)
-    vol = roster.idio_vol * np.exp(log_vol - SLOW_VOL_SD**2 - FAST_VOL_SD**2)
+    shared = (market_vol / np.sqrt(np.mean(market_vol**2))) ** SHARED_VOL_POWER
+    vol = roster.idio_vol * np.exp(log_vol - SLOW_VOL_SD**2 - FAST_VOL_SD**2) * shared[:, None]
     jumps = np.where(rng.random(shape) < JUMP_CHANCE, rng.normal(0.0, JUMP_SD, shape), 0.0)
     return vol * _unit_t(rng, shape) + jumps, vol
 

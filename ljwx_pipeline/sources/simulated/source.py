@@ -3,7 +3,7 @@
 A world is always walked whole, from ``WORLD_FIRST`` to ``WORLD_LAST``, and then cut: asking for fewer sessions never
 changes a row.
 
-Not here: how the world comes about (``world.py`` and its neighbours).
+Not here: how the world comes about (``world.py`` and its neighbours), how rows are cut from it (``tables.py``).
 """
 
 from __future__ import annotations
@@ -26,9 +26,18 @@ from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.sources.simulated.decoys import decoy_columns
 from ljwx_pipeline.sources.simulated.events import macro_table, news_table
 from ljwx_pipeline.sources.simulated.indices import INDEX_NAMES, index_bars_table, index_membership, members_table
-from ljwx_pipeline.sources.simulated.roster import INDUSTRIES, Roster, draw_roster
+from ljwx_pipeline.sources.simulated.roster import Roster, draw_roster
 from ljwx_pipeline.sources.simulated.shocks import draw_shocks
 from ljwx_pipeline.sources.simulated.streams import SIMULATOR_VERSION
+from ljwx_pipeline.sources.simulated.tables import (
+    bars_table,
+    corporate_actions_table,
+    industries_table,
+    market_values_table,
+    row_keys,
+    securities_table,
+    st_spells_table,
+)
 from ljwx_pipeline.sources.simulated.world import World, build_world
 
 WORLD_FIRST, WORLD_LAST = date(2018, 1, 2), date(2025, 12, 31)
@@ -93,100 +102,37 @@ class SimulatedMarket:
 
     def securities(self) -> pd.DataFrame:
         """Return every stock that ever listed; ``delist_date`` is the first session it no longer trades."""
-        roster, world = self._parts()
-        gone = world.delisted_at < len(world.sessions)
-        leaves = world.sessions[np.minimum(world.delisted_at, len(world.sessions) - 1)].to_series()
-        return pd.DataFrame(
-            {
-                "symbol": list(roster.symbols),
-                "name": [f"Simulated {symbol.split('.')[0]}" for symbol in roster.symbols],
-                "board": roster.board,
-                "list_date": roster.list_dates.as_unit("ns"),
-                "delist_date": leaves.where(gone).to_numpy(),
-            }
-        )
+        return securities_table(*self._parts())
 
     def st_spells(self) -> pd.DataFrame:
         """Return spells under special treatment, first and last session inclusive; NaT while it lasts."""
-        roster, world = self._parts()
-        edges = np.diff(world.is_st.astype(np.int8), axis=0, prepend=0, append=0)
-        who, starts = np.nonzero(edges.T == 1)
-        stops = np.nonzero(edges.T == -1)[1]
-        return pd.DataFrame(
-            {
-                "symbol": np.asarray(roster.symbols, dtype=object)[who],
-                "start_date": world.sessions[starts],
-                "end_date": world.sessions[stops - 1].to_series().mask(stops == len(world.sessions)).to_numpy(),
-            }
-        )
+        return st_spells_table(*self._parts())
 
     def industries(self) -> pd.DataFrame:
         """Return industries by date; a stock's current industry has no end."""
-        roster, world = self._parts()
-        rows = []
-        for i, symbol in enumerate(roster.symbols):
-            change = int(roster.industry_changes_at[i])
-            start = min(roster.list_dates[i], world.sessions[0])
-            if change < len(world.sessions):
-                moved = world.sessions[change]
-                rows.append((symbol, INDUSTRIES[roster.industry[i]], start, world.sessions[change - 1]))
-                rows.append((symbol, INDUSTRIES[roster.second_industry[i]], moved, pd.NaT))
-            else:
-                rows.append((symbol, INDUSTRIES[roster.industry[i]], start, pd.NaT))
-        frame = pd.DataFrame(rows, columns=["symbol", "industry", "start_date", "end_date"])
-        return frame.astype({"start_date": "datetime64[ns]", "end_date": "datetime64[ns]"})
+        return industries_table(*self._parts())
 
     def index_members(self) -> pd.DataFrame:
         """Return index members by date; ``end_date`` is NaT for current members."""
-        roster, world = self._parts()
-        return members_table(roster, world, _walked(self.settings).membership)
+        return members_table(*self._parts(), _walked(self.settings).membership)
 
     def corporate_actions(self) -> pd.DataFrame:
         """Return cash dividends and bonus shares by ex-date."""
-        roster, world = self._parts()
-        frame = pd.DataFrame(world.actions, columns=["at", "who", "cash_cny_per_share", "bonus_shares_per_share"])
-        frame.insert(0, "symbol", np.asarray(roster.symbols, dtype=object)[frame.pop("who")])
-        frame.insert(1, "ex_date", world.sessions[frame.pop("at")])
-        return frame.sort_values(["symbol", "ex_date"], ignore_index=True)
+        return corporate_actions_table(*self._parts())
 
     def bars(self, first: date, last: date) -> pd.DataFrame:
         """Return raw daily bars sorted by session and symbol; suspended sessions are absent rows."""
-        roster, world = self._parts()
-        span = self._span(first, last)
-        at, who = np.nonzero(world.has_bar[span])
-        cut = (at + span.start, who)
-        columns = {"symbol": np.asarray(roster.symbols, dtype=object)[who], "session_date": world.sessions[cut[0]]}
-        for column, ticks in (
-            ("open_cny", world.open_ticks),
-            ("high_cny", world.high_ticks),
-            ("low_cny", world.low_ticks),
-            ("close_cny", world.close_ticks),
-            ("pre_close_cny", world.pre_close_ticks),
-        ):
-            columns[column] = ticks[cut] / 100.0
-        columns["volume_shares"] = world.volume_shares[cut].astype(np.float64)
-        columns["amount_cny"] = world.amount_cny[cut]
-        columns["adj_factor"] = world.adj_factor[cut]
-        return pd.DataFrame(columns)
+        return bars_table(*self._parts(), self._span(first, last))
 
     def index_bars(self, first: date, last: date) -> pd.DataFrame:
         """Return daily bars of the three simulated indices."""
+        wanted = self.sessions(first, last)
         frame = index_bars_table(self._parts()[1], _walked(self.settings).membership)
-        return self._between(frame, "session_date", self.sessions(first, last))
+        return frame[frame["session_date"].between(wanted[0], wanted[-1])].reset_index(drop=True)
 
     def market_values(self, first: date, last: date) -> pd.DataFrame:
         """Return market values at the close of every listed session; a suspended one keeps its last close."""
-        roster, world = self._parts()
-        span = self._span(first, last)
-        at, who = np.nonzero(world.listed[span])
-        value = world.last_close_ticks[span] * world.shares[span].astype(np.float64) / 100.0
-        return pd.DataFrame(
-            {
-                "symbol": np.asarray(roster.symbols, dtype=object)[who],
-                "session_date": world.sessions[at + span.start],
-                "market_value_cny": value[at, who],
-            }
-        )
+        return market_values_table(*self._parts(), self._span(first, last))
 
     def news(self, first: date, last: date) -> pd.DataFrame:
         """Return news published on the dates ``[first, last]`` of Asia/Shanghai."""
@@ -200,23 +146,18 @@ class SimulatedMarket:
 
     def truth(self) -> pd.DataFrame:
         """Return the oracle score by symbol and session, as known at that session's close, where there is a bar."""
-        roster, world = self._parts()
-        at, who = np.nonzero(~np.isnan(world.oracle_score))
-        return pd.DataFrame(
-            {
-                "symbol": np.asarray(roster.symbols, dtype=object)[who],
-                "session_date": world.sessions[at],
-                "oracle_score": world.oracle_score[at, who],
-            }
-        )
+        world = self._parts()[1]
+        return self._rows(~np.isnan(world.oracle_score), {"oracle_score": world.oracle_score})
 
     def decoys(self) -> pd.DataFrame:
         """Return columns that predict only by looking ahead, on the rows that have a bar; NaN near the ends."""
+        world = self._parts()[1]
+        return self._rows(world.has_bar, decoy_columns(self.settings.seed, world))
+
+    def _rows(self, present: NDArray[np.bool_], columns: dict[str, NDArray[np.float64]]) -> pd.DataFrame:
         roster, world = self._parts()
-        at, who = np.nonzero(world.has_bar)
-        columns = {"symbol": np.asarray(roster.symbols, dtype=object)[who], "session_date": world.sessions[at]}
-        columns.update({name: v[at, who] for name, v in decoy_columns(self.settings.seed, world).items()})
-        return pd.DataFrame(columns)
+        keys = row_keys(roster, world, present, slice(0, len(world.sessions)))
+        return keys.assign(**{name: values[present] for name, values in columns.items()})
 
     def _parts(self) -> tuple[Roster, World]:
         cached = _walked(self.settings)
@@ -224,14 +165,12 @@ class SimulatedMarket:
 
     def _span(self, first: date, last: date) -> slice:
         wanted = self.sessions(first, last)
-        start = int(self._parts()[1].sessions.get_loc(wanted[0]))
+        start = int(self._parts()[1].sessions.searchsorted(wanted[0]))
         return slice(start, start + len(wanted))
-
-    @staticmethod
-    def _between(frame: pd.DataFrame, column: str, sessions: pd.DatetimeIndex) -> pd.DataFrame:
-        return frame[frame[column].between(sessions[0], sessions[-1])].reset_index(drop=True)
 
     def _known_between(self, frame: pd.DataFrame, column: str, first: date, last: date) -> pd.DataFrame:
         self.sessions(first, last)
-        local = frame[column].dt.tz_convert(SHANGHAI).dt.tz_localize(None).dt.normalize()
-        return frame[local.between(pd.Timestamp(first), pd.Timestamp(last))].reset_index(drop=True)
+        known = pd.DatetimeIndex(frame[column])
+        start = pd.Timestamp(first, tz=SHANGHAI)
+        stop = pd.Timestamp(last, tz=SHANGHAI) + pd.Timedelta(days=1)
+        return frame.loc[(known >= start) & (known < stop)].reset_index(drop=True)

@@ -3,8 +3,8 @@
 A session's return applies to the price that was really quoted the session before, and what a limit cuts off is gone:
 neither rounding nor limits leave anything behind that tomorrow's price would still have to make up.
 
-Not here: the random draws (``shocks.py``), the planted score (``alpha.py``), the tables made from the arrays
-(``source.py``).
+Not here: the random draws (``shocks.py``), a session's prices (``prices.py``), the planted score (``alpha.py``), the
+tables made from the arrays (``tables.py``).
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ljwx_pipeline.market.rulebook import BPS, TICK_E4, price_limit_bps, rounded_limits_e4
+from ljwx_pipeline.market.rulebook import price_limit_bps
 from ljwx_pipeline.sources.simulated.alpha import WINDOW, oracle_score
+from ljwx_pipeline.sources.simulated.prices import Draws, ex_reference_ticks, price_bars
 from ljwx_pipeline.sources.simulated.roster import Roster
 from ljwx_pipeline.sources.simulated.shocks import Shocks
 
@@ -25,18 +26,18 @@ Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 #: Daily drift in log returns for one unit of score, per unit of the configured oracle rank IC.
-DRIFT_PER_RANK_IC = 0.0237
+DRIFT_PER_RANK_IC = 0.0228
+#: Cheaper shares are not split by bonus issues.
+MIN_BONUS_TICKS = 1500
 #: Response of log turnover to the size of the return.
 TURNOVER_PER_RETURN = 9.0
-#: A return this many times the limit finds no seller (or buyer) all day.
-ONE_PRICE_EXCESS = 1.35
 REVIEW_SHARE, REVIEW_WINDOW, MIN_ST_HISTORY = 0.03, 250, 60
 DELIST_AFTER = 280
 #: Only boards where special treatment narrows the limit see it here (ChiNext and STAR hardly know it).
 ST_LIMIT_BPS = 500
 
 
-@dataclass
+@dataclass(frozen=True)
 class World:
     """Arrays of shape ``(n_sessions, n_symbols)``; ticks are 0.01 CNY, 0 where there is no bar."""
 
@@ -59,18 +60,6 @@ class World:
     actions: list[tuple[int, int, float, float]] = field(default_factory=list)  # session, symbol, cash, bonus
 
 
-def limit_ticks(reference: Int, bps: Int) -> tuple[Int, Int]:
-    """Return the rulebook's limit-down and limit-up prices in ticks, for limits in basis points of ``reference``."""
-    up, down = rounded_limits_e4(reference * TICK_E4, bps, bps)
-    return down // TICK_E4, up // TICK_E4
-
-
-def ex_reference_ticks(close_ticks: Int, cash_ticks: Int, bonus_tenths: Int) -> Int:
-    """Return the ex-right reference price: (close - cash) / (1 + bonus), rounded half up to the tick."""
-    share = 10 + bonus_tenths
-    return (20 * (close_ticks - cash_ticks) + share) // (2 * share)
-
-
 def build_world(roster: Roster, shocks: Shocks, sessions: pd.DatetimeIndex, oracle_rank_ic: float) -> World:
     """Return the whole walk.
 
@@ -89,18 +78,42 @@ def build_world(roster: Roster, shocks: Shocks, sessions: pd.DatetimeIndex, orac
     return walk.world
 
 
+def _empty_world(sessions: pd.DatetimeIndex, n: int) -> World:
+    shape = (len(sessions), n)
+
+    def whole() -> Int:
+        return np.zeros(shape, dtype=np.int64)
+
+    def flags() -> Bool:
+        return np.zeros(shape, dtype=bool)
+
+    return World(
+        sessions=sessions,
+        open_ticks=whole(),
+        high_ticks=whole(),
+        low_ticks=whole(),
+        close_ticks=whole(),
+        pre_close_ticks=whole(),
+        volume_shares=whole(),
+        amount_cny=np.zeros(shape),
+        adj_factor=np.ones(shape),
+        has_bar=flags(),
+        listed=flags(),
+        is_st=flags(),
+        shares=whole(),
+        last_close_ticks=whole(),
+        oracle_score=np.full(shape, np.nan),
+        delisted_at=np.full(n, len(sessions), dtype=np.int64),
+    )
+
+
 class _Walk:
     """State carried from session to session."""
 
     def __init__(self, roster: Roster, shocks: Shocks, sessions: pd.DatetimeIndex, drift: float) -> None:
         t, n = len(sessions), len(roster.symbols)
         self.roster, self.shocks, self.drift = roster, shocks, drift
-        ticks = [np.zeros((t, n), dtype=np.int64) for _ in range(8)]
-        self.world = World(
-            sessions, *ticks[:5], ticks[5], np.zeros((t, n)), np.ones((t, n)), np.zeros((t, n), dtype=bool),
-            np.zeros((t, n), dtype=bool), np.zeros((t, n), dtype=bool), ticks[6], ticks[7],
-            np.full((t, n), np.nan), np.full(n, t, dtype=np.int64),
-        )  # fmt: skip
+        self.world = _empty_world(sessions, n)
         self.close = roster.first_close_ticks.copy()
         self.factor = np.ones(n)
         self.shares = roster.shares.copy()
@@ -121,8 +134,9 @@ class _Walk:
         log_return = shocks.common[s] + shocks.idio[s]
         if s and self.drift:
             log_return = log_return + self.drift * np.nan_to_num(world.oracle_score[s - 1])
-        limit_bps = price_limit_bps(roster.board, self.st, world.sessions[s])
-        bars = _price_bars(reference, log_return, limit_bps, shocks, s)
+        limit_bps = price_limit_bps(roster.board, self.st, world.sessions[s].to_datetime64())
+        draws = Draws(shocks.vol[s], shocks.gap[s], shocks.up_draw[s], shocks.down_draw[s])
+        bars = price_bars(reference, log_return, limit_bps, draws)
         world.has_bar[s], world.listed[s], world.is_st[s] = trades, listed, self.st & listed
         names = ("open_ticks", "high_ticks", "low_ticks", "close_ticks")
         for name, values in zip(names, bars, strict=True):
@@ -140,7 +154,7 @@ class _Walk:
         """Take stocks ex dividend and bonus where due, and return the session's reference prices."""
         ex = trades & (self.due_yield > 0)
         cash = np.where(ex, np.maximum(np.rint(self.due_yield * self.close), 1.0), 0.0).astype(np.int64)
-        bonus = np.where(ex, self.due_bonus, 0)
+        bonus = np.where(ex & (self.close >= MIN_BONUS_TICKS), self.due_bonus, 0)
         reference = np.where(ex, ex_reference_ticks(self.close, cash, bonus), self.close)
         self.factor = np.where(ex, self.factor * self.close / reference, self.factor)
         self.shares = np.where(bonus > 0, self.shares * (10 + bonus) // 10, self.shares)
@@ -179,7 +193,7 @@ class _Walk:
         base = max(0, s - REVIEW_WINDOW)
         past = np.log(self.filled[0][s] / self.filled[0][base]) + self.shocks.review_noise[s]
         leaving = world.delisted_at < len(world.sessions)
-        narrow = price_limit_bps(roster.board, np.ones_like(leaving), world.sessions[s]) == ST_LIMIT_BPS
+        narrow = price_limit_bps(roster.board, np.ones_like(leaving), world.sessions[s].to_datetime64()) == ST_LIMIT_BPS
         eligible = listed & ~leaving & ~np.isnan(past) & (s - roster.listed_from >= MIN_ST_HISTORY)
         ranked = np.argsort(np.where(eligible & ~roster.fragile & narrow, past, np.inf), kind="stable")
         self.st = leaving & listed
@@ -189,24 +203,3 @@ class _Walk:
             weakest = fragile[np.argmin(past[fragile])]
             self.st[weakest] = True
             world.delisted_at[weakest] = min(s + DELIST_AFTER + int(weakest) % 40, len(world.sessions))
-
-
-def _price_bars(reference: Int, log_return: Float, bps: Int, shocks: Shocks, s: int) -> tuple[Int, Int, Int, Int]:
-    """Return open, high, low and close in ticks, inside the limits.
-
-    The high and low are the extremes of a Brownian bridge from open to close, drawn exactly (reflection principle).
-    """
-    down, up = limit_ticks(reference, bps)
-    close = np.rint(reference * np.exp(log_return)).astype(np.int64).clip(down, up)
-    quoted = np.log(close / reference)
-    gap = 0.3 * quoted + 0.3 * shocks.vol[s] * shocks.gap[s]
-    opened = np.rint(reference * np.exp(gap)).astype(np.int64).clip(down, up)
-    body = np.log(close / opened)
-    variance = (0.8 * shocks.vol[s]) ** 2
-    reach_up = 0.5 * (body + np.sqrt(body**2 - 2 * variance * np.log(shocks.up_draw[s])))
-    reach_down = 0.5 * (body - np.sqrt(body**2 - 2 * variance * np.log(shocks.down_draw[s])))
-    high = np.rint(opened * np.exp(reach_up)).astype(np.int64).clip(down, up)
-    low = np.rint(opened * np.exp(reach_down)).astype(np.int64).clip(down, up)
-    one_price = np.abs(log_return) > ONE_PRICE_EXCESS * np.log1p(bps / BPS)
-    opened, high, low = (np.where(one_price, close, values) for values in (opened, high, low))
-    return opened, np.maximum(high, np.maximum(opened, close)), np.minimum(low, np.minimum(opened, close)), close
