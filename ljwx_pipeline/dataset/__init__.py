@@ -1,0 +1,19 @@
+"""Features + label: who may be scored, the hashed training table, purged and embargoed folds. Import from here.
+
+Not here: what the label is (``label.py``), what a factor is (``factors/``), fitting (``models/``).
+"""
+
+from ljwx_pipeline.dataset.folds import Fold, folds, inner_folds
+from ljwx_pipeline.dataset.table import Dataset, build_dataset, enterable_rows
+from ljwx_pipeline.dataset.universe import scorable_mask, special_treatment
+
+__all__ = [
+    "Dataset",
+    "Fold",
+    "build_dataset",
+    "enterable_rows",
+    "folds",
+    "inner_folds",
+    "scorable_mask",
+    "special_treatment",
+]

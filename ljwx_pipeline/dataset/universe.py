@@ -1,0 +1,76 @@
+"""Who may be scored on a session: the universe rules, by what was known at that session's close.
+
+The one place for it; training, backtest and the live runner ask here. Not here: whether an order can fill
+(``trading/``).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.config import UniverseSettings
+from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.expressions.operators import field, mean
+from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
+from ljwx_pipeline.market.panel import Panel
+
+Bool = NDArray[np.bool_]
+
+
+def scorable_mask(panel: Panel, securities: pd.DataFrame, st_spells: pd.DataFrame, universe: UniverseSettings) -> Bool:
+    """Return where a stock may be scored, bool of shape ``(n_symbols, n_sessions)``.
+
+    There is a bar; the stock has been listed for ``min_listed_sessions``; it is not under special treatment (if
+    ``exclude_st``); its mean amount over the sessions traded in the last ``mean_amount_window_sessions``, this one
+    included, is ``min_mean_amount_cny`` or more.
+
+    Parameters
+    ----------
+    panel
+        With fields ``close`` and ``amount``.
+    securities, st_spells
+        Canonical tables. A stock without a listing date counts from its first bar, and as listed long before where
+        that is the panel's first session. Without spells (the source does not know them) none is special.
+    universe
+        The rules' numbers.
+    """
+    amount = evaluate({"amount": mean(field("amount"), universe.mean_amount_window_sessions)}, panel, dtype=np.float64)
+    has_bar = ~np.isnan(panel.fields["close"])
+    allowed: Bool = has_bar & (amount.of("amount") >= universe.min_mean_amount_cny)
+    allowed &= _listed_sessions(panel, has_bar, securities) >= universe.min_listed_sessions
+    if universe.exclude_st:
+        allowed &= ~special_treatment(st_spells, panel.symbols, panel.sessions)
+    return allowed
+
+
+def special_treatment(st_spells: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> Bool:
+    """Return where a stock is under special treatment, bool of shape ``(n_symbols, n_sessions)``."""
+    out = np.zeros((len(symbols), len(sessions)), dtype=bool)
+    row_of = {symbol: row for row, symbol in enumerate(symbols)}
+    starts = sessions.searchsorted(pd.DatetimeIndex(st_spells["start_date"]), side="left")
+    ends = pd.DatetimeIndex(st_spells["end_date"])
+    stops = np.where(ends.isna(), len(sessions), sessions.searchsorted(ends, side="right"))
+    for symbol, start, stop in zip(st_spells["symbol"], starts, stops, strict=True):
+        if symbol in row_of:
+            out[row_of[symbol], start:stop] = True
+    return out
+
+
+def _listed_sessions(panel: Panel, has_bar: Bool, securities: pd.DataFrame) -> NDArray[np.int64]:
+    """Return the sessions since listing, 0 on the first, negative before it; the calendar knows those before the panel.
+
+    Where the listing date is unknown the first bar stands for it.
+    """
+    start = panel.sessions[0]
+    calendar = sessions_between(date.fromisoformat(CALENDAR_START), start.date())
+    earlier = calendar[calendar < start]
+    every = earlier.append(panel.sessions)
+    dates = pd.DatetimeIndex(securities.set_index("symbol")["list_date"].reindex(list(panel.symbols)))
+    first_bar = np.where(has_bar.any(axis=1), has_bar.argmax(axis=1), len(panel.sessions)) + len(earlier)
+    first_bar[has_bar[:, 0]] = 0
+    position = np.where(dates.isna(), first_bar, every.searchsorted(dates)).astype(np.int64)
+    return np.arange(len(earlier), len(every))[None, :] - position[:, None]
