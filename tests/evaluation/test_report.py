@@ -1,0 +1,195 @@
+"""The report is one self-contained page that shows what it is given and hides nothing."""
+
+from __future__ import annotations
+
+import base64
+import re
+import xml.etree.ElementTree as ET
+from dataclasses import replace
+from datetime import date
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.evaluation.benchmarks import against_index, monthly_excess
+from ljwx_pipeline.evaluation.figures import equity_figure, monthly_figure, quantile_figure, rank_ic_figure
+from ljwx_pipeline.evaluation.report import GateLine, Picture, ReportInputs, number, percent, render_report
+from ljwx_pipeline.market.tables import SourceDescription, Unknown
+
+PNG = base64.b64decode(  # one grey pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+CODES = ("000300.SH", "000905.SH", "399006.SZ")
+
+
+def example_inputs(*, long: bool = False, simulated: bool = True, decision: str = "refused") -> ReportInputs:
+    rng = np.random.default_rng(11)
+    sessions = pd.bdate_range("2021-01-04", periods=1_250 if long else 90, name="session_date")
+    market = rng.normal(0.0001, 0.011, len(sessions))
+    closes = {
+        code: pd.Series(4000 * np.cumprod(1 + market + rng.normal(0, 0.004, len(sessions))), index=sessions)
+        for code in CODES
+    }
+    equity = pd.Series(
+        1e7 * np.cumprod(np.r_[1.0, 1 + market[1:] + rng.normal(0.0008, 0.005, len(sessions) - 1)]), index=sessions
+    )
+    names = [str(day.year) for day in sessions]
+    folds = pd.DataFrame(
+        {
+            "fold": sorted(set(names)),
+            "train_last": pd.Timestamp("2020-12-22"),
+            "train_rows": 84_211,
+            "test_rows": 27_940,
+            "rank_ic": 0.0712,
+        }
+    )
+    return ReportInputs(
+        profile="simulated" if simulated else "folder",
+        source=SourceDescription(
+            name="simulated market, seed 7" if simulated else "folder <qfq>",
+            simulated=simulated,
+            adjustment="raw" if simulated else "forward",
+            unknown=()
+            if simulated
+            else (
+                Unknown(
+                    "raw prices",
+                    "limit prices are estimated from adjusted ones; share counts are not those of the time",
+                ),
+                Unknown("delistings", "names that failed are missing: returns are flattered"),
+            ),
+        ),
+        first=date(2018, 1, 2),
+        last=date(2025, 10, 31),
+        counts={"symbols": 127, "sessions": 1_902, "rows": 221_408, "factors": 158},
+        hashes={"data": "ab" * 32, "factors": "cd" * 32, "configuration": "ef" * 32, "git revision": "0123abc"},
+        model="ljwx-cross-section, version 3" if decision == "promoted" else "",
+        decision=decision,
+        gate=(
+            GateLine("rank_ic_lower", True, 0.0631, 0.0, "rank IC 0.0712 has the lower bound 0.0631 above 0"),
+            GateLine("sharpe", decision == "promoted", 1.31, 1.5, "Sharpe ratio of monthly net excess returns is 1.31"),
+        ),
+        gate_benchmark="000905.SH",
+        performance={
+            "annual_return": 0.213,
+            "sharpe": 1.31,
+            "sortino": 1.99,
+            "calmar": 1.4,
+            "max_drawdown": 0.152,
+            "turnover": 18.3,
+            "win_rate": 0.61,
+            "profit_factor": None,
+            "fees_cny": 812_331.22,
+        },
+        benchmarks={code: against_index(equity, close) for code, close in closes.items()},
+        equity=equity,
+        index_closes=closes,
+        monthly_excess=monthly_excess(equity, closes["000905.SH"]),
+        rank_ic=pd.DataFrame(
+            {"session_date": sessions, "rank_ic": rng.normal(0.07, 0.1, len(sessions)), "fold": names}
+        ),
+        rank_ic_summary={"rank_ic_mean": 0.0712, "rank_icir": 0.62, "ic_mean": 0.0688},
+        quantiles=np.linspace(-0.004, 0.005, 10),
+        folds=folds,
+        costs={"Commission": 301_220.4, "Stamp duty": 498_000.0, "Transfer fee": 13_110.8},
+        shap=(Picture("mean absolute SHAP value by factor", PNG),),
+    )
+
+
+class Links(HTMLParser):
+    """Collects everything a browser would fetch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+        self.scripts = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.scripts += tag == "script"
+        self.found += [value for name, value in attrs if name in {"src", "href"} and value]
+
+
+@pytest.fixture(scope="module")
+def page() -> str:
+    return render_report(example_inputs())
+
+
+def test_the_page_fetches_nothing_and_runs_nothing(page: str) -> None:
+    links = Links()
+    links.feed(page)
+    assert links.scripts == 0
+    # what is left are references inside a figure
+    assert [link for link in links.found if not link.startswith(("data:image/png;base64,", "#"))] == []
+    assert "@import" not in page
+
+
+def test_the_same_inputs_give_the_same_bytes(page: str) -> None:
+    assert render_report(example_inputs()) == page
+
+
+def test_a_simulated_market_is_marked_and_a_real_one_is_not(page: str) -> None:
+    real = render_report(example_inputs(simulated=False))
+    assert "SIMULATED market" in page
+    assert 'class="mark"' in page
+    assert "SIMULATED" not in real
+    assert 'class="mark"' not in real
+
+
+def test_what_the_source_cannot_know_is_told_with_its_consequence(page: str) -> None:
+    real = render_report(example_inputs(simulated=False))
+    assert "names that failed are missing: returns are flattered" in real
+    assert "What this source cannot know" not in page
+
+
+def test_a_refusal_names_what_failed_and_a_promotion_names_the_model(page: str) -> None:
+    assert "<b>Refused</b>" in page
+    assert "1 of 2 requirements of the gate is not met" in page
+    assert page.count("Sharpe ratio of monthly net excess returns is 1.31") == 2
+    promoted = render_report(example_inputs(decision="promoted"))
+    assert "<b>Promoted</b> · ljwx-cross-section, version 3" in promoted
+    assert "All 2 requirements of the gate are met" in promoted
+
+
+def test_every_part_is_there(page: str) -> None:
+    for text in (*CODES, "ab" * 32, "84,211", "2020-12-22", "812,331", "mean absolute SHAP value by factor", "21.30%"):
+        assert text in page
+    assert page.count("<svg") == 4
+    assert "–" in page  # the profit factor that could not be measured
+
+
+def test_text_from_outside_is_escaped() -> None:
+    assert "folder &lt;qfq&gt;" in render_report(example_inputs(simulated=False))
+
+
+def test_a_report_without_pictures_has_no_empty_section() -> None:
+    assert "What the model looks at" not in render_report(replace(example_inputs(), shap=()))
+
+
+def test_figures_are_well_formed_and_share_no_id() -> None:
+    inputs = example_inputs()
+    figures = [
+        equity_figure(inputs.equity, inputs.index_closes),
+        monthly_figure(inputs.monthly_excess),
+        rank_ic_figure(inputs.rank_ic),
+        quantile_figure(inputs.quantiles),
+    ]
+    clips: list[set[str]] = []
+    for svg in figures:
+        assert ET.fromstring(svg).tag.endswith("svg")
+        clips.append(set(re.findall(r'<clipPath id="([^"]+)"', svg)))
+    assert sum(len(ids) for ids in clips) == len(set().union(*clips))
+
+
+def test_a_drawdown_on_the_first_session_shows_in_the_figure() -> None:
+    days = pd.bdate_range("2024-01-01", periods=3)
+    falling = equity_figure(pd.Series([1.0, 0.5, 0.6], index=days), {})
+    flat = equity_figure(pd.Series([1.0, 1.0, 1.0], index=days), {})
+    assert falling != flat
+
+
+def test_numbers_are_written_for_people() -> None:
+    assert percent(-0.1234) == "\u221212.3%"
+    assert percent(None) == number(float("nan")) == number(float("inf")) == "–"
+    assert number(1_234_567.891, 0) == "1,234,568"
