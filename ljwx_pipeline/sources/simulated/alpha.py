@@ -24,7 +24,7 @@ def oracle_score(close: Float, high: Float, low: Float, volume: Float) -> Float:
     ----------
     close, high, low, volume
         Adjusted, shape ``(WINDOW, n_symbols)``. A suspended session carries the last close in all three prices and
-        volume 0; sessions before listing are NaN.
+        volume 0; sessions before listing and after delisting are NaN.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def oracle_score(close: Float, high: Float, low: Float, volume: Float) -> Float:
         Shape ``(n_symbols,)``; NaN where the window is not complete.
     """
     last = close[-1]
-    known = ~np.isnan(close[0])
+    known = ~np.isnan(close[0]) & ~np.isnan(last)
     reversal = -np.tanh(np.log(last / close[-21]) / 0.12)
     spread = np.sqrt(np.maximum((close[-20:] ** 2).mean(axis=0) - close[-20:].mean(axis=0) ** 2, 0.0)) / last
     calm = -np.tanh((spread - 0.05) / 0.025)

@@ -13,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import SimulatedSettings
+from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.symbols import SIMULATED_SUFFIX, Board
 from ljwx_pipeline.sources.simulated.streams import stream
 
@@ -24,7 +25,7 @@ INDUSTRIES = (
     "energy", "healthcare", "machinery", "property", "software",
 )  # fmt: skip
 STYLES = ("size", "value", "liquidity")
-STAR_OPENED = date(2019, 7, 22)
+OLDEST_LISTING, CHINEXT_OPENED, STAR_OPENED = date(1999, 1, 4), date(2009, 10, 30), date(2019, 7, 22)
 #: Stocks that list during the period, and stocks that may be delisted, per stock listed throughout.
 IPO_SHARE, FRAGILE_SHARE = 0.20, 0.10
 INDUSTRY_MOVE_SHARE = 0.08
@@ -71,8 +72,10 @@ def draw_roster(settings: SimulatedSettings, sessions: pd.DatetimeIndex) -> Rost
     earliest = np.where(board == int(Board.STAR), min(star_from, t - 2), min(60, t - 2))
     debut = (earliest + rng.random(n) * np.maximum(t - 300 - earliest, 1)).astype(np.int64)
     listed_from = np.where(newcomer, np.minimum(debut, t - 1), 0).astype(np.int64)
-    years_before = pd.to_timedelta(rng.integers(200, 6000, n), unit="D")
-    list_dates = pd.DatetimeIndex(np.where(newcomer, sessions[listed_from], sessions[0] - years_before))
+    past = sessions_between(OLDEST_LISTING, sessions[0].date())[:-1]
+    opened = np.where(board == int(Board.CHINEXT), past.searchsorted(pd.Timestamp(CHINEXT_OPENED)), 0)
+    listed_before = opened + (rng.random(n) * (len(past) - opened)).astype(np.int64)
+    list_dates = pd.DatetimeIndex(np.where(newcomer, sessions[listed_from], past[listed_before]))
 
     industry = rng.integers(0, len(INDUSTRIES), n)
     moves = rng.random(n) < INDUSTRY_MOVE_SHARE
