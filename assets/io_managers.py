@@ -3,8 +3,6 @@
 Raw bars go to the lake instead, a version per month, known at the time of the run.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any
@@ -43,7 +41,7 @@ class TableIOManager(dg.ConfigurableIOManager):
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
-    """Appends raw bars to the lake, one version a month; reads back the latest version of every month asked for."""
+    """Appends raw bars to the lake, one version a month; reads the latest version of every month asked for."""
 
     line: dg.ResourceDependency[Line]
 

@@ -3,8 +3,6 @@
 Not here: checks (``quality.py``) and anything computed from prices.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import dagster as dg

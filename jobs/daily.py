@@ -1,7 +1,5 @@
 """The daily job: ingest to scores and monitoring, on trading sessions at 18:00 Shanghai time. No tuning, no training."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from assets.partitions import range_tags

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from assets import evaluation, features, live, market, quality, research
+from assets import evaluation, features, live, market, quality, research, scoring
 from assets.io_managers import LakeIOManager, TableIOManager
 from assets.partitions import month_partitions
 from assets.resources import Line
@@ -18,7 +18,7 @@ from ljwx_pipeline.config import Settings, load_settings
 
 MAIN_JOB_NAME = "main"
 
-DAILY_GROUPS = (market.GROUP, quality.GROUP, features.GROUP, live.SCORES_GROUP)
+DAILY_GROUPS = (market.GROUP, quality.GROUP, features.GROUP, scoring.GROUP)
 RESEARCH_GROUPS = (research.GROUP, evaluation.GROUP)
 DEPLOY_GROUPS = (live.GROUP,)
 
@@ -58,14 +58,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             evaluation.promotion_decision,
             evaluation.evaluation_report,
             evaluation.champion_model,
-            live.daily_scores,
-            live.model_monitoring,
-            live.session_pack,
+            scoring.daily_scores,
+            scoring.model_monitoring,
+            scoring.session_pack,
             live.deployment,
             live.live_account,
         ],
         asset_checks=[
-            *quality.raw_bars_checks(partitions),
+            quality.market_checks,
             quality.great_expectations_suite,
             features.no_lookahead,
             features.feast_parity,

@@ -1,7 +1,5 @@
 """The sensor that sees a new champion in the model registry and asks for its deployment."""
 
-from __future__ import annotations
-
 import dagster as dg
 
 from assets.resources import Line

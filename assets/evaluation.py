@@ -1,0 +1,139 @@
+"""Layer 5, evaluation: the net backtest, the gate's decision, the report, and the champion alias.
+
+Not here: formulas (``ljwx_pipeline.evaluation``), fills (``ljwx_pipeline.backtest``) or thresholds (``ljwx.toml``).
+"""
+
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from assets.io_managers import read_json, write_json, write_table
+from assets.metadata import frame_metadata
+from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
+from assets.resources import Line
+from assets.tracking import research_run
+from ljwx_pipeline.market.calendar import session_positions
+
+GROUP = "evaluation"
+OWNERS = ["team:quant"]
+BENCHMARKS = ("000300.SH", "000905.SH", "399006.SZ")
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba"})
+def net_backtest(
+    line: Line,
+    walk_forward_predictions: pd.DataFrame,
+    checked_bars: pd.DataFrame,
+    securities: pd.DataFrame,
+    st_spells: pd.DataFrame,
+    corporate_actions: pd.DataFrame,
+    index_bars: pd.DataFrame,
+    calendar: pd.DataFrame,
+) -> dg.Output[pd.DataFrame]:
+    """TopkDropout on the out-of-sample scores after every cost and A-share rule, beside three indices."""
+    from ljwx_pipeline.backtest.engine import run_backtest
+    from ljwx_pipeline.evaluation.benchmarks import against_index, index_close
+    from ljwx_pipeline.evaluation.metrics import backtest_summary
+
+    market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
+    scores = dense_scores(walk_forward_predictions, market.symbols, market.sessions)
+    result = run_backtest(
+        market,
+        scores,
+        strategy=line.settings.strategy,
+        costs=line.settings.costs,
+        first=walk_forward_predictions["session_date"].min().date(),
+        last=research_sessions(line, calendar)[-1].date(),
+    )
+    closes = {code: index_close(index_bars, code, result.sessions) for code in BENCHMARKS}
+    summary: dict[str, Any] = {
+        "backtest": backtest_summary(result),
+        "benchmarks": {code: against_index(result.equity, close) for code, close in closes.items()},
+        "rejects": result.rejects,
+    }
+    write_json(line.tables, "backtest_summary", summary)
+    write_table(line.tables, "backtest_orders", result.orders)
+    frame = pd.DataFrame(
+        {
+            "session_date": result.sessions,
+            "equity_cny": result.equity.to_numpy(),
+            "cash_cny": result.cash_fen / 100,
+            "fees_cny": result.fees_fen / 100,
+            "turnover_frac": result.turnover_frac.to_numpy(),
+            "names_held": result.names_held,
+            **{f"{code}_points": close.to_numpy() for code, close in closes.items()},
+        }
+    )
+    with research_run(line) as run:
+        run.metrics({f"backtest.{name}": value for name, value in summary["backtest"].items() if value is not None})
+    return dg.Output(frame, metadata=frame_metadata(frame) | {"summary": dg.MetadataValue.json(summary)})
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"python"})
+def promotion_decision(
+    line: Line,
+    walk_forward_predictions: pd.DataFrame,
+    net_backtest: pd.DataFrame,
+    tuned_hyperparameters: dict[str, Any],
+    model_bundle: dict[str, Any],
+) -> dg.Output[dict[str, Any]]:
+    """The gate's answer, with every measured value, threshold and reason."""
+    from ljwx_pipeline.evaluation.benchmarks import monthly_excess, session_excess
+    from ljwx_pipeline.evaluation.ic import ic_by_session
+    from ljwx_pipeline.promotion.gate import Evidence, decide
+
+    settings = line.settings
+    rows = walk_forward_predictions[walk_forward_predictions["enterable"] & walk_forward_predictions["scorable"]]
+    sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
+    table = ic_by_session(
+        rows["score"].to_numpy(),
+        rows["forward_return"].to_numpy(),
+        session_positions(rows["session_date"], sessions),
+        sessions,
+    )
+    indexed = net_backtest.set_index("session_date")
+    equity, close = indexed["equity_cny"], indexed[f"{settings.gate.benchmark}_points"]
+    evidence = Evidence(
+        rank_ic=table["rank_ic"].dropna().to_numpy(),
+        net_excess_returns=session_excess(equity, close).to_numpy(),
+        monthly_net_excess_returns=monthly_excess(equity, close).to_numpy(),
+        trial_sharpes=tuple(trial["sharpe"] for trial in tuned_hyperparameters["trials"]),
+        trials=len(tuned_hyperparameters["trials"]),
+        purge_sessions=settings.purge_sessions,
+    )
+    decision = decide(evidence, settings.gate).as_dict() | {"bundle_hash": model_bundle["bundle_hash"]}
+    with research_run(line) as run:
+        run.tags({"decision": decision["decision"], "reasons": " | ".join(decision["reasons"])})
+        run.metrics({f"gate.{name}": value for name, value in decision["measured"].items() if value is not None})
+    lines = [f"- {'passed' if check['passed'] else '**failed**'}: {check['sentence']}" for check in decision["checks"]]
+    return dg.Output(
+        decision,
+        metadata={
+            "decision": decision["decision"],
+            "checks": dg.MetadataValue.md("\n".join(lines)),
+            "measured": dg.MetadataValue.json(decision["measured"]),
+        },
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow"}, deps=["evaluation_report"])
+def champion_model(
+    line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
+) -> dg.Output[dict[str, Any]]:
+    """The registry's alias after the decision: a promoted bundle becomes champion, a refused one loses its alias."""
+    registry = line.registry()
+    version = registry.version(line.registered_model, model_bundle["version"])
+    registry.drop_alias("challenger", line.registered_model)
+    if promotion_decision["decision"] == "promoted":
+        registry.promote(version)
+    champion = registry.champion(line.registered_model)
+    alias = "champion" if champion is not None and champion.version == version.version else "none"
+    settled = {"name": line.registered_model, "version": version.version, "alias": alias}
+    return dg.Output(settled, metadata={**settled, "champion_now": champion.version if champion else "none"})
+
+
+def decision_of(line: Line) -> dict[str, Any]:
+    """Return the last decision, for the summary."""
+    return read_json(line.tables, "promotion_decision")

@@ -1,0 +1,65 @@
+"""Layer 7, live: the champion's bundle to the runner, and the paper account back.
+
+Selected by the ``deploy`` job alone; the champion sensor requests it. Not here: the runner itself
+(``ljwx_pipeline.live``), which is a process of its own.
+"""
+
+import subprocess
+import sys
+from typing import Any
+
+import dagster as dg
+
+from assets.resources import Line
+from assets.scoring import session_pack
+from ljwx_pipeline.config import ljwx_home
+from ljwx_pipeline.errors import LiveError
+
+GROUP = "live"
+OWNERS = ["team:trading"]
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"http"}, deps=["champion_model", session_pack])
+def deployment(line: Line) -> dg.Output[dict[str, Any]]:
+    """The champion's signed bundle in the runner's hands: pushed over loopback if it is up, laid in its inbox if not."""
+    from ljwx_pipeline.promotion.deploy import deploy
+
+    registry = line.registry()
+    champion = registry.champion(line.registered_model)
+    if champion is None:
+        raise LiveError(
+            f"{line.registered_model} has no champion", "run the research job: only a promoted model is deployed"
+        )
+    bundle = registry.download_bundle(champion, line.home / "champions")
+    done = deploy(bundle, version=champion.version, home=line.home, ui=line.settings.ui, keys_dir=ljwx_home() / "keys")
+    return dg.Output(
+        {"status": done.status, "version": champion.version, "bundle_hash": done.bundle_hash, "how": done.how},
+        metadata={"status": done.status, "version": champion.version, "how": done.how, "bundle_hash": done.bundle_hash},
+    )
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"sqlite"})
+def live_account(
+    context: dg.AssetExecutionContext, line: Line, deployment: dict[str, Any]
+) -> dg.Output[dict[str, Any]]:
+    """The paper account after the held-out sessions, as the runner's journal tells it."""
+    context.log.info(f"the runner replays the held-out sessions with version {deployment['version']}")
+    # a process of its own: the runner shares nothing with Dagster's, as in production
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "ljwx_pipeline.cli", "live", "--once"], capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise LiveError(
+            f"the runner stopped with exit code {done.returncode} ({done.stderr.strip()[-500:]})", "see ljwx doctor"
+        )
+    account = _account(done.stdout)
+    return dg.Output(
+        account, metadata={key: value for key, value in account.items() if isinstance(value, int | float | str)}
+    )
+
+
+def _account(text: str) -> dict[str, Any]:
+    import json
+
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded

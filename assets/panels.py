@@ -1,0 +1,101 @@
+"""Dense views that several assets build from the tables, and the factor values' place on disk."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from assets.resources import Line
+from ljwx_pipeline.errors import DatasetError
+from ljwx_pipeline.expressions.evaluate import FactorValues
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.market.adjustment import factor_panel
+from ljwx_pipeline.market.panel import Panel, dense
+from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
+
+
+@dataclass(frozen=True)
+class TradingTables:
+    """The canonical tables that the trading view of a market is made of."""
+
+    bars: pd.DataFrame
+    securities: pd.DataFrame
+    st_spells: pd.DataFrame
+    corporate_actions: pd.DataFrame
+
+
+def panel_of(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> Panel:
+    """Return the adjusted panel of ``bars`` over the calendar's sessions."""
+    return factor_panel(
+        bars,
+        symbols=symbols_of(bars),
+        sessions=pd.DatetimeIndex(calendar["session_date"]),
+        adjustment=line.source().describe().adjustment,
+    )
+
+
+def symbols_of(bars: pd.DataFrame) -> tuple[str, ...]:
+    """Return the symbols of ``bars``, ascending."""
+    return tuple(sorted(bars["symbol"].unique()))
+
+
+def bar_mask(panel: Panel) -> NDArray[np.bool_]:
+    """Return where there is a bar, shape ``(n_symbols, n_sessions)``."""
+    return ~np.isnan(panel.fields["close"])
+
+
+def research_sessions(line: Line, calendar: pd.DataFrame) -> pd.DatetimeIndex:
+    """Return the sessions research may see: all but the held-out ones at the end."""
+    sessions = pd.DatetimeIndex(calendar["session_date"])
+    held_out = line.settings.research.held_out_sessions
+    if len(sessions) <= held_out:
+        raise DatasetError(
+            f"the data holds {len(sessions)} sessions and {held_out} of them are held out", "ask for a longer range"
+        )
+    return sessions[:-held_out]
+
+
+def save_factors(tables: Path, values: FactorValues) -> None:
+    """Write factor values as one array file and its axes."""
+    tables.mkdir(parents=True, exist_ok=True)
+    temporary = tables / "alpha158_factors.tmp.npy"
+    np.save(temporary, values.values)
+    temporary.replace(tables / "alpha158_factors.npy")
+    axes = {
+        "names": values.names,
+        "symbols": values.symbols,
+        "sessions": [f"{day:%Y-%m-%d}" for day in values.sessions],
+    }
+    write_bytes(tables / "alpha158_factors.axes.json", json.dumps(axes).encode())
+
+
+def load_factors(tables: Path) -> FactorValues:
+    """Return the stored factor values, mapped from disk rather than read."""
+    axes = json.loads((tables / "alpha158_factors.axes.json").read_text(encoding="utf-8"))
+    values = np.load(tables / "alpha158_factors.npy", mmap_mode="r")
+    return FactorValues(tuple(axes["names"]), tuple(axes["symbols"]), pd.DatetimeIndex(axes["sessions"]), values)
+
+
+def trading_market(line: Line, tables: TradingTables, calendar: pd.DataFrame) -> MarketArrays:
+    """Return the trading view of the market over the calendar's sessions."""
+    return market_arrays(
+        tables.bars,
+        tables.securities,
+        tables.st_spells,
+        tables.corporate_actions,
+        symbols=symbols_of(tables.bars),
+        sessions=pd.DatetimeIndex(calendar["session_date"]),
+        adjustment=line.source().describe().adjustment,
+    )
+
+
+def dense_scores(
+    predictions: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex
+) -> NDArray[np.float64]:
+    """Return the scores of scorable rows, shape ``(n_symbols, n_sessions)``; NaN elsewhere: outside the universe."""
+    return dense(predictions[predictions["scorable"]], "score", symbols, sessions)

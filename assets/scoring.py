@@ -1,0 +1,113 @@
+"""Layer 6, scoring: the champion's scores for the newest session, how it fares, and what the runner is handed.
+
+Part of the daily job; trains nothing.
+"""
+
+from typing import Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from assets.features import FEATURE_REPO, feast_online_store, feature_table, last_research_session
+from assets.metadata import frame_metadata
+from assets.panels import load_factors, panel_of, research_sessions
+from assets.resources import Line
+from ljwx_pipeline.config import ljwx_home
+from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.market.calendar import session_positions
+
+GROUP = "scoring"
+OWNERS = ["team:quant"]
+WARM_UP_SPARE_SESSIONS = 60
+SCORED_SESSIONS = 60
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[feature_table])
+def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.Output[pd.DataFrame]:
+    """The champion's scores over the last sessions research may see; empty while there is no champion."""
+    from ljwx_pipeline.scoring.bundle import load_bundle
+    from ljwx_pipeline.scoring.signing import public_key
+
+    registry = line.registry()
+    champion = registry.champion(line.registered_model)
+    if champion is None:
+        empty = pd.DataFrame({"symbol": [], "session_date": pd.to_datetime([]), "score": []})
+        return dg.Output(empty, metadata={"champion": "none yet"})
+    path = registry.download_bundle(champion, line.home / "champions")
+    bundle = load_bundle(path, factor_hash=alpha158().version_hash, public_key=public_key(ljwx_home() / "keys"))
+    values = load_factors(line.tables)
+    panel = panel_of(line, checked_bars, calendar)
+    stop = len(research_sessions(line, calendar))
+    recent = np.zeros(panel.fields["close"].shape, dtype=bool)
+    recent[:, max(0, stop - SCORED_SESSIONS) : stop] = True
+    rows = values.frame(recent & ~np.isnan(panel.fields["close"]))
+    scores = bundle.predict(np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32)))
+    frame = rows[["symbol", "session_date"]].assign(score=scores)
+    return dg.Output(frame, metadata=frame_metadata(frame) | {"champion": f"version {champion.version}"})
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"})
+def model_monitoring(
+    line: Line, daily_scores: pd.DataFrame, forward_return_label: pd.DataFrame
+) -> dg.Output[dict[str, Any]]:
+    """Rank IC of the champion's recent scores whose labels have matured, and how the scores are spread."""
+    from ljwx_pipeline.evaluation.ic import rank_ic_by_session
+
+    if daily_scores.empty:
+        return dg.Output({"champion": False, "matured_sessions": 0}, metadata={"champion": "none yet"})
+    joined = daily_scores.merge(forward_return_label, on=["symbol", "session_date"])
+    joined = joined[joined["forward_return"].notna()]
+    series = rank_ic_by_session(joined["score"].to_numpy(), joined["forward_return"].to_numpy(), joined["session_date"])
+    found = {
+        "champion": True,
+        "matured_sessions": len(series),
+        "rank_ic_mean": float(series.mean()) if len(series) else None,
+        "last_session": f"{daily_scores['session_date'].max():%Y-%m-%d}",
+        "score_spread": float(daily_scores["score"].std()),
+    }
+    return dg.Output(found, metadata={key: value for key, value in found.items() if value is not None})
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"arrow"}, deps=[feast_online_store])
+def session_pack(
+    line: Line,
+    checked_bars: pd.DataFrame,
+    calendar: pd.DataFrame,
+    securities: pd.DataFrame,
+    st_spells: pd.DataFrame,
+    corporate_actions: pd.DataFrame,
+) -> dg.MaterializeResult[None]:
+    """What the runner trades on: the held-out bars, enough history to warm every factor up, and Feast's online features."""
+    from ljwx_pipeline.feature_store import FeatureStoreClient
+    from ljwx_pipeline.live.session_pack import write_session_pack
+
+    sessions = pd.DatetimeIndex(calendar["session_date"])
+    cut = len(research_sessions(line, calendar))
+    position = session_positions(checked_bars["session_date"], sessions)
+    first = cut - alpha158().window - WARM_UP_SPARE_SESSIONS
+    history = checked_bars[(position >= first) & (position < cut)]
+    feed = checked_bars[position >= cut]
+    session = last_research_session(line, calendar)
+    present = tuple(sorted(history.loc[history["session_date"] == pd.Timestamp(session), "symbol"]))
+    online = FeatureStoreClient(FEATURE_REPO, line.home).online(present, session)
+    description = line.source().describe()
+    manifest = write_session_pack(
+        line.home / "live" / "feed",
+        history=history,
+        feed=feed,
+        securities=securities,
+        st_spells=st_spells,
+        corporate_actions=corporate_actions,
+        online_features=online[["symbol", *alpha158().names]],
+        adjustment=description.adjustment,
+        simulated=description.simulated,
+    )
+    return dg.MaterializeResult(
+        metadata={
+            "history_rows": len(history),
+            "feed_sessions": len(sessions) - cut,
+            "feed_rows": len(feed),
+            "last_research_session": manifest.last_research_session,
+        }
+    )
