@@ -1,0 +1,59 @@
+"""Programs: equal work appears once, rows are reused, windows are joined from shared parts."""
+
+from __future__ import annotations
+
+import pytest
+
+from ljwx_pipeline.expressions.operators import field, mean, rolling_max, rolling_sum, std
+from ljwx_pipeline.expressions.program import Op, compile_program, split_window
+from ljwx_pipeline.factors.alpha158 import alpha158
+
+FIELDS = frozenset({"close", "high", "low", "open", "vwap", "volume"})
+CLOSE = field("close")
+
+
+def count(expressions, op: Op) -> int:
+    return int((compile_program(expressions, FIELDS).code[:, 0] == op).sum())
+
+
+@pytest.mark.parametrize("length", range(2, 130))
+def test_a_window_is_joined_from_two_shorter_ones(length: int) -> None:
+    newer, older = split_window(length)
+    assert newer + older == length
+    assert newer > 0
+    assert older > 0
+
+
+def test_a_shared_sub_expression_is_computed_once() -> None:
+    ratio = mean(CLOSE, 20) / CLOSE
+    assert count({"a": ratio + 1, "b": ratio - 1}, Op.DIV) == count({"a": ratio + 1}, Op.DIV)
+
+
+def test_the_five_windows_share_their_parts() -> None:
+    sums = {f"s{n}": rolling_sum(CLOSE, n) for n in (5, 10, 20, 30, 60)}
+    # 2, 4, 5, 10, 15, 20, 30 and 60 sessions, of values and of counts
+    assert count(sums, Op.ADD_WINDOWS) == 2 * 8
+
+
+def test_maximum_and_its_position_share_their_parts() -> None:
+    catalogue = alpha158().expressions
+    alone = count({"MAX60": catalogue["MAX60"]}, Op.MAX_WINDOWS)
+    both = count({"MAX60": catalogue["MAX60"], "IMAX60": catalogue["IMAX60"]}, Op.MAX_WINDOWS)
+    assert alone == both == count({"m": rolling_max(field("high"), 60)}, Op.MAX_WINDOWS)
+
+
+def test_no_instruction_writes_a_row_it_reads() -> None:
+    program = compile_program(alpha158().expressions, FIELDS)
+    reads_by_op = {Op.JOIN_COMOMENTS: 8, Op.ADD: 2, Op.DIV: 2, Op.ADD_WINDOWS: 2, Op.RESI_OF: 6, Op.JOIN_INDICES: 4}
+    for step in program.code:
+        reads = step[2 : 2 + reads_by_op.get(Op(step[0]), 0)]
+        assert step[1] not in reads
+
+
+def test_rows_are_reused() -> None:
+    program = compile_program(alpha158().expressions, FIELDS)
+    assert program.rows < len(program.code) / 10
+
+
+def test_the_program_of_std_needs_no_division_by_the_window() -> None:
+    assert count({"s": std(CLOSE, 8)}, Op.JOIN_COMOMENTS) == 3
