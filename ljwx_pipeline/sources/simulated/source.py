@@ -50,7 +50,7 @@ class _Cached:
     membership: dict[str, NDArray[np.bool_]]
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=3)
 def _walked(settings: SimulatedSettings) -> _Cached:
     sessions = sessions_between(WORLD_FIRST, WORLD_LAST)
     roster = draw_roster(settings, sessions)
