@@ -16,6 +16,8 @@ from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.symbols import Board
+from ljwx_pipeline.trading import costs, matching
+from ljwx_pipeline.trading import decide as decide_module
 from ljwx_pipeline.trading.account import Account
 from ljwx_pipeline.trading.costs import E8, cost_rates
 from ljwx_pipeline.trading.decide import DecisionParams, decide
@@ -91,6 +93,20 @@ def test_the_account_opens_with_the_capital_and_trades_on_the_session_after(
     assert result.equity.index[0] == pd.Timestamp(first)
     assert result.orders["session_date"].min() == market.sessions[11]
     assert result.turnover_frac.iloc[0] == 0
+
+
+def test_compiled_and_interpreted_kernels_give_the_same_bits(
+    market: MarketArrays, scores: np.ndarray, small: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiled = backtest(market, scores, small)
+    for module in (engine, decide_module, matching, costs):
+        for name, value in list(vars(module).items()):
+            if hasattr(value, "py_func"):
+                monkeypatch.setattr(module, name, value.py_func)
+    interpreted = backtest(market, scores, small)
+    assert interpreted.equity_fen.tobytes() == compiled.equity_fen.tobytes()
+    pd.testing.assert_frame_equal(interpreted.orders, compiled.orders, check_exact=True)
+    pd.testing.assert_frame_equal(interpreted.positions, compiled.positions, check_exact=True)
 
 
 def test_the_live_path_makes_the_same_account(market: MarketArrays, scores: np.ndarray, small: Settings) -> None:

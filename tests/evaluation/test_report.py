@@ -116,6 +116,11 @@ def page() -> str:
     return render_report(example_inputs())
 
 
+@pytest.fixture(scope="module")
+def promoted_on_real_data() -> str:
+    return render_report(example_inputs(simulated=False, decision="promoted"))
+
+
 def test_the_page_fetches_nothing_and_runs_nothing(page: str) -> None:
     links = Links()
     links.feed(page)
@@ -129,27 +134,25 @@ def test_the_same_inputs_give_the_same_bytes(page: str) -> None:
     assert render_report(example_inputs()) == page
 
 
-def test_a_simulated_market_is_marked_and_a_real_one_is_not(page: str) -> None:
-    real = render_report(example_inputs(simulated=False))
+def test_a_simulated_market_is_marked_and_a_real_one_is_not(page: str, promoted_on_real_data: str) -> None:
+    real = promoted_on_real_data
     assert "SIMULATED market" in page
     assert 'class="mark"' in page
     assert "SIMULATED" not in real
     assert 'class="mark"' not in real
 
 
-def test_what_the_source_cannot_know_is_told_with_its_consequence(page: str) -> None:
-    real = render_report(example_inputs(simulated=False))
-    assert "names that failed are missing: returns are flattered" in real
+def test_what_the_source_cannot_know_is_told_with_its_consequence(page: str, promoted_on_real_data: str) -> None:
+    assert "names that failed are missing: returns are flattered" in promoted_on_real_data
     assert "What this source cannot know" not in page
 
 
-def test_a_refusal_names_what_failed_and_a_promotion_names_the_model(page: str) -> None:
+def test_a_refusal_names_what_failed_and_a_promotion_the_model(page: str, promoted_on_real_data: str) -> None:
     assert "<b>Refused</b>" in page
     assert "1 of 2 requirements of the gate is not met" in page
     assert page.count("Sharpe ratio of monthly net excess returns is 1.31") == 2
-    promoted = render_report(example_inputs(decision="promoted"))
-    assert "<b>Promoted</b> · ljwx-cross-section, version 3" in promoted
-    assert "All 2 requirements of the gate are met" in promoted
+    assert "<b>Promoted</b> · ljwx-cross-section, version 3" in promoted_on_real_data
+    assert "All 2 requirements of the gate are met" in promoted_on_real_data
 
 
 def test_every_part_is_there(page: str) -> None:
@@ -159,8 +162,8 @@ def test_every_part_is_there(page: str) -> None:
     assert "–" in page  # the profit factor that could not be measured
 
 
-def test_text_from_outside_is_escaped() -> None:
-    assert "folder &lt;qfq&gt;" in render_report(example_inputs(simulated=False))
+def test_text_from_outside_is_escaped(promoted_on_real_data: str) -> None:
+    assert "folder &lt;qfq&gt;" in promoted_on_real_data
 
 
 def test_a_report_without_pictures_has_no_empty_section() -> None:

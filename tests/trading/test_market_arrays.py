@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -182,3 +183,25 @@ def test_quotes_are_one_column_of_the_arrays() -> None:
     assert quotes.close_e4.tolist() == [100_000, 200_000]
     assert quotes.limit_up_e4.tolist() == [110_000, 240_000]
     assert (quotes.lot_min.tolist(), quotes.lot_step.tolist()) == ([100, 200], [100, 1])
+
+
+@pytest.mark.real_data
+def test_real_forward_adjusted_bars_lock_as_often_as_they_did(real_data_dir: Path) -> None:
+    """About 1.2 % of stock-days closed locked at the upper limit from 2010 to 2020, fewer at the lower one."""
+    panel = real_data_dir / "licensed" / "qbot" / "daily_qfq_2010_2020.parquet"
+    raw = pd.read_parquet(panel, columns=["ts_code", "trade_date", "open", "high", "low", "close", "pre_close", "vol"])
+    names = tuple(sorted(raw["ts_code"].unique())[::5])
+    raw = raw[raw["ts_code"].isin(names)].rename(columns={"ts_code": "symbol", "trade_date": "session_date"})
+    prices = {name: f"{name}_cny" for name in ("open", "high", "low", "close", "pre_close")}
+    bars = raw.rename(columns=prices).assign(volume_shares=raw["vol"] * 100)
+    boards = [Board.CHINEXT if name.startswith("300") else Board.MAIN for name in names]
+    market = build(
+        bars,
+        [security(name, board, None) for name, board in zip(names, boards, strict=True)],
+        adjustment="forward",
+        sessions=pd.DatetimeIndex(np.sort(bars["session_date"].unique()), name="session_date"),
+    )
+    up, down = ((market.has_bar & ~can).sum() / market.has_bar.sum() for can in (market.can_buy, market.can_sell))
+    assert 0.009 < up < 0.014
+    assert 0.005 < down < 0.011
+    assert market.close_e4[market.can_buy].min() > 0
