@@ -152,14 +152,14 @@ def _is_text(column: pd.Series) -> bool:
 
 
 def _first(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
-    case = cases.iloc[0]
+    """Return a sentence on the first breach: of a column if there is one, as rules across columns only follow."""
+    of_column = cases["schema_context"] == "Column"
+    case = cases[of_column].iloc[0] if of_column.any() else cases.iloc[0]
     check = case["check"]
     if case["index"] is None or pd.isna(case["index"]):
-        column = case["failure_case"] if case["schema_context"] == "DataFrameSchema" else case["column"]
-        return f"{check}: {column}"
-    keys = [
-        name for name in ("symbol", "index_code", "series", "session_date", "start_date", "ex_date") if name in frame
-    ]
+        return f"{check}: {case['column'] if of_column.any() else case['failure_case']}"
     row = frame.loc[case["index"]]
-    where = " ".join(f"{row[key]:%Y-%m-%d}" if isinstance(row[key], pd.Timestamp) else str(row[key]) for key in keys)
-    return f"{check} is broken at {where} ({case['column']}: {case['failure_case']})"
+    named = [row[name] for name in ROW_NAMES if name in frame]
+    where = " ".join(f"{cell:%Y-%m-%d}" if isinstance(cell, pd.Timestamp) else str(cell) for cell in named)
+    value = f" ({case['column']}: {case['failure_case']})" if of_column.any() else ""
+    return f"{check} is broken at {where}{value}"

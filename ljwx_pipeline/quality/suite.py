@@ -84,7 +84,7 @@ def expectations() -> list[Any]:
     return [
         gxe.ExpectTableColumnsToMatchSet(column_set=list(BARS), exact_match=True),
         gxe.ExpectCompoundColumnsToBeUnique(column_list=["symbol", "session_date"]),
-        gxe.ExpectColumnValuesToMatchRegex(column="symbol", regex=r"^[0-9A-Z]{6}\.(SH|SZ|BJ|SIM)$"),
+        gxe.ExpectColumnValuesToMatchRegex(column="symbol", regex=r"^[0-9A-Z]{6}\.(?:SH|SZ|BJ|SIM)$"),
         *(gxe.ExpectColumnValuesToNotBeNull(column=column) for column in BARS),
         *(gxe.ExpectColumnValuesToBeBetween(column=c, min_value=0, strict_min=True) for c in (*prices, "adj_factor")),
         *(gxe.ExpectColumnValuesToBeBetween(column=c, min_value=0) for c in ("volume_shares", "amount_cny")),

@@ -5,6 +5,7 @@ Not here: what a column means (``spellings.py``) and what a cell says (``cells.p
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Collection, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -86,20 +87,25 @@ class CsvFile:
 
     def read(self, columns: Sequence[str], text: Collection[str]) -> pd.DataFrame:
         """Return ``columns``; the others are inferred as numbers where every cell is one."""
-        return self._parse(usecols=list(columns), dtype=dict.fromkeys(text, str))
+        # all columns are parsed, because picking some would cut off cells beyond the header without a word
+        return self._parse(dtype=dict.fromkeys(text, str))[list(columns)]
 
     def _parse(self, **options: object) -> pd.DataFrame:
         try:
-            frame: pd.DataFrame = pd.read_csv(  # type: ignore[call-overload]
-                BytesIO(self._data),
-                encoding=self._encoding,
-                sep=self._separator,
-                na_values=list(BLANKS),
-                index_col=False,
-                low_memory=False,
-                skipinitialspace=True,
-                **options,
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)
+                frame: pd.DataFrame = pd.read_csv(  # type: ignore[call-overload]
+                    BytesIO(self._data),
+                    encoding=self._encoding,
+                    sep=self._separator,
+                    na_values=list(BLANKS),
+                    index_col=False,
+                    low_memory=False,
+                    skipinitialspace=True,
+                    **options,
+                )
+        except pd.errors.ParserWarning:
+            raise SourceError(f"{self.path} has rows with more cells than its header", "repair the rows") from None
         except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
             raise SourceError(f"{self.path} is not a readable CSV ({error})", "repair the line it names") from error
         return frame
