@@ -1,0 +1,161 @@
+"""Settings are frozen, complete, refused by name, and hashed by what can change a result."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from ljwx_pipeline.config import Settings, ljwx_home, load_settings
+from ljwx_pipeline.errors import ConfigError
+
+ROOT = Path(__file__).resolve().parent.parent
+PROFILES = sorted(path.stem for path in (ROOT / "profiles").glob("*.toml"))
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "ljwx.toml", tmp_path)
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    return tmp_path / "ljwx.toml"
+
+
+def load(project: Path, **more: Any) -> Settings:
+    return load_settings(**{"profile": "simulated", "config_file": project, "environ": {}, **more})
+
+
+def edited(project: Path, old: str, new: str) -> Path:
+    text = project.read_text(encoding="utf-8")
+    assert old in text
+    project.write_text(text.replace(old, new), encoding="utf-8")
+    return project
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+def test_every_shipped_profile_loads(profile: str, project: Path) -> None:
+    settings = load(project, profile=profile)
+    assert settings.profile == profile
+    assert len(settings.config_hash) == 64
+
+
+def test_the_six_promised_profiles_are_shipped() -> None:
+    assert {"simulated", "noise", "folder", "tushare", "akshare", "baostock"} <= set(PROFILES)
+
+
+def test_a_profile_lies_over_the_base_and_leaves_its_neighbours_alone(project: Path) -> None:
+    base, noise = load(project), load(project, profile="noise")
+    assert noise.simulated.oracle_rank_ic == 0.0
+    assert noise.simulated.symbols == base.simulated.symbols
+
+
+def test_layers_go_file_profile_environment_override(project: Path) -> None:
+    environ = {"LJWX_SIMULATED__ORACLE_RANK_IC": "0.2", "LJWX_SIMULATED__SEED": "11"}
+    over = {"simulated.seed": 12}
+    assert load(project, profile="noise", environ=environ).simulated.oracle_rank_ic == 0.2
+    assert load(project, environ=environ).simulated.seed == 11
+    assert load(project, environ=environ, overrides=over).simulated.seed == 12
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "read"),
+    [
+        ("LJWX_UI__HOST", "localhost", lambda s: s.ui.host == "localhost"),
+        ("LJWX_GATE__KPI_ENABLED", "false", lambda s: s.gate.kpi_enabled is False),
+        ("LJWX_FOLDER__INDEX_DATA", '["a.csv", "b.csv"]', lambda s: s.folder.index_data == ("a.csv", "b.csv")),
+        ("LJWX_SOURCE__FIRST_SESSION", "2019-01-02", lambda s: str(s.source.first_session) == "2019-01-02"),
+    ],
+)
+def test_environment_values_are_read_as_toml_or_bare_text(variable: str, text: str, read: Any, project: Path) -> None:
+    assert read(load(project, environ={variable: text}))
+
+
+def test_the_profile_and_the_file_can_come_from_the_environment(project: Path) -> None:
+    environ = {"LJWX_PROFILE": "noise", "LJWX_CONFIG": str(project)}
+    assert load_settings(environ=environ).profile == "noise"
+    assert load_settings(environ={"LJWX_CONFIG": str(project)}).profile == "simulated"
+
+
+def test_single_underscore_variables_are_not_settings(project: Path) -> None:
+    assert load(project, environ={"LJWX_HOME": "/tmp/x", "OTHER__KEY": "1"}) == load(project)
+
+
+@pytest.mark.parametrize(
+    ("environ", "said"),
+    [
+        ({"LJWX_COSTS__COMISSION_FRAC": "0.1"}, "unknown key costs.comission_frac"),
+        ({"LJWX_NOWHERE__KEY": "1"}, "unknown key nowhere"),
+        ({"LJWX_COSTS__COMMISSION_FRAC": "0.5"}, "costs.commission_frac = 0.5 is refused"),
+        ({"LJWX_STRATEGY__TOP_K": "many"}, "strategy.top_k = 'many' is refused"),
+        ({"LJWX_SOURCE__KIND": "excel"}, "source.kind = 'excel' is refused"),
+        ({"LJWX_SCHEDULE__DAILY_AT": '"6 pm"'}, "schedule.daily_at = '6 pm' is refused"),
+        ({"LJWX_SOURCE__FIRST_SESSION": "2099-01-01"}, "is not before last_session"),
+        ({"LJWX_FOLDER__COLUMNS": '{ volum = "v" }'}, "folder.columns.volum"),
+        ({"LJWX_COSTS__SLIPPAGE_BPS__X": "1"}, "below slippage_bps, which is a value"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(environ: dict[str, str], said: str, project: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(project, environ=environ)
+    assert said in str(caught.value)
+    assert caught.value.remedy
+
+
+def test_an_unknown_key_in_the_file_and_a_missing_one_are_both_named_at_once(project: Path) -> None:
+    edited(project, "n_drop = 3", "n_dorp = 3")
+    with pytest.raises(ConfigError) as caught:
+        load(project)
+    assert "missing key strategy.n_drop" in str(caught.value)
+    assert "unknown key strategy.n_dorp" in str(caught.value)
+    assert str(project) in str(caught.value)
+
+
+@pytest.mark.parametrize("section", sorted(Settings.model_fields.keys() - {"profile"}))
+def test_no_section_has_a_default_in_code(section: str) -> None:
+    model = Settings.model_fields[section].annotation
+    assert model is not None
+    assert Settings.model_fields[section].is_required()
+    assert [name for name, field in model.model_fields.items() if not field.is_required()] == []
+
+
+def test_files_that_are_missing_or_no_toml_are_named(project: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"nowhere\.toml does not exist"):
+        load(tmp_path / "nowhere.toml")
+    with pytest.raises(ConfigError, match=r"profile 'exotic' has no file .*choose one of: .*noise.*simulated"):
+        load(project, profile="exotic")
+    project.write_text("[source\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        load(project)
+    project.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is not valid TOML"):
+        load(project)
+
+
+def test_settings_cannot_be_changed_after_loading(settings: Settings) -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        settings.costs.slippage_bps = 0.0  # type: ignore[misc]
+
+
+def test_the_hash_follows_what_can_change_a_result_and_ignores_ports(project: Path) -> None:
+    base = load(project).config_hash
+    assert load(project).config_hash == base
+    for local in ({"ui.runner_port": 9999}, {"mlflow.tracking_uri": "http://127.0.0.1:9"}):
+        assert load(project, overrides=local).config_hash == base
+    for telling in ({"simulated.seed": 8}, {"costs.slippage_bps": 3.0}, {"folder.adjustment": "forward"}):
+        assert load(project, overrides=telling).config_hash != base
+
+
+def test_the_purge_is_the_labels_reach(project: Path) -> None:
+    settings = load(project, overrides={"label.entry_lag_sessions": 2, "label.horizon_sessions": 10})
+    assert settings.purge_sessions == 12
+    assert load(project).purge_sessions == 6
+
+
+def test_home_is_the_variable_or_a_hidden_folder_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("LJWX_HOME", raising=False)
+    assert ljwx_home() == tmp_path / ".ljwx"
+    monkeypatch.setenv("LJWX_HOME", "state")
+    assert ljwx_home() == tmp_path / "state"
