@@ -4,7 +4,9 @@ Every windowed value is put together from shorter windows of fixed lengths (``pr
 running sum over all history: it depends on the sessions of its window alone, bit for bit, and each shorter window is
 computed once and shared. ``newer`` ends at the session itself, ``older`` ends ``lag`` sessions before.
 
-No kernel may write to a row it reads: the program gives every instruction a row of its own.
+No kernel may write to a row it reads: the program gives every instruction a row of its own. Loops over two windows run
+over slices, because an index such as ``t - lag`` would have to be tested for being negative and keeps the compiler from
+using vector instructions (measured: twice to three times the time).
 """
 
 from __future__ import annotations
@@ -104,39 +106,41 @@ def session_numbers(out: Row, x: Row) -> None:
 @kernel
 def add_windows(out: Row, newer: Row, older: Row, lag: int) -> None:
     """Write the sum over the joined window."""
-    n = len(out)
-    for t in range(min(lag, n)):
-        out[t] = newer[t]
-    for t in range(lag, n):
-        out[t] = newer[t] + older[t - lag]
+    out[:lag] = newer[:lag]
+    tail, newer_tail = out[lag:], newer[lag:]
+    for i in range(len(tail)):
+        tail[i] = newer_tail[i] + older[i]
 
 
 @kernel
-def join_comoments(
-    out: Row,
-    c_newer: Row,
-    c_older: Row,
-    x_newer: Row,
-    x_older: Row,
-    y_newer: Row,
-    y_older: Row,
-    n_newer: Row,
-    n_older: Row,
-    lag: int,
-) -> None:
-    """Write the sum of products of deviations over the joined window, from those, sums and counts of both parts.
+def join_weights(out: Row, n_newer: Row, n_older: Row, lag: int) -> None:
+    """Write 1 / (na * nb * (na + nb)) for the counts of two windows to be joined, 0.0 where one is empty."""
+    out[:lag] = 0.0
+    tail, newer_tail = out[lag:], n_newer[lag:]
+    for i in range(len(tail)):
+        product = newer_tail[i] * n_older[i] * (newer_tail[i] + n_older[i])
+        tail[i] = 1.0 / product if product > 0.0 else 0.0
+
+
+@kernel
+def mean_gaps(out: Row, s_newer: Row, s_older: Row, n_newer: Row, n_older: Row, lag: int) -> None:
+    """Write the difference of two windows' means times both counts, from their sums."""
+    out[:lag] = 0.0
+    tail, s_tail, n_tail = out[lag:], s_newer[lag:], n_newer[lag:]
+    for i in range(len(tail)):
+        tail[i] = s_tail[i] * n_older[i] - s_older[i] * n_tail[i]
+
+
+@kernel
+def join_comoments(out: Row, c_newer: Row, c_older: Row, gap_x: Row, gap_y: Row, weight: Row, lag: int) -> None:
+    """Write the sum of products of deviations over the joined window.
 
     Source: Chan, Golub, LeVeque (1979), "Updating formulae and a pairwise algorithm for computing sample variances".
     """
-    n = len(out)
-    for t in range(min(lag, n)):
-        out[t] = c_newer[t]
-    for t in range(lag, n):
-        na, nb = n_newer[t], n_older[t - lag]
-        dx = x_newer[t] * nb - x_older[t - lag] * na
-        dy = y_newer[t] * nb - y_older[t - lag] * na
-        weight = na * nb * (na + nb)
-        out[t] = c_newer[t] + c_older[t - lag] + dx * dy / (weight if weight > 0.0 else 1.0)
+    out[:lag] = c_newer[:lag]
+    tail, c_tail, x_tail, y_tail, w_tail = out[lag:], c_newer[lag:], gap_x[lag:], gap_y[lag:], weight[lag:]
+    for i in range(len(tail)):
+        tail[i] = c_tail[i] + c_older[i] + x_tail[i] * y_tail[i] * w_tail[i]
 
 
 @kernel
@@ -184,7 +188,7 @@ def corr_of(out: Row, c: Row, m_x: Row, m_y: Row, n: Row) -> None:
     for t in range(len(out)):
         flat = FLAT_STD * FLAT_STD * (n[t] - 1.0)
         if n[t] > 1.0 and m_x[t] > flat and m_y[t] > flat:
-            out[t] = c[t] / (math.sqrt(m_x[t]) * math.sqrt(m_y[t]))
+            out[t] = c[t] / math.sqrt(m_x[t] * m_y[t])
         else:
             out[t] = np.nan
 
@@ -199,11 +203,10 @@ def low_filled(out: Row, x: Row, sign: float) -> None:
 @kernel
 def max_windows(out: Row, newer: Row, older: Row, lag: int) -> None:
     """Write the maximum over the joined window."""
-    n = len(out)
-    for t in range(min(lag, n)):
-        out[t] = newer[t]
-    for t in range(lag, n):
-        out[t] = newer[t] if newer[t] > older[t - lag] else older[t - lag]
+    out[:lag] = newer[:lag]
+    tail, newer_tail = out[lag:], newer[lag:]
+    for i in range(len(tail)):
+        tail[i] = newer_tail[i] if newer_tail[i] > older[i] else older[i]
 
 
 @kernel
@@ -216,11 +219,10 @@ def extreme_of(out: Row, v: Row, sign: float) -> None:
 @kernel
 def join_indices(out: Row, v_newer: Row, i_newer: Row, v_older: Row, i_older: Row, lag: int) -> None:
     """Write the session number of the maximum over the joined window, the earliest among equals."""
-    n = len(out)
-    for t in range(min(lag, n)):
-        out[t] = i_newer[t]
-    for t in range(lag, n):
-        out[t] = i_newer[t] if v_newer[t] > v_older[t - lag] else i_older[t - lag]
+    out[:lag] = i_newer[:lag]
+    tail, v_tail, i_tail = out[lag:], v_newer[lag:], i_newer[lag:]
+    for i in range(len(tail)):
+        tail[i] = i_tail[i] if v_tail[i] > v_older[i] else i_older[i]
 
 
 @kernel
@@ -233,34 +235,44 @@ def position_of(out: Row, v: Row, i: Row, window: int) -> None:
 @kernel
 def rank_of(out: Row, x: Row, below: Row, n: Row, window: int) -> None:
     """Write the current value's rank over the count ``n``; ``below`` is scratch. NaN compares false, so is skipped."""
-    rows = len(out)
-    for t in range(rows):
-        below[t] = 0.5
-    for lag in range(min(window, rows)):
-        for t in range(lag, rows):
-            below[t] += (0.5 if x[t - lag] < x[t] else 0.0) + (0.5 if x[t - lag] <= x[t] else 0.0)
-    for t in range(rows):
+    below[:] = 0.5
+    for lag in range(min(window, len(out))):
+        tail, x_tail = below[lag:], x[lag:]
+        for i in range(len(tail)):
+            tail[i] += (0.5 if x[i] < x_tail[i] else 0.0) + (0.5 if x[i] <= x_tail[i] else 0.0)
+    for t in range(len(out)):
         out[t] = np.nan if math.isnan(x[t]) else below[t] / n[t]
 
 
 @kernel
-def insert_sorted(ordered: Row, size: int, value: float) -> None:
-    """Put ``value`` into the first ``size`` ascending values, in place; there must be room for one more."""
+def replace_sorted(ordered: Row, size: int, old: float, new: float) -> int:
+    """Take ``old`` out of ``size`` ascending values and put ``new`` in, in place; NaN is neither. Return the new size.
+
+    There must be room for one value more.
+    """
     place = size
-    while place > 0 and ordered[place - 1] > value:
+    if not math.isnan(old):
+        low, high = 0, size
+        while low < high:
+            middle = (low + high) // 2
+            if ordered[middle] < old:
+                low = middle + 1
+            else:
+                high = middle
+        place = low
+        size -= 1
+    if math.isnan(new):
+        for k in range(place, size):
+            ordered[k] = ordered[k + 1]
+        return size
+    while place < size and ordered[place + 1] < new:
+        ordered[place] = ordered[place + 1]
+        place += 1
+    while place > 0 and ordered[place - 1] > new:
         ordered[place] = ordered[place - 1]
         place -= 1
-    ordered[place] = value
-
-
-@kernel
-def remove_sorted(ordered: Row, size: int, value: float) -> None:
-    """Take one ``value`` out of the first ``size`` ascending values, in place."""
-    place = 0
-    while ordered[place] != value:
-        place += 1
-    for k in range(place, size - 1):
-        ordered[k] = ordered[k + 1]
+    ordered[place] = new
+    return size + 1
 
 
 @kernel
@@ -269,12 +281,7 @@ def quantile_of(out: Row, x: Row, window: int, level: float) -> None:
     ordered = np.empty(window + 1)
     size = 0
     for t in range(len(out)):
-        if t >= window and not math.isnan(x[t - window]):
-            remove_sorted(ordered, size, x[t - window])
-            size -= 1
-        if not math.isnan(x[t]):
-            insert_sorted(ordered, size, x[t])
-            size += 1
+        size = replace_sorted(ordered, size, x[t - window] if t >= window else np.nan, x[t])
         if size == 0:
             out[t] = np.nan
             continue

@@ -65,7 +65,11 @@ def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noq
     if op == Op.ADD_WINDOWS:
         k.add_windows(out, a, b, integer)
     elif op == Op.JOIN_COMOMENTS:
-        k.join_comoments(out, a, b, c, d, e, reg[step[7]], reg[step[8]], reg[step[9]], integer)
+        k.join_comoments(out, a, b, c, d, e, integer)
+    elif op == Op.JOIN_WEIGHTS:
+        k.join_weights(out, a, b, integer)
+    elif op == Op.MEAN_GAPS:
+        k.mean_gaps(out, a, b, c, d, integer)
     elif op == Op.SUM_OF:
         k.sum_of(out, a, b)
     elif op == Op.STD_OF:

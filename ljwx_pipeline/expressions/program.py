@@ -30,8 +30,8 @@ from ljwx_pipeline.expressions.nodes import (
 
 #: Raise by one when a kernel or a rule below changes any value: it is part of every factor hash.
 SEMANTICS_VERSION = 1
-#: Columns of an instruction: operation, row written, eight rows read, one integer.
-MAX_ROWS_READ = 8
+#: Columns of an instruction: operation, row written, six rows read, one integer.
+MAX_ROWS_READ = 6
 COLUMNS = 2 + MAX_ROWS_READ + 1
 
 
@@ -56,6 +56,8 @@ class Op(IntEnum):
     ZERO_FILLED = auto()
     SESSION_NUMBERS = auto()
     ADD_WINDOWS = auto()
+    JOIN_WEIGHTS = auto()
+    MEAN_GAPS = auto()
     JOIN_COMOMENTS = auto()
     SUM_OF = auto()
     STD_OF = auto()
@@ -232,14 +234,15 @@ class _Builder:
             return self.emit(Op.CONST, number=0.0)
         newer, older = split_window(over)
         known = self.emit(Op.KNOWN, y if like is None else like)
-        sums = [self.emit(Op.ZERO_FILLED, series) for series in (x, y)]
-        return self.emit(
-            Op.JOIN_COMOMENTS,
-            self._comoment(x, y, newer, like=like),
-            self._comoment(x, y, older, like=like),
-            *(self._sum(base, part) for base in (*sums, known) for part in (newer, older)),
-            integer=newer,
-        )
+        counts = self._sum(known, newer), self._sum(known, older)
+        gaps = []
+        for series in (x, y):
+            base = self.emit(Op.ZERO_FILLED, series)
+            sums = self._sum(base, newer), self._sum(base, older)
+            gaps.append(self.emit(Op.MEAN_GAPS, *sums, *counts, integer=newer))
+        parts = self._comoment(x, y, newer, like=like), self._comoment(x, y, older, like=like)
+        weights = self.emit(Op.JOIN_WEIGHTS, *counts, integer=newer)
+        return self.emit(Op.JOIN_COMOMENTS, *parts, *gaps, weights, integer=newer)
 
     def _corr(self, left: int, right: int, over: int) -> int:
         x, y = self.emit(Op.MASK_BY, left, right), self.emit(Op.MASK_BY, right, left)

@@ -44,7 +44,15 @@ def test_maximum_and_its_position_share_their_parts() -> None:
 
 def test_no_instruction_writes_a_row_it_reads() -> None:
     program = compile_program(alpha158().expressions, FIELDS)
-    reads_by_op = {Op.JOIN_COMOMENTS: 8, Op.ADD: 2, Op.DIV: 2, Op.ADD_WINDOWS: 2, Op.RESI_OF: 6, Op.JOIN_INDICES: 4}
+    reads_by_op = {
+        Op.JOIN_COMOMENTS: 5,
+        Op.MEAN_GAPS: 4,
+        Op.ADD: 2,
+        Op.DIV: 2,
+        Op.ADD_WINDOWS: 2,
+        Op.RESI_OF: 6,
+        Op.JOIN_INDICES: 4,
+    }
     for step in program.code:
         reads = step[2 : 2 + reads_by_op.get(Op(step[0]), 0)]
         assert step[1] not in reads
