@@ -25,6 +25,7 @@ _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 #: Row order of the canonical tables, on disk and as read; a table not named here keeps the order it was given in.
 SORT_KEYS = {
     "bars": ["session_date", "symbol"],
+    "raw_bars": ["session_date", "symbol"],
     "index_bars": ["session_date", "index_code"],
     "securities": ["symbol"],
     "st_spells": ["symbol", "start_date"],

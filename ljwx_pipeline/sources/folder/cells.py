@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date
+from functools import lru_cache
 
 import numpy as np
 import pandas as pd
@@ -36,13 +37,14 @@ def to_dates(column: pd.Series) -> tuple[pd.DatetimeIndex, int | None]:
         return stamps, _first(np.asarray(stamps.isna()))
     codes, uniques = pd.factorize(column)
     # the code of a blank cell is -1: it picks the NaT put last
-    lookup = pd.DatetimeIndex([*(_date_of(cell) for cell in uniques), pd.NaT], dtype="datetime64[ns]")
+    lookup = pd.DatetimeIndex([*(_date_of(str(cell)) for cell in uniques), pd.NaT], dtype="datetime64[ns]")
     stamps = lookup[codes]
     return stamps, _first(np.asarray(stamps.isna()))
 
 
-def _date_of(cell: object) -> pd.Timestamp | None:
-    match = _DATE.match(str(cell).strip().lstrip("'"))
+@lru_cache(maxsize=20_000)  # a folder of files repeats the same few thousand days
+def _date_of(text: str) -> pd.Timestamp | None:
+    match = _DATE.match(text.strip().lstrip("'"))
     if match is None:
         return None
     year, month, day, spaced_month, spaced_day = match.groups()

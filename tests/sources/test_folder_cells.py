@@ -1,0 +1,113 @@
+"""Single cells and codes, in every spelling met in the wild."""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ljwx_pipeline.sources.folder.cells import to_dates, to_numbers
+from ljwx_pipeline.sources.folder.codes import code_in_file_name, index_code, stock_symbol
+
+
+@pytest.mark.parametrize(
+    "written",
+    ["600000.SH", "600000.SS", "600000.XSHG", "sh600000", "SH600000", "sh.600000", "600000", "'600000", " 600000 "],
+)
+def test_one_stock_in_every_spelling(written: str) -> None:
+    assert stock_symbol(written) == "600000.SH"
+
+
+@pytest.mark.parametrize(
+    ("written", "symbol"),
+    [
+        ("1", "000001.SZ"),
+        ("1.0", "000001.SZ"),
+        ("300750", "300750.SZ"),
+        ("688981", "688981.SH"),
+        ("920002", "920002.BJ"),
+        ("bj430047", "430047.BJ"),
+        ("000001.XSHE", "000001.SZ"),
+        ("sh000001", None),  # the composite index
+        ("399006", None),
+        ("510300.SH", None),  # a fund
+        ("600000.SZ", None),
+        ("", None),
+        ("AAPL", None),
+        ("6000001", None),
+    ],
+)
+def test_bare_codes_get_their_exchange_and_what_is_no_stock_is_none(written: str, symbol: str | None) -> None:
+    assert stock_symbol(written) == symbol
+
+
+@pytest.mark.parametrize(
+    ("written", "code"),
+    [
+        ("'399006", "399006.SZ"),
+        ("000905", "000905.SH"),
+        ("905", "000905.SH"),
+        ("sz399006", "399006.SZ"),
+        ("000300.XSHG", "000300.SH"),
+        ("930050.CSI", "930050.CSI"),
+        ("SPX", None),
+    ],
+)
+def test_index_codes(written: str, code: str | None) -> None:
+    assert index_code(written) == code
+
+
+@pytest.mark.parametrize(
+    ("stem", "code"),
+    [
+        ("600519.SH_qfq", "600519.SH"),
+        ("sh600519", "sh600519"),
+        ("600519_raw", "600519"),
+        ("daily_000001", "000001"),
+        ("prices", None),
+        ("20200102", None),
+    ],
+)
+def test_codes_in_file_names(stem: str, code: str | None) -> None:
+    assert code_in_file_name(stem) == code
+
+
+@given(st.lists(st.dates(date(1990, 1, 1), date(2100, 1, 1)), min_size=1, max_size=5))
+def test_every_spelling_of_a_date_is_the_same_day(days: list[date]) -> None:
+    spellings = [
+        pd.Series([f"{d:%Y%m%d}" for d in days]),
+        pd.Series([int(f"{d:%Y%m%d}") for d in days]),
+        pd.Series([float(f"{d:%Y%m%d}") for d in days]),
+        pd.Series([f"{d:%Y-%m-%d} 15:00:00" for d in days]),
+        pd.Series([f"{d.year}/{d.month}/{d.day}" for d in days]),
+        pd.Series([f"{d.year}年{d.month}月{d.day}日" for d in days]),
+        pd.Series(days),
+        pd.Series(pd.to_datetime(days)) + pd.Timedelta(hours=9),
+        pd.Series(pd.to_datetime(days)).dt.tz_localize("Asia/Shanghai"),
+    ]
+    for spelling in spellings:
+        stamps, bad = to_dates(spelling)
+        assert bad is None
+        assert [stamp.date() for stamp in stamps] == days
+
+
+@pytest.mark.parametrize("cell", ["", "soon", "2020-13-01", "01/02/2020", "2020", None, "2020-02-30", "202011"])
+def test_what_is_no_date_is_found_at_its_place(cell: str | None) -> None:
+    assert to_dates(pd.Series(["2020-01-02", cell, "2020-01-03"], dtype=object))[1] == 1
+
+
+def test_a_missing_instant_is_found_at_its_place() -> None:
+    assert to_dates(pd.Series([pd.Timestamp("2020-01-02"), pd.NaT]))[1] == 1
+
+
+def test_numbers_keep_blanks_and_name_what_is_none() -> None:
+    values, bad = to_numbers(pd.Series(["1.5", None, "2e3"], dtype=object))
+    np.testing.assert_array_equal(values, [1.5, np.nan, 2000.0])
+    assert bad is None
+    assert to_numbers(pd.Series(["1", "x"], dtype=object))[1] == 1
+    assert to_numbers(pd.Series([1.0, np.inf]))[1] == 1
+    assert to_numbers(pd.Series([1, 2], dtype="int64"))[1] is None
