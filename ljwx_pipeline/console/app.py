@@ -1,0 +1,106 @@
+"""The console's pages: one HTML page and the same numbers as JSON.
+
+Not here: SQL (``journal_reader.py``), processes and ports (``main.py``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI, Query
+from fastapi.responses import HTMLResponse, JSONResponse
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+
+from ljwx_pipeline.console.journal_reader import Reader
+from ljwx_pipeline.console.sparkline import sparkline
+from ljwx_pipeline.errors import LjwxError
+
+TEMPLATES = Path(__file__).parent / "templates"
+REFRESH_S = 5
+#: Rows shown on the page, and the most that JSON gives in one answer.
+PAGE_ROWS, MOST_ROWS = 30, 10_000
+
+
+def make_app(reader: Reader, *, market: str) -> FastAPI:
+    """Return the application.
+
+    Parameters
+    ----------
+    reader
+        Of the journal shown.
+    market
+        Name of the market, for the title.
+    """
+    app = FastAPI(title="LJWX console", docs_url=None, redoc_url=None, openapi_url=None)
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
+    )
+    environment.filters["money"] = lambda value: f"{value:,.2f}"
+    environment.filters["whole"] = lambda value: f"{value:,.0f}"
+    page = environment.get_template("account.html.j2")
+
+    @app.exception_handler(LjwxError)
+    async def unreadable(_: Request, error: Exception) -> JSONResponse:
+        return JSONResponse({"detail": str(error)}, status_code=503)
+
+    @app.get("/", response_class=HTMLResponse)
+    def account_page() -> HTMLResponse:
+        return HTMLResponse(page.render(page_content(reader, market)))
+
+    @app.get("/health")
+    def health() -> dict[str, Any]:
+        return {"service": "ljwx-console", "ok": True, "journal": reader.path.is_file()}
+
+    @app.get("/api/account")
+    def account() -> dict[str, Any]:
+        history = reader.account()
+        return {"runner": reader.runner(), "account": history[-1] if history else None, "history": history}
+
+    @app.get("/api/positions")
+    def positions() -> dict[str, Any]:
+        return {"positions": reader.positions()}
+
+    @app.get("/api/orders")
+    def orders(limit: int = Query(200, ge=1, le=MOST_ROWS)) -> dict[str, Any]:
+        return {"states": reader.order_states(), "orders": reader.orders(limit), "fills": reader.fills(limit)}
+
+    @app.get("/api/signals")
+    def signals(limit: int = Query(200, ge=1, le=MOST_ROWS)) -> dict[str, Any]:
+        return {"signals": reader.signals(limit)}
+
+    @app.get("/api/events")
+    def events(limit: int = Query(200, ge=1, le=MOST_ROWS)) -> dict[str, Any]:
+        return {"events": reader.events(limit)}
+
+    return app
+
+
+def page_content(reader: Reader, market: str) -> dict[str, Any]:
+    """Return everything the page shows."""
+    runner, history, positions = reader.runner(), reader.account(), reader.positions()
+    last = history[-1] if history else None
+    capital = runner["opening_capital_cny"] if runner else None
+    equity = last["equity_cny"] if last else 0.0
+    drawdown, peak = 0.0, capital or 0.0
+    for row in history:
+        peak = max(peak, row["equity_cny"])
+        drawdown = max(drawdown, 1 - row["equity_cny"] / peak if peak > 0 else 0.0)
+    return {
+        "market": market,
+        "refresh_s": REFRESH_S,
+        "runner": runner,
+        "account": last,
+        "history": history,
+        "return_frac": equity / capital - 1 if last and capital else None,
+        "drawdown_frac": drawdown,
+        "fees_cny": sum(row["fees_cny"] for row in history),
+        "positions": [{**p, "weight_frac": p["value_cny"] / equity if equity > 0 else 0.0} for p in positions],
+        "states": reader.order_states(),
+        "orders": reader.orders(PAGE_ROWS),
+        "fills": reader.fills(PAGE_ROWS),
+        "signals": reader.signals(10),
+        "events": reader.events(12),
+        "spark": sparkline([row["equity_cny"] for row in history]),
+    }

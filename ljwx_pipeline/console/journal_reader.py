@@ -1,0 +1,128 @@
+"""What the console asks the journal, read-only, in its own SQL.
+
+Money leaves here in CNY and prices in CNY a share, as people read them. A journal that does not exist yet is an answer
+(``None``), not an error. Not here: HTTP and HTML (``app.py``).
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ljwx_pipeline.errors import EnvironmentFault
+
+Row = dict[str, Any]
+
+#: Where the runner keeps it below the market's home.
+JOURNAL = Path("live") / "account" / "journal.sqlite"
+#: Schema version this console reads.
+SCHEMA_VERSION = 1
+
+_RUNNER = """
+SELECT r.mode, r.simulated, r.session, r.sessions_done, r.sessions_total, r.message, r.updated_at,
+       r.opening_capital_fen / 100.0 AS opening_capital_cny, r.bundle_hash, b.model_version, b.last_train_session
+FROM runner r LEFT JOIN bundles b USING (bundle_hash)
+"""
+_ACCOUNT = """
+SELECT session, cash_fen / 100.0 AS cash_cny, equity_fen / 100.0 AS equity_cny,
+       (equity_fen - cash_fen) / 100.0 AS market_value_cny, fees_fen / 100.0 AS fees_cny,
+       dividends_fen / 100.0 AS dividends_cny, written_off_fen / 100.0 AS written_off_cny
+FROM account ORDER BY session
+"""
+_POSITIONS = """
+SELECT symbol, shares, sellable_shares, held_sessions, price_e4 / 10000.0 AS price_cny, value_fen / 100.0 AS value_cny
+FROM positions WHERE session = (SELECT max(session) FROM account) ORDER BY value_fen DESC, symbol
+"""
+_ORDERS = """
+SELECT o.session, o.symbol, o.side, o.shares, o.reference_price_e4 / 10000.0 AS reference_price_cny, o.state, o.reason,
+       o.filled_shares, o.client_order_id
+FROM orders o ORDER BY o.session DESC, o.side DESC, o.rank LIMIT ?
+"""
+_ORDER_STATES = "SELECT state, count(*) AS orders FROM orders GROUP BY state ORDER BY count(*) DESC, state"
+_FILLS = """
+SELECT session, symbol, side, shares, price_e4 / 10000.0 AS price_cny, value_fen / 100.0 AS value_cny,
+       (commission_fen + stamp_duty_fen + transfer_fee_fen) / 100.0 AS fees_cny
+FROM fills ORDER BY session DESC, side DESC, value_fen DESC LIMIT ?
+"""
+_SIGNALS = """
+SELECT symbol, score, session FROM signals
+WHERE session = (SELECT max(session) FROM sessions) ORDER BY score DESC, symbol LIMIT ?
+"""
+_EVENTS = "SELECT id, at, kind, session, message FROM events ORDER BY id DESC LIMIT ?"
+
+
+@dataclass(frozen=True)
+class Reader:
+    """Reads one journal.
+
+    Parameters
+    ----------
+    path
+        The journal's file; it may not exist.
+    """
+
+    path: Path
+
+    def runner(self) -> Row | None:
+        """Return what the runner says of itself; None when there is no journal or it never spoke."""
+        rows = self._rows(_RUNNER)
+        return rows[0] if rows else None
+
+    def account(self) -> list[Row]:
+        """Return the account after every session, ascending."""
+        return self._rows(_ACCOUNT) or []
+
+    def positions(self) -> list[Row]:
+        """Return what is held after the last session, largest first."""
+        return self._rows(_POSITIONS) or []
+
+    def orders(self, limit: int) -> list[Row]:
+        """Return the newest orders."""
+        return self._rows(_ORDERS, limit) or []
+
+    def order_states(self) -> dict[str, int]:
+        """Return the number of orders by state, the most frequent first."""
+        return {row["state"]: row["orders"] for row in self._rows(_ORDER_STATES) or []}
+
+    def fills(self, limit: int) -> list[Row]:
+        """Return the newest fills."""
+        return self._rows(_FILLS, limit) or []
+
+    def signals(self, limit: int) -> list[Row]:
+        """Return the best scores of the last session."""
+        return self._rows(_SIGNALS, limit) or []
+
+    def events(self, limit: int) -> list[Row]:
+        """Return the newest events."""
+        return self._rows(_EVENTS, limit) or []
+
+    def _rows(self, sql: str, *parameters: int) -> list[Row] | None:
+        with self._connection() as connection:
+            if connection is None:
+                return None
+            return [dict(row) for row in connection.execute(sql, parameters)]
+
+    @contextmanager
+    def _connection(self) -> Iterator[sqlite3.Connection | None]:
+        """Yield a read-only connection; None while there is no journal or its tables are not there yet."""
+        if not self.path.is_file():
+            yield None
+            return
+        try:
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
+                connection.row_factory = sqlite3.Row
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if version not in (0, SCHEMA_VERSION):
+                    raise EnvironmentFault(
+                        f"the journal has schema version {version}, this console reads {SCHEMA_VERSION}",
+                        "run console and runner of the same release",
+                    )
+                yield connection if version else None
+        except sqlite3.Error as error:
+            raise EnvironmentFault(
+                f"the journal {self.path} cannot be read ({error})", "look at the runner's log; the page tries again"
+            ) from error

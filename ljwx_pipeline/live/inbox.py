@@ -1,0 +1,153 @@
+"""Where bundles arrive: over HTTP or as a spooled folder, verified, kept by hash, noted in the journal.
+
+::
+
+    live/inbox/<bundle_hash>/     spooled by the deploy job while the runner was down
+    live/bundles/<bundle_hash>/   accepted: signature, hashes and factor hash are right
+    live/refused/<name>/          what was not, kept for whoever has to find out why
+
+The same bundle twice changes nothing. A damaged one becomes an event; the model that trades keeps trading. Not here:
+the wire format (``scoring/transfer.py``) and what a bundle is (``scoring/bundle.py``).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from ljwx_pipeline.clock import Clock
+from ljwx_pipeline.errors import BundleError, LjwxError
+from ljwx_pipeline.live.journal import DeployedBundle, Journal
+from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle, verify_files
+from ljwx_pipeline.scoring.signing import public_key
+from ljwx_pipeline.scoring.transfer import Delivery, delivered_version, pack, store, unpack, verify_request
+
+#: A request signed longer ago than this is refused: it may be an old one sent again.
+MAX_REQUEST_AGE_S = 300.0
+#: A bundle is a few megabytes of text; a larger body is refused before it is read.
+MAX_REQUEST_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """The answer to a delivery."""
+
+    bundle_hash: str
+    model_version: str
+    new: bool
+
+
+class Inbox:
+    """Accepts bundles into ``live/bundles``.
+
+    Parameters
+    ----------
+    live_dir
+        The runner's folder.
+    keys_dir
+        Holds the pipeline's public key.
+    factor_hash
+        Version hash of this code's factor catalogue; a bundle for another one is refused.
+    journal
+        Notes what was accepted and refused; used by the calling thread alone.
+    """
+
+    def __init__(self, *, live_dir: Path, keys_dir: Path, factor_hash: str, journal: Journal, clock: Clock) -> None:
+        self._spool = live_dir / "inbox"
+        self._bundles = live_dir / "bundles"
+        self._refused = live_dir / "refused"
+        self._keys_dir = keys_dir
+        self._factor_hash = factor_hash
+        self._journal = journal
+        self._clock = clock
+
+    def receive(self, body: bytes, headers: Mapping[str, str]) -> Accepted:
+        """Accept the bundle in a signed request.
+
+        Raises
+        ------
+        BundleError
+            When the request or the bundle is refused; the journal then holds an event that says why.
+        """
+        try:
+            key = public_key(self._keys_dir)
+            verify_request(body, headers, public_key=key, now=self._clock.now(), max_age_s=MAX_REQUEST_AGE_S)
+            return self._accept(unpack(body), key)
+        except BundleError as error:
+            self._journal.record_event("bundle_refused", str(error))
+            raise
+
+    def collect(self) -> tuple[Accepted, ...]:
+        """Accept every spooled bundle; move what is refused aside, with an event. Oldest first."""
+        if not self._spool.is_dir():
+            return ()
+        # a name that begins with a dot is still being written
+        waiting = [path for path in self._spool.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        accepted = []
+        for folder in sorted(waiting, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+            try:
+                delivery = unpack(pack(folder, delivered_version(folder)))
+                accepted.append(self._accept(delivery, public_key(self._keys_dir)))
+            except BundleError as error:
+                self._journal.record_event("bundle_refused", f"{folder.name}: {error}")
+                self._set_aside(folder)
+            else:
+                shutil.rmtree(folder)
+        return tuple(accepted)
+
+    def adopt(self) -> None:
+        """Note kept bundles that the journal does not know: it is new, or the process died while accepting one."""
+        if not self._bundles.is_dir():
+            return
+        known = self._journal.bundles()
+        kept = [path for path in self._bundles.iterdir() if not path.name.startswith(".") and path.name not in known]
+        for folder in sorted(kept, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+            try:
+                bundle = self.load(folder.name)
+                version = delivered_version(folder)
+            except BundleError as error:
+                self._journal.record_event("bundle_refused", f"{folder.name}: {error}")
+                self._set_aside(folder)
+            else:
+                self._journal.record_bundle(DeployedBundle(bundle.bundle_hash, version, bundle.manifest.last_session))
+
+    def current(self) -> tuple[DeployedBundle, ModelBundle] | None:
+        """Return the bundle that arrived last, loaded and verified; None before the first.
+
+        A bundle damaged on disk since its arrival is passed over, with an event, for the one before it.
+        """
+        for deployed in reversed(self._journal.bundles().values()):
+            try:
+                return deployed, self.load(deployed.bundle_hash)
+            except LjwxError as error:
+                self._journal.record_event("bundle_unusable", str(error))
+        return None
+
+    def load(self, bundle_hash: str) -> ModelBundle:
+        """Return an accepted bundle, verified again."""
+        key = public_key(self._keys_dir)
+        return load_bundle(self._bundles / bundle_hash, factor_hash=self._factor_hash, public_key=key)
+
+    def _accept(self, delivery: Delivery, key: str) -> Accepted:
+        kept = self._bundles / delivery.bundle_hash
+        if kept.is_dir():
+            try:
+                verify_files(kept, public_key=key)
+            except BundleError:
+                self._set_aside(kept)  # damaged since it arrived: take the fresh copy
+        path = store(delivery, self._bundles, public_key=key)
+        try:
+            bundle = load_bundle(path, factor_hash=self._factor_hash, public_key=key)
+        except BundleError:
+            self._set_aside(path)
+            raise
+        deployed = DeployedBundle(bundle.bundle_hash, delivery.version, bundle.manifest.last_session)
+        return Accepted(bundle.bundle_hash, delivery.version, self._journal.record_bundle(deployed))
+
+    def _set_aside(self, folder: Path) -> None:
+        target = self._refused / folder.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(target, ignore_errors=True)
+        folder.rename(target)

@@ -1,0 +1,143 @@
+"""What the runner says to a broker and hears from it: frozen, in shares, 1e-4 CNY and fen.
+
+Not here: how they are stored (``journal.py``), decided (``trading/``) or filled (``paper_broker.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from enum import StrEnum
+
+
+class Side(StrEnum):
+    """Direction of an order; the runner never sells short, so a sell always closes."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+
+class OrderState(StrEnum):
+    """Where an order stands. ``intended`` and ``accepted`` are open, the others final."""
+
+    DENIED = "denied"  # by the risk gate: never sent
+    INTENDED = "intended"  # durable here, not yet known to the broker
+    ACCEPTED = "accepted"  # durable at the broker
+    FILLED = "filled"
+    PARTLY_FILLED = "partly_filled"  # the session ended, the rest lapsed
+    UNFILLED = "unfilled"  # the session ended without a fill
+    REJECTED = "rejected"  # by the broker
+
+
+OPEN_STATES = (OrderState.INTENDED, OrderState.ACCEPTED)
+
+
+@dataclass(frozen=True)
+class OrderIntent:
+    """One order decided at the close of ``session``, for the next session's close.
+
+    Parameters
+    ----------
+    client_order_id
+        Identity everywhere; sending it twice is one order.
+    rank
+        Place in the broker's queue, distinct within a session; sells come before buys.
+    reference_price_e4
+        Close at which it was decided, 1e-4 CNY.
+    """
+
+    client_order_id: str
+    session: date
+    symbol: str
+    side: Side
+    shares: int
+    rank: int
+    reference_price_e4: int
+
+    @property
+    def signed_shares(self) -> int:
+        """Shares, negative for a sell."""
+        return self.shares if self.side is Side.BUY else -self.shares
+
+    @property
+    def value_fen(self) -> int:
+        """Shares at the reference price, fen, rounded down."""
+        return self.shares * self.reference_price_e4 // 100
+
+
+@dataclass(frozen=True)
+class DecidedOrder:
+    """An order as the risk gate left it: to be sent, or denied with a reason code."""
+
+    intent: OrderIntent
+    denial: str = ""
+
+
+@dataclass(frozen=True)
+class Fill:
+    """What was traded for one order in one session; the price includes slippage, fees come on top."""
+
+    client_order_id: str
+    session: date
+    symbol: str
+    side: Side
+    shares: int
+    price_e4: int
+    value_fen: int
+    commission_fen: int
+    stamp_duty_fen: int
+    transfer_fee_fen: int
+
+    @property
+    def fees_fen(self) -> int:
+        """All fees of the fill."""
+        return self.commission_fen + self.stamp_duty_fen + self.transfer_fee_fen
+
+
+@dataclass(frozen=True)
+class OrderOutcome:
+    """The final state of an order and why it is not fully filled (empty when it is)."""
+
+    client_order_id: str
+    state: OrderState
+    reason: str
+    filled_shares: int
+
+
+@dataclass(frozen=True)
+class Position:
+    """Shares of one symbol after a session, valued at its last known close."""
+
+    symbol: str
+    shares: int
+    sellable_shares: int
+    held_sessions: int
+    price_e4: int
+    value_fen: int
+
+
+@dataclass(frozen=True)
+class SessionClose:
+    """All that a session did to the account: outcomes, fills, and what is held after it.
+
+    Dividends and what was written off (delisted while held) are of this session alone.
+    """
+
+    session: date
+    outcomes: tuple[OrderOutcome, ...]
+    fills: tuple[Fill, ...]
+    positions: tuple[Position, ...]
+    cash_fen: int
+    equity_fen: int
+    dividends_fen: int
+    written_off_fen: int
+
+    @property
+    def fees_fen(self) -> int:
+        """Fees of the session's fills."""
+        return sum(fill.fees_fen for fill in self.fills)
+
+
+def client_order_id(*, strategy: str, model_version: str, symbol: str, session: date, side: Side) -> str:
+    """Return the idempotent identity of an order: deciding twice from the same state gives the same one."""
+    return "|".join((strategy, model_version, symbol, session.isoformat(), side.value))

@@ -1,0 +1,53 @@
+"""The heartbeat: when the loop last got something done, not whether its thread exists."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ljwx_pipeline.clock import Clock
+
+
+class Mode(StrEnum):
+    """What the runner is doing."""
+
+    STARTING = "starting"
+    WAITING = "waiting"  # for a bundle or a session pack
+    TRADING = "trading"
+    FINISHED = "finished"  # every session of the pack is done; watching for more
+    HALTED = "halted"  # an error that a person must mend; no order leaves
+
+
+@dataclass(frozen=True)
+class Heartbeat:
+    """One look at the loop."""
+
+    mode: Mode
+    message: str
+    age_s: float
+
+
+class Progress:
+    """Shared by the loop, which beats after each piece of work, and the API, which reads.
+
+    Parameters
+    ----------
+    clock
+        Monotonic seconds come from it.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._mode, self._message, self._at = Mode.STARTING, "", clock.monotonic_s()
+
+    def beat(self, mode: Mode, message: str = "") -> None:
+        """Note that a piece of work was completed."""
+        with self._lock:
+            self._mode, self._message, self._at = mode, message, self._clock.monotonic_s()
+
+    def read(self) -> Heartbeat:
+        """Return the last beat and its age."""
+        with self._lock:
+            return Heartbeat(self._mode, self._message, self._clock.monotonic_s() - self._at)

@@ -1,0 +1,172 @@
+"""Factors on the last sessions and the model's scores for them: the same kernels as in research, one session at a time.
+
+Not here: what a factor is (``factors/``), who may be scored (``dataset.py``), what a model is (``scoring/bundle.py``).
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.config import UniverseSettings
+from ljwx_pipeline.dataset.universe import scorable_mask
+from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.market.adjustment import factor_panel
+from ljwx_pipeline.market.calendar import CALENDAR_START
+from ljwx_pipeline.market.panel import Panel
+from ljwx_pipeline.scoring.bundle import ModelBundle
+
+
+class FactorHistory:
+    """A panel of the last sessions that moves on with the feed, and the factors of its newest one.
+
+    Parameters
+    ----------
+    feed
+        Its history fills the panel first.
+    universe
+        Who may be scored.
+
+    Raises
+    ------
+    LiveError
+        When the history is shorter than the factors' window.
+    """
+
+    def __init__(self, feed: ReplayFeed, universe: UniverseSettings) -> None:
+        self._feed = feed
+        self._universe = universe
+        self._catalogue = alpha158()
+        self._kept = max(self._catalogue.window, universe.mean_amount_window_sessions)
+        if len(feed.history_sessions) < self._kept:
+            raise LiveError(
+                f"the session pack's history has {len(feed.history_sessions)} sessions, factors and universe look "
+                f"back {self._kept}",
+                "write the pack with a longer history",
+            )
+        bars = feed.pack.history
+        self._securities = _with_listing_dates(feed)
+        sessions = feed.history_sessions[-self._kept :]
+        self._panel = self._panel_of(bars[bars["session_date"] >= sessions[0]], sessions)
+        self._at = sessions[-1].date()
+        self._features = self._newest_features()
+
+    def features(self, session: date) -> NDArray[np.float32]:
+        """Return the factors of ``session``, float32 of shape ``(n_symbols, n_factors)``; NaN where undefined.
+
+        Sessions are asked for in order; one may be asked for again, an earlier one may not.
+        """
+        for following in self._feed.sessions:
+            if self._at < following <= session:
+                self._append(following)
+        if self._at != session:
+            raise LiveError(f"the factor history stands at {self._at}, not at {session}", "start the runner again")
+        return self._features
+
+    def scorable(self, session: date) -> NDArray[np.bool_]:
+        """Return who may be scored at ``session``, bool of shape ``(n_symbols,)``: the rule of research."""
+        self.features(session)
+        mask = scorable_mask(self._panel, self._securities, self._feed.pack.st_spells, self._universe)
+        newest: NDArray[np.bool_] = mask[:, -1]
+        return newest
+
+    def check_against_online_store(self) -> None:
+        """Compare the factors of the last research session with the online feature store's answer, bit by bit.
+
+        Names without a bar on that session are left out: the store answers for them with an older session.
+
+        Raises
+        ------
+        LiveError
+            When a name is missing there, or one bit differs: live would then trade other factors than research tested.
+        """
+        session = self._feed.pack.last_research_session
+        ours = self.features(session)
+        names = list(self._catalogue.names)
+        online = self._feed.pack.online_features
+        absent = [name for name in ["symbol", *names] if name not in online.columns]
+        if absent:
+            raise LiveError(f"the online features of {session} lack column {absent[0]}", "write the session pack again")
+        traded = np.isfinite(self._panel.fields["close"][:, -1])
+        theirs = online.set_index("symbol")[names].reindex(pd.Index(self._feed.symbols))
+        table = theirs.to_numpy(dtype=np.float32)
+        missing = traded & ~pd.Index(self._feed.symbols).isin(online["symbol"])
+        if missing.any():
+            symbol = self._feed.symbols[int(np.flatnonzero(missing)[0])]
+            raise LiveError(f"the online features of {session} lack {symbol}", "write the session pack again")
+        differs = (ours.view(np.uint32) != table.view(np.uint32)) & ~(np.isnan(ours) & np.isnan(table))
+        differs[~traded] = False
+        if differs.any():
+            row, column = np.argwhere(differs)[0]
+            raise LiveError(
+                f"factor {names[column]} of {self._feed.symbols[row]} on {session} is {ours[row, column]!r} here and "
+                f"{table[row, column]!r} in the online feature store ({int(differs.sum())} values differ)",
+                "materialise the features and write the session pack again with the code that the runner runs",
+            )
+
+    def _append(self, session: date) -> None:
+        newest = self._panel_of(self._feed.bars(session), pd.DatetimeIndex([session], name="session_date"))
+        fields = {
+            name: np.concatenate([values[:, 1:], newest.fields[name]], axis=1)
+            for name, values in self._panel.fields.items()
+        }
+        sessions = pd.DatetimeIndex(self._panel.sessions[1:].append(newest.sessions))
+        self._panel = Panel(self._feed.symbols, sessions, fields)
+        self._at = session
+        self._features = self._newest_features()
+
+    def _panel_of(self, bars: pd.DataFrame, sessions: pd.DatetimeIndex) -> Panel:
+        adjustment = self._feed.pack.manifest.adjustment
+        return factor_panel(bars, symbols=self._feed.symbols, sessions=sessions, adjustment=adjustment)
+
+    def _newest_features(self) -> NDArray[np.float32]:
+        window = self._catalogue.window
+        length = len(self._panel.sessions)
+        result = evaluate(self._catalogue.expressions, self._panel.sessions_slice(length - window, length))
+        return np.stack([result.of(name)[:, -1] for name in self._catalogue.names], axis=1).astype(
+            np.float32, copy=False
+        )
+
+
+def _with_listing_dates(feed: ReplayFeed) -> pd.DataFrame:
+    """Return the securities with an unknown listing date replaced by the first bar of the pack.
+
+    Research takes the first bar it has; the rolling panel is shorter, and a suspension at its start is no listing.
+    """
+    pack = feed.pack
+    first_bar = pd.concat([pack.history, pack.feed]).groupby("symbol")["session_date"].min()
+    # who has a bar when the pack begins was listed before it
+    first_bar[first_bar == feed.history_sessions[0]] = pd.Timestamp(CALENDAR_START)
+    securities = pack.securities.copy()
+    securities["list_date"] = securities["list_date"].fillna(securities["symbol"].map(first_bar))
+    return securities
+
+
+class BundleScorer:
+    """A bundle's scores over the feed's symbols. Satisfies `runner.Scorer`.
+
+    Parameters
+    ----------
+    bundle
+        Verified; its factors are those of the running code, in order.
+    factors
+        Shared by all bundles.
+    """
+
+    def __init__(self, bundle: ModelBundle, factors: FactorHistory) -> None:
+        self._bundle = bundle
+        self._factors = factors
+
+    def scores(self, session: date) -> NDArray[np.float64]:
+        """Return one score a symbol at the close of ``session``; NaN for names that may not be scored."""
+        features = self._factors.features(session)
+        rows = np.flatnonzero(self._factors.scorable(session))
+        scores = np.full(len(features), np.nan)
+        scores[rows] = self._bundle.predict(features[rows])
+        return scores

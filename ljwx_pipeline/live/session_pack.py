@@ -1,0 +1,195 @@
+"""The session pack: the folder of Arrow files through which the pipeline hands the runner its market.
+
+::
+
+    feed/
+      manifest.json               SHA-256 of every file, adjustment, simulated flag, last research session
+      history.arrow               canonical bars up to the last research session, enough to warm every factor up
+      feed.arrow                  canonical bars of the held-out sessions, in order of session
+      securities.arrow  st_spells.arrow  corporate_actions.arrow
+      features-YYYY-MM-DD.arrow   the online feature store's answer for the last research session
+
+Written by the pipeline (which may import Feast), read by the runner (which may not). Not here: what the runner does
+with it (``feed.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from ljwx_pipeline.errors import LiveError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+TABLES = ("history", "feed", "securities", "st_spells", "corporate_actions")
+_AGAIN = "run the pipeline's deployment again to write the pack anew"
+
+
+@dataclass(frozen=True)
+class PackManifest:
+    """What a pack is: hashes by file name, and how its prices are to be read."""
+
+    files: Mapping[str, str]
+    adjustment: str
+    simulated: bool
+    last_research_session: str
+    format: int = FORMAT
+
+    @property
+    def features_name(self) -> str:
+        """Name of the file with the online features."""
+        return _features_name(self.last_research_session)
+
+
+@dataclass(frozen=True)
+class SessionPack:
+    """A verified pack in memory: canonical tables, and the online features by symbol."""
+
+    manifest: PackManifest
+    history: pd.DataFrame
+    feed: pd.DataFrame
+    securities: pd.DataFrame
+    st_spells: pd.DataFrame
+    corporate_actions: pd.DataFrame
+    online_features: pd.DataFrame
+
+    @property
+    def last_research_session(self) -> date:
+        """The session whose online features the pack carries."""
+        return date.fromisoformat(self.manifest.last_research_session)
+
+
+def write_session_pack(
+    folder: Path,
+    *,
+    history: pd.DataFrame,
+    feed: pd.DataFrame,
+    securities: pd.DataFrame,
+    st_spells: pd.DataFrame,
+    corporate_actions: pd.DataFrame,
+    online_features: pd.DataFrame,
+    adjustment: str,
+    simulated: bool,
+) -> PackManifest:
+    """Write the pack to ``folder`` and return its manifest; the same content gives the same bytes.
+
+    The folder is replaced as a whole: a reader never sees a mixture that passes its hashes.
+
+    Parameters
+    ----------
+    history, feed
+        Canonical bars before and from the held-out start on; the last session of ``history`` is the last research
+        session.
+    online_features
+        Columns ``symbol`` and the factors (float32), as the online store answers for that session.
+
+    Raises
+    ------
+    LiveError
+        When ``history`` is empty or does not lie before ``feed``.
+    """
+    if history.empty or (not feed.empty and history["session_date"].max() >= feed["session_date"].min()):
+        raise LiveError("the history of the session pack is empty or overlaps its feed", "cut the bars at one session")
+    last = f"{history['session_date'].max():%Y-%m-%d}"
+    frames = {
+        "history.arrow": history.sort_values(["session_date", "symbol"]),
+        "feed.arrow": feed.sort_values(["session_date", "symbol"]),
+        "securities.arrow": securities,
+        "st_spells.arrow": st_spells,
+        "corporate_actions.arrow": corporate_actions,
+        _features_name(last): online_features.sort_values("symbol"),
+    }
+    content = {name: _arrow_bytes(frame) for name, frame in frames.items()}
+    hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
+    manifest = PackManifest(hashes, adjustment, simulated, last)
+    content[MANIFEST] = (json.dumps(asdict(manifest), sort_keys=True, indent=2) + "\n").encode()
+    _replace_folder(folder, content)
+    return manifest
+
+
+def read_session_pack(folder: Path) -> SessionPack:
+    """Return the pack in ``folder`` after checking every file against the manifest.
+
+    Raises
+    ------
+    LiveError
+        For a missing pack, a missing file, a changed byte or another format.
+    """
+    try:
+        tree = json.loads((folder / MANIFEST).read_bytes())
+        manifest = PackManifest(**tree)
+    except FileNotFoundError:
+        raise LiveError(
+            f"there is no session pack in {folder}", "run the pipeline first: its deployment writes one"
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise LiveError(f"{folder / MANIFEST} is not a session pack's manifest ({error})", _AGAIN) from None
+    wanted = {f"{table}.arrow" for table in TABLES} | {manifest.features_name}
+    if manifest.format != FORMAT or set(manifest.files) != wanted:
+        raise LiveError(
+            f"the session pack in {folder} has format {manifest.format} and files {sorted(manifest.files)}, "
+            f"expected format {FORMAT} and {sorted(wanted)}",
+            _AGAIN,
+        )
+    frames = {name: _checked_frame(folder / name, expected) for name, expected in manifest.files.items()}
+    return SessionPack(
+        manifest,
+        **{table: frames[f"{table}.arrow"] for table in TABLES},
+        online_features=frames[manifest.features_name],
+    )
+
+
+def _features_name(session: str) -> str:
+    return f"features-{session}.arrow"
+
+
+def _arrow_bytes(frame: pd.DataFrame) -> bytes:
+    # pandas' own metadata names library versions; leaving it out keeps the bytes the same across installations
+    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
+    sink = io.BytesIO()
+    with pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue()
+
+
+def _checked_frame(path: Path, expected: str) -> pd.DataFrame:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise LiveError(f"{path} cannot be read ({error.strerror})", _AGAIN) from None
+    found = hashlib.sha256(data).hexdigest()
+    if found != expected:
+        raise LiveError(f"{path} is damaged: SHA-256 {found[:12]}, the manifest says {expected[:12]}", _AGAIN)
+    frame: pd.DataFrame = pa.ipc.open_file(data).read_all().to_pandas()
+    return frame
+
+
+def _replace_folder(folder: Path, content: Mapping[str, bytes]) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+    old = staging.with_name(f"{staging.name}.old")
+    try:
+        staging.chmod(0o755)
+        for name, data in content.items():
+            with (staging / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+        if folder.exists():
+            folder.rename(old)
+        staging.rename(folder)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        shutil.rmtree(old, ignore_errors=True)

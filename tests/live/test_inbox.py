@@ -1,0 +1,199 @@
+"""Bundles are accepted once, whole and signed; whatever else arrives is noted and leaves the model in place."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ljwx_pipeline.clock import ManualClock
+from ljwx_pipeline.errors import BundleError
+from ljwx_pipeline.live.database import connect
+from ljwx_pipeline.live.inbox import MAX_REQUEST_AGE_S, Inbox
+from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.scoring.signing import public_key, signing_key
+from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
+from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
+
+NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+
+@dataclass
+class Desk:
+    """A runner's folder, the pipeline's key, and an inbox."""
+
+    live: Path
+    made: Path
+    key: Ed25519PrivateKey
+    journal: Journal
+    inbox: Inbox
+    clock: ManualClock
+
+    def send(self, bundle: Path, version: str = "3", key: Ed25519PrivateKey | None = None, **change: object) -> object:
+        body = pack(bundle, version)
+        headers = request_headers(body, moment=change.get("moment", NOW), key=key or self.key)
+        return self.inbox.receive(change.get("body", body), headers)
+
+    def spool(self, bundle: Path, version: str = "3") -> Path:
+        keys = self.made / "keys"
+        return store(unpack(pack(bundle, version)), self.live / "inbox", public_key=public_key(keys))
+
+    def events(self) -> list[tuple[str, str]]:
+        rows = connect(self.journal.path).execute("SELECT kind, message FROM events ORDER BY id")
+        return [tuple(row) for row in rows]
+
+    @property
+    def kept(self) -> list[str]:
+        return names(self.live / "bundles")
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    keys, live = tmp_path / "made" / "keys", tmp_path / "live"
+    key = signing_key(keys)
+    clock = ManualClock(NOW)
+    journal = Journal(live / "account" / "journal.sqlite", clock)
+    inbox = Inbox(live_dir=live, keys_dir=keys, factor_hash=FACTOR_HASH, journal=journal, clock=clock)
+    return Desk(live, tmp_path / "made", key, journal, inbox, clock)
+
+
+def damage(folder: Path, name: str = "model.txt") -> None:
+    path = folder / name
+    path.write_bytes(path.read_bytes().replace(b"tree", b"tres", 1))
+
+
+def test_a_signed_bundle_is_accepted_once(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, desk.key)
+    first, second = desk.send(bundle), desk.send(bundle)
+    assert (first.new, second.new) == (True, False)
+    assert first.bundle_hash == second.bundle_hash == bundle.name
+    assert desk.kept == [bundle.name]
+    assert [kind for kind, _ in desk.events()] == ["bundle_deployed"]
+    deployed, loaded = desk.inbox.current()
+    assert (deployed.model_version, deployed.last_train_session) == ("3", loaded.manifest.last_session)
+
+
+def test_a_stranger_s_request_is_refused(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, desk.key)
+    with pytest.raises(BundleError, match="not signed by the trusted key"):
+        desk.send(bundle, key=Ed25519PrivateKey.generate())
+    assert desk.kept == []
+    assert [kind for kind, _ in desk.events()] == ["bundle_refused"]
+
+
+def test_a_bundle_signed_by_a_stranger_is_refused_though_the_request_is_ours(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, Ed25519PrivateKey.generate())
+    with pytest.raises(BundleError, match="the trusted key is"):
+        desk.send(bundle)
+    assert desk.kept == []
+
+
+def test_an_old_request_is_refused(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, desk.key)
+    with pytest.raises(BundleError, match="signed 301 s away"):
+        desk.send(bundle, moment=NOW - timedelta(seconds=MAX_REQUEST_AGE_S + 1))
+
+
+def test_a_changed_body_is_refused(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, desk.key)
+    with pytest.raises(BundleError, match="not signed"):
+        desk.send(bundle, body=pack(bundle, "4"))
+
+
+@pytest.mark.parametrize("name", ["../../../evil", "sub/model.txt", "/etc/passwd"])
+def test_no_other_file_name_gets_in(desk: Desk, name: str) -> None:
+    tree = json.loads(pack(tiny_bundle(desk.made, desk.key), "3"))
+    tree["files"][name] = "x"
+    body = json.dumps(tree).encode()
+    with pytest.raises(BundleError, match="does not carry exactly"):
+        desk.inbox.receive(body, request_headers(body, moment=NOW, key=desk.key))
+    assert not (desk.live / "bundles").exists()
+
+
+def test_a_bundle_for_other_factors_is_refused_and_the_model_stays(desk: Desk) -> None:
+    good = tiny_bundle(desk.made, desk.key)
+    desk.send(good)
+    other = tiny_bundle(desk.made, desk.key, factor_hash="0" * 64)
+    with pytest.raises(BundleError, match="this code computes factors"):
+        desk.send(other, version="4")
+    assert desk.kept == [good.name]
+    assert desk.inbox.current()[0].bundle_hash == good.name
+    assert [kind for kind, _ in desk.events()] == ["bundle_deployed", "bundle_refused"]
+
+
+def test_a_spooled_bundle_is_taken_in_and_the_spool_emptied(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, desk.key)
+    spooled = desk.spool(bundle)
+    (spooled.parent / ".half-written").mkdir()
+    assert [accepted.new for accepted in desk.inbox.collect()] == [True]
+    assert desk.kept == [bundle.name]
+    assert names(spooled.parent) == [".half-written"]
+    desk.spool(bundle)
+    assert [accepted.new for accepted in desk.inbox.collect()] == [False]
+
+
+def test_a_damaged_spooled_bundle_is_set_aside_and_the_next_one_still_taken(desk: Desk) -> None:
+    bad, good = tiny_bundle(desk.made, desk.key, rounds=4), tiny_bundle(desk.made, desk.key)
+    damage(desk.spool(bad))
+    (desk.spool(tiny_bundle(desk.made, desk.key, rounds=3)) / "delivery.json").unlink()
+    (desk.live / "inbox" / "not-a-bundle").mkdir()
+    desk.spool(good)
+    assert [accepted.bundle_hash for accepted in desk.inbox.collect()] == [good.name]
+    assert desk.kept == [good.name]
+    assert bad.name in names(desk.live / "refused")
+    assert names(desk.live / "inbox") == []
+    assert [kind for kind, _ in desk.events()].count("bundle_refused") == 3
+
+
+def test_a_kept_bundle_damaged_later_is_passed_over_and_healed_by_sending_it_again(desk: Desk) -> None:
+    old, new = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
+    desk.send(old)
+    desk.send(new, version="4")
+    assert desk.inbox.current()[0].bundle_hash == new.name
+    damage(desk.live / "bundles" / new.name)
+    assert desk.inbox.current()[0].bundle_hash == old.name
+    assert not desk.send(new, version="4").new
+    assert desk.inbox.current()[0].bundle_hash == new.name
+
+
+def test_rolling_back_is_deploying_the_old_one_again(desk: Desk) -> None:
+    old, new = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
+    desk.send(old)
+    desk.send(new, version="4")
+    assert desk.send(old).new
+    assert desk.inbox.current()[0].bundle_hash == old.name
+
+
+def test_bundles_that_a_new_journal_does_not_know_are_adopted(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, desk.key)
+    desk.send(bundle)
+    desk.journal.close()
+    shutil.rmtree(desk.live / "account")
+    journal = Journal(desk.live / "account" / "journal.sqlite", desk.clock)
+    (desk.live / "bundles" / "rubbish").mkdir()
+    inbox = Inbox(
+        live_dir=desk.live,
+        keys_dir=desk.made / "keys",
+        factor_hash=FACTOR_HASH,
+        journal=journal,
+        clock=desk.clock,
+    )
+    inbox.adopt()
+    assert list(journal.bundles()) == [bundle.name]
+    assert desk.kept == [bundle.name]
+
+
+def test_without_the_public_key_nothing_is_accepted(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, desk.key)
+    (desk.made / "keys" / "signing.pub").unlink()
+    with pytest.raises(BundleError, match=r"signing\.pub does not exist"):
+        desk.send(bundle)

@@ -1,0 +1,135 @@
+"""The journal keeps what it was told, once, and its events for ever."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from ljwx_pipeline.clock import ManualClock
+from ljwx_pipeline.live.database import connect
+from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState, SessionRecord
+from ljwx_pipeline.live.orders import (
+    DecidedOrder,
+    Fill,
+    OrderIntent,
+    OrderOutcome,
+    OrderState,
+    Position,
+    SessionClose,
+    Side,
+    client_order_id,
+)
+
+FIRST, SECOND = date(2025, 11, 3), date(2025, 11, 4)
+ONE, TWO = DeployedBundle("1" * 64, "1", date(2025, 10, 31)), DeployedBundle("2" * 64, "2", date(2025, 10, 31))
+NOW = datetime(2025, 11, 3, 7, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    journal = Journal(tmp_path / "journal.sqlite", ManualClock(NOW))
+    journal.record_bundle(ONE)
+    yield journal
+    journal.close()
+
+
+def intent(symbol: str = "S00001.SIM", side: Side = Side.BUY, rank: int = 0) -> OrderIntent:
+    identity = client_order_id(strategy="s", model_version="1", symbol=symbol, session=FIRST, side=side)
+    return OrderIntent(identity, FIRST, symbol, side, 200, rank, 101_500)
+
+
+def first_session(*orders: DecidedOrder) -> SessionRecord:
+    close = SessionClose(FIRST, (), (), (), 1_000_000, 1_000_000, 0, 0)
+    return SessionRecord(FIRST, "h" * 64, ONE.bundle_hash, close, {"S00001.SIM": 0.5}, orders)
+
+
+def second_session(order: OrderIntent) -> SessionRecord:
+    fill = Fill(order.client_order_id, SECOND, order.symbol, order.side, 100, 102_000, 102_000, 500, 0, 1)
+    close = SessionClose(
+        SECOND,
+        (OrderOutcome(order.client_order_id, OrderState.PARTLY_FILLED, "PARTICIPATION", 100),),
+        (fill,),
+        (Position(order.symbol, 100, 0, 0, 102_000, 102_000),),
+        897_499,
+        999_499,
+        12,
+        0,
+    )
+    return SessionRecord(SECOND, "i" * 64, ONE.bundle_hash, close, {}, ())
+
+
+def test_an_order_lives_from_intent_to_its_final_state(journal: Journal) -> None:
+    order = intent()
+    journal.record_session(first_session(DecidedOrder(order)))
+    assert journal.unsent_session() == FIRST
+    assert journal.open_orders() == (order,)
+    journal.record_sent(FIRST)
+    assert journal.unsent_session() is None
+    assert journal.order_counts() == {"accepted": 1}
+    journal.record_session(second_session(order))
+    assert journal.order_counts() == {"partly_filled": 1}
+    assert journal.open_orders() == ()
+    assert journal.positions(SECOND) == {order.symbol: 100}
+    account = journal.last_account()
+    assert account is not None
+    assert (account["equity_fen"], account["fees_fen"], account["dividends_fen"]) == (999_499, 501, 12)
+    assert journal.sessions() == {FIRST: "h" * 64, SECOND: "i" * 64}
+
+
+def test_a_denied_order_is_kept_but_never_open(journal: Journal) -> None:
+    journal.record_session(first_session(DecidedOrder(intent(), "FAT_FINGER")))
+    assert journal.open_orders() == ()
+    assert journal.unsent_session() is None, "there is nothing to send"
+    assert journal.order_counts() == {"denied": 1}
+
+
+def test_a_session_is_recorded_whole_or_not_at_all(journal: Journal) -> None:
+    twice = first_session(DecidedOrder(intent()), DecidedOrder(intent()))
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.record_session(twice)
+    assert journal.sessions() == {}
+    assert journal.last_account() is None
+    journal.record_session(first_session(DecidedOrder(intent())))
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.record_session(first_session())
+
+
+def test_a_fill_without_its_order_is_refused(journal: Journal) -> None:
+    journal.record_session(first_session())
+    with pytest.raises(sqlite3.IntegrityError):
+        journal.record_session(second_session(intent()))
+
+
+def test_the_bundle_deployed_last_is_the_last_one_even_after_a_rollback(journal: Journal) -> None:
+    assert not journal.record_bundle(ONE), "it is the one that trades already"
+    assert journal.record_bundle(TWO)
+    assert list(journal.bundles().values()) == [ONE, TWO]
+    assert journal.record_bundle(ONE)
+    assert list(journal.bundles().values()) == [TWO, ONE]
+
+
+def test_events_cannot_be_changed_or_removed(journal: Journal) -> None:
+    journal.record_event("note", "something happened", FIRST)
+    db = connect(journal.path)
+    for statement in ("UPDATE events SET message = ''", "DELETE FROM events"):
+        with pytest.raises(sqlite3.IntegrityError, match="append-only"):
+            db.execute(statement)
+    row = db.execute("SELECT at, message FROM events ORDER BY id DESC LIMIT 1").fetchone()
+    assert tuple(row) == (NOW.isoformat(), "something happened")
+
+
+def test_the_runner_s_row_is_replaced(journal: Journal) -> None:
+    assert journal.runner_state() is None
+    state = RunnerState("waiting", True, 100, None, None, 0, 0, "nothing yet")
+    journal.record_state(state)
+    journal.record_state(replace(state, mode="trading"))
+    assert journal.runner_state() == replace(state, mode="trading")
+
+
+def test_an_order_id_names_strategy_model_symbol_session_and_side() -> None:
+    assert intent().client_order_id == "s|1|S00001.SIM|2025-11-03|buy"

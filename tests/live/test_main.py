@@ -1,0 +1,318 @@
+"""The whole runner: bundle in, held-out sessions traded, account out; idempotent; small."""
+
+from __future__ import annotations
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.backtest.engine import run_backtest
+from ljwx_pipeline.config import Settings
+from ljwx_pipeline.dataset import scorable_mask
+from ljwx_pipeline.errors import EnvironmentFault, LiveError
+from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.live.account_files import sole_runner
+from ljwx_pipeline.live.database import connect
+from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.main import run_replay, serve
+from ljwx_pipeline.scoring.bundle import load_bundle
+from ljwx_pipeline.scoring.signing import public_key
+from tests.fakes.live_home import Home, live_home, live_settings
+
+ROOT = Path(__file__).resolve().parents[2]
+HEAVY = ("dagster", "mlflow", "feast", "shap", "optuna", "great_expectations", "pandera", "matplotlib", "sklearn")
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    return live_home(tmp_path)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def rows(home: Home, sql: str) -> list[tuple[object, ...]]:
+    return [tuple(row) for row in connect(home.live / "account" / "journal.sqlite").execute(sql)]
+
+
+def test_the_champion_s_bundle_trades_the_held_out_sessions(home: Home, settings: Settings) -> None:
+    chosen = live_settings(settings)
+    home.spool(home.bundle(), "1")
+    account = run_replay(home.home, chosen, once=True, keys_dir=home.keys)
+    assert account.mode == "finished"
+    assert account.sessions == home.feed_sessions
+    assert account.positions > 0
+    assert account.orders["filled"] > 0
+    assert account.model_version == "1"
+    assert account.as_dict()["equity_cny"] == account.equity_cny > 0
+    before = rows(home, "SELECT * FROM orders")
+    assert run_replay(home.home, chosen, once=True, keys_dir=home.keys) == account
+    assert rows(home, "SELECT * FROM orders") == before
+
+
+def test_live_scores_and_trades_are_those_of_research(home: Home, settings: Settings) -> None:
+    chosen = live_settings(settings)
+    path = home.bundle()
+    home.spool(path, "1")
+    account = run_replay(home.home, chosen, once=True, keys_dir=home.keys)
+    values, panel = home.research()
+    bundle = load_bundle(path, factor_hash=alpha158().version_hash, public_key=public_key(home.keys))
+    scorable = scorable_mask(panel, home.tables.securities, home.tables.st_spells, chosen.universe)
+    scores = np.full(scorable.shape, np.nan)
+    for column in range(scorable.shape[1]):
+        at = np.flatnonzero(scorable[:, column])
+        features = np.stack([values.of(name)[at, column] for name in values.names], axis=1)
+        scores[at, column] = bundle.predict(features)
+    feed = ReplayFeed.open(home.live / "feed")
+    recorded = pd.DataFrame(
+        rows(home, "SELECT session, symbol, score FROM signals"), columns=["day", "symbol", "score"]
+    )
+    dense = np.full(scores.shape, np.nan)
+    dense[
+        pd.Index(panel.symbols).get_indexer(recorded["symbol"]),
+        panel.sessions.get_indexer(pd.DatetimeIndex(recorded["day"])),
+    ] = recorded["score"]
+    np.testing.assert_array_equal(dense[:, -home.feed_sessions :], scores[:, -home.feed_sessions :])
+    expected = run_backtest(
+        feed.market,
+        scores[:, -feed.market.close_e4.shape[1] :],
+        strategy=chosen.strategy,
+        costs=chosen.costs,
+        first=feed.sessions[0],
+        last=feed.sessions[-1],
+    )
+    assert round(account.equity_cny * 100) == expected.equity_fen[-1]
+    assert round(account.cash_cny * 100) == expected.cash_fen[-1]
+    assert account.fills == len(expected.trades)
+    assert account.holdings == dict(zip(expected.positions["symbol"], expected.positions["shares"], strict=True))
+
+
+def test_without_a_model_the_account_waits_in_cash(home: Home, settings: Settings) -> None:
+    account = run_replay(home.home, live_settings(settings), once=True, keys_dir=home.keys)
+    assert (account.mode, account.sessions, account.model_version) == ("waiting", 0, None)
+    assert account.equity_cny == account.cash_cny == settings.strategy.capital_cny
+
+
+def test_without_a_pack_it_says_what_to_run(tmp_path: Path, settings: Settings) -> None:
+    with pytest.raises(LiveError, match="there is no session pack"):
+        run_replay(tmp_path, settings, once=True, keys_dir=tmp_path / "keys")
+
+
+def test_one_bit_of_another_factor_stops_it(home: Home, settings: Settings) -> None:
+    home.write_pack(drift=1e-3)
+    home.spool(home.bundle(), "1")
+    with pytest.raises(LiveError, match=r"factor ROC5 of .* in the online feature store \(1 values differ\)"):
+        run_replay(home.home, live_settings(settings), once=True, keys_dir=home.keys)
+
+
+def test_a_newer_model_takes_over_at_the_next_session(home: Home, settings: Settings, monkeypatch) -> None:
+    from ljwx_pipeline.live.runner import Runner
+
+    newer = home.bundle(rounds=4)
+    home.spool(home.bundle(), "1")
+    step, done = Runner.step, []
+
+    def step_and_deploy(self, session, model) -> None:
+        step(self, session, model)
+        done.append(session)
+        if len(done) == 3:
+            home.spool(newer, "2")
+
+    monkeypatch.setattr(Runner, "step", step_and_deploy)
+    account = run_replay(home.home, live_settings(settings), once=True, keys_dir=home.keys)
+    assert account.model_version == "2"
+    used = [bundle for (bundle,) in rows(home, "SELECT bundle_hash FROM sessions ORDER BY session")]
+    assert used == [used[0]] * 3 + [newer.name] * 5
+    assert used[0] != newer.name
+
+
+def test_another_market_or_capital_begins_a_new_account_and_keeps_the_old(home: Home, settings: Settings) -> None:
+    chosen = live_settings(settings)
+    home.spool(home.bundle(), "1")
+    run_replay(home.home, chosen, once=True, keys_dir=home.keys)
+    richer = chosen.model_copy(update={"strategy": chosen.strategy.model_copy(update={"capital_cny": 20_000_000.0})})
+    account = run_replay(home.home, richer, once=True, keys_dir=home.keys)
+    assert account.sessions == home.feed_sessions
+    assert account.equity_cny > 15_000_000
+    (kept,) = (home.live / "archive").iterdir()
+    assert {path.name for path in kept.iterdir()} >= {"journal.sqlite", "paper-broker.sqlite"}
+    messages = [message for (message,) in rows(home, "SELECT message FROM events WHERE kind = 'account_started_anew'")]
+    assert len(messages) == 1
+    assert "opened with 10,000,000.00 CNY" in messages[0]
+
+
+def test_a_pack_that_moves_on_by_a_session_continues_the_account(tmp_path: Path, settings: Settings) -> None:
+    later = live_home(tmp_path, feed_sessions=8)
+    days = np.sort(later.tables.bars["session_date"].unique())
+    whole = later.tables.bars
+    chosen = live_settings(settings)
+    early = Home(later.home, later.keys, later.made, later.tables, 8)
+    object.__setattr__(early.tables, "bars", whole[whole["session_date"] < days[-1]].reset_index(drop=True))
+    early.write_pack()
+    early.spool(early.bundle(), "1")
+    assert run_replay(early.home, chosen, once=True, keys_dir=early.keys).sessions == 8
+    object.__setattr__(later.tables, "bars", whole)
+    later.write_pack()
+    account = run_replay(later.home, chosen, once=True, keys_dir=later.keys)
+    assert account.sessions == 9
+    assert not (later.live / "archive").exists()
+
+
+def test_two_runners_never_run_one_account(home: Home, settings: Settings) -> None:
+    with sole_runner(home.live) as first, sole_runner(home.live) as second:
+        assert (first, second) == (True, False)
+        with pytest.raises(EnvironmentFault, match="another runner is at work"):
+            serve(home.home, live_settings(settings, runner_port=free_port()), keys_dir=home.keys)
+
+
+def test_a_port_in_use_is_named_with_its_remedy(home: Home, settings: Settings) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(EnvironmentFault, match=rf"port {port} on 127\.0\.0\.1 .*choose another ui\.runner_port"):
+            serve(home.home, live_settings(settings, runner_port=port), keys_dir=home.keys)
+
+
+RUN = """
+import sys
+from pathlib import Path
+{block}
+from ljwx_pipeline.config import load_settings
+from tests.fakes.live_home import live_settings
+shipped = load_settings(config_file=Path("ljwx.toml"), profile="simulated", environ={{}})
+settings = live_settings(shipped, runner_port={port})
+from ljwx_pipeline.live.main import run_replay, serve
+{what}
+"""
+#: The runner's own environment holds none of these; whoever asks for one is noted.
+BLOCK = f"""
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {HEAVY!r}:
+            asked.append((name, sys._getframe(1)))
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+asked = []
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def run_code(code: str) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_replay_needs_none_of_the_heavy_packages(home: Home) -> None:
+    home.spool(home.bundle(), "1")
+    what = f"""
+account = run_replay(Path({str(home.home)!r}), settings, once=True, keys_dir=Path({str(home.keys)!r}))
+assert account.fills > 0
+import resource
+loaded = [name for name in {HEAVY!r} if name in sys.modules]
+print(loaded, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+    process = run_code(RUN.format(block=BLOCK, port=8700, what=what))
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    loaded, _, mebibytes = out.rpartition(" ")
+    assert loaded == "[]"
+    assert int(mebibytes) < 500
+
+
+@pytest.fixture
+def served(home: Home) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    port = free_port()
+    what = f"sys.exit(serve(Path({str(home.home)!r}), settings, keys_dir=Path({str(home.keys)!r})))"
+    process = run_code(RUN.format(block="", port=port, what=what))
+    base = f"http://127.0.0.1:{port}"
+    wait_for(lambda: httpx.get(f"{base}/health").status_code == 200)
+    yield base, process
+    if process.poll() is None:
+        process.kill()
+    process.communicate()
+
+
+def wait_for(condition, seconds: float = 60.0) -> None:
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            if condition():
+                return
+        except httpx.TransportError:
+            pass
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.05)
+
+
+def test_served_it_takes_a_pushed_bundle_trades_and_stops_on_a_signal(
+    home: Home, served: tuple[str, subprocess.Popen[str]]
+) -> None:
+    base, process = served
+    wait_for(lambda: httpx.get(f"{base}/health").json()["mode"] == "waiting")
+    assert httpx.get(f"{base}/status").json()["account"]["sessions"] == 0
+    body, headers = home.request(home.bundle(), "7")
+    stranger = httpx.post(f"{base}/bundles", content=body)
+    assert stranger.status_code == 422
+    assert "not signed" in stranger.json()["detail"]
+    first = httpx.post(f"{base}/bundles", content=body, headers=headers)
+    assert (first.status_code, first.json()["status"]) == (201, "accepted")
+    second = httpx.post(f"{base}/bundles", content=body, headers=headers)
+    assert (second.status_code, second.json()["status"]) == (200, "already")
+    wait_for(lambda: httpx.get(f"{base}/status").json()["mode"] == "finished")
+    status = httpx.get(f"{base}/status").json()
+    assert status["model"]["version"] == "7"
+    assert status["account"]["fills"] > 0
+    assert httpx.get(f"{base}/health").json()["ok"]
+
+    # what `ljwx live --once` answers meanwhile: the account of the runner that is at work
+    result = run_replay_beside(home)
+    assert result["sessions"] == home.feed_sessions
+
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
+    kinds = [kind for (kind,) in rows(home, "SELECT kind FROM events ORDER BY id")]
+    assert kinds.count("bundle_deployed") == 1
+    assert kinds.count("bundle_refused") == 1
+
+
+def run_replay_beside(home: Home) -> dict[str, int]:
+    what = f"""
+import json
+account = run_replay(Path({str(home.home)!r}), settings, once=True, keys_dir=Path({str(home.keys)!r}))
+print(json.dumps(account.as_dict()))
+"""
+    process = run_code(RUN.format(block="", port=8700, what=what))
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    return json.loads(out)
+
+
+def test_a_halted_runner_is_not_healthy_and_says_why(home: Home, served: tuple[str, subprocess.Popen[str]]) -> None:
+    base, process = served
+    damaged = home.live / "feed" / "feed.arrow"
+    data = bytearray(damaged.read_bytes())
+    data[len(data) // 2] ^= 1
+    damaged.write_bytes(data)
+    # a pack is opened anew when its manifest changes
+    manifest = home.live / "feed" / "manifest.json"
+    manifest.write_text(manifest.read_text() + "\n")
+    wait_for(lambda: httpx.get(f"{base}/health").status_code == 503)
+    answer = httpx.get(f"{base}/health").json()
+    assert (answer["ok"], answer["mode"], answer["stalled"]) == (False, "halted", False)
+    assert "feed.arrow is damaged" in answer["message"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(30) == 0
