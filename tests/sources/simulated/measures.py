@@ -13,7 +13,11 @@ WHOLE = (WORLD_FIRST, WORLD_LAST)
 def wide(frame: pd.DataFrame, column: str | pd.Series) -> pd.DataFrame:
     """Sessions x symbols of one column."""
     values = frame[column] if isinstance(column, str) else column
-    return frame.assign(value=values).pivot_table(index="session_date", columns="symbol", values="value")
+    rows, sessions = pd.factorize(frame["session_date"], sort=True)
+    columns, symbols = pd.factorize(frame["symbol"], sort=True)
+    out = np.full((len(sessions), len(symbols)), np.nan)
+    out[rows, columns] = values
+    return pd.DataFrame(out, index=pd.DatetimeIndex(sessions, name="session_date"), columns=symbols)
 
 
 def five_session_return(bars: pd.DataFrame) -> pd.DataFrame:
