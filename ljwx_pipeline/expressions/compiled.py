@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable
+from types import ModuleType
 from typing import ParamSpec, TypeVar, cast
 
 from numba import njit
@@ -18,3 +21,18 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     (no exception at zero, which also lets loops vectorise); no fast-math, which would reorder sums and lose NaN.
     """
     return cast("Callable[P, R]", njit(cache=True, nogil=True, error_model="numpy")(function))
+
+
+def kernel_over(*modules: ModuleType) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Return ``kernel`` for a function whose machine code holds kernels or constants of other ``modules``.
+
+    numba renews a cached function when its own file changes, and only then: without the digest in its name, a kernel
+    corrected in another file would go on being answered by yesterday's machine code.
+    """
+    digest = hashlib.sha256("".join(inspect.getsource(module) for module in modules).encode()).hexdigest()[:12]
+
+    def compiled(function: Callable[P, R]) -> Callable[P, R]:
+        function.__qualname__ = f"{function.__qualname__}_{digest}"
+        return kernel(function)
+
+    return compiled

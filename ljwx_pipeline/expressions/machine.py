@@ -11,13 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.expressions import kernels as k
-from ljwx_pipeline.expressions.compiled import kernel
+from ljwx_pipeline.expressions import program
+from ljwx_pipeline.expressions.compiled import kernel_over
 from ljwx_pipeline.expressions.program import Op
 
 Rows = NDArray[np.float64]
 
 
-@kernel
+@kernel_over(k, program)
 def _elementwise(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noqa: C901 - a dispatch table
     op, integer = step[0], step[-1]
     out, a, b = reg[step[1]], reg[step[2]], reg[step[3]]
@@ -57,7 +58,7 @@ def _elementwise(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # 
         k.session_numbers(out, a)
 
 
-@kernel
+@kernel_over(k, program)
 def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noqa: C901 - a dispatch table
     op, integer = step[0], step[-1]
     out, a, b = reg[step[1]], reg[step[2]], reg[step[3]]
@@ -98,7 +99,7 @@ def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noq
         k.quantile_of(out, a, integer, number)
 
 
-@kernel
+@kernel_over(k, program)
 def run(
     code: NDArray[np.int64], numbers: NDArray[np.float64], rows: int, fields: Rows, out: NDArray[np.floating[Any]]
 ) -> None:
