@@ -50,8 +50,9 @@ for image in runner pipeline; do
 done
 
 services=(ljwx-code-location ljwx-webserver ljwx-daemon ljwx-mlflow ljwx-runner ljwx-console)
-finish() {
+finish() { # every trial begins with an empty state
     podman rm --force --ignore "${services[@]}" > /dev/null
+    podman volume rm --force ljwx-state > /dev/null
 }
 trap finish EXIT
 finish
@@ -62,15 +63,16 @@ hardened --rm "$runner" ljwx live --help > /dev/null && echo "ok      ljwx live 
 hardened --rm "$runner" python -c 'import importlib.util as u, sys; sys.exit(any(u.find_spec(m) for m in ("dagster", "feast", "mlflow")))' \
     && echo "ok      the runner's image holds none of dagster, feast, mlflow"
 hardened --rm "$pipeline" python -c "$(sed -n 's/^ *- "\(from ljwx_pipeline.config import ljwx_home.*\)"$/\1/p' docker/compose.yaml)"
+# in the order of the compose file: MLflow makes its database before a sensor looks at it
+hardened -d --name ljwx-mlflow "$pipeline" mlflow server --host=127.0.0.1 --port=5000 --workers=1 \
+    --backend-store-uri=sqlite:////var/lib/ljwx/mlflow/mlflow.db --default-artifact-root=/var/lib/ljwx/mlflow/artifacts
+healthy ljwx-mlflow 240 python docker/healthcheck.py http http://127.0.0.1:5000/health
 hardened -d --name ljwx-code-location "$pipeline"
 healthy ljwx-code-location 180 python docker/healthcheck.py tcp 4000
 hardened -d --name ljwx-webserver "$pipeline" dagster-webserver -h 127.0.0.1 -p 3000 -w docker/workspace.yaml
 hardened -d --name ljwx-daemon "$pipeline" dagster-daemon run -w docker/workspace.yaml
-hardened -d --name ljwx-mlflow "$pipeline" mlflow server --host=127.0.0.1 --port=5000 --workers=1 \
-    --backend-store-uri=sqlite:////var/lib/ljwx/mlflow/mlflow.db --default-artifact-root=/var/lib/ljwx/mlflow/artifacts
 hardened -d --name ljwx-runner "$runner"
 healthy ljwx-webserver 180 python docker/healthcheck.py http http://127.0.0.1:3000/server_info
-healthy ljwx-mlflow 240 python docker/healthcheck.py http http://127.0.0.1:5000/health
 healthy ljwx-runner 120 python docker/healthcheck.py http http://127.0.0.1:8700/health
 hardened -d --name ljwx-console "$runner" ljwx console
 healthy ljwx-console 120 python docker/healthcheck.py http http://127.0.0.1:8710/health

@@ -5,7 +5,6 @@ Not here: computing features (``factors/``) and asking Feast (``feature_store.py
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,7 +19,6 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 #: Columns of the feature table that are not features.
 KEY_COLUMNS = ("symbol", "session_date", "event_timestamp", "created_timestamp")
@@ -138,20 +136,6 @@ def write_feature_table(table: pd.DataFrame, path: Path) -> None:
     finally:
         if draft.exists():
             draft.unlink()
-
-
-def write_online_arrow(frame: pd.DataFrame, path: Path) -> str:
-    """Write a session's online features as one Arrow file and return its SHA-256; the same rows give the same bytes.
-
-    The file appears under its name only when it is complete.
-    """
-    table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata(None)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_file(sink, table.schema) as writer:
-        writer.write_table(table)
-    content = sink.getvalue().to_pybytes()
-    write_bytes(path, content)
-    return hashlib.sha256(content).hexdigest()
 
 
 @dataclass(frozen=True)

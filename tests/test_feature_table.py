@@ -1,4 +1,4 @@
-"""The feature table: instants, refusals, questions that answer themselves, exact comparison, the runner's file."""
+"""The feature table: instants, refusals, questions that answer themselves, exact comparison."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from ljwx_pipeline.feature_table import (
     sample_questions,
     session_close,
     write_feature_table,
-    write_online_arrow,
 )
 
 NAMES = ["A", "B"]
@@ -111,18 +110,6 @@ def test_one_bit_or_a_zero_for_a_missing_value_is_a_mismatch(stored: Path):
     assert one_bit.first_mismatch.endswith(" B")
     zeros = compare(sample, np.nan_to_num(sample.expected), NAMES, seconds=0.5)
     assert zeros.mismatches == np.isnan(sample.expected).sum()
-
-
-def test_the_online_arrow_file_is_complete_hashed_and_the_same_each_time(tmp_path: Path):
-    online = features(sessions=1)
-    path = tmp_path / "live" / "features.arrow"
-    first = write_online_arrow(online, path)
-    assert write_online_arrow(online, path) == first
-    assert [p.name for p in path.parent.iterdir()] == ["features.arrow"]
-    with pa.ipc.open_file(path) as reader:
-        back = reader.read_all().to_pandas()
-    pd.testing.assert_frame_equal(back, online)
-    assert write_online_arrow(online.assign(A=np.float32(0)), path) != first
 
 
 def test_the_stored_table_gives_every_bit_back_and_is_written_whole_or_not_at_all(
