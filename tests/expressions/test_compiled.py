@@ -31,10 +31,7 @@ def test_a_kernel_changed_in_another_file_is_not_answered_by_the_cache(tmp_path:
     answers = []
     for factor in ("2.0", "3.0"):
         (tmp_path / "inner.py").write_text(INNER.format(factor=factor))
-        environment = os.environ | {
-            "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}",
-            "NUMBA_CACHE_DIR": str(tmp_path / "c"),
-        }
+        paths = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "NUMBA_CACHE_DIR": str(tmp_path / "cache")}
         command = [sys.executable, "-B", "-c", "import caller; print(caller.outer(10.0))"]
         done = subprocess.run(command, env=os.environ | paths, capture_output=True, text=True, check=True)
         answers.append(float(done.stdout))
