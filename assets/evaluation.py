@@ -9,16 +9,17 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets.io_managers import read_json, write_json, write_table
+from assets.io_managers import write_json, write_table
 from assets.metadata import frame_metadata
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
 from assets.resources import Line
-from assets.tracking import research_run
+from assets.report import ReportTables, report_inputs
+from assets.tracking import research_run, research_run_id
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
 
 GROUP = "evaluation"
 OWNERS = ["team:quant"]
-BENCHMARKS = ("000300.SH", "000905.SH", "399006.SZ")
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba"})
@@ -47,7 +48,7 @@ def net_backtest(
         first=walk_forward_predictions["session_date"].min().date(),
         last=research_sessions(line, calendar)[-1].date(),
     )
-    closes = {code: index_close(index_bars, code, result.sessions) for code in BENCHMARKS}
+    closes = {code: index_close(index_bars, code, result.sessions) for code in line.settings.evaluation.indices}
     summary: dict[str, Any] = {
         "backtest": backtest_summary(result),
         "benchmarks": {code: against_index(result.equity, close) for code, close in closes.items()},
@@ -118,6 +119,40 @@ def promotion_decision(
     )
 
 
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"html", "matplotlib"}, deps=["shap_explanation"])
+def evaluation_report(
+    line: Line,
+    walk_forward_predictions: pd.DataFrame,
+    net_backtest: pd.DataFrame,
+    promotion_decision: dict[str, Any],
+    model_bundle: dict[str, Any],
+    checked_bars: pd.DataFrame,
+) -> dg.MaterializeResult[None]:
+    """One self-contained HTML page: what was tested, what came out, why the gate decided so, what the data cannot say."""
+    from ljwx_pipeline.evaluation.report import render_report
+
+    html = render_report(
+        report_inputs(
+            line,
+            ReportTables(walk_forward_predictions, net_backtest, checked_bars),
+            decision=promotion_decision,
+            bundle=model_bundle,
+        )
+    )
+    path = line.home / "report" / "report.html"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, html.encode())
+    with research_run(line) as run:
+        run.artifacts(path, "report")
+    return dg.MaterializeResult(
+        metadata={
+            "report": dg.MetadataValue.url(path.absolute().as_uri()),
+            "bytes": len(html),
+            "mlflow_run_id": research_run_id(line),
+        }
+    )
+
+
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow"}, deps=["evaluation_report"])
 def champion_model(
     line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
@@ -132,8 +167,3 @@ def champion_model(
     alias = "champion" if champion is not None and champion.version == version.version else "none"
     settled = {"name": line.registered_model, "version": version.version, "alias": alias}
     return dg.Output(settled, metadata={**settled, "champion_now": champion.version if champion else "none"})
-
-
-def decision_of(line: Line) -> dict[str, Any]:
-    """Return the last decision, for the summary."""
-    return read_json(line.tables, "promotion_decision")

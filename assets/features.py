@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from assets import reuse
 from assets.metadata import frame_metadata
-from assets.panels import bar_mask, load_factors, panel_of, research_sessions, save_factors
+from assets.panels import bar_mask, feature_table_path, load_factors, panel_of, research_sessions, save_factors
 from assets.resources import Line
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
@@ -71,7 +71,7 @@ def no_lookahead(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame)
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba"})
 def forward_return_label(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.Output[pd.DataFrame]:
-    """Adjusted close[t+6] / adjusted close[t+1] - 1, and its rank in the session; only rows whose prices are all in research's past."""
+    """Adjusted close[t+6] / adjusted close[t+1] - 1, and its rank in the session; unknown where it reads past the data."""
     from ljwx_pipeline.label import label_values, rank_label
 
     panel = panel_of(line, checked_bars, calendar)
@@ -128,7 +128,7 @@ def feast_parity(line: Line) -> dg.AssetCheckResult:
     from ljwx_pipeline.feature_store import FeatureStoreClient
 
     report = FeatureStoreClient(FEATURE_REPO, line.home).point_in_time_check(
-        rows=line.settings.feast.parity_rows, seed=line.settings.model.seed
+        rows=line.settings.feast.parity_rows, seed=line.settings.feast.parity_seed
     )
     return dg.AssetCheckResult(
         passed=report.passed,
@@ -152,11 +152,6 @@ def feast_online_store(line: Line, calendar: pd.DataFrame) -> dg.MaterializeResu
     return dg.MaterializeResult(
         metadata={"session": str(session), "dagster/row_count": written.rows, "missing_values": written.missing_values}
     )
-
-
-def feature_table_path(line: Line) -> Path:
-    """Return where the feature table of this market lies."""
-    return line.home / "feature_table" / "alpha158.parquet"
 
 
 def last_research_session(line: Line, calendar: pd.DataFrame) -> date:

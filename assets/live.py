@@ -4,6 +4,7 @@ Selected by the ``deploy`` job alone; the champion sensor requests it. Not here:
 (``ljwx_pipeline.live``), which is a process of its own.
 """
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -23,6 +24,7 @@ OWNERS = ["team:trading"]
 def deployment(line: Line) -> dg.Output[dict[str, Any]]:
     """The champion's signed bundle in the runner's hands: pushed over loopback if it is up, laid in its inbox if not."""
     from ljwx_pipeline.promotion.deploy import deploy
+    from ljwx_pipeline.scoring.signing import signing_key
 
     registry = line.registry()
     champion = registry.champion(line.registered_model)
@@ -31,7 +33,13 @@ def deployment(line: Line) -> dg.Output[dict[str, Any]]:
             f"{line.registered_model} has no champion", "run the research job: only a promoted model is deployed"
         )
     bundle = registry.download_bundle(champion, line.home / "champions")
-    done = deploy(bundle, version=champion.version, home=line.home, ui=line.settings.ui, keys_dir=ljwx_home() / "keys")
+    done = deploy(
+        bundle,
+        version=champion.version,
+        key=signing_key(ljwx_home() / "keys"),
+        address=f"http://{line.settings.ui.host}:{line.settings.ui.runner_port}",
+        live_dir=line.home / "live",
+    )
     return dg.Output(
         {"status": done.status, "version": champion.version, "bundle_hash": done.bundle_hash, "how": done.how},
         metadata={"status": done.status, "version": champion.version, "how": done.how, "bundle_hash": done.bundle_hash},
@@ -52,14 +60,7 @@ def live_account(
         raise LiveError(
             f"the runner stopped with exit code {done.returncode} ({done.stderr.strip()[-500:]})", "see ljwx doctor"
         )
-    account = _account(done.stdout)
+    account: dict[str, Any] = json.loads(done.stdout)
     return dg.Output(
         account, metadata={key: value for key, value in account.items() if isinstance(value, int | float | str)}
     )
-
-
-def _account(text: str) -> dict[str, Any]:
-    import json
-
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -27,9 +29,9 @@ def frame_metadata(frame: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def preview(frame: pd.DataFrame, columns: int = 12) -> str:
-    """Return the last rows of ``frame`` as a Markdown table, at most ``columns`` wide."""
-    shown = frame.iloc[-PREVIEW_ROWS:, :columns]
+def preview(frame: pd.DataFrame, columns: int = 12, rows: int = PREVIEW_ROWS) -> str:
+    """Return the last ``rows`` of ``frame`` as a Markdown table, at most ``columns`` wide."""
+    shown = frame.iloc[-rows:, :columns]
     head = "| " + " | ".join(map(str, shown.columns)) + " |"
     rule = "|" + " --- |" * shown.shape[1]
     body = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.itertuples(index=False)]
@@ -42,6 +44,6 @@ def _cell(value: object) -> str:
     return f"{value:%Y-%m-%d}" if isinstance(value, pd.Timestamp) and not pd.isna(value) else str(value)
 
 
-def figure(path_or_url: str) -> dg.MetadataValue:
-    """Return a link that opens ``path_or_url``."""
-    return dg.MetadataValue.url(path_or_url)
+def embedded(image: Path) -> str:
+    """Return a PNG as Markdown that shows it in place, wherever the page is opened."""
+    return f"![{image.stem}](data:image/png;base64,{base64.b64encode(image.read_bytes()).decode()})"

@@ -39,6 +39,11 @@ def panel_of(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> Panel:
     )
 
 
+def feature_table_path(line: Line) -> Path:
+    """Return where the feature table of this market lies; Feast's view reads the same file."""
+    return line.home / "feature_table" / "alpha158.parquet"
+
+
 def symbols_of(bars: pd.DataFrame) -> tuple[str, ...]:
     """Return the symbols of ``bars``, ascending."""
     return tuple(sorted(bars["symbol"].unique()))

@@ -6,6 +6,7 @@ Not here: any logic. A resource opens what the library offers and hands it over.
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -69,13 +70,18 @@ class Line(dg.ConfigurableResource):
         return Lake(self.home / "lake")
 
     def source(self) -> MarketSource:
-        """Open the data source the settings name."""
-        from ljwx_pipeline.sources.open import open_source
-
-        return open_source(self.settings)
+        """Return the data source the settings name; a process reads its files once."""
+        return _opened_source(self.settings.model_dump_json())
 
     def registry(self) -> Registry:
         """Open the model registry."""
         from ljwx_pipeline.registry import open_registry
 
         return open_registry(self.settings.mlflow, home=ljwx_home())
+
+
+@lru_cache(maxsize=1)
+def _opened_source(settings_json: str) -> MarketSource:
+    from ljwx_pipeline.sources.open import open_source
+
+    return open_source(Settings.model_validate_json(settings_json))

@@ -52,13 +52,15 @@ def model_monitoring(
     line: Line, daily_scores: pd.DataFrame, forward_return_label: pd.DataFrame
 ) -> dg.Output[dict[str, Any]]:
     """Rank IC of the champion's recent scores whose labels have matured, and how the scores are spread."""
-    from ljwx_pipeline.evaluation.ic import rank_ic_by_session
+    from ljwx_pipeline.evaluation.ic import ic_by_session
 
     if daily_scores.empty:
         return dg.Output({"champion": False, "matured_sessions": 0}, metadata={"champion": "none yet"})
     joined = daily_scores.merge(forward_return_label, on=["symbol", "session_date"])
     joined = joined[joined["forward_return"].notna()]
-    series = rank_ic_by_session(joined["score"].to_numpy(), joined["forward_return"].to_numpy(), joined["session_date"])
+    sessions = pd.DatetimeIndex(np.sort(joined["session_date"].unique()))
+    index = session_positions(joined["session_date"], sessions)
+    series = ic_by_session(joined["score"].to_numpy(), joined["forward_return"].to_numpy(), index, sessions)["rank_ic"]
     found = {
         "champion": True,
         "matured_sessions": len(series),

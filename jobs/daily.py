@@ -1,15 +1,20 @@
 """The daily job: ingest to scores and monitoring, on trading sessions at 18:00 Shanghai time. No tuning, no training."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from assets.partitions import range_tags
 from ljwx_pipeline.config import ScheduleSettings
 from ljwx_pipeline.market.calendar import is_session
 
+if TYPE_CHECKING:  # the type has no public name
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
 JOB_NAME = "daily_pipeline"
 
 
-def daily_job(selection: dg.AssetSelection) -> dg.UnresolvedAssetJobDefinition:
+def daily_job(selection: dg.AssetSelection) -> "UnresolvedAssetJobDefinition":
     """Return the job over ``selection``."""
     return dg.define_asset_job(
         JOB_NAME,
@@ -19,7 +24,7 @@ def daily_job(selection: dg.AssetSelection) -> dg.UnresolvedAssetJobDefinition:
 
 
 def daily_schedule(
-    job: dg.UnresolvedAssetJobDefinition, settings: ScheduleSettings, partitions: dg.MonthlyPartitionsDefinition
+    job: "UnresolvedAssetJobDefinition", settings: ScheduleSettings, partitions: dg.MonthlyPartitionsDefinition
 ) -> dg.ScheduleDefinition:
     """Return the schedule that asks for the current month's partition on every trading session."""
     hour, minute = settings.daily_at.split(":")

@@ -1,21 +1,26 @@
 """The sensor that sees a new champion in the model registry and asks for its deployment."""
 
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
 from assets.resources import Line
+
+if TYPE_CHECKING:  # the type has no public name
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 SENSOR_NAME = "champion_sensor"
 DEPLOY_JOB_NAME = "deploy"
 
 
-def deploy_job(selection: dg.AssetSelection) -> dg.UnresolvedAssetJobDefinition:
+def deploy_job(selection: dg.AssetSelection) -> "UnresolvedAssetJobDefinition":
     """Return the job that hands the champion's bundle to the runner and reads the account back."""
     return dg.define_asset_job(
         DEPLOY_JOB_NAME, selection=selection, description="Hand the champion's bundle to the runner; read its account."
     )
 
 
-def champion_sensor(job: dg.UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+def champion_sensor(job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
     """Return the sensor; its run key is the version, so that one version asks for one deployment."""
 
     @dg.sensor(

@@ -6,6 +6,7 @@ Not here: what the steps do (``assets/``) and how settings are read (``ljwx_pipe
 from __future__ import annotations
 
 import time
+from collections import Counter
 from types import TracebackType
 from typing import Any
 
@@ -41,6 +42,7 @@ class LineRun:
         self._definitions = build_definitions(settings)
         self._started = time.monotonic()
         self._seconds: dict[str, float] = {}
+        self._checks: Counter[str] = Counter(passed=0, failed=0, blocked=0)
 
     def __enter__(self) -> LineRun:
         return self
@@ -74,7 +76,9 @@ class LineRun:
             except dg.DagsterError as error:
                 fact = "; ".join(progress.failed_checks) or str(error)
                 raise DataQualityError(fact, f"see run {run_id} in the Dagster UI (make up)") from None
-        self._seconds |= progress.seconds
+            finally:
+                self._seconds |= progress.seconds
+                self._checks += progress.checks
         return result
 
     def deploy_requested(self) -> None:
@@ -90,7 +94,7 @@ class LineRun:
     def summary(self) -> dict[str, Any]:
         """Assemble, publish and return the run's summary."""
         seconds = self._seconds | {"total": round(time.monotonic() - self._started, 3)}
-        summary = assemble_summary(self._line, seconds)
+        summary = assemble_summary(self._line, seconds, dict(self._checks))
         publish_summary(self._line, summary)
         return summary
 

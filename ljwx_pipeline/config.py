@@ -116,6 +116,7 @@ class ModelSettings(Section):
     max_rounds: int = Field(ge=1)
     early_stopping_rounds: int = Field(ge=1)
     early_stopping_tail_sessions: int = Field(ge=20)
+    refit_on_tail: bool
     max_bin: int = Field(ge=15, le=255)
 
 
@@ -154,6 +155,12 @@ class CostSettings(Section):
     slippage_bps: float = Field(ge=0, le=200)
     max_participation_frac: float = Field(gt=0, le=1)
     charge_statutory_fees: bool
+
+
+class EvaluationSettings(Section):
+    """Indices every result is compared with; each must cover every tested session."""
+
+    indices: tuple[str, ...] = Field(min_length=1)
 
 
 class GateSettings(Section):
@@ -244,6 +251,7 @@ class Settings(Section):
     walk_forward: WalkForwardSettings
     strategy: StrategySettings
     costs: CostSettings
+    evaluation: EvaluationSettings
     gate: GateSettings
     mlflow: MlflowSettings
     feast: FeastSettings
@@ -251,6 +259,13 @@ class Settings(Section):
     live: LiveSettings
     risk: RiskSettings
     schedule: ScheduleSettings
+
+    @model_validator(mode="after")
+    def _gate_benchmark_is_compared(self) -> Settings:
+        if self.gate.benchmark not in self.evaluation.indices:
+            msg = f"gate.benchmark {self.gate.benchmark} is not among evaluation.indices"
+            raise ValueError(msg)
+        return self
 
     @property
     def purge_sessions(self) -> int:
@@ -391,6 +406,8 @@ def _explain(error: ValidationError) -> str:
             parts.append(f"unknown key {key}")
         elif item["type"] == "missing":
             parts.append(f"missing key {key}")
+        elif isinstance(item["input"], dict):
+            parts.append(f"{key}: {item['msg'].removeprefix('Value error, ')}")
         else:
             parts.append(f"{key} = {item['input']!r} is refused ({item['msg']})")
     return "; ".join(parts)

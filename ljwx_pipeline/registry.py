@@ -231,6 +231,11 @@ class Registry:
         """Point ``alias`` of the model at ``version``; doing it again changes nothing."""
         self._ask(self._client().set_registered_model_alias, version.name, alias, version.version)
 
+    def drop_alias(self, alias: Alias, name: str) -> None:
+        """Take ``alias`` off the model ``name``; without one nothing changes."""
+        if self.aliased(name, alias) is not None:
+            self._ask(self._client().delete_registered_model_alias, name, alias)
+
     def promote(self, version: ModelVersion) -> None:
         """Make ``version`` the champion: the one step that lets the sensor see it, so it comes last."""
         self.set_alias("champion", version)

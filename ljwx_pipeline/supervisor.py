@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home
 from ljwx_pipeline.errors import EnvironmentFault
 
@@ -232,10 +233,11 @@ def _stop(children: list[subprocess.Popen[bytes]]) -> None:
     """End every child's process group: SIGTERM, a grace period, then SIGKILL."""
     for child in reversed(children):
         _signal_group(child, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_GRACE_S
+    clock = SystemClock()
+    deadline = clock.monotonic_s() + STOP_GRACE_S
     for child in children:
         try:
-            child.wait(timeout=max(0.1, deadline - time.monotonic()))
+            child.wait(timeout=max(0.1, deadline - clock.monotonic_s()))
         except subprocess.TimeoutExpired:
             _signal_group(child, signal.SIGKILL)
             child.wait()

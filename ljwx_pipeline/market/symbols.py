@@ -11,7 +11,7 @@ from enum import IntEnum
 
 from ljwx_pipeline.errors import SourceError
 
-_SYMBOL = re.compile(r"^[0-9A-Z]{6}\.(SH|SZ|BJ|SIM)$")
+_SYMBOL = re.compile(r"[0-9A-Z]{6}\.(SH|SZ|BJ|SIM)")
 SIMULATED_SUFFIX = ".SIM"
 
 
@@ -32,7 +32,7 @@ def check_symbol(symbol: str) -> str:
     SourceError
         When it is not ``CODE.EXCHANGE``.
     """
-    if not _SYMBOL.match(symbol):
+    if not _SYMBOL.fullmatch(symbol):
         raise SourceError(f"{symbol!r} is not a symbol", "write it as CODE.EXCHANGE, for example 600519.SH")
     return symbol
 

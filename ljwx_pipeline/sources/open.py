@@ -26,7 +26,7 @@ def open_source(settings: Settings) -> MarketSource:
     if kind == "folder":
         from ljwx_pipeline.sources.folder import FolderSource  # its file readers: only for this source
 
-        return FolderSource(settings.folder)
+        return FolderSource(settings.folder, required_indices=settings.evaluation.indices)
     raise SourceError(
         f"the adapter for source {kind!r} is not part of this release",
         "download the bars with the provider's own client and use the folder profile: "

@@ -1,0 +1,82 @@
+"""The training dataset: built from the tables, kept as one mapped array with its rows beside it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from assets.io_managers import read_json, read_table, write_json, write_table
+from assets.panels import TradingTables, feature_table_path, panel_of, research_sessions, symbols_of, trading_market
+from assets.resources import Line
+from ljwx_pipeline.dataset import Dataset, build_dataset, scorable_mask
+from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.market.panel import dense
+
+MATRIX = "dataset_features.npy"
+
+
+def build(line: Line, labels: pd.DataFrame, tables: TradingTables, calendar: pd.DataFrame) -> Dataset:
+    """Return the dataset over the sessions that research may see."""
+    sessions = research_sessions(line, calendar)
+    stop, symbols = len(sessions), symbols_of(tables.bars)
+    panel = panel_of(line, tables.bars, calendar)
+    return build_dataset(
+        feature_table_path(line),
+        alpha158().names,
+        forward_return=dense(labels, "forward_return", symbols, pd.DatetimeIndex(calendar["session_date"]))[:, :stop],
+        can_buy=trading_market(line, tables, calendar).can_buy[:, :stop],
+        scorable=scorable_mask(panel, tables.securities, tables.st_spells, line.settings.universe)[:, :stop],
+        symbols=symbols,
+        sessions=sessions,
+        label=line.settings.label,
+    )
+
+
+def save_dataset(tables: Path, dataset: Dataset) -> None:
+    """Write the dataset; the document that names its hash comes last."""
+    tables.mkdir(parents=True, exist_ok=True)
+    temporary = tables / f"tmp-{MATRIX}"
+    np.save(temporary, dataset.features)
+    temporary.replace(tables / MATRIX)
+    rows = pd.DataFrame(
+        {
+            "session_index": dataset.session_index,
+            "symbol_index": dataset.symbol_index,
+            "forward_return": dataset.forward_return,
+            "label": dataset.label,
+            "enterable": dataset.enterable,
+            "scorable": dataset.scorable,
+        }
+    )
+    write_table(tables, "dataset_rows", rows)
+    meta = {
+        "hash": dataset.hash,
+        "factors": len(dataset.factor_names),
+        "factor_names": dataset.factor_names,
+        "symbols": dataset.symbols,
+        "sessions": [f"{day:%Y-%m-%d}" for day in dataset.sessions],
+        "purge_sessions": dataset.purge_sessions,
+    }
+    write_json(tables, "dataset_meta", json.loads(json.dumps(meta)))
+
+
+def load_dataset(tables: Path) -> Dataset:
+    """Return the dataset last saved, its features mapped from disk rather than read."""
+    meta, rows = read_json(tables, "dataset_meta"), read_table(tables, "dataset_rows")
+    return Dataset(
+        features=np.load(tables / MATRIX, mmap_mode="r"),
+        factor_names=tuple(meta["factor_names"]),
+        forward_return=rows["forward_return"].to_numpy(),
+        label=rows["label"].to_numpy(),
+        session_index=rows["session_index"].to_numpy(),
+        symbol_index=rows["symbol_index"].to_numpy(),
+        enterable=rows["enterable"].to_numpy(),
+        scorable=rows["scorable"].to_numpy(),
+        sessions=pd.DatetimeIndex(meta["sessions"]),
+        symbols=tuple(meta["symbols"]),
+        purge_sessions=int(meta["purge_sessions"]),
+        hash=str(meta["hash"]),
+    )

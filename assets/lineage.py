@@ -1,0 +1,47 @@
+"""The hashes that say what a result came from, stated once for tags, bundles, reports and the summary."""
+
+from __future__ import annotations
+
+import subprocess
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from assets.resources import Line
+from ljwx_pipeline.factors.alpha158 import alpha158
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def lineage_of(line: Line, data_hash: str) -> dict[str, str]:
+    """Return the hashes of data, factors and configuration, and the code's revision."""
+    return {
+        "data_hash": data_hash,
+        "factor_hash": alpha158().version_hash,
+        "config_hash": line.settings.config_hash,
+        "git_revision": git_revision(),
+    }
+
+
+@lru_cache(maxsize=1)
+def git_revision() -> str:
+    """Return the commit of the checkout, with ``-dirty`` when tracked files differ from it; ``unknown`` outside git."""
+    described = subprocess.run(  # noqa: S603
+        ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return described.stdout.strip() if described.returncode == 0 else "unknown"
+
+
+def flat_settings(line: Line) -> dict[str, Any]:
+    """Return every configured value by its dotted key, as MLflow's parameters want it."""
+    found: dict[str, Any] = {}
+    for section, values in line.settings.model_dump(mode="json").items():
+        if isinstance(values, dict):
+            found |= {f"{section}.{key}": value for key, value in values.items()}
+        else:
+            found[section] = values
+    return found

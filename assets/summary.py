@@ -1,0 +1,114 @@
+"""The machine-readable summary of a run, assembled from what the assets left, and the folder people open.
+
+Not here: any computation of a figure; each stands in the document of the asset that measured it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from typing import Any
+
+import pandas as pd
+
+from assets.io_managers import read_json, read_table
+from assets.lineage import lineage_of
+from assets.resources import Line
+from assets.tracking import research_run_id
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.content_hash import content_hash
+
+
+def assemble_summary(line: Line, seconds: dict[str, float], checks: dict[str, int]) -> dict[str, Any]:
+    """Return the summary of the line's last finished research.
+
+    Parameters
+    ----------
+    seconds
+        Wall seconds by step, and ``total``.
+    checks
+        ``passed``, ``failed`` and ``blocked`` of this run.
+    """
+    tables, settings = line.tables, line.settings
+    bars = read_table(tables, "checked_bars")
+    walk, back = read_json(tables, "walk_forward_summary"), read_json(tables, "backtest_summary")
+    decision, model = read_json(tables, "promotion_decision"), read_json(tables, "champion_model")
+    description = line.source().describe()
+    lineage = lineage_of(line, content_hash(bars))
+    promoted = model["alias"] == "champion"
+    summary: dict[str, Any] = {
+        "profile": settings.profile,
+        "simulated": description.simulated,
+        "source": description.name,
+        "data": data_section(bars, read_table(tables, "calendar"), lineage["data_hash"]),
+        "checks": checks,
+        "factors": {"count": read_json(tables, "dataset_meta")["factors"], "hash": lineage["factor_hash"]},
+        "mlflow": {
+            "experiment": settings.mlflow.experiment,
+            "run_id": research_run_id(line),
+            "tracked_runs": line.registry().tracked_runs(),
+        },
+        "walk_forward": {key: value for key, value in walk.items() if key != "oracle_rank_ic"},
+        "backtest": back["backtest"],
+        "benchmarks": back["benchmarks"],
+        "promotion": {key: decision[key] for key in ("decision", "reasons", "measured", "thresholds")},
+        "model": model,
+        "deployment": read_json(tables, "deployment") if promoted else {"status": "not requested: no champion"},
+        "account": account_section(line, promoted=promoted),
+        "lineage": lineage,
+        "seconds": seconds,
+        "unknown": [{"what": item.what, "consequence": item.consequence} for item in description.unknown],
+    }
+    if description.simulated:
+        summary["truth"] = {"oracle_rank_ic": walk["oracle_rank_ic"]}
+    summary["where"] = where_to_look(line)
+    return summary
+
+
+def data_section(bars: pd.DataFrame, calendar: pd.DataFrame, data_hash: str) -> dict[str, Any]:
+    """Return symbols, sessions, rows, first, last and hash of the checked bars."""
+    return {
+        "symbols": int(bars["symbol"].nunique()),
+        "sessions": len(calendar),
+        "rows": len(bars),
+        "first": f"{bars['session_date'].min():%Y-%m-%d}",
+        "last": f"{bars['session_date'].max():%Y-%m-%d}",
+        "hash": data_hash,
+    }
+
+
+def account_section(line: Line, *, promoted: bool) -> dict[str, Any]:
+    """Return the paper account; an unopened one where nothing was promoted."""
+    if not promoted:
+        return {"equity_cny": line.settings.strategy.capital_cny, "positions": 0, "orders": 0, "opened": False}
+    account = read_json(line.tables, "live_account")
+    by_state = account["orders"]
+    return {**account, "orders": sum(by_state.values()), "orders_by_state": by_state, "opened": True}
+
+
+def where_to_look(line: Line) -> list[str]:
+    """Return the commands and files that show more."""
+    ui = line.settings.ui
+    return [
+        "make up                starts everything below on loopback; Ctrl-C stops it",
+        f"Dagster                http://{ui.host}:{ui.dagster_port}",
+        f"MLflow                 http://{ui.host}:{ui.mlflow_port}",
+        f"paper account          http://{ui.host}:{ui.console_port}",
+        f"report                 {line.reports / 'latest' / 'report.html'}",
+        "summary for machines   ljwx summary --json",
+    ]
+
+
+def publish_summary(line: Line, summary: dict[str, Any]) -> None:
+    """Put summary and report into ``reports/<run>/`` and point ``reports/latest`` at it in one step."""
+    folder = line.reports / f"{line.home.name}-{summary['mlflow']['run_id'][:12]}"
+    folder.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(line.home / "report" / "report.html", folder / "report.html")
+    write_bytes(
+        folder / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False, default=str) + "\n").encode()
+    )
+    latest, draft = line.reports / "latest", line.reports / f".latest.{os.getpid()}"
+    draft.unlink(missing_ok=True)
+    draft.symlink_to(folder.name)
+    draft.replace(latest)
