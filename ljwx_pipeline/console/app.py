@@ -20,7 +20,7 @@ from ljwx_pipeline.errors import LjwxError
 TEMPLATES = Path(__file__).parent / "templates"
 REFRESH_S = 5
 #: Rows shown on the page, and the most that JSON gives in one answer.
-PAGE_ROWS, MOST_ROWS = 30, 10_000
+PAGE_ROWS, MOST_ROWS = 24, 10_000
 
 
 def make_app(reader: Reader, *, market: str) -> FastAPI:

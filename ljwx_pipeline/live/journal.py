@@ -155,7 +155,7 @@ class Journal:
                 (bundle.bundle_hash, bundle.model_version, bundle.last_train_session.isoformat()),
             )
             db.execute("INSERT INTO deployments (bundle_hash, at) VALUES (?, ?)", (bundle.bundle_hash, self._now()))
-            self._event("bundle_deployed", f"model version {bundle.model_version}, bundle {bundle.bundle_hash}")
+            self._event("bundle_deployed", f"version {bundle.model_version}, bundle {bundle.bundle_hash[:12]}")
         return True
 
     def record_event(self, kind: str, message: str, session: date | None = None) -> None:

@@ -147,7 +147,9 @@ class TradingLoop:
             ):
                 deployed, bundle = current
                 self._model = Model(deployed, BundleScorer(bundle, trading.factors))
-                self._journal.record_event("model_trades", f"version {deployed.model_version}, {deployed.bundle_hash}")
+                self._journal.record_event(
+                    "model_trades", f"version {deployed.model_version}, bundle {deployed.bundle_hash[:12]}"
+                )
         return self._model
 
     def _say(self, mode: Mode, message: str) -> None:

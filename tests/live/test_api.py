@@ -1,0 +1,103 @@
+"""Health means progress; a body too large is not read; a loop that dies takes its process with it."""
+
+from __future__ import annotations
+
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from fastapi.testclient import TestClient
+
+from ljwx_pipeline.clock import ManualClock
+from ljwx_pipeline.config import Settings
+from ljwx_pipeline.live import api
+from ljwx_pipeline.live.api import ApiParts, make_api
+from ljwx_pipeline.live.inbox import Inbox
+from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.live.loop import TradingLoop
+from ljwx_pipeline.live.main import serve
+from ljwx_pipeline.live.progress import Mode, Progress
+from tests.fakes.live_home import live_home, live_settings
+
+NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(NOW)
+
+
+@pytest.fixture
+def parts(tmp_path: Path, clock: ManualClock) -> ApiParts:
+    @contextmanager
+    def journal() -> Iterator[Journal]:
+        opened = Journal(tmp_path / "journal.sqlite", clock)
+        yield opened
+        opened.close()
+
+    def inbox(opened: Journal) -> Inbox:
+        return Inbox(live_dir=tmp_path, keys_dir=tmp_path / "keys", factor_hash="", journal=opened, clock=clock)
+
+    return ApiParts(journal=journal, inbox=inbox, progress=Progress(clock), max_age_s=60.0, capital_fen=100_000)
+
+
+def test_health_follows_progress_and_not_existence(parts: ApiParts, clock: ManualClock) -> None:
+    client = TestClient(make_api(parts))
+    parts.progress.beat(Mode.TRADING, "session 2026-01-05")
+    assert client.get("/health").status_code == 200
+    clock.set(NOW + timedelta(seconds=60))
+    assert client.get("/health").status_code == 200
+    clock.set(NOW + timedelta(seconds=61))
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["stalled"], answer.json()["seconds_since_progress"]) == (503, True, 61)
+    parts.progress.beat(Mode.FINISHED)
+    assert client.get("/health").json()["ok"]
+    parts.progress.beat(Mode.HALTED, "a person must look")
+    answer = client.get("/health")
+    assert (answer.status_code, answer.json()["message"]) == (503, "a person must look")
+
+
+def test_the_status_of_a_new_account_is_its_capital(parts: ApiParts) -> None:
+    status = TestClient(make_api(parts)).get("/status").json()
+    assert status["account"]["equity_cny"] == 1_000.0
+    assert status["model"] == {"version": None, "bundle_hash": None}
+    assert status["paper"] is True
+
+
+def test_a_body_larger_than_any_bundle_is_refused(parts: ApiParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(api, "MAX_REQUEST_BYTES", 1000)
+    answer = TestClient(make_api(parts)).post("/bundles", content=b"x" * 1001)
+    assert answer.status_code == 413
+    assert "larger than 1000 bytes" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("body", [b"", b"{}", b"\x00\xff", b"[" * 5000])
+def test_rubbish_is_refused_with_a_reason(parts: ApiParts, body: bytes) -> None:
+    answer = TestClient(make_api(parts)).post("/bundles", content=body)
+    assert answer.status_code == 422
+    assert answer.json()["detail"]
+
+
+def test_a_loop_that_dies_takes_its_process_with_it(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = live_home(tmp_path, symbols=8, feed_sessions=2)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+
+    def bug(*_: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(TradingLoop, "run_pass", bug)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with pytest.raises(ZeroDivisionError):
+            serve(home.home, live_settings(settings, runner_port=port), keys_dir=home.keys)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
