@@ -1,1 +1,1 @@
-"""The lineage graph: a file per layer, assets of about ten lines that call the library and say what people want to see."""
+"""The lineage graph: a file per layer, short assets that call the library and say what people want to see."""

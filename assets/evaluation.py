@@ -12,8 +12,8 @@ import pandas as pd
 from assets.io_managers import write_json, write_table
 from assets.metadata import frame_metadata
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
-from assets.resources import Line
 from assets.report import ReportTables, report_inputs
+from assets.resources import Line
 from assets.tracking import research_run, research_run_id
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
@@ -128,7 +128,7 @@ def evaluation_report(
     model_bundle: dict[str, Any],
     checked_bars: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
-    """One self-contained HTML page: what was tested, what came out, why the gate decided so, what the data cannot say."""
+    """One self-contained HTML page: what was tested, what came out, why the gate decided so, what the data hides."""
     from ljwx_pipeline.evaluation.report import render_report
 
     html = render_report(

@@ -71,7 +71,7 @@ def no_lookahead(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame)
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba"})
 def forward_return_label(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.Output[pd.DataFrame]:
-    """Adjusted close[t+6] / adjusted close[t+1] - 1, and its rank in the session; unknown where it reads past the data."""
+    """Adjusted close[t+6] / adjusted close[t+1] - 1, and its rank in the session; unknown past the data."""
     from ljwx_pipeline.label import label_values, rank_label
 
     panel = panel_of(line, checked_bars, calendar)
@@ -132,7 +132,9 @@ def feast_parity(line: Line) -> dg.AssetCheckResult:
     )
     return dg.AssetCheckResult(
         passed=report.passed,
-        description=f"{report.mismatches} of {report.rows * report.columns} cells differ, first: {report.first_mismatch}",
+        description=f"{report.mismatches} of {report.rows * report.columns} cells differ, first {report.first_mismatch}"
+        if report.mismatches
+        else f"{report.rows * report.columns} cells are equal bit for bit",
         metadata={
             "rows": report.rows,
             "columns": report.columns,
@@ -144,7 +146,7 @@ def feast_parity(line: Line) -> dg.AssetCheckResult:
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"feast", "sqlite"}, deps=[feast_offline_store])
 def feast_online_store(line: Line, calendar: pd.DataFrame) -> dg.MaterializeResult[None]:
-    """Feast's online store (SQLite): the features of the last research session, which the runner checks its own against."""
+    """Feast's online store (SQLite): the last research session, which the runner checks its own features against."""
     from ljwx_pipeline.feature_store import FeatureStoreClient
 
     session = last_research_session(line, calendar)

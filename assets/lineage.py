@@ -26,7 +26,7 @@ def lineage_of(line: Line, data_hash: str) -> dict[str, str]:
 @lru_cache(maxsize=1)
 def git_revision() -> str:
     """Return the commit of the checkout, with ``-dirty`` when tracked files differ from it; ``unknown`` outside git."""
-    described = subprocess.run(  # noqa: S603
+    described = subprocess.run(
         ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
         cwd=ROOT,
         capture_output=True,

@@ -22,7 +22,7 @@ OWNERS = ["team:trading"]
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"http"}, deps=["champion_model", session_pack])
 def deployment(line: Line) -> dg.Output[dict[str, Any]]:
-    """The champion's signed bundle in the runner's hands: pushed over loopback if it is up, laid in its inbox if not."""
+    """The champion's bundle in the runner's hands: pushed over loopback if it is up, left in its inbox if not."""
     from ljwx_pipeline.promotion.deploy import deploy
     from ljwx_pipeline.scoring.signing import signing_key
 
@@ -47,13 +47,11 @@ def deployment(line: Line) -> dg.Output[dict[str, Any]]:
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"sqlite"})
-def live_account(
-    context: dg.AssetExecutionContext, line: Line, deployment: dict[str, Any]
-) -> dg.Output[dict[str, Any]]:
+def live_account(context: dg.AssetExecutionContext, deployment: dict[str, Any]) -> dg.Output[dict[str, Any]]:
     """The paper account after the held-out sessions, as the runner's journal tells it."""
     context.log.info(f"the runner replays the held-out sessions with version {deployment['version']}")
     # a process of its own: the runner shares nothing with Dagster's, as in production
-    done = subprocess.run(  # noqa: S603
+    done = subprocess.run(
         [sys.executable, "-m", "ljwx_pipeline.cli", "live", "--once"], capture_output=True, text=True, check=False
     )
     if done.returncode != 0:

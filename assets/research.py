@@ -1,4 +1,4 @@
-"""Layer 4, research: the training dataset, tuned hyperparameters, the walk forward, the model bundle and its explanation.
+"""Layer 4, research: training dataset, tuned hyperparameters, walk forward, model bundle and its explanation.
 
 Not here: how a model learns (``ljwx_pipeline.models``) or what its scores are worth (``evaluation.py``).
 """
@@ -21,9 +21,9 @@ from assets.metadata import embedded, frame_metadata, preview
 from assets.panels import TradingTables, trading_market
 from assets.resources import Line
 from assets.tracking import begin_research_run, research_run, research_run_id
+from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import ljwx_home
-from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.evaluation.benchmarks import index_close, session_excess
 from ljwx_pipeline.label import label_hash
@@ -86,7 +86,7 @@ def tuned_hyperparameters(
     index_bars: pd.DataFrame,
     calendar: pd.DataFrame,
 ) -> dg.Output[dict[str, Any]]:
-    """The best of the study's trials by purged inner rank IC, before the first test fold; every trial is kept and counted."""
+    """The best trial by purged inner rank IC, on data before the first test fold; every trial is kept and counted."""
     from ljwx_pipeline.dataset import folds, inner_folds
     from ljwx_pipeline.models.tune import Trial, tune
 
@@ -177,7 +177,6 @@ def model_bundle(
     context: dg.AssetExecutionContext,
     line: Line,
     tuned_hyperparameters: dict[str, Any],
-    walk_forward_predictions: pd.DataFrame,
     checked_bars: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """The model trained on everything research may see, as a signed bundle, registered as the challenger."""
@@ -234,7 +233,7 @@ def model_bundle(
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"shap"}, deps=[training_dataset])
 def shap_explanation(line: Line, model_bundle: dict[str, Any]) -> dg.Output[pd.DataFrame]:
-    """Which factors the model leans on: mean absolute SHAP on a seeded sample, with pictures in MLflow and the report."""
+    """Which factors the model leans on: mean absolute SHAP on a seeded sample; pictures in MLflow and the report."""
     from ljwx_pipeline.models.explain import explain
 
     dataset, settings = load_dataset(line.tables), line.settings
@@ -277,7 +276,7 @@ def with_outcomes(dataset: Dataset, predictions: pd.DataFrame) -> pd.DataFrame:
 
 
 def walk_forward_summary(line: Line, frame: pd.DataFrame) -> dict[str, Any]:
-    """Return the information coefficients of the out-of-sample scores, on all rows and on those that could be entered."""
+    """Return the out-of-sample information coefficients, on all rows and on those that could be entered."""
     enterable = information_coefficients(frame[frame["enterable"]], "score")
     summary = information_coefficients(frame, "score")
     summary |= {f"{name}_enterable": value for name, value in enterable.items()}

@@ -1,4 +1,4 @@
-"""Reuse of expensive results: a result is kept with the hashes of everything it came from, and given again while they hold.
+"""Reuse of expensive results: kept with the hashes of everything they came from, given again while those hold.
 
 The hash of the library's source is among them, so that a changed line of code computes anew.
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import ljwx_pipeline
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
-Key = dict[str, str | int | float | bool | None | dict[str, object]]
+Key = dict[str, str | int | dict[str, object]]
 
 
 @lru_cache(maxsize=1)

@@ -48,9 +48,7 @@ def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame)
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"})
-def model_monitoring(
-    line: Line, daily_scores: pd.DataFrame, forward_return_label: pd.DataFrame
-) -> dg.Output[dict[str, Any]]:
+def model_monitoring(daily_scores: pd.DataFrame, forward_return_label: pd.DataFrame) -> dg.Output[dict[str, Any]]:
     """Rank IC of the champion's recent scores whose labels have matured, and how the scores are spread."""
     from ljwx_pipeline.evaluation.ic import ic_by_session
 
@@ -80,7 +78,7 @@ def session_pack(
     st_spells: pd.DataFrame,
     corporate_actions: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
-    """What the runner trades on: the held-out bars, enough history to warm every factor up, and Feast's online features."""
+    """What the runner trades on: held-out bars, history to warm every factor up, Feast's online features."""
     from ljwx_pipeline.feature_store import FeatureStoreClient
     from ljwx_pipeline.live.session_pack import write_session_pack
 

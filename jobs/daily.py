@@ -1,4 +1,4 @@
-"""The daily job: ingest to scores and monitoring, on trading sessions at 18:00 Shanghai time. No tuning, no training."""
+"""The daily job: ingest to scores and monitoring, on sessions at 18:00 Shanghai time. No tuning, no training."""
 
 from typing import TYPE_CHECKING
 

@@ -25,10 +25,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return handler(arguments)
     except LjwxError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        print(f"error: {error}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)  # noqa: T201
+        print("stopped", file=sys.stderr)
         return 130
 
 
@@ -139,7 +139,7 @@ def _summary(arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.evaluation.run_summary import read_summary, summary_table
 
     summary = read_summary(ljwx_home() / "reports" / "latest" / "summary.json")
-    print(json.dumps(summary, indent=2, ensure_ascii=False) if arguments.json else summary_table(summary))  # noqa: T201
+    print(json.dumps(summary, indent=2, ensure_ascii=False) if arguments.json else summary_table(summary))
     return 0
 
 
@@ -157,7 +157,7 @@ def _live(arguments: argparse.Namespace) -> int:
     if not arguments.once:
         return serve(home, settings)
     account = run_replay(home, settings, once=True)
-    print(json.dumps(account.as_dict(), indent=2))  # noqa: T201
+    print(json.dumps(account.as_dict(), indent=2))
     return 0
 
 
@@ -173,9 +173,9 @@ def _doctor(arguments: argparse.Namespace) -> int:
 
     findings = examine(profile=arguments.profile, overrides=overrides_of(arguments), root=Path.cwd())
     if arguments.json:
-        print(json.dumps([finding.as_dict() for finding in findings], indent=2))  # noqa: T201
+        print(json.dumps([finding.as_dict() for finding in findings], indent=2))
     else:
-        print(findings_table(findings))  # noqa: T201
+        print(findings_table(findings))
     return 0 if all(finding.ok for finding in findings) else 1
 
 

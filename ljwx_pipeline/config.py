@@ -282,7 +282,7 @@ class Settings(Section):
 def market_name(settings: Settings) -> str:
     """Return the name of the market a profile works on: the profile and eight digits of what identifies its data.
 
-    Two seeds, two folders or two providers are two markets; a later ``last_session`` of a real provider is the same one.
+    Two seeds, two folders or two providers are two markets; a real provider's later ``last_session`` is the same one.
     """
     identity: dict[str, Any] = {"kind": settings.source.kind}
     if settings.source.kind == "simulated":

@@ -68,7 +68,8 @@ def prepare_dagster_home(home: Path) -> None:
         settings_file.write_text(
             "telemetry:\n  enabled: false\n"
             "run_monitoring:\n  enabled: true\n"
-            "retention:\n  schedule:\n    purge_after_days: 90\n  sensor:\n    purge_after_days: {skipped: 7, failure: 30}\n",
+            "retention:\n  schedule:\n    purge_after_days: 90\n  sensor:\n"
+            "    purge_after_days: {skipped: 7, failure: 30}\n",
             encoding="utf-8",
         )
 
@@ -80,7 +81,7 @@ def run_job(profile: str, overrides: Mapping[str, Any], *, job: str, as_json: bo
     command += ["--overrides-json", json.dumps(dict(overrides), default=str)]
     command += ["--json"] if as_json else []
     command += ["--dry-run"] if dry_run else []
-    return subprocess.run(command, cwd=root, check=False).returncode  # noqa: S603
+    return subprocess.run(command, cwd=root, check=False).returncode
 
 
 def services(settings: Settings, home: Path) -> tuple[Service, ...]:
@@ -169,7 +170,7 @@ def up(settings: Settings, overrides: Mapping[str, Any], *, root: Path) -> int:
 
 
 def run_services(services: Sequence[Service], *, root: Path, environment: Mapping[str, str], logs: Path) -> int:
-    """Run every service until one ends (exit code 1) or SIGINT or SIGTERM comes (0); none is left running either way."""
+    """Run every service until one ends (exit code 1) or a stop signal comes (0); none is left running either way."""
     logs.mkdir(parents=True, exist_ok=True)
     # a shell may hand children an ignored SIGINT: own handlers, and SIGTERM to each child, stop them for certain
     stopped: list[int] = []
@@ -195,7 +196,7 @@ def _log_file(logs: Path, service: Service) -> Path:
 
 
 def _start(service: Service, root: Path, environment: Mapping[str, str], log: Any) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(  # noqa: S603
+    return subprocess.Popen(
         list(service.command),
         cwd=root,
         env=dict(environment),
@@ -253,4 +254,4 @@ def _signal_group(child: subprocess.Popen[bytes], number: signal.Signals) -> Non
 
 
 def _say(line: str) -> None:
-    print(line, flush=True)  # noqa: T201
+    print(line, flush=True)

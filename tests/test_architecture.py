@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-HEAVY = ("dagster", "mlflow", "feast", "shap", "optuna", "great_expectations", "pandera", "matplotlib", "sklearn")
+# not sklearn: lightgbm imports it wherever it is installed; the runner's lock does not hold it
+HEAVY = ("dagster", "mlflow", "feast", "shap", "optuna", "great_expectations", "pandera", "matplotlib")
 
 
 def test_the_import_contracts_hold() -> None:

@@ -20,10 +20,9 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_options_become_dotted_overrides() -> None:
-    arguments = build_parser().parse_args(
-        ["run", "--seed", "9", "--data", "d.csv", "--index-data", "a.csv", "b.csv", "--adjustment", "raw"]
-        + ["--set", "gate.kpi_enabled=false", "--set", "costs.slippage_bps=0.0"]
-    )
+    options = ["--seed", "9", "--data", "d.csv", "--index-data", "a.csv", "b.csv", "--adjustment", "raw"]
+    keys = ["--set", "gate.kpi_enabled=false", "--set", "costs.slippage_bps=0.0"]
+    arguments = build_parser().parse_args(["run", *options, *keys])
     assert overrides_of(arguments) == {
         "simulated.seed": 9,
         "folder.data": "d.csv",

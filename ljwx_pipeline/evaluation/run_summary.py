@@ -19,6 +19,10 @@ KEYS = (
 )  # fmt: skip
 
 
+#: Below this an oracle's rank IC is chance, and a share of it means nothing.
+MEANINGFUL_RANK_IC = 0.01
+
+
 def read_summary(path: Path) -> dict[str, Any]:
     """Return the summary stored at ``path``.
 
@@ -60,7 +64,8 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows = [
         (
             "data",
-            f"{data['symbols']} symbols, {data['sessions']} sessions, {data['rows']:,} rows, {data['first']} to {data['last']}",
+            f"{data['symbols']} symbols, {data['sessions']} sessions, {data['rows']:,} rows, "
+            f"{data['first']} to {data['last']}",
         ),
         ("checks", f"{checks['passed']} passed, {checks['failed']} failed, {checks['blocked']} blocked"),
         ("factors", f"{summary['factors']['count']} factors, hash {summary['factors']['hash'][:12]}"),
@@ -86,13 +91,13 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _walk_forward(walk: dict[str, Any], truth: dict[str, Any] | None) -> str:
-    text = f"{walk['folds']} folds, rank IC {walk['rank_ic_mean']:.4f}, ICIR {walk['rank_icir']:.2f}, IC {walk['ic_mean']:.4f}"
-    if truth and truth.get("oracle_rank_ic"):
-        oracle = truth["oracle_rank_ic"]
-        text += f"; who knows the truth reaches {oracle:.4f}" + (
-            f" ({walk['rank_ic_mean'] / oracle:.0%} of it)" if oracle > 0.01 else ""
-        )
-    return text
+    rank_ic = walk["rank_ic_mean"]
+    text = f"{walk['folds']} folds, rank IC {rank_ic:.4f}, ICIR {walk['rank_icir']:.2f}, IC {walk['ic_mean']:.4f}"
+    if truth is None or truth["oracle_rank_ic"] is None:
+        return text
+    oracle = truth["oracle_rank_ic"]
+    share = f" ({rank_ic / oracle:.0%} of it)" if oracle > MEANINGFUL_RANK_IC else ""
+    return f"{text}; who knows the truth reaches {oracle:.4f}{share}"
 
 
 def _backtest(back: dict[str, Any]) -> str:

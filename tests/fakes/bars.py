@@ -11,7 +11,7 @@ from ljwx_pipeline.market.calendar import sessions_between
 
 
 def random_bars(*, symbols: int = 20, sessions: int = 300, seed: int = 0, suspended_frac: float = 0.02) -> pd.DataFrame:
-    """Canonical daily bars of a random walk: raw prices on the tick, some suspensions, one split in each tenth symbol."""
+    """Canonical daily bars of random walks: raw prices on the tick, some suspensions, a split in each tenth symbol."""
     rng = np.random.default_rng(seed)
     days = sessions_between(date(2018, 1, 2), date(2025, 12, 31))[:sessions]
     frames = []
