@@ -39,6 +39,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+_REMEDY = "start it with `make up`, or mend mlflow.tracking_uri; an empty one uses a local database"
 _NOISY_LOGGERS = ("mlflow", "alembic")
 
 
@@ -334,7 +335,7 @@ class Registry:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         return RegistryError(
             f"MLflow at {self.tracking_uri} refused ({first_line[:300]})",
-            "start it with `make up`, or mend mlflow.tracking_uri; an empty one uses a local database",
+            _REMEDY,
         )
 
 
@@ -389,7 +390,7 @@ def _probe(uri: str) -> None:
     except (OSError, ValueError) as error:
         raise RegistryError(
             f"MLflow at {uri} cannot be reached ({error})",
-            "start it with `make up`, or mend mlflow.tracking_uri; an empty one uses a local database",
+            _REMEDY,
         ) from None
 
 
@@ -401,5 +402,5 @@ def _alive(pid: int) -> bool:
     except ProcessLookupError:
         return False
     except PermissionError:
-        return True
+        return True  # somebody else's, but alive
     return True

@@ -160,6 +160,15 @@ def test_there_is_no_champion_until_the_alias_is_moved(registry: Registry, tmp_p
     assert registry.champion("tiny") == registry.aliased("tiny", "challenger") == version
 
 
+def test_an_alias_that_is_dropped_points_at_nothing(registry: Registry, tmp_path: Path) -> None:
+    version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
+    registry.set_alias("challenger", version)
+    for _ in range(2):
+        registry.drop_alias("challenger", "tiny")
+        assert registry.aliased("tiny", "challenger") is None
+    registry.drop_alias("champion", "unknown model")
+
+
 def test_each_model_has_its_own_versions_and_champion(registry: Registry, tmp_path: Path) -> None:
     one = registered(registry, tiny_bundle(tmp_path / "b", KEY, model_name="one"))
     two = registered(registry, tiny_bundle(tmp_path / "b", KEY, model_name="two"))

@@ -15,9 +15,15 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.config import GateSettings
 from ljwx_pipeline.errors import PromotionError
+from ljwx_pipeline.evaluation.metrics import (
+    MONTHS_PER_YEAR,
+    annual_return,
+    max_drawdown,
+    profit_factor,
+    sharpe,
+    win_rate,
+)
 from ljwx_pipeline.promotion.statistics import deflated_sharpe, finite, mean_interval
-
-MONTHS_PER_YEAR = 12
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
         evidence.rank_ic, purge_sessions=evidence.purge_sessions, confidence=settings.rank_ic_confidence
     )
     deflated = deflated_sharpe(evidence.net_excess_returns, evidence.trial_sharpes)
-    annual = annual_return(months)
+    annual = annual_return(months, periods_per_year=MONTHS_PER_YEAR)
     checks += [
         _above(
             "rank_ic_lower",
@@ -139,9 +145,9 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
         ),
     ]
     kpis = {
-        "sharpe": sharpe_ratio(months),
+        "sharpe": sharpe(months, periods_per_year=MONTHS_PER_YEAR),
         "max_drawdown": max_drawdown(months),
-        "win_rate": float((months > 0).mean()),
+        "win_rate": win_rate(months),
         "profit_factor": profit_factor(months),
     }
     if settings.kpi_enabled:
@@ -162,32 +168,6 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
         **kpis,
     }
     return _decision(checks, {name: _number(value) for name, value in measured.items()})
-
-
-def annual_return(months: NDArray[np.float64]) -> float:
-    """Return the compound annual rate of monthly returns; -1 once a month has lost everything."""
-    growth = float(np.prod(np.maximum(1 + months, 0.0)))
-    return math.pow(growth, MONTHS_PER_YEAR / len(months)) - 1.0
-
-
-def sharpe_ratio(months: NDArray[np.float64]) -> float:
-    """Return the annualised Sharpe ratio of monthly returns, NaN when they never vary."""
-    spread = float(months.std(ddof=1)) if len(months) > 1 else 0.0
-    return float(months.mean()) / spread * math.sqrt(MONTHS_PER_YEAR) if spread > 1e-12 else math.nan
-
-
-def max_drawdown(months: NDArray[np.float64]) -> float:
-    """Return the deepest fall from a peak as a positive fraction; the opening capital is a peak too."""
-    curve = np.concatenate([[1.0], np.cumprod(1 + months)])
-    return float((1 - curve / np.maximum.accumulate(curve)).max())
-
-
-def profit_factor(months: NDArray[np.float64]) -> float:
-    """Return the sum of gains over the sum of losses; infinite without a loss, NaN without either."""
-    gains, losses = float(months[months > 0].sum()), float(-months[months < 0].sum())
-    if losses > 0:
-        return gains / losses
-    return math.inf if gains > 0 else math.nan
 
 
 def _kpi_checks(kpis: dict[str, float], settings: GateSettings) -> list[Check]:

@@ -12,14 +12,7 @@ import pytest
 
 from ljwx_pipeline.config import GateSettings, Settings
 from ljwx_pipeline.errors import PromotionError
-from ljwx_pipeline.promotion.gate import (
-    Evidence,
-    annual_return,
-    decide,
-    max_drawdown,
-    profit_factor,
-    sharpe_ratio,
-)
+from ljwx_pipeline.promotion.gate import Evidence, decide
 
 SESSIONS = 1200
 MONTHS = 60
@@ -167,20 +160,13 @@ def test_months_that_never_vary_have_no_sharpe_and_do_not_pass(gate: GateSetting
     assert decision.measured["profit_factor"] is None
 
 
-def test_the_opening_capital_is_a_peak_of_the_drawdown() -> None:
-    assert max_drawdown(np.array([-0.2, 0.1])) == pytest.approx(0.2)
-    assert max_drawdown(np.array([0.1, -0.1, -0.1, 0.5])) == pytest.approx(0.19)
-    assert max_drawdown(np.array([0.1, 0.1])) == 0.0
-
-
-def test_monthly_figures_by_hand() -> None:
-    months = np.array([0.10, -0.05, 0.02, -0.01])
-    assert profit_factor(months) == pytest.approx(0.12 / 0.06)
-    assert annual_return(months) == pytest.approx((1.10 * 0.95 * 1.02 * 0.99) ** 3 - 1)
-    assert sharpe_ratio(months) == pytest.approx(months.mean() / months.std(ddof=1) * math.sqrt(12))
-    assert annual_return(np.array([-1.5, 0.1])) == -1.0
-
-
-def test_a_profit_factor_without_losses_is_infinite_and_without_anything_unknown() -> None:
-    assert profit_factor(np.array([0.1])) == math.inf
-    assert math.isnan(profit_factor(np.array([0.0])))
+def test_the_kpi_figures_are_monthly_and_by_hand(gate: GateSettings) -> None:
+    months = np.tile([0.10, -0.05, 0.02, -0.01], 15)
+    measured = decide(
+        replace(evidence(rank_ic=0.07, annual_excess=0.3), monthly_net_excess_returns=months), gate
+    ).measured
+    assert measured["sharpe"] == pytest.approx(months.mean() / months.std(ddof=1) * math.sqrt(12))
+    assert measured["net_excess_annual_return"] == pytest.approx((1.10 * 0.95 * 1.02 * 0.99) ** 3 - 1)
+    assert measured["max_drawdown"] == pytest.approx(0.05)
+    assert measured["win_rate"] == 0.5
+    assert measured["profit_factor"] == pytest.approx(2.0)

@@ -1,0 +1,116 @@
+"""Explaining a booster: how much each factor moves its scores (SHAP), as a table and as pictures.
+
+Not here: what a factor is (``factors/``), where pictures are published (``registry.py``).
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import lightgbm as lgb
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.errors import ModelError
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Which factors a model leans on.
+
+    Parameters
+    ----------
+    table
+        Columns factor, mean_abs_shap, share_frac (of the sum over factors); largest first, ties by name.
+    sample_rows
+        Rows it was measured on.
+    base_score
+        Score before any factor speaks.
+    images
+        PNG files written; empty when none were asked for.
+    """
+
+    table: pd.DataFrame
+    sample_rows: int
+    base_score: float
+    images: tuple[Path, ...]
+
+
+def explain(
+    booster_text: str,
+    features: NDArray[np.float32],
+    factor_names: tuple[str, ...],
+    *,
+    sample_rows: int,
+    seed: int,
+    threads: int,
+    images_dir: Path | None = None,
+) -> Explanation:
+    """Return exact SHAP values of a seeded sample, averaged by factor; write a bar and a beeswarm picture if asked.
+
+    The values are LightGBM's ``pred_contrib``: equal to ``shap.TreeExplainer`` to the last bit. SHAP draws the
+    pictures.
+
+    Parameters
+    ----------
+    features
+        float32 of shape ``(rows, len(factor_names))``, NaN allowed.
+    sample_rows
+        At most so many rows, drawn without replacement.
+
+    Raises
+    ------
+    ModelError
+        Without rows, or when the width is not that of the names.
+    """
+    if features.ndim != 2 or features.shape[1] != len(factor_names) or len(features) == 0:
+        raise ModelError(
+            f"features of shape {features.shape} cannot be explained with {len(factor_names)} names",
+            "pass the rows the model was trained on",
+        )
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(features))[:sample_rows])
+    sample = np.ascontiguousarray(features[chosen])
+    booster = lgb.Booster(model_str=booster_text)
+    contributions = np.asarray(booster.predict(sample, pred_contrib=True, num_threads=threads), dtype=np.float64)
+    values, base = contributions[:, :-1], float(contributions[0, -1])
+    table = pd.DataFrame({"factor": factor_names, "mean_abs_shap": np.abs(values).mean(axis=0)})
+    total = float(table["mean_abs_shap"].sum())
+    table["share_frac"] = table["mean_abs_shap"] / total if total > 0 else 0.0
+    table = table.sort_values(["mean_abs_shap", "factor"], ascending=[False, True], ignore_index=True)
+    images: tuple[Path, ...] = ()
+    if images_dir is not None:
+        images = _draw(values, sample, base, factor_names, images_dir)
+    return Explanation(table, len(sample), base, images)
+
+
+def _draw(
+    values: NDArray[np.float64], sample: NDArray[np.float32], base: float, names: tuple[str, ...], folder: Path
+) -> tuple[Path, ...]:
+    # heavy (matplotlib and shap, two seconds): only when pictures are asked for
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+    import shap
+
+    folder.mkdir(parents=True, exist_ok=True)
+    explanation = shap.Explanation(
+        values=values, base_values=np.full(len(values), base), data=sample, feature_names=list(names)
+    )
+    written = []
+    for name, draw in (("shap_bar.png", shap.plots.bar), ("shap_beeswarm.png", shap.plots.beeswarm)):
+        # A figure of its own each: shap draws into whatever figure is current.
+        figure = plt.figure()
+        try:
+            draw(explanation, max_display=20, show=False)
+            path = folder / name
+            with tempfile.NamedTemporaryFile(dir=folder, suffix=".png", delete=False) as partial:
+                plt.gcf().savefig(partial, dpi=110, bbox_inches="tight")
+            Path(partial.name).replace(path)
+            written.append(path)
+        finally:
+            plt.close(figure)
+    return tuple(written)

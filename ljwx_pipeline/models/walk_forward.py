@@ -1,0 +1,148 @@
+"""The walk forward: for each test fold a model that has seen nothing of it, and its scores.
+
+Not here: where folds begin and end (``dataset.py``), what the scores are worth in money (``backtest/``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pandas as pd
+
+from ljwx_pipeline.clock import Clock, SystemClock
+from ljwx_pipeline.config import ModelSettings
+from ljwx_pipeline.dataset import Dataset, Fold
+from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.models.binned import bin_rows
+from ljwx_pipeline.models.rank_ic import mean_rank_ic
+from ljwx_pipeline.models.train import Params, train
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """How one fold went.
+
+    Parameters
+    ----------
+    name
+        The fold's, for instance ``"2021"``.
+    rounds, tail_rank_ic
+        Boosting rounds, and mean rank IC on the early-stopping tail of its training window.
+    rank_ic
+        Mean rank IC on its test sessions; NaN when none has a known return.
+    train_rows, test_rows
+        Rows learned from and rows scored.
+    train_first, train_last, test_first, test_last
+        Sessions, inclusive.
+    seconds
+        Wall time.
+    """
+
+    name: str
+    rounds: int
+    tail_rank_ic: float
+    rank_ic: float
+    train_rows: int
+    test_rows: int
+    train_first: date
+    train_last: date
+    test_first: date
+    test_last: date
+    seconds: float
+
+
+@dataclass(frozen=True)
+class WalkForward:
+    """Scores out of sample, and how each fold went.
+
+    Parameters
+    ----------
+    predictions
+        Columns symbol, session_date, score, fold; by session, then symbol; one row for each scorable row of a test
+        window that has any factor.
+    folds
+        In test order.
+    """
+
+    predictions: pd.DataFrame
+    folds: tuple[FoldRecord, ...]
+
+
+def walk_forward(
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    tuned: Params,
+    settings: ModelSettings,
+    *,
+    on_fold: Callable[[FoldRecord], None] | None = None,
+    clock: Clock | None = None,
+) -> WalkForward:
+    """Train and score each fold; rows are binned once, with edges from the first training window.
+
+    Parameters
+    ----------
+    folds
+        From ``dataset.folds``: test windows in time order, training windows that end a purge before them.
+    tuned
+        From ``tune.py``.
+    on_fold
+        Called after each fold: progress, tracking.
+
+    Raises
+    ------
+    ModelError
+        Without a fold, or when a window is too short.
+    """
+    if not folds:
+        raise ModelError("there is no test fold", "lower walk_forward.first_test_year or add data")
+    timer = clock or SystemClock()
+    binned = bin_rows(
+        dataset, edges=folds[0].train_rows, stop=max(fold.train_rows.stop for fold in folds), settings=settings
+    )
+    frames, records = [], []
+    for fold in folds:
+        started = timer.monotonic_s()
+        trained = train(dataset, fold.train_rows, tuned, settings, binned=binned)
+        scored = np.flatnonzero(dataset.scorable[fold.test_rows]) + fold.test_rows.start
+        features = dataset.features[scored]
+        seen = ~np.isnan(features).all(axis=1)
+        scored, scores = scored[seen], trained.predict(features[seen])
+        frames.append(_frame(dataset, scored, scores, fold.name))
+        first, last = _sessions(dataset, fold.train_rows), _sessions(dataset, fold.test_rows)
+        record = FoldRecord(
+            name=fold.name,
+            rounds=trained.rounds,
+            tail_rank_ic=trained.tail_rank_ic,
+            rank_ic=mean_rank_ic(scores, dataset.forward_return[scored], dataset.session_index[scored]),
+            train_rows=trained.rows,
+            test_rows=len(scored),
+            train_first=first[0],
+            train_last=first[1],
+            test_first=last[0],
+            test_last=last[1],
+            seconds=timer.monotonic_s() - started,
+        )
+        records.append(record)
+        if on_fold is not None:
+            on_fold(record)
+    return WalkForward(pd.concat(frames, ignore_index=True), tuple(records))
+
+
+def _frame(dataset: Dataset, rows: np.ndarray, scores: np.ndarray, fold: str) -> pd.DataFrame:
+    symbols = np.asarray(dataset.symbols, dtype=object)
+    return pd.DataFrame(
+        {
+            "symbol": symbols[dataset.symbol_index[rows]],
+            "session_date": dataset.sessions[dataset.session_index[rows]],
+            "score": scores,
+            "fold": fold,
+        }
+    )
+
+
+def _sessions(dataset: Dataset, rows: slice) -> tuple[date, date]:
+    index = dataset.session_index[rows]
+    return dataset.sessions[index[0]].date(), dataset.sessions[index[-1]].date()

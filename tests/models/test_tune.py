@@ -1,0 +1,184 @@
+"""A study keeps every trial, repeats itself, resumes after a crash and never asks about rows outside its folds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ljwx_pipeline.clock import ManualClock
+from ljwx_pipeline.config import ModelSettings, TuneSettings
+from ljwx_pipeline.dataset import Dataset, Fold
+from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.models.tune import PLAIN, StudyResult, Trial, score_matrix, tune
+from tests.fakes.planted import fold, planted_dataset
+
+MODEL = ModelSettings(
+    seed=7,
+    threads=1,
+    max_rounds=20,
+    early_stopping_rounds=5,
+    early_stopping_tail_sessions=40,
+    refit_on_tail=True,
+    max_bin=63,
+)
+TUNING = TuneSettings(trials=6, inner_folds=2, rounds=5, seed=3)
+CLOCK = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+
+
+@pytest.fixture(scope="module")
+def dataset() -> Dataset:
+    return planted_dataset(sessions=200, symbols=20)
+
+
+def two_folds(dataset: Dataset) -> list[Fold]:
+    return [
+        fold(dataset, "a", test_first=100, test_stop=130),
+        fold(dataset, "b", test_first=130, test_stop=160),
+    ]
+
+
+def best_minus_mean(scores: np.ndarray, first: int, last: int) -> np.ndarray:
+    """A stand-in for a backtest: the score spread of each session."""
+    window = scores[:, first : last + 1]
+    return np.nanmax(window, axis=0) - np.nanmean(window, axis=0)
+
+
+def run(dataset: Dataset, *, tuning: TuneSettings = TUNING, journal: Path | None = None, **more: object) -> StudyResult:
+    options = {"net_returns": best_minus_mean, "clock": CLOCK, **more}
+    return tune(dataset, two_folds(dataset), tuning=tuning, model=MODEL, journal=journal, **options)  # type: ignore[arg-type]
+
+
+def test_every_trial_is_kept_and_the_best_has_the_highest_rank_ic(dataset: Dataset) -> None:
+    seen: list[Trial] = []
+    result = run(dataset, on_trial=seen.append)
+    assert tuple(seen) == result.trials
+    assert [trial.number for trial in result.trials] == list(range(6))
+    assert result.best.rank_ic == max(trial.rank_ic for trial in result.trials)
+    assert result.best_params == result.best.params
+    assert all(len(trial.fold_rank_ics) == 2 for trial in result.trials)
+    assert all(np.mean(trial.fold_rank_ics) == trial.rank_ic for trial in result.trials)
+    assert len(result.trial_sharpes) == 6
+    assert all(sharpe > 0 for sharpe in result.trial_sharpes)
+    assert len({tuple(trial.params.items()) for trial in result.trials}) == 6
+
+
+def test_a_model_that_cannot_split_has_no_skill_rather_than_an_unknown_one(dataset: Dataset) -> None:
+    flat = replace(dataset, label=np.zeros_like(dataset.label))
+    assert run(flat, tuning=TUNING.model_copy(update={"trials": 1})).best.rank_ic == 0.0
+
+
+def test_the_first_trial_is_the_plain_model(dataset: Dataset) -> None:
+    assert run(dataset, tuning=TUNING.model_copy(update={"trials": 1})).best_params == PLAIN
+
+
+def test_two_studies_make_the_same_trials(dataset: Dataset, tmp_path: Path) -> None:
+    assert run(dataset) == run(dataset, journal=tmp_path / "study.log")
+
+
+def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(dataset: Dataset, tmp_path: Path) -> None:
+    journal = tmp_path / "study.log"
+
+    calls = 0
+
+    def crash_in_the_fourth_trial(scores: np.ndarray, first: int, last: int) -> np.ndarray:
+        nonlocal calls
+        calls += 1
+        if calls == 7:
+            raise KeyboardInterrupt
+        return best_minus_mean(scores, first, last)
+
+    with pytest.raises(KeyboardInterrupt):
+        run(dataset, journal=journal, net_returns=crash_in_the_fourth_trial)
+    made_now: list[Trial] = []
+    resumed = run(dataset, journal=journal, on_trial=made_now.append)
+    assert [trial.number for trial in made_now] == [3, 4, 5]
+    assert resumed == run(dataset)
+
+
+def test_a_finished_study_is_only_read(dataset: Dataset, tmp_path: Path) -> None:
+    first = run(dataset, journal=tmp_path / "study.log")
+
+    def never(scores: np.ndarray, first: int, last: int) -> np.ndarray:
+        raise AssertionError
+
+    assert run(dataset, journal=tmp_path / "study.log", net_returns=never) == first
+
+
+def test_trials_made_earlier_count_even_when_fewer_are_asked_for(dataset: Dataset, tmp_path: Path) -> None:
+    run(dataset, journal=tmp_path / "study.log")
+    fewer = run(dataset, journal=tmp_path / "study.log", tuning=TUNING.model_copy(update={"trials": 2}))
+    assert len(fewer.trials) == 6
+
+
+def test_other_data_or_another_seed_is_another_study(dataset: Dataset, tmp_path: Path) -> None:
+    journal = tmp_path / "study.log"
+    few = TUNING.model_copy(update={"trials": 2})
+    names = {
+        run(dataset, journal=journal, tuning=few).name,
+        run(replace(dataset, hash="other"), journal=journal, tuning=few).name,
+        run(dataset, journal=journal, tuning=few.model_copy(update={"seed": 4})).name,
+    }
+    assert len(names) == 3
+
+
+def test_rows_after_the_last_inner_fold_change_nothing(dataset: Dataset) -> None:
+    few = TUNING.model_copy(update={"trials": 2})
+    stop = two_folds(dataset)[-1].test_rows.stop
+    label, features, returns = dataset.label.copy(), dataset.features.copy(), dataset.forward_return.copy()
+    label[stop:], features[stop:], returns[stop:] = 0.5, 9.0, 9.0
+    changed = replace(dataset, label=label, features=features, forward_return=returns)
+    assert run(dataset, tuning=few) == run(changed, tuning=few)
+
+
+def test_the_backtest_sees_the_test_window_alone_and_only_the_universe(dataset: Dataset) -> None:
+    seen = []
+
+    def note(scores: np.ndarray, first: int, last: int) -> np.ndarray:
+        seen.append((first, last, np.flatnonzero(np.isfinite(scores).any(axis=0)), np.isfinite(scores[0]).any()))
+        return best_minus_mean(scores, first, last)
+
+    scorable = dataset.symbol_index != 0
+    run(replace(dataset, scorable=scorable), tuning=TUNING.model_copy(update={"trials": 1}), net_returns=note)
+    assert [(first, last) for first, last, _, _ in seen] == [(100, 129), (130, 159)]
+    assert seen[0][2].tolist() == list(range(100, 130))
+    assert not any(first_symbol for *_, first_symbol in seen)
+
+
+def test_a_strategy_that_never_traded_has_a_sharpe_of_zero(dataset: Dataset) -> None:
+    idle = run(
+        dataset,
+        tuning=TUNING.model_copy(update={"trials": 1}),
+        net_returns=lambda _scores, first, last: np.zeros(last - first + 1),
+    )
+    assert idle.trial_sharpes == (0.0,)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_returns_that_are_no_numbers_stop_the_study(dataset: Dataset, value: float) -> None:
+    with np.errstate(invalid="ignore"), pytest.raises(ModelError, match="trial 0"):
+        run(dataset, net_returns=lambda _scores, first, last: np.full(last - first + 1, value))
+
+
+def test_an_inner_fold_without_known_returns_is_named(dataset: Dataset) -> None:
+    unknown = replace(dataset, forward_return=np.full_like(dataset.forward_return, np.nan))
+    with pytest.raises(ModelError, match="inner fold a has no known return"):
+        run(unknown)
+
+
+def test_without_an_inner_fold_there_is_nothing_to_tune_on(dataset: Dataset) -> None:
+    with pytest.raises(ModelError, match="no inner fold"):
+        tune(dataset, [], net_returns=best_minus_mean, tuning=TUNING, model=MODEL)
+
+
+def test_the_score_matrix_holds_each_score_at_its_symbol_and_session(dataset: Dataset) -> None:
+    rows = two_folds(dataset)[0].test_rows
+    scores = np.arange(rows.stop - rows.start, dtype=float)
+    matrix, first, last = score_matrix(dataset, rows, scores)
+    assert matrix.shape == (20, 200)
+    assert (first, last) == (100, 129)
+    assert matrix[3, 101] == 23.0
+    assert np.isfinite(matrix).sum() == len(scores)

@@ -1,0 +1,107 @@
+"""Each fold's scores come from a model that saw nothing of it; what is recorded is what happened."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.clock import ManualClock
+from ljwx_pipeline.config import ModelSettings
+from ljwx_pipeline.dataset import Dataset, Fold
+from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.models.walk_forward import FoldRecord, walk_forward
+from tests.fakes.planted import fold, planted_dataset
+
+TUNED = {"learning_rate": 0.1, "num_leaves": 7, "min_data_in_leaf": 20}
+MODEL = ModelSettings(
+    seed=7,
+    threads=1,
+    max_rounds=20,
+    early_stopping_rounds=5,
+    early_stopping_tail_sessions=40,
+    refit_on_tail=True,
+    max_bin=63,
+)
+
+
+@pytest.fixture
+def dataset() -> Dataset:
+    return planted_dataset()
+
+
+def two_folds(dataset: Dataset) -> list[Fold]:
+    return [
+        fold(dataset, "first", test_first=200, test_stop=300),
+        fold(dataset, "second", test_first=300, test_stop=400),
+    ]
+
+
+def test_every_test_row_gets_one_score_in_order(dataset: Dataset) -> None:
+    found = walk_forward(dataset, two_folds(dataset), TUNED, MODEL).predictions
+    assert list(found.columns) == ["symbol", "session_date", "score", "fold"]
+    assert len(found) == 200 * 30
+    assert not found.duplicated(["symbol", "session_date"]).any()
+    pd.testing.assert_frame_equal(found, found.sort_values(["session_date", "symbol"], ignore_index=True))
+    assert found.groupby("fold")["session_date"].agg(["min", "max"]).to_dict() == {
+        "min": {"first": dataset.sessions[200], "second": dataset.sessions[300]},
+        "max": {"first": dataset.sessions[299], "second": dataset.sessions[399]},
+    }
+
+
+def test_the_record_says_what_was_trained_tested_and_found(dataset: Dataset) -> None:
+    seen: list[FoldRecord] = []
+    clock = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
+    found = walk_forward(dataset, two_folds(dataset), TUNED, MODEL, on_fold=seen.append, clock=clock)
+    assert tuple(seen) == found.folds
+    first, second = found.folds
+    assert (first.name, first.test_rows, first.train_rows) == ("first", 3000, 194 * 30)
+    assert (first.train_first, first.train_last) == (dataset.sessions[0].date(), dataset.sessions[193].date())
+    assert (second.test_first, second.test_last) == (dataset.sessions[300].date(), dataset.sessions[399].date())
+    assert second.train_rows > first.train_rows
+    assert first.seconds == 0.0
+    assert 0.3 < first.rank_ic < 0.5
+    assert 1 <= first.rounds <= 20
+
+
+def test_nothing_after_a_training_window_changes_the_scores_of_its_fold(dataset: Dataset) -> None:
+    folds = two_folds(dataset)
+    before = walk_forward(dataset, folds, TUNED, MODEL).predictions
+    label, features = dataset.label.copy(), dataset.features.copy()
+    label[folds[0].train_rows.stop :] *= -1
+    features[folds[0].test_rows.stop :] = 5.0
+    after = walk_forward(replace(dataset, label=label, features=features), folds, TUNED, MODEL).predictions
+    first = before["fold"] == "first"
+    assert np.array_equal(before.loc[first, "score"], after.loc[first, "score"])
+    assert not np.array_equal(before.loc[~first, "score"], after.loc[~first, "score"])
+
+
+def test_rows_outside_the_universe_or_without_any_factor_get_no_score(dataset: Dataset) -> None:
+    scorable, features = dataset.scorable.copy(), dataset.features.copy()
+    scorable[200 * 30] = False
+    features[200 * 30 + 1] = np.nan
+    found = walk_forward(replace(dataset, scorable=scorable, features=features), two_folds(dataset), TUNED, MODEL)
+    first_day = found.predictions[found.predictions["session_date"] == dataset.sessions[200]]
+    assert len(first_day) == 28
+    assert set(dataset.symbols[:2]).isdisjoint(first_day["symbol"])
+    assert found.predictions["score"].notna().all()
+
+
+def test_a_fold_without_known_returns_is_scored_and_its_rank_ic_is_unknown(dataset: Dataset) -> None:
+    last = fold(dataset, "last", test_first=395, test_stop=400)
+    found = walk_forward(dataset, [last], TUNED, MODEL)
+    assert len(found.predictions) == 5 * 30
+    assert np.isnan(found.folds[0].rank_ic)
+
+
+def test_two_walks_give_the_same_frame(dataset: Dataset) -> None:
+    one = walk_forward(dataset, two_folds(dataset), TUNED, MODEL).predictions
+    pd.testing.assert_frame_equal(one, walk_forward(dataset, two_folds(dataset), TUNED, MODEL).predictions)
+
+
+def test_without_a_fold_there_is_nothing_to_walk(dataset: Dataset) -> None:
+    with pytest.raises(ModelError, match="no test fold"):
+        walk_forward(dataset, [], TUNED, MODEL)
