@@ -103,8 +103,6 @@ class Registry:
         self._connected: Any = None
         self._experiment_id: str | None = None
 
-    # Runs ---------------------------------------------------------------------------------------------------------
-
     @contextlib.contextmanager
     def run(
         self, name: str, *, tags: Mapping[str, Any] | None = None, parent: TrackedRun | None = None
@@ -177,8 +175,6 @@ class Registry:
                 self._ask(client.set_terminated, run.info.run_id, status="FAILED")
                 closed += 1
         return closed
-
-    # Models -------------------------------------------------------------------------------------------------------
 
     def register(
         self, bundle: Path, *, run_id: str, public_key: str, tags: Mapping[str, Any] | None = None
@@ -276,8 +272,6 @@ class Registry:
                 shutil.rmtree(final)
             staged.rename(final)
         return final
-
-    # Connection ---------------------------------------------------------------------------------------------------
 
     def _client(self) -> Any:
         if self._connected is None:
