@@ -14,7 +14,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
 
-from ljwx_pipeline.errors import BundleError, LjwxError
+from ljwx_pipeline.errors import BundleError, LiveError
 from ljwx_pipeline.live.inbox import MAX_REQUEST_BYTES, Accepted, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.progress import Mode, Progress
@@ -93,8 +93,9 @@ def make_api(parts: ApiParts) -> FastAPI:
             accepted = await run_in_threadpool(_receive, parts, bytes(body), dict(request.headers))
         except BundleError as error:
             return JSONResponse({"detail": str(error)}, status_code=422)
-        except LjwxError as error:
-            return JSONResponse({"detail": str(error)}, status_code=503)
+        except LiveError as error:
+            # 421 Misdirected Request: whoever sent it may lay it into the right runner's inbox
+            return JSONResponse({"detail": str(error)}, status_code=421)
         answer = {
             "status": "accepted" if accepted.new else "already",
             "bundle_hash": accepted.bundle_hash,

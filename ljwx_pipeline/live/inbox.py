@@ -18,9 +18,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock
-from ljwx_pipeline.errors import BundleError, LjwxError
+from ljwx_pipeline.errors import BundleError, LiveError, LjwxError
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
-from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle, verify_files
+from ljwx_pipeline.scoring.bundle import MANIFEST, Manifest, ModelBundle, load_bundle, verify_files
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.scoring.transfer import Delivery, delivered_version, pack, store, unpack, verify_request
 
@@ -50,16 +50,21 @@ class Inbox:
         Holds the pipeline's public key.
     factor_hash
         Version hash of this code's factor catalogue; a bundle for another one is refused.
+    model_name
+        Registered name of the models this runner trades; it names the market, and a bundle of another is not ours.
     journal
         Notes what was accepted and refused; used by the calling thread alone.
     """
 
-    def __init__(self, *, live_dir: Path, keys_dir: Path, factor_hash: str, journal: Journal, clock: Clock) -> None:
+    def __init__(
+        self, *, live_dir: Path, keys_dir: Path, factor_hash: str, model_name: str, journal: Journal, clock: Clock
+    ) -> None:
         self._spool = live_dir / "inbox"
         self._bundles = live_dir / "bundles"
         self._refused = live_dir / "refused"
         self._keys_dir = keys_dir
         self._factor_hash = factor_hash
+        self._model_name = model_name
         self._journal = journal
         self._clock = clock
 
@@ -70,12 +75,14 @@ class Inbox:
         ------
         BundleError
             When the request or the bundle is refused; the journal then holds an event that says why.
+        LiveError
+            When the bundle is sound but made for another market: it was sent to the wrong runner.
         """
         try:
             key = public_key(self._keys_dir)
             verify_request(body, headers, public_key=key, now=self._clock.now(), max_age_s=MAX_REQUEST_AGE_S)
             return self._accept(unpack(body), key)
-        except BundleError as error:
+        except (BundleError, LiveError) as error:
             self._journal.record_event("bundle_refused", str(error))
             raise
 
@@ -90,7 +97,7 @@ class Inbox:
             try:
                 delivery = unpack(pack(folder, delivered_version(folder)))
                 accepted.append(self._accept(delivery, public_key(self._keys_dir)))
-            except BundleError as error:
+            except (BundleError, LiveError) as error:
                 self._journal.record_event("bundle_refused", f"{folder.name}: {error}")
                 self._set_aside(folder)
             else:
@@ -131,6 +138,12 @@ class Inbox:
         return load_bundle(self._bundles / bundle_hash, factor_hash=self._factor_hash, public_key=key)
 
     def _accept(self, delivery: Delivery, key: str) -> Accepted:
+        made_for = Manifest.from_json(delivery.files[MANIFEST].encode()).model_name
+        if made_for != self._model_name:
+            raise LiveError(
+                f"the bundle is a {made_for}, this runner trades {self._model_name}",
+                "send it to the runner of its own market",
+            )
         kept = self._bundles / delivery.bundle_hash
         if kept.is_dir():
             try:

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.config import Settings, ljwx_home
+from ljwx_pipeline.config import Settings, ljwx_home, market_name
 from ljwx_pipeline.errors import EnvironmentFault, LiveError
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, account_misfit, set_account_aside, sole_runner
@@ -56,6 +56,7 @@ class RunnerProcess:
         self._keys_dir = keys_dir
         self._clock = clock
         self._factor_hash = alpha158().version_hash
+        self._model_name = f"{settings.mlflow.model_name}-{market_name(settings)}"
 
     @contextlib.contextmanager
     def journal(self) -> Iterator[Journal]:
@@ -72,6 +73,7 @@ class RunnerProcess:
             live_dir=self.live_dir,
             keys_dir=self._keys_dir,
             factor_hash=self._factor_hash,
+            model_name=self._model_name,
             journal=journal,
             clock=self._clock,
         )

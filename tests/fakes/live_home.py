@@ -11,7 +11,7 @@ import pandas as pd
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.config import Settings
+from ljwx_pipeline.config import Settings, load_settings, market_name
 from ljwx_pipeline.expressions.evaluate import FactorValues, evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.market.adjustment import factor_panel
@@ -20,6 +20,8 @@ from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
 from tests.fakes.bundles import tiny_bundle
 from tests.fakes.live_market import Tables, live_tables, write_pack
+
+CONFIG = Path(__file__).resolve().parents[2] / "ljwx.toml"
 
 
 def live_settings(settings: Settings, *, runner_port: int = 8700, console_port: int = 8710) -> Settings:
@@ -58,7 +60,13 @@ class Home:
     def bundle(self, **changes: object) -> Path:
         """A small model over the real factors, trained to 2018."""
         catalogue = alpha158()
-        manifest = {"factor_hash": catalogue.version_hash, "last_session": date(2018, 1, 31), **changes}
+        shipped = load_settings(config_file=CONFIG, profile="simulated", environ={})
+        manifest = {
+            "factor_hash": catalogue.version_hash,
+            "last_session": date(2018, 1, 31),
+            "model_name": f"{shipped.mlflow.model_name}-{market_name(shipped)}",
+            **changes,
+        }
         return tiny_bundle(self.made, self.key, factor_names=catalogue.names, **manifest)
 
     def spool(self, bundle: Path, version: str) -> None:

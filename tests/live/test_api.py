@@ -40,7 +40,9 @@ def parts(tmp_path: Path, clock: ManualClock) -> ApiParts:
         opened.close()
 
     def inbox(opened: Journal) -> Inbox:
-        return Inbox(live_dir=tmp_path, keys_dir=tmp_path / "keys", factor_hash="", journal=opened, clock=clock)
+        return Inbox(
+            live_dir=tmp_path, keys_dir=tmp_path / "keys", factor_hash="", model_name="", journal=opened, clock=clock
+        )
 
     return ApiParts(journal=journal, inbox=inbox, progress=Progress(clock), max_age_s=60.0, capital_fen=100_000)
 

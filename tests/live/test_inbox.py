@@ -12,7 +12,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.clock import ManualClock
-from ljwx_pipeline.errors import BundleError
+from ljwx_pipeline.errors import BundleError, LiveError
 from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.inbox import MAX_REQUEST_AGE_S, Inbox
 from ljwx_pipeline.live.journal import Journal
@@ -62,7 +62,9 @@ def desk(tmp_path: Path) -> Desk:
     key = signing_key(keys)
     clock = ManualClock(NOW)
     journal = Journal(live / "account" / "journal.sqlite", clock)
-    inbox = Inbox(live_dir=live, keys_dir=keys, factor_hash=FACTOR_HASH, journal=journal, clock=clock)
+    inbox = Inbox(
+        live_dir=live, keys_dir=keys, factor_hash=FACTOR_HASH, model_name="tiny", journal=journal, clock=clock
+    )
     return Desk(live, tmp_path / "made", key, journal, inbox, clock)
 
 
@@ -130,6 +132,16 @@ def test_a_bundle_for_other_factors_is_refused_and_the_model_stays(desk: Desk) -
     assert [kind for kind, _ in desk.events()] == ["bundle_deployed", "bundle_refused"]
 
 
+def test_a_sound_bundle_of_another_market_is_not_ours(desk: Desk) -> None:
+    other = tiny_bundle(desk.made, desk.key, model_name="tiny-elsewhere")
+    with pytest.raises(LiveError, match="the bundle is a tiny-elsewhere, this runner trades tiny"):
+        desk.send(other)
+    desk.spool(other)
+    assert desk.inbox.collect() == ()
+    assert desk.kept == []
+    assert [kind for kind, _ in desk.events()] == ["bundle_refused", "bundle_refused"]
+
+
 def test_a_spooled_bundle_is_taken_in_and_the_spool_emptied(desk: Desk) -> None:
     bundle = tiny_bundle(desk.made, desk.key)
     spooled = desk.spool(bundle)
@@ -184,6 +196,7 @@ def test_bundles_that_a_new_journal_does_not_know_are_adopted(desk: Desk) -> Non
         live_dir=desk.live,
         keys_dir=desk.made / "keys",
         factor_hash=FACTOR_HASH,
+        model_name="tiny",
         journal=journal,
         clock=desk.clock,
     )

@@ -268,6 +268,8 @@ def test_served_it_takes_a_pushed_bundle_trades_and_stops_on_a_signal(
     stranger = httpx.post(f"{base}/bundles", content=body)
     assert stranger.status_code == 422
     assert "not signed" in stranger.json()["detail"]
+    elsewhere, signed = home.request(home.bundle(model_name="ljwx-elsewhere"), "7")
+    assert httpx.post(f"{base}/bundles", content=elsewhere, headers=signed).status_code == 421
     first = httpx.post(f"{base}/bundles", content=body, headers=headers)
     assert (first.status_code, first.json()["status"]) == (201, "accepted")
     second = httpx.post(f"{base}/bundles", content=body, headers=headers)
@@ -286,7 +288,7 @@ def test_served_it_takes_a_pushed_bundle_trades_and_stops_on_a_signal(
     assert process.wait(30) == 0
     kinds = [kind for (kind,) in rows(home, "SELECT kind FROM events ORDER BY id")]
     assert kinds.count("bundle_deployed") == 1
-    assert kinds.count("bundle_refused") == 1
+    assert kinds.count("bundle_refused") == 2
 
 
 def run_replay_beside(home: Home) -> dict[str, int]:
