@@ -76,7 +76,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     }
 
 
-def _job_shares() -> dict[str, float]:
+def _job_shares() -> dict[str, Any]:
     from jobs.session import LineRun  # heavy, and after the environment names the home
     from ljwx_pipeline.config import ljwx_home, load_settings
     from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
@@ -93,9 +93,10 @@ def _job_shares() -> dict[str, float]:
         "wall_s": round(wall, 3),
         "cpu_s": round(cpu, 3),
         "domain_s": round(seconds["domain"], 3),
-        "storing_and_tracking_s": round(seconds["storing and tracking"], 3),
+        "storing_and_tracking_s": round(whole - seconds["domain"] - seconds["orchestration"], 3),
         "orchestration_s": round(seconds["orchestration"], 3),
         "outside_frac": round(1 - seconds["domain"] / whole, 4),
+        "parts_s": {part: round(seconds[part], 3) for part in NOT_DOMAIN if part in seconds},
     }
 
 
@@ -122,7 +123,7 @@ def sampled_shares() -> Iterator[Counter[str]]:
 
 
 def kind_of_work(frame: FrameType | None) -> str:
-    """Return what the outermost library frame of a stack stands for."""
+    """Return what the outermost library frame of a stack stands for: domain, orchestration or one of ``NOT_DOMAIN``."""
     outermost = None
     while frame is not None:
         if frame.f_code.co_filename.startswith(LIBRARY):
@@ -130,7 +131,8 @@ def kind_of_work(frame: FrameType | None) -> str:
         frame = frame.f_back
     if outermost is None:
         return "orchestration"
-    return "storing and tracking" if Path(outermost).parts[0] in NOT_DOMAIN else "domain"
+    part = Path(outermost).parts[0]
+    return part if part in NOT_DOMAIN else "domain"
 
 
 if __name__ == "__main__":

@@ -159,9 +159,9 @@ def test_time_belongs_to_the_outermost_part_of_the_library_on_the_stack():
     assert w14.kind_of_work(None) == "orchestration"
     assert w14.kind_of_work(sys._getframe()) == "orchestration"
     assert w14.kind_of_work(frame_within("factors/alpha158.py")) == "domain"
-    assert w14.kind_of_work(frame_within("lake/store.py")) == "storing and tracking"
+    assert w14.kind_of_work(frame_within("lake/store.py")) == "lake"
     assert w14.kind_of_work(frame_within("quality/checks.py", "lake/store.py")) == "domain"
-    assert w14.kind_of_work(frame_within("registry.py", "scoring/bundle.py")) == "storing and tracking"
+    assert w14.kind_of_work(frame_within("registry.py", "scoring/bundle.py")) == "registry.py"
 
 
 def test_every_part_counted_as_storing_or_tracking_exists():
