@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 export PYTHONDONTWRITEBYTECODE :=
+# idle OpenMP threads that spin take the processor from whoever else needs it
+export OMP_WAIT_POLICY := PASSIVE
 
 .PHONY: run up test quick lint format bench bench-peers lock install clean help
 

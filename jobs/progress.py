@@ -7,7 +7,6 @@ progress of the step it comes from: it shows in Dagster's UI and here.
 from __future__ import annotations
 
 import time
-from collections import Counter
 from types import TracebackType
 
 import dagster as dg
@@ -31,7 +30,7 @@ class StepProgress:
     def __init__(self, title: str, steps: int) -> None:
         self.seconds: dict[str, float] = {}
         self.failed_checks: list[str] = []
-        self.checks: Counter[str] = Counter()
+        self.checks = {"passed": 0, "failed": 0, "blocked": 0}
         self._console = Console(stderr=True, highlight=False)
         self._started: dict[str, float] = {}
         self._said: dict[str, float] = {}
@@ -80,7 +79,8 @@ class StepProgress:
 
     def _note_check(self, check: dg.AssetCheckEvaluation) -> None:
         blocks = not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-        self.checks.update(passed=check.passed, failed=not check.passed, blocked=blocks)
+        self.checks["passed" if check.passed else "failed"] += 1
+        self.checks["blocked"] += blocks
         if blocks:
             where = f"check {check.check_name} of {check.asset_key.to_user_string()} failed"
             self.failed_checks.append(f"{where} ({check.description})" if check.description else where)

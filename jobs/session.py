@@ -6,7 +6,6 @@ Not here: what the steps do (``assets/``) and how settings are read (``ljwx_pipe
 from __future__ import annotations
 
 import time
-from collections import Counter
 from types import TracebackType
 from typing import Any
 
@@ -42,7 +41,7 @@ class LineRun:
         self._definitions = build_definitions(settings)
         self._started = time.monotonic()
         self._seconds: dict[str, float] = {}
-        self._checks: Counter[str] = Counter(passed=0, failed=0, blocked=0)
+        self._checks = {"passed": 0, "failed": 0, "blocked": 0}
 
     def __enter__(self) -> LineRun:
         return self
@@ -78,13 +77,16 @@ class LineRun:
                 raise DataQualityError(fact, f"see run {run_id} in the Dagster UI (make up)") from None
             finally:
                 self._seconds |= progress.seconds
-                self._checks += progress.checks
+                self._checks = {name: count + progress.checks[name] for name, count in self._checks.items()}
         return result
 
     def deploy_requested(self) -> None:
         """Evaluate the champion sensor once and execute the run it requests, unless that run key was served before."""
         sensor = self._definitions.get_sensor_def(SENSOR_NAME)
-        with dg.build_sensor_context(instance=self._instance, definitions=self._definitions) as context:
+        resources = {"line": self._line}
+        with dg.build_sensor_context(
+            instance=self._instance, definitions=self._definitions, resources=resources
+        ) as context:
             tick = sensor.evaluate_tick(context)
         for request in tick.run_requests or []:
             tags = {RUN_KEY_TAG: str(request.run_key), SENSOR_TAG: SENSOR_NAME, **request.tags}
@@ -94,7 +96,7 @@ class LineRun:
     def summary(self) -> dict[str, Any]:
         """Assemble, publish and return the run's summary."""
         seconds = self._seconds | {"total": round(time.monotonic() - self._started, 3)}
-        summary = assemble_summary(self._line, seconds, dict(self._checks))
+        summary = assemble_summary(self._line, seconds, self._checks)
         publish_summary(self._line, summary)
         return summary
 

@@ -126,7 +126,7 @@ def _run(arguments: argparse.Namespace) -> int:
     overrides = overrides_of(arguments)
     settings = load_settings(profile=arguments.profile, overrides=overrides)
     return run_job(
-        settings.profile,
+        settings,
         overrides,
         job=arguments.job,
         as_json=arguments.json,

@@ -36,6 +36,7 @@ _MAX_TAG = 8000
 #: MLflow's own defaults retry for minutes; a person at a terminal should know within seconds. Set only where unset.
 _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }

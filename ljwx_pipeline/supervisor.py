@@ -53,6 +53,8 @@ def child_environment(settings: Settings, overrides: Mapping[str, Any]) -> dict[
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "GX_ANALYTICS_ENABLED": "false",
         "PYTHONWARNINGS": "ignore",
+        # idle OpenMP threads that spin take the processor from whoever else needs it
+        "OMP_WAIT_POLICY": "PASSIVE",
     }
     for key, value in overrides.items():
         environment["LJWX_" + key.upper().replace(".", "__")] = json.dumps(value, default=str)
@@ -74,14 +76,17 @@ def prepare_dagster_home(home: Path) -> None:
         )
 
 
-def run_job(profile: str, overrides: Mapping[str, Any], *, job: str, as_json: bool, dry_run: bool, root: Path) -> int:
+def run_job(
+    settings: Settings, overrides: Mapping[str, Any], *, job: str, as_json: bool, dry_run: bool, root: Path
+) -> int:
     """Run one Dagster job of the checkout at ``root`` in a process of its own and return its exit code."""
     require_checkout(root)
-    command = [sys.executable, "-m", "jobs.run", "--profile", profile, "--job", job]
+    command = [sys.executable, "-m", "jobs.run", "--profile", settings.profile, "--job", job]
     command += ["--overrides-json", json.dumps(dict(overrides), default=str)]
     command += ["--json"] if as_json else []
     command += ["--dry-run"] if dry_run else []
-    return subprocess.run(command, cwd=root, check=False).returncode
+    environment = child_environment(settings, overrides)
+    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
 
 
 def services(settings: Settings, home: Path) -> tuple[Service, ...]:

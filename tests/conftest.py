@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from ljwx_pipeline.config import Settings, load_settings
+# before anything loads OpenMP: idle threads that spin take the processor from the other test workers
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+from ljwx_pipeline.config import Settings, load_settings  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent
 
