@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 from functools import lru_cache
 from pathlib import Path
@@ -25,14 +27,15 @@ def lineage_of(line: Line, data_hash: str) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def git_revision() -> str:
-    """Return the commit of the checkout, with ``-dirty`` when tracked files differ from it; ``unknown`` outside git."""
-    described = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    """Return the commit of the checkout, with ``-dirty`` when tracked files differ from it.
+
+    An image holds no checkout: there ``LJWX_GIT_REVISION``, set when it was built, says it, or else ``unknown``.
+    """
+    git = shutil.which("git")
+    if git is None or not (ROOT / ".git").exists():
+        return os.environ.get("LJWX_GIT_REVISION", "unknown")
+    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    described = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
     return described.stdout.strip() if described.returncode == 0 else "unknown"
 
 

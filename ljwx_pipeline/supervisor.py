@@ -20,7 +20,7 @@ from types import FrameType
 from typing import Any
 
 from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.config import Settings, ljwx_home
+from ljwx_pipeline.config import Settings, ljwx_home, tracking_uri
 from ljwx_pipeline.errors import EnvironmentFault
 
 STOP_GRACE_S = 15.0
@@ -91,8 +91,6 @@ def run_job(
 
 def services(settings: Settings, home: Path) -> tuple[Service, ...]:
     """Return what ``ljwx up`` starts, in order."""
-    from ljwx_pipeline.config import tracking_uri  # kept beside its use: the address depends on the home
-
     ui, python = settings.ui, sys.executable
     return (
         Service(
@@ -171,7 +169,28 @@ def up(settings: Settings, overrides: Mapping[str, Any], *, root: Path) -> int:
             require_free_port(settings.ui.host, service.port, service.name)
     prepare_dagster_home(home)
     environment = child_environment(settings, overrides)
+    prepare_tracking_database(tracking_uri(settings.mlflow, home), environment)
     return run_services(planned, root=root, environment=environment, logs=home / "logs")
+
+
+def prepare_tracking_database(uri: str, environment: Mapping[str, str]) -> None:
+    """Bring a database of our own to MLflow's schema before two of the services would try at once.
+
+    Raises
+    ------
+    EnvironmentFault
+        When MLflow cannot use the database.
+    """
+    if uri.startswith(("http://", "https://")):
+        return
+    if uri.startswith("sqlite:///"):
+        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+    _say("preparing MLflow's database")
+    command = [sys.executable, "-m", "mlflow", "db", "upgrade", uri]
+    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        raise EnvironmentFault(f"MLflow cannot use {uri} ({reason})", "mend mlflow.tracking_uri, or move the file away")
 
 
 def run_services(services: Sequence[Service], *, root: Path, environment: Mapping[str, str], logs: Path) -> int:

@@ -10,7 +10,7 @@ import pytest
 # before anything loads OpenMP: idle threads that spin take the processor from the other test workers
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-from ljwx_pipeline.config import Settings, load_settings  # noqa: E402
+from ljwx_pipeline.config import Settings, load_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from datetime import date
+
+from assets.partitions import month_partitions, whole_range_tags
+from ljwx_pipeline.config import SourceSettings
+
+
+def source(first: str, last: str) -> SourceSettings:
+    return SourceSettings(
+        kind="simulated", first_session=date.fromisoformat(first), last_session=date.fromisoformat(last)
+    )
+
+
+def test_both_end_months_are_partitions() -> None:
+    keys = month_partitions(source("2018-01-15", "2018-03-02")).get_partition_keys()
+    assert keys == ["2018-01-01", "2018-02-01", "2018-03-01"]
+
+
+def test_december_ends_in_the_next_year() -> None:
+    keys = month_partitions(source("2017-12-29", "2018-12-31")).get_partition_keys()
+    assert (keys[0], keys[-1], len(keys)) == ("2017-12-01", "2018-12-01", 13)
+
+
+def test_one_run_covers_every_partition() -> None:
+    tags = whole_range_tags(month_partitions(source("2018-01-15", "2018-03-02")))
+    assert tags == {
+        "dagster/asset_partition_range_start": "2018-01-01",
+        "dagster/asset_partition_range_end": "2018-03-01",
+    }

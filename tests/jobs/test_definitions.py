@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from assets.resources import Line
+from jobs.daily import daily_schedule
+from jobs.definitions import build_definitions
+from jobs.sensors import champion_sensor
+from ljwx_pipeline.clock import SHANGHAI
+from ljwx_pipeline.config import Settings
+from ljwx_pipeline.registry import ModelVersion, Registry
+
+TRAINING = {"tuned_hyperparameters", "walk_forward_predictions", "model_bundle"}
+
+
+@pytest.fixture
+def definitions(settings: Settings) -> dg.Definitions:
+    return build_definitions(settings)
+
+
+def keys(definitions: dg.Definitions, job: str) -> set[str]:
+    layer = definitions.resolve_job_def(job).asset_layer
+    return {key.to_user_string() for key in layer.executable_asset_keys}
+
+
+def test_every_asset_tells_what_it_is_whose_it_is_and_what_it_is_made_with(definitions: dg.Definitions) -> None:
+    for spec in definitions.resolve_all_asset_specs():
+        assert spec.description, spec.key
+        assert spec.owners, spec.key
+        assert spec.kinds, spec.key
+        assert spec.group_name not in (None, "default"), spec.key
+
+
+def test_the_graph_is_connected_from_raw_bars_to_the_live_account(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    upstream, queue = set(), [dg.AssetKey("live_account")]
+    while queue:
+        key = queue.pop()
+        for parent in graph.get(key).parent_keys:
+            if parent not in upstream:
+                upstream.add(parent)
+                queue.append(parent)
+    assert dg.AssetKey("raw_bars") in upstream
+
+
+def test_the_daily_job_trains_nothing_and_the_research_job_ingests_nothing(definitions: dg.Definitions) -> None:
+    daily, research = keys(definitions, "daily_pipeline"), keys(definitions, "research")
+    assert {"raw_bars", "daily_scores", "model_monitoring"} <= daily
+    assert not TRAINING & daily
+    assert TRAINING <= research
+    assert "raw_bars" not in research
+    assert keys(definitions, "main") == daily | research
+    assert keys(definitions, "deploy") == {"deployment", "live_account"}
+
+
+@pytest.mark.parametrize(
+    ("day", "asked"),
+    [("2025-09-30", True), ("2025-10-01", False), ("2025-10-11", False), ("2026-03-02", False)],
+    ids=["session", "holiday", "saturday", "past the source"],
+)
+def test_the_schedule_asks_on_sessions_only(settings: Settings, day: str, asked: bool) -> None:
+    from assets.partitions import month_partitions
+
+    job = dg.define_asset_job("daily_pipeline", selection="*")
+    schedule = daily_schedule(job, settings.schedule, month_partitions(settings.source))
+    at = datetime.fromisoformat(f"{day}T18:00:00").replace(tzinfo=SHANGHAI)
+    with dg.build_schedule_context(scheduled_execution_time=at) as context:
+        answer = schedule.evaluate_tick(context)
+    assert bool(answer.run_requests) is asked
+    if asked:
+        assert answer.run_requests[0].tags["dagster/asset_partition_range_end"] == "2025-09-01"
+    else:
+        assert answer.skip_message
+
+
+class OneChampion:
+    """A registry that holds at most one champion."""
+
+    def __init__(self, version: str | None) -> None:
+        self.version = version
+
+    def champion(self, name: str) -> ModelVersion | None:
+        return None if self.version is None else ModelVersion(name, self.version, "run", "hash")
+
+
+def tick(monkeypatch: pytest.MonkeyPatch, version: str | None, cursor: str | None = None) -> dg.SensorResult:
+    monkeypatch.setattr(Line, "registry", lambda _self: OneChampion(version))
+    sensor = champion_sensor(dg.define_asset_job("deploy", selection="*"))
+    context = dg.build_sensor_context(cursor=cursor, resources={"line": Line()})
+    return sensor.evaluate_tick(context)
+
+
+def test_without_a_champion_nothing_is_deployed(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not tick(monkeypatch, None).run_requests
+
+
+def test_a_new_champion_is_deployed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tick(monkeypatch, "3")
+    assert [request.tags["ljwx/model_version"] for request in first.run_requests] == ["3"]
+    assert not tick(monkeypatch, "3", first.cursor).run_requests
+    assert tick(monkeypatch, "4", first.cursor).run_requests
+
+
+def test_the_fake_registry_has_the_real_ones_face() -> None:
+    assert callable(Registry.champion)
+
+
+def test_the_workspace_file_names_the_code_location() -> None:
+    workspace = (Path(__file__).resolve().parents[2] / "workspace.yaml").read_text()
+    assert "module_name: jobs.definitions" in workspace

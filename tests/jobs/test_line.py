@@ -1,0 +1,197 @@
+"""The whole line on a small simulated market, through the command a person types. Slow: minutes, not seconds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.evaluation.run_summary import KEYS, summary_table
+
+ROOT = Path(__file__).resolve().parents[2]
+SMALL = {
+    "simulated.symbols": 40,
+    "simulated.oracle_rank_ic": 0.2,
+    "source.first_session": "2022-01-04",
+    "walk_forward.first_test_year": 2024,
+    "walk_forward.min_train_sessions": 240,
+    "tune.trials": 2,
+    "tune.inner_folds": 1,
+    "tune.rounds": 20,
+    "model.max_rounds": 30,
+    "model.early_stopping_tail_sessions": 60,
+    "strategy.top_k": 8,
+    "strategy.n_drop": 2,
+    "risk.max_weight_per_name_frac": 0.3,
+    "gate.kpi_enabled": "false",
+    "gate.min_months": 12,
+    "gate.rank_ic_confidence": 0.95,
+    "feast.parity_rows": 50,
+    "ui.runner_port": 18700,  # nothing listens there: the deployment goes through the inbox
+}
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("line")]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One finished command: its exit code, what it printed, and how long it took."""
+
+    code: int
+    out: str
+    err: str
+    seconds: float
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        loaded: dict[str, Any] = json.loads(self.out)
+        return loaded
+
+
+def ljwx(home: Path, *arguments: str, settings: dict[str, Any] | None = None) -> Run:
+    keys = [f"--set={key}={value}" for key, value in {**SMALL, **(settings or {})}.items()]
+    environment = dict(os.environ, LJWX_HOME=str(home))
+    started = time.monotonic()
+    done = subprocess.run(
+        [sys.executable, "-m", "ljwx_pipeline.cli", "run", *arguments, *keys],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=540,
+        check=False,
+    )
+    return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def first(home: Path) -> Run:
+    return ljwx(home, "--json")
+
+
+@pytest.fixture(scope="module")
+def second(home: Path, first: Run) -> Run:
+    assert first.code == 0, first.err
+    return ljwx(home, "--json")
+
+
+def without_times_and_ids(summary: dict[str, Any]) -> dict[str, Any]:
+    kept = {key: value for key, value in summary.items() if key not in {"seconds", "mlflow", "deployment", "where"}}
+    kept["model"] = {"alias": summary["model"]["alias"]}
+    kept["account"] = {key: value for key, value in summary["account"].items() if key not in {"model_version"}}
+    return kept
+
+
+def test_the_line_runs_from_bars_to_a_trading_paper_account(first: Run) -> None:
+    assert first.code == 0, first.err
+    summary = first.summary
+    assert set(KEYS) <= set(summary)
+    assert summary["simulated"] is True
+    assert summary["checks"]["failed"] == summary["checks"]["blocked"] == 0
+    assert summary["promotion"]["decision"] == "promoted"
+    assert summary["model"]["alias"] == "champion"
+    assert summary["walk_forward"]["rank_ic_mean"] >= 0.6 * summary["truth"]["oracle_rank_ic"]
+    assert summary["deployment"]["status"] == "spooled"
+    assert summary["account"]["fills"] > 0
+    assert summary["account"]["positions"] > 0
+    assert set(summary["benchmarks"]) == {"000300.SH", "000905.SH", "399006.SZ"}
+    assert "PROMOTED" in summary_table(summary)
+
+
+def test_its_progress_names_every_step_with_its_seconds(first: Run) -> None:
+    for step in ("raw_bars", "tuned_hyperparameters", "walk_forward_predictions", "deployment", "live_account"):
+        assert step in first.err
+        assert first.summary["seconds"][step] >= 0
+
+
+def test_the_summary_is_kept_for_machines_and_the_report_for_people(first: Run, home: Path) -> None:
+    latest = home / "reports" / "latest"
+    assert json.loads((latest / "summary.json").read_text()) == first.summary
+    page = (latest / "report.html").read_text()
+    assert "SIMULATED" in page.upper()
+    assert "http://" not in page.replace("http://www.w3.org", ""), "the report must need no network"
+
+
+def test_every_trial_and_fold_is_tracked(first: Run, home: Path) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name(first.summary["mlflow"]["experiment"])
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    kinds = pd.Series([run.data.tags.get("kind", "research") for run in runs]).value_counts()
+    assert kinds["trial"] >= SMALL["tune.trials"]
+    assert kinds["fold"] >= first.summary["walk_forward"]["folds"]
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    research = client.get_run(first.summary["mlflow"]["run_id"])
+    assert research.data.tags["data_hash"] == first.summary["lineage"]["data_hash"]
+    assert research.data.tags["decision"] == "promoted"
+
+
+def test_running_again_gives_the_same_numbers_sooner_and_trades_nothing_twice(first: Run, second: Run) -> None:
+    assert second.code == 0, second.err
+    assert without_times_and_ids(second.summary) == without_times_and_ids(first.summary)
+    assert second.summary["model"]["version"] == first.summary["model"]["version"]
+    assert "deployment" not in second.summary["seconds"], "the sensor's run key was served before"
+    assert second.seconds < first.seconds
+
+
+def test_the_daily_job_scores_and_monitors_without_training(second: Run, home: Path) -> None:
+    assert second.code == 0, second.err
+    daily = ljwx(home, "--job", "daily_pipeline", "--json")
+    assert daily.code == 0, daily.err
+    assert "daily_scores" in daily.err
+    assert "tuned_hyperparameters" not in daily.err
+    (market,) = (home / "markets").iterdir()
+    monitoring = json.loads((market / "tables" / "model_monitoring.json").read_text())
+    assert monitoring["champion"] is True
+    assert monitoring["matured_sessions"] > 0
+    scores = pd.read_parquet(market / "tables" / "daily_scores.parquet")
+    assert scores["score"].notna().any()
+
+
+def test_another_seed_is_another_market_beside_the_first(first: Run, home: Path) -> None:
+    markets = set((home / "markets").iterdir())
+    refused = ljwx(home, "--json", "--seed", "11", "--profile", "noise", settings={"simulated.oracle_rank_ic": 0.0})
+    assert refused.code == 0, refused.err
+    summary = refused.summary
+    assert summary["promotion"]["decision"] == "refused"
+    assert summary["promotion"]["reasons"]
+    assert summary["model"]["alias"] == "none"
+    assert summary["account"]["orders"] == 0
+    assert set((home / "markets").iterdir()) > markets
+    assert "deployment" not in summary["seconds"]
+
+
+def test_a_bad_file_is_one_message_and_leaves_no_report(tmp_path: Path) -> None:
+    data = tmp_path / "bars.csv"
+    data.write_text(
+        "ts_code,trade_date,open,high,low,close,pre_close,vol,amount\n600000.SH,20200102,10,9,11,10,10,100,100\n"
+    )
+    index = tmp_path / "000300.csv"
+    index.write_text("ts_code,trade_date,open,high,low,close,vol,amount\n000300.SH,20200102,10,11,9,10,100,100\n")
+    home = tmp_path / "home"
+    refused = ljwx(home, "--profile", "folder", "--data", str(data), "--index-data", str(index), "--adjustment", "raw")
+    assert refused.code != 0
+    errors = [line for line in refused.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert "Traceback" not in refused.err
+    assert not (home / "reports" / "latest").exists()
+
+
+def test_an_unreachable_tracking_server_is_one_message(tmp_path: Path) -> None:
+    refused = ljwx(tmp_path / "home", settings={"mlflow.tracking_uri": "http://127.0.0.1:9"})
+    assert refused.code == 11
+    assert "MLflow at http://127.0.0.1:9 cannot be reached" in refused.err
+    assert "Traceback" not in refused.err
