@@ -78,12 +78,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [("", reason) for reason in promotion["reasons"]]
     rows.append(("model", f"{model['name']} version {model['version']}, alias {model['alias']}"))
     rows.append(("deployment", summary["deployment"]["status"]))
-    rows.append(
-        (
-            "paper account",
-            f"{account['equity_cny']:,.2f} CNY, {account['positions']} positions, {account['orders']} orders",
-        )
-    )
+    rows.append(("paper account", _account(account)))
     rows.append(("time", f"{summary['seconds']['total']:.0f} s"))
     rows += [("where to look", line) for line in summary.get("where", [])[:1]]
     rows += [("", line) for line in summary.get("where", [])[1:]]
@@ -92,23 +87,41 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
 
 def _walk_forward(walk: dict[str, Any], truth: dict[str, Any] | None) -> str:
     rank_ic = walk["rank_ic_mean"]
-    text = f"{walk['folds']} folds, rank IC {rank_ic:.4f}, ICIR {walk['rank_icir']:.2f}, IC {walk['ic_mean']:.4f}"
-    if truth is None or truth["oracle_rank_ic"] is None:
+    text = (
+        f"{walk['folds']} folds, rank IC {_as(rank_ic, '.4f')}, ICIR {_as(walk['rank_icir'], '.2f')}, "
+        f"IC {_as(walk['ic_mean'], '.4f')}"
+    )
+    oracle = None if truth is None else truth["oracle_rank_ic"]
+    if oracle is None:
         return text
-    oracle = truth["oracle_rank_ic"]
-    share = f" ({rank_ic / oracle:.0%} of it)" if oracle > MEANINGFUL_RANK_IC else ""
+    share = f" ({rank_ic / oracle:.0%} of it)" if rank_ic is not None and oracle > MEANINGFUL_RANK_IC else ""
     return f"{text}; who knows the truth reaches {oracle:.4f}{share}"
 
 
 def _backtest(back: dict[str, Any]) -> str:
     return (
-        f"{back['annual_return']:+.1%} a year, Sharpe {back['sharpe']:.2f}, Sortino {back['sortino']:.2f}, "
-        f"Calmar {back['calmar']:.2f}, drawdown {back['max_drawdown']:.1%}, fees {back['fees_cny']:,.0f} CNY"
+        f"{_as(back['annual_return'], '+.1%')} a year, Sharpe {_as(back['sharpe'], '.2f')}, "
+        f"Sortino {_as(back['sortino'], '.2f')}, Calmar {_as(back['calmar'], '.2f')}, "
+        f"drawdown {_as(back['max_drawdown'], '.1%')}, fees {_as(back['fees_cny'], ',.0f')} CNY"
     )
 
 
 def _benchmark(values: dict[str, Any]) -> str:
     return (
-        f"{values['excess_annual_return']:+.1%} a year, information ratio {values['information_ratio']:.2f}, "
-        f"beta {values['beta']:.2f}, alpha {values['alpha']:+.1%}"
+        f"{_as(values['excess_annual_return'], '+.1%')} a year, "
+        f"information ratio {_as(values['information_ratio'], '.2f')}, "
+        f"beta {_as(values['beta'], '.2f')}, alpha {_as(values['alpha'], '+.1%')}"
     )
+
+
+def _account(account: dict[str, Any]) -> str:
+    text = f"{account['equity_cny']:,.2f} CNY, {account['positions']} positions, {account['orders']} orders"
+    by_state = account.get("orders_by_state") or {}
+    return text + (
+        f" ({', '.join(f'{count} {state}' for state, count in sorted(by_state.items()))})" if by_state else ""
+    )
+
+
+def _as(value: float | None, form: str) -> str:
+    """Return a figure in ``form``; a dash for what could not be measured."""
+    return "-" if value is None else format(value, form)
