@@ -80,9 +80,15 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows.append(("deployment", summary["deployment"]["status"]))
     rows.append(("paper account", _account(account)))
     rows.append(("time", f"{summary['seconds']['total']:.0f} s"))
+    rows += [("cannot know" if first else "", text) for first, text in _unknowns(summary)]
     rows += [("where to look", line) for line in summary.get("where", [])[:1]]
     rows += [("", line) for line in summary.get("where", [])[1:]]
     return rows
+
+
+def _unknowns(summary: dict[str, Any]) -> list[tuple[bool, str]]:
+    told = [f"{item['what']}: {item['consequence']}" for item in summary.get("unknown", [])]
+    return [(position == 0, text) for position, text in enumerate(told)]
 
 
 def _walk_forward(walk: dict[str, Any], truth: dict[str, Any] | None) -> str:

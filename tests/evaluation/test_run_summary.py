@@ -13,7 +13,7 @@ from ljwx_pipeline.evaluation.run_summary import KEYS, read_summary, summary_tab
 SUMMARY: dict[str, Any] = {
     "profile": "simulated",
     "simulated": True,
-    "data": {"symbols": 156, "sessions": 1942, "rows": 268128, "first": "2018-01-02", "last": "2025-12-31", "hash": "d"},
+    "data": {"symbols": 156, "sessions": 1942, "rows": 268128, "first": "2018-01-02", "last": "2025-12-31"},
     "checks": {"passed": 26, "failed": 1, "blocked": 0},
     "factors": {"count": 158, "hash": "0103c755e43a99"},
     "mlflow": {"experiment": "ljwx", "run_id": "r", "tracked_runs": 18},
@@ -32,6 +32,7 @@ SUMMARY: dict[str, Any] = {
     "account": {"equity_cny": 10597515.27, "positions": 20, "orders": 3, "orders_by_state": {"filled": 2, "denied": 1}},
     "lineage": {},
     "seconds": {"total": 68.2},
+    "unknown": [{"what": "delistings", "consequence": "survivors only"}],
     "where": ["make up", "report"],
 }  # fmt: skip
 
@@ -40,6 +41,7 @@ def test_the_table_says_what_a_person_asks_first() -> None:
     table = summary_table(SUMMARY)
     for words in (
         "SIMULATED MARKET", "156 symbols", "26 passed, 1 failed", "rank IC 0.0900", "75% of it", "+14.7% a year",
+        "cannot know", "delistings: survivors only",
         "over 000905.SH", "PROMOTED", "rank IC is above zero", "alias champion", "1 denied, 2 filled", "68 s", "make up",
     ):  # fmt: skip
         assert words in table, words
