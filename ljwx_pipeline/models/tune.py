@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,6 +96,7 @@ def tune(
     net_returns: NetReturns,
     tuning: TuneSettings,
     model: ModelSettings,
+    earned_under: Mapping[str, object] | None = None,
     journal: Path | None = None,
     on_trial: Callable[[Trial], None] | None = None,
     clock: Clock | None = None,
@@ -111,6 +112,9 @@ def tune(
         Purged inner folds (``dataset.inner_folds``), all before the first test window.
     net_returns
         Net excess returns per session that a score matrix would have earned between two sessions, inclusive.
+    earned_under
+        What decides those returns besides the scores (strategy, costs, benchmark, trading data, code), as JSON values.
+        It is part of the study's name: a kept trial's Sharpe ratio counts only under the terms it was measured on.
     journal
         File that keeps the trials; a study found there is resumed, a finished one is only read. Trials found beyond
         ``tuning.trials`` count too: they were made. None: memory.
@@ -128,7 +132,7 @@ def tune(
         if not np.isfinite(dataset.forward_return[fold.test_rows]).any():
             raise ModelError(f"inner fold {fold.name} has no known return to test on", "lower tune.inner_folds")
     timer = clock or SystemClock()
-    name = _study_name(dataset, folds, tuning, model)
+    name = _study_name(dataset, folds, tuning, model, earned_under or {})
     study = _open_study(name, journal)
     binned: Binned | None = None
     while len(done := _finished(study)) < tuning.trials:
@@ -247,7 +251,13 @@ def _suggest(trial: optuna.Trial) -> dict[str, float | int]:
     }
 
 
-def _study_name(dataset: Dataset, folds: Sequence[Fold], tuning: TuneSettings, model: ModelSettings) -> str:
+def _study_name(
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    tuning: TuneSettings,
+    model: ModelSettings,
+    earned_under: Mapping[str, object],
+) -> str:
     """Name a study by everything that decides its trials, except how many there are."""
     decided = {
         "space": _SPACE_VERSION,
@@ -257,5 +267,6 @@ def _study_name(dataset: Dataset, folds: Sequence[Fold], tuning: TuneSettings, m
         "seed": tuning.seed,
         "model_seed": model.seed,
         "max_bin": model.max_bin,
+        "earned_under": dict(earned_under),
     }
     return "ljwx-" + hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]
