@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, tracking_uri
@@ -22,6 +23,7 @@ from ljwx_pipeline.market.calendar import last_known_session
 
 MIN_FREE_GIB = 5.0
 MIN_HORIZON_DAYS = 90
+DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 PIPELINE_PACKAGES = (
     "dagster", "dagster-webserver", "dagster-mlflow", "pandas", "pandera", "feast", "lightgbm", "shap", "optuna",
     "great-expectations", "mlflow", "numba", "duckdb",
@@ -149,9 +151,17 @@ def _mlflow(settings: Settings) -> Finding:
     address = tracking_uri(settings.mlflow, ljwx_home())
     if address.startswith("sqlite:///"):
         return Finding("mlflow", ok=True, fact=f"SQLite at {address.removeprefix('sqlite:///')}")
-    host, _sep, port = address.split("://", 1)[-1].split("/", 1)[0].partition(":")
-    ok = _answers(host, int(port or 80))
-    return Finding("mlflow", ok, address, "" if ok else "start the server or clear mlflow.tracking_uri")
+    parts = urlsplit(address)
+    shown = address if parts.password is None else address.replace(f":{parts.password}@", ":***@")
+    try:
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError:
+        port = None
+    if parts.hostname is None or port is None:
+        remedy = "write scheme://host:port, or clear mlflow.tracking_uri to use a local database"
+        return Finding("mlflow", ok=False, fact=f"{shown} names no host and port", remedy=remedy)
+    ok = _answers(parts.hostname, port)
+    return Finding("mlflow", ok, shown, "" if ok else "start the server or clear mlflow.tracking_uri")
 
 
 def _ports(settings: Settings) -> list[tuple[str, int]]:
@@ -170,9 +180,11 @@ def _port(host: str, name: str, port: int) -> Finding:
 
 
 def _answers(host: str, port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(1.0)
-        return probe.connect_ex((host, port)) == 0
+    try:
+        socket.create_connection((host, port), timeout=1.0).close()
+    except OSError:
+        return False
+    return True
 
 
 def _journal(home: Path) -> Finding:
