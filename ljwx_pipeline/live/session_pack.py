@@ -189,7 +189,12 @@ def _replace_folder(folder: Path, content: Mapping[str, bytes]) -> None:
                 os.fsync(file.fileno())
         if folder.exists():
             folder.rename(old)
-        staging.rename(folder)
+        try:
+            staging.rename(folder)
+        except OSError:
+            if old.exists():
+                old.rename(folder)
+            raise
     finally:
         shutil.rmtree(staging, ignore_errors=True)
         shutil.rmtree(old, ignore_errors=True)
