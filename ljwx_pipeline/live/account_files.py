@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock
+from ljwx_pipeline.errors import EnvironmentFault
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import Journal
 
@@ -23,9 +24,21 @@ ARCHIVE_DIR = "archive"
 
 @contextmanager
 def sole_runner(live_dir: Path) -> Iterator[bool]:
-    """Yield whether this process is now the only one that runs this account; the kernel frees it when we die."""
-    live_dir.mkdir(parents=True, exist_ok=True)
-    with (live_dir / LOCK_NAME).open("a+", encoding="ascii") as file:
+    """Yield whether this process is now the only one that runs this account; the kernel frees it when we die.
+
+    Raises
+    ------
+    EnvironmentFault
+        When the folder cannot be made or written.
+    """
+    try:
+        live_dir.mkdir(parents=True, exist_ok=True)
+        lock = (live_dir / LOCK_NAME).open("a+", encoding="ascii")
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{live_dir} cannot be written ({error.strerror})", "make the folder writable or set LJWX_HOME"
+        ) from None
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
