@@ -17,6 +17,9 @@ from numpy.typing import NDArray
 from ljwx_pipeline.errors import ModelError
 
 
+SHOWN_FACTORS = 20
+
+
 @dataclass(frozen=True)
 class Explanation:
     """Which factors a model leans on.
@@ -100,12 +103,27 @@ def _draw(
     explanation = shap.Explanation(
         values=values, base_values=np.full(len(values), base), data=sample, feature_names=list(names)
     )
+
+    def beeswarm() -> None:
+        shap.plots.beeswarm(explanation, max_display=SHOWN_FACTORS, show=False)
+        plt.gca().set_xlabel("SHAP value: effect on the score, which is a rank in [-0.5, 0.5]")
+
+    def bar() -> None:
+        mean_abs = np.abs(values).mean(axis=0)
+        order = np.argsort(-mean_abs, kind="stable")[:SHOWN_FACTORS][::-1]
+        axes = plt.gcf().add_subplot()
+        drawn = axes.barh([names[position] for position in order], 100 * mean_abs[order], color="#2b6cb0")
+        axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8)
+        axes.set_xlabel("mean |SHAP value|, hundredths of a rank")
+        axes.spines[["top", "right"]].set_visible(False)
+        plt.gcf().set_size_inches(8, 6)
+
     written = []
-    for name, draw in (("shap_bar.png", shap.plots.bar), ("shap_beeswarm.png", shap.plots.beeswarm)):
+    for name, draw in (("shap_bar.png", bar), ("shap_beeswarm.png", beeswarm)):
         # A figure of its own each: shap draws into whatever figure is current.
         figure = plt.figure()
         try:
-            draw(explanation, max_display=20, show=False)
+            draw()
             path = folder / name
             with tempfile.NamedTemporaryFile(dir=folder, suffix=".png", delete=False) as partial:
                 plt.gcf().savefig(partial, dpi=110, bbox_inches="tight")
