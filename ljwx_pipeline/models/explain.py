@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import ModelError
 
-
 SHOWN_FACTORS = 20
 
 
