@@ -55,3 +55,19 @@ def test_an_unreachable_tracking_server_is_told_with_its_address() -> None:
     }
     assert not found["mlflow"].ok
     assert str(port) in found["mlflow"].fact
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("http://no-such-host.invalid:5000", "no-such-host.invalid"),
+        ("postgresql+psycopg2://user:secret@127.0.0.1:9/mlflow", "user:***@127.0.0.1:9"),
+        ("http://127.0.0.1:port", "names no host and port"),
+        ("nonsense", "names no host and port"),
+    ],
+)
+def test_a_wrong_tracking_address_is_told_and_no_password_shown(address: str, said: str) -> None:
+    found = {f.name: f for f in examine(profile=None, overrides={"mlflow.tracking_uri": address}, root=ROOT)}
+    assert not found["mlflow"].ok
+    assert said in found["mlflow"].fact
+    assert "secret" not in findings_table(list(found.values()))

@@ -318,3 +318,9 @@ def test_a_halted_runner_is_not_healthy_and_says_why(home: Home, served: tuple[s
     assert "feed.arrow is damaged" in answer["message"]
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
+
+
+def test_a_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(EnvironmentFault, match="cannot be written"), sole_runner(tmp_path / "file" / "live"):
+        pass

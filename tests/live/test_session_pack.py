@@ -119,3 +119,31 @@ def test_a_pack_without_sessions_to_replay_is_refused(tmp_path: Path, tables: Ta
     )
     with pytest.raises(LiveError, match="no session to replay"):
         ReplayFeed.open(tmp_path / "feed")
+
+
+def test_a_pack_that_cannot_be_put_in_place_leaves_the_one_before(
+    folder: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = read_session_pack(folder).manifest
+    history, feed = tables.split(8)
+    original = Path.rename
+
+    def full_disk(self: Path, target: Path) -> Path:
+        if target == folder and self.suffix != ".old":
+            raise OSError(28, "No space left on device")
+        return original(self, target)
+
+    monkeypatch.setattr(Path, "rename", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        write_session_pack(
+            folder,
+            history=history,
+            feed=feed,
+            securities=tables.securities,
+            st_spells=tables.st_spells,
+            corporate_actions=tables.corporate_actions,
+            online_features=FEATURES,
+            adjustment="raw",
+            simulated=True,
+        )
+    assert read_session_pack(folder).manifest == before

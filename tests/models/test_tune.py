@@ -125,6 +125,18 @@ def test_other_data_or_another_seed_is_another_study(dataset: Dataset, tmp_path:
     assert len(names) == 3
 
 
+def test_trials_earned_under_other_terms_are_not_served_again(dataset: Dataset, tmp_path: Path) -> None:
+    journal = tmp_path / "study.log"
+    few = TUNING.model_copy(update={"trials": 1})
+    dear = run(dataset, journal=journal, tuning=few, earned_under={"costs": {"slippage_bps": 20.0}})
+    made_now: list[Trial] = []
+    cheap = run(
+        dataset, journal=journal, tuning=few, earned_under={"costs": {"slippage_bps": 2.0}}, on_trial=made_now.append
+    )
+    assert dear.name != cheap.name
+    assert len(made_now) == 1
+
+
 def test_rows_after_the_last_inner_fold_change_nothing(dataset: Dataset) -> None:
     few = TUNING.model_copy(update={"trials": 2})
     stop = two_folds(dataset)[-1].test_rows.stop
