@@ -3,18 +3,20 @@
 Not here: formulas (``ljwx_pipeline.evaluation``), fills (``ljwx_pipeline.backtest``) or thresholds (``ljwx.toml``).
 """
 
+from datetime import date
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets.io_managers import write_json, write_table
-from assets.metadata import frame_metadata
+from assets.io_managers import read_json, read_table, write_json, write_table
+from assets.metadata import frame_metadata, line_plot
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
 from assets.report import ReportTables, report_inputs
 from assets.resources import Line
-from assets.tracking import research_run, research_run_id
+from assets.tracking import end_research_run, research_run, research_run_id
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
 
@@ -69,7 +71,15 @@ def net_backtest(
     )
     with research_run(line) as run:
         run.metrics({f"backtest.{name}": value for name, value in summary["backtest"].items() if value is not None})
-    return dg.Output(frame, metadata=frame_metadata(frame) | {"summary": dg.MetadataValue.json(summary)})
+    growth = frame.set_index("session_date")[["equity_cny", *(f"{code}_points" for code in closes)]]
+    return dg.Output(
+        frame,
+        metadata=frame_metadata(frame)
+        | {
+            "summary": dg.MetadataValue.json(summary),
+            "growth": dg.MetadataValue.md(line_plot(growth / growth.iloc[0], "Growth of 1, after costs")),
+        },
+    )
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"python"})
@@ -100,7 +110,7 @@ def promotion_decision(
         rank_ic=table["rank_ic"].dropna().to_numpy(),
         net_excess_returns=session_excess(equity, close).to_numpy(),
         monthly_net_excess_returns=monthly_excess(equity, close).to_numpy(),
-        trial_sharpes=tuple(trial["sharpe"] for trial in tuned_hyperparameters["trials"]),
+        trial_sharpes=tuple(trial["session_sharpe"] for trial in tuned_hyperparameters["trials"]),
         trials=len(tuned_hyperparameters["trials"]),
         purge_sessions=settings.purge_sessions,
     )
@@ -165,5 +175,47 @@ def champion_model(
         registry.promote(version)
     champion = registry.champion(line.registered_model)
     alias = "champion" if champion is not None and champion.version == version.version else "none"
+    card = write_card(line, promotion_decision, model_bundle)
+    with research_run(line) as run:
+        run.artifacts(card, "model_card")
+    end_research_run(line)
     settled = {"name": line.registered_model, "version": version.version, "alias": alias}
-    return dg.Output(settled, metadata={**settled, "champion_now": champion.version if champion else "none"})
+    return dg.Output(
+        settled,
+        metadata={
+            **settled,
+            "champion_now": champion.version if champion else "none",
+            "model_card": dg.MetadataValue.md(card.read_text(encoding="utf-8")),
+        },
+    )
+
+
+def write_card(line: Line, decision: dict[str, Any], bundle: dict[str, Any]) -> Path:
+    """Write the model card of a bundle and return its path."""
+    from ljwx_pipeline.models.walk_forward import FoldRecord
+    from ljwx_pipeline.promotion.gate import Check, Decision
+    from ljwx_pipeline.promotion.model_card import model_card
+    from ljwx_pipeline.scoring.bundle import Manifest
+
+    dates = ("train_first", "train_last", "test_first", "test_last")
+    records = read_json(line.tables, "walk_forward_folds")["folds"]
+    folds = [
+        FoldRecord(**{**record, **{name: date.fromisoformat(record[name]) for name in dates}}) for record in records
+    ]
+    text = model_card(
+        Manifest.from_json((Path(bundle["path"]) / "manifest.json").read_bytes()),
+        bundle_hash=bundle["bundle_hash"],
+        folds=folds,
+        decision=Decision(
+            decision["decision"],
+            tuple(decision["reasons"]),
+            decision["measured"],
+            decision["thresholds"],
+            tuple(Check(**check) for check in decision["checks"]),
+        ),
+        shap_table=read_table(line.tables, "shap_explanation"),
+    )
+    path = line.home / "cards" / f"{bundle['bundle_hash']}.md"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_bytes(path, text.encode())
+    return path

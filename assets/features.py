@@ -30,7 +30,7 @@ def alpha158_factors(
 ) -> dg.MaterializeResult[None]:
     """The 158 factors of Alpha158 on adjusted prices, float32, over every symbol and session."""
     factors = alpha158()
-    key: reuse.Key = {"bars": content_hash(checked_bars), "factors": factors.version_hash}
+    key = features_key(line, checked_bars, calendar)
     if not reuse.is_current(line.tables, "alpha158_factors", key):
         reuse.forget(line.tables, "alpha158_factors")
         panel = panel_of(line, checked_bars, calendar)
@@ -96,7 +96,7 @@ def feature_table(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
 
     values = load_factors(line.tables)
     path = feature_table_path(line)
-    key: reuse.Key = {"bars": content_hash(checked_bars), "factors": alpha158().version_hash}
+    key = features_key(line, checked_bars, calendar)
     if not (path.exists() and reuse.is_current(line.tables, "feature_table", key)):
         reuse.forget(line.tables, "feature_table")
         write_feature_table(feast_table(values.frame(bar_mask(panel_of(line, checked_bars, calendar)))), path)
@@ -154,6 +154,16 @@ def feast_online_store(line: Line, calendar: pd.DataFrame) -> dg.MaterializeResu
     return dg.MaterializeResult(
         metadata={"session": str(session), "dagster/row_count": written.rows, "missing_values": written.missing_values}
     )
+
+
+def features_key(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> reuse.Key:
+    """Return all that decides the factors' values."""
+    return {
+        "bars": content_hash(bars),
+        "calendar": content_hash(calendar),
+        "adjustment": line.source().describe().adjustment,
+        "factors": alpha158().version_hash,
+    }
 
 
 def last_research_session(line: Line, calendar: pd.DataFrame) -> date:

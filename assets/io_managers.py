@@ -12,6 +12,7 @@ import pandas as pd
 
 from assets.resources import Line
 from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
 
 
@@ -28,7 +29,7 @@ class TableIOManager(dg.ConfigurableIOManager):
         if isinstance(obj, pd.DataFrame):
             write_table(self.line.tables, name, obj)
             context.add_output_metadata(
-                {"rows": len(obj), "path": dg.MetadataValue.path(_path(self.line.tables, name, obj))}
+                {"rows": len(obj), "path": dg.MetadataValue.path(self.line.tables / f"{name}.parquet")}
             )
         else:
             write_json(self.line.tables, name, obj)
@@ -51,11 +52,14 @@ class LakeIOManager(dg.ConfigurableIOManager):
         known_at = utc_now()
         months = obj["session_date"].dt.strftime("%Y-%m-01")
         grouped = dict(tuple(obj.groupby(months.to_numpy(), sort=True)))
+        table = context.asset_key.path[-1]
+        known = {version.partition for version in lake.current(table)} if lake.holds(table) else set()
         written = 0
         for month in context.asset_partition_keys:
-            rows = grouped.get(month)
+            # a month the source no longer gives becomes an empty version: its old rows must not be read as today's
+            rows = grouped.get(month, obj.iloc[:0] if month in known else None)
             if rows is not None:
-                lake.write(context.asset_key.path[-1], rows, partition=month, known_at=known_at)
+                lake.write(table, rows, partition=month, known_at=known_at)
                 written += 1
         context.add_output_metadata({"rows": len(obj), "months_written": written})
 
@@ -82,10 +86,18 @@ def write_json(tables: Path, name: str, value: dict[str, Any]) -> None:
 
 
 def read_json(tables: Path, name: str) -> dict[str, Any]:
-    """Read the document ``name``."""
-    loaded: dict[str, Any] = json.loads((tables / f"{name}.json").read_text(encoding="utf-8"))
+    """Read the document ``name``.
+
+    Raises
+    ------
+    LakeError
+        When no run has made it yet, or it is damaged.
+    """
+    path = tables / f"{name}.json"
+    try:
+        loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise LakeError(f"{path} was never made", "run `ljwx run` once before its parts") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise LakeError(f"{path} is damaged ({error})", "delete it and run `ljwx run` again") from None
     return loaded
-
-
-def _path(tables: Path, name: str, _obj: pd.DataFrame) -> str:
-    return str(tables / f"{name}.parquet")

@@ -9,20 +9,42 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from assets.io_managers import read_json, read_table, write_json
 from assets.resources import Line
 from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
 
+DOCUMENT = "lineage"
+#: Every table a result depends on.
+DATA_TABLES = (
+    "checked_bars",
+    "index_bars",
+    "securities",
+    "st_spells",
+    "corporate_actions",
+    "industries",
+    "index_members",
+    "market_values",
+)
 ROOT = Path(__file__).resolve().parent.parent
 
 
-def lineage_of(line: Line, data_hash: str) -> dict[str, str]:
-    """Return the hashes of data, factors and configuration, and the code's revision."""
-    return {
-        "data_hash": data_hash,
+def record_lineage(line: Line) -> dict[str, str]:
+    """Hash every table that can change a result, keep the lineage for the assets downstream, and return it."""
+    hashes = {table: content_hash(read_table(line.tables, table)) for table in DATA_TABLES}
+    lineage = {
+        "data_hash": combined_hash(hashes),
         "factor_hash": alpha158().version_hash,
         "config_hash": line.settings.config_hash,
         "git_revision": git_revision(),
     }
+    write_json(line.tables, DOCUMENT, lineage)
+    return lineage
+
+
+def lineage_of(line: Line) -> dict[str, str]:
+    """Return the hashes of data, factors and configuration, and the code's revision, of the research under way."""
+    return read_json(line.tables, DOCUMENT)
 
 
 @lru_cache(maxsize=1)

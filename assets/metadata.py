@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 from pathlib import Path
 from typing import Any
 
@@ -47,3 +48,23 @@ def _cell(value: object) -> str:
 def embedded(image: Path) -> str:
     """Return a PNG as Markdown that shows it in place, wherever the page is opened."""
     return f"![{image.stem}](data:image/png;base64,{base64.b64encode(image.read_bytes()).decode()})"
+
+
+def line_plot(frame: pd.DataFrame, title: str) -> str:
+    """Return the columns of ``frame`` over its dates as a small picture inside Markdown."""
+    # heavy: only when a picture is drawn
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(8, 3))
+    for name in frame:
+        axes.plot(frame.index, frame[name], label=str(name), linewidth=1)
+    axes.set_title(title, loc="left", fontsize=10)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, fontsize=8)
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=90, bbox_inches="tight")
+    plt.close(figure)
+    return f"![{title}](data:image/png;base64,{base64.b64encode(out.getvalue()).decode()})"

@@ -28,19 +28,25 @@ def _specs() -> list[dg.AssetCheckSpec]:
     for name, severity, description in [*schemas, *rules]:
         table, what = name.split(".")
         specs.append(
-            dg.AssetCheckSpec(what, asset=ASSET_OF_TABLE[table], blocking=severity == "error", description=description)
+            dg.AssetCheckSpec(
+                what,
+                asset=ASSET_OF_TABLE[table],
+                additional_deps=["calendar"],
+                blocking=severity == "error",
+                description=description,
+            )
         )
     return specs
 
 
-@dg.multi_asset_check(specs=_specs(), name="market_checks", can_subset=False)
-def market_checks(line: Line) -> Iterator[dg.AssetCheckResult]:
+@dg.multi_asset_check(specs=_specs(), name="market_checks", can_subset=False, ins={"calendar": dg.AssetIn("calendar")})
+def market_checks(line: Line, calendar: pd.DataFrame) -> Iterator[dg.AssetCheckResult]:
     """Judge every canonical table by its schema and every rule."""
     from ljwx_pipeline.quality.run import run_checks
 
     tables = {table: read_table(line.tables, table) for table in TABLES if table != "bars"}
-    tables["bars"] = line.lake().read("raw_bars")
-    sessions = pd.DatetimeIndex(read_table(line.tables, "calendar")["session_date"])
+    tables["bars"] = inside(calendar, line.lake().read("raw_bars"))
+    sessions = pd.DatetimeIndex(calendar["session_date"])
     for result in run_checks(tables, line.source().describe(), sessions):
         table, what = result.name.split(".")
         yield dg.AssetCheckResult(
@@ -59,9 +65,16 @@ def checked_bars(line: Line, raw_bars: pd.DataFrame, calendar: pd.DataFrame) -> 
     from ljwx_pipeline.quality.run import checked, run_checks
 
     sessions = pd.DatetimeIndex(calendar["session_date"])
-    results = run_checks({"bars": raw_bars}, line.source().describe(), sessions)
-    frame = checked("bars", raw_bars, results)
+    bars = inside(calendar, raw_bars)
+    results = run_checks({"bars": bars}, line.source().describe(), sessions)
+    frame = checked("bars", bars, results)
     return dg.Output(frame, metadata=frame_metadata(frame) | {"content_hash": content_hash(frame)})
+
+
+def inside(calendar: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
+    """Return the bars from the calendar's first session to its last: the lake may hold more than was asked for."""
+    first, last = calendar["session_date"].min(), calendar["session_date"].max()
+    return bars[bars["session_date"].between(first, last)].reset_index(drop=True)
 
 
 @dg.asset_check(asset=checked_bars, blocking=True)

@@ -18,7 +18,6 @@ from assets.resources import Line
 from ljwx_pipeline.evaluation.benchmarks import monthly_excess
 from ljwx_pipeline.evaluation.ic import ic_by_session, quantile_returns
 from ljwx_pipeline.evaluation.report import GateLine, Picture, ReportInputs
-from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.market.calendar import session_positions
 
 FOLD_COLUMNS = (
@@ -53,7 +52,7 @@ def report_inputs(
     indexed = tables.backtest.set_index("session_date")
     closes = {code: indexed[f"{code}_points"] for code in back["benchmarks"]}
     walk = read_json(line.tables, "walk_forward_summary")
-    hashes = lineage_of(line, content_hash(tables.bars))
+    hashes = lineage_of(line)
     return ReportInputs(
         profile=settings.profile,
         source=source,

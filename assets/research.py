@@ -16,9 +16,10 @@ from assets import reuse
 from assets.datasets import build, load_dataset, save_dataset
 from assets.features import feature_table
 from assets.io_managers import read_json, read_table, write_json, write_table
-from assets.lineage import flat_settings, git_revision, lineage_of
-from assets.metadata import embedded, frame_metadata, preview
+from assets.lineage import flat_settings, git_revision, lineage_of, record_lineage
+from assets.metadata import embedded, frame_metadata, line_plot, preview
 from assets.panels import TradingTables, trading_market
+from assets.report import rank_ic_table
 from assets.resources import Line
 from assets.tracking import begin_research_run, research_run, research_run_id
 from ljwx_pipeline.backtest.engine import run_backtest
@@ -48,11 +49,10 @@ def training_dataset(
     calendar: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """Features and label by row, with who may be scored and entered; also opens the MLflow run of this research."""
-    data_hash = content_hash(checked_bars)
     tables = TradingTables(checked_bars, securities, st_spells, corporate_actions)
     dataset = build(line, forward_return_label, tables, calendar)
     save_dataset(line.tables, dataset)
-    lineage = lineage_of(line, data_hash)
+    lineage = record_lineage(line)
     run_id = begin_research_run(
         line,
         tags={
@@ -99,29 +99,27 @@ def tuned_hyperparameters(
 
     def said(trial: Trial) -> None:
         context.log.info(f"trial {trial.number + 1} of {settings.tune.trials}: rank IC {trial.rank_ic:.4f}")
+        with research_run(line) as run, run.child(f"trial-{trial.number}", tags={"kind": "trial"}) as child:
+            child.params(trial.params)
+            child.metrics({"rank_ic": trial.rank_ic, "session_sharpe": trial.session_sharpe, "seconds": trial.seconds})
 
     study = tune(
         dataset,
         inner,
         net_returns=earned,
+        earned_under=earned_under(line),
         tuning=settings.tune,
         model=settings.model,
         journal=line.home / "studies" / "journal.log",
         on_trial=said,
     )
     with research_run(line) as run:
-        for trial in study.trials:
-            with run.child(f"trial-{trial.number}", tags={"kind": "trial"}) as child:
-                child.params(trial.params)
-                child.metrics(
-                    {"rank_ic": trial.rank_ic, "session_sharpe": trial.session_sharpe, "seconds": trial.seconds}
-                )
         run.params({f"tuned.{name}": value for name, value in study.best_params.items()})
     found = {
         "study": study.name,
         "best_params": study.best_params,
         "best_rank_ic": study.best.rank_ic,
-        "trials": [asdict(trial) | {"sharpe": trial.session_sharpe} for trial in study.trials],
+        "trials": [asdict(trial) for trial in study.trials],
     }
     return dg.Output(
         found,
@@ -149,7 +147,8 @@ def walk_forward_predictions(
         "model": settings.model.model_dump(),
         "walk_forward": settings.walk_forward.model_dump(),
     }
-    if not reuse.is_current(line.tables, name, key):
+    made_now = not reuse.is_current(line.tables, name, key)
+    if made_now:
         reuse.forget(line.tables, name)
 
         def said(record: FoldRecord) -> None:
@@ -165,11 +164,19 @@ def walk_forward_predictions(
     with research_run(line) as run:
         for position, record in enumerate(records):
             measured = {key: record[key] for key in ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows")}
-            with run.child(f"fold-{record['name']}", tags={"kind": "fold", "fold": record["name"]}) as child:
-                child.metrics(measured)
+            if made_now:
+                with run.child(f"fold-{record['name']}", tags={"kind": "fold", "fold": record["name"]}) as child:
+                    child.metrics(measured)
             run.metrics({f"fold.{key}": value for key, value in measured.items()}, step=position)
         run.metrics({key: value for key, value in summary.items() if value is not None})
-    return dg.MaterializeResult(metadata=frame_metadata(frame) | {"summary": dg.MetadataValue.json(summary)})
+    cumulative = rank_ic_table(frame).set_index("session_date")[["rank_ic"]].cumsum()
+    return dg.MaterializeResult(
+        metadata=frame_metadata(frame)
+        | {
+            "summary": dg.MetadataValue.json(summary),
+            "cumulative_rank_ic": dg.MetadataValue.md(line_plot(cumulative, "Cumulative rank IC")),
+        }
+    )
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[training_dataset])
@@ -177,7 +184,6 @@ def model_bundle(
     context: dg.AssetExecutionContext,
     line: Line,
     tuned_hyperparameters: dict[str, Any],
-    checked_bars: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """The model trained on everything research may see, as a signed bundle, registered as the challenger."""
     from ljwx_pipeline.models.train import train
@@ -191,7 +197,7 @@ def model_bundle(
         reuse.forget(line.tables, "model_bundle")
         context.log.info(f"training on {len(dataset.label)} rows")
         trained = train(dataset, slice(0, len(dataset.label)), best, settings.model)
-        lineage = lineage_of(line, content_hash(checked_bars))
+        lineage = lineage_of(line)
         manifest = Manifest(
             model_name=line.registered_model,
             profile=settings.profile,
@@ -258,6 +264,19 @@ def shap_explanation(line: Line, model_bundle: dict[str, Any]) -> dg.Output[pd.D
             **{image.stem: dg.MetadataValue.md(embedded(image)) for image in explanation.images},
         },
     )
+
+
+def earned_under(line: Line) -> dict[str, object]:
+    """Return all that decides what a trial's scores earn beyond the dataset: another of these is another study."""
+    settings = line.settings
+    tables = ("index_bars", "securities", "st_spells", "corporate_actions")
+    return {
+        "strategy": settings.strategy.model_dump(),
+        "costs": settings.costs.model_dump(),
+        "benchmark": settings.gate.benchmark,
+        "code": reuse.code_hash(),
+        **{table: content_hash(read_table(line.tables, table)) for table in tables},
+    }
 
 
 def with_outcomes(dataset: Dataset, predictions: pd.DataFrame) -> pd.DataFrame:

@@ -8,22 +8,27 @@ from __future__ import annotations
 import hashlib
 import json
 from functools import lru_cache
+from importlib.metadata import version
 from pathlib import Path
 
 import ljwx_pipeline
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
+
+COMPUTING_PACKAGES = ("lightgbm", "numba", "numpy", "pandas", "pyarrow", "scipy")
 
 Key = dict[str, str | int | dict[str, object]]
 
 
 @lru_cache(maxsize=1)
 def code_hash() -> str:
-    """Return the SHA-256 of the library's source files, their names included."""
-    root = Path(ljwx_pipeline.__file__).parent
+    """Return the SHA-256 of the library's and the assets' source files, and of the versions of what computes."""
+    library = Path(ljwx_pipeline.__file__).parent
     digest = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        digest.update(str(path.relative_to(root)).encode())
-        digest.update(path.read_bytes())
+    for root in (library, Path(__file__).parent):
+        for path in sorted(root.rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode())
+            digest.update(path.read_bytes())
+    digest.update(repr([(name, version(name)) for name in COMPUTING_PACKAGES]).encode())
     return digest.hexdigest()
 
 

@@ -25,36 +25,38 @@ SCORED_SESSIONS = 60
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[feature_table])
 def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.Output[pd.DataFrame]:
-    """The champion's scores over the last sessions research may see; empty while there is no champion."""
+    """The champion's scores over the newest sessions, today's included; empty while there is no champion."""
     from ljwx_pipeline.scoring.bundle import load_bundle
     from ljwx_pipeline.scoring.signing import public_key
 
     registry = line.registry()
     champion = registry.champion(line.registered_model)
     if champion is None:
-        empty = pd.DataFrame({"symbol": [], "session_date": pd.to_datetime([]), "score": []})
+        empty = pd.DataFrame({"symbol": [], "session_date": pd.to_datetime([]), "score": [], "after_training": []})
         return dg.Output(empty, metadata={"champion": "none yet"})
     path = registry.download_bundle(champion, line.home / "champions")
     bundle = load_bundle(path, factor_hash=alpha158().version_hash, public_key=public_key(ljwx_home() / "keys"))
     values = load_factors(line.tables)
     panel = panel_of(line, checked_bars, calendar)
-    stop = len(research_sessions(line, calendar))
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
-    recent[:, max(0, stop - SCORED_SESSIONS) : stop] = True
+    recent[:, -SCORED_SESSIONS:] = True
     rows = values.frame(recent & ~np.isnan(panel.fields["close"]))
     scores = bundle.predict(np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32)))
-    frame = rows[["symbol", "session_date"]].assign(score=scores)
+    # a score on a session the model was trained on says nothing of its skill: monitoring leaves it out
+    after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
+    frame = rows[["symbol", "session_date"]].assign(score=scores, after_training=after_training)
     return dg.Output(frame, metadata=frame_metadata(frame) | {"champion": f"version {champion.version}"})
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"})
 def model_monitoring(daily_scores: pd.DataFrame, forward_return_label: pd.DataFrame) -> dg.Output[dict[str, Any]]:
-    """Rank IC of the champion's recent scores whose labels have matured, and how the scores are spread."""
+    """Rank IC of the champion's scores since its training ended whose labels have matured, and the scores' spread."""
     from ljwx_pipeline.evaluation.ic import ic_by_session
 
     if daily_scores.empty:
         return dg.Output({"champion": False, "matured_sessions": 0}, metadata={"champion": "none yet"})
-    joined = daily_scores.merge(forward_return_label, on=["symbol", "session_date"])
+    unseen = daily_scores[daily_scores["after_training"].astype(bool)]
+    joined = unseen.merge(forward_return_label, on=["symbol", "session_date"])
     joined = joined[joined["forward_return"].notna()]
     sessions = pd.DatetimeIndex(np.sort(joined["session_date"].unique()))
     index = session_positions(joined["session_date"], sessions)

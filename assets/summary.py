@@ -17,7 +17,6 @@ from assets.lineage import lineage_of
 from assets.resources import Line
 from assets.tracking import research_run_id
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
-from ljwx_pipeline.lake.content_hash import content_hash
 
 
 def assemble_summary(line: Line, seconds: dict[str, float], checks: dict[str, int]) -> dict[str, Any]:
@@ -35,8 +34,9 @@ def assemble_summary(line: Line, seconds: dict[str, float], checks: dict[str, in
     walk, back = read_json(tables, "walk_forward_summary"), read_json(tables, "backtest_summary")
     decision, model = read_json(tables, "promotion_decision"), read_json(tables, "champion_model")
     description = line.source().describe()
-    lineage = lineage_of(line, content_hash(bars))
-    promoted = model["alias"] == "champion"
+    lineage = lineage_of(line)
+    promoted = decision["decision"] == "promoted"
+    trading = line.registry().champion(line.registered_model) is not None
     summary: dict[str, Any] = {
         "profile": settings.profile,
         "simulated": description.simulated,
@@ -53,9 +53,9 @@ def assemble_summary(line: Line, seconds: dict[str, float], checks: dict[str, in
         "backtest": back["backtest"],
         "benchmarks": back["benchmarks"],
         "promotion": {key: decision[key] for key in ("decision", "reasons", "measured", "thresholds")},
-        "model": model,
-        "deployment": read_json(tables, "deployment") if promoted else {"status": "not requested: no champion"},
-        "account": account_section(line, promoted=promoted),
+        "model": {**model, "alias": model["alias"] if promoted else "none"},
+        "deployment": deployment_section(line, promoted=promoted, trading=trading),
+        "account": account_section(line, trading=trading),
         "lineage": lineage,
         "seconds": seconds,
         "unknown": [{"what": item.what, "consequence": item.consequence} for item in description.unknown],
@@ -78,9 +78,16 @@ def data_section(bars: pd.DataFrame, calendar: pd.DataFrame, data_hash: str) -> 
     }
 
 
-def account_section(line: Line, *, promoted: bool) -> dict[str, Any]:
-    """Return the paper account; an unopened one where nothing was promoted."""
+def deployment_section(line: Line, *, promoted: bool, trading: bool) -> dict[str, Any]:
+    """Return how the champion reached the runner; a refused model is not deployed, an earlier champion goes on."""
     if not promoted:
+        return {"status": "not requested: the earlier champion goes on" if trading else "not requested: no champion"}
+    return read_json(line.tables, "deployment")
+
+
+def account_section(line: Line, *, trading: bool) -> dict[str, Any]:
+    """Return the paper account; an unopened one where no model has ever been promoted."""
+    if not trading or not (line.tables / "live_account.json").exists():
         return {"equity_cny": line.settings.strategy.capital_cny, "positions": 0, "orders": 0, "opened": False}
     account = read_json(line.tables, "live_account")
     by_state = account["orders"]

@@ -1,7 +1,7 @@
 """The MLflow run that the research assets of one Dagster run share.
 
-The run is made by ``training_dataset``; later assets add to it by id. Each addition is complete in itself, so that
-no run is left open when a step fails or the process is killed.
+``training_dataset`` begins it, the assets between add to it by id, ``champion_model`` ends it. A step that fails ends
+it as failed; a killed process leaves it open until the next research run finds nobody behind it and closes it.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from assets.io_managers import read_json, write_json
 from assets.resources import Line
-from ljwx_pipeline.registry import Registry, TrackedRun
+from ljwx_pipeline.registry import RunStatus, TrackedRun
 
 DOCUMENT = "research_run"
 
@@ -20,23 +20,38 @@ def begin_research_run(line: Line, *, tags: dict[str, object], params: dict[str,
     """Record a new research run and return its id."""
     registry = line.registry()
     registry.close_abandoned_runs()
-    with registry.run(f"research-{line.settings.profile}", tags=tags) as run:
-        run.params(params)
-    write_json(line.tables, DOCUMENT, {"run_id": run.run_id})
-    return run.run_id
+    run_id = registry.begin(f"research-{line.settings.profile}", tags={"kind": "research", **tags})
+    registry.log(run_id, params=params)
+    write_json(line.tables, DOCUMENT, {"run_id": run_id, "open": True})
+    return run_id
+
+
+def end_research_run(line: Line) -> None:
+    """Close the research run as finished."""
+    _close(line, "FINISHED")
+
+
+def fail_research_run(line: Line, reason: str) -> None:
+    """Close the research run as failed, if one is open."""
+    if not (line.tables / f"{DOCUMENT}.json").exists() or not read_json(line.tables, DOCUMENT).get("open"):
+        return
+    with research_run(line) as run:
+        run.tags({"failure": reason})
+    _close(line, "FAILED")
+
+
+def _close(line: Line, status: RunStatus) -> None:
+    run_id = research_run_id(line)
+    line.registry().end(run_id, status)
+    write_json(line.tables, DOCUMENT, {"run_id": run_id, "open": False})
 
 
 @contextmanager
 def research_run(line: Line) -> Iterator[TrackedRun]:
     """Give the research run of this line, to add to."""
-    yield existing_run(line.registry(), research_run_id(line))
+    yield TrackedRun(line.registry(), research_run_id(line))
 
 
 def research_run_id(line: Line) -> str:
     """Return the id of the last research run."""
     return str(read_json(line.tables, DOCUMENT)["run_id"])
-
-
-def existing_run(registry: Registry, run_id: str) -> TrackedRun:
-    """Return a handle on a run that exists."""
-    return TrackedRun(registry, run_id)

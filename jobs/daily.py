@@ -34,6 +34,7 @@ def daily_schedule(
         cron_schedule=f"{int(minute)} {int(hour)} * * 1-5",
         execution_timezone="Asia/Shanghai",
         name="daily_schedule",
+        default_status=dg.DefaultScheduleStatus.RUNNING,
         description=f"{settings.daily_at} Asia/Shanghai; holidays are skipped by the exchange calendar.",
     )
     def schedule(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:

@@ -13,7 +13,7 @@ import sys
 import warnings
 
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home
-from ljwx_pipeline.errors import LjwxError
+from ljwx_pipeline.errors import EnvironmentFault, LjwxError
 from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
 
 
@@ -34,6 +34,12 @@ def main() -> int:
             return 0
         os.environ.update(child_environment(settings, overrides))
         return _run(settings, arguments.job, as_json=arguments.json)
+    except KeyboardInterrupt:
+        print("stopped; what was finished is kept, run again to go on", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"error: {error}: check that LJWX_HOME is writable and has room (ljwx doctor)", file=sys.stderr)
+        return EnvironmentFault.exit_code
     except LjwxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
@@ -55,8 +61,10 @@ def _run(settings: Settings, job: str, *, as_json: bool) -> int:
     prepare_dagster_home(ljwx_home())
     with LineRun(settings) as line_run:
         line_run.execute(job)
-        if job in {"main", "research"}:
-            line_run.deploy_requested()
+        if job == "daily_pipeline":
+            print(line_run.daily_report(as_json=as_json))
+            return 0
+        line_run.deploy_requested()
         summary = line_run.summary()
     from ljwx_pipeline.evaluation.run_summary import summary_table
 

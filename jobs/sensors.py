@@ -1,5 +1,7 @@
 """The sensor that sees a new champion in the model registry and asks for its deployment."""
 
+import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import dagster as dg
@@ -11,6 +13,24 @@ if TYPE_CHECKING:  # the type has no public name
 
 SENSOR_NAME = "champion_sensor"
 DEPLOY_JOB_NAME = "deploy"
+
+
+@dataclass(frozen=True)
+class Handover:
+    """One handover asked for: model, version, and how many came before it. Its text is run key and cursor."""
+
+    model: str
+    version: str
+    count: int
+
+    def __str__(self) -> str:
+        return f"{self.model}/v{self.version}/{self.count}"
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Handover | None":
+        """Return the handover that ``text`` names; None for no text, or one of another form."""
+        matched = re.fullmatch(r"(.+)/v(\d+)/(\d+)", text or "")
+        return None if matched is None else cls(matched[1], matched[2], int(matched[3]))
 
 
 def deploy_job(selection: dg.AssetSelection) -> "UnresolvedAssetJobDefinition":
@@ -34,10 +54,12 @@ def champion_sensor(job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
         champion = line.registry().champion(line.registered_model)
         if champion is None:
             return dg.SkipReason(f"{line.registered_model} has no champion yet")
-        key = f"{line.registered_model}-v{champion.version}"
-        if context.cursor == key:
-            return dg.SkipReason(f"{key} was already handed over")
-        request = dg.RunRequest(run_key=key, tags={"ljwx/model_version": str(champion.version)})
-        return dg.SensorResult(run_requests=[request], cursor=key)
+        seen = Handover.parse(context.cursor)
+        if seen is not None and (seen.model, seen.version) == (champion.name, champion.version):
+            return dg.SkipReason(f"version {seen.version} of {seen.model} was already handed over")
+        # the count makes a champion that comes back (a rollback) a request of its own
+        asked = Handover(champion.name, champion.version, 1 if seen is None else seen.count + 1)
+        tags = {"ljwx/model_version": champion.version, "dagster/max_retries": "3"}
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=str(asked), tags=tags)], cursor=str(asked))
 
     return sensor

@@ -5,21 +5,27 @@ Not here: what the steps do (``assets/``) and how settings are read (``ljwx_pipe
 
 from __future__ import annotations
 
-import time
+import json
+from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
 
 import dagster as dg
 
+from assets.io_managers import read_json, read_table
 from assets.partitions import range_tags
 from assets.resources import Line
 from assets.summary import assemble_summary, publish_summary
+from assets.tracking import fail_research_run
 from jobs.definitions import build_definitions
 from jobs.progress import StepProgress
-from jobs.sensors import DEPLOY_JOB_NAME, SENSOR_NAME
-from ljwx_pipeline.config import Settings
-from ljwx_pipeline.errors import DataQualityError
+from jobs.sensors import DEPLOY_JOB_NAME, SENSOR_NAME, Handover
+from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.errors import DataQualityError, EnvironmentFault
+from ljwx_pipeline.lake.locking import exclusive
 
+LOCK_TIMEOUT_S = 2.0
 RUN_KEY_TAG = "dagster/run_key"
 SENSOR_TAG = "dagster/sensor_name"
 SILENT_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -38,18 +44,23 @@ class LineRun:
         self._settings = settings
         self._line = Line()
         self._instance = dg.DagsterInstance.get()
+        self._stack = ExitStack()
+        self._stack.callback(self._instance.dispose)
         self._definitions = build_definitions(settings)
-        self._started = time.monotonic()
+        self._clock = SystemClock()
+        self._started_s = self._clock.monotonic_s()
         self._seconds: dict[str, float] = {}
         self._checks = {"passed": 0, "failed": 0, "blocked": 0}
 
     def __enter__(self) -> LineRun:
+        # one writer of a market's tables at a time: a second run would mix its tables with this one's
+        self._stack.enter_context(exclusive(market_home(self._settings) / "run.lock", timeout_s=LOCK_TIMEOUT_S))
         return self
 
     def __exit__(
         self, _type: type[BaseException] | None, _value: BaseException | None, _tb: TracebackType | None
     ) -> None:
-        self._instance.dispose()
+        self._stack.close()
 
     def execute(self, job_name: str, tags: dict[str, str] | None = None) -> dg.ExecuteInProcessResult:
         """Execute a job with progress.
@@ -72,39 +83,68 @@ class LineRun:
                     raise_on_error=True,
                     run_config=SILENT_CONSOLE,
                 )
-            except dg.DagsterError as error:
-                fact = "; ".join(progress.failed_checks) or str(error)
-                raise DataQualityError(fact, f"see run {run_id} in the Dagster UI (make up)") from None
+            except Exception as error:
+                fail_research_run(self._line, str(error))
+                if not isinstance(error, dg.DagsterError):
+                    raise
+                remedy = f"see run {run_id} in the Dagster UI (make up)"
+                if progress.failed_checks:
+                    raise DataQualityError("; ".join(progress.failed_checks), remedy) from None
+                raise EnvironmentFault(str(error), remedy) from error
             finally:
                 self._seconds |= progress.seconds
                 self._checks = {name: count + progress.checks[name] for name, count in self._checks.items()}
         return result
 
     def deploy_requested(self) -> None:
-        """Evaluate the champion sensor once and execute the run it requests, unless that run key was served before."""
+        """Evaluate the champion sensor once, from the last handover on, and execute the run it requests."""
         sensor = self._definitions.get_sensor_def(SENSOR_NAME)
-        resources = {"line": self._line}
-        with dg.build_sensor_context(
-            instance=self._instance, definitions=self._definitions, resources=resources
-        ) as context:
+        context = dg.build_sensor_context(
+            instance=self._instance,
+            definitions=self._definitions,
+            resources={"line": self._line},
+            cursor=self._last_handover(),
+        )
+        with context:
             tick = sensor.evaluate_tick(context)
         for request in tick.run_requests or []:
-            tags = {RUN_KEY_TAG: str(request.run_key), SENSOR_TAG: SENSOR_NAME, **request.tags}
-            if not self._served(str(request.run_key)):
-                self.execute(DEPLOY_JOB_NAME, tags)
+            self.execute(DEPLOY_JOB_NAME, {RUN_KEY_TAG: str(request.run_key), SENSOR_TAG: SENSOR_NAME, **request.tags})
+
+    def daily_report(self, *, as_json: bool) -> str:
+        """Return what the daily job found: rows, scores and how the champion fares."""
+        tables = self._line.tables
+        scores = read_table(tables, "daily_scores")
+        found = {
+            "profile": self._settings.profile,
+            "bars": len(read_table(tables, "checked_bars")),
+            "scores": len(scores),
+            "last_session": None if scores.empty else f"{scores['session_date'].max():%Y-%m-%d}",
+            "monitoring": read_json(tables, "model_monitoring"),
+            "checks": self._checks,
+            "seconds": {**self._seconds, "total": self._elapsed_s()},
+        }
+        if as_json:
+            return json.dumps(found, indent=2)
+        return "\n".join(f"{name:<14} {value}" for name, value in found.items() if name != "seconds")
 
     def summary(self) -> dict[str, Any]:
         """Assemble, publish and return the run's summary."""
-        seconds = self._seconds | {"total": round(time.monotonic() - self._started, 3)}
+        seconds = self._seconds | {"total": self._elapsed_s()}
         summary = assemble_summary(self._line, seconds, self._checks)
         publish_summary(self._line, summary)
         return summary
 
-    def _served(self, run_key: str) -> bool:
-        served = dg.RunsFilter(
-            tags={RUN_KEY_TAG: run_key, SENSOR_TAG: SENSOR_NAME}, statuses=[dg.DagsterRunStatus.SUCCESS]
-        )
-        return self._instance.get_runs_count(served) > 0
+    def _elapsed_s(self) -> float:
+        return round(self._clock.monotonic_s() - self._started_s, 3)
+
+    def _last_handover(self) -> str | None:
+        """Return the run key of the last deployment of this market's model that succeeded."""
+        served = dg.RunsFilter(tags={SENSOR_TAG: SENSOR_NAME}, statuses=[dg.DagsterRunStatus.SUCCESS])
+        for run in self._instance.get_runs(served, limit=100):
+            handover = Handover.parse(run.tags.get(RUN_KEY_TAG))
+            if handover is not None and handover.model == self._line.registered_model:
+                return str(handover)
+        return None
 
     def _partition_tags(self, job: dg.JobDefinition) -> dict[str, str]:
         if job.partitions_def is None:

@@ -267,6 +267,17 @@ class Settings(Section):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _strategy_fits_risk(self) -> Settings:
+        weight = (1 - self.strategy.cash_reserve_frac) / self.strategy.top_k
+        if weight > self.risk.max_weight_per_name_frac:
+            msg = (
+                f"strategy.top_k = {self.strategy.top_k} puts {weight:.1%} into a name, above "
+                f"risk.max_weight_per_name_frac = {self.risk.max_weight_per_name_frac:.1%}: the runner would deny every buy"
+            )
+            raise ValueError(msg)
+        return self
+
     @property
     def purge_sessions(self) -> int:
         """Sessions between a row and the last price its label reads."""
@@ -305,7 +316,7 @@ def tracking_uri(mlflow: MlflowSettings, home: Path) -> str:
 
 def ljwx_home() -> Path:
     """Return the one directory all state lives in: ``LJWX_HOME``, or ``.ljwx`` in the working directory."""
-    return Path(os.environ.get("LJWX_HOME", ".ljwx")).absolute()
+    return Path(os.environ.get("LJWX_HOME") or ".ljwx").absolute()
 
 
 def load_settings(
@@ -380,10 +391,14 @@ def _environment_overrides(env: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _parse_value(text: str) -> Any:
-    """Read ``text`` as a TOML value, or as a bare string when it is none."""
+    """Read ``text`` as a TOML value, as JSON (a table), or as a bare string when it is neither."""
     try:
         return tomllib.loads(f"x = {text}")["x"]
     except tomllib.TOMLDecodeError:
+        pass
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
         return text
 
 

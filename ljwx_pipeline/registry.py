@@ -27,6 +27,7 @@ from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, MODEL, verify_files
 P = ParamSpec("P")
 T = TypeVar("T")
 Alias = Literal["champion", "challenger"]
+RunStatus = Literal["FINISHED", "FAILED"]
 
 CONNECT_TIMEOUT_S = 3.0
 BUNDLE_FOLDER = "bundle"
@@ -109,19 +110,27 @@ class Registry:
         self, name: str, *, tags: Mapping[str, Any] | None = None, parent: TrackedRun | None = None
     ) -> Iterator[TrackedRun]:
         """Open a run; it ends FINISHED, or FAILED when the block raises (an interrupt too)."""
+        run_id = self.begin(name, tags=tags, parent=parent)
+        status: RunStatus = "FAILED"
+        try:
+            yield TrackedRun(self, run_id)
+            status = "FINISHED"
+        finally:
+            self.end(run_id, status)
+
+    def begin(self, name: str, *, tags: Mapping[str, Any] | None = None, parent: TrackedRun | None = None) -> str:
+        """Open a run beyond a ``with`` block and return its id; ``end`` or ``close_abandoned_runs`` closes it."""
         from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID  # heavy: only when something is recorded
 
         known = {"ljwx.host": socket.gethostname(), "ljwx.pid": str(os.getpid()), **(tags or {})}
         if parent is not None:
             known[MLFLOW_PARENT_RUN_ID] = parent.run_id
-        client = self._client()
-        made = self._ask(client.create_run, self._experiment(), run_name=name, tags=_texts(known, _MAX_TAG))
-        status = "FAILED"
-        try:
-            yield TrackedRun(self, made.info.run_id)
-            status = "FINISHED"
-        finally:
-            self._ask(client.set_terminated, made.info.run_id, status=status)
+        made = self._ask(self._client().create_run, self._experiment(), run_name=name, tags=_texts(known, _MAX_TAG))
+        return str(made.info.run_id)
+
+    def end(self, run_id: str, status: RunStatus) -> None:
+        """Close a run."""
+        self._ask(self._client().set_terminated, run_id, status=status)
 
     def log(
         self,

@@ -64,16 +64,26 @@ def child_environment(settings: Settings, overrides: Mapping[str, Any]) -> dict[
 def prepare_dagster_home(home: Path) -> None:
     """Write ``dagster.yaml`` once: no telemetry, run monitoring on, and finished ticks forgotten after a month."""
     folder = home / "dagster"
-    folder.mkdir(parents=True, exist_ok=True)
     settings_file = folder / "dagster.yaml"
-    if not settings_file.exists():
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if settings_file.exists():
+            return
         settings_file.write_text(
             "telemetry:\n  enabled: false\n"
             "run_monitoring:\n  enabled: true\n"
             "retention:\n  schedule:\n    purge_after_days: 90\n  sensor:\n"
-            "    purge_after_days: {skipped: 7, failure: 30}\n",
+            "    purge_after_days: {skipped: 7, failure: 30}\n"
+            # one market's tables have one writer at a time
+            "concurrency:\n  runs:\n    max_concurrent_runs: 1\n"
+            # for runs that ask for it by tag: a deployment that failed is tried again
+            "run_retries:\n  enabled: true\n  max_retries: 0\n",
             encoding="utf-8",
         )
+    except OSError as error:
+        raise EnvironmentFault(
+            f"{settings_file} cannot be written ({error.strerror})", "make LJWX_HOME writable or name another folder"
+        ) from None
 
 
 def run_job(
@@ -85,8 +95,15 @@ def run_job(
     command += ["--overrides-json", json.dumps(dict(overrides), default=str)]
     command += ["--json"] if as_json else []
     command += ["--dry-run"] if dry_run else []
-    environment = child_environment(settings, overrides)
-    return subprocess.run(command, cwd=root, env=environment, check=False).returncode
+    with subprocess.Popen(command, cwd=root, env=child_environment(settings, overrides)) as child:
+        # Ctrl-C reaches the child by itself; a SIGTERM sent to this process alone is handed on
+        before = signal.signal(signal.SIGTERM, lambda number, _frame: child.send_signal(number))
+        try:
+            return child.wait()
+        except KeyboardInterrupt:
+            return child.wait()
+        finally:
+            signal.signal(signal.SIGTERM, before)
 
 
 def services(settings: Settings, home: Path) -> tuple[Service, ...]:

@@ -158,6 +158,11 @@ class Lake:
             raise LakeError(f"nothing of table {table} was known{_at(as_of)}", "ask for a later instant")
         return [newest[name] for name in sorted(newest)]
 
+    def holds(self, table: str) -> bool:
+        """Return whether ``table`` was ever written."""
+        folder = self._table_folder(table)
+        return folder.is_dir() and any(folder.glob(f"*/{PATTERN}"))
+
     def versions(self, table: str) -> list[TableVersion]:
         """Return every version of ``table``, by partition and then version.
 

@@ -9,7 +9,7 @@ import pytest
 from assets.resources import Line
 from jobs.daily import daily_schedule
 from jobs.definitions import build_definitions
-from jobs.sensors import champion_sensor
+from jobs.sensors import Handover, champion_sensor
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.registry import ModelVersion, Registry
@@ -102,7 +102,24 @@ def test_a_new_champion_is_deployed_once(monkeypatch: pytest.MonkeyPatch) -> Non
     first = tick(monkeypatch, "3")
     assert [request.tags["ljwx/model_version"] for request in first.run_requests] == ["3"]
     assert not tick(monkeypatch, "3", first.cursor).run_requests
-    assert tick(monkeypatch, "4", first.cursor).run_requests
+
+
+def test_a_champion_that_comes_back_is_a_request_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = tick(monkeypatch, "3")
+    second = tick(monkeypatch, "4", first.cursor)
+    third = tick(monkeypatch, "3", second.cursor)
+    keys_asked = [answer.run_requests[0].run_key for answer in (first, second, third)]
+    assert len(set(keys_asked)) == 3
+
+
+@pytest.mark.parametrize("text", [None, "", "something else"])
+def test_a_cursor_of_another_form_means_nothing_was_handed_over(text: str | None) -> None:
+    assert Handover.parse(text) is None
+
+
+def test_a_handover_reads_back_from_its_text() -> None:
+    handover = Handover("ljwx-cross-section-simulated-8f9fd7e8", "12", 3)
+    assert Handover.parse(str(handover)) == handover
 
 
 def test_the_fake_registry_has_the_real_ones_face() -> None:

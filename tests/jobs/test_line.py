@@ -134,6 +134,7 @@ def test_every_trial_and_fold_is_tracked(first: Run, home: Path) -> None:
     assert kinds["trial"] >= SMALL["tune.trials"]
     assert kinds["fold"] >= first.summary["walk_forward"]["folds"]
     assert {run.info.status for run in runs} == {"FINISHED"}
+    assert "model_card" in {item.path for item in client.list_artifacts(first.summary["mlflow"]["run_id"])}
     research = client.get_run(first.summary["mlflow"]["run_id"])
     assert research.data.tags["data_hash"] == first.summary["lineage"]["data_hash"]
     assert research.data.tags["decision"] == "promoted"
@@ -149,8 +150,11 @@ def test_running_again_gives_the_same_numbers_sooner_and_trades_nothing_twice(fi
 
 def test_the_daily_job_scores_and_monitors_without_training(second: Run, home: Path) -> None:
     assert second.code == 0, second.err
+    before = (home / "reports" / "latest" / "summary.json").read_bytes()
     daily = ljwx(home, "--job", "daily_pipeline", "--json")
     assert daily.code == 0, daily.err
+    assert daily.summary["scores"] > 0
+    assert (home / "reports" / "latest" / "summary.json").read_bytes() == before, "research's summary stays"
     assert "daily_scores" in daily.err
     assert "tuned_hyperparameters" not in daily.err
     (market,) = (home / "markets").iterdir()
@@ -159,9 +163,12 @@ def test_the_daily_job_scores_and_monitors_without_training(second: Run, home: P
     assert monitoring["matured_sessions"] > 0
     scores = pd.read_parquet(market / "tables" / "daily_scores.parquet")
     assert scores["score"].notna().any()
+    assert scores["session_date"].max() == pd.Timestamp("2025-12-31"), "today is scored, held out from research or not"
+    held_out = scores["session_date"].drop_duplicates().sort_values().iloc[-40:]
+    assert set(scores.loc[scores["after_training"].astype(bool), "session_date"]) == set(held_out)
 
 
-def test_another_seed_is_another_market_beside_the_first(first: Run, home: Path) -> None:
+def test_another_seed_is_another_market_beside_the_first(second: Run, home: Path) -> None:
     markets = set((home / "markets").iterdir())
     refused = ljwx(home, "--json", "--seed", "11", "--profile", "noise", settings={"simulated.oracle_rank_ic": 0.0})
     assert refused.code == 0, refused.err
@@ -172,6 +179,23 @@ def test_another_seed_is_another_market_beside_the_first(first: Run, home: Path)
     assert summary["account"]["orders"] == 0
     assert set((home / "markets").iterdir()) > markets
     assert "deployment" not in summary["seconds"]
+
+
+def test_a_part_of_the_line_before_the_whole_is_one_message(tmp_path: Path) -> None:
+    refused = ljwx(tmp_path / "home", "--job", "research")
+    assert refused.code != 0
+    assert "run `ljwx run` once before its parts" in refused.err
+    assert "Traceback" not in refused.err
+
+
+def test_two_runs_of_one_market_do_not_mix(home: Path, second: Run) -> None:
+    from ljwx_pipeline.lake.locking import exclusive
+
+    (market,) = [folder for folder in (home / "markets").iterdir() if folder.name.startswith("simulated")]
+    with exclusive(market / "run.lock", timeout_s=1):
+        refused = ljwx(home)
+    assert refused.code == 6
+    assert "another process" in refused.err
 
 
 def test_a_bad_file_is_one_message_and_leaves_no_report(tmp_path: Path) -> None:

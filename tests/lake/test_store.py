@@ -306,3 +306,10 @@ def test_every_past_answer_stays_the_same_whatever_is_appended(
         pd.testing.assert_frame_equal(lake.read("prices", as_of=instant), expected_frame)
     known = [sum(v.known_at <= instant for v in lake.versions("prices")) for instant, _ in answers]
     assert known == sorted(known)
+
+
+def test_a_table_is_held_once_it_was_written(tmp_path: Path) -> None:
+    lake = Lake(tmp_path)
+    assert not lake.holds("bars")
+    lake.write("bars", pd.DataFrame({"x": [1]}), known_at=datetime(2024, 1, 2, tzinfo=UTC))
+    assert lake.holds("bars")
