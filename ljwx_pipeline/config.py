@@ -273,7 +273,7 @@ class Settings(Section):
         if weight > self.risk.max_weight_per_name_frac:
             msg = (
                 f"strategy.top_k = {self.strategy.top_k} puts {weight:.1%} into a name, above "
-                f"risk.max_weight_per_name_frac = {self.risk.max_weight_per_name_frac:.1%}: the runner would deny every buy"
+                f"risk.max_weight_per_name_frac = {self.risk.max_weight_per_name_frac:.1%}: every buy would be denied"
             )
             raise ValueError(msg)
         return self
