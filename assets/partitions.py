@@ -21,12 +21,6 @@ def month_partitions(source: SourceSettings) -> dg.MonthlyPartitionsDefinition:
     )
 
 
-def whole_range_tags(partitions: dg.MonthlyPartitionsDefinition) -> dict[str, str]:
-    """Return the run tags that make one run cover every partition."""
-    keys = partitions.get_partition_keys()
-    return range_tags(keys[0], keys[-1])
-
-
 def range_tags(first_key: str, last_key: str) -> dict[str, str]:
     """Return the run tags of a single-run backfill from ``first_key`` to ``last_key``, inclusive."""
     return {"dagster/asset_partition_range_start": first_key, "dagster/asset_partition_range_end": last_key}

@@ -94,8 +94,9 @@ def tuned_hyperparameters(
     outer = folds(dataset, settings.walk_forward)
     inner = inner_folds(dataset, outer[0].train_rows, settings.tune.inner_folds, settings.walk_forward.embargo_sessions)
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
-    trained_on = dataset.sessions[: int(dataset.session_index[outer[0].train_rows.stop - 1]) + 1]
-    earned = NetExcess(line, market, index_close(index_bars, settings.gate.benchmark, trained_on))
+    first, last = (int(dataset.session_index[row]) for row in (inner[0].test_rows.start, inner[-1].test_rows.stop - 1))
+    tested = dataset.sessions[first : last + 1]
+    earned = NetExcess(line, market, index_close(index_bars, settings.gate.benchmark, tested))
 
     def said(trial: Trial) -> None:
         context.log.info(f"trial {trial.number + 1} of {settings.tune.trials}: rank IC {trial.rank_ic:.4f}")

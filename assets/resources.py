@@ -5,7 +5,6 @@ Not here: any logic. A resource opens what the library offers and hands it over.
 
 from __future__ import annotations
 
-import json
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,25 +21,15 @@ if TYPE_CHECKING:
 
 
 class Line(dg.ConfigurableResource):
-    """One production line: a profile's settings, its market's home and the stores opened from them.
+    """One production line: the settings of the profile that the environment names, and the stores opened from them."""
 
-    Parameters
-    ----------
-    profile
-        Name of the profile; empty means ``LJWX_PROFILE`` or the default.
-    overrides_json
-        JSON object of dotted keys laid over the configuration, as the command line passes them.
-    """
-
-    profile: str = ""
-    overrides_json: str = "{}"
     _settings: Settings | None = PrivateAttr(default=None)
 
     @property
     def settings(self) -> Settings:
         """The frozen settings of this line, read once."""
         if self._settings is None:
-            self._settings = load_settings(profile=self.profile or None, overrides=json.loads(self.overrides_json))
+            self._settings = load_settings()
         return self._settings
 
     @property

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ljwx_pipeline import __version__
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home
+from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, parse_value
 from ljwx_pipeline.errors import ConfigError, LjwxError
 
 
@@ -103,17 +103,8 @@ def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
         key, separator, value = item.partition("=")
         if not separator:
             raise ConfigError(f"--set {item!r} has no '='", "write --set section.key=value")
-        found[key.strip()] = _toml_or_text(value.strip())
+        found[key.strip()] = parse_value(value.strip())
     return found
-
-
-def _toml_or_text(text: str) -> Any:
-    import tomllib
-
-    try:
-        return tomllib.loads(f"x = {text}")["x"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:

@@ -386,11 +386,11 @@ def _environment_overrides(env: Mapping[str, str]) -> dict[str, Any]:
     for name, text in env.items():
         if name.startswith(ENV_PREFIX) and ENV_SEPARATOR in name:
             key = name.removeprefix(ENV_PREFIX).lower().replace(ENV_SEPARATOR, ".")
-            found[key] = _parse_value(text)
+            found[key] = parse_value(text)
     return found
 
 
-def _parse_value(text: str) -> Any:
+def parse_value(text: str) -> Any:
     """Read ``text`` as a TOML value, as JSON (a table), or as a bare string when it is neither."""
     try:
         return tomllib.loads(f"x = {text}")["x"]

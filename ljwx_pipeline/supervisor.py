@@ -186,28 +186,38 @@ def up(settings: Settings, overrides: Mapping[str, Any], *, root: Path) -> int:
             require_free_port(settings.ui.host, service.port, service.name)
     prepare_dagster_home(home)
     environment = child_environment(settings, overrides)
-    prepare_tracking_database(tracking_uri(settings.mlflow, home), environment)
+    prepare_databases(tracking_uri(settings.mlflow, home), environment)
     return run_services(planned, root=root, environment=environment, logs=home / "logs")
 
 
-def prepare_tracking_database(uri: str, environment: Mapping[str, str]) -> None:
-    """Bring a database of our own to MLflow's schema before two of the services would try at once.
+def prepare_databases(mlflow_uri: str, environment: Mapping[str, str]) -> None:
+    """Make the databases that two services would otherwise make at once, one of them failing: MLflow's and Dagster's.
 
     Raises
     ------
     EnvironmentFault
-        When MLflow cannot use the database.
+        When one of them cannot be used.
     """
-    if uri.startswith(("http://", "https://")):
-        return
-    if uri.startswith("sqlite:///"):
-        Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-    _say("preparing MLflow's database")
-    command = [sys.executable, "-m", "mlflow", "db", "upgrade", uri]
-    done = subprocess.run(command, env=dict(environment), capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise EnvironmentFault(f"MLflow cannot use {uri} ({reason})", "mend mlflow.tracking_uri, or move the file away")
+    _say("preparing the databases of MLflow and Dagster")
+    commands = {"Dagster": [str(Path(sys.executable).parent / "dagster"), "instance", "info"]}
+    if not mlflow_uri.startswith(("http://", "https://")):
+        if mlflow_uri.startswith("sqlite:///"):
+            Path(mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+        commands["MLflow"] = [sys.executable, "-m", "mlflow", "db", "upgrade", mlflow_uri]
+    started = {
+        name: subprocess.Popen(
+            command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        for name, command in commands.items()
+    }
+    errors = {name: process.communicate()[1] for name, process in started.items()}
+    for name, process in started.items():
+        if process.returncode != 0:
+            reason = (errors[name].strip().splitlines() or ["no reason given"])[-1]
+            raise EnvironmentFault(
+                f"{name}'s database cannot be used ({reason})",
+                "mend mlflow.tracking_uri, or move the damaged file away",
+            )
 
 
 def run_services(services: Sequence[Service], *, root: Path, environment: Mapping[str, str], logs: Path) -> int:
