@@ -20,7 +20,7 @@ from pathlib import Path
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import BundleError, LiveError, LjwxError
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
-from ljwx_pipeline.scoring.bundle import MANIFEST, Manifest, ModelBundle, load_bundle, verify_files
+from ljwx_pipeline.scoring.bundle import MALFORMED, MANIFEST, Manifest, ModelBundle, load_bundle, verify_files
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.scoring.transfer import Delivery, delivered_version, pack, store, unpack, verify_request
 
@@ -98,8 +98,9 @@ class Inbox:
                 delivery = unpack(pack(folder, delivered_version(folder)))
                 accepted.append(self._accept(delivery, public_key(self._keys_dir)))
             except (BundleError, LiveError) as error:
-                self._journal.record_event("bundle_refused", f"{folder.name}: {error}")
-                self._set_aside(folder)
+                self._refuse(folder, str(error))
+            except MALFORMED as error:  # whatever lies there, it is not a bundle and must not end the runner
+                self._refuse(folder, f"it cannot be read as a bundle ({error!r})")
             else:
                 shutil.rmtree(folder)
         return tuple(accepted)
@@ -115,8 +116,7 @@ class Inbox:
                 bundle = self.load(folder.name)
                 version = delivered_version(folder)
             except BundleError as error:
-                self._journal.record_event("bundle_refused", f"{folder.name}: {error}")
-                self._set_aside(folder)
+                self._refuse(folder, str(error))
             else:
                 self._journal.record_bundle(DeployedBundle(bundle.bundle_hash, version, bundle.manifest.last_session))
 
@@ -158,6 +158,12 @@ class Inbox:
             raise
         deployed = DeployedBundle(bundle.bundle_hash, delivery.version, bundle.manifest.last_session)
         return Accepted(bundle.bundle_hash, delivery.version, self._journal.record_bundle(deployed))
+
+    def _refuse(self, folder: Path, why: str) -> None:
+        # a folder's name may hold bytes that are no UTF-8, which the journal could not store
+        message = f"{folder.name}: {why}".encode(errors="backslashreplace").decode()
+        self._journal.record_event("bundle_refused", message)
+        self._set_aside(folder)
 
     def _set_aside(self, folder: Path) -> None:
         target = self._refused / folder.name

@@ -39,6 +39,9 @@ MODEL = "model.txt"
 SIGNATURE = "signature.json"
 BUNDLE_FILES = (MANIFEST, MODEL, SIGNATURE)
 _RESTORE = "take the bundle again from the registry or train a new one"
+#: What reading a foreign JSON text as something it is not raises; nesting without end is a RecursionError.
+MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
+_TEXT_KEYS = ("model_name", "profile", "factor_hash", "label_hash", "data_hash", "config_hash", "git_revision")
 
 
 @dataclass(frozen=True)
@@ -103,21 +106,38 @@ class Manifest:
         """
         try:
             tree = json.loads(content)
+            if not isinstance(tree, dict):
+                raise TypeError(f"it holds a {type(tree).__name__}, not an object")
             version = tree.pop("format")
-        except (ValueError, KeyError, AttributeError) as error:
+        except MALFORMED as error:
             raise BundleError(f"{MANIFEST} is not a bundle manifest ({error!r})", _RESTORE) from None
         if version != FORMAT:
             raise BundleError(
-                f"bundle format {version} is unknown to this release, which reads format {FORMAT}",
+                f"bundle format {version!r} is unknown to this release, which reads format {FORMAT}",
                 "install the release that wrote it or train again",
             )
         try:
             tree["factor_names"] = tuple(tree["factor_names"])
             tree["first_session"] = date.fromisoformat(tree["first_session"])
             tree["last_session"] = date.fromisoformat(tree["last_session"])
-            return cls(**tree)
-        except (ValueError, KeyError, TypeError) as error:
+            manifest = cls(**tree)
+            manifest._refuse_other_types()
+        except MALFORMED as error:
             raise BundleError(f"{MANIFEST} lacks or misspells a key ({error!r})", _RESTORE) from None
+        return manifest
+
+    def _refuse_other_types(self) -> None:
+        fits = {name: isinstance(getattr(self, name), str) for name in _TEXT_KEYS}
+        for name in _TEXT_KEYS:
+            str(getattr(self, name)).encode()  # JSON can spell half of a surrogate pair
+        fits["simulated"] = isinstance(self.simulated, bool)
+        fits["factor_names"] = all(isinstance(name, str) for name in self.factor_names)
+        fits["params"] = isinstance(self.params, dict)
+        fits["rounds"] = isinstance(self.rounds, int)
+        fits["files"] = isinstance(self.files, dict) and all(isinstance(sha, str) for sha in self.files.values())
+        wrong = [name for name, right in fits.items() if not right]
+        if wrong:
+            raise TypeError(f"{', '.join(wrong)}: another type than expected")
 
 
 @dataclass(frozen=True)
@@ -254,8 +274,11 @@ def load_bundle(path: Path, *, factor_hash: str, public_key: str) -> ModelBundle
             f"this code computes factors {factor_hash[:12]}",
             f"train a new model with this code, or run the code the bundle names (git {manifest.git_revision[:12]})",
         )
-    booster = _booster((path / MODEL).read_text(encoding="utf-8"))
-    return ModelBundle(path, bundle_hash, manifest, created_at, booster)
+    try:
+        text = _read(path, MODEL).decode()
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path / MODEL} is not UTF-8 text ({error})", _RESTORE) from None
+    return ModelBundle(path, bundle_hash, manifest, created_at, _booster(text))
 
 
 def verify_files(path: Path, *, public_key: str) -> tuple[Manifest, str, datetime]:
@@ -311,7 +334,8 @@ def _verify_signature(path: Path, bundle_hash: str, public_key: str) -> datetime
         tree = json.loads(_read(path, SIGNATURE))
         signer, moment, signature = (str(tree[k]) for k in ("public_key", "created_at", "signature"))
         created_at = datetime.fromisoformat(moment)
-    except (ValueError, KeyError, TypeError) as error:
+        bytes.fromhex(signer)
+    except MALFORMED as error:
         raise BundleError(f"{path / SIGNATURE} is not a signature ({error!r})", _RESTORE) from None
     if signer != public_key:
         raise BundleError(
@@ -333,8 +357,8 @@ def _booster(text: str) -> lgb.Booster:
 def _read(path: Path, name: str) -> bytes:
     try:
         return (path / name).read_bytes()
-    except OSError as error:
-        raise BundleError(f"{path / name} cannot be read ({error.strerror})", _RESTORE) from None
+    except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
+        raise BundleError(f"{str(path / name)!r} cannot be read ({error})", _RESTORE) from None
 
 
 def _message(bundle_hash: str, moment: str) -> bytes:

@@ -19,7 +19,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.errors import BundleError
-from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, MANIFEST, place_directory, verify_files
+from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, MALFORMED, MANIFEST, place_directory, verify_files
 from ljwx_pipeline.scoring.signing import is_signed, sign
 
 #: Where the runner takes bundles.
@@ -63,7 +63,7 @@ def unpack(body: bytes) -> Delivery:
     try:
         tree = json.loads(body)
         version, files = tree["version"], tree["files"]
-    except (ValueError, KeyError, TypeError) as error:
+    except MALFORMED as error:
         raise BundleError(f"the request does not carry a bundle ({error!r})", "send it with the deploy job") from None
     if not isinstance(version, str) or not isinstance(files, dict) or sorted(files) != sorted(BUNDLE_FILES):
         raise BundleError(
@@ -71,6 +71,11 @@ def unpack(body: bytes) -> Delivery:
         )
     if not all(isinstance(text, str) for text in files.values()):
         raise BundleError("a file in the request is not text", "send it with the deploy job")
+    try:
+        for text in (version, *files.values()):
+            text.encode()
+    except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair
+        raise BundleError(f"a text in the request is not Unicode ({error})", "send it with the deploy job") from None
     return Delivery(version, files)
 
 
@@ -107,7 +112,7 @@ def delivered_version(directory: Path) -> str:
     """Return the registry version of a delivered bundle directory."""
     try:
         return str(json.loads((directory / DELIVERY).read_bytes())["version"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, *MALFORMED) as error:
         raise BundleError(f"{directory / DELIVERY} cannot be read ({error!r})", "deploy the bundle again") from None
 
 

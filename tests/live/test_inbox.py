@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -210,3 +211,42 @@ def test_without_the_public_key_nothing_is_accepted(desk: Desk) -> None:
     (desk.made / "keys" / "signing.pub").unlink()
     with pytest.raises(BundleError, match=r"signing\.pub does not exist"):
         desk.send(bundle)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "signature.json", "delivery.json"])
+@pytest.mark.parametrize(
+    "content", [b"[1]", b"3", b'"x"', b"null", b"[" * 100_000, b'{"format": 1, "files": 3}', b"\xff\xfe"]
+)
+def test_a_malformed_spooled_bundle_is_set_aside_and_the_next_one_taken(desk: Desk, name: str, content: bytes) -> None:
+    good = tiny_bundle(desk.made, desk.key)
+    bad = desk.spool(tiny_bundle(desk.made, desk.key, rounds=4))
+    (bad / name).write_bytes(content)
+    desk.spool(good)
+    assert [accepted.bundle_hash for accepted in desk.inbox.collect()] == [good.name]
+    assert names(desk.live / "refused") == [bad.name]
+    assert names(desk.live / "inbox") == []
+    assert sorted(kind for kind, _ in desk.events()) == ["bundle_deployed", "bundle_refused"]
+
+
+def test_a_spooled_folder_whose_name_is_no_text_is_set_aside(desk: Desk) -> None:
+    (desk.live / "inbox" / os.fsdecode(b"\xff")).mkdir(parents=True)
+    assert desk.inbox.collect() == ()
+    assert names(desk.live / "inbox") == []
+    assert [kind for kind, _ in desk.events()] == ["bundle_refused"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[1]",
+        b"null",
+        b"[" * 100_000,
+        b'{"version": "3", "files": {"manifest.json": "[1]", "model.txt": "", "signature.json": ""}}',
+        b'{"version": "3", "files": {"manifest.json": "\\ud800", "model.txt": "", "signature.json": ""}}',
+        b'{"version": "\\ud800", "files": {"manifest.json": "", "model.txt": "", "signature.json": ""}}',
+    ],
+)
+def test_a_signed_malformed_request_is_refused(desk: Desk, body: bytes) -> None:
+    with pytest.raises(BundleError):
+        desk.inbox.receive(body, request_headers(body, moment=NOW, key=desk.key))
+    assert [kind for kind, _ in desk.events()] == ["bundle_refused"]

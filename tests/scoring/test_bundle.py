@@ -247,3 +247,9 @@ def test_features_the_model_does_not_know_are_refused(bundle: Path, features: np
 def test_files_are_verified_without_loading_a_model(bundle: Path) -> None:
     manifest, bundle_hash, created_at = verify_files(bundle, public_key=PUBLIC)
     assert (manifest.model_name, bundle_hash, created_at) == ("tiny", bundle.name, CREATED_AT)
+
+
+@pytest.mark.parametrize("content", [b"[1]", b"3", b"null", b"[" * 100_000, b'{"a":' * 100_000, b"\xff"])
+def test_what_is_no_manifest_is_one_error(content: bytes) -> None:
+    with pytest.raises(BundleError, match="not a bundle manifest"):
+        Manifest.from_json(content)
