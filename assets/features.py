@@ -13,7 +13,15 @@ import pyarrow.parquet as pq
 
 from assets import reuse
 from assets.metadata import frame_metadata
-from assets.panels import bar_mask, feature_table_path, load_factors, panel_of, research_sessions, save_factors
+from assets.panels import (
+    bar_mask,
+    factor_files,
+    feature_table_path,
+    load_factors,
+    panel_of,
+    research_sessions,
+    save_factors,
+)
 from assets.resources import Line
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
@@ -38,7 +46,7 @@ def alpha158_factors(
             f"{len(factors.names)} factors over {len(panel.symbols)} symbols x {len(panel.sessions)} sessions"
         )
         save_factors(line.tables, evaluate(factors.expressions, panel, threads=line.settings.model.threads))
-        reuse.remember(line.tables, "alpha158_factors", key)
+        reuse.remember(line.tables, "alpha158_factors", key, factor_files(line.tables))
     values = load_factors(line.tables)
     return dg.MaterializeResult(
         metadata={
@@ -97,10 +105,10 @@ def feature_table(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
     values = load_factors(line.tables)
     path = feature_table_path(line)
     key = features_key(line, checked_bars, calendar)
-    if not (path.exists() and reuse.is_current(line.tables, "feature_table", key)):
+    if not reuse.is_current(line.tables, "feature_table", key):
         reuse.forget(line.tables, "feature_table")
         write_feature_table(feast_table(values.frame(bar_mask(panel_of(line, checked_bars, calendar)))), path)
-        reuse.remember(line.tables, "feature_table", key)
+        reuse.remember(line.tables, "feature_table", key, [path])
     rows = pq.ParquetFile(path).metadata.num_rows
     return dg.MaterializeResult(
         metadata={"dagster/row_count": rows, "columns": len(values.names), "path": dg.MetadataValue.path(path)}

@@ -12,9 +12,9 @@ from typing import Any
 import dagster as dg
 
 from assets.resources import Line
-from assets.scoring import session_pack
+from assets.scoring import champion_bundle, session_pack
 from ljwx_pipeline.config import ljwx_home
-from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.errors import BundleError, LiveError
 
 GROUP = "live"
 OWNERS = ["team:trading"]
@@ -32,7 +32,7 @@ def deployment(line: Line) -> dg.Output[dict[str, Any]]:
         raise LiveError(
             f"{line.registered_model} has no champion", "run the research job: only a promoted model is deployed"
         )
-    bundle = registry.download_bundle(champion, line.home / "champions")
+    bundle = champion_bundle(line, registry, champion)
     done = deploy(
         bundle,
         version=champion.version,
@@ -62,3 +62,19 @@ def live_account(context: dg.AssetExecutionContext, deployment: dict[str, Any]) 
     return dg.Output(
         account, metadata={key: value for key, value in account.items() if isinstance(value, int | float | str)}
     )
+
+
+def runner_holds_champion(line: Line) -> bool:
+    """Return whether the runner has the champion's intact bundle, an account, and the last run saw both."""
+    from ljwx_pipeline.scoring.bundle import verify_files
+    from ljwx_pipeline.scoring.signing import public_key
+
+    champion = line.registry().champion(line.registered_model)
+    documents = [line.tables / "deployment.json", line.tables / "live_account.json"]
+    if champion is None or not all(path.exists() for path in documents):
+        return False
+    try:
+        verify_files(line.home / "live" / "bundles" / champion.bundle_hash, public_key=public_key(ljwx_home() / "keys"))
+    except BundleError:
+        return False
+    return (line.home / "live" / "account" / "journal.sqlite").exists()

@@ -65,6 +65,11 @@ def research_sessions(line: Line, calendar: pd.DataFrame) -> pd.DatetimeIndex:
     return sessions[:-held_out]
 
 
+def factor_files(tables: Path) -> list[Path]:
+    """Return the files that hold the factor values."""
+    return [tables / "alpha158_factors.npy", tables / "alpha158_factors.axes.json"]
+
+
 def save_factors(tables: Path, values: FactorValues) -> None:
     """Write factor values as one array file and its axes."""
     tables.mkdir(parents=True, exist_ok=True)

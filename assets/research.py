@@ -158,7 +158,8 @@ def walk_forward_predictions(
         walked = walk_forward(dataset, folds(dataset, settings.walk_forward), best, settings.model, on_fold=said)
         write_table(line.tables, name, with_outcomes(dataset, walked.predictions))
         write_json(line.tables, "walk_forward_folds", {"folds": [asdict(record) for record in walked.folds]})
-        reuse.remember(line.tables, name, key)
+        files = [line.tables / f"{name}.parquet", line.tables / "walk_forward_folds.json"]
+        reuse.remember(line.tables, name, key, files)
     frame, records = read_table(line.tables, name), read_json(line.tables, "walk_forward_folds")["folds"]
     summary = walk_forward_summary(line, frame) | {"folds": len(records)}
     write_json(line.tables, "walk_forward_summary", summary)
@@ -188,7 +189,7 @@ def model_bundle(
 ) -> dg.MaterializeResult[None]:
     """The model trained on everything research may see, as a signed bundle, registered as the challenger."""
     from ljwx_pipeline.models.train import train
-    from ljwx_pipeline.scoring.bundle import Manifest, write_bundle
+    from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, Manifest, write_bundle
     from ljwx_pipeline.scoring.signing import public_key, signing_key
 
     settings, dataset, keys = line.settings, load_dataset(line.tables), ljwx_home() / "keys"
@@ -221,9 +222,10 @@ def model_bundle(
             key=signing_key(keys),
             created_at=utc_now(),
         )
-        write_json(line.tables, "model_bundle", {"bundle_hash": path.name, "path": str(path), "rounds": trained.rounds})
-        reuse.remember(line.tables, "model_bundle", key)
-    made = read_json(line.tables, "model_bundle")
+        write_json(line.tables, "bundle_made", {"bundle_hash": path.name, "path": str(path), "rounds": trained.rounds})
+        files = [line.tables / "bundle_made.json", *(path / name for name in BUNDLE_FILES)]
+        reuse.remember(line.tables, "model_bundle", key, files)
+    made = read_json(line.tables, "bundle_made")
     registry = line.registry()
     version = registry.register(Path(made["path"]), run_id=research_run_id(line), public_key=public_key(keys))
     registry.set_alias("challenger", version)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
@@ -33,14 +34,21 @@ def code_hash() -> str:
 
 
 def is_current(tables: Path, name: str, key: Key) -> bool:
-    """Return whether the kept result ``name`` came from exactly ``key`` and today's code."""
-    kept = tables / f"{name}.key.json"
-    return kept.exists() and kept.read_bytes() == _canonical(key)
+    """Return whether the kept result ``name`` came from exactly ``key`` and today's code, and no byte of it changed."""
+    note = tables / f"{name}.key.json"
+    try:
+        kept = json.loads(note.read_text(encoding="utf-8"))
+        return bool(
+            kept["came_from"] == _canonical(key) and all(_sha256(Path(f)) == h for f, h in kept["files"].items())
+        )
+    except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # no note, a damaged one or a file gone: whatever is there cannot be trusted, compute anew
 
 
-def remember(tables: Path, name: str, key: Key) -> None:
-    """Note that the result ``name``, just written, came from ``key``. Call it after the result is durable."""
-    write_bytes(tables / f"{name}.key.json", _canonical(key))
+def remember(tables: Path, name: str, key: Key, files: Sequence[Path]) -> None:
+    """Note that the result ``name`` in ``files``, just written, came from ``key``."""
+    hashes = {str(path): _sha256(path) for path in files}
+    write_bytes(tables / f"{name}.key.json", json.dumps({"came_from": _canonical(key), "files": hashes}).encode())
 
 
 def forget(tables: Path, name: str) -> None:
@@ -48,5 +56,10 @@ def forget(tables: Path, name: str) -> None:
     (tables / f"{name}.key.json").unlink(missing_ok=True)
 
 
-def _canonical(key: Key) -> bytes:
-    return json.dumps({**key, "code": code_hash()}, sort_keys=True, default=str).encode()
+def _canonical(key: Key) -> str:
+    return json.dumps({**key, "code": code_hash()}, sort_keys=True, default=str)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -3,6 +3,7 @@
 Part of the daily job; trains nothing.
 """
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -14,8 +15,10 @@ from assets.metadata import frame_metadata
 from assets.panels import load_factors, panel_of, research_sessions
 from assets.resources import Line
 from ljwx_pipeline.config import ljwx_home
+from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.market.calendar import session_positions
+from ljwx_pipeline.registry import ModelVersion, Registry
 
 GROUP = "scoring"
 OWNERS = ["team:quant"]
@@ -34,7 +37,7 @@ def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame)
     if champion is None:
         empty = pd.DataFrame({"symbol": [], "session_date": pd.to_datetime([]), "score": [], "after_training": []})
         return dg.Output(empty, metadata={"champion": "none yet"})
-    path = registry.download_bundle(champion, line.home / "champions")
+    path = champion_bundle(line, registry, champion)
     bundle = load_bundle(path, factor_hash=alpha158().version_hash, public_key=public_key(ljwx_home() / "keys"))
     values = load_factors(line.tables)
     panel = panel_of(line, checked_bars, calendar)
@@ -46,6 +49,19 @@ def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame)
     after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
     frame = rows[["symbol", "session_date"]].assign(score=scores, after_training=after_training)
     return dg.Output(frame, metadata=frame_metadata(frame) | {"champion": f"version {champion.version}"})
+
+
+def champion_bundle(line: Line, registry: Registry, champion: ModelVersion) -> Path:
+    """Return the champion's bundle: the copy kept here while it is intact, the registry's otherwise."""
+    from ljwx_pipeline.scoring.bundle import verify_files
+    from ljwx_pipeline.scoring.signing import public_key
+
+    kept = line.home / "champions" / champion.bundle_hash
+    try:
+        verify_files(kept, public_key=public_key(ljwx_home() / "keys"))
+    except BundleError:
+        return registry.download_bundle(champion, line.home / "champions")
+    return kept
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"})

@@ -12,6 +12,9 @@ import os
 import sys
 import warnings
 
+import dagster as dg
+from sqlalchemy.exc import SQLAlchemyError
+
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home
 from ljwx_pipeline.errors import EnvironmentFault, LjwxError
 from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
@@ -37,8 +40,10 @@ def main() -> int:
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, run again to go on", file=sys.stderr)
         return 130
-    except OSError as error:
-        print(f"error: {error}: check that LJWX_HOME is writable and has room (ljwx doctor)", file=sys.stderr)
+    except (OSError, SQLAlchemyError, dg.DagsterError) as error:
+        fact = (str(error).strip() or type(error).__name__).splitlines()[0]
+        remedy = f"check that {ljwx_home()} is writable and has room, or move its dagster folder away if it is damaged"
+        print(f"error: {fact}: {remedy}", file=sys.stderr)
         return EnvironmentFault.exit_code
     except LjwxError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -13,6 +13,7 @@ from typing import Any
 import dagster as dg
 
 from assets.io_managers import read_json, read_table
+from assets.live import runner_holds_champion
 from assets.partitions import range_tags
 from assets.resources import Line
 from assets.summary import assemble_summary, publish_summary
@@ -99,11 +100,13 @@ class LineRun:
     def deploy_requested(self) -> None:
         """Evaluate the champion sensor once, from the last handover on, and execute the run it requests."""
         sensor = self._definitions.get_sensor_def(SENSOR_NAME)
+        # a handover whose bundle or account is gone counts as none: deploying again does nothing twice
+        handover = self._last_handover() if runner_holds_champion(self._line) else None
         context = dg.build_sensor_context(
             instance=self._instance,
             definitions=self._definitions,
             resources={"line": self._line},
-            cursor=self._last_handover(),
+            cursor=handover,
         )
         with context:
             tick = sensor.evaluate_tick(context)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,6 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except LjwxError as error:
         print(f"error: {error}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        # whoever read our output has gone (`| head`): nothing is left to say, and nobody to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
@@ -116,6 +121,10 @@ def _run(arguments: argparse.Namespace) -> int:
 
     overrides = overrides_of(arguments)
     settings = load_settings(profile=arguments.profile, overrides=overrides)
+    if settings.source.kind != "folder" and any(key.startswith("folder.") for key in overrides):
+        raise ConfigError(
+            f"--data, --index-data and --adjustment mean nothing to profile {settings.profile}", "add --profile folder"
+        )
     return run_job(
         settings,
         overrides,

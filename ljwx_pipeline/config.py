@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from datetime import date
@@ -51,7 +52,7 @@ ColumnRole = Literal[
 class Section(BaseModel):
     """Base of all sections: frozen, and a key nobody declared is refused by name."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class SourceSettings(Section):
@@ -233,7 +234,7 @@ class RiskSettings(Section):
 class ScheduleSettings(Section):
     """When the daily run starts, Asia/Shanghai, on sessions only."""
 
-    daily_at: str = Field(pattern=r"^\d{2}:\d{2}$")
+    daily_at: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")
 
 
 class Settings(Section):
@@ -348,6 +349,8 @@ def load_settings(
     base = config_file or Path(env.get("LJWX_CONFIG", "ljwx.toml"))
     name = profile or env.get("LJWX_PROFILE") or "simulated"
     merged = _read_toml(base, "run from the project's folder or point LJWX_CONFIG at the file")
+    if not re.fullmatch(r"[\w-]+", name):
+        raise ConfigError(f"profile {name!r} is no name", "choose one without slashes or dots, such as simulated")
     profile_file = base.parent / "profiles" / f"{name}.toml"
     if not profile_file.is_file():
         known = ", ".join(sorted(p.stem for p in profile_file.parent.glob("*.toml"))) or "none"
@@ -369,6 +372,8 @@ def _read_toml(path: Path, remedy: str) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"configuration file {path} does not exist", remedy) from None
+    except OSError as error:
+        raise ConfigError(f"configuration file {path} cannot be read ({error.strerror})", remedy) from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid TOML ({error})", "correct the line it names") from None
 

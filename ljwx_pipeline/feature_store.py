@@ -116,7 +116,8 @@ class FeatureStoreClient:
             store = self._open(config, target)
             declared = self._definitions
             obsolete = [s for s in store.list_feature_services() if s.name != declared.service.name]
-            store.apply(list(declared.objects), objects_to_delete=obsolete, partial=False)
+            with self._explained():
+                store.apply(list(declared.objects), objects_to_delete=obsolete, partial=False)
             draft.replace(target)
         finally:
             draft.unlink(missing_ok=True)

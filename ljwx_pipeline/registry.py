@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import MlflowSettings
 from ljwx_pipeline.errors import RegistryError
+from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, MODEL, verify_files
 
 P = ParamSpec("P")
@@ -30,6 +31,7 @@ Alias = Literal["champion", "challenger"]
 RunStatus = Literal["FINISHED", "FAILED"]
 
 CONNECT_TIMEOUT_S = 3.0
+MAKING_TIMEOUT_S = 180.0
 BUNDLE_FOLDER = "bundle"
 _BATCH = {"metrics": 1000, "params": 100, "tags": 100}
 _MAX_PARAM = 6000
@@ -293,9 +295,27 @@ class Registry:
             for name in _NOISY_LOGGERS:
                 logging.getLogger(name).setLevel(logging.WARNING)
             if self.tracking_uri.startswith("sqlite:///"):
-                Path(self.tracking_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
+                self._make_database(Path(self.tracking_uri.removeprefix("sqlite:///")))
             self._connected = self._ask(MlflowClient, tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
         return self._connected
+
+    def _make_database(self, database: Path) -> None:
+        """Make MLflow's SQLite file whole or not at all, one process at a time; an existing one is left alone.
+
+        MLflow's migrations poison a file for good when two processes run them at once, or one is killed between two.
+        """
+        from mlflow import MlflowClient  # heavy: only when something is recorded
+
+        with exclusive(database.with_name(".making.lock"), timeout_s=MAKING_TIMEOUT_S):
+            if database.exists():
+                return
+            draft = database.with_name(f".{database.name}.new")
+            draft.unlink(missing_ok=True)
+            address = f"sqlite:///{draft}"
+            made = self._ask(MlflowClient, tracking_uri=address, registry_uri=address)
+            self._ask(made.search_experiments)
+            self._ask(made.search_registered_models)
+            draft.replace(database)
 
     def _experiment(self) -> str:
         if self._experiment_id is None:
@@ -327,12 +347,13 @@ class Registry:
 
     def _ask(self, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Call MLflow; whatever it or its transport raises becomes a RegistryError."""
+        from alembic.util import CommandError
         from mlflow.exceptions import MlflowException  # heavy: only when the registry is asked
         from sqlalchemy.exc import SQLAlchemyError
 
         try:
             return call(*args, **kwargs)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
             raise self._refused(error) from error
 
     def _refused(self, error: Exception) -> RegistryError:

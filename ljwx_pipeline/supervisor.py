@@ -22,7 +22,13 @@ from typing import Any
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, tracking_uri
 from ljwx_pipeline.errors import EnvironmentFault
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
+#: MLflow takes seconds and 200 MB to import: not into the process that only watches the others.
+MAKE_TRACKING_DATABASE = (
+    "from ljwx_pipeline.config import ljwx_home, load_settings; from ljwx_pipeline.registry import open_registry; "
+    "open_registry(load_settings().mlflow, home=ljwx_home()).tracked_runs()"
+)
 STOP_GRACE_S = 15.0
 
 
@@ -67,18 +73,20 @@ def prepare_dagster_home(home: Path) -> None:
     settings_file = folder / "dagster.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if settings_file.exists():
+        if settings_file.exists() and settings_file.stat().st_size > 0:
             return
-        settings_file.write_text(
-            "telemetry:\n  enabled: false\n"
-            "run_monitoring:\n  enabled: true\n"
-            "retention:\n  schedule:\n    purge_after_days: 90\n  sensor:\n"
-            "    purge_after_days: {skipped: 7, failure: 30}\n"
-            # one market's tables have one writer at a time
-            "concurrency:\n  runs:\n    max_concurrent_runs: 1\n"
-            # for runs that ask for it by tag: a deployment that failed is tried again
-            "run_retries:\n  enabled: true\n  max_retries: 0\n",
-            encoding="utf-8",
+        write_bytes(
+            settings_file,
+            (
+                b"telemetry:\n  enabled: false\n"
+                b"run_monitoring:\n  enabled: true\n"
+                b"retention:\n  schedule:\n    purge_after_days: 90\n  sensor:\n"
+                b"    purge_after_days: {skipped: 7, failure: 30}\n"
+                # one market's tables have one writer at a time
+                b"concurrency:\n  runs:\n    max_concurrent_runs: 1\n"
+                # for runs that ask for it by tag: a deployment that failed is tried again
+                b"run_retries:\n  enabled: true\n  max_retries: 0\n"
+            ),
         )
     except OSError as error:
         raise EnvironmentFault(
@@ -186,11 +194,11 @@ def up(settings: Settings, overrides: Mapping[str, Any], *, root: Path) -> int:
             require_free_port(settings.ui.host, service.port, service.name)
     prepare_dagster_home(home)
     environment = child_environment(settings, overrides)
-    prepare_databases(tracking_uri(settings.mlflow, home), environment)
+    prepare_databases(environment)
     return run_services(planned, root=root, environment=environment, logs=home / "logs")
 
 
-def prepare_databases(mlflow_uri: str, environment: Mapping[str, str]) -> None:
+def prepare_databases(environment: Mapping[str, str]) -> None:
     """Make the databases that two services would otherwise make at once, one of them failing: MLflow's and Dagster's.
 
     Raises
@@ -199,11 +207,10 @@ def prepare_databases(mlflow_uri: str, environment: Mapping[str, str]) -> None:
         When one of them cannot be used.
     """
     _say("preparing the databases of MLflow and Dagster")
-    commands = {"Dagster": [str(Path(sys.executable).parent / "dagster"), "instance", "info"]}
-    if not mlflow_uri.startswith(("http://", "https://")):
-        if mlflow_uri.startswith("sqlite:///"):
-            Path(mlflow_uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        commands["MLflow"] = [sys.executable, "-m", "mlflow", "db", "upgrade", mlflow_uri]
+    commands = {
+        "Dagster": [str(Path(sys.executable).parent / "dagster"), "instance", "info"],
+        "MLflow": [sys.executable, "-c", MAKE_TRACKING_DATABASE],
+    }
     started = {
         name: subprocess.Popen(
             command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True

@@ -45,6 +45,10 @@ def test_an_override_without_a_value_is_refused() -> None:
         (["run", "--set", "gate.min_sharp=1"], "unknown key gate.min_sharp"),
         (["run", "--set", "source.last_session=2001-01-01"], "is not before last_session"),
         (["summary"], "no finished run is recorded"),
+        (["run", "--data", "bars.csv"], "add --profile folder"),
+        (["run", "--profile", "../ljwx"], "is no name"),
+        (["run", "--set", "schedule.daily_at=99:99"], "schedule.daily_at"),
+        (["run", "--set", "strategy.capital_cny=inf"], "strategy.capital_cny"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_an_exit_code(

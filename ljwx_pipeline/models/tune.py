@@ -213,8 +213,14 @@ def _open_study(name: str, journal: Path | None) -> optuna.Study:
         from optuna.storages.journal import JournalFileBackend
 
         journal.parent.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(journal)))
-    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    try:
+        if journal is not None:
+            storage = JournalStorage(JournalFileBackend(str(journal)))
+        study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    except ValueError as error:  # JSON and text decoding errors are ValueErrors
+        raise ModelError(
+            f"the study's journal {journal} is damaged ({error})", "move it away: its trials will be made again"
+        ) from None
     for left in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
         # a crash came in between: the same trial is asked for again, with the same seed
         study.tell(left.number, state=optuna.trial.TrialState.FAIL)

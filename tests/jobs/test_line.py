@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -220,3 +221,19 @@ def test_an_unreachable_tracking_server_is_one_message(tmp_path: Path) -> None:
     assert refused.code == 11
     assert "MLflow at http://127.0.0.1:9 cannot be reached" in refused.err
     assert "Traceback" not in refused.err
+
+
+def test_a_lost_runner_and_damaged_results_are_made_again(second: Run, first: Run, home: Path) -> None:
+    assert second.code == 0, second.err
+    (market,) = [folder for folder in (home / "markets").iterdir() if folder.name.startswith("simulated")]
+    shutil.rmtree(market / "live")
+    for name in ("tables/walk_forward_predictions.parquet", "feature_table/alpha158.parquet"):
+        path = market / name
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0xFF
+        path.write_bytes(content)
+    (market / "tables" / "deployment.json").unlink()
+    again = ljwx(home, "--json")
+    assert again.code == 0, again.err
+    assert without_times_and_ids(again.summary) == without_times_and_ids(first.summary)
+    assert (market / "live" / "account" / "journal.sqlite").exists()
