@@ -9,10 +9,70 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from ljwx_pipeline.errors import LiveError
 
 BUSY_TIMEOUT_MS = 15_000
+
+
+@contextmanager
+def _damage_named(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        # the base class itself is what the library raises for a damaged file; its subclasses mean other things
+        if type(error) is not sqlite3.DatabaseError:
+            raise
+        raise LiveError(
+            f"{path} cannot be opened or read: the file is damaged ({error})",
+            "restore it from a backup, or move the market's live folder away and run `ljwx run` again",
+        ) from error
+
+
+class _Cursor(sqlite3.Cursor):
+    """A cursor that says which file is damaged."""
+
+    path: Path
+
+    def execute(self, *args: Any) -> _Cursor:
+        with _damage_named(self.path):
+            super().execute(*args)
+        return self
+
+    def executemany(self, *args: Any) -> _Cursor:
+        with _damage_named(self.path):
+            super().executemany(*args)
+        return self
+
+    def fetchone(self) -> Any:
+        with _damage_named(self.path):
+            return super().fetchone()
+
+    def fetchall(self) -> list[Any]:
+        with _damage_named(self.path):
+            return super().fetchall()
+
+    def __next__(self) -> Any:
+        with _damage_named(self.path):
+            return super().__next__()
+
+
+class _Connection(sqlite3.Connection):
+    """A connection whose cursors know the path of their file."""
+
+    path: Path
+
+    def cursor(self, *_: Any) -> Any:
+        made = super().cursor(_Cursor)
+        made.path = self.path
+        return made
+
+    def execute(self, *args: Any) -> Any:
+        return self.cursor().execute(*args)
+
+    def executemany(self, *args: Any) -> Any:
+        return self.cursor().executemany(*args)
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -28,7 +88,8 @@ def connect(path: Path) -> sqlite3.Connection:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
+        connection = sqlite3.connect(path, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000, factory=_Connection)
+        connection.path = path
         connection.row_factory = sqlite3.Row
         connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
         connection.execute("PRAGMA journal_mode=WAL")

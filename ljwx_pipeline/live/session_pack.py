@@ -130,11 +130,14 @@ def read_session_pack(folder: Path) -> SessionPack:
     try:
         tree = json.loads((folder / MANIFEST).read_bytes())
         manifest = PackManifest(**tree)
+        if not isinstance(manifest.files, dict):
+            raise TypeError(f"files is {manifest.files!r}, not an object")
+        date.fromisoformat(manifest.last_research_session)
     except FileNotFoundError:
         raise LiveError(
             f"there is no session pack in {folder}", "run the pipeline first: its deployment writes one"
         ) from None
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise LiveError(f"{folder / MANIFEST} is not a session pack's manifest ({error})", _AGAIN) from None
     wanted = {f"{table}.arrow" for table in TABLES} | {manifest.features_name}
     if manifest.format != FORMAT or set(manifest.files) != wanted:

@@ -60,3 +60,19 @@ def test_a_refused_write_says_what_to_do(tmp_path: Path) -> None:
     db.execute("PRAGMA query_only=ON")
     with pytest.raises(LiveError, match="refused a write"), transaction(db):
         db.execute("INSERT INTO t VALUES (1)")
+
+
+@pytest.mark.parametrize("statement", ["SELECT count(*), max(x) FROM t", "INSERT INTO t VALUES (1)", "SELECT x FROM t"])
+def test_a_damaged_file_is_named_with_what_to_do(tmp_path: Path, statement: str) -> None:
+    path = tmp_path / "a.sqlite"
+    db = connect(path)
+    db.execute(TABLE)
+    with transaction(db):
+        db.executemany("INSERT INTO t VALUES (?)", [(x,) for x in range(20_000)])
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    db.close()
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
+    db = connect(path)
+    with pytest.raises(LiveError, match=r"a\.sqlite .* is damaged .* run `ljwx run` again"), transaction(db):
+        db.execute(statement).fetchall()

@@ -147,3 +147,18 @@ def test_a_pack_that_cannot_be_put_in_place_leaves_the_one_before(
             simulated=True,
         )
     assert read_session_pack(folder).manifest == before
+
+
+@pytest.mark.parametrize("change", [{"files": 3}, {"files": ["a"]}, {"last_research_session": 3}, {"other": 1}])
+def test_a_manifest_of_other_types_is_refused(folder: Path, change: dict[str, object]) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), **change}))
+    with pytest.raises(LiveError, match=r"manifest\.json is not a session pack's manifest"):
+        read_session_pack(folder)
+
+
+@pytest.mark.parametrize("text", ["[1]", "3", "null", "[" * 100_000])
+def test_what_is_no_manifest_is_refused(folder: Path, text: str) -> None:
+    (folder / "manifest.json").write_text(text)
+    with pytest.raises(LiveError, match=r"manifest\.json is not a session pack's manifest"):
+        read_session_pack(folder)
