@@ -6,8 +6,11 @@ does; data files without one are remains of a writer that died and are ignored.
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -56,6 +59,8 @@ class Lake:
     def write(self, table: str, frame: pd.DataFrame, *, partition: str = "all", known_at: datetime) -> TableVersion:
         """Append a version of ``table``'s ``partition`` and return it; content equal to the newest adds nothing.
 
+        When the newest version's file is missing or damaged, equal content mends it: same version, same content.
+
         Parameters
         ----------
         table, partition
@@ -80,7 +85,7 @@ class Lake:
             existing = _versions_in(folder)
             newest = existing[-1] if existing else None
             if newest is not None and newest.content_hash == digest:
-                return newest
+                return newest if _is_intact(newest) else _rewritten(newest, ordered)
             if newest is not None and known <= newest.known_at:
                 raise LakeError(
                     f"{table}/{partition} has version {newest.version} known at {newest.known_at.isoformat()}; "
@@ -135,7 +140,7 @@ class Lake:
                     f"{table}/{chosen[0].partition} has {list(columns)}",
                     "load the older partition again",
                 )
-        frames = [read_parquet(version.path, sha256=version.file_sha256) for version in chosen]
+        frames = [_frame_of(version) for version in chosen]
         if len(frames) == 1:
             return frames[0]
         kept = [frame for frame in frames if len(frame)] or frames[:1]
@@ -187,11 +192,51 @@ class Lake:
 
 
 def _versions_in(folder: Path) -> list[TableVersion]:
-    found = sorted((read_manifest(path) for path in folder.glob(PATTERN)), key=lambda version: version.version)
+    with _folder_named(folder):
+        found = sorted((read_manifest(path) for path in folder.glob(PATTERN)), key=lambda version: version.version)
     for expected, version in enumerate(found, start=1):
         if version.version != expected:
-            raise LakeError(f"{folder} has no manifest of version {expected}", "restore it from a backup")
+            raise LakeError(
+                f"{folder} has no manifest of version {expected}", f"restore it from a backup, or {_reload(folder)}"
+            )
     return found
+
+
+def _frame_of(version: TableVersion) -> pd.DataFrame:
+    with _folder_named(version.path.parent):
+        return read_parquet(version.path, sha256=version.file_sha256)
+
+
+@contextmanager
+def _folder_named(folder: Path) -> Iterator[None]:
+    """Tell which partition's folder to delete when what it holds cannot be read."""
+    try:
+        yield
+    except LakeError as error:
+        raise LakeError(error.fact, f"{error.remedy}; without a backup, {_reload(folder)}") from error
+
+
+def _reload(folder: Path) -> str:
+    return f"delete the folder {folder} and load the data again"
+
+
+def _is_intact(version: TableVersion) -> bool:
+    try:
+        data = version.path.read_bytes()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise LakeError(
+            f"{version.path} cannot be read ({error.strerror})", "check the disk and permissions"
+        ) from error
+    return hashlib.sha256(data).hexdigest() == version.file_sha256
+
+
+def _rewritten(version: TableVersion, frame: pd.DataFrame) -> TableVersion:
+    mended = replace(version, file_sha256=write_parquet(version.path, frame))
+    if mended != version:  # another release of the Parquet writer gives other bytes for the same content
+        write_manifest(mended)
+    return mended
 
 
 def _checked_name(what: str, name: str) -> str:

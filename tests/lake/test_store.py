@@ -313,3 +313,36 @@ def test_a_table_is_held_once_it_was_written(tmp_path: Path) -> None:
     assert not lake.holds("bars")
     lake.write("bars", pd.DataFrame({"x": [1]}), known_at=datetime(2024, 1, 2, tzinfo=UTC))
     assert lake.holds("bars")
+
+
+@pytest.mark.parametrize("data", [None, b"", b"half a file"])
+def test_equal_content_mends_a_lost_or_damaged_file(lake: Lake, data: bytes | None) -> None:
+    first = lake.write("prices", frame(1.0), known_at=MONDAY)
+    if data is None:
+        first.path.unlink()
+    else:
+        first.path.write_bytes(data)
+    assert lake.write("prices", frame(1.0), known_at=TUESDAY) == first
+    assert lake.read("prices", as_of=MONDAY)["price_cny"].tolist() == [1.0]
+
+
+def test_a_mended_file_of_other_bytes_gets_its_hash_into_the_manifest(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = lake.write("prices", frame(1.0), known_at=MONDAY)
+    first.path.unlink()
+    monkeypatch.setattr("ljwx_pipeline.lake.atomic_parquet.COMPRESSION", "snappy")
+    mended = lake.write("prices", frame(1.0), known_at=TUESDAY)
+    assert (mended.version, mended.content_hash, mended.known_at) == (1, first.content_hash, first.known_at)
+    assert mended.file_sha256 != first.file_sha256
+    assert lake.read("prices")["price_cny"].tolist() == [1.0]
+
+
+def test_what_cannot_be_read_names_the_folder_to_delete(lake: Lake) -> None:
+    path = lake.write("prices", frame(1.0), known_at=MONDAY).path
+    path.unlink()
+    with pytest.raises(LakeError, match=f"is missing.*delete the folder {path.parent} "):
+        lake.read("prices")
+    (path.parent / "v00000001.json").write_text("{")
+    with pytest.raises(LakeError, match=f"is damaged.*delete the folder {path.parent} "):
+        lake.write("prices", frame(1.0), known_at=TUESDAY)
