@@ -303,6 +303,8 @@ def test_a_missing_index_is_named(data_file: Path, index_file: Path, tmp_path: P
     source = FolderSource(folder_settings(data_file, index_file), required_indices=("000905.SH", "399006.SZ"))
     refused(lambda: source.index_bars(FIRST, LAST), "holds 000905.SH but not 399006.SZ", "gate.benchmark")
 
+    refused(lambda: source.index_bars(FIRST, LAST), "--index-data", "evaluation.indices")
+
 
 def test_a_misspelt_column_suggests_the_close_match(tmp_path: Path) -> None:
     error = refused(
@@ -352,6 +354,7 @@ def spoil(column: str, value: object) -> pd.DataFrame:
         ("high", 0.01, ("data row 8", "high 0.01 is below low")),
         ("pre_close", -3.0, ("data row 8", "reference price")),
         ("trade_date", "2018-13-45", ("data row 8, column trade_date: '2018-13-45' is not a date",)),
+        ("trade_date", "9999-01-01", ("data row 8, column trade_date: '9999-01-01' is not a date",)),
         ("trade_date", "20180106", ("data row 8", "no session")),
         ("trade_date", "20991231", ("data row 8", "no session", "exchange-calendars")),
         ("ts_code", "399986.SZ", ("data row 8", "'399986.SZ'", "600519.SH")),
@@ -397,6 +400,33 @@ def test_adjusted_prices_passed_off_as_raw_are_found_out(tmp_path: Path) -> None
         lambda: bars_of(adjusted(tushare_daily(), 0.7), tmp_path), "given.csv", "not raw", "--adjustment forward"
     )
     assert isinstance(error, DataQualityError)
+
+
+def many_splits() -> pd.DataFrame:
+    """Raw bars of 25 symbols, each of which splits once."""
+    one = tushare_daily(sessions=110)
+    one = one[one["ts_code"] == one["ts_code"].iloc[0]]
+    return pd.concat([_renumbered(one, i) for i in range(25)])
+
+
+def test_raw_prices_passed_off_as_forward_adjusted_are_found_out(tmp_path: Path) -> None:
+    frame = many_splits()
+    steps = frame.assign(adj_factor=np.where(frame["trade_date"] < "20180601", 1.0, 2.0)).drop(columns="pre_close")
+    for given in (frame, frame.assign(change=frame["close"] - frame["pre_close"]).drop(columns="pre_close"), steps):
+        error = refused(
+            lambda g=given: bars_of(g, tmp_path, adjustment="forward"),
+            "given.csv",
+            "an ex-date in 25 rows: these prices are raw",
+            "--adjustment raw",
+        )
+        assert isinstance(error, DataQualityError)
+
+
+def test_forward_adjusted_prices_that_show_no_ex_date_load(tmp_path: Path) -> None:
+    frame = many_splits()
+    calm = frame[frame["trade_date"] < frame["trade_date"].unique()[100]]
+    for given in (calm, calm.assign(adj_factor=1.0), calm.drop(columns="pre_close")):
+        assert len(bars_of(given, tmp_path, adjustment="forward")) == len(given)
 
 
 def test_one_adjusted_symbol_among_raw_ones_is_found_out(tmp_path: Path) -> None:

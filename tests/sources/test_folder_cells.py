@@ -111,3 +111,14 @@ def test_numbers_keep_blanks_and_name_what_is_none() -> None:
     assert to_numbers(pd.Series(["1", "x"], dtype=object))[1] == 1
     assert to_numbers(pd.Series([1.0, np.inf]))[1] == 1
     assert to_numbers(pd.Series([1, 2], dtype="int64"))[1] is None
+
+
+@pytest.mark.parametrize("day", ["9999-01-01", "99991231", "0001-01-01", "1500-06-01"])
+def test_a_day_too_far_to_be_stored_is_found_at_its_place(day: str) -> None:
+    assert to_dates(pd.Series(["2020-01-02", day, "2020-01-03"], dtype=object))[1] == 1
+
+
+def test_an_instant_too_far_to_be_stored_is_found_at_its_place() -> None:
+    instants = pd.Series(np.array(["2020-01-02", "9999-01-01"], dtype="datetime64[s]"))
+    assert to_dates(instants)[1] == 1
+    assert to_dates(instants.dt.tz_localize("UTC"))[1] == 1

@@ -33,7 +33,8 @@ def to_dates(column: pd.Series) -> tuple[pd.DatetimeIndex, int | None]:
     if isinstance(column.dtype, pd.DatetimeTZDtype):
         column = column.dt.tz_localize(None)
     if column.dtype.kind == "M":
-        stamps = pd.DatetimeIndex(column).as_unit("ns").normalize()
+        storable = column.between(pd.Timestamp.min.ceil("D"), pd.Timestamp.max.floor("D"))
+        stamps = pd.DatetimeIndex(column.where(storable)).as_unit("ns").normalize()
         return stamps, _first(np.asarray(stamps.isna()))
     codes, uniques = pd.factorize(column)
     # the code of a blank cell is -1: it picks the NaT put last
@@ -49,7 +50,8 @@ def _date_of(text: str) -> pd.Timestamp | None:
         return None
     year, month, day, spaced_month, spaced_day = match.groups()
     try:
-        return pd.Timestamp(date(int(year), int(month or spaced_month), int(day or spaced_day)))
+        # in nanoseconds, as it will be stored: they end in 2262 (OutOfBoundsDatetime is a ValueError)
+        return pd.Timestamp(date(int(year), int(month or spaced_month), int(day or spaced_day))).as_unit("ns")
     except ValueError:
         return None
 

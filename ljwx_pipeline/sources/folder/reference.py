@@ -16,6 +16,8 @@ from ljwx_pipeline.sources.folder.rows import Rows
 
 #: Raw prices lie on a tick of 0.01 CNY: a smaller difference is floating-point noise, not an ex-date.
 SAME_PRICE_CNY = 0.001
+#: Two prices rounded to the tick differ by no more than this when they are the same price.
+ROUNDED_PRICE_CNY = 0.0101
 #: Providers print the same factor with three or four decimals; a real dividend moves it by more than this.
 SAME_FACTOR_FRAC = 1e-4
 
@@ -87,6 +89,25 @@ def reference_prices(rows: Rows, *, raw: bool) -> tuple[Float, Float, list[Unkno
             )
         )
     return reference, factor, notes
+
+
+def ex_date_rows(bars: pd.DataFrame) -> int:
+    """Return on how many rows ``adj_factor`` steps or the reference price leaves the previous close.
+
+    ``bars`` stand by symbol, then date. A blank cell shows nothing.
+    """
+    symbol_codes = pd.factorize(bars["symbol"])[0]
+    close = bars["close"].to_numpy()
+    shown = np.zeros(len(bars), dtype=np.bool_)
+    if "pre_close" in bars or "change" in bars:
+        reference = bars["pre_close"].to_numpy() if "pre_close" in bars else close - bars["change"].to_numpy()
+        # a tick of rounding on either side; NaN compares false
+        shown |= np.abs(reference - _shifted(close, symbol_codes)) > ROUNDED_PRICE_CNY
+    if "adj_factor" in bars:
+        factor = bars["adj_factor"].to_numpy()
+        before = _shifted(factor, symbol_codes)
+        shown |= np.abs(factor - before) > SAME_FACTOR_FRAC * np.abs(before)
+    return int(shown.sum())
 
 
 def _given_reference(rows: Rows) -> Float | None:

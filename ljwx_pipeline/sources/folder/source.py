@@ -45,7 +45,8 @@ class FolderSource:
         if missing:
             raise SourceError(
                 f"folder.index_data holds {', '.join(present)} but not {', '.join(missing)}",
-                "add that index's file to --index-data, or name one of those present as gate.benchmark",
+                "add that index's file to --index-data, or take it out of evaluation.indices "
+                "(and name one of those present as gate.benchmark)",
             )
         loaded = self._loaded
         base = unknowns(self._folder.adjustment, st_known=len(loaded.st_spells) > 0)

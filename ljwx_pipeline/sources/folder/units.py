@@ -13,10 +13,12 @@ from typing import NoReturn
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ljwx_pipeline.config import FolderSettings
 from ljwx_pipeline.errors import DataQualityError, SourceError
 from ljwx_pipeline.market.traded_price import average_price_in_range
+from ljwx_pipeline.sources.folder.reference import ex_date_rows
 from ljwx_pipeline.sources.folder.spellings import AmountUnit, Provider, VolumeUnit
 
 SHARES: Mapping[VolumeUnit, float] = {"shares": 1.0, "lots": 100.0}
@@ -29,6 +31,8 @@ MIN_BARS_OF_SYMBOL = 20
 NEAR_FACTOR = 2.0
 NEAR_BARS = 20
 NEAR_MIN_FRAC = 0.5
+#: Forward-adjusted prices show no ex-dates; this many of them on bars that pass as raw are raw prices.
+MIN_EX_DATES = 20
 
 
 @dataclass(frozen=True)
@@ -47,10 +51,13 @@ class Units:
 def settle_units(bars: pd.DataFrame, folder: FolderSettings, provider: Provider | None) -> Units:
     """Return the units of ``bars`` (columns symbol, low, high, close, volume, amount; by symbol, then date).
 
+    The optional columns pre_close, change and adj_factor tell raw prices from prices declared forward-adjusted.
+
     Raises
     ------
     DataQualityError
-        When the data contradicts the declared units, or the declared raw prices are adjusted ones.
+        When the data contradicts the declared units, the declared raw prices are adjusted ones, or
+        the declared forward-adjusted ones are raw.
     SourceError
         When the units are not declared and cannot be inferred.
     """
@@ -74,8 +81,9 @@ def _every() -> list[tuple[VolumeUnit, AmountUnit]]:
     return [(volume, amount) for volume in SHARES for amount in CNY]
 
 
-def _settle_raw(bars: pd.DataFrame, folder: FolderSettings) -> Units:
-    inside = {
+def _inside(bars: pd.DataFrame) -> dict[tuple[VolumeUnit, AmountUnit], NDArray[np.bool_]]:
+    """Return per pair of units which bars have amount / volume within [low, high]."""
+    return {
         pair: average_price_in_range(
             low_cny=bars["low"].to_numpy(),
             high_cny=bars["high"].to_numpy(),
@@ -84,6 +92,10 @@ def _settle_raw(bars: pd.DataFrame, folder: FolderSettings) -> Units:
         )
         for pair in _every()
     }
+
+
+def _settle_raw(bars: pd.DataFrame, folder: FolderSettings) -> Units:
+    inside = _inside(bars)
     frac = {pair: float(flags.mean()) for pair, flags in inside.items()}
     best = max(_every(), key=lambda pair: frac[pair])
     if frac[best] < RAW_MIN_FRAC:
@@ -107,6 +119,7 @@ def _settle_raw(bars: pd.DataFrame, folder: FolderSettings) -> Units:
 
 
 def _settle_forward(bars: pd.DataFrame, folder: FolderSettings, provider: Provider | None) -> Units:
+    _refuse_raw(bars, folder)
     last = bars.groupby("symbol", sort=False).tail(NEAR_BARS)
     last = last[(last["volume"] > 0) & (last["amount"] > 0)]
     quotient = last["amount"] / last["volume"] / last["close"]
@@ -125,6 +138,21 @@ def _settle_forward(bars: pd.DataFrame, folder: FolderSettings, provider: Provid
     if best not in _allowed(folder):
         _contradicted(folder, best, said)
     return Units(*best, said)
+
+
+def _refuse_raw(bars: pd.DataFrame, folder: FolderSettings) -> None:
+    """Refuse raw prices declared forward-adjusted: amount / volume fits all of them, and ex-dates show."""
+    ex_dates = ex_date_rows(bars)
+    if ex_dates < MIN_EX_DATES:
+        return
+    frac = max(float(flags.mean()) for flags in _inside(bars).values())
+    if frac < RAW_MIN_FRAC:
+        return
+    raise DataQualityError(
+        f"{folder.data}: declared forward-adjusted, but amount / volume lies within [low, high] on {frac:.1%} of bars "
+        f"and pre_close or adj_factor shows an ex-date in {ex_dates} rows: these prices are raw",
+        "pass --adjustment raw (folder.adjustment), or give the forward-adjusted prices",
+    )
 
 
 def _settle_unseen(folder: FolderSettings, provider: Provider | None, why: str) -> Units:
