@@ -11,6 +11,7 @@ from typing import Any
 from fastapi import FastAPI, Query
 from fastapi.responses import HTMLResponse, JSONResponse
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 
 from ljwx_pipeline.console.journal_reader import Reader
@@ -19,11 +20,12 @@ from ljwx_pipeline.errors import LjwxError
 
 TEMPLATES = Path(__file__).parent / "templates"
 REFRESH_S = 5
+HOSTS = ("127.0.0.1", "localhost")
 #: Rows shown on the page, and the most that JSON gives in one answer.
 PAGE_ROWS, MOST_ROWS = 24, 10_000
 
 
-def make_app(reader: Reader, *, market: str) -> FastAPI:
+def make_app(reader: Reader, *, market: str, host: str = "127.0.0.1") -> FastAPI:
     """Return the application.
 
     Parameters
@@ -32,8 +34,12 @@ def make_app(reader: Reader, *, market: str) -> FastAPI:
         Of the journal shown.
     market
         Name of the market, for the title.
+    host
+        Configured host, served beside the loopback names.
     """
     app = FastAPI(title="LJWX console", docs_url=None, redoc_url=None, openapi_url=None)
+    # a page from elsewhere whose name was made to resolve to this machine names itself in the Host header
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, host], www_redirect=False)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )

@@ -23,7 +23,7 @@ def serve(home: Path, settings: Settings) -> int:
     import uvicorn  # only a serving process needs an HTTP server
 
     host, port = settings.ui.host, settings.ui.console_port
-    app = make_app(Reader((home / JOURNAL).absolute()), market=home.name)
+    app = make_app(Reader((home / JOURNAL).absolute()), market=home.name, host=host)
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -13,6 +13,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ljwx_pipeline.errors import BundleError, LiveError
 from ljwx_pipeline.live.inbox import MAX_REQUEST_BYTES, Accepted, Inbox
@@ -22,6 +23,8 @@ from ljwx_pipeline.live.snapshot import account_snapshot
 from ljwx_pipeline.scoring.transfer import BUNDLES_PATH
 
 SERVICE = "ljwx-runner"
+#: Names under which it is asked for; ``runner`` is its name in the network of containers, where the deploy job is.
+HOSTS = ("127.0.0.1", "localhost", "runner")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,8 @@ class ApiParts:
         Age of the last beat beyond which the loop counts as stalled.
     capital_fen
         Opening cash, shown before the first session.
+    host
+        Configured host, served beside the loopback names.
     """
 
     journal: Callable[[], AbstractContextManager[Journal]]
@@ -45,11 +50,14 @@ class ApiParts:
     progress: Progress
     max_age_s: float
     capital_fen: int
+    host: str = "127.0.0.1"
 
 
 def make_api(parts: ApiParts) -> FastAPI:
     """Return the application."""
     api = FastAPI(title="LJWX runner", docs_url=None, redoc_url=None, openapi_url=None)
+    # a page from elsewhere whose name was made to resolve to this machine names itself in the Host header
+    api.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, parts.host], www_redirect=False)
 
     @api.get("/health")
     def health() -> JSONResponse:

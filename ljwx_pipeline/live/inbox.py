@@ -15,6 +15,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock
@@ -28,6 +29,8 @@ from ljwx_pipeline.scoring.transfer import Delivery, delivered_version, pack, st
 MAX_REQUEST_AGE_S = 300.0
 #: A bundle is a few megabytes of text; a larger body is refused before it is read.
 MAX_REQUEST_BYTES = 256 * 1024 * 1024
+#: Refused requests write at most one event in this time, or anyone who reaches the port could fill the disk.
+REFUSAL_PAUSE = timedelta(seconds=1)
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ class Inbox:
         Raises
         ------
         BundleError
-            When the request or the bundle is refused; the journal then holds an event that says why.
+            When the request or the bundle is refused; an event says why, at most one a second.
         LiveError
             When the bundle is sound but made for another market: it was sent to the wrong runner.
         """
@@ -83,7 +86,7 @@ class Inbox:
             verify_request(body, headers, public_key=key, now=self._clock.now(), max_age_s=MAX_REQUEST_AGE_S)
             return self._accept(unpack(body), key)
         except (BundleError, LiveError) as error:
-            self._journal.record_event("bundle_refused", str(error))
+            self._journal.record_event_at_most_every(REFUSAL_PAUSE, "bundle_refused", str(error))
             raise
 
     def collect(self) -> tuple[Accepted, ...]:

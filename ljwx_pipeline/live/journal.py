@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock
@@ -162,6 +162,14 @@ class Journal:
         """Append one event."""
         with transaction(self._db):
             self._event(kind, message, session)
+
+    def record_event_at_most_every(self, pause: timedelta, kind: str, message: str) -> None:
+        """Append one event unless the last of its kind is younger than ``pause``; any number of threads may ask."""
+        with transaction(self._db):
+            last = self._db.execute("SELECT at FROM events WHERE kind = ? ORDER BY id DESC LIMIT 1", (kind,)).fetchone()
+            age = None if last is None else self._clock.now() - datetime.fromisoformat(last["at"])
+            if age is None or not timedelta(0) <= age < pause:
+                self._event(kind, message)
 
     def record_session(self, record: SessionRecord) -> None:
         """Store a session: fills and outcomes of yesterday's orders, account, signals, the new orders as intents."""

@@ -160,7 +160,7 @@ def serve(home: Path, settings: Settings, *, keys_dir: Path | None = None) -> in
                 f"another runner is at work on {process.live_dir}", "stop it first: two never trade one account"
             )
         process.prepare_account()
-        _serve_until_signal(process, listener)
+        _serve_until_signal(process, listener, host)
     return 0
 
 
@@ -181,7 +181,7 @@ def bound_socket(host: str, port: int, key: str) -> Iterator[socket.socket]:
         yield listener
 
 
-def _serve_until_signal(process: RunnerProcess, listener: socket.socket) -> None:
+def _serve_until_signal(process: RunnerProcess, listener: socket.socket, host: str) -> None:
     import uvicorn  # only a serving process needs an HTTP server
 
     from ljwx_pipeline.live.api import ApiParts, make_api
@@ -193,6 +193,7 @@ def _serve_until_signal(process: RunnerProcess, listener: socket.socket) -> None
         progress=process.progress,
         max_age_s=live.max_stall_seconds + live.seconds_per_session + live.poll_seconds,
         capital_fen=process.settings.runner.capital_fen,
+        host=host,
     )
     server = uvicorn.Server(uvicorn.Config(make_api(parts), log_level="warning", timeout_graceful_shutdown=5))
     stop = threading.Event()

@@ -24,6 +24,7 @@ from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.main import run_replay
 from tests.fakes.live_home import Home, live_home, live_settings
 
+BASE = "http://127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -40,7 +41,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 @pytest.fixture
 def client(home: Home) -> TestClient:
-    return TestClient(make_app(Reader(home.home / JOURNAL), market="test-market"))
+    return TestClient(make_app(Reader(home.home / JOURNAL), market="test-market"), base_url=BASE)
 
 
 def test_the_account_is_the_journal_s_in_cny(home: Home, client: TestClient) -> None:
@@ -85,7 +86,7 @@ def test_the_page_shows_it_all_and_loads_nothing_from_outside(client: TestClient
 
 
 def test_before_the_first_start_it_says_so(tmp_path: Path) -> None:
-    client = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m"))
+    client = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m"), base_url=BASE)
     assert "There is no account here yet" in client.get("/").text
     assert client.get("/api/account").json() == {"runner": None, "account": None, "history": []}
     assert client.get("/health").json()["journal"] is False
@@ -98,7 +99,7 @@ def test_what_is_written_in_the_journal_is_shown_as_text(tmp_path: Path) -> None
 
     journal = Journal(tmp_path / JOURNAL, SystemClock())
     journal.record_state(RunnerState("waiting", False, 100, None, None, 0, 0, "<script>alert(1)</script>"))
-    page = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m")).get("/").text
+    page = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m"), base_url=BASE).get("/").text
     assert "<script>" not in page
     assert "&lt;script&gt;" in page
     assert "SIMULATED" not in page
@@ -107,7 +108,7 @@ def test_what_is_written_in_the_journal_is_shown_as_text(tmp_path: Path) -> None
 def test_a_journal_of_another_release_is_named(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).parent.mkdir(parents=True)
     connect(tmp_path / JOURNAL).execute("PRAGMA user_version=99")
-    answer = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m")).get("/api/account")
+    answer = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m"), base_url=BASE).get("/api/account")
     assert answer.status_code == 503
     assert "schema version 99" in answer.json()["detail"]
 
@@ -166,3 +167,19 @@ def test_it_serves_in_a_process_of_its_own_that_knows_no_runner(console: tuple[s
     process.send_signal(signal.SIGTERM)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 0, err
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost", 200),
+        ("box.lan:8000", 200),
+        ("evil.example", 400),
+        ("127.0.0.1.evil.example", 400),
+        ("", 400),
+    ],
+)
+def test_only_its_own_names_are_served(tmp_path: Path, host: str, status: int) -> None:
+    client = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m", host="box.lan"), base_url=BASE)
+    assert client.get("/health", headers={"Host": host}).status_code == status

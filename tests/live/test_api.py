@@ -6,6 +6,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.live import api
 from ljwx_pipeline.live.api import ApiParts, make_api
+from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.loop import TradingLoop
@@ -23,6 +25,7 @@ from ljwx_pipeline.live.main import serve
 from ljwx_pipeline.live.progress import Mode, Progress
 from tests.fakes.live_home import live_home, live_settings
 
+BASE = "http://127.0.0.1"
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
 
@@ -48,7 +51,7 @@ def parts(tmp_path: Path, clock: ManualClock) -> ApiParts:
 
 
 def test_health_follows_progress_and_not_existence(parts: ApiParts, clock: ManualClock) -> None:
-    client = TestClient(make_api(parts))
+    client = TestClient(make_api(parts), base_url=BASE)
     parts.progress.beat(Mode.TRADING, "session 2026-01-05")
     assert client.get("/health").status_code == 200
     clock.set(NOW + timedelta(seconds=60))
@@ -64,7 +67,7 @@ def test_health_follows_progress_and_not_existence(parts: ApiParts, clock: Manua
 
 
 def test_the_status_of_a_new_account_is_its_capital(parts: ApiParts) -> None:
-    status = TestClient(make_api(parts)).get("/status").json()
+    status = TestClient(make_api(parts), base_url=BASE).get("/status").json()
     assert status["account"]["equity_cny"] == 1_000.0
     assert status["model"] == {"version": None, "bundle_hash": None}
     assert status["paper"] is True
@@ -72,14 +75,14 @@ def test_the_status_of_a_new_account_is_its_capital(parts: ApiParts) -> None:
 
 def test_a_body_larger_than_any_bundle_is_refused(parts: ApiParts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(api, "MAX_REQUEST_BYTES", 1000)
-    answer = TestClient(make_api(parts)).post("/bundles", content=b"x" * 1001)
+    answer = TestClient(make_api(parts), base_url=BASE).post("/bundles", content=b"x" * 1001)
     assert answer.status_code == 413
     assert "larger than 1000 bytes" in answer.json()["detail"]
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"\x00\xff", b"[" * 5000])
 def test_rubbish_is_refused_with_a_reason(parts: ApiParts, body: bytes) -> None:
-    answer = TestClient(make_api(parts)).post("/bundles", content=body)
+    answer = TestClient(make_api(parts), base_url=BASE).post("/bundles", content=body)
     assert answer.status_code == 422
     assert answer.json()["detail"]
 
@@ -103,3 +106,31 @@ def test_a_loop_that_dies_takes_its_process_with_it(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("host", "status"),
+    [
+        ("127.0.0.1:8000", 200),
+        ("localhost", 200),
+        ("box.lan:8000", 200),
+        ("evil.example", 400),
+        ("127.0.0.1.evil.example", 400),
+        ("", 400),
+    ],
+)
+def test_only_its_own_names_are_served(parts: ApiParts, host: str, status: int) -> None:
+    parts.progress.beat(Mode.TRADING)
+    client = TestClient(make_api(replace(parts, host="box.lan")), base_url=BASE)
+    assert client.get("/health", headers={"Host": host}).status_code == status
+
+
+def test_refused_requests_write_one_event_a_second(parts: ApiParts, clock: ManualClock) -> None:
+    client = TestClient(make_api(parts), base_url=BASE)
+    for second, events in ((0, 1), (0.9, 1), (1, 2)):
+        clock.set(NOW + timedelta(seconds=second))
+        for _ in range(3):
+            assert client.post("/bundles", content=b"x").status_code == 422
+        with parts.journal() as journal:
+            rows = connect(journal.path).execute("SELECT kind FROM events").fetchall()
+        assert [row["kind"] for row in rows] == ["bundle_refused"] * events
