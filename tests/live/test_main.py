@@ -289,7 +289,7 @@ def test_served_it_takes_a_pushed_bundle_trades_and_stops_on_a_signal(
     assert process.wait(30) == 0
     kinds = [kind for (kind,) in rows(home, "SELECT kind FROM events ORDER BY id")]
     assert kinds.count("bundle_deployed") == 1
-    assert kinds.count("bundle_refused") == 2
+    assert kinds.count("bundle_refused") in (1, 2)  # two requests were refused, noted at most once a second
 
 
 def run_replay_beside(home: Home) -> dict[str, int]:
