@@ -18,6 +18,7 @@ from assets.partitions import range_tags
 from assets.resources import Line
 from assets.summary import assemble_summary, publish_summary
 from assets.tracking import fail_research_run
+from jobs.dead_runs import close_dead_runs, process_tags
 from jobs.definitions import build_definitions
 from jobs.progress import StepProgress
 from jobs.sensors import DEPLOY_JOB_NAME, SENSOR_NAME, Handover
@@ -56,6 +57,7 @@ class LineRun:
     def __enter__(self) -> LineRun:
         # one writer of a market's tables at a time: a second run would mix its tables with this one's
         self._stack.enter_context(exclusive(market_home(self._settings) / "run.lock", timeout_s=LOCK_TIMEOUT_S))
+        close_dead_runs(self._instance)
         return self
 
     def __exit__(
@@ -73,7 +75,7 @@ class LineRun:
         """
         job = self._definitions.resolve_job_def(job_name)
         run_id = dg.DagsterRun(job_name=job_name).run_id
-        every_tag = self._partition_tags(job) | {"ljwx/profile": self._settings.profile} | (tags or {})
+        every_tag = self._partition_tags(job) | {"ljwx/profile": self._settings.profile} | process_tags() | (tags or {})
         with StepProgress(job_name, len(job.graph.node_dict)) as progress:
             self._instance.add_event_listener(run_id, progress.handle)
             try:

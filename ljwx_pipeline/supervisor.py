@@ -194,11 +194,11 @@ def up(settings: Settings, overrides: Mapping[str, Any], *, root: Path) -> int:
             require_free_port(settings.ui.host, service.port, service.name)
     prepare_dagster_home(home)
     environment = child_environment(settings, overrides)
-    prepare_databases(environment)
+    prepare_databases(environment, root)
     return run_services(planned, root=root, environment=environment, logs=home / "logs")
 
 
-def prepare_databases(environment: Mapping[str, str]) -> None:
+def prepare_databases(environment: Mapping[str, str], root: Path) -> None:
     """Make the databases that two services would otherwise make at once, one of them failing: MLflow's and Dagster's.
 
     Raises
@@ -208,12 +208,12 @@ def prepare_databases(environment: Mapping[str, str]) -> None:
     """
     _say("preparing the databases of MLflow and Dagster")
     commands = {
-        "Dagster": [str(Path(sys.executable).parent / "dagster"), "instance", "info"],
+        "Dagster": [sys.executable, "-m", "jobs.dead_runs"],
         "MLflow": [sys.executable, "-c", MAKE_TRACKING_DATABASE],
     }
     started = {
         name: subprocess.Popen(
-            command, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command, cwd=root, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
         for name, command in commands.items()
     }
