@@ -71,6 +71,17 @@ class StepProgress:
         elif event.event_type_value in {"STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED"}:
             self._finish(step, event.event_type_value, now)
 
+    def complete(self, result: dg.ExecuteInProcessResult) -> None:
+        """Show the steps of a finished run whose end no event told in time; the result knows them all."""
+        for event in result.all_events:
+            if (
+                event.step_key is not None
+                and event.event_type_value == "STEP_SUCCESS"
+                and event.step_key not in self.seconds
+            ):
+                self._started.setdefault(event.step_key, time.monotonic() - event.step_success_data.duration_ms / 1000)
+                self._finish(event.step_key, "STEP_SUCCESS", time.monotonic())
+
     def _inner(self, step: str, message: str, now: float) -> None:
         self._progress.update(self._task, description=f"{step}: {message}")
         if not self._console.is_terminal and now - self._said.get(step, self._started.get(step, now)) > QUIET_S:

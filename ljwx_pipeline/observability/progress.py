@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -45,7 +46,9 @@ def progress(
         To be called as steps are done, from any thread.
     """
     target = sys.stderr if stream is None else stream
-    display: _Bar | _Lines = _Bar(description, total, target) if target.isatty() else _Lines(description, total, target)
+    # a dumb terminal cannot move its cursor: a bar would only scroll
+    moves = target.isatty() and os.environ.get("TERM", "dumb") not in {"dumb", "unknown"}
+    display: _Bar | _Lines = _Bar(description, total, target) if moves else _Lines(description, total, target)
     timer = Timer(quiet_s, display.start)
     timer.daemon = True
     timer.start()

@@ -27,6 +27,20 @@ class Stream(io.StringIO):
         return count
 
 
+@pytest.fixture(autouse=True)
+def _able_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-256color")
+
+
+def test_a_dumb_terminal_gets_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    stream = Stream(terminal=True)
+    with progress("loading", 10, stream=stream, quiet_s=0.0) as advance:
+        assert stream.written.wait(5)
+        advance(10)
+    assert stream.getvalue().splitlines() == ["loading: 0 of 10", "loading: 10 of 10"]
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_quick_work_shows_nothing(terminal: bool) -> None:
     stream = Stream(terminal=terminal)
