@@ -10,6 +10,7 @@ import hashlib
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import LakeError
@@ -69,14 +70,17 @@ def _plain(column: pd.Series, to: str) -> memoryview:
 
 
 def _text(name: str, column: pd.Series) -> list[bytes | memoryview]:
-    # codes by first appearance: a million symbols hash as fast as a million integers
-    codes, uniques = pd.factorize(column)
-    words = list(uniques)
-    for word in words:
-        if not isinstance(word, str):
-            raise LakeError(
-                f"column {name} holds {word!r} of type {type(word).__name__}, not text",
-                "convert the column to text, numbers, bools or dates before it is stored",
-            )
+    # codes by first appearance: a million symbols hash as fast as a million integers. Not pandas' factorize, which
+    # takes text to end at its first NUL character
+    try:
+        encoded = pa.array(column, type=pa.string(), from_pandas=True).dictionary_encode()
+    except (pa.ArrowInvalid, pa.ArrowTypeError):
+        word = next(word for word in column if not isinstance(word, str) and not pd.isna(word))
+        raise LakeError(
+            f"column {name} holds {word!r} of type {type(word).__name__}, not text",
+            "convert the column to text, numbers, bools or dates before it is stored",
+        ) from None
+    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    words = encoded.dictionary.to_pylist()
     lengths = np.array([len(word.encode()) for word in words], dtype="<i8")
     return [codes.astype("<i8").data, lengths.data, "".join(words).encode()]

@@ -61,6 +61,11 @@ def test_a_changed_value_changes_the_hash(values: dict[str, list[object]], row: 
         assert content_hash(other) != content_hash(frame), column
 
 
+def test_text_does_not_end_at_a_nul_character() -> None:
+    words = ["", "\x00", "\x00x"]
+    assert len({content_hash(pd.DataFrame({"s": [word]})) for word in words}) == len(words)
+
+
 def test_the_hash_is_the_same_on_every_machine() -> None:
     frame = pd.DataFrame({"symbol": ["600519.SH", None], "close_cny": [1.5, np.nan], "n": [1, 2]})
     assert content_hash(frame) == "ae8fb42ef11766458e0c6eae35b70b79d98bb0edae260ba7694bfbf2d1b70cfb"
