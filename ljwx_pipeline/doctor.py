@@ -188,6 +188,6 @@ def _answers(host: str, port: int) -> bool:
 
 
 def _journal(home: Path) -> Finding:
-    journal = home / "live" / "journal.db"
+    journal = home / "live" / "account" / "journal.sqlite"
     fact = f"{journal.stat().st_size / 1024:.0f} KiB" if journal.exists() else "none yet: no model has traded"
     return Finding("trading journal", ok=True, fact=fact)
