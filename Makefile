@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # idle OpenMP threads that spin take the processor from whoever else needs it
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: run up test quick lint format bench bench-peers lock install clean help
+.PHONY: run up test quick lint format bench lock install clean help
 
 help:            ## show the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
