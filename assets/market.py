@@ -11,6 +11,7 @@ import pandas as pd
 from assets.metadata import frame_metadata
 from assets.resources import Line
 from ljwx_pipeline.lake.content_hash import content_hash
+from ljwx_pipeline.sources.base import bars
 
 GROUP = "market"
 OWNERS = ["team:data"]
@@ -110,7 +111,7 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
         span, window = line.settings.source, context.partition_time_window
         first = max(span.first_session, window.start.date())
         last = min(span.last_session, (window.end - pd.Timedelta(days=1)).date())
-        frame = line.source().bars(first, last)
+        frame = bars(line.source(), first, last)
         return dg.Output(frame, metadata=frame_metadata(frame) | {"content_hash": content_hash(frame)})
 
     return raw_bars

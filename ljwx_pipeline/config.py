@@ -26,7 +26,7 @@ from ljwx_pipeline.errors import ConfigError
 ENV_PREFIX = "LJWX_"
 ENV_SEPARATOR = "__"
 #: Sections that say where things run, not what they compute: left out of the configuration hash.
-LOCAL_SECTIONS = ("mlflow", "ui")
+LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock")
 
 SourceKind = Literal["simulated", "folder", "tushare", "akshare", "baostock"]
 Adjustment = Literal["raw", "forward", "backward"]
@@ -56,11 +56,15 @@ class Section(BaseModel):
 
 
 class SourceSettings(Section):
-    """Which data source feeds the line, and the first and last session asked of it (inclusive)."""
+    """Which data source feeds the line, and the first and last session asked of it (inclusive).
+
+    ``symbols`` narrows a real provider to those; none named means every stock that ever listed.
+    """
 
     kind: SourceKind
     first_session: date
     last_session: date
+    symbols: tuple[str, ...]
 
     @model_validator(mode="after")
     def _ordered(self) -> SourceSettings:
@@ -91,6 +95,34 @@ class FolderSettings(Section):
     columns: dict[ColumnRole, str]
     volume_unit: Literal["auto", "shares", "lots"]
     amount_unit: Literal["auto", "cny", "thousand_cny"]
+
+
+class ProviderSettings(Section):
+    """How often and how patiently a provider is asked: calls a minute, seconds a call, attempts a call."""
+
+    calls_per_minute: int = Field(ge=1)
+    timeout_s: float = Field(gt=0)
+    attempts: int = Field(ge=1, le=20)
+
+
+class TushareSettings(ProviderSettings):
+    """Tushare's address, and the file that holds the token (empty: the environment's ``TUSHARE_TOKEN``)."""
+
+    endpoint: str
+    token_file: str
+
+
+class AkshareSettings(ProviderSettings):
+    """An address that answers for every page akshare reads; empty means the public pages themselves."""
+
+    endpoint: str
+
+
+class BaostockSettings(ProviderSettings):
+    """Baostock's server."""
+
+    host: str
+    port: int = Field(ge=1, le=65535)
 
 
 class UniverseSettings(Section):
@@ -244,6 +276,9 @@ class Settings(Section):
     source: SourceSettings
     simulated: SimulatedSettings
     folder: FolderSettings
+    tushare: TushareSettings
+    akshare: AkshareSettings
+    baostock: BaostockSettings
     research: ResearchSettings
     universe: UniverseSettings
     label: LabelSettings

@@ -56,6 +56,18 @@ CORPORATE_ACTIONS = {
     "cash_cny_per_share": "float64",
     "bonus_shares_per_share": "float64",
 }
+#: Sessions on which a listed security did not trade all day.
+SUSPENSIONS = {"symbol": "str", "session_date": DATE}
+#: The day's price limits as published; NaN where there is none (the first sessions of a listing).
+PRICE_LIMITS = {"symbol": "str", "session_date": DATE, "limit_up_cny": "float64", "limit_down_cny": "float64"}
+#: Figures of periodic reports: one row a symbol, period, announcement and indicator; known from ``announced_date`` on.
+FINANCIAL_INDICATORS = {
+    "symbol": "str",
+    "report_period": DATE,
+    "announced_date": DATE,
+    "indicator": "str",
+    "value": "float64",
+}
 #: News items with the instant at which they were published (UTC).
 NEWS = {"symbol": "str", "published_at": "datetime64[ns, UTC]", "title": "str", "sentiment": "float64"}
 #: Macro releases: the month they describe and the instant they became known (UTC).
@@ -71,6 +83,9 @@ TABLES = {
     "index_members": INDEX_MEMBERS,
     "market_values": MARKET_VALUES,
     "corporate_actions": CORPORATE_ACTIONS,
+    "suspensions": SUSPENSIONS,
+    "price_limits": PRICE_LIMITS,
+    "financial_indicators": FINANCIAL_INDICATORS,
     "news": NEWS,
     "macro": MACRO,
 }

@@ -1,16 +1,38 @@
-"""The port of a market data source: canonical tables, each asked for by name.
+"""The port of a market data source: canonical tables, each asked for by name; bars in units that can be resumed.
 
 Not here: which source a configuration means (``open.py``), and the tables' columns and units (``market/tables.py``).
 """
 
 from __future__ import annotations
 
-from datetime import date
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
 from typing import Protocol
 
 import pandas as pd
 
 from ljwx_pipeline.market.tables import SourceDescription
+
+
+@dataclass(frozen=True)
+class BarUnit:
+    """One piece in which a source fetches bars: a session, a month, or one symbol's range.
+
+    Parameters
+    ----------
+    key
+        Names it in a staging folder and in messages: unique, and the same for the same question.
+    first, last
+        Range, inclusive.
+    symbol
+        The one symbol; None is the whole market.
+    """
+
+    key: str
+    first: date
+    last: date
+    symbol: str | None = None
 
 
 class MarketSource(Protocol):
@@ -49,8 +71,12 @@ class MarketSource(Protocol):
         """Return cash dividends and bonus shares by ex-date."""
         ...
 
-    def bars(self, first: date, last: date) -> pd.DataFrame:
-        """Return daily bars; suspended sessions are absent rows."""
+    def bar_units(self, first: date, last: date) -> Sequence[BarUnit]:
+        """Return the pieces that together hold the bars of ``[first, last]``, in the order they are best fetched."""
+        ...
+
+    def bars_of(self, unit: BarUnit) -> pd.DataFrame:
+        """Return the daily bars of one unit; suspended sessions are absent rows."""
         ...
 
     def index_bars(self, first: date, last: date) -> pd.DataFrame:
@@ -61,6 +87,18 @@ class MarketSource(Protocol):
         """Return market values at the close."""
         ...
 
+    def suspensions(self, first: date, last: date) -> pd.DataFrame:
+        """Return sessions on which a listed security did not trade all day."""
+        ...
+
+    def price_limits(self, first: date, last: date) -> pd.DataFrame:
+        """Return each session's price limits."""
+        ...
+
+    def financial_indicators(self, first: date, last: date) -> pd.DataFrame:
+        """Return figures of periodic reports announced on the dates ``[first, last]``."""
+        ...
+
     def news(self, first: date, last: date) -> pd.DataFrame:
         """Return news published on the dates ``[first, last]`` of Asia/Shanghai."""
         ...
@@ -68,3 +106,20 @@ class MarketSource(Protocol):
     def macro(self, first: date, last: date) -> pd.DataFrame:
         """Return macro releases that became known on the dates ``[first, last]`` of Asia/Shanghai."""
         ...
+
+
+def bars(source: MarketSource, first: date, last: date) -> pd.DataFrame:
+    """Return every bar of ``[first, last]``, by session and symbol, fetched unit by unit into memory."""
+    frames = [source.bars_of(unit) for unit in source.bar_units(first, last)]
+    kept = [frame for frame in frames if len(frame)] or frames[:1]
+    return pd.concat(kept).sort_values(["session_date", "symbol"], kind="stable", ignore_index=True)
+
+
+def month_units(first: date, last: date) -> list[BarUnit]:
+    """Return a unit for each calendar month of ``[first, last]``, for sources that hold everything at hand."""
+    units, day = [], first
+    while day <= last:
+        following = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
+        units.append(BarUnit(f"{day:%Y-%m}", day, min(last, following - timedelta(days=1))))
+        day = following
+    return units

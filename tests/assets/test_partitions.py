@@ -8,7 +8,10 @@ from ljwx_pipeline.config import SourceSettings
 
 def source(first: str, last: str) -> SourceSettings:
     return SourceSettings(
-        kind="simulated", first_session=date.fromisoformat(first), last_session=date.fromisoformat(last)
+        kind="simulated",
+        first_session=date.fromisoformat(first),
+        last_session=date.fromisoformat(last),
+        symbols=(),
     )
 
 

@@ -8,7 +8,19 @@ import pytest
 from ljwx_pipeline.market.tables import TABLES, empty_table
 
 UNITS = ("_cny", "_shares", "_points", "_date", "_at", "_month", "_factor", "_per_share")
-UNITLESS = {"symbol", "index_code", "name", "board", "industry", "title", "sentiment", "series", "value"}
+UNITLESS = {
+    "report_period",
+    "indicator",
+    "symbol",
+    "index_code",
+    "name",
+    "board",
+    "industry",
+    "title",
+    "sentiment",
+    "series",
+    "value",
+}
 
 
 @pytest.mark.parametrize("name", sorted(TABLES))

@@ -11,6 +11,7 @@ from ljwx_pipeline.config import FolderSettings
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.tables import SourceDescription, empty_table
+from ljwx_pipeline.sources.base import BarUnit, month_units
 from ljwx_pipeline.sources.folder.bars import LoadedBars, load_bars
 from ljwx_pipeline.sources.folder.index_bars import load_index_bars
 from ljwx_pipeline.sources.folder.unknowns import unknowns
@@ -85,6 +86,15 @@ class FolderSource:
         """Return an empty table: the reference price carries their effect, not their kind."""
         return empty_table("corporate_actions")
 
+    def bar_units(self, first: date, last: date) -> list[BarUnit]:
+        """Return the months of ``[first, last]`` that the files reach."""
+        span = self.sessions(first, last)
+        return month_units(span[0].date(), span[-1].date())
+
+    def bars_of(self, unit: BarUnit) -> pd.DataFrame:
+        """Return the bars of one month."""
+        return self.bars(unit.first, unit.last)
+
     def bars(self, first: date, last: date) -> pd.DataFrame:
         """Return daily bars of ``[first, last]`` by session and symbol.
 
@@ -102,6 +112,18 @@ class FolderSource:
     def market_values(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return an empty table: files of bars do not say."""
         return empty_table("market_values")
+
+    def suspensions(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
+        """Return an empty table: an absent row may be a suspension or a gap in the file."""
+        return empty_table("suspensions")
+
+    def price_limits(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
+        """Return an empty table: files of bars do not say."""
+        return empty_table("price_limits")
+
+    def financial_indicators(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
+        """Return an empty table: files of bars do not say."""
+        return empty_table("financial_indicators")
 
     def news(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return an empty table: files of bars do not say."""

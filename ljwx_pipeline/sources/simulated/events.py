@@ -1,4 +1,4 @@
-"""News and macro releases of the simulated market, each with the instant it became known.
+"""News, quarterly figures and macro releases of the simulated market, each with the instant it became known.
 
 News tells what a session's price has already shown, published after the close, so it is no alpha. Macro figures follow
 the market's own turbulence of the month they describe and are released in the month after.
@@ -69,3 +69,34 @@ def macro_table(seed: int, sessions: pd.DatetimeIndex) -> pd.DataFrame:
         released = pd.DatetimeIndex(local).tz_localize(SHANGHAI).tz_convert("UTC").as_unit("ns")
         parts.append(pd.DataFrame({"series": name, "reference_month": months, "released_at": released, "value": path}))
     return pd.concat(parts).sort_values(["released_at", "series"], ignore_index=True)
+
+
+def financial_indicators_table(seed: int, roster: Roster, world: World) -> pd.DataFrame:
+    """Return return on equity and net profit growth by quarter, announced 20 to 90 days after it, while listed."""
+    rng = stream(seed, "financials")
+    quarters = pd.date_range(world.sessions[0], world.sessions[-1], freq="QE")
+    shape = (len(quarters), len(roster.symbols))
+    level = rng.normal(2.2, 1.0, shape[1])
+    values = {
+        "roe_percent": (level + rng.normal(0.0, 0.5, shape)).round(4),
+        "net_profit_yoy_percent": rng.normal(8.0, 25.0, shape).round(4),
+    }
+    announced = quarters.to_numpy()[:, None] + rng.integers(20, 91, shape).astype("timedelta64[D]")
+    position = np.minimum(world.sessions.searchsorted(announced.ravel()), len(world.sessions) - 1)
+    known = (announced.ravel() <= world.sessions[-1].to_numpy()).reshape(shape)
+    known &= world.listed[position, np.tile(np.arange(shape[1]), shape[0])].reshape(shape)
+    at, who = np.nonzero(known)
+    symbols = np.asarray(roster.symbols, dtype=object)
+    parts = [
+        pd.DataFrame(
+            {
+                "symbol": symbols[who],
+                "report_period": quarters[at],
+                "announced_date": pd.DatetimeIndex(announced[at, who]),
+                "indicator": name,
+                "value": figures[at, who],
+            }
+        )
+        for name, figures in values.items()
+    ]
+    return pd.concat(parts).sort_values(["announced_date", "symbol", "indicator"], ignore_index=True)

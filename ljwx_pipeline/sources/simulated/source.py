@@ -23,8 +23,9 @@ from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.tables import SourceDescription
+from ljwx_pipeline.sources.base import BarUnit, month_units
 from ljwx_pipeline.sources.simulated.decoys import decoy_columns
-from ljwx_pipeline.sources.simulated.events import macro_table, news_table
+from ljwx_pipeline.sources.simulated.events import financial_indicators_table, macro_table, news_table
 from ljwx_pipeline.sources.simulated.indices import INDEX_NAMES, index_bars_table, index_membership, members_table
 from ljwx_pipeline.sources.simulated.roster import Roster, draw_roster
 from ljwx_pipeline.sources.simulated.shocks import draw_shocks
@@ -34,9 +35,11 @@ from ljwx_pipeline.sources.simulated.tables import (
     corporate_actions_table,
     industries_table,
     market_values_table,
+    price_limits_table,
     row_keys,
     securities_table,
     st_spells_table,
+    suspensions_table,
 )
 from ljwx_pipeline.sources.simulated.world import World, build_world
 
@@ -120,6 +123,15 @@ class SimulatedMarket:
         """Return cash dividends and bonus shares by ex-date."""
         return corporate_actions_table(*self._parts())
 
+    def bar_units(self, first: date, last: date) -> list[BarUnit]:
+        """Return the months of ``[first, last]``."""
+        span = self.sessions(first, last)
+        return month_units(span[0].date(), span[-1].date())
+
+    def bars_of(self, unit: BarUnit) -> pd.DataFrame:
+        """Return the bars of one month."""
+        return self.bars(unit.first, unit.last)
+
     def bars(self, first: date, last: date) -> pd.DataFrame:
         """Return raw daily bars sorted by session and symbol; suspended sessions are absent rows."""
         return bars_table(*self._parts(), self._span(first, last))
@@ -133,6 +145,20 @@ class SimulatedMarket:
     def market_values(self, first: date, last: date) -> pd.DataFrame:
         """Return market values at the close of every listed session; a suspended one keeps its last close."""
         return market_values_table(*self._parts(), self._span(first, last))
+
+    def suspensions(self, first: date, last: date) -> pd.DataFrame:
+        """Return the sessions on which a listed stock did not trade."""
+        return suspensions_table(*self._parts(), self._span(first, last))
+
+    def price_limits(self, first: date, last: date) -> pd.DataFrame:
+        """Return the limits of every session traded, NaN where there is none."""
+        return price_limits_table(*self._parts(), self._span(first, last))
+
+    def financial_indicators(self, first: date, last: date) -> pd.DataFrame:
+        """Return the quarterly figures announced on the dates ``[first, last]``."""
+        self.sessions(first, last)
+        frame = financial_indicators_table(self.settings.seed, *self._parts())
+        return frame[frame["announced_date"].between(pd.Timestamp(first), pd.Timestamp(last))].reset_index(drop=True)
 
     def news(self, first: date, last: date) -> pd.DataFrame:
         """Return news published on the dates ``[first, last]`` of Asia/Shanghai."""

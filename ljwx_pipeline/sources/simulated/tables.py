@@ -5,12 +5,18 @@ Not here: indices (``indices.py``), news and macro (``events.py``).
 
 from __future__ import annotations
 
+from datetime import date
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
+from ljwx_pipeline.market.rulebook import TICK_E4, limit_bps, limit_prices_e4
 from ljwx_pipeline.sources.simulated.roster import INDUSTRIES, Roster
 from ljwx_pipeline.sources.simulated.world import World
+
+PRICE_E4 = 1e4
 
 
 def row_keys(roster: Roster, world: World, present: NDArray[np.bool_], span: slice) -> pd.DataFrame:
@@ -43,6 +49,32 @@ def market_values_table(roster: Roster, world: World, span: slice) -> pd.DataFra
     value = world.last_close_ticks[span] * world.shares[span].astype(np.float64) / 100.0
     frame = row_keys(roster, world, world.listed, span)
     return frame.assign(market_value_cny=value[world.listed[span]])
+
+
+def suspensions_table(roster: Roster, world: World, span: slice) -> pd.DataFrame:
+    """Return the listed sessions of ``span`` without a bar."""
+    return row_keys(roster, world, world.listed & ~world.has_bar, span)
+
+
+def price_limits_table(roster: Roster, world: World, span: slice) -> pd.DataFrame:
+    """Return the limits of every session of ``span`` that was traded; NaN where the rulebook has none."""
+    at, who = np.nonzero(world.has_bar[span])
+    at = at + span.start
+    list_dates = pd.DatetimeIndex(roster.list_dates)[who]
+    earlier = sessions_between(date.fromisoformat(CALENDAR_START), world.sessions[-1].date())
+    age = earlier.get_indexer(world.sessions[at]) - earlier.searchsorted(list_dates)
+    up_bps, down_bps = limit_bps(
+        board=np.asarray(roster.board)[who],
+        is_st=world.is_st[at, who],
+        session=world.sessions[at].to_numpy(),
+        list_date=list_dates.to_numpy(),
+        listed_sessions=age,
+    )
+    up_e4, down_e4 = limit_prices_e4(world.pre_close_ticks[at, who] * TICK_E4, up_bps, down_bps)
+    return row_keys(roster, world, world.has_bar, span).assign(
+        limit_up_cny=np.where(up_bps < 0, np.nan, up_e4 / PRICE_E4),
+        limit_down_cny=np.where(down_bps < 0, np.nan, down_e4 / PRICE_E4),
+    )
 
 
 def securities_table(roster: Roster, world: World) -> pd.DataFrame:
