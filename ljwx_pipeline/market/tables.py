@@ -10,6 +10,7 @@ Not here: the checks that hold the rows to it (``quality/``).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import pandas as pd
 
@@ -107,9 +108,13 @@ class Unknown:
 
 @dataclass(frozen=True)
 class SourceDescription:
-    """What a source is and what it does not know; shown in reports and in Dagster."""
+    """What a source is and what it does not know; shown in reports and in Dagster.
+
+    ``fetches`` says what a question costs: nothing (everything is at hand), a call a session, or a call a symbol.
+    """
 
     name: str
     simulated: bool
     adjustment: str  # raw | forward | backward
     unknown: tuple[Unknown, ...]
+    fetches: Literal["at_hand", "by_session", "by_symbol"] = "at_hand"
