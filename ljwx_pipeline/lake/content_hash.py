@@ -1,12 +1,14 @@
 """A hash of what a table says, not of how it was stored.
 
 The bytes of a Parquet file change with the writer's version, and a pandas string column has several dtypes; the hash
-here covers column names, types and values only, so equal content has an equal hash on every machine.
+here covers column names, types and values only, so equal content has an equal hash on every machine, in a frame or in
+an Arrow table, in one file or in several.
 """
 
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -15,8 +17,10 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import LakeError
 
+_NO_TIME = np.iinfo(np.int64).min
 
-def content_hash(frame: pd.DataFrame) -> str:
+
+def content_hash(rows: pd.DataFrame | pa.Table) -> str:
     """Return the SHA-256 of the columns' names, types and values, in column and row order; the index is ignored.
 
     Every NaN is the same NaN and -0.0 is 0.0. A missing string is told apart from an empty one. Dates are compared as
@@ -27,12 +31,16 @@ def content_hash(frame: pd.DataFrame) -> str:
     LakeError
         For a repeated column name, or a column that is not text, number, bool or date.
     """
-    if not frame.columns.is_unique:
-        raise LakeError(f"columns {list(frame.columns)} repeat a name", "rename one of them")
-    digest = hashlib.sha256(f"rows={len(frame)}".encode())
-    for name, column in frame.items():
-        kind, chunks = _canonical(str(name), column)
-        digest.update(f"|{len(str(name))}:{name}:{kind}|".encode())
+    names = [str(name) for name in (rows.columns if isinstance(rows, pd.DataFrame) else rows.column_names)]
+    if len(set(names)) < len(names):
+        raise LakeError(f"columns {names} repeat a name", "rename one of them")
+    digest = hashlib.sha256(f"rows={len(rows)}".encode())
+    for position, name in enumerate(names):
+        if isinstance(rows, pd.DataFrame):
+            kind, chunks = _canonical(name, rows.iloc[:, position])
+        else:
+            kind, chunks = _canonical_arrow(name, rows.column(position))
+        digest.update(f"|{len(name)}:{name}:{kind}|".encode())
         for chunk in chunks:
             digest.update(len(chunk).to_bytes(8, "little"))
             digest.update(chunk)
@@ -56,12 +64,46 @@ def _canonical(name: str, column: pd.Series) -> tuple[str, list[bytes | memoryvi
     if isinstance(dtype, np.dtype) and dtype.kind == "M":
         return "datetime", [_plain(column.astype("M8[ns]"), "<i8")]
     if isinstance(dtype, np.dtype) and dtype.kind == "f":
-        values = column.to_numpy(dtype=np.float64) + 0.0  # a copy, and -0.0 becomes 0.0
-        values[np.isnan(values)] = np.nan
-        return str(dtype), [values.astype("<f8", copy=False).data]
+        return str(dtype), [_floats(column.to_numpy(dtype=np.float64))]
     if isinstance(dtype, np.dtype) and dtype.kind in "iub":
         return str(dtype), [_plain(column, "<u8" if dtype.kind == "u" else "<i8")]
     return "text", _text(name, column)
+
+
+def _canonical_arrow(name: str, column: pa.ChunkedArray) -> tuple[str, list[bytes | memoryview]]:
+    """Return what ``_canonical`` returns for the column a frame would hold, without making the frame."""
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        nanoseconds = column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
+        return f"datetime[{kind.tz}]" if kind.tz else "datetime", [nanoseconds.astype("<i8", copy=False).data]
+    if pa.types.is_integer(kind) and not column.null_count:
+        to = "<u8" if pa.types.is_unsigned_integer(kind) else "<i8"
+        return str(kind), [column.to_numpy().astype(to, copy=False).data]
+    if pa.types.is_floating(kind) or pa.types.is_integer(kind):  # integers with a gap are floats in a frame
+        label = {pa.float32(): "float32", pa.float16(): "float16"}.get(kind, "float64")
+        return label, [_floats(column.to_numpy().astype(np.float64, copy=False))]
+    if pa.types.is_boolean(kind) and not column.null_count:
+        return "bool", [column.to_numpy().astype("<i8").data]
+    if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        return "text", _words_and_codes(column.cast(pa.string()).combine_chunks().dictionary_encode())
+    if pa.types.is_dictionary(kind):
+        return "text", _words_and_codes(_by_first_appearance(name, column))
+    return "text", _text(name, column.to_pandas())
+
+
+def _by_first_appearance(name: str, column: pa.ChunkedArray) -> Any:
+    joined = column.unify_dictionaries().combine_chunks()
+    dictionary = joined.dictionary
+    if not pa.types.is_string(dictionary.type) or dictionary.null_count or len(dictionary.unique()) < len(dictionary):
+        return _encoded(name, column)
+    codes = joined.indices.dictionary_encode()
+    return pa.DictionaryArray.from_arrays(codes.indices, dictionary.take(codes.dictionary))
+
+
+def _floats(values: NDArray[np.float64]) -> memoryview:
+    values = values + 0.0  # a copy, and -0.0 becomes 0.0
+    values[np.isnan(values)] = np.nan
+    return values.astype("<f8", copy=False).data
 
 
 def _plain(column: pd.Series, to: str) -> memoryview:
@@ -70,16 +112,24 @@ def _plain(column: pd.Series, to: str) -> memoryview:
 
 
 def _text(name: str, column: pd.Series) -> list[bytes | memoryview]:
-    # codes by first appearance: a million symbols hash as fast as a million integers. Not pandas' factorize, which
-    # takes text to end at its first NUL character
+    return _words_and_codes(_encoded(name, column))
+
+
+def _encoded(name: str, column: Any) -> Any:
+    # not pandas' factorize, which takes text to end at its first NUL character
+    values = column if isinstance(column, pd.Series) else column.to_pandas()
     try:
-        encoded = pa.array(column, type=pa.string(), from_pandas=True).dictionary_encode()
+        return pa.array(values, type=pa.string(), from_pandas=True).dictionary_encode()
     except (pa.ArrowInvalid, pa.ArrowTypeError):
-        word = next(word for word in column if not isinstance(word, str) and not pd.isna(word))
+        word = next(word for word in values if not isinstance(word, str) and not pd.isna(word))
         raise LakeError(
             f"column {name} holds {word!r} of type {type(word).__name__}, not text",
             "convert the column to text, numbers, bools or dates before it is stored",
         ) from None
+
+
+def _words_and_codes(encoded: Any) -> list[bytes | memoryview]:
+    # codes by first appearance: a million symbols hash as fast as a million integers
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
     words = encoded.dictionary.to_pylist()
     lengths = np.array([len(word.encode()) for word in words], dtype="<i8")

@@ -1,48 +1,44 @@
 """The lake: append-only tables in two times, when a row happened (its date column) and when it was known.
 
-Layout: ``ROOT/TABLE/PARTITION/v00000001.json`` beside ``v00000001-HASH.parquet``. A version exists once its manifest
-does; data files without one are remains of a writer that died and are ignored.
+Layout: ``ROOT/TABLE/PARTITION/v00000001.json`` beside the ``.parquet`` files it lists. A version exists once its
+manifest does; data files without one are remains of a writer that died and are ignored. Not here: making one file of
+many (``compaction.py``), removing old versions (``retention.py``), comparing (``diff.py``), naming (``catalogue.py``).
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import UTC, date, datetime
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_parquet
+from ljwx_pipeline.lake.atomic_parquet import read_bytes
+from ljwx_pipeline.lake.commit import Drafted, commit, draft, drafted_in_threads
 from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
+from ljwx_pipeline.lake.keys import key_codes, keys_of, positions
 from ljwx_pipeline.lake.locking import exclusive
-from ljwx_pipeline.lake.manifest import PATTERN, TableVersion, read_manifest, write_manifest
+from ljwx_pipeline.lake.manifest import PATTERN, TableVersion
+from ljwx_pipeline.lake.partition import Partition
+from ljwx_pipeline.lake.rows import Rows, as_frame, as_table, concatenated, ordered
+from ljwx_pipeline.lake.scan import Selection, rows_of
 
 LOCK_TIMEOUT_S = 60.0
 _NAME = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")
 
-#: Row order of the canonical tables, on disk and as read; a table not named here keeps the order it was given in.
-SORT_KEYS = {
-    "bars": ["session_date", "symbol"],
-    "raw_bars": ["session_date", "symbol"],
-    "index_bars": ["session_date", "index_code"],
-    "securities": ["symbol"],
-    "st_spells": ["symbol", "start_date"],
-    "industries": ["symbol", "start_date"],
-    "index_members": ["index_code", "symbol", "start_date"],
-    "market_values": ["session_date", "symbol"],
-    "corporate_actions": ["ex_date", "symbol"],
-    "news": ["published_at", "symbol", "title"],
-    "macro": ["released_at", "series"],
-}
-
 
 class Lake:
     """Versioned tables under one folder.
+
+    Rows are given as frames or Arrow tables; a frame's index is dropped and canonical tables are sorted by their keys.
+    Every ``known_at`` is a timezone-aware instant later than the newest version's of that partition, because an
+    ``as_of`` read that was answered once must be answered the same for ever.
 
     Parameters
     ----------
@@ -56,20 +52,19 @@ class Lake:
         self.root = root
         self._lock_timeout_s = lock_timeout_s
 
-    def write(self, table: str, frame: pd.DataFrame, *, partition: str = "all", known_at: datetime) -> TableVersion:
+    def write(self, table: str, rows: Rows, *, partition: str = "all", known_at: datetime) -> TableVersion:
         """Append a version of ``table``'s ``partition`` and return it; content equal to the newest adds nothing.
 
-        When the newest version's file is missing or damaged, equal content mends it: same version, same content.
+        When a file of the newest version is missing or damaged, equal content mends it: same version, same content.
 
         Parameters
         ----------
         table, partition
             Letters, digits, ``.``, ``_`` and ``-``.
-        frame
-            The whole partition. Its index is dropped; canonical tables are sorted by their keys.
+        rows
+            The whole partition.
         known_at
-            Timezone-aware instant at which these rows became known; later than the newest version's, because an
-            ``as_of`` read that was answered once must be answered the same for ever.
+            Instant at which these rows became known.
 
         Raises
         ------
@@ -77,50 +72,124 @@ class Lake:
             For a bad name, a naive or backdated instant, a column that cannot be stored, a full disk, or another
             writer that does not finish. Nothing is half-written.
         """
-        folder = self._table_folder(table) / _checked_name("partition", partition)
-        known = _in_utc("known_at", known_at)
-        ordered = _ordered(table, frame)
-        digest = content_hash(ordered)
-        with exclusive(self._table_folder(table) / ".lock", timeout_s=self._lock_timeout_s):
-            existing = _versions_in(folder)
-            newest = existing[-1] if existing else None
-            if newest is not None and newest.content_hash == digest:
-                return newest if _is_intact(newest) else _rewritten(newest, ordered)
-            if newest is not None and known <= newest.known_at:
-                raise LakeError(
-                    f"{table}/{partition} has version {newest.version} known at {newest.known_at.isoformat()}; "
-                    f"other content cannot be known at {known.isoformat()}",
-                    "append with a later known_at: what was known by then is history and stays as it was",
-                )
-            number = newest.version + 1 if newest is not None else 1
-            path = folder / f"v{number:08d}-{digest[:12]}.parquet"
-            version = TableVersion(
-                table=table,
-                partition=partition,
-                version=number,
-                rows=len(ordered),
-                content_hash=digest,
-                known_at=known,
-                path=path,
-                file_sha256=write_parquet(path, ordered),
-                columns=tuple(str(name) for name in ordered.columns),
-            )
-            write_manifest(version)
-        return version
+        return self.write_partitions(table, {partition: rows}, known_at=known_at)[0]
 
-    def read(
-        self, table: str, *, as_of: datetime | None = None, partitions: Sequence[str] | None = None
-    ) -> pd.DataFrame:
-        """Return ``table`` as it was known at ``as_of`` (now, when None).
+    def write_partitions(self, table: str, parts: Mapping[str, Rows], *, known_at: datetime) -> list[TableVersion]:
+        """Write every partition of ``parts`` as ``write`` does, many at a time, and return their versions.
 
-        Of each partition the newest version known by then is read, checked against its hash, and all are
-        concatenated in the table's row order. A partition that was not known yet contributes nothing.
+        A fault before the last file is on disk leaves every partition as it was; a crash later leaves each of them
+        old or new, and writing the same again completes it.
+        """
+        known = in_utc("known_at", known_at)
+        folders = {name: self.partition_folder(table, name) for name in parts}
+        with self.lock(table):
+            tasks = [partial(_written, table, folders[name], parts[name], known) for name in parts]
+            made = drafted_in_threads(tasks) if tasks else []
+            commit([item for item in made if isinstance(item, Drafted)])
+        return [item.version if isinstance(item, Drafted) else item for item in made]
+
+    def append(
+        self,
+        table: str,
+        rows: Rows,
+        *,
+        partition: str = "all",
+        known_at: datetime,
+        keys: Sequence[str] | None = None,
+    ) -> TableVersion:
+        """Add rows of new keys to ``partition`` as a file of their own; return the version that holds old and new.
+
+        The old files are not rewritten. Rows that are all stored already, value for value, add nothing: an append
+        that is tried again after a crash is no fault.
+
+        Parameters
+        ----------
+        table, partition, known_at
+            As for ``write``.
+        rows
+            The new rows only.
+        keys
+            What identifies a row, for a table that is not canonical.
 
         Raises
         ------
         LakeError
-            When the table or a named partition was not known by then, a file is missing or damaged, or partitions
-            disagree on their columns.
+            When a key is stored already (that is a revision: ``revise`` or ``write``), the columns differ, and for
+            whatever ``write`` refuses.
+        """
+        known = in_utc("known_at", known_at)
+        folder = self.partition_folder(table, partition)
+        with self.lock(table):
+            newest = Partition(folder).newest
+            made = _written(table, folder, rows, known) if newest is None else _appended(newest, rows, known, keys)
+            if isinstance(made, TableVersion):
+                return made
+            commit([made])
+        return made.version
+
+    def revise(
+        self,
+        table: str,
+        rows: Rows,
+        *,
+        partition: str = "all",
+        known_at: datetime,
+        keys: Sequence[str] | None = None,
+    ) -> TableVersion:
+        """Lay ``rows`` over ``partition``: a stored key takes the new values, a new key is added; return the version.
+
+        Parameters
+        ----------
+        table, partition, known_at, keys
+            As for ``append``.
+        rows
+            The rows that were restated or are new.
+        """
+        folder = self.partition_folder(table, partition)
+        known = in_utc("known_at", known_at)
+        with self.lock(table):
+            newest = Partition(folder).newest
+            whole: Rows = rows
+            if newest is not None:
+                stored, new = _comparable(newest, rows)
+                old_codes, new_codes, size = key_codes(stored, new, keys_of(table, stored.column_names, keys))
+                kept = np.flatnonzero(positions(old_codes, new_codes, size) < 0)
+                whole = concatenated([stored.take(pa.array(kept)), new])
+            made = _written(table, folder, whole, known)
+            if isinstance(made, TableVersion):
+                return made
+            commit([made])
+        return made.version
+
+    def read(
+        self,
+        table: str,
+        *,
+        as_of: datetime | None = None,
+        partitions: Sequence[str] | None = None,
+        columns: Sequence[str] | None = None,
+        first: date | None = None,
+        last: date | None = None,
+    ) -> pd.DataFrame:
+        """Return ``table`` as it was known at ``as_of`` (now, when None).
+
+        Of each partition the newest version known by then is read, every file checked against its hash, and all are
+        concatenated in the table's row order. A partition that was not known yet contributes nothing.
+
+        Parameters
+        ----------
+        table, as_of, partitions
+            What to read; every partition when None.
+        columns
+            Columns in the order wanted; all when None.
+        first, last
+            First and last ``session_date``, inclusive: files without such sessions are not opened.
+
+        Raises
+        ------
+        LakeError
+            When the table or a named partition was not known by then, retention removed what was known then, a file
+            is missing or damaged, a column does not exist, or partitions disagree on their columns.
         """
         chosen = self.current(table, as_of=as_of)
         if partitions is not None:
@@ -132,19 +201,28 @@ class Lake:
                     f"load it, or name some of: {', '.join(sorted(by_name))}",
                 )
             chosen = [by_name[name] for name in dict.fromkeys(partitions)]
-        columns = chosen[0].columns
-        for version in chosen:
-            if version.columns != columns:
-                raise LakeError(
-                    f"{table}/{version.partition} has columns {list(version.columns)}, "
-                    f"{table}/{chosen[0].partition} has {list(columns)}",
-                    "load the older partition again",
-                )
-        frames = [_frame_of(version) for version in chosen]
-        if len(frames) == 1:
-            return frames[0]
-        kept = [frame for frame in frames if len(frame)] or frames[:1]
-        return _ordered(table, pd.concat(kept, ignore_index=True))
+        return read_versions(chosen, columns=columns, first=first, last=last)
+
+    def iter_partitions(
+        self,
+        table: str,
+        *,
+        as_of: datetime | None = None,
+        columns: Sequence[str] | None = None,
+        first: date | None = None,
+        last: date | None = None,
+    ) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yield each partition's name and rows in turn, so that the memory needed is that of one partition.
+
+        Which versions are read is decided at the first step; parameters as for ``read``. Partitions without a row
+        among the sessions asked for are left out.
+        """
+        selection = Selection(None if columns is None else tuple(columns), first, last)
+        for version in self.current(table, as_of=as_of):
+            if not selection.misses(version.sessions):
+                rows = rows_of([version], selection)
+                if len(rows) or not selection.by_session:
+                    yield version.partition, as_frame(rows)
 
     def current(self, table: str, *, as_of: datetime | None = None) -> list[TableVersion]:
         """Return the version of each partition that a read at ``as_of`` sees, in partition order.
@@ -152,110 +230,192 @@ class Lake:
         Raises
         ------
         LakeError
-            When the table does not exist or nothing of it was known by then.
+            When the table does not exist, nothing of it was known by then, or retention removed what was.
         """
-        limit = None if as_of is None else _in_utc("as_of", as_of)
-        newest: dict[str, TableVersion] = {}
-        for version in self.versions(table):
-            if limit is None or version.known_at <= limit:
-                newest[version.partition] = version
-        if not newest:
+        limit = None if as_of is None else in_utc("as_of", as_of)
+        chosen: list[TableVersion] = []
+        for partition in self.partitions(table):
+            found = partition.known_by(limit)
+            if isinstance(found, TableVersion):
+                chosen.append(found)
+            elif found is not None:
+                raise LakeError(
+                    f"what {table}/{partition.folder.name} said{_at(as_of)} was version {found.version}, "
+                    "which retention removed",
+                    "ask for a later instant, or restore it from a backup",
+                )
+        if not chosen:
             raise LakeError(f"nothing of table {table} was known{_at(as_of)}", "ask for a later instant")
-        return [newest[name] for name in sorted(newest)]
+        return chosen
 
     def holds(self, table: str) -> bool:
         """Return whether ``table`` was ever written."""
-        folder = self._table_folder(table)
+        folder = self.table_folder(table)
         return folder.is_dir() and any(folder.glob(f"*/{PATTERN}"))
 
+    def tables(self) -> list[str]:
+        """Return the names of the tables that were ever written."""
+        if not self.root.is_dir():
+            return []
+        names = sorted(path.name for path in self.root.iterdir() if path.is_dir() and _NAME.match(path.name))
+        return [name for name in names if self.holds(name)]
+
+    def partitions(self, table: str) -> list[Partition]:
+        """Return the histories of ``table``'s partitions, by name.
+
+        Raises
+        ------
+        LakeError
+            When the table was never written.
+        """
+        folder = self.table_folder(table)
+        folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        found = [partition for path in folders if (partition := Partition(path)).exists]
+        if not found:
+            raise LakeError(f"table {table} is not in the lake {self.root}", "run the step that loads it first")
+        return found
+
     def versions(self, table: str) -> list[TableVersion]:
-        """Return every version of ``table``, by partition and then version.
+        """Return every version of ``table`` that is there, by partition and then version.
 
         Raises
         ------
         LakeError
             When the table was never written or a manifest is damaged.
         """
-        folder = self._table_folder(table)
-        folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-        found = [version for path in folders for version in _versions_in(path)]
-        if not found:
-            raise LakeError(f"table {table} is not in the lake {self.root}", "run the step that loads it first")
-        return found
+        return [version for partition in self.partitions(table) for version in partition.versions]
 
     def content_hash(self, table: str, *, as_of: datetime | None = None) -> str:
         """Return one hash of everything a read at ``as_of`` sees."""
         return combined_hash({version.partition: version.content_hash for version in self.current(table, as_of=as_of)})
 
-    def _table_folder(self, table: str) -> Path:
-        return self.root / _checked_name("table", table)
+    def lock(self, table: str) -> AbstractContextManager[None]:
+        """Keep other writers off ``table`` for a ``with`` block."""
+        return exclusive(self.table_folder(table) / ".lock", timeout_s=self._lock_timeout_s)
+
+    def table_folder(self, table: str) -> Path:
+        """Return the folder of ``table``."""
+        return self.root / checked_name("table", table)
+
+    def partition_folder(self, table: str, partition: str) -> Path:
+        """Return the folder of one partition."""
+        return self.table_folder(table) / checked_name("partition", partition)
 
 
-def _versions_in(folder: Path) -> list[TableVersion]:
-    with _folder_named(folder):
-        found = sorted((read_manifest(path) for path in folder.glob(PATTERN)), key=lambda version: version.version)
-    for expected, version in enumerate(found, start=1):
-        if version.version != expected:
-            raise LakeError(
-                f"{folder} has no manifest of version {expected}", f"restore it from a backup, or {_reload(folder)}"
-            )
-    return found
+def read_versions(
+    versions: Sequence[TableVersion],
+    *,
+    columns: Sequence[str] | None = None,
+    first: date | None = None,
+    last: date | None = None,
+) -> pd.DataFrame:
+    """Return the rows of chosen versions of one table, as ``Lake.read`` would."""
+    return as_frame(rows_of(versions, Selection(None if columns is None else tuple(columns), first, last)))
 
 
-def _frame_of(version: TableVersion) -> pd.DataFrame:
-    with _folder_named(version.path.parent):
-        return read_parquet(version.path, sha256=version.file_sha256)
+def file_name(number: int, digest: str, *, added: bool = False) -> str:
+    """Return the name of the file that holds all rows of a version, or only those it ``added``."""
+    return f"v{number:08d}{'-add' if added else ''}-{digest[:12]}.parquet"
 
 
-@contextmanager
-def _folder_named(folder: Path) -> Iterator[None]:
-    """Tell which partition's folder to delete when what it holds cannot be read."""
-    try:
-        yield
-    except LakeError as error:
-        raise LakeError(error.fact, f"{error.remedy}; without a backup, {_reload(folder)}") from error
-
-
-def _reload(folder: Path) -> str:
-    return f"delete the folder {folder} and load the data again"
-
-
-def _is_intact(version: TableVersion) -> bool:
-    try:
-        data = version.path.read_bytes()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        raise LakeError(
-            f"{version.path} cannot be read ({error.strerror})", "check the disk and permissions"
-        ) from error
-    return hashlib.sha256(data).hexdigest() == version.file_sha256
-
-
-def _rewritten(version: TableVersion, frame: pd.DataFrame) -> TableVersion:
-    mended = replace(version, file_sha256=write_parquet(version.path, frame))
-    if mended != version:  # another release of the Parquet writer gives other bytes for the same content
-        write_manifest(mended)
-    return mended
-
-
-def _checked_name(what: str, name: str) -> str:
+def checked_name(what: str, name: str) -> str:
+    """Return ``name`` when it can be a folder's; refuse one that could lead elsewhere."""
     if not _NAME.match(name):
         raise LakeError(f"{what} name {name!r} is refused", "use letters, digits, '.', '_' and '-' only")
     return name
 
 
-def _in_utc(what: str, instant: datetime) -> datetime:
+def in_utc(what: str, instant: datetime) -> datetime:
+    """Return ``instant`` in UTC; refuse one without a time zone."""
     if instant.tzinfo is None:
         raise LakeError(f"{what} {instant.isoformat()} has no time zone", "pass an aware datetime, for example in UTC")
     return instant.astimezone(UTC)
 
 
-def _ordered(table: str, frame: pd.DataFrame) -> pd.DataFrame:
-    keys = SORT_KEYS.get(table, [])
-    if not keys or not set(keys) <= set(frame.columns):
-        return frame.reset_index(drop=True)
-    return frame.sort_values(keys, kind="stable", ignore_index=True)
+def _written(table: str, folder: Path, rows: Rows, known: datetime) -> TableVersion | Drafted:
+    """Return the newest version when it says the same, else a draft of the next."""
+    whole = ordered(table, as_table(rows))
+    digest = content_hash(whole)
+    newest = Partition(folder).newest
+    if newest is not None and newest.content_hash == digest:
+        return newest if _is_intact(newest) else mended(newest, whole)
+    version = _next(table, folder, newest, whole, digest, known)
+    return draft(version, whole, file_name(version.version, digest))
+
+
+def _appended(newest: TableVersion, rows: Rows, known: datetime, keys: Sequence[str] | None) -> TableVersion | Drafted:
+    stored, new = _comparable(newest, rows)
+    if not len(new):
+        return newest
+    names = keys_of(newest.table, stored.column_names, keys)
+    old_codes, new_codes, size = key_codes(stored, new, names)
+    places = positions(new_codes, old_codes, size)
+    if (places >= 0).all() and _same_values(stored.take(pa.array(places)), new):
+        return newest
+    if (places >= 0).any():
+        row = new.select(names).slice(int(np.argmax(places >= 0)), 1).to_pylist()[0]
+        key = ", ".join(f"{name} {value}" for name, value in row.items())
+        raise LakeError(
+            f"{newest.table}/{newest.partition} holds {(places >= 0).sum()} of the {len(new)} new keys already, "
+            f"the first is {key}",
+            "append rows of new keys only; a restatement goes through revise or write",
+        )
+    new = ordered(newest.table, new)
+    whole = ordered(newest.table, concatenated([stored, new]))
+    version = _next(newest.table, newest.folder, newest, whole, content_hash(whole), known)
+    return draft(version, new, file_name(version.version, content_hash(new), added=True), beside=newest.files)
+
+
+def _comparable(newest: TableVersion, rows: Rows) -> tuple[pa.Table, pa.Table]:
+    """Return the stored rows and the new ones, in the same columns and types."""
+    stored, new = rows_of([newest]), as_table(rows)
+    if set(new.column_names) != set(stored.column_names):
+        raise LakeError(
+            f"{newest.table}/{newest.partition} has columns {stored.column_names}, the new rows have "
+            f"{new.column_names}",
+            "give every column, or write the whole partition anew",
+        )
+    return stored, new.select(stored.column_names)
+
+
+def _same_values(old: pa.Table, new: pa.Table) -> bool:
+    return content_hash(old) == content_hash(new)
+
+
+def _next(
+    table: str, folder: Path, newest: TableVersion | None, whole: pa.Table, digest: str, known: datetime
+) -> TableVersion:
+    if newest is not None and known <= newest.known_at:
+        raise LakeError(
+            f"{table}/{folder.name} has version {newest.version} known at {newest.known_at.isoformat()}; "
+            f"other content cannot be known at {known.isoformat()}",
+            "append with a later known_at: what was known by then is history and stays as it was",
+        )
+    return TableVersion(
+        table=table,
+        partition=folder.name,
+        version=1 if newest is None else newest.version + 1,
+        rows=len(whole),
+        content_hash=digest,
+        known_at=known,
+        folder=folder,
+        files=(),
+        columns=tuple(whole.column_names),
+    )
+
+
+def _is_intact(version: TableVersion) -> bool:
+    try:
+        for path, file in zip(version.paths, version.files, strict=True):
+            read_bytes(path, sha256=file.sha256)
+    except LakeError:
+        return False
+    return True
+
+
+def mended(version: TableVersion, whole: pa.Table) -> Drafted:
+    """Return a draft of the same version with all its rows in one file."""
+    return draft(version, whole, file_name(version.version, version.content_hash))
 
 
 def _at(as_of: datetime | None) -> str:

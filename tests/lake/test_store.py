@@ -136,7 +136,7 @@ def test_names_that_could_leave_the_lake_are_refused(lake: Lake, name: str) -> N
 
 
 def test_a_changed_byte_in_a_data_file_is_noticed(lake: Lake) -> None:
-    path = lake.write("prices", frame(1.0), known_at=MONDAY).path
+    path = lake.write("prices", frame(1.0), known_at=MONDAY).paths[0]
     data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
@@ -145,7 +145,7 @@ def test_a_changed_byte_in_a_data_file_is_noticed(lake: Lake) -> None:
 
 
 def test_a_lost_data_file_is_named(lake: Lake) -> None:
-    path = lake.write("prices", frame(1.0), known_at=MONDAY).path
+    path = lake.write("prices", frame(1.0), known_at=MONDAY).paths[0]
     path.unlink()
     with pytest.raises(LakeError, match=f"{path.name} is missing"):
         lake.read("prices")
@@ -153,14 +153,14 @@ def test_a_lost_data_file_is_named(lake: Lake) -> None:
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"format": 1}'])
 def test_a_damaged_manifest_is_named(lake: Lake, text: str) -> None:
-    path = lake.write("prices", frame(1.0), known_at=MONDAY).path
+    path = lake.write("prices", frame(1.0), known_at=MONDAY).paths[0]
     (path.parent / "v00000001.json").write_text(text)
     with pytest.raises(LakeError, match=r"v00000001\.json is damaged"):
         lake.read("prices")
 
 
 def test_a_manifest_whose_instant_was_edited_is_noticed(lake: Lake) -> None:
-    path = lake.write("prices", frame(1.0), known_at=MONDAY).path
+    path = lake.write("prices", frame(1.0), known_at=MONDAY).paths[0]
     manifest = path.parent / "v00000001.json"
     manifest.write_text(manifest.read_text().replace("2024-01-01", "2023-01-01"))
     with pytest.raises(LakeError, match="checksum"):
@@ -168,7 +168,7 @@ def test_a_manifest_whose_instant_was_edited_is_noticed(lake: Lake) -> None:
 
 
 def test_a_lost_manifest_is_not_mistaken_for_a_shorter_history(lake: Lake) -> None:
-    path = lake.write("prices", frame(1.0), known_at=MONDAY).path
+    path = lake.write("prices", frame(1.0), known_at=MONDAY).paths[0]
     lake.write("prices", frame(2.0), known_at=TUESDAY)
     (path.parent / "v00000001.json").unlink()
     with pytest.raises(LakeError, match="no manifest of version 1"):
@@ -176,7 +176,7 @@ def test_a_lost_manifest_is_not_mistaken_for_a_shorter_history(lake: Lake) -> No
 
 
 def test_what_a_dead_writer_left_is_ignored(lake: Lake) -> None:
-    folder = lake.write("prices", frame(1.0), known_at=MONDAY).path.parent
+    folder = lake.write("prices", frame(1.0), known_at=MONDAY).folder
     (folder / "v00000002-0123456789ab.parquet").write_bytes(b"half a file")
     (folder / ".v00000002.json.abc.part").write_bytes(b"{")
     assert lake.read("prices")["price_cny"].tolist() == [1.0]
@@ -185,7 +185,7 @@ def test_what_a_dead_writer_left_is_ignored(lake: Lake) -> None:
 
 
 def test_a_full_disk_leaves_the_table_as_it_was(lake: Lake, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = lake.write("prices", frame(1.0), known_at=MONDAY).path.parent
+    folder = lake.write("prices", frame(1.0), known_at=MONDAY).folder
     before = sorted(path.name for path in folder.iterdir())
 
     def no_space(descriptor: int) -> None:
@@ -319,9 +319,9 @@ def test_a_table_is_held_once_it_was_written(tmp_path: Path) -> None:
 def test_equal_content_mends_a_lost_or_damaged_file(lake: Lake, data: bytes | None) -> None:
     first = lake.write("prices", frame(1.0), known_at=MONDAY)
     if data is None:
-        first.path.unlink()
+        first.paths[0].unlink()
     else:
-        first.path.write_bytes(data)
+        first.paths[0].write_bytes(data)
     assert lake.write("prices", frame(1.0), known_at=TUESDAY) == first
     assert lake.read("prices", as_of=MONDAY)["price_cny"].tolist() == [1.0]
 
@@ -330,16 +330,16 @@ def test_a_mended_file_of_other_bytes_gets_its_hash_into_the_manifest(
     lake: Lake, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = lake.write("prices", frame(1.0), known_at=MONDAY)
-    first.path.unlink()
+    first.paths[0].unlink()
     monkeypatch.setattr("ljwx_pipeline.lake.atomic_parquet.COMPRESSION", "snappy")
     mended = lake.write("prices", frame(1.0), known_at=TUESDAY)
     assert (mended.version, mended.content_hash, mended.known_at) == (1, first.content_hash, first.known_at)
-    assert mended.file_sha256 != first.file_sha256
+    assert mended.files[0].sha256 != first.files[0].sha256
     assert lake.read("prices")["price_cny"].tolist() == [1.0]
 
 
 def test_what_cannot_be_read_names_the_folder_to_delete(lake: Lake) -> None:
-    path = lake.write("prices", frame(1.0), known_at=MONDAY).path
+    path = lake.write("prices", frame(1.0), known_at=MONDAY).paths[0]
     path.unlink()
     with pytest.raises(LakeError, match=f"is missing.*delete the folder {path.parent} "):
         lake.read("prices")
