@@ -10,8 +10,12 @@ from datetime import datetime
 
 import pandas as pd
 
+from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.store import SORT_KEYS
+
+#: The column that dates a row, where it is not ``session_date``.
+DATE_COLUMNS = {"financial_indicators": "announced_date", "news": "published_at", "macro": "released_at"}
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,13 @@ def store_month(
         Sessions that were asked for: what the lake holds of other sessions stays; a held row of these that ``rows``
         lacks is gone.
     """
-    held = _held(lake, table, month)
-    if held is None:
+    if not holds_month(lake, table, month):
         return StoredMonth(table, month, lake.write(table, rows, partition=month, known_at=known_at), len(rows), 0, None)
-    asked = held["session_date"].isin(fetched)
-    sessions_before = pd.DatetimeIndex(held["session_date"].unique())
-    new = ~rows["session_date"].isin(sessions_before)
-    changed = _changed_sessions(table, held[asked], rows[~new])
+    held = lake.read(table, partitions=[month])
+    days_held = days_of(table, held)
+    asked = days_held.isin(fetched)
+    new = ~days_of(table, rows).isin(days_held.unique())
+    changed = _changed_days(table, held[asked], rows[~new])
     if changed.empty and not new.any():
         version = next(version for version in lake.current(table) if version.partition == month)
         return StoredMonth(table, month, version, 0, 0, None)
@@ -69,15 +73,23 @@ def store_month(
     return StoredMonth(table, month, version, int(new.sum()), len(changed), (changed.min(), changed.max()))
 
 
-def _held(lake: Lake, table: str, month: str) -> pd.DataFrame | None:
-    if not lake.holds(table) or month not in {version.partition for version in lake.current(table)}:
-        return None
-    return lake.read(table, partitions=[month])
+def holds_month(lake: Lake, table: str, month: str) -> bool:
+    """Return whether the lake holds a version of the partition ``month`` of ``table``."""
+    return lake.holds(table) and month in {version.partition for version in lake.current(table)}
 
 
-def _changed_sessions(table: str, before: pd.DataFrame, after: pd.DataFrame) -> pd.DatetimeIndex:
-    """Return the session of every row that only one side has: a changed row counts once, by its key."""
-    keys = SORT_KEYS[table]
+def days_of(table: str, frame: pd.DataFrame) -> pd.Series:
+    """Return the day of each row: of its instant in Asia/Shanghai where the table is dated by one."""
+    column = frame[DATE_COLUMNS.get(table, "session_date")]
+    if isinstance(column.dtype, pd.DatetimeTZDtype):
+        return column.dt.tz_convert(SHANGHAI).dt.tz_localize(None).dt.normalize()
+    return column
+
+
+def _changed_days(table: str, before: pd.DataFrame, after: pd.DataFrame) -> pd.DatetimeIndex:
+    """Return the day of every row that only one side has; a changed row counts once, by its key."""
+    if before.reset_index(drop=True).equals(after.reset_index(drop=True)):
+        return pd.DatetimeIndex([])
     both = before.merge(after, how="outer", on=list(before.columns), indicator=True)
-    odd = both.loc[both["_merge"] != "both"].drop_duplicates(keys)
-    return pd.DatetimeIndex(odd["session_date"])
+    odd = both.loc[both["_merge"] != "both"].drop_duplicates(SORT_KEYS[table])
+    return pd.DatetimeIndex(days_of(table, odd))

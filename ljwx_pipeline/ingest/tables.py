@@ -1,0 +1,107 @@
+"""Every table beside the bars from a source into the lake: small ones whole, dated ones by month and only what is new.
+
+Not here: bars (``bars.py``), which are fetched in units.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+
+import pandas as pd
+
+from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.ingest.store import StoredMonth, holds_month, store_month
+from ljwx_pipeline.lake import Lake, TableVersion
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.sources.base import MarketSource, month_units
+
+#: Tables that change slowly and are asked for whole.
+WHOLE_TABLES = ("securities", "st_spells", "industries", "index_members", "corporate_actions")
+#: Tables that grow by date.
+DATED_TABLES = (
+    "index_bars",
+    "market_values",
+    "suspensions",
+    "price_limits",
+    "financial_indicators",
+    "news",
+    "macro",
+)
+#: The one partition of a table that is kept whole.
+WHOLE = "all"
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """The unbroken range of dates of a dated table that was asked for and stored."""
+
+    first: date
+    last: date
+
+
+def ingest_whole_table(source: MarketSource, lake: Lake, table: str, known_at: datetime) -> TableVersion:
+    """Store what ``source`` says of a slowly changing table now; the same content is no new version."""
+    frame: pd.DataFrame = getattr(source, table)()
+    return lake.write(table, frame, partition=WHOLE, known_at=known_at)
+
+
+def ingest_dated_table(
+    source: MarketSource,
+    lake: Lake,
+    table: str,
+    sessions: pd.DatetimeIndex,
+    *,
+    coverage_file: Path,
+    recheck_sessions: int,
+    known_at: datetime,
+) -> list[StoredMonth]:
+    """Bring a dated table up to ``sessions``: what is not covered yet, and the newest sessions once more.
+
+    Parameters
+    ----------
+    sessions
+        Every session wanted, ascending; rows are asked for by the dates they span.
+    coverage_file
+        JSON file of this table's ``Coverage``, renewed after each month that is stored.
+    recheck_sessions
+        Newest covered sessions to ask for again.
+    """
+    first, last = sessions[0].date(), sessions[-1].date()
+    covered = None if source.describe().fetches == "at_hand" else _read_coverage(coverage_file)
+    if covered is None or first < covered.first or covered.last < first:
+        start, base = first, first
+    else:
+        past = sessions[sessions <= pd.Timestamp(covered.last)]
+        start, base = past[max(len(past) - max(recheck_sessions, 1), 0)].date(), covered.first
+    stored = []
+    for unit in month_units(start, last):
+        frame: pd.DataFrame = getattr(source, table)(unit.first, unit.last)
+        asked = pd.date_range(unit.first, unit.last)
+        month = f"{unit.first:%Y-%m}-01"
+        if len(frame) or holds_month(lake, table, month):
+            stored.append(store_month(lake, table, month, frame, asked, known_at))
+        _write_coverage(coverage_file, Coverage(base, unit.last))
+    return stored
+
+
+def read_market_table(lake: Lake, table: str, *, as_of: datetime | None = None) -> pd.DataFrame:
+    """Return a canonical table as known at ``as_of``; empty when the source has never said anything of it."""
+    return lake.read(table, as_of=as_of) if lake.holds(table) else empty_table(table)
+
+
+def _read_coverage(path: Path) -> Coverage | None:
+    try:
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        return Coverage(date.fromisoformat(kept["first"]), date.fromisoformat(kept["last"]))
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(f"{path} is damaged ({error})", "delete it: the table is then asked for whole again") from None
+
+
+def _write_coverage(path: Path, coverage: Coverage) -> None:
+    write_bytes(path, json.dumps({"first": str(coverage.first), "last": str(coverage.last)}).encode())

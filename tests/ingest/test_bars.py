@@ -1,0 +1,146 @@
+"""Backfill, daily increment, catching up, resuming and restatement: one function, seen from outside."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.clock import ManualClock
+from ljwx_pipeline.errors import SourceError
+from ljwx_pipeline.ingest.bars import IngestReport, Progress, ingest_bars
+from ljwx_pipeline.lake import Lake
+from tests.fakes.remote_source import RemoteSource
+
+FIRST, LAST = date(2024, 1, 2), date(2024, 2, 29)
+
+
+@pytest.fixture
+def clock() -> ManualClock:
+    return ManualClock(datetime(2024, 3, 1, 10, tzinfo=UTC))
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def ingest(source: RemoteSource, lake: Lake, clock: ManualClock, *, recheck: int = 2) -> IngestReport:
+    clock.set(clock.now() + timedelta(minutes=1))
+    staging = lake.root.parent / "staging"
+    return ingest_bars(source, lake, FIRST, LAST, staging=staging, recheck_sessions=recheck, clock=clock)
+
+
+@pytest.mark.parametrize("fetches", ["by_session", "by_symbol"])
+def test_a_backfill_stores_exactly_what_the_source_gives(
+    lake: Lake, clock: ManualClock, fetches: Literal["by_session", "by_symbol"]
+) -> None:
+    source = RemoteSource(LAST, fetches)
+    report = ingest(source, lake, clock)
+    pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, LAST))
+    assert [month.month for month in report.months] == ["2024-01-01", "2024-02-01"]
+    assert report.added_rows == len(lake.read("raw_bars"))
+    assert not (lake.root.parent / "staging").exists()
+
+
+def test_the_next_day_fetches_the_new_session_and_the_newest_held_ones_only(lake: Lake, clock: ManualClock) -> None:
+    source = RemoteSource(date(2024, 2, 27))
+    ingest(source, lake, clock)
+    source.published, source.calls = date(2024, 2, 28), []
+    january = lake.current("raw_bars")[0]
+    report = ingest(source, lake, clock)
+    assert source.calls == ["2024-02-26", "2024-02-27", "2024-02-28"]
+    new_session = date(2024, 2, 28)
+    assert [month.added_rows for month in report.months] == [len(source.market.bars(new_session, new_session))]
+    assert report.restated == ()
+    assert lake.current("raw_bars")[0] == january
+
+
+def test_an_outage_of_three_days_heals_itself_on_the_fourth(lake: Lake, clock: ManualClock) -> None:
+    source = RemoteSource(date(2024, 2, 22))
+    ingest(source, lake, clock)
+    source.published, source.fail_after = date(2024, 2, 26), len(source.calls)
+    for _ in range(3):
+        with pytest.raises(SourceError, match="out of order"):
+            ingest(source, lake, clock)
+    source.fail_after = None
+    ingest(source, lake, clock)
+    pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, date(2024, 2, 26)))
+
+
+def test_an_interrupted_backfill_goes_on_where_it_was(lake: Lake, clock: ManualClock) -> None:
+    source = RemoteSource(LAST, fail_after=10)
+    with pytest.raises(SourceError):
+        ingest(source, lake, clock)
+    assert not lake.holds("raw_bars")
+    source.fail_after = None
+    report = ingest(source, lake, clock)
+    assert report.units_resumed == 10
+    assert len(source.calls) == len(set(source.calls)) == len(report.plan.wanted)
+    pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, LAST))
+
+
+def test_a_restated_close_is_a_new_version_and_the_old_one_can_still_be_read(lake: Lake, clock: ManualClock) -> None:
+    source = RemoteSource(LAST)
+    ingest(source, lake, clock)
+    before, known = lake.read("raw_bars"), clock.now()
+    symbol = before["symbol"].iloc[-1]
+    source.restated = {(symbol, "2024-02-29"): 99.99}
+    report = ingest(source, lake, clock)
+    (restated,) = report.restated
+    assert (restated.month, restated.restated_rows, restated.added_rows) == ("2024-02-01", 1, 0)
+    assert restated.restated_sessions == (pd.Timestamp("2024-02-29"), pd.Timestamp("2024-02-29"))
+    after = lake.read("raw_bars")
+    assert after[after["symbol"] == symbol]["close_cny"].iloc[-1] == 99.99
+    pd.testing.assert_frame_equal(lake.read("raw_bars", as_of=known), before)
+
+
+def test_an_old_restatement_is_noticed_once_the_recheck_window_reaches_it(lake: Lake, clock: ManualClock) -> None:
+    source = RemoteSource(LAST)
+    ingest(source, lake, clock)
+    symbol = lake.read("raw_bars")["symbol"].iloc[0]
+    source.restated = {(symbol, "2024-01-02"): 99.99}
+    assert ingest(source, lake, clock).restated == ()
+    (restated,) = ingest(source, lake, clock, recheck=1000).restated
+    assert restated.month == "2024-01-01"
+
+
+def test_a_session_the_provider_is_silent_about_is_an_error_and_the_rest_is_kept(
+    lake: Lake, clock: ManualClock
+) -> None:
+    source = RemoteSource(LAST, silent=("2024-01-17",))
+    with pytest.raises(SourceError, match=r"no bar for 1 of \d+ sessions, first 2024-01-17"):
+        ingest(source, lake, clock)
+    held = lake.read("raw_bars")["session_date"].unique()
+    assert pd.Timestamp("2024-01-17") not in held
+    source.silent = ()
+    ingest(source, lake, clock)
+    pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, LAST))
+
+
+def test_progress_counts_units_and_ends_without_anything_remaining(lake: Lake, clock: ManualClock) -> None:
+    said: list[Progress] = []
+    ingest_bars(
+        RemoteSource(LAST),
+        lake,
+        FIRST,
+        LAST,
+        staging=lake.root.parent / "staging",
+        recheck_sessions=0,
+        clock=clock,
+        on_progress=said.append,
+    )
+    assert [step.done for step in said] == list(range(1, said[-1].total + 1))
+    assert said[-1].remaining_s == 0.0
+    assert said[-1].rows == len(lake.read("raw_bars"))
+
+
+def test_nothing_to_fetch_stores_nothing(lake: Lake, clock: ManualClock) -> None:
+    source = RemoteSource(LAST)
+    ingest(source, lake, clock, recheck=0)
+    source.calls = []
+    report = ingest(source, lake, clock, recheck=0)
+    assert (source.calls, report.months) == ([], ())

@@ -1,0 +1,73 @@
+"""Tables beside the bars: whole ones by content, dated ones by what is not covered yet."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.ingest.store import StoredMonth
+from ljwx_pipeline.ingest.tables import ingest_dated_table, ingest_whole_table, read_market_table
+from ljwx_pipeline.lake import Lake
+from tests.fakes.remote_source import RemoteSource
+
+FIRST, LAST = date(2024, 1, 2), date(2024, 2, 29)
+NOW = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    return Lake(tmp_path / "lake")
+
+
+def ingest(source: RemoteSource, lake: Lake, table: str, *, hour: int = 0) -> list[StoredMonth]:
+    return ingest_dated_table(
+        source,
+        lake,
+        table,
+        source.sessions(FIRST, LAST),
+        coverage_file=lake.root.parent / f"{table}.json",
+        recheck_sessions=1,
+        known_at=NOW.replace(hour=hour),
+    )
+
+
+@pytest.mark.parametrize("table", ["market_values", "news"])
+def test_a_dated_table_is_stored_by_month_as_given(lake: Lake, table: str) -> None:
+    source = RemoteSource(LAST)
+    months = ingest(source, lake, table)
+    assert [month.month for month in months] == ["2024-01-01", "2024-02-01"]
+    given = getattr(source.market, table)(FIRST, LAST)
+    pd.testing.assert_frame_equal(read_market_table(lake, table), given)
+
+
+def test_the_next_day_asks_from_the_recheck_window_on(lake: Lake) -> None:
+    source = RemoteSource(date(2024, 2, 27))
+    ingest(source, lake, "market_values")
+    source.published, source.calls = date(2024, 2, 28), []
+    (month,) = ingest(source, lake, "market_values", hour=1)
+    assert source.calls == ["market_values 2024-02-27 2024-02-28"]
+    assert (month.month, month.restated_rows) == ("2024-02-01", 0)
+    assert month.added_rows > 0
+
+
+def test_a_damaged_coverage_file_is_named(lake: Lake) -> None:
+    source = RemoteSource(LAST)
+    ingest(source, lake, "news")
+    (lake.root.parent / "news.json").write_text("{")
+    with pytest.raises(LakeError, match=r"news\.json is damaged"):
+        ingest(source, lake, "news", hour=1)
+
+
+def test_a_whole_table_of_the_same_content_is_no_new_version(lake: Lake) -> None:
+    source = RemoteSource(LAST)
+    first = ingest_whole_table(source, lake, "securities", NOW)
+    assert ingest_whole_table(source, lake, "securities", NOW.replace(hour=5)) == first
+
+
+def test_a_table_the_source_never_spoke_of_reads_as_empty(lake: Lake) -> None:
+    assert read_market_table(lake, "industries").empty
+    assert list(read_market_table(lake, "industries").columns) == ["symbol", "industry", "start_date", "end_date"]
