@@ -118,7 +118,7 @@ def ranges_of(samples: Sequence[tuple[pd.Timestamp, dict[str, str]]], sessions: 
     for day, shown in samples:
         for key in [key for key, (value, _) in running.items() if shown.get(key) != value]:
             value, since = running.pop(key)
-            rows.append((key, value, since, sessions[sessions.searchsorted(day) - 1]))
+            rows.append((key, value, since, sessions[int(sessions.searchsorted(day)) - 1]))
         for key, value in shown.items():
             running.setdefault(key, (value, day))
     found = pd.DataFrame(rows, columns=["key", "value", "start_date", "end_date"])
