@@ -19,7 +19,7 @@ from ljwx_pipeline.lake.atomic_parquet import sync_folder, write_bytes
 from ljwx_pipeline.lake.catalogue import Catalogue
 from ljwx_pipeline.lake.manifest import TableVersion, manifest_path
 from ljwx_pipeline.lake.partition import RETIRED, Partition, RetiredVersion, read_retired, retired_bytes
-from ljwx_pipeline.lake.store import Lake
+from ljwx_pipeline.lake.store import Lake, folders_in
 
 #: A file no version lists may belong to a writer at work until it is this old.
 ORPHAN_AGE = timedelta(hours=1)
@@ -88,9 +88,9 @@ def retain(lake: Lake, *, keep_days: float, dry_run: bool = True, now: datetime 
     catalogue = Catalogue(lake)
     with catalogue.lock():  # no dataset is made of a version while it goes
         pins = catalogue.pins()
-        for table in lake.tables():
-            with lake.lock(table):
-                for partition in lake.partitions(table):
+        for table in folders_in(lake.root):
+            with lake.lock(table.name):
+                for partition in map(Partition, folders_in(table)):
                     superseded = _superseded(partition, before)
                     pinned = [item for item in superseded if _pin_of(item) in pins]
                     retired = [item for item in superseded if _pin_of(item) not in pins]

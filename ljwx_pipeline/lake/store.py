@@ -255,10 +255,7 @@ class Lake:
 
     def tables(self) -> list[str]:
         """Return the names of the tables that were ever written."""
-        if not self.root.is_dir():
-            return []
-        names = sorted(path.name for path in self.root.iterdir() if path.is_dir() and _NAME.match(path.name))
-        return [name for name in names if self.holds(name)]
+        return [folder.name for folder in folders_in(self.root) if self.holds(folder.name)]
 
     def partitions(self, table: str) -> list[Partition]:
         """Return the histories of ``table``'s partitions, by name.
@@ -268,8 +265,7 @@ class Lake:
         LakeError
             When the table was never written.
         """
-        folder = self.table_folder(table)
-        folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+        folders = folders_in(self.table_folder(table))
         found = [partition for path in folders if (partition := Partition(path)).exists]
         if not found:
             raise LakeError(f"table {table} is not in the lake {self.root}", "run the step that loads it first")
@@ -311,6 +307,13 @@ def read_versions(
 ) -> pd.DataFrame:
     """Return the rows of chosen versions of one table, as ``Lake.read`` would."""
     return as_frame(rows_of(versions, Selection(None if columns is None else tuple(columns), first, last)))
+
+
+def folders_in(folder: Path) -> list[Path]:
+    """Return the folders of tables in a lake or of partitions in a table, by name, with those a dead writer began."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if path.is_dir() and _NAME.match(path.name))
 
 
 def file_name(number: int, digest: str, *, added: bool = False) -> str:
