@@ -1,4 +1,4 @@
-"""Daily bars from a source into the lake: backfill, daily increment and catching up after an outage are one function."""
+"""Daily bars from a source into the lake: backfill, daily increment and catching up are one function."""
 
 from __future__ import annotations
 

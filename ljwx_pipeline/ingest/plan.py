@@ -1,4 +1,4 @@
-"""What to fetch: the sessions the lake does not hold yet, and the newest it holds, to notice that they were restated."""
+"""What to fetch: the sessions the lake does not hold yet, and its newest once more to notice a restatement."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from datetime import date
 
 import pandas as pd
 
+from ljwx_pipeline.ingest.store import newest_version
 from ljwx_pipeline.lake import Lake
+from ljwx_pipeline.lake.store import read_versions
 from ljwx_pipeline.sources.base import BarUnit, MarketSource
 
 RAW_BARS = "raw_bars"
@@ -69,15 +71,11 @@ def plan_bars(source: MarketSource, lake: Lake, first: date, last: date, *, rech
 
 def held_sessions(lake: Lake, table: str, months: list[str]) -> pd.DatetimeIndex:
     """Return the sessions of ``months`` of which ``table`` holds a row, ascending."""
-    empty = pd.DatetimeIndex([], name="session_date")
-    if not lake.holds(table):
-        return empty
-    known = {version.partition for version in lake.current(table)}
-    present = [month for month in months if month in known]
-    if not present:
-        return empty
-    days = lake.read(table, partitions=present, columns=["session_date"])["session_date"].unique()
-    return pd.DatetimeIndex(days, name="session_date").sort_values()
+    versions = [version for month in months if (version := newest_version(lake, table, month)) is not None]
+    if not versions:
+        return pd.DatetimeIndex([], name="session_date")
+    days = read_versions(versions, columns=["session_date"])["session_date"]
+    return pd.DatetimeIndex(days.unique(), name="session_date").sort_values()
 
 
 def months_of(sessions: pd.DatetimeIndex) -> list[str]:

@@ -12,7 +12,9 @@ import pandas as pd
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.lake import Lake, TableVersion
-from ljwx_pipeline.lake.store import SORT_KEYS
+from ljwx_pipeline.lake.keys import SORT_KEYS
+from ljwx_pipeline.lake.partition import Partition
+from ljwx_pipeline.lake.store import read_versions
 
 #: The column that dates a row, where it is not ``session_date``.
 DATE_COLUMNS = {"financial_indicators": "announced_date", "news": "published_at", "macro": "released_at"}
@@ -55,16 +57,18 @@ def store_month(
         Sessions that were asked for: what the lake holds of other sessions stays; a held row of these that ``rows``
         lacks is gone.
     """
-    if not holds_month(lake, table, month):
-        return StoredMonth(table, month, lake.write(table, rows, partition=month, known_at=known_at), len(rows), 0, None)
-    held = lake.read(table, partitions=[month])
+    newest = newest_version(lake, table, month)
+    if newest is None:
+        return StoredMonth(
+            table, month, lake.write(table, rows, partition=month, known_at=known_at), len(rows), 0, None
+        )
+    held = read_versions([newest])
     days_held = days_of(table, held)
     asked = days_held.isin(fetched)
     new = ~days_of(table, rows).isin(days_held.unique())
     changed = _changed_days(table, held[asked], rows[~new])
     if changed.empty and not new.any():
-        version = next(version for version in lake.current(table) if version.partition == month)
-        return StoredMonth(table, month, version, 0, 0, None)
+        return StoredMonth(table, month, newest, 0, 0, None)
     if changed.empty:
         version = lake.append(table, rows[new], partition=month, known_at=known_at)
         return StoredMonth(table, month, version, int(new.sum()), 0, None)
@@ -73,16 +77,16 @@ def store_month(
     return StoredMonth(table, month, version, int(new.sum()), len(changed), (changed.min(), changed.max()))
 
 
-def holds_month(lake: Lake, table: str, month: str) -> bool:
-    """Return whether the lake holds a version of the partition ``month`` of ``table``."""
-    return lake.holds(table) and month in {version.partition for version in lake.current(table)}
+def newest_version(lake: Lake, table: str, month: str) -> TableVersion | None:
+    """Return the newest version of the partition ``month`` of ``table``; None when there never was one."""
+    return Partition(lake.partition_folder(table, month)).newest
 
 
 def days_of(table: str, frame: pd.DataFrame) -> pd.Series:
     """Return the day of each row: of its instant in Asia/Shanghai where the table is dated by one."""
-    column = frame[DATE_COLUMNS.get(table, "session_date")]
+    column: pd.Series = frame[DATE_COLUMNS.get(table, "session_date")]
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        return column.dt.tz_convert(SHANGHAI).dt.tz_localize(None).dt.normalize()
+        column = column.dt.tz_convert(SHANGHAI).dt.tz_localize(None).dt.normalize()
     return column
 
 

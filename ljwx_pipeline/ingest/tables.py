@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.store import StoredMonth, holds_month, store_month
+from ljwx_pipeline.ingest.store import StoredMonth, newest_version, store_month
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.tables import empty_table
@@ -82,7 +82,7 @@ def ingest_dated_table(
         frame: pd.DataFrame = getattr(source, table)(unit.first, unit.last)
         asked = pd.date_range(unit.first, unit.last)
         month = f"{unit.first:%Y-%m}-01"
-        if len(frame) or holds_month(lake, table, month):
+        if len(frame) or newest_version(lake, table, month) is not None:
             stored.append(store_month(lake, table, month, frame, asked, known_at))
         _write_coverage(coverage_file, Coverage(base, unit.last))
     return stored
