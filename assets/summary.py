@@ -61,7 +61,10 @@ def assemble_summary(line: Line, seconds: dict[str, float], checks: dict[str, in
         "unknown": [{"what": item.what, "consequence": item.consequence} for item in description.unknown],
     }
     if description.simulated:
-        summary["truth"] = {"oracle_rank_ic": walk["oracle_rank_ic"]}
+        summary["truth"] = {
+            "planted_rank_ic": settings.simulated.oracle_rank_ic,
+            "oracle_rank_ic": walk["oracle_rank_ic"],
+        }
     summary["where"] = where_to_look(line)
     return summary
 
