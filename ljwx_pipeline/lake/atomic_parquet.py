@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -22,23 +23,22 @@ COMPRESSION = "zstd"
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
+    """Write ``data`` to ``path``, readable as the umask says; a reader sees the old file or the new one, never a part.
 
     Raises
     ------
     LakeError
         When the disk is full or the folder cannot be written; ``path`` is then unchanged and no temporary is left.
     """
-    temporary: str | None = None
+    # not tempfile: its files are for the owner alone, and the mode would survive the rename
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        Path(temporary).replace(path)
-        temporary = None
+        temporary.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise LakeError(
@@ -46,8 +46,8 @@ def write_bytes(path: Path, data: bytes) -> None:
             "free some space or correct the folder's permissions and run again; what was stored before is unchanged",
         ) from error
     finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_parquet(path: Path, frame: pd.DataFrame) -> str:
