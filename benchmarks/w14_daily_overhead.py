@@ -85,7 +85,7 @@ def _job_shares() -> dict[str, Any]:
     os.environ |= child_environment(settings, {})
     prepare_dagster_home(ljwx_home())
     wall, cpu = time.perf_counter(), time.process_time()
-    with LineRun(settings) as line, sampled_shares() as seconds:
+    with LineRun(settings, {}) as line, sampled_shares() as seconds:
         line.execute("daily_pipeline")
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     whole = sum(seconds.values())

@@ -112,6 +112,7 @@ def test_the_line_runs_from_bars_to_a_trading_paper_account(first: Run) -> None:
     assert summary["account"]["fills"] > 0
     assert summary["account"]["positions"] > 0
     assert set(summary["benchmarks"]) == {"000300.SH", "000905.SH", "399006.SZ"}
+    assert "ljwx up --set simulated.symbols=40 " in summary["where"][0]
     assert "PROMOTED" in summary_table(summary)
 
 
