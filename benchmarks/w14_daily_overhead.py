@@ -34,7 +34,6 @@ NOT_DOMAIN = (
     "feature_table.py",
     "config.py",
     "supervisor.py",
-    "observability",
 )
 LOOK_EVERY_S = 0.004
 SYMBOLS, FIRST_SESSION, LAST_SESSION = 300, "2015-09-21", "2025-12-31"
