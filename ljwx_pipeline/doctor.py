@@ -152,7 +152,7 @@ def _files(folder: FolderSettings) -> str:
     if not folder.index_data:
         raise SourceError("folder.index_data names no file", "pass --index-data PATH [PATH ...]")
     indices = [path for given in folder.index_data for path in find_files(given, "folder.index_data")]
-    return f"{len(bars)} files of bars at {folder.data}, {len(indices)} of index bars"
+    return f"files of bars at {folder.data}: {len(bars)}; files of index bars: {len(indices)}"
 
 
 def _mlflow(settings: Settings) -> Finding:

@@ -54,7 +54,7 @@ def test_files_that_are_there_are_counted(tmp_path: Path) -> None:
     given["folder.index_data"] = [str(tmp_path / "a.csv")]
     found = {f.name: f for f in examine(profile="folder", overrides=given, root=ROOT)}
     assert found["source"].ok
-    assert "2 files of bars" in found["source"].fact
+    assert found["source"].fact == f"files of bars at {tmp_path}: 2; files of index bars: 1"
 
 
 def test_files_beside_a_profile_that_reads_none_are_told() -> None:

@@ -82,7 +82,9 @@ def _require_choice(settings: Settings, symbols: int) -> None:
     remedy = "add symbols"
     if held:
         weight = (1 - strategy.cash_reserve_frac) / held
-        wanted: dict[str, float] = {"strategy.top_k": held, "strategy.n_drop": min(strategy.n_drop, held)}
+        wanted: dict[str, float] = {"strategy.top_k": held}
+        if strategy.n_drop > held:
+            wanted["strategy.n_drop"] = held
         if weight > risk.max_weight_per_name_frac:
             wanted["risk.max_weight_per_name_frac"] = min(1, math.ceil(weight * 100) / 100)
         if weight * strategy.capital_cny > risk.max_order_cny:  # twice: the account may grow

@@ -63,7 +63,10 @@ def summary_table(summary: dict[str, Any]) -> str:
         table.add_row(label, text)
     out = StringIO()
     Console(file=out, width=118).print(table)
-    return "\n".join(line.rstrip() for line in out.getvalue().rstrip().splitlines())
+    lines = [line.rstrip() for line in out.getvalue().rstrip().splitlines()]
+    # below the table, which would fold them: a command is copied from one line
+    where = [f"   {line}" for line in summary.get("where", [])]
+    return "\n".join([*lines, *(["", " where to look", *where] if where else [])])
 
 
 def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
@@ -95,7 +98,6 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("paper account", _account(summary["account"], promoted=promoted)),
         ("time", f"{summary['seconds']['total']:.0f} s"),
         *labelled("cannot know", [f"{item['what']}: {item['consequence']}" for item in summary.get("unknown", [])]),
-        *labelled("where to look", summary.get("where", [])),
     ]
 
 

@@ -134,3 +134,9 @@ def test_a_missing_or_damaged_summary_is_told(tmp_path: Path, content: str | Non
         path.write_text(content)
     with pytest.raises(ConfigError, match=words):
         read_summary(path)
+
+
+def test_a_command_to_copy_stands_on_one_line_however_long() -> None:
+    command = "start the pages        .venv/bin/ljwx up --profile folder" + " --set gate.min_months=6" * 10
+    assert f"   {command}" in summary_table({**SUMMARY, "where": [command, "report"]}).splitlines()
+    assert "where to look" not in summary_table({**SUMMARY, "where": []})
