@@ -225,6 +225,11 @@ class UiSettings(Section):
     runner_port: int = Field(ge=1024, le=65535)
     console_port: int = Field(ge=1024, le=65535)
 
+    def address(self, port: int) -> str:
+        """Return the URL of a service, as this machine reaches it: one that listens everywhere is asked on loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
 
 class LiveSettings(Section):
     """The runner's loop."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, tracking_uri
@@ -146,21 +147,23 @@ def services(settings: Settings, home: Path, *, shared: Path, runs_page: str) ->
     code_server = [python, "-m", "dagster", "code-server", "start", "--socket", str(code), "-m", "jobs.definitions"]
     webserver = [str(Path(python).parent / "dagster-webserver"), "-h", ui.host, "-p", str(ui.dagster_port)]
     daemon = [str(Path(python).parent / "dagster-daemon"), "run"]
-    address = f"http://{ui.host}"
     return (
-        Service("mlflow", mlflow, ui.mlflow_port, f"{address}:{ui.mlflow_port}/{runs_page}"),
+        Service("mlflow", mlflow, ui.mlflow_port, f"{ui.address(ui.mlflow_port)}/{runs_page}"),
         Service("code server", code_server),
         Service(
-            "runner", [python, "-m", "ljwx_pipeline.cli", "live"], ui.runner_port, f"{address}:{ui.runner_port}/status"
+            "runner",
+            [python, "-m", "ljwx_pipeline.cli", "live"],
+            ui.runner_port,
+            f"{ui.address(ui.runner_port)}/status",
         ),
         Service(
-            "console", [python, "-m", "ljwx_pipeline.cli", "console"], ui.console_port, f"{address}:{ui.console_port}"
+            "console", [python, "-m", "ljwx_pipeline.cli", "console"], ui.console_port, ui.address(ui.console_port)
         ),
         Service(
             "dagster webserver",
             [*webserver, "-w", workspace],
             ui.dagster_port,
-            f"{address}:{ui.dagster_port}/asset-groups",
+            f"{ui.address(ui.dagster_port)}/asset-groups",
             needs=code,
         ),
         Service("dagster daemon", [*daemon, "-w", workspace], needs=code),
@@ -181,7 +184,8 @@ def write_workspace(shared: Path) -> None:
 
 def require_free_port(host: str, port: int, name: str) -> None:
     """Raise if something already listens on ``host:port``."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -299,7 +303,7 @@ def _watch(children: list[tuple[Service, subprocess.Popen[bytes]]], stopped: lis
             if code is not None:
                 _say(f"{service.name} ended with exit code {code}: see {_log_file(logs, service)}")
                 return 1
-        for name in [name for name, service in waiting.items() if service.port and _answers(service.port)]:
+        for name in [name for name, service in waiting.items() if _answers(service)]:
             _say(f"  {name:<18} {waiting.pop(name).page}")
             if not waiting:
                 _say("all services are up; Ctrl-C stops them")
@@ -308,10 +312,13 @@ def _watch(children: list[tuple[Service, subprocess.Popen[bytes]]], stopped: lis
     return 0
 
 
-def _answers(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _answers(service: Service) -> bool:
+    host = urlsplit(service.page or "").hostname or "127.0.0.1"
+    try:
+        socket.create_connection((host, service.port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
 
 
 def _stop(children: list[subprocess.Popen[bytes]]) -> None:

@@ -186,6 +186,20 @@ def test_the_hash_follows_what_can_change_a_result_and_ignores_ports(project: Pa
         assert load(project, overrides=telling).config_hash != base
 
 
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8710"),
+        ("runner", "http://runner:8710"),
+        ("::1", "http://[::1]:8710"),
+        ("0.0.0.0", "http://127.0.0.1:8710"),
+        ("::", "http://[::1]:8710"),
+    ],
+)
+def test_a_service_is_asked_where_it_can_be_reached(project: Path, host: str, address: str) -> None:
+    assert load(project, overrides={"ui.host": host}).ui.address(8710) == address
+
+
 def test_the_purge_is_the_labels_reach(project: Path) -> None:
     settings = load(project, overrides={"label.entry_lag_sessions": 2, "label.horizon_sessions": 10})
     assert settings.purge_sessions == 12

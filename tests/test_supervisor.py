@@ -44,8 +44,33 @@ def test_a_port_in_use_is_named_with_its_remedy() -> None:
             require_free_port("127.0.0.1", port, "mlflow")
 
 
-def test_a_free_port_is_accepted() -> None:
-    require_free_port("127.0.0.1", free_port(), "mlflow")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
+def test_a_free_port_is_accepted(host: str) -> None:
+    require_free_port(host, free_port(), "mlflow")
+
+
+def test_pages_of_an_ipv6_host_can_be_opened(settings: Settings, tmp_path: Path) -> None:
+    ui = settings.ui.model_copy(update={"host": "::1"})
+    planned = services(settings.model_copy(update={"ui": ui}), tmp_path, shared=tmp_path, runs_page="")
+    pages = [service.page for service in planned if service.page]
+    assert len(pages) == 4
+    assert all(page.startswith("http://[::1]:") for page in pages)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_service_is_told_once_it_answers_on_its_own_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    port = free_port()
+    family = "AF_INET6" if ":" in host else "AF_INET"
+    listen = (
+        f"import socket, time; s = socket.socket(socket.{family}); s.setsockopt(socket.SOL_SOCKET, "
+        f"socket.SO_REUSEADDR, 1); s.bind(({host!r}, {port})); s.listen(); time.sleep(3)"
+    )
+    page = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    planned = (Service("page", [sys.executable, "-c", listen], port, page),)
+    run_services(planned, root=ROOT, environment=dict(os.environ), logs=tmp_path)
+    assert page in capsys.readouterr().out
 
 
 def test_only_a_checkout_can_run_jobs(tmp_path: Path) -> None:
