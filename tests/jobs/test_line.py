@@ -130,6 +130,12 @@ def test_the_summary_is_kept_for_machines_and_the_report_for_people(first: Run, 
     assert not re.search(r"(src|href)=[\"']https?:|@import|url\(https?:", page), "the report must need no network"
 
 
+def test_the_addresses_open_on_the_asset_graph_and_on_the_lines_runs(first: Run) -> None:
+    pages = dict(line.split(maxsplit=1) for line in first.summary["where"] if line.startswith(("Dagster", "MLflow")))
+    assert pages["Dagster"].endswith("/asset-groups")
+    assert pages["MLflow"].endswith("/#/experiments/1/runs?workflowType=machine_learning")
+
+
 def test_every_trial_and_fold_is_tracked(first: Run, home: Path) -> None:
     from mlflow import MlflowClient
 
