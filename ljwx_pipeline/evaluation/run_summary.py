@@ -80,7 +80,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
         ("checks", f"{checks['passed']} passed, {checks['failed']} failed, {checks['blocked']} blocked"),
         ("factors", f"{summary['factors']['count']} factors, hash {summary['factors']['hash'][:12]}"),
         *labelled("walk-forward", _walk_forward(walk, summary.get("truth"))),
-        ("net backtest", _backtest(back)),
+        *labelled("net backtest", _backtest(back)),
     ]
     rows += [(f"  over {code}", _benchmark(values)) for code, values in summary["benchmarks"].items()]
     promotion, model = summary["promotion"], summary["model"]
@@ -130,12 +130,14 @@ def _walk_forward(walk: dict[str, Any], truth: dict[str, Any] | None) -> list[st
     return lines
 
 
-def _backtest(back: dict[str, Any]) -> str:
-    return (
+def _backtest(back: dict[str, Any]) -> list[str]:
+    return [
         f"{_as(back['annual_return'], '+.1%')} a year, Sharpe {_as(back['sharpe'], '.2f')}, "
         f"Sortino {_as(back['sortino'], '.2f')}, Calmar {_as(back['calmar'], '.2f')}, "
-        f"drawdown of equity {_as(back['max_drawdown'], '.1%')}, fees {_as(back['fees_cny'], ',.0f')} CNY"
-    )
+        f"drawdown of equity {_as(back['max_drawdown'], '.1%')}",
+        f"fees {_as(back['fees_cny'], ',.0f')} CNY, "
+        f"turnover {_as(back['turnover'], '.1f')} times equity a year, one way",
+    ]
 
 
 def _benchmark(values: dict[str, Any]) -> str:
