@@ -107,6 +107,7 @@ def test_the_line_runs_from_bars_to_a_trading_paper_account(first: Run) -> None:
     assert summary["checks"]["failed"] == summary["checks"]["blocked"] == 0
     assert summary["promotion"]["decision"] == "promoted"
     assert summary["model"]["alias"] == "champion"
+    assert summary["truth"]["planted_rank_ic"] == SMALL["simulated.oracle_rank_ic"]
     assert summary["walk_forward"]["rank_ic_mean"] >= 0.6 * summary["truth"]["oracle_rank_ic"]
     assert summary["deployment"]["status"] == "spooled"
     assert summary["account"]["fills"] > 0
