@@ -37,7 +37,7 @@ def deployment(line: Line) -> dg.Output[dict[str, Any]]:
         bundle,
         version=champion.version,
         key=signing_key(ljwx_home() / "keys"),
-        address=f"http://{line.settings.ui.host}:{line.settings.ui.runner_port}",
+        address=line.settings.ui.address(line.settings.ui.runner_port),
         live_dir=line.home / "live",
     )
     return dg.Output(

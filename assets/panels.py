@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assets.resources import Line
-from ljwx_pipeline.errors import DatasetError
+from ljwx_pipeline.dataset import sessions_for_research
 from ljwx_pipeline.expressions.evaluate import FactorValues
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.adjustment import factor_panel
@@ -56,13 +56,7 @@ def bar_mask(panel: Panel) -> NDArray[np.bool_]:
 
 def research_sessions(line: Line, calendar: pd.DataFrame) -> pd.DatetimeIndex:
     """Return the sessions research may see: all but the held-out ones at the end."""
-    sessions = pd.DatetimeIndex(calendar["session_date"])
-    held_out = line.settings.research.held_out_sessions
-    if len(sessions) <= held_out:
-        raise DatasetError(
-            f"the data holds {len(sessions)} sessions and {held_out} of them are held out", "ask for a longer range"
-        )
-    return sessions[:-held_out]
+    return sessions_for_research(pd.DatetimeIndex(calendar["session_date"]), line.settings.research.held_out_sessions)
 
 
 def factor_files(tables: Path) -> list[Path]:

@@ -20,17 +20,6 @@ from ljwx_pipeline.evaluation.ic import ic_by_session, quantile_returns
 from ljwx_pipeline.evaluation.report import GateLine, Picture, ReportInputs
 from ljwx_pipeline.market.calendar import session_positions
 
-FOLD_COLUMNS = (
-    "name",
-    "train_first",
-    "train_last",
-    "test_first",
-    "test_last",
-    "train_rows",
-    "test_rows",
-    "rounds",
-    "rank_ic",
-)
 PICTURE_CAPTIONS = {"shap_bar": "Mean absolute SHAP value by factor", "shap_beeswarm": "SHAP values by factor and row"}
 
 
@@ -52,6 +41,8 @@ def report_inputs(
     indexed = tables.backtest.set_index("session_date")
     closes = {code: indexed[f"{code}_points"] for code in back["benchmarks"]}
     walk = read_json(line.tables, "walk_forward_summary")
+    rank_ic = rank_ic_table(tables.predictions)
+    orders = read_table(line.tables, "backtest_orders")
     hashes = lineage_of(line)
     return ReportInputs(
         profile=settings.profile,
@@ -74,11 +65,12 @@ def report_inputs(
         equity=indexed["equity_cny"],
         index_closes=closes,
         monthly_excess=monthly_excess(indexed["equity_cny"], closes[settings.gate.benchmark]),
-        rank_ic=rank_ic_table(tables.predictions),
-        rank_ic_summary={key: value for key, value in walk.items() if key != "folds"},
+        rank_ic=rank_ic,
+        rank_ic_summary=shown_coefficients(walk, planted=settings.simulated.oracle_rank_ic != 0),
         quantiles=quantiles_of(tables.predictions),
-        folds=pd.DataFrame(read_json(line.tables, "walk_forward_folds")["folds"])[list(FOLD_COLUMNS)],
-        costs=costs_of(read_table(line.tables, "backtest_orders")),
+        folds=folds_table(read_json(line.tables, "walk_forward_folds")["folds"], rank_ic),
+        fees=fees_of(orders),
+        slippage_cny=slippage_of(orders, tables.bars),
         shap=pictures(line.home / "explanations" / bundle["bundle_hash"]),
     )
 
@@ -98,6 +90,30 @@ def rank_ic_table(predictions: pd.DataFrame) -> pd.DataFrame:
     return table.assign(fold=table["session_date"].map(fold_of))
 
 
+def shown_coefficients(walk: dict[str, Any], *, planted: bool) -> dict[str, Any]:
+    """Return the information coefficients; where nothing is planted there is no truth to be measured."""
+    left_out = {"folds"} if planted else {"folds", "oracle_rank_ic"}
+    return {name: value for name, value in walk.items() if name not in left_out}
+
+
+def folds_table(records: list[dict[str, Any]], rank_ic: pd.DataFrame) -> pd.DataFrame:
+    """Return a row a fold under the headings of the report; ``rank_ic`` as ``rank_ic_table`` gives it."""
+    enterable = rank_ic.groupby("fold")["rank_ic"].mean()
+    return pd.DataFrame(
+        {
+            "Fold": record["name"],
+            "Trained on": f"{record['train_first']} to {record['train_last']}",
+            "Tested on": f"{record['test_first']} to {record['test_last']}",
+            "Training rows": record["train_rows"],
+            "Test rows": record["test_rows"],
+            "Trees": record["rounds"],
+            "Rank IC, every scored row": record["rank_ic"],
+            "Rank IC, rows that could be bought": enterable.get(record["name"]),
+        }
+        for record in records
+    )
+
+
 def quantiles_of(predictions: pd.DataFrame) -> np.ndarray:
     """Return the mean excess forward return of each score decile."""
     sessions = pd.DatetimeIndex(np.sort(predictions["session_date"].unique()))
@@ -105,10 +121,19 @@ def quantiles_of(predictions: pd.DataFrame) -> np.ndarray:
     return quantile_returns(predictions["score"].to_numpy(), predictions["forward_return"].to_numpy(), index)
 
 
-def costs_of(orders: pd.DataFrame) -> dict[str, float]:
-    """Return what the fills cost, CNY by kind."""
+def fees_of(orders: pd.DataFrame) -> dict[str, float]:
+    """Return what the fills cost beside their price, CNY by kind."""
     kinds = {"commission": "commission_fen", "stamp duty": "stamp_duty_fen", "transfer fee": "transfer_fee_fen"}
     return {label: float(orders[column].sum()) / 100 for label, column in kinds.items()}
+
+
+def slippage_of(orders: pd.DataFrame, bars: pd.DataFrame) -> float:
+    """Return what the fills lost against the session's close, CNY."""
+    fills = orders.loc[orders["fill_shares"] != 0, ["session_date", "symbol", "fill_shares", "price_e4"]]
+    closes = bars[["session_date", "symbol", "close_cny"]]
+    priced = fills.merge(closes, on=["session_date", "symbol"], how="left", validate="many_to_one")
+    lost_cny = (priced["price_e4"] / 10_000 - priced["close_cny"]) * priced["fill_shares"]
+    return float(lost_cny.sum())
 
 
 def pictures(folder: Path) -> tuple[Picture, ...]:

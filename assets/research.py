@@ -153,7 +153,8 @@ def walk_forward_predictions(
         reuse.forget(line.tables, name)
 
         def said(record: FoldRecord) -> None:
-            context.log.info(f"fold {record.name}: rank IC {record.rank_ic:.4f}, {record.rounds} rounds")
+            trees = "1 tree" if record.rounds == 1 else f"{record.rounds} trees"
+            context.log.info(f"fold {record.name}: rank IC {record.rank_ic:.4f}, {trees}")
 
         walked = walk_forward(dataset, folds(dataset, settings.walk_forward), best, settings.model, on_fold=said)
         write_table(line.tables, name, with_outcomes(dataset, walked.predictions))

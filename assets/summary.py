@@ -19,7 +19,9 @@ from assets.tracking import research_run_id
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 
-def assemble_summary(line: Line, seconds: dict[str, float], checks: dict[str, int]) -> dict[str, Any]:
+def assemble_summary(
+    line: Line, seconds: dict[str, float], checks: dict[str, int], *, up_command: str
+) -> dict[str, Any]:
     """Return the summary of the line's last finished research.
 
     Parameters
@@ -28,6 +30,8 @@ def assemble_summary(line: Line, seconds: dict[str, float], checks: dict[str, in
         Wall seconds by step, and ``total``.
     checks
         ``passed``, ``failed`` and ``blocked`` of this run.
+    up_command
+        What a person types to start the pages of this market.
     """
     tables, settings = line.tables, line.settings
     bars = read_table(tables, "checked_bars")
@@ -61,8 +65,11 @@ def assemble_summary(line: Line, seconds: dict[str, float], checks: dict[str, in
         "unknown": [{"what": item.what, "consequence": item.consequence} for item in description.unknown],
     }
     if description.simulated:
-        summary["truth"] = {"oracle_rank_ic": walk["oracle_rank_ic"]}
-    summary["where"] = where_to_look(line)
+        summary["truth"] = {
+            "planted_rank_ic": settings.simulated.oracle_rank_ic,
+            "oracle_rank_ic": walk["oracle_rank_ic"],
+        }
+    summary["where"] = where_to_look(line, up_command)
     return summary
 
 
@@ -94,14 +101,14 @@ def account_section(line: Line, *, trading: bool) -> dict[str, Any]:
     return {**account, "orders": sum(by_state.values()), "orders_by_state": by_state, "opened": True}
 
 
-def where_to_look(line: Line) -> list[str]:
+def where_to_look(line: Line, up_command: str) -> list[str]:
     """Return the commands and files that show more."""
     ui = line.settings.ui
     return [
-        "make up                starts everything below on loopback; Ctrl-C stops it",
-        f"Dagster                http://{ui.host}:{ui.dagster_port}",
-        f"MLflow                 http://{ui.host}:{ui.mlflow_port}",
-        f"paper account          http://{ui.host}:{ui.console_port}",
+        f"start the pages        {up_command}",
+        f"Dagster                {ui.address(ui.dagster_port)}/asset-groups",
+        f"MLflow                 {ui.address(ui.mlflow_port)}/{line.registry().runs_page()}",
+        f"paper account          {ui.address(ui.console_port)}",
         f"report                 {line.reports / 'latest' / 'report.html'}",
         "summary for machines   ljwx summary --json",
     ]

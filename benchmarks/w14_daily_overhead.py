@@ -34,7 +34,6 @@ NOT_DOMAIN = (
     "feature_table.py",
     "config.py",
     "supervisor.py",
-    "observability",
 )
 LOOK_EVERY_S = 0.004
 SYMBOLS, FIRST_SESSION, LAST_SESSION = 300, "2015-09-21", "2025-12-31"
@@ -85,7 +84,7 @@ def _job_shares() -> dict[str, Any]:
     os.environ |= child_environment(settings, {})
     prepare_dagster_home(ljwx_home())
     wall, cpu = time.perf_counter(), time.process_time()
-    with LineRun(settings) as line, sampled_shares() as seconds:
+    with LineRun(settings, {}) as line, sampled_shares() as seconds:
         line.execute("daily_pipeline")
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     whole = sum(seconds.values())

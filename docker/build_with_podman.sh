@@ -44,8 +44,10 @@ if ! podman image exists "$BASE"; then
     tar -C "$STATE/rootfs" --exclude=./proc --exclude=./sys -c . | podman import - "$BASE"
 fi
 
+revision=$(git describe --always --dirty --abbrev=40 --exclude='*')
 for image in runner pipeline; do
-    podman build --isolation=chroot --network=host --format docker --build-arg "BASE=$BASE" "${BUILD_ARGS[@]}" \
+    podman build --isolation=chroot --network=host --format docker --build-arg "BASE=$BASE" \
+        --build-arg "LJWX_GIT_REVISION=$revision" "${BUILD_ARGS[@]}" \
         -f "docker/$image.Dockerfile" -t "localhost/ljwx-$image" .
 done
 
@@ -59,10 +61,14 @@ finish
 
 pipeline=localhost/ljwx-pipeline
 runner=localhost/ljwx-runner
-hardened --rm "$runner" ljwx live --help > /dev/null && echo "ok      ljwx live --help"
-hardened --rm "$runner" python -c 'import importlib.util as u, sys; sys.exit(any(u.find_spec(m) for m in ("dagster", "feast", "mlflow")))' \
-    && echo "ok      the runner's image holds none of dagster, feast, mlflow"
+# one command a line: after `&&` a command that fails does not end the script
+hardened --rm "$runner" ljwx live --help > /dev/null
+echo "ok      ljwx live --help"
+hardened --rm "$runner" python -c 'import importlib.util as u, sys; sys.exit(any(u.find_spec(m) for m in ("dagster", "feast", "mlflow")))'
+echo "ok      the runner's image holds none of dagster, feast, mlflow"
 hardened --rm "$pipeline" python -c "$(sed -n 's/^ *- "\(from ljwx_pipeline.config import ljwx_home.*\)"$/\1/p' docker/compose.yaml)"
+hardened --rm "$pipeline" python -c 'import sys; from assets.lineage import git_revision as g; sys.exit(g() != sys.argv[1])' "$revision"
+echo "ok      the pipeline's image knows its revision, $revision"
 # in the order of the compose file: MLflow makes its database before a sensor looks at it
 hardened -d --name ljwx-mlflow "$pipeline" mlflow server --host=127.0.0.1 --port=5000 --workers=1 \
     --backend-store-uri=sqlite:////var/lib/ljwx/mlflow/mlflow.db --default-artifact-root=/var/lib/ljwx/mlflow/artifacts

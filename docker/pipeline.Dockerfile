@@ -38,7 +38,11 @@ ENV PATH=/opt/ljwx/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1 \
     MLFLOW_DISABLE_TELEMETRY=true \
+    MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
     GX_ANALYTICS_ENABLED=false
+# the image holds no checkout: the commit it was built from, which lineage and bundles name
+ARG LJWX_GIT_REVISION=unknown
+ENV LJWX_GIT_REVISION=${LJWX_GIT_REVISION}
 VOLUME /var/lib/ljwx
 USER 10001:10001
 EXPOSE 3000 4000 5000

@@ -1,7 +1,7 @@
 """Progress of an in-process run on a terminal, fed by Dagster's own events.
 
-Every finished step is a line with its seconds. A message that an asset logs (``context.log.info``) is the inner
-progress of the step it comes from: it shows in Dagster's UI and here.
+The job's name stands first, every finished step is a line with its seconds. A message that an asset logs
+(``context.log.info``) is the inner progress of the step it comes from: it shows in Dagster's UI and here.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ class StepProgress:
 
     Parameters
     ----------
-    title
-        What the bar is called.
+    job
+        Its name.
     steps
         How many steps the run has.
     """
 
-    def __init__(self, title: str, steps: int) -> None:
+    def __init__(self, job: str, steps: int) -> None:
+        self._heading = f"job {job}, {steps} step{'s' if steps != 1 else ''}"
         self.seconds: dict[str, float] = {}
         self.failed_checks: list[str] = []
         self.checks = {"passed": 0, "failed": 0, "blocked": 0}
@@ -42,11 +43,12 @@ class StepProgress:
             TimeElapsedColumn(),
             console=self._console,
             transient=True,
-            disable=not self._console.is_terminal,
+            disable=not self._console.is_interactive,
         )
-        self._task = self._progress.add_task(title, total=steps)
+        self._task = self._progress.add_task(job, total=steps)
 
     def __enter__(self) -> StepProgress:
+        self._console.print(self._heading)
         self._progress.start()
         return self
 
@@ -84,7 +86,7 @@ class StepProgress:
 
     def _inner(self, step: str, message: str, now: float) -> None:
         self._progress.update(self._task, description=f"{step}: {message}")
-        if not self._console.is_terminal and now - self._said.get(step, self._started.get(step, now)) > QUIET_S:
+        if not self._console.is_interactive and now - self._said.get(step, self._started.get(step, now)) > QUIET_S:
             self._said[step] = now
             self._console.print(f"     … {step}: {message}")
 

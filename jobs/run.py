@@ -11,11 +11,15 @@ import logging
 import os
 import sys
 import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home
+from assets.resources import Line
+from ljwx_pipeline.config import Settings, ljwx_home, load_settings
+from ljwx_pipeline.dataset import plan_run
 from ljwx_pipeline.errors import EnvironmentFault, LjwxError
 from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
 
@@ -32,11 +36,13 @@ def main() -> int:
     overrides = json.loads(arguments.overrides_json)
     try:
         settings = load_settings(profile=arguments.profile, overrides=overrides)
-        if arguments.dry_run:
-            print(_plan(settings, arguments.job))
-            return 0
         os.environ.update(child_environment(settings, overrides))
-        return _run(settings, arguments.job, as_json=arguments.json)
+        # the line's own source: what is read here is not read again by the steps
+        plan = plan_run(settings, Line().source(), job=arguments.job)
+        if arguments.dry_run:
+            print(json.dumps(plan.as_dict(), indent=2, ensure_ascii=False) if arguments.json else plan.sentence())
+            return 0
+        return _run(settings, overrides, arguments.job, as_json=arguments.json)
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, run again to go on", file=sys.stderr)
         return 130
@@ -50,21 +56,13 @@ def main() -> int:
         return error.exit_code
 
 
-def _plan(settings: Settings, job: str) -> str:
-    source = settings.source
-    return (
-        f"would run job {job} of profile {settings.profile} on {source.kind} data, "
-        f"{source.first_session} to {source.last_session}, into {market_home(settings)}"
-    )
-
-
-def _run(settings: Settings, job: str, *, as_json: bool) -> int:
+def _run(settings: Settings, overrides: Mapping[str, Any], job: str, *, as_json: bool) -> int:
     from jobs.session import LineRun  # heavy: Dagster and every asset
 
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     prepare_dagster_home(ljwx_home())
-    with LineRun(settings) as line_run:
+    with LineRun(settings, overrides) as line_run:
         line_run.execute(job)
         if job == "daily_pipeline":
             print(line_run.daily_report(as_json=as_json))

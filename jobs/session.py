@@ -6,6 +6,7 @@ Not here: what the steps do (``assets/``) and how settings are read (``ljwx_pipe
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Any
@@ -23,6 +24,7 @@ from jobs.definitions import build_definitions
 from jobs.progress import StepProgress
 from jobs.sensors import DEPLOY_JOB_NAME, SENSOR_NAME, Handover
 from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.command_options import up_command
 from ljwx_pipeline.config import Settings, market_home
 from ljwx_pipeline.errors import DataQualityError, EnvironmentFault
 from ljwx_pipeline.lake.locking import exclusive
@@ -40,10 +42,13 @@ class LineRun:
     ----------
     settings
         The frozen settings; the environment must already hold the same (the assets read it themselves).
+    overrides
+        The dotted keys among them that were given on the command line: what the commands shown to people repeat.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, overrides: Mapping[str, Any]) -> None:
         self._settings = settings
+        self._up_command = up_command(settings.profile, overrides)
         self._line = Line()
         self._instance = dg.DagsterInstance.get()
         self._stack = ExitStack()
@@ -91,7 +96,7 @@ class LineRun:
                 fail_research_run(self._line, str(error))
                 if not isinstance(error, dg.DagsterError):
                     raise
-                remedy = f"see run {run_id} in the Dagster UI (make up)"
+                remedy = f"see run {run_id} in the Dagster UI ({self._up_command})"
                 if progress.failed_checks:
                     raise DataQualityError("; ".join(progress.failed_checks), remedy) from None
                 raise EnvironmentFault(str(error), remedy) from error
@@ -136,7 +141,7 @@ class LineRun:
     def summary(self) -> dict[str, Any]:
         """Assemble, publish and return the run's summary."""
         seconds = self._seconds | {"total": self._elapsed_s()}
-        summary = assemble_summary(self._line, seconds, self._checks)
+        summary = assemble_summary(self._line, seconds, self._checks, up_command=self._up_command)
         publish_summary(self._line, summary)
         return summary
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ljwx_pipeline import __version__
+from ljwx_pipeline.command_options import require_meaning
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, parse_value
 from ljwx_pipeline.errors import ConfigError, LjwxError
 
@@ -47,14 +48,15 @@ def build_parser() -> argparse.ArgumentParser:
 
     run = commands.add_parser("run", help="run the whole line: data to promoted model to paper account")
     _add_settings_options(run)
-    run.add_argument("--data", metavar="PATH", help="daily bars: a CSV or Parquet file, or a folder of them")
-    run.add_argument("--index-data", nargs="+", metavar="PATH", help="daily index bars: CSV or Parquet files")
     run.add_argument(
-        "--adjustment", choices=("raw", "forward", "backward"), help="how the prices in --data were adjusted"
+        "--job",
+        choices=("main", "daily_pipeline", "research"),
+        default="main",
+        help="main (the default): the whole line; daily_pipeline: data to scores and monitoring, trains nothing; "
+        "research: dataset to promotion, on the tables of an earlier run",
     )
-    run.add_argument("--job", choices=("main", "daily_pipeline", "research"), default="main", help="default: main")
-    run.add_argument("--json", action="store_true", help="print the summary as JSON instead of a table")
-    run.add_argument("--dry-run", action="store_true", help="say what would run, on which data, and stop")
+    run.add_argument("--json", action="store_true", help="print the summary (or the plan) as JSON")
+    run.add_argument("--dry-run", action="store_true", help="open the data, say what would run on them, and stop")
     run.set_defaults(handler=_run)
 
     summary = commands.add_parser("summary", help="what the last run found")
@@ -91,6 +93,12 @@ def _add_settings_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key; may be repeated"
     )
+    files = parser.add_argument_group("the user's own files (--profile folder)")
+    files.add_argument("--data", metavar="PATH", help="daily bars: a CSV or Parquet file, or a folder of them")
+    files.add_argument("--index-data", nargs="+", metavar="PATH", help="daily index bars: CSV or Parquet files")
+    files.add_argument(
+        "--adjustment", choices=("raw", "forward", "backward"), help="how the prices in --data were adjusted"
+    )
 
 
 def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -98,11 +106,11 @@ def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if arguments.seed is not None:
         found["simulated.seed"] = arguments.seed
-    if getattr(arguments, "data", None) is not None:
+    if arguments.data is not None:
         found["folder.data"] = arguments.data
-    if getattr(arguments, "index_data", None) is not None:
+    if arguments.index_data is not None:
         found["folder.index_data"] = arguments.index_data
-    if getattr(arguments, "adjustment", None) is not None:
+    if arguments.adjustment is not None:
         found["folder.adjustment"] = arguments.adjustment
     for item in arguments.set:
         key, separator, value = item.partition("=")
@@ -113,21 +121,18 @@ def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _settings(arguments: argparse.Namespace) -> Settings:
-    return load_settings(profile=arguments.profile, overrides=overrides_of(arguments))
+    overrides = overrides_of(arguments)
+    settings = load_settings(profile=arguments.profile, overrides=overrides)
+    require_meaning(settings, overrides)
+    return settings
 
 
 def _run(arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.supervisor import run_job
 
-    overrides = overrides_of(arguments)
-    settings = load_settings(profile=arguments.profile, overrides=overrides)
-    if settings.source.kind != "folder" and any(key.startswith("folder.") for key in overrides):
-        raise ConfigError(
-            f"--data, --index-data and --adjustment mean nothing to profile {settings.profile}", "add --profile folder"
-        )
     return run_job(
-        settings,
-        overrides,
+        _settings(arguments),
+        overrides_of(arguments),
         job=arguments.job,
         as_json=arguments.json,
         dry_run=arguments.dry_run,

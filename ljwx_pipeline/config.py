@@ -14,12 +14,12 @@ import json
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from ljwx_pipeline.errors import ConfigError
 
@@ -27,6 +27,10 @@ ENV_PREFIX = "LJWX_"
 ENV_SEPARATOR = "__"
 #: Sections that say where things run, not what they compute: left out of the configuration hash.
 LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock")
+
+DEFAULT_PROFILE = "simulated"
+#: Years that may be tested first.
+FIRST_YEAR, LAST_YEAR = 1990, 2100
 
 SourceKind = Literal["simulated", "folder", "tushare", "akshare", "baostock"]
 Adjustment = Literal["raw", "forward", "backward"]
@@ -163,11 +167,22 @@ class TuneSettings(Section):
 
 
 class WalkForwardSettings(Section):
-    """Outer test folds: one a calendar year, training window expanding, purge from the label plus an embargo."""
+    """Outer test folds: one a calendar year, training window expanding, purge from the label plus an embargo.
 
-    first_test_year: int = Field(ge=1990, le=2100)
+    ``first_test_year`` may be ``auto``: ``dataset.folds.first_test_year`` then takes it from the data.
+    """
+
+    first_test_year: int | Literal["auto"]
     embargo_sessions: int = Field(ge=0)
     min_train_sessions: int = Field(ge=60)
+
+    @field_validator("first_test_year", mode="before")
+    @classmethod
+    def _a_year_or_auto(cls, value: object) -> object:
+        if value != "auto" and not (isinstance(value, int) and FIRST_YEAR <= value <= LAST_YEAR):
+            msg = f"write auto, or a year from {FIRST_YEAR} to {LAST_YEAR}"
+            raise ValueError(msg)
+        return value
 
 
 class StrategySettings(Section):
@@ -241,6 +256,11 @@ class UiSettings(Section):
     mlflow_port: int = Field(ge=1024, le=65535)
     runner_port: int = Field(ge=1024, le=65535)
     console_port: int = Field(ge=1024, le=65535)
+
+    def address(self, port: int) -> str:
+        """Return the URL of a service, as this machine reaches it: one that listens everywhere is asked on loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 class LiveSettings(Section):
@@ -382,24 +402,32 @@ def load_settings(
     """
     env = os.environ if environ is None else environ
     base = config_file or Path(env.get("LJWX_CONFIG", "ljwx.toml"))
-    name = profile or env.get("LJWX_PROFILE") or "simulated"
-    merged = _read_toml(base, "run from the project's folder or point LJWX_CONFIG at the file")
+    name = profile or env.get("LJWX_PROFILE") or DEFAULT_PROFILE
+    base_keys = _read_toml(base, "run from the project's folder or point LJWX_CONFIG at the file")
     if not re.fullmatch(r"[\w-]+", name):
         raise ConfigError(f"profile {name!r} is no name", "choose one without slashes or dots, such as simulated")
     profile_file = base.parent / "profiles" / f"{name}.toml"
     if not profile_file.is_file():
         known = ", ".join(sorted(p.stem for p in profile_file.parent.glob("*.toml"))) or "none"
         raise ConfigError(f"profile {name!r} has no file {profile_file}", f"choose one of: {known}")
-    _merge(merged, _read_toml(profile_file, "restore the file"))
+    profile_keys, from_env = _read_toml(profile_file, "restore the file"), _environment_overrides(env)
+    merged: dict[str, Any] = {}
+    _merge(merged, base_keys)
+    _merge(merged, profile_keys)
     merged["profile"] = name
-    for key, value in _environment_overrides(env).items():
-        _set_dotted(merged, key, value)
-    for key, value in (overrides or {}).items():
+    for key, value in [*from_env.items(), *(overrides or {}).items()]:
         _set_dotted(merged, key, value)
     try:
         return Settings.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError(_explain(error), f"correct it in {base}, {profile_file} or the environment") from None
+        layers = [
+            {key: f"{key} on the command line" for key in overrides or {}},
+            {key: f"the environment variable {variable_name(key)}" for key in from_env},
+            dict.fromkeys(_dotted_keys(profile_keys), str(profile_file)),
+            dict.fromkeys(_dotted_keys(base_keys), str(base)),
+        ]
+        origins = dict.fromkeys(origin for key in _keys_in(error) for origin in _origins(key, layers))
+        raise ConfigError(_explain(error), f"correct {' or '.join(origins) or base}") from None
 
 
 def _read_toml(path: Path, remedy: str) -> dict[str, Any]:
@@ -419,6 +447,11 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> None:
             _merge(base[key], value)
         else:
             base[key] = value
+
+
+def variable_name(key: str) -> str:
+    """Return the environment variable that sets the dotted ``key``."""
+    return ENV_PREFIX + key.upper().replace(".", ENV_SEPARATOR)
 
 
 def _environment_overrides(env: Mapping[str, str]) -> dict[str, Any]:
@@ -453,16 +486,44 @@ def _set_dotted(tree: dict[str, Any], dotted: str, value: Any) -> None:
     node[leaf] = value
 
 
+def _dotted_keys(tree: Mapping[str, Any]) -> list[str]:
+    below = {key: _dotted_keys(value) if isinstance(value, dict) else [] for key, value in tree.items()}
+    return [f"{key}.{rest}" if rest else key for key, keys in below.items() for rest in keys or [""]]
+
+
+def _keys_in(error: ValidationError) -> list[str]:
+    """Return the keys that the error is about; a rule between two sections names them in its message."""
+    keys: list[str] = []
+    for item in error.errors():
+        at = ".".join(map(str, item["loc"]))
+        keys += [at] if at else re.findall(r"\b[a-z_]+\.[a-z_]+\b", item["msg"])
+    return keys
+
+
+def _origins(key: str, layers: Sequence[Mapping[str, str]]) -> list[str]:
+    """Return where ``key``, or what lies below it, was set: in the topmost of ``layers`` that sets it."""
+    for layer in layers:
+        found = [
+            origin
+            for name, origin in layer.items()
+            if name == key or name.startswith(f"{key}.") or key.startswith(f"{name}.")
+        ]
+        if found:
+            return found
+    return []
+
+
 def _explain(error: ValidationError) -> str:
     parts = []
     for item in error.errors():
-        key = ".".join(str(part) for part in item["loc"]) or "settings"
+        key = ".".join(map(str, item["loc"])) or "settings"
+        said = item["msg"].removeprefix("Value error, ")
         if item["type"] == "extra_forbidden":
             parts.append(f"unknown key {key}")
         elif item["type"] == "missing":
             parts.append(f"missing key {key}")
         elif isinstance(item["input"], dict):
-            parts.append(f"{key}: {item['msg'].removeprefix('Value error, ')}")
+            parts.append(f"{key}: {said}")
         else:
-            parts.append(f"{key} = {item['input']!r} is refused ({item['msg']})")
+            parts.append(f"{key} = {item['input']!r} is refused ({said})")
     return "; ".join(parts)

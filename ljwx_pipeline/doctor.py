@@ -17,9 +17,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import SHANGHAI, utc_now
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, tracking_uri
-from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.command_options import require_meaning
+from ljwx_pipeline.config import FolderSettings, Settings, ljwx_home, load_settings, market_home, tracking_uri
+from ljwx_pipeline.errors import ConfigError, SourceError
 from ljwx_pipeline.market.calendar import last_known_session
+from ljwx_pipeline.sources.folder.files import find_files
+from ljwx_pipeline.sources.open import open_source
 
 MIN_FREE_GIB = 5.0
 MIN_HORIZON_DAYS = 90
@@ -49,6 +52,7 @@ def examine(*, profile: str | None, overrides: Mapping[str, Any], root: Path) ->
     findings = [_python(), *_packages(), _checkout(root)]
     try:
         settings = load_settings(profile=profile, overrides=overrides)
+        require_meaning(settings, overrides)
     except ConfigError as error:
         return [*findings, Finding("configuration", ok=False, fact=error.fact, remedy=error.remedy)]
     findings.append(
@@ -133,18 +137,22 @@ def _source(settings: Settings) -> Finding:
     kind = settings.source.kind
     if kind == "simulated":
         return Finding("source", ok=True, fact="simulated market, needs nothing")
-    if kind == "folder":
-        path = Path(settings.folder.data)
-        ok = bool(settings.folder.data) and path.exists()
-        return Finding(
-            "source",
-            ok,
-            f"folder {settings.folder.data or '(none given)'}",
-            "" if ok else "give --data PATH or set folder.data",
-        )
-    return Finding(
-        "source", ok=False, fact=f"{kind} is not part of this release", remedy="use profile simulated or folder"
-    )
+    try:
+        if kind == "folder":
+            return Finding("source", ok=True, fact=_files(settings.folder))
+        open_source(settings)
+    except SourceError as error:
+        return Finding("source", ok=False, fact=error.fact, remedy=error.remedy)
+    return Finding("source", ok=True, fact=kind)
+
+
+def _files(folder: FolderSettings) -> str:
+    """Return how many files there are to read; none is opened."""
+    bars = find_files(folder.data, "folder.data")
+    if not folder.index_data:
+        raise SourceError("folder.index_data names no file", "pass --index-data PATH [PATH ...]")
+    indices = [path for given in folder.index_data for path in find_files(given, "folder.index_data")]
+    return f"files of bars at {folder.data}: {len(bars)}; files of index bars: {len(indices)}"
 
 
 def _mlflow(settings: Settings) -> Finding:

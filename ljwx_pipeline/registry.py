@@ -174,6 +174,13 @@ class Registry:
             if not token:
                 return count
 
+    def runs_page(self) -> str:
+        """Return the part of the server's address that shows the experiment's runs.
+
+        MLflow's page opens on what it offers for language models until an address says ``machine_learning``.
+        """
+        return f"#/experiments/{self._experiment()}/runs?workflowType=machine_learning"
+
     def close_abandoned_runs(self) -> int:
         """Mark FAILED every run left RUNNING by a process of this machine that no longer lives; return how many.
 

@@ -12,12 +12,14 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import Any
+from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, tracking_uri
@@ -27,19 +29,32 @@ from ljwx_pipeline.lake.atomic_parquet import write_bytes
 #: MLflow takes seconds and 200 MB to import: not into the process that only watches the others.
 MAKE_TRACKING_DATABASE = (
     "from ljwx_pipeline.config import ljwx_home, load_settings; from ljwx_pipeline.registry import open_registry; "
-    "open_registry(load_settings().mlflow, home=ljwx_home()).tracked_runs()"
+    "print(open_registry(load_settings().mlflow, home=ljwx_home()).runs_page())"
 )
 STOP_GRACE_S = 15.0
 
 
 @dataclass(frozen=True)
 class Service:
-    """One process of ``ljwx up``: its name, its command line, the port it answers on and the page to open."""
+    """One process of ``ljwx up``.
+
+    Parameters
+    ----------
+    name, command
+        What it is called and its command line.
+    port
+        The port it answers on.
+    page
+        The page to open.
+    needs
+        The socket that must accept before it is started.
+    """
 
     name: str
     command: Sequence[str]
-    port: int | None
-    page: str | None
+    port: int | None = None
+    page: str | None = None
+    needs: Path | None = None
 
 
 def require_checkout(root: Path) -> None:
@@ -57,6 +72,8 @@ def child_environment(settings: Settings, overrides: Mapping[str, Any]) -> dict[
         "LJWX_PROFILE": settings.profile,
         "DAGSTER_HOME": str(home / "dagster"),
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        # eight idle processes of 170 MB that wait for language models to judge
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         "GX_ANALYTICS_ENABLED": "false",
         "PYTHONWARNINGS": "ignore",
         # idle OpenMP threads that spin take the processor from whoever else needs it
@@ -68,7 +85,7 @@ def child_environment(settings: Settings, overrides: Mapping[str, Any]) -> dict[
 
 
 def prepare_dagster_home(home: Path) -> None:
-    """Write ``dagster.yaml`` once: no telemetry, run monitoring on, and finished ticks forgotten after a month."""
+    """Write ``dagster.yaml`` once: no telemetry, no welcome, run monitoring on, ticks forgotten after a while."""
     folder = home / "dagster"
     settings_file = folder / "dagster.yaml"
     try:
@@ -79,6 +96,8 @@ def prepare_dagster_home(home: Path) -> None:
             settings_file,
             (
                 b"telemetry:\n  enabled: false\n"
+                # the dialogue that asks a newcomer for an address before the first look at the graph
+                b"nux:\n  enabled: false\n"
                 b"run_monitoring:\n  enabled: true\n"
                 b"retention:\n  schedule:\n    purge_after_days: 90\n  sensor:\n"
                 b"    purge_after_days: {skipped: 7, failure: 30}\n"
@@ -114,66 +133,59 @@ def run_job(
             signal.signal(signal.SIGTERM, before)
 
 
-def services(settings: Settings, home: Path) -> tuple[Service, ...]:
-    """Return what ``ljwx up`` starts, in order."""
+def services(settings: Settings, home: Path, *, shared: Path, runs_page: str) -> tuple[Service, ...]:
+    """Return what ``ljwx up`` starts, in order.
+
+    ``shared`` is the folder of the code server's socket and of the workspace file that names it, ``runs_page`` the part
+    of MLflow's address that shows the line's runs.
+    """
     ui, python = settings.ui, sys.executable
+    code, workspace = shared / "code.sock", str(shared / "workspace.yaml")
+    mlflow = [python, "-m", "mlflow", "server", "--host", ui.host, "--port", str(ui.mlflow_port), "--workers", "1"]
+    mlflow += ["--backend-store-uri", tracking_uri(settings.mlflow, home)]
+    mlflow += ["--default-artifact-root", str(home / "mlflow" / "artifacts")]
+    code_server = [python, "-m", "dagster", "code-server", "start", "--socket", str(code), "-m", "jobs.definitions"]
+    webserver = [str(Path(python).parent / "dagster-webserver"), "-h", ui.host, "-p", str(ui.dagster_port)]
+    daemon = [str(Path(python).parent / "dagster-daemon"), "run"]
     return (
-        Service(
-            "mlflow",
-            [
-                python,
-                "-m",
-                "mlflow",
-                "server",
-                "--host",
-                ui.host,
-                "--port",
-                str(ui.mlflow_port),
-                "--workers",
-                "1",
-                "--backend-store-uri",
-                tracking_uri(settings.mlflow, home),
-                "--default-artifact-root",
-                str(home / "mlflow" / "artifacts"),
-            ],
-            ui.mlflow_port,
-            f"http://{ui.host}:{ui.mlflow_port}",
-        ),
-        Service(
-            "dagster webserver",
-            [
-                str(Path(python).parent / "dagster-webserver"),
-                "-h",
-                ui.host,
-                "-p",
-                str(ui.dagster_port),
-                "-w",
-                "workspace.yaml",
-            ],
-            ui.dagster_port,
-            f"http://{ui.host}:{ui.dagster_port}",
-        ),
-        Service(
-            "dagster daemon", [str(Path(python).parent / "dagster-daemon"), "run", "-w", "workspace.yaml"], None, None
-        ),
+        Service("mlflow", mlflow, ui.mlflow_port, f"{ui.address(ui.mlflow_port)}/{runs_page}"),
+        Service("code server", code_server),
         Service(
             "runner",
             [python, "-m", "ljwx_pipeline.cli", "live"],
             ui.runner_port,
-            f"http://{ui.host}:{ui.runner_port}/status",
+            f"{ui.address(ui.runner_port)}/status",
         ),
         Service(
-            "console",
-            [python, "-m", "ljwx_pipeline.cli", "console"],
-            ui.console_port,
-            f"http://{ui.host}:{ui.console_port}",
+            "console", [python, "-m", "ljwx_pipeline.cli", "console"], ui.console_port, ui.address(ui.console_port)
         ),
+        Service(
+            "dagster webserver",
+            [*webserver, "-w", workspace],
+            ui.dagster_port,
+            f"{ui.address(ui.dagster_port)}/asset-groups",
+            needs=code,
+        ),
+        Service("dagster daemon", [*daemon, "-w", workspace], needs=code),
+    )
+
+
+def write_workspace(shared: Path) -> None:
+    """Write the file that tells webserver and daemon where the one code server is.
+
+    Left to itself the daemon starts a code server of its own every minute, and lets the one before die. A socket in a
+    folder of this user's needs no port and lets nobody else start a run.
+    """
+    write_bytes(
+        shared / "workspace.yaml",
+        f"load_from:\n  - grpc_server:\n      socket: {shared / 'code.sock'}\n      location_name: ljwx\n".encode(),
     )
 
 
 def require_free_port(host: str, port: int, name: str) -> None:
     """Raise if something already listens on ``host:port``."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
@@ -187,19 +199,24 @@ def require_free_port(host: str, port: int, name: str) -> None:
 def up(settings: Settings, overrides: Mapping[str, Any], *, root: Path) -> int:
     """Start every service, print where to look, and wait until one ends or a signal comes; then stop all of them."""
     require_checkout(root)
-    home = ljwx_home()
-    planned = services(settings, home)
-    for service in planned:
-        if service.port is not None:
-            require_free_port(settings.ui.host, service.port, service.name)
+    home, ui = ljwx_home(), settings.ui
+    ports = {"mlflow": ui.mlflow_port, "dagster": ui.dagster_port, "runner": ui.runner_port, "console": ui.console_port}
+    for name, port in ports.items():
+        require_free_port(ui.host, port, name)
     prepare_dagster_home(home)
     environment = child_environment(settings, overrides)
-    prepare_databases(environment, root)
-    return run_services(planned, root=root, environment=environment, logs=home / "logs")
+    runs_page = prepare_databases(environment, root)
+    with tempfile.TemporaryDirectory(prefix="ljwx-") as folder:
+        shared = Path(folder)
+        write_workspace(shared)
+        planned = services(settings, home, shared=shared, runs_page=runs_page)
+        return run_services(planned, root=root, environment=environment, logs=home / "logs")
 
 
-def prepare_databases(environment: Mapping[str, str], root: Path) -> None:
+def prepare_databases(environment: Mapping[str, str], root: Path) -> str:
     """Make the databases that two services would otherwise make at once, one of them failing: MLflow's and Dagster's.
+
+    Returns the part of MLflow's address that shows the line's runs.
 
     Raises
     ------
@@ -213,18 +230,19 @@ def prepare_databases(environment: Mapping[str, str], root: Path) -> None:
     }
     started = {
         name: subprocess.Popen(
-            command, cwd=root, env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command, cwd=root, env=dict(environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
         )
         for name, command in commands.items()
     }
-    errors = {name: process.communicate()[1] for name, process in started.items()}
+    said = {name: process.communicate() for name, process in started.items()}
     for name, process in started.items():
         if process.returncode != 0:
-            reason = (errors[name].strip().splitlines() or ["no reason given"])[-1]
+            reason = (said[name][1].strip().splitlines() or ["no reason given"])[-1]
             raise EnvironmentFault(
                 f"{name}'s database cannot be used ({reason})",
                 "mend mlflow.tracking_uri, or move the damaged file away",
             )
+    return said["MLflow"][0].strip().splitlines()[-1]
 
 
 def run_services(services: Sequence[Service], *, root: Path, environment: Mapping[str, str], logs: Path) -> int:
@@ -240,6 +258,8 @@ def run_services(services: Sequence[Service], *, root: Path, environment: Mappin
     children: list[tuple[Service, subprocess.Popen[bytes]]] = []
     try:
         for service in services:
+            if service.needs is not None and not _accepts_in_time(service.needs, children, stopped):
+                break
             with _log_file(logs, service).open("ab") as log:
                 children.append((service, _start(service, root, environment, log)))
         return _watch(children, stopped, logs)
@@ -247,6 +267,16 @@ def run_services(services: Sequence[Service], *, root: Path, environment: Mappin
         _stop([child for _service, child in children])
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _accepts_in_time(path: Path, children: list[tuple[Service, subprocess.Popen[bytes]]], stopped: list[int]) -> bool:
+    """Wait for the socket at ``path``; false when a child ended or a stop was asked for before it accepted."""
+    while not stopped and all(child.poll() is None for _service, child in children):
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            if probe.connect_ex(str(path)) == 0:
+                return True
+        time.sleep(0.2)
+    return False
 
 
 def _log_file(logs: Path, service: Service) -> Path:
@@ -273,7 +303,7 @@ def _watch(children: list[tuple[Service, subprocess.Popen[bytes]]], stopped: lis
             if code is not None:
                 _say(f"{service.name} ended with exit code {code}: see {_log_file(logs, service)}")
                 return 1
-        for name in [name for name, service in waiting.items() if service.port and _answers(service.port)]:
+        for name in [name for name, service in waiting.items() if _answers(service)]:
             _say(f"  {name:<18} {waiting.pop(name).page}")
             if not waiting:
                 _say("all services are up; Ctrl-C stops them")
@@ -282,10 +312,13 @@ def _watch(children: list[tuple[Service, subprocess.Popen[bytes]]], stopped: lis
     return 0
 
 
-def _answers(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.settimeout(0.2)
-        return probe.connect_ex(("127.0.0.1", port)) == 0
+def _answers(service: Service) -> bool:
+    host = urlsplit(service.page or "").hostname or "127.0.0.1"
+    try:
+        socket.create_connection((host, service.port), timeout=0.2).close()
+    except OSError:
+        return False
+    return True
 
 
 def _stop(children: list[subprocess.Popen[bytes]]) -> None:

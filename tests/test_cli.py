@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ljwx_pipeline.cli import build_parser, main, overrides_of
-from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.errors import ConfigError, SourceError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -38,6 +38,28 @@ def test_an_override_without_a_value_is_refused() -> None:
         overrides_of(build_parser().parse_args(["run", "--set", "gate.kpi_enabled"]))
 
 
+@pytest.mark.parametrize("command", ["run", "up", "live", "console", "doctor"])
+def test_every_command_about_a_market_takes_the_files_that_make_it(command: str) -> None:
+    options = ["--profile", "folder", "--data", "d.csv", "--index-data", "a.csv", "--adjustment", "forward"]
+    arguments = build_parser().parse_args([command, *options])
+    assert overrides_of(arguments)["folder.data"] == "d.csv"
+    assert overrides_of(arguments)["folder.index_data"] == ["a.csv"]
+
+
+@pytest.mark.parametrize("command", ["run", "up", "live", "console"])
+def test_files_beside_a_profile_that_reads_none_are_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([command, "--data", "bars.csv"]) == ConfigError.exit_code
+    assert "reads no files: --data: add --profile folder" in capsys.readouterr().err
+
+
+def test_help_says_what_each_job_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["run", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    for job in ("main (the default): the whole line", "daily_pipeline: data to scores", "research: dataset to"):
+        assert job in said
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
@@ -62,15 +84,38 @@ def test_a_users_mistake_is_one_line_and_an_exit_code(
     assert not (tmp_path / "home").exists(), "a refused command must leave nothing behind"
 
 
+def dry_run(*options: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "ljwx_pipeline.cli", "run", "--dry-run", "--set", "simulated.symbols=20"]
+    return subprocess.run([*command, *options], cwd=ROOT, capture_output=True, text=True, check=False)
+
+
 def test_a_dry_run_says_what_it_would_do_and_does_nothing(tmp_path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "ljwx_pipeline.cli", "run", "--dry-run"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = dry_run("--set", "strategy.top_k=10")
+    assert done.returncode == 0, done.stderr
     assert "would run job main of profile simulated" in done.stdout
+    assert "testing from 2021" in done.stdout
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_dry_run_for_machines_is_json() -> None:
+    plan = json.loads(dry_run("--json", "--job", "daily_pipeline").stdout)
+    assert (plan["job"], plan["source"], plan["first_test_year"]) == ("daily_pipeline", "simulated", None)
+    assert (plan["first_session"], plan["last_session"], plan["sessions"]) == ("2018-01-02", "2025-12-31", 1942)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--profile", "tushare"], "the adapter for source 'tushare' is not part of this release"),
+        (["--profile", "folder"], "folder.data names no file"),
+        (["--profile", "folder", "--data", "no/such/place"], "folder.data = no/such/place does not exist"),
+    ],
+)
+def test_a_dry_run_opens_the_source_as_a_run_does(options: list[str], words: str, tmp_path: Path) -> None:
+    done = dry_run(*options)
+    assert done.returncode == SourceError.exit_code
+    assert words in done.stderr
+    assert (done.stdout, done.stderr.count("\n")) == ("", 1)
     assert not (tmp_path / "home").exists()
 
 

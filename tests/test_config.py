@@ -103,6 +103,45 @@ def test_a_wrong_key_or_value_is_named(environ: dict[str, str], said: str, proje
     assert caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ({"overrides": {"gate.min_sharp": 1}}, "correct gate.min_sharp on the command line"),
+        ({"overrides": {"source.last_session": "2001-01-01"}}, "correct source.last_session on the command line"),
+        ({"overrides": {"strategy.top_k": 3}}, "correct strategy.top_k on the command line or {file}"),
+        ({"environ": {"LJWX_STRATEGY__TOP_K": "many"}}, "correct the environment variable LJWX_STRATEGY__TOP_K"),
+        ({"environ": {"LJWX_NOWHERE__KEY": "1"}}, "correct the environment variable LJWX_NOWHERE__KEY"),
+        (
+            {"environ": {"LJWX_TUNE__TRIALS": "0"}, "overrides": {"tune.trials": -1}},
+            "correct tune.trials on the command line",
+        ),
+    ],
+)
+def test_a_refused_value_is_corrected_where_it_came_from(given: dict[str, Any], origin: str, project: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(project, **given)
+    assert caught.value.remedy == origin.format(file=project)
+
+
+def test_a_value_of_a_profile_is_corrected_in_the_profile_and_one_of_the_file_in_the_file(project: Path) -> None:
+    profile = project.parent / "profiles" / "noise.toml"
+    profile.write_text("[simulated]\noracle_rank_ic = 7\n", encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load(project, profile="noise")
+    assert caught.value.remedy == f"correct {profile}"
+    with pytest.raises(ConfigError) as caught:
+        load(edited(project, "trials = 12 ", "trials = 0 "))
+    assert caught.value.remedy == f"correct {project}"
+
+
+@pytest.mark.parametrize("value", ["soon", 1889, 2101, True, 2021.5])
+def test_the_first_test_year_is_a_year_or_auto(value: object, project: Path) -> None:
+    assert load(project).walk_forward.first_test_year == "auto"
+    assert load(project, overrides={"walk_forward.first_test_year": 2014}).walk_forward.first_test_year == 2014
+    with pytest.raises(ConfigError, match=r"first_test_year = .* is refused \(write auto, or a year from 1990 to 2100"):
+        load(project, overrides={"walk_forward.first_test_year": value})
+
+
 def test_an_unknown_key_in_the_file_and_a_missing_one_are_both_named_at_once(project: Path) -> None:
     edited(project, "n_drop = 3", "n_dorp = 3")
     with pytest.raises(ConfigError) as caught:
@@ -145,6 +184,20 @@ def test_the_hash_follows_what_can_change_a_result_and_ignores_ports(project: Pa
         assert load(project, overrides=local).config_hash == base
     for telling in ({"simulated.seed": 8}, {"costs.slippage_bps": 3.0}, {"folder.adjustment": "forward"}):
         assert load(project, overrides=telling).config_hash != base
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:8710"),
+        ("runner", "http://runner:8710"),
+        ("::1", "http://[::1]:8710"),
+        ("0.0.0.0", "http://127.0.0.1:8710"),
+        ("::", "http://[::1]:8710"),
+    ],
+)
+def test_a_service_is_asked_where_it_can_be_reached(project: Path, host: str, address: str) -> None:
+    assert load(project, overrides={"ui.host": host}).ui.address(8710) == address
 
 
 def test_the_purge_is_the_labels_reach(project: Path) -> None:

@@ -120,6 +120,22 @@ def test_webserver_and_daemon_look_for_the_code_where_it_listens(compose: dict[s
         assert compose["services"][name]["command"][-1] == "docker/workspace.yaml"
 
 
+def test_the_pipelines_image_is_told_the_revision_it_was_built_from(compose: dict[str, Any]):
+    assert compose["services"]["code-location"]["build"]["args"] == {
+        "LJWX_GIT_REVISION": "${LJWX_GIT_REVISION:-unknown}"
+    }
+    dockerfile = (ROOT / "docker" / "pipeline.Dockerfile").read_text()
+    final = dockerfile[dockerfile.rindex("\nFROM ") :]
+    assert "ARG LJWX_GIT_REVISION=unknown\nENV LJWX_GIT_REVISION=${LJWX_GIT_REVISION}\n" in final
+    assert '--build-arg "LJWX_GIT_REVISION=$revision"' in (ROOT / "docker" / "build_with_podman.sh").read_text()
+
+
+def test_a_failed_check_of_the_trial_ends_it():
+    """After ``&&`` a command that fails does not end a script under ``set -e``."""
+    script = (ROOT / "docker" / "build_with_podman.sh").read_text()
+    assert not re.search(r"&&\s*echo", script)
+
+
 def test_the_runners_lock_holds_none_of_the_heavy_packages():
     packages = locked_packages("runner.txt")
     assert {"lightgbm", "numba", "fastapi", "uvicorn"} <= packages

@@ -45,6 +45,30 @@ def test_a_missing_data_folder_is_told() -> None:
     assert "no/such/file.parquet" in found["source"].fact
 
 
+def test_files_that_are_there_are_counted(tmp_path: Path) -> None:
+    for name in ("a.csv", "b.csv"):
+        (tmp_path / name).write_text("x\n")
+    given = {"folder.data": str(tmp_path)}
+    found = {f.name: f for f in examine(profile="folder", overrides=given, root=ROOT)}
+    assert (found["source"].ok, found["source"].fact) == (False, "folder.index_data names no file")
+    given["folder.index_data"] = [str(tmp_path / "a.csv")]
+    found = {f.name: f for f in examine(profile="folder", overrides=given, root=ROOT)}
+    assert found["source"].ok
+    assert found["source"].fact == f"files of bars at {tmp_path}: 2; files of index bars: 1"
+
+
+def test_files_beside_a_profile_that_reads_none_are_told() -> None:
+    findings = examine(profile=None, overrides={"folder.data": "bars.csv"}, root=ROOT)
+    assert (findings[-1].name, findings[-1].remedy) == ("configuration", "add --profile folder")
+
+
+@pytest.mark.parametrize("profile", ["tushare", "akshare", "baostock"])
+def test_a_provider_without_adapter_is_told_as_a_run_tells_it(profile: str) -> None:
+    found = {f.name: f for f in examine(profile=profile, overrides={}, root=ROOT)}
+    assert not found["source"].ok
+    assert "--profile folder" in found["source"].remedy
+
+
 def test_an_unreachable_tracking_server_is_told_with_its_address() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
+import time
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pandas as pd
 import pytest
@@ -75,6 +78,31 @@ def test_feasts_own_commands_apply_materialize_and_read_the_same_store(home: Pat
     table = pd.read_parquet(home / "feature_table" / "alpha158.parquet").tail(2)
     names = list(alpha158().expressions)
     np.testing.assert_array_equal(online[names].to_numpy(), table[names].to_numpy())
+
+
+@pytest.mark.slow
+def test_feasts_page_shows_the_view_with_every_factor(tmp_path: Path):
+    FeatureStoreClient(REPO, tmp_path).apply()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [str(Path(sys.executable).with_name("feast")), "ui", "--host", "127.0.0.1", "--port", str(port)]
+    environment = os.environ | {"LJWX_MARKET_HOME": str(tmp_path)}
+    log = tmp_path / "log"
+    with log.open("w") as said, subprocess.Popen(command, cwd=REPO, env=environment, stdout=said, stderr=said) as page:
+        try:
+            deadline, answer = time.monotonic() + 90, None
+            while answer is None and page.poll() is None and time.monotonic() < deadline:
+                try:
+                    answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/feature_views/all", timeout=10)
+                except httpx.TransportError:
+                    time.sleep(0.5)
+        finally:
+            page.terminate()
+    assert answer is not None, log.read_text()
+    view = answer.json()["featureViews"][0]["spec"]
+    assert view["name"] == "alpha158"
+    assert [field["name"] for field in view["features"]] == list(alpha158().expressions)
 
 
 def test_without_a_market_folder_feast_says_what_to_export():

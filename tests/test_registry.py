@@ -92,6 +92,7 @@ def test_folds_are_nested_below_their_run(registry: Registry) -> None:
         fold.metrics({"rank_ic": 0.1})
     assert stored(registry, fold.run_id).data.tags["mlflow.parentRunId"] == run.run_id
     assert registry.tracked_runs() == 2
+    assert registry.runs_page() == "#/experiments/1/runs?workflowType=machine_learning"
 
 
 @pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])

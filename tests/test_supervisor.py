@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from ljwx_pipeline.config import Settings, load_settings
 from ljwx_pipeline.errors import EnvironmentFault
@@ -20,6 +21,8 @@ from ljwx_pipeline.supervisor import (
     require_checkout,
     require_free_port,
     run_services,
+    services,
+    write_workspace,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -41,8 +44,33 @@ def test_a_port_in_use_is_named_with_its_remedy() -> None:
             require_free_port("127.0.0.1", port, "mlflow")
 
 
-def test_a_free_port_is_accepted() -> None:
-    require_free_port("127.0.0.1", free_port(), "mlflow")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
+def test_a_free_port_is_accepted(host: str) -> None:
+    require_free_port(host, free_port(), "mlflow")
+
+
+def test_pages_of_an_ipv6_host_can_be_opened(settings: Settings, tmp_path: Path) -> None:
+    ui = settings.ui.model_copy(update={"host": "::1"})
+    planned = services(settings.model_copy(update={"ui": ui}), tmp_path, shared=tmp_path, runs_page="")
+    pages = [service.page for service in planned if service.page]
+    assert len(pages) == 4
+    assert all(page.startswith("http://[::1]:") for page in pages)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_a_service_is_told_once_it_answers_on_its_own_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], host: str
+) -> None:
+    port = free_port()
+    family = "AF_INET6" if ":" in host else "AF_INET"
+    listen = (
+        f"import socket, time; s = socket.socket(socket.{family}); s.setsockopt(socket.SOL_SOCKET, "
+        f"socket.SO_REUSEADDR, 1); s.bind(({host!r}, {port})); s.listen(); time.sleep(3)"
+    )
+    page = f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    planned = (Service("page", [sys.executable, "-c", listen], port, page),)
+    run_services(planned, root=ROOT, environment=dict(os.environ), logs=tmp_path)
+    assert page in capsys.readouterr().out
 
 
 def test_only_a_checkout_can_run_jobs(tmp_path: Path) -> None:
@@ -62,10 +90,60 @@ def test_child_processes_read_the_same_settings(settings: Settings, monkeypatch:
 def test_the_dagster_home_is_written_once_and_then_left_alone(tmp_path: Path) -> None:
     prepare_dagster_home(tmp_path)
     written = tmp_path / "dagster" / "dagster.yaml"
-    assert "enabled: false" in written.read_text()
+    assert yaml.safe_load(written.read_text())["telemetry"] == {"enabled": False}
+    assert yaml.safe_load(written.read_text())["nux"] == {"enabled": False}  # no dialogue before the first look
     written.write_text("mine: true\n")
     prepare_dagster_home(tmp_path)
     assert written.read_text() == "mine: true\n"
+
+
+def test_webserver_and_daemon_ask_one_code_server_instead_of_starting_their_own(
+    settings: Settings, tmp_path: Path
+) -> None:
+    write_workspace(tmp_path)
+    planned = {s.name: s for s in services(settings, tmp_path / "home", shared=tmp_path, runs_page="#/experiments/1")}
+    code_server = list(planned["code server"].command)
+    code = code_server[code_server.index("--socket") + 1]
+    assert "--heartbeat" not in code_server  # it lives as long as the others
+    workspace = yaml.safe_load((tmp_path / "workspace.yaml").read_text())
+    assert workspace["load_from"] == [{"grpc_server": {"socket": code, "location_name": "ljwx"}}]
+    for name in ("dagster webserver", "dagster daemon"):
+        assert planned[name].command[-2:] == ["-w", str(tmp_path / "workspace.yaml")]
+        assert planned[name].needs == Path(code)
+
+
+def test_the_pages_open_on_the_asset_graph_and_on_the_lines_runs(settings: Settings, tmp_path: Path) -> None:
+    planned = {s.name: s for s in services(settings, tmp_path, shared=tmp_path, runs_page="#/experiments/1/runs")}
+    assert str(planned["dagster webserver"].page).endswith(f":{settings.ui.dagster_port}/asset-groups")
+    assert str(planned["mlflow"].page).endswith(f":{settings.ui.mlflow_port}/#/experiments/1/runs")
+
+
+def test_mlflow_starts_no_processes_for_jobs_that_nobody_asks_for(settings: Settings) -> None:
+    assert child_environment(settings, {})["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] == "false"
+
+
+def test_a_service_waits_for_the_socket_it_needs(tmp_path: Path) -> None:
+    code, seen = tmp_path / "code.sock", tmp_path / "seen"
+    accepts = (
+        "import socket, sys, time; time.sleep(1); s = socket.socket(socket.AF_UNIX); "
+        f"s.bind({str(code)!r}); s.listen(); time.sleep(600)"
+    )
+    connects = f"import socket; socket.socket(socket.AF_UNIX).connect({str(code)!r}); open({str(seen)!r}, 'w')"
+    planned = [
+        Service("server", [sys.executable, "-c", accepts]),
+        Service("client", [sys.executable, "-c", connects], needs=code),
+    ]
+    run_services(planned, root=tmp_path, environment=dict(os.environ), logs=tmp_path / "logs")
+    assert seen.exists()
+
+
+def test_a_service_whose_socket_never_comes_is_not_started(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    planned = [
+        Service("server", [sys.executable, "-c", "raise SystemExit(3)"]),
+        Service("client", ["/no/such/program"], needs=tmp_path / "code.sock"),
+    ]
+    assert run_services(planned, root=tmp_path, environment=dict(os.environ), logs=tmp_path / "logs") == 1
+    assert "server ended with exit code 3" in capsys.readouterr().out
 
 
 def test_when_one_service_ends_all_others_are_stopped(tmp_path: Path) -> None:
@@ -108,6 +186,12 @@ def test_up_starts_every_page_and_one_signal_stops_them_all(tmp_path: Path) -> N
             ("console_port", "/"),
         ):
             assert httpx.get(f"http://127.0.0.1:{ports[name]}{path}", timeout=30).status_code == 200, name
+        assert f"http://127.0.0.1:{ports['mlflow_port']}/#/experiments/1/runs?workflowType=machine_learning" in seen
+        query = "{workspaceOrError{... on Workspace{locationEntries{name locationOrLoadError{__typename}}}}}"
+        asked = httpx.post(f"http://127.0.0.1:{ports['dagster_port']}/graphql", json={"query": query}, timeout=60)
+        assert asked.json()["data"]["workspaceOrError"]["locationEntries"] == [
+            {"name": "ljwx", "locationOrLoadError": {"__typename": "RepositoryLocation"}}
+        ]
     finally:
         process.send_signal(signal.SIGINT)
         code = process.wait(timeout=60)

@@ -14,18 +14,31 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import Request
 
+from ljwx_pipeline.clock import Clock, SystemClock
+from ljwx_pipeline.console.heartbeat import heartbeat
 from ljwx_pipeline.console.journal_reader import Reader
 from ljwx_pipeline.console.sparkline import sparkline
 from ljwx_pipeline.errors import LjwxError
 
 TEMPLATES = Path(__file__).parent / "templates"
 REFRESH_S = 5
-HOSTS = ("127.0.0.1", "localhost")
+HOSTS = ("127.0.0.1", "localhost", "[::1]")
+#: Shares of a lot on every board but STAR, where orders begin at 200 shares and go on by single ones.
+LOT_SHARES = 100
+#: Seconds without a word from the runner after which it counts as stopped.
+MAX_AGE_S = 90.0
 #: Rows shown on the page, and the most that JSON gives in one answer.
 PAGE_ROWS, MOST_ROWS = 24, 10_000
 
 
-def make_app(reader: Reader, *, market: str, host: str = "127.0.0.1") -> FastAPI:
+def make_app(
+    reader: Reader,
+    *,
+    market: str,
+    host: str = "127.0.0.1",
+    max_age_s: float = MAX_AGE_S,
+    clock: Clock | None = None,
+) -> FastAPI:
     """Return the application.
 
     Parameters
@@ -36,10 +49,14 @@ def make_app(reader: Reader, *, market: str, host: str = "127.0.0.1") -> FastAPI
         Name of the market, for the title.
     host
         Configured host, served beside the loopback names.
+    max_age_s
+        Seconds without a word from the runner after which the page says that it is not running.
     """
+    time = clock or SystemClock()
     app = FastAPI(title="LJWX console", docs_url=None, redoc_url=None, openapi_url=None)
     # a page from elsewhere whose name was made to resolve to this machine names itself in the Host header
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, host], www_redirect=False)
+    named = f"[{host}]" if ":" in host else host
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, named], www_redirect=False)
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -53,7 +70,10 @@ def make_app(reader: Reader, *, market: str, host: str = "127.0.0.1") -> FastAPI
 
     @app.get("/", response_class=HTMLResponse)
     def account_page() -> HTMLResponse:
-        return HTMLResponse(page.render(page_content(reader, market)))
+        content = page_content(reader, market)
+        if runner := content["runner"]:
+            content["heartbeat"] = heartbeat(runner["mode"], runner["updated_at"], now=time.now(), max_age_s=max_age_s)
+        return HTMLResponse(page.render(content))
 
     @app.get("/health")
     def health() -> dict[str, Any]:
@@ -89,6 +109,7 @@ def page_content(reader: Reader, market: str) -> dict[str, Any]:
     last = history[-1] if history else None
     capital = runner["opening_capital_cny"] if runner else None
     equity = last["equity_cny"] if last else 0.0
+    orders, fills = reader.orders(PAGE_ROWS), reader.fills(PAGE_ROWS)
     drawdown, peak = 0.0, capital or 0.0
     for row in history:
         peak = max(peak, row["equity_cny"])
@@ -104,8 +125,9 @@ def page_content(reader: Reader, market: str) -> dict[str, Any]:
         "fees_cny": sum(row["fees_cny"] for row in history),
         "positions": [{**p, "weight_frac": p["value_cny"] / equity if equity > 0 else 0.0} for p in positions],
         "states": reader.order_states(),
-        "orders": reader.orders(PAGE_ROWS),
-        "fills": reader.fills(PAGE_ROWS),
+        "orders": orders,
+        "fills": fills,
+        "odd_lots": any(row["shares"] % LOT_SHARES for row in (*positions, *orders, *fills)),
         "signals": reader.signals(10),
         "events": reader.events(12),
         "spark": sparkline([row["equity_cny"] for row in history]),

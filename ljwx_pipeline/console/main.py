@@ -11,6 +11,9 @@ from ljwx_pipeline.console.app import make_app
 from ljwx_pipeline.console.journal_reader import JOURNAL, Reader
 from ljwx_pipeline.errors import EnvironmentFault
 
+#: An idle runner renews its word at most this often; half as much again for a slow disk.
+IDLE_PAUSE_S = 15.0
+
 
 def serve(home: Path, settings: Settings) -> int:
     """Serve the account below the market's ``home`` until SIGTERM or SIGINT; return the exit code.
@@ -23,7 +26,14 @@ def serve(home: Path, settings: Settings) -> int:
     import uvicorn  # only a serving process needs an HTTP server
 
     host, port = settings.ui.host, settings.ui.console_port
-    app = make_app(Reader((home / JOURNAL).absolute()), market=home.name, host=host)
+    live = settings.live
+    app = make_app(
+        Reader((home / JOURNAL).absolute()),
+        market=home.name,
+        host=host,
+        # what the runner's own /health allows, and the pause between two words of an idle runner
+        max_age_s=live.max_stall_seconds + live.seconds_per_session + live.poll_seconds + IDLE_PAUSE_S,
+    )
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM) as listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

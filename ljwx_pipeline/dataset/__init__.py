@@ -3,17 +3,21 @@
 Not here: what the label is (``label.py``), what a factor is (``factors/``), fitting (``models/``).
 """
 
-from ljwx_pipeline.dataset.folds import Fold, folds, inner_folds
+from ljwx_pipeline.dataset.folds import Fold, folds, inner_folds, sessions_for_research
+from ljwx_pipeline.dataset.plan import RunPlan, plan_run
 from ljwx_pipeline.dataset.table import Dataset, build_dataset, enterable_rows
 from ljwx_pipeline.dataset.universe import scorable_mask, special_treatment
 
 __all__ = [
     "Dataset",
     "Fold",
+    "RunPlan",
     "build_dataset",
     "enterable_rows",
     "folds",
     "inner_folds",
+    "plan_run",
     "scorable_mask",
+    "sessions_for_research",
     "special_treatment",
 ]

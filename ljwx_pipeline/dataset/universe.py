@@ -33,15 +33,15 @@ def scorable_mask(panel: Panel, securities: pd.DataFrame, st_spells: pd.DataFram
     panel
         With fields ``close`` and ``amount``.
     securities, st_spells
-        Canonical tables. A stock without a listing date counts from its first bar, and as listed long before where
-        that is the panel's first session. Without spells (the source does not know them) none is special.
+        Canonical tables. A stock without a listing date was listed long ago. Without spells (the source does not know
+        them) none is special.
     universe
         The rules' numbers.
     """
     amount = evaluate({"amount": mean(field("amount"), universe.mean_amount_window_sessions)}, panel, dtype=np.float64)
     has_bar = ~np.isnan(panel.fields["close"])
     allowed: Bool = has_bar & (amount.of("amount") >= universe.min_mean_amount_cny)
-    allowed &= _listed_sessions(panel, has_bar, securities) >= universe.min_listed_sessions
+    allowed &= _listed_sessions(panel, securities) >= universe.min_listed_sessions
     if universe.exclude_st:
         allowed &= ~special_treatment(st_spells, panel.symbols, panel.sessions)
     return allowed
@@ -60,17 +60,15 @@ def special_treatment(st_spells: pd.DataFrame, symbols: tuple[str, ...], session
     return out
 
 
-def _listed_sessions(panel: Panel, has_bar: Bool, securities: pd.DataFrame) -> NDArray[np.int64]:
+def _listed_sessions(panel: Panel, securities: pd.DataFrame) -> NDArray[np.int64]:
     """Return the sessions since listing, 0 on the first, negative before it; the calendar knows those before the panel.
 
-    Where the listing date is unknown the first bar stands for it.
+    Where the listing date is unknown they count from the calendar's start.
     """
     start = panel.sessions[0]
     calendar = sessions_between(date.fromisoformat(CALENDAR_START), start.date())
     earlier = calendar[calendar < start]
     every = earlier.append(panel.sessions)
     dates = pd.DatetimeIndex(securities.set_index("symbol")["list_date"].reindex(list(panel.symbols)))
-    first_bar = np.where(has_bar.any(axis=1), has_bar.argmax(axis=1), len(panel.sessions)) + len(earlier)
-    first_bar[has_bar[:, 0]] = 0
-    position = np.where(dates.isna(), first_bar, every.searchsorted(dates)).astype(np.int64)
+    position = np.where(dates.isna(), 0, every.searchsorted(dates)).astype(np.int64)
     return np.arange(len(earlier), len(every))[None, :] - position[:, None]

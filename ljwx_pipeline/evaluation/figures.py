@@ -86,12 +86,13 @@ def equity_figure(equity: pd.Series, index_closes: Mapping[str, pd.Series]) -> s
         growth.yaxis.set_minor_formatter(NullFormatter())
         growth.axhline(1, color=MUTED, linewidth=0.7)
         growth.set_title("Growth of 1, after costs (log scale)")
-        growth.legend(loc="upper left", ncols=2)
+        # beside the title: inside the axes it would lie on a line sooner or later
+        growth.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, borderaxespad=0.2, columnspacing=1.2)
         depth = -drawdowns(returns_of(equity))
         falls.fill_between(equity.index, depth, 0, color=LOSS, alpha=0.35, linewidth=0)
         falls.plot(equity.index, depth, color=LOSS, linewidth=0.8)
         falls.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        falls.set_title("Drawdown")
+        falls.set_title("Drawdown of equity")
         falls.margins(x=0.01)
     return _inline(out)
 

@@ -22,6 +22,18 @@ from ljwx_pipeline.market.tables import SourceDescription
 
 TEMPLATE = "report.html.j2"
 
+#: What a check of the gate measures, how it must stand to its threshold, and how both are written.
+GATE_MEASURES = {
+    "months": ("Months of evidence", "≥", "whole"),
+    "rank_ic_lower": ("Rank IC of rows that could be bought, lower bound", ">", "number"),
+    "net_excess_annual_return": ("Net monthly excess, compounded, a year", ">", "percent"),
+    "deflated_sharpe_probability": ("Deflated Sharpe probability", ">", "number"),
+    "sharpe": ("Sharpe ratio of monthly net excess", ">", "number"),
+    "max_drawdown": ("Maximum drawdown of monthly net excess", "<", "percent"),
+    "win_rate": ("Months ahead of the index", ">", "percent"),
+    "profit_factor": ("Profit factor of monthly net excess", ">", "number"),
+}
+
 
 @dataclass(frozen=True)
 class GateLine:
@@ -69,13 +81,16 @@ class ReportInputs:
     rank_ic
         ``session_date``, ``rank_ic``, ``fold``; rows that could be entered.
     rank_ic_summary
-        ``rank_ic_mean``, ``rank_icir``, ``ic_mean``, and what else belongs beside them.
+        ``rank_ic_mean``, ``rank_icir``, ``ic_mean`` of every scored row; where known, the same with ``_enterable`` of
+        the rows that could be bought, and ``oracle_rank_ic``, what the planted truth itself reaches.
     quantiles
         From ``ic.quantile_returns``.
     folds
-        A row a fold, shown as it is.
-    costs
+        A row a fold, shown as it is: its columns are headings.
+    fees
         Label to CNY: commission, stamp duty and so on.
+    slippage_cny
+        What fills lost against the close; it stands in their prices, not beside them.
     shap
         Pictures that explain the model; may be empty.
     """
@@ -99,7 +114,8 @@ class ReportInputs:
     rank_ic_summary: Mapping[str, float | None]
     quantiles: NDArray[np.float64]
     folds: pd.DataFrame
-    costs: Mapping[str, float]
+    fees: Mapping[str, float]
+    slippage_cny: float
     shap: Sequence[Picture]
 
 
@@ -119,9 +135,35 @@ def _dash(pattern: str, value: float | None) -> str:
     return pattern.format(value).replace("-", "\u2212")
 
 
-def spoken(label: str) -> str:
-    """Return a column or measure name as words: ``rank_ic_mean`` as "rank IC mean"."""
-    return " ".join(word.upper() if word in {"ic", "icir"} else word for word in label.split("_"))
+def heading(name: str) -> str:
+    """Return a name as words that begin with a capital: ``data_hash`` as "Data hash"."""
+    words = name.replace("_", " ")
+    return words[:1].upper() + words[1:]
+
+
+def gate_row(line: GateLine) -> tuple[str, str, str]:
+    """Return what a check measured, the value, and what was asked for, as a person reads them."""
+    label, relation, unit = GATE_MEASURES.get(line.name, (heading(line.name), "", "number"))
+
+    def written(value: float | None) -> str:
+        if unit == "percent":
+            return percent(value, 2)
+        return number(value, 0 if unit == "whole" or value == 0 else 3)
+
+    return label, written(line.measured), f"{relation} {written(line.threshold)}".strip()
+
+
+def rank_ic_rows(summary: Mapping[str, float | None]) -> list[tuple[str, list[float | None]]]:
+    """Return mean rank IC, rank ICIR and mean IC by the rows they were measured on; None for what was not."""
+    bases = [
+        ("every scored row", ["rank_ic_mean", "rank_icir", "ic_mean"]),
+        (
+            "rows that could be bought: what the gate looks at",
+            ["rank_ic_mean_enterable", "rank_icir_enterable", "ic_mean_enterable"],
+        ),
+        ("every scored row, by the planted truth itself", ["oracle_rank_ic", "", ""]),
+    ]
+    return [(basis, [summary.get(key) for key in keys]) for basis, keys in bases if keys[0] in summary]
 
 
 def _cell(value: Any) -> str:
@@ -132,7 +174,7 @@ def _cell(value: Any) -> str:
         measured = float(value)
         return number(measured, 4 if abs(measured) < 10 else 1)
     if isinstance(value, (int, np.integer)):
-        return f"{int(value):,}" if int(value) > 9999 else str(value)
+        return f"{int(value):,}"
     return str(value)
 
 
@@ -149,7 +191,7 @@ def render_report(inputs: ReportInputs) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(percent=percent, number=number, cell=_cell, spoken=spoken)
+    environment.filters.update(percent=percent, number=number, cell=_cell, heading=heading, zip=zip)
     sessions = pd.DatetimeIndex(inputs.equity.index)
     return environment.get_template(TEMPLATE).render(
         r=inputs,
@@ -159,7 +201,10 @@ def render_report(inputs: ReportInputs) -> str:
         backtest_last=sessions[-1].date(),
         capital=float(inputs.equity.iloc[0]),
         final=float(inputs.equity.iloc[-1]),
-        total_costs=sum(inputs.costs.values()),
+        total_fees=sum(inputs.fees.values()),
+        number_columns=set(inputs.folds.select_dtypes("number").columns),
+        gate_rows=[(line, *gate_row(line)) for line in inputs.gate],
+        rank_ic_rows=rank_ic_rows(inputs.rank_ic_summary),
         equity_svg=Markup(equity_figure(inputs.equity, inputs.index_closes)),  # noqa: S704 - our own SVG
         monthly_svg=Markup(monthly_figure(inputs.monthly_excess)),  # noqa: S704
         rank_ic_svg=Markup(rank_ic_figure(inputs.rank_ic)),  # noqa: S704

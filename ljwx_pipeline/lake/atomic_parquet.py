@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ class Draft:
 
 
 def write_bytes(path: Path, data: bytes | pa.Buffer) -> None:
-    """Write ``data`` to ``path`` so that a reader sees the old file or the new one, never a part.
+    """Write ``data`` to ``path`` readable as the umask says; a reader sees the old file or the new one.
 
     Raises
     ------
@@ -57,17 +58,16 @@ def draft_bytes(path: Path, data: bytes | pa.Buffer) -> Draft:
     LakeError
         When the disk is full or the folder cannot be written; no temporary is left.
     """
-    temporary: Path | None = None
+    # not tempfile: its files are for the owner alone, and the mode would survive the rename
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         make_folder(path.parent)
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".part", dir=path.parent)
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
+        with temporary.open("xb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:
-        if temporary is not None:
+        with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
     return Draft(path, temporary)

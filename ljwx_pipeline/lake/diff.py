@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from ljwx_pipeline.lake.content_hash import combined_hash
-from ljwx_pipeline.lake.keys import joined_codes, key_codes, keys_of, positions
+from ljwx_pipeline.lake.keys import SORT_KEYS, joined_codes, key_codes, keys_of, positions
 from ljwx_pipeline.lake.manifest import TableVersion
 from ljwx_pipeline.lake.reads import Read, ReadsJournal
 from ljwx_pipeline.lake.scan import rows_of
@@ -124,7 +124,7 @@ def diff_as_of(
     Raises
     ------
     LakeError
-        When nothing was known at one of them, a file is damaged, or the table's key columns are not known.
+        When nothing was known at one of them, or a file is damaged.
     """
     return diff_versions(
         lake,
@@ -191,11 +191,12 @@ def diff_rows(
 ) -> TableDiff:
     """Return what changed between two Arrow tables of rows.
 
-    Missing values are equal to each other, as is every NaN. Of a repeated key the second row is compared with the
+    Missing values are equal to each other, as is every NaN. Where nothing says what identifies a row, the whole row
+    does: then rows are added and removed, none changed. Of a repeated key the second row is compared with the
     second.
     """
     shared = [name for name in new.column_names if name in old.column_names]
-    names = keys_of(table, shared, keys)
+    names = keys_of(table, shared, keys) if keys or table in SORT_KEYS else shared
     old_codes, new_codes, size = key_codes(old, new, names, count_repeats=True)
     places = positions(new_codes, old_codes, size)
     matched = np.flatnonzero(places >= 0)

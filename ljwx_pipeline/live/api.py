@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
@@ -24,7 +24,20 @@ from ljwx_pipeline.scoring.transfer import BUNDLES_PATH
 
 SERVICE = "ljwx-runner"
 #: Names under which it is asked for; ``runner`` is its name in the network of containers, where the deploy job is.
-HOSTS = ("127.0.0.1", "localhost", "runner")
+HOSTS = ("127.0.0.1", "localhost", "[::1]", "runner")
+#: What a person who opens the bare address is shown.
+FRONT_PAGE = f"""<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>LJWX runner</title><link rel="icon" href="data:,"></head>
+<body style="font:15px/1.6 system-ui,sans-serif;max-width:42rem;margin:3rem auto;padding:0 1rem">
+<h1 style="font-size:1.2rem">LJWX runner (paper trading)</h1>
+<p>This is the runner's interface for machines. People read the account on the console, <code>ljwx console</code>.</p>
+<ul>
+<li><a href="/status">/status</a>: mode, model and account as JSON</li>
+<li><a href="/health">/health</a>: 200 while the loop gets on, 503 when it is stalled or halted</li>
+<li><code>POST {BUNDLES_PATH}</code>: the way in for signed model bundles; the deploy job uses it</li>
+</ul>
+</body></html>
+"""
 
 
 @dataclass(frozen=True)
@@ -57,7 +70,11 @@ def make_api(parts: ApiParts) -> FastAPI:
     """Return the application."""
     api = FastAPI(title="LJWX runner", docs_url=None, redoc_url=None, openapi_url=None)
     # a page from elsewhere whose name was made to resolve to this machine names itself in the Host header
-    api.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, parts.host], www_redirect=False)
+    api.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, _named(parts.host)], www_redirect=False)
+
+    @api.get("/", response_class=HTMLResponse)
+    def front_page() -> str:
+        return FRONT_PAGE
 
     @api.get("/health")
     def health() -> JSONResponse:
@@ -112,6 +129,11 @@ def make_api(parts: ApiParts) -> FastAPI:
         return JSONResponse(answer, status_code=201 if accepted.new else 200)
 
     return api
+
+
+def _named(host: str) -> str:
+    """Return ``host`` as a Host header writes it: an IPv6 address in brackets."""
+    return f"[{host}]" if ":" in host else host
 
 
 def _receive(parts: ApiParts, body: bytes, headers: dict[str, str]) -> Accepted:

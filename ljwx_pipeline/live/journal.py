@@ -256,6 +256,16 @@ class Journal:
                 ),
             )
 
+    def keep_alive(self, every_s: float) -> None:
+        """Stamp the runner's own row anew once its stamp is ``every_s`` seconds old: an idle runner is no dead one."""
+        now = self._clock.now()
+        oldest = now - timedelta(seconds=every_s)
+        # a stamp from the future is what a clock that was set back leaves
+        self._db.execute(
+            "UPDATE runner SET updated_at = ? WHERE updated_at NOT BETWEEN ? AND ?",
+            (now.isoformat(), oldest.isoformat(), now.isoformat()),
+        )
+
     def _event(self, kind: str, message: str, session: date | None = None) -> None:
         day = None if session is None else session.isoformat()
         self._db.execute(

@@ -24,6 +24,8 @@ from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.live.session_pack import MANIFEST
 
 FEED_DIR = "feed"
+#: An idle runner says that it is there at most this often: whoever reads the journal tells it from a stopped one.
+KEEP_ALIVE_S = 10.0
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,7 @@ class TradingLoop:
         """Work and poll until ``stop`` is set."""
         while not stop.is_set():
             try:
+                self._journal.keep_alive(KEEP_ALIVE_S)
                 self.run_pass(stop)
             except LjwxError as error:
                 self._halt(str(error))

@@ -18,7 +18,6 @@ from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.market.adjustment import factor_panel
-from ljwx_pipeline.market.calendar import CALENDAR_START
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.scoring.bundle import ModelBundle
 
@@ -51,7 +50,7 @@ class FactorHistory:
                 "write the pack with a longer history",
             )
         bars = feed.pack.history
-        self._securities = _with_listing_dates(feed)
+        self._securities = feed.pack.securities
         sessions = feed.history_sessions[-self._kept :]
         self._panel = self._panel_of(bars[bars["session_date"] >= sessions[0]], sessions)
         self._at = sessions[-1].date()
@@ -132,20 +131,6 @@ class FactorHistory:
         return np.stack([result.of(name)[:, -1] for name in self._catalogue.names], axis=1).astype(
             np.float32, copy=False
         )
-
-
-def _with_listing_dates(feed: ReplayFeed) -> pd.DataFrame:
-    """Return the securities with an unknown listing date replaced by the first bar of the pack.
-
-    Research takes the first bar it has; the rolling panel is shorter, and a suspension at its start is no listing.
-    """
-    pack = feed.pack
-    first_bar = pd.concat([pack.history, pack.feed]).groupby("symbol")["session_date"].min()
-    # who has a bar when the pack begins was listed before it
-    first_bar[first_bar == feed.history_sessions[0]] = pd.Timestamp(CALENDAR_START)
-    securities = pack.securities.copy()
-    securities["list_date"] = securities["list_date"].fillna(securities["symbol"].map(first_bar))
-    return securities
 
 
 class BundleScorer:

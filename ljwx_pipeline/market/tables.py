@@ -40,7 +40,8 @@ INDEX_BARS = {
     "volume_shares": "float64",
     "amount_cny": "float64",
 }
-#: One row a security ever listed. ``delist_date`` is NaT while listed.
+#: One row a security ever listed. ``list_date`` is NaT where it is unknown but before the source's first session,
+#: ``delist_date`` while it is listed.
 SECURITIES = {"symbol": "str", "name": "str", "board": "int64", "list_date": DATE, "delist_date": DATE}
 #: Spells under special treatment, first and last session inclusive; ``end_date`` NaT while it lasts.
 ST_SPELLS = {"symbol": "str", "start_date": DATE, "end_date": DATE}

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from ljwx_pipeline.errors import ModelError
 
 SHOWN_FACTORS = 20
+#: Of a picture: as wide as the report's other figures, letters of their size, enough dots for a sharp print.
+WIDTH_IN, HEIGHT_IN, LETTERS_PT, DOTS_PER_IN = 9.2, 5.4, 9, 170
 
 
 @dataclass(frozen=True)
@@ -97,6 +99,7 @@ def _draw(
     mpl.use("Agg")
     import matplotlib.pyplot as plt
     import shap
+    from matplotlib.text import Text
 
     folder.mkdir(parents=True, exist_ok=True)
     explanation = shap.Explanation(
@@ -104,28 +107,37 @@ def _draw(
     )
 
     def beeswarm() -> None:
-        shap.plots.beeswarm(explanation, max_display=SHOWN_FACTORS, show=False)
-        plt.gca().set_xlabel("SHAP value: effect on the score, which is a rank in [-0.5, 0.5]")
+        shap.plots.beeswarm(
+            explanation, max_display=SHOWN_FACTORS, show=False, plot_size=None, color_bar_label="factor value"
+        )
+        axes = plt.gca()
+        axes.set_xlabel("SHAP value: effect on the score, which is a rank in [-0.5, 0.5]")
+        axes.set_yticks(
+            axes.get_yticks(), [label.get_text().replace("features", "factors") for label in axes.get_yticklabels()]
+        )
 
     def bar() -> None:
         mean_abs = np.abs(values).mean(axis=0)
         order = np.argsort(-mean_abs, kind="stable")[:SHOWN_FACTORS][::-1]
         axes = plt.gcf().add_subplot()
-        drawn = axes.barh([names[position] for position in order], 100 * mean_abs[order], color="#2b6cb0")
-        axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=8)
+        drawn = axes.barh([names[position] for position in order], 100 * mean_abs[order], color="#1f5fa8")
+        axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=LETTERS_PT)
         axes.set_xlabel("mean |SHAP value|, hundredths of a rank")
         axes.spines[["top", "right"]].set_visible(False)
-        plt.gcf().set_size_inches(8, 6)
+        axes.margins(y=0.01)
 
     written = []
     for name, draw in (("shap_bar.png", bar), ("shap_beeswarm.png", beeswarm)):
         # A figure of its own each: shap draws into whatever figure is current.
-        figure = plt.figure()
+        figure = plt.figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
         try:
             draw()
+            # shap sets letters of its own, of three sizes
+            for text in figure.findobj(Text):
+                text.set_fontsize(LETTERS_PT)
             path = folder / name
             with tempfile.NamedTemporaryFile(dir=folder, suffix=".png", delete=False) as partial:
-                plt.gcf().savefig(partial, dpi=110, bbox_inches="tight")
+                figure.savefig(partial, dpi=DOTS_PER_IN)
             Path(partial.name).replace(path)
             written.append(path)
         finally:

@@ -1,1 +1,1 @@
-"""Emit only: structured logs, and progress for a person who waits. Not here: deciding what an alert is."""
+"""Emit only: structured logs. Not here: deciding what an alert is."""

@@ -127,14 +127,15 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
             "rank_ic_lower",
             interval.lower,
             settings.min_rank_ic_lower,
-            f"rank IC {interval.mean:.4f} has the lower {settings.rank_ic_confidence:.1%} bound {{measured:.4f}} "
-            f"over {interval.sessions} sessions (Newey-West lag {interval.lag})",
+            f"rank IC {interval.mean:.4f} of rows that could be bought has the lower "
+            f"{settings.rank_ic_confidence:.1%} bound {{measured:.4f}} over {interval.sessions} sessions "
+            f"(Newey-West lag {interval.lag})",
         ),
         _above(
             "net_excess_annual_return",
             annual,
             settings.min_net_excess_annual_return,
-            f"annual net excess return over {settings.benchmark} is {{measured:.2%}}",
+            f"net monthly excess over {settings.benchmark}, compounded, is {{measured:.2%}} a year",
             percent=True,
         ),
         _above(
@@ -193,10 +194,15 @@ def _kpi_checks(kpis: dict[str, float], settings: GateSettings) -> list[Check]:
             "win_rate",
             kpis["win_rate"],
             settings.min_win_rate_frac,
-            "share of winning months is {measured:.2%}",
+            "share of months ahead of the index is {measured:.2%}",
             percent=True,
         ),
-        _above("profit_factor", kpis["profit_factor"], settings.min_profit_factor, "profit factor is {measured:.2f}"),
+        _above(
+            "profit_factor",
+            kpis["profit_factor"],
+            settings.min_profit_factor,
+            "profit factor of monthly net excess returns is {measured:.2f}",
+        ),
     ]
 
 

@@ -130,7 +130,8 @@ def bars_of_known_securities(market: Market) -> Finding:
     listed = bars["symbol"].map(securities["list_date"])
     delisted = bars["symbol"].map(securities["delist_date"])
     day = bars["session_date"]
-    return _rows(bars, listed.isna() | (day < listed) | (day > delisted))
+    # NaT compares false: who was listed before the source's first session was listed on every day of it
+    return _rows(bars, ~bars["symbol"].isin(securities.index) | (day < listed) | (day > delisted))
 
 
 def reference_price_follows(market: Market) -> Finding:
@@ -155,10 +156,10 @@ def moves_within_limits(market: Market) -> Finding:
     bars, securities = market.tables["bars"], market.tables["securities"].set_index("symbol")
     day = bars["session_date"]
     board = bars["symbol"].map(securities["board"])
-    listed_at = market.sessions.searchsorted(pd.DatetimeIndex(bars["symbol"].map(securities["list_date"])))
-    age = market.sessions.searchsorted(pd.DatetimeIndex(day)) - listed_at
+    listed = bars["symbol"].map(securities["list_date"])
+    age = market.sessions.searchsorted(pd.DatetimeIndex(day)) - market.sessions.searchsorted(pd.DatetimeIndex(listed))
     judged = ((day >= pd.Timestamp(BOOK_FIRST)) & (day <= pd.Timestamp(BOOK_LAST)) & board.notna()).to_numpy()
-    judged &= age >= LISTING_SESSIONS
+    judged &= (age >= LISTING_SESSIONS) | listed.isna()
     bad = np.zeros(len(bars), dtype=bool)
     if judged.any():
         limit = price_limit_frac(

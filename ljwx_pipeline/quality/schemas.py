@@ -23,6 +23,7 @@ ROUNDING_FRAC = 1e-4
 
 NULLABLE = frozenset(
     {
+        ("securities", "list_date"),
         ("securities", "delist_date"),
         ("st_spells", "end_date"),
         ("industries", "end_date"),
@@ -126,7 +127,7 @@ def _row_checks(table: str) -> list[pa.Check]:
     if table == "securities":
         return [
             pa.Check(
-                lambda frame: frame["delist_date"].isna() | (frame["delist_date"] > frame["list_date"]),
+                lambda frame: ~(frame["delist_date"] <= frame["list_date"]),  # NaT compares false
                 error="delist_date is after list_date",
             )
         ]

@@ -9,21 +9,25 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi.testclient import TestClient
 
+from ljwx_pipeline.clock import ManualClock, SystemClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.console.app import make_app
 from ljwx_pipeline.console.journal_reader import JOURNAL, Reader
 from ljwx_pipeline.console.main import serve
 from ljwx_pipeline.errors import EnvironmentFault
 from ljwx_pipeline.live.database import connect
+from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.main import run_replay
 from tests.fakes.live_home import Home, live_home, live_settings
 
+NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 BASE = "http://127.0.0.1"
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -85,6 +89,30 @@ def test_the_page_shows_it_all_and_loads_nothing_from_outside(client: TestClient
     assert "<script" not in page
 
 
+def test_an_idle_runner_is_told_from_a_stopped_one(tmp_path: Path) -> None:
+    clock = ManualClock(NOW)
+    journal = Journal(tmp_path / JOURNAL, clock)
+    journal.record_state(RunnerState("finished", False, 100, None, None, 0, 0, "every session of the pack is done"))
+    client = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m", max_age_s=75, clock=clock), base_url=BASE)
+    clock.set(NOW + timedelta(seconds=75))
+    assert "runner idle, last seen 1 min ago" in client.get("/").text
+    clock.set(NOW + timedelta(hours=5))
+    page = client.get("/").text
+    assert "runner not running, last seen 5 h ago" in page
+    assert "<code>ljwx live</code> starts it" in page
+
+
+def test_units_and_odd_lots_are_explained(home: Home, client: TestClient, tmp_path: Path) -> None:
+    page = client.get("/").text
+    assert "held, sessions" in page
+    assert "This page renews itself every 5 s" in page
+    db = connect(home.home / JOURNAL)
+    odd = db.execute("SELECT count(*) FROM positions WHERE shares % 100 <> 0").fetchone()[0]
+    assert odd > 0, "the market of this test holds odd lots"
+    assert "the STAR board (688xxx" in page
+    assert "STAR" not in TestClient(make_app(Reader(tmp_path / JOURNAL), market="m"), base_url=BASE).get("/").text
+
+
 def test_before_the_first_start_it_says_so(tmp_path: Path) -> None:
     client = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m"), base_url=BASE)
     assert "There is no account here yet" in client.get("/").text
@@ -94,9 +122,6 @@ def test_before_the_first_start_it_says_so(tmp_path: Path) -> None:
 
 
 def test_what_is_written_in_the_journal_is_shown_as_text(tmp_path: Path) -> None:
-    from ljwx_pipeline.clock import SystemClock
-    from ljwx_pipeline.live.journal import Journal, RunnerState
-
     journal = Journal(tmp_path / JOURNAL, SystemClock())
     journal.record_state(RunnerState("waiting", False, 100, None, None, 0, 0, "<script>alert(1)</script>"))
     page = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m"), base_url=BASE).get("/").text
@@ -170,10 +195,20 @@ def test_it_serves_in_a_process_of_its_own_that_knows_no_runner(console: tuple[s
 
 
 @pytest.mark.parametrize(
+    ("configured", "asked"),
+    [("::1", "[::1]:8710"), ("fd00::7", "[fd00::7]:8710"), ("0.0.0.0", "127.0.0.1:8710"), ("0.0.0.0", "0.0.0.0:8710")],
+)
+def test_every_address_that_can_be_configured_is_served(tmp_path: Path, configured: str, asked: str) -> None:
+    client = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m", host=configured), base_url=BASE)
+    assert client.get("/health", headers={"Host": asked}).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("host", "status"),
     [
         ("127.0.0.1:8000", 200),
         ("localhost", 200),
+        ("[::1]:8000", 200),
         ("box.lan:8000", 200),
         ("evil.example", 400),
         ("127.0.0.1.evil.example", 400),

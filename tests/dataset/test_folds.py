@@ -11,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.config import LabelSettings, WalkForwardSettings
-from ljwx_pipeline.dataset import Dataset, Fold, folds, inner_folds
+from ljwx_pipeline.dataset import Dataset, Fold, folds, inner_folds, sessions_for_research
+from ljwx_pipeline.dataset.folds import first_test_year
 from ljwx_pipeline.errors import DatasetError
+from ljwx_pipeline.market.calendar import sessions_between
 from tests.fakes.datasets import random_dataset
 
 
@@ -21,8 +23,8 @@ def dataset() -> Dataset:
     return random_dataset()
 
 
-def walk(first_test_year: int = 2021, embargo: int = 0, least: int = 60) -> WalkForwardSettings:
-    return WalkForwardSettings(first_test_year=first_test_year, embargo_sessions=embargo, min_train_sessions=least)
+def walk(first: int | str = 2021, embargo: int = 0, least: int = 60) -> WalkForwardSettings:
+    return WalkForwardSettings(first_test_year=first, embargo_sessions=embargo, min_train_sessions=least)
 
 
 def last_price_read(dataset: Dataset, fold: Fold, label: LabelSettings) -> int:
@@ -70,12 +72,54 @@ def test_test_rows_cover_every_session_from_the_first_test_year_once(dataset: Da
 
 def test_a_first_test_year_with_too_little_history_is_refused() -> None:
     short = random_dataset(symbols=2, first=date(2019, 10, 8), last=date(2021, 6, 30))
-    with pytest.raises(DatasetError, match=r"test year 2020 has \d+ training sessions .* 60"):
+    with pytest.raises(DatasetError, match=r"test year 2020 has \d+ training sessions .* 60.*first_test_year to 2021"):
         folds(short, walk(2020))
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "year"),
+    [
+        (date(2010, 1, 4), date(2020, 9, 7), 2014),  # the real panel
+        (date(2018, 1, 2), date(2025, 12, 31), 2021),  # the simulated market
+        (date(2018, 1, 2), date(2020, 12, 31), 2020),  # short: as soon as min_train_sessions allow
+    ],
+)
+def test_auto_is_the_first_year_after_the_training_sessions_and_a_third_of_all(
+    first: date, last: date, year: int
+) -> None:
+    seen = sessions_for_research(sessions_between(first, last), 40)
+    assert first_test_year(seen, walk("auto", least=480), purge_sessions=6) == year
+
+
+def test_the_folds_begin_with_the_year_that_auto_stands_for(dataset: Dataset) -> None:
+    assert [fold.name for fold in folds(dataset, walk("auto", least=60))] == ["2021", "2022"]
+    assert [fold.name for fold in folds(dataset, walk("auto", least=480))] == ["2021", "2022"]
+    assert [fold.name for fold in folds(dataset, walk("auto", least=600))] == ["2022"]
+
+
+def test_auto_without_any_year_says_what_there_is() -> None:
+    seen = sessions_between(date(2019, 6, 3), date(2020, 10, 30))
+    with pytest.raises(DatasetError, match=r"no year can be tested: .* 2020 has 139 training sessions .* = 480"):
+        first_test_year(seen, walk("auto", least=480), purge_sessions=6)
+
+
+def test_a_year_is_named_that_works() -> None:
+    seen = sessions_between(date(2018, 1, 2), date(2025, 12, 31))
+    with pytest.raises(DatasetError, match="test year 2018") as caught:
+        first_test_year(seen, walk(2014, least=480), purge_sessions=6)
+    assert "first_test_year to 2021" in caught.value.remedy
+    assert first_test_year(seen, walk(2021, least=480), purge_sessions=6) == 2021
+
+
+def test_held_out_sessions_that_leave_nothing_are_refused() -> None:
+    with pytest.raises(DatasetError, match=r"holds 20 sessions and research\.held_out_sessions = 20"):
+        sessions_for_research(sessions_between(date(2019, 1, 2), date(2019, 1, 29)), 20)
+
+
 def test_a_first_test_year_after_the_data_is_refused(dataset: Dataset) -> None:
-    with pytest.raises(DatasetError, match=r"no session lies in 2023 or later: the data ends 2022-06-30"):
+    with pytest.raises(
+        DatasetError, match=r"no session lies in 2023 or later: .* to 2022-06-30: set .*first_test_year to 2021 or auto"
+    ):
         folds(dataset, walk(2023))
 
 

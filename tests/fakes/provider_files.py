@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from ljwx_pipeline.config import FolderSettings
+from ljwx_pipeline.errors import LjwxError
+from ljwx_pipeline.sources.folder import FolderSource
 from tests.fakes.bars import random_bars
 
+#: Wider than any of the files.
+FIRST, LAST = date(2015, 1, 1), date(2026, 12, 31)
 CODES = ("600001.SH", "000002.SZ", "300003.SZ")
 
 
@@ -63,3 +70,65 @@ def folder_settings(data: Path | str, *index: Path | str, **changes: object) -> 
         "amount_unit": "auto",
     }
     return FolderSettings.model_validate({**values, **changes})
+
+
+def bars_of(frame: pd.DataFrame, tmp_path: Path, **changes: object) -> pd.DataFrame:
+    """Return what the source makes of ``frame`` written as ``given.csv``; ``changes`` override its settings."""
+    path = tmp_path / "given.csv"
+    frame.to_csv(path, index=False)
+    return FolderSource(folder_settings(path, **changes)).bars(FIRST, LAST)
+
+
+def akshare_hist(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return tushare's bars as ``stock_zh_a_hist`` of akshare spells them."""
+    names = {
+        "ts_code": "股票代码",
+        "trade_date": "日期",
+        "open": "开盘",
+        "close": "收盘",
+        "high": "最高",
+        "low": "最低",
+    }
+    out = frame.rename(columns={**names, "vol": "成交量", "amount": "成交额"})
+    out["涨跌额"] = out["收盘"] - out.pop("pre_close")
+    return out.assign(股票代码=out["股票代码"].str[:6], 成交额=out["成交额"] * 1000)
+
+
+def akshare_daily(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return tushare's bars as ``stock_zh_a_daily`` of akshare spells them."""
+    out = frame.rename(columns={"ts_code": "symbol", "trade_date": "date", "vol": "volume"})
+    out["date"] = pd.to_datetime(out["date"]).dt.strftime("%Y-%m-%d")
+    out["symbol"] = out["symbol"].str[-2:].str.lower() + out["symbol"].str[:6]
+    return out.assign(volume=out["volume"] * 100, amount=out["amount"] * 1000, outstanding_share=1e9)
+
+
+def baostock(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return tushare's bars as baostock spells them."""
+    out = (
+        akshare_daily(frame)
+        .drop(columns="outstanding_share")
+        .rename(columns={"symbol": "code", "pre_close": "preclose"})
+    )
+    out["code"] = out["code"].str[:2] + "." + out["code"].str[2:]
+    return out.assign(tradestatus=1, isST=0)
+
+
+def refused(action: Callable[[], object], *parts: str) -> LjwxError:
+    """Return the error of ``action``, whose message holds every one of ``parts`` and a remedy."""
+    with pytest.raises(LjwxError) as caught:
+        action()
+    for part in parts:
+        assert part in str(caught.value)
+    assert caught.value.remedy
+    return caught.value
+
+
+def adjusted(frame: pd.DataFrame, factor: float) -> pd.DataFrame:
+    """Return the bars with every price times ``factor``."""
+    prices = ["open", "high", "low", "close", "pre_close"]
+    return frame.assign(**{name: (frame[name] * factor).round(4) for name in prices})
+
+
+def renumbered(frame: pd.DataFrame, i: int) -> pd.DataFrame:
+    """Return the bars under other codes of the same boards."""
+    return frame.assign(ts_code=frame["ts_code"].str.slice_replace(3, 5, f"{i:02d}"))

@@ -107,11 +107,13 @@ def test_the_line_runs_from_bars_to_a_trading_paper_account(first: Run) -> None:
     assert summary["checks"]["failed"] == summary["checks"]["blocked"] == 0
     assert summary["promotion"]["decision"] == "promoted"
     assert summary["model"]["alias"] == "champion"
+    assert summary["truth"]["planted_rank_ic"] == SMALL["simulated.oracle_rank_ic"]
     assert summary["walk_forward"]["rank_ic_mean"] >= 0.6 * summary["truth"]["oracle_rank_ic"]
     assert summary["deployment"]["status"] == "spooled"
     assert summary["account"]["fills"] > 0
     assert summary["account"]["positions"] > 0
     assert set(summary["benchmarks"]) == {"000300.SH", "000905.SH", "399006.SZ"}
+    assert "ljwx up --set simulated.symbols=40 " in summary["where"][0]
     assert "PROMOTED" in summary_table(summary)
 
 
@@ -127,6 +129,12 @@ def test_the_summary_is_kept_for_machines_and_the_report_for_people(first: Run, 
     page = (latest / "report.html").read_text()
     assert "SIMULATED" in page.upper()
     assert not re.search(r"(src|href)=[\"']https?:|@import|url\(https?:", page), "the report must need no network"
+
+
+def test_the_addresses_open_on_the_asset_graph_and_on_the_lines_runs(first: Run) -> None:
+    pages = dict(line.split(maxsplit=1) for line in first.summary["where"] if line.startswith(("Dagster", "MLflow")))
+    assert pages["Dagster"].endswith("/asset-groups")
+    assert pages["MLflow"].endswith("/#/experiments/1/runs?workflowType=machine_learning")
 
 
 def test_every_trial_and_fold_is_tracked(first: Run, home: Path) -> None:

@@ -66,6 +66,14 @@ def test_health_follows_progress_and_not_existence(parts: ApiParts, clock: Manua
     assert (answer.status_code, answer.json()["message"]) == (503, "a person must look")
 
 
+def test_the_bare_address_names_what_can_be_asked(parts: ApiParts) -> None:
+    answer = TestClient(make_api(parts), base_url=BASE).get("/")
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+    for wanted in ('href="/status"', 'href="/health"', "POST /bundles", "ljwx console"):
+        assert wanted in answer.text
+
+
 def test_the_status_of_a_new_account_is_its_capital(parts: ApiParts) -> None:
     status = TestClient(make_api(parts), base_url=BASE).get("/status").json()
     assert status["account"]["equity_cny"] == 1_000.0
@@ -109,10 +117,20 @@ def test_a_loop_that_dies_takes_its_process_with_it(
 
 
 @pytest.mark.parametrize(
+    ("configured", "asked"),
+    [("::1", "[::1]:8700"), ("fd00::7", "[fd00::7]:8700"), ("0.0.0.0", "127.0.0.1:8700"), ("0.0.0.0", "0.0.0.0:8700")],
+)
+def test_every_address_that_can_be_configured_is_served(parts: ApiParts, configured: str, asked: str) -> None:
+    client = TestClient(make_api(replace(parts, host=configured)), base_url=BASE)
+    assert client.get("/health", headers={"Host": asked}).status_code == 200
+
+
+@pytest.mark.parametrize(
     ("host", "status"),
     [
         ("127.0.0.1:8000", 200),
         ("localhost", 200),
+        ("[::1]:8000", 200),
         ("box.lan:8000", 200),
         ("evil.example", 400),
         ("127.0.0.1.evil.example", 400),

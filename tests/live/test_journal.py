@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -129,6 +129,21 @@ def test_the_runner_s_row_is_replaced(journal: Journal) -> None:
     journal.record_state(state)
     journal.record_state(replace(state, mode="trading"))
     assert journal.runner_state() == replace(state, mode="trading")
+
+
+def test_an_idle_runner_s_row_is_stamped_anew_now_and_then(tmp_path: Path) -> None:
+    clock = ManualClock(NOW)
+    journal = Journal(tmp_path / "journal.sqlite", clock)
+    journal.keep_alive(10)  # nothing to stamp yet
+    journal.record_state(RunnerState("finished", True, 100, None, None, 0, 0, ""))
+
+    def stamp_after(seconds: float) -> float:
+        clock.set(NOW + timedelta(seconds=seconds))
+        journal.keep_alive(10)
+        (at,) = connect(journal.path).execute("SELECT updated_at FROM runner").fetchone()
+        return (datetime.fromisoformat(at) - NOW).total_seconds()
+
+    assert [stamp_after(s) for s in (0, 10, 10.5, 20, 21, 5)] == [0, 0, 10.5, 10.5, 21, 5]
 
 
 def test_an_order_id_names_strategy_model_symbol_session_and_side() -> None:

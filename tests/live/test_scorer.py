@@ -35,7 +35,7 @@ def test_every_bit_of_every_session_is_that_of_the_whole_history(home: Home, set
         np.testing.assert_array_equal(history.scorable(session), allowed[:, column])
 
 
-def test_an_unknown_listing_date_is_the_first_bar_of_the_pack(home: Home, settings: Settings) -> None:
+def test_an_unknown_listing_date_is_long_ago_for_the_runner_as_for_research(home: Home, settings: Settings) -> None:
     home.tables.securities["list_date"] = pd.NaT
     home.write_pack()
     feed = ReplayFeed.open(home.live / "feed")

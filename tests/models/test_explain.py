@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ljwx_pipeline.errors import ModelError
-from ljwx_pipeline.models.explain import Explanation, explain
+from ljwx_pipeline.models.explain import DOTS_PER_IN, HEIGHT_IN, LETTERS_PT, WIDTH_IN, Explanation, explain
 from tests.fakes.bundles import tiny_booster
 
 NAMES = ("A", "B", "C", "D")
@@ -59,6 +62,19 @@ def test_pictures_are_written_whole(tmp_path: Path) -> None:
     for path in found.images:
         assert path.read_bytes().startswith(b"\x89PNG")
         assert path.stat().st_size > 5000
+        width, height = struct.unpack(">II", path.read_bytes()[16:24])
+        assert (width, height) == (round(WIDTH_IN * DOTS_PER_IN), round(HEIGHT_IN * DOTS_PER_IN)), "one scale for all"
+
+
+def test_every_letter_of_a_picture_has_one_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes: list[set[float]] = []
+
+    def saved(figure: Figure, *_: object, **__: object) -> None:
+        sizes.append({text.get_fontsize() for text in figure.findobj(Text)})  # type: ignore[attr-defined]
+
+    monkeypatch.setattr(Figure, "savefig", saved)
+    explained(images_dir=tmp_path)
+    assert sizes == [{LETTERS_PT}, {LETTERS_PT}]
 
 
 @pytest.mark.parametrize("features", [FEATURES[:, :3], FEATURES[:0], FEATURES[0]])

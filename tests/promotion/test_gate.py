@@ -91,6 +91,9 @@ def test_a_refusal_says_what_was_measured_and_what_was_asked(gate: GateSettings)
     assert decision.decision == "refused"
     assert decision.reasons == tuple(check.sentence for check in decision.checks if not check.passed)
     assert any("rank IC" in reason and "not above 0" in reason and "99.9%" in reason for reason in decision.reasons)
+    said = " | ".join(check.sentence for check in decision.checks)
+    for basis in ("of rows that could be bought", "net monthly excess over", "compounded", "months ahead of the index"):
+        assert basis in said, "the report shows other figures of these kinds"
     assert any(f"over {gate.benchmark}" in check.sentence for check in decision.checks)
     json.loads(json.dumps(decision.as_dict(), allow_nan=False))
 

@@ -136,6 +136,14 @@ def test_a_close_beyond_the_limit_is_a_warning_except_in_the_first_sessions_of_a
         assert (result.severity, result.measured["bad"]) == ("warn", count)
 
 
+def test_who_was_listed_at_an_unknown_date_is_old_and_known(tables: Tables) -> None:
+    tables["securities"]["list_date"] = pd.Series(pd.NaT, index=tables["securities"].index, dtype="datetime64[ns]")
+    assert [result.name for result in outcomes(tables).values() if not result.passed] == []
+    bars = tables["bars"]
+    bars.loc[0, ["close_cny", "high_cny"]] = bars.loc[0, "pre_close_cny"] * 1.44
+    assert outcomes(tables)["bars.moves_within_limits"].measured["bad"] == 1
+
+
 def test_the_unit_check_is_not_applicable_under_a_declared_adjustment(tables: Tables) -> None:
     adjust_prices(tables)
     for adjustment in ("forward", "backward"):

@@ -155,13 +155,15 @@ def _refuse_dirt(rows: Rows) -> None:
 def _securities(frame: pd.DataFrame) -> pd.DataFrame:
     grouped = frame.groupby("symbol", sort=True)
     first = grouped["session_date"].min()
+    # a bar on the files' first session was not the first of its stock: when that listed is unknown
+    listed = first.where(first > first.min())
     names = grouped["name"].last() if "name" in frame else pd.Series(first.index, index=first.index)
     table = pd.DataFrame(
         {
             "symbol": first.index.to_numpy(dtype=object),
             "name": names.fillna(names.index.to_series()).to_numpy(dtype=object),
             "board": np.array([int(board_of(symbol)) for symbol in first.index], dtype=np.int64),
-            "list_date": first.to_numpy(),
+            "list_date": listed.to_numpy(),
             "delist_date": np.full(len(first), np.datetime64("NaT", "ns")),
         }
     )

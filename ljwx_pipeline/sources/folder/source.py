@@ -67,7 +67,10 @@ class FolderSource:
         return sessions_between(start, end)
 
     def securities(self) -> pd.DataFrame:
-        """Return one row a symbol; it counts as listed from its first bar on, and its name may be its code."""
+        """Return one row a symbol; its name may be its code.
+
+        It counts as listed on its first bar, or at an unknown date before the files where those begin with that bar.
+        """
         return self._loaded.securities.copy()
 
     def st_spells(self) -> pd.DataFrame:

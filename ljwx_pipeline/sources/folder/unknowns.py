@@ -8,8 +8,8 @@ from ljwx_pipeline.market.tables import Unknown
 ALWAYS = (
     Unknown(
         "delistings and true listing dates",
-        "a stock is listed from its first bar on and never delisted: if the files hold survivors only, "
-        "every return is flattered",
+        "a stock whose bars begin later than the files counts as newly listed then, and none is ever delisted: if the "
+        "files hold survivors only, every return is flattered",
     ),
     Unknown("industries", "no exposure to an industry can be seen or limited"),
     Unknown("market values", "size is not a control: part of a score may be a bet on small companies"),

@@ -1,0 +1,96 @@
+"""What a run will do, and whether its data allow it: asked before the first step, so that no mistake ends a long run.
+
+Not here: whether the rows are clean (``quality/``) and what the steps do.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.dataset.folds import first_test_year, sessions_for_research
+from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.sources.base import MarketSource
+
+#: The job that trains nothing; it needs neither a test year nor a choice of names.
+DAILY_JOB = "daily_pipeline"
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A job on the data it will read; ``first_test_year`` is None where nothing is trained."""
+
+    job: str
+    profile: str
+    source: str
+    first_session: str
+    last_session: str
+    sessions: int
+    symbols: int
+    first_test_year: int | None
+    home: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the plan as plain values."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """Return the plan as one line for a person."""
+        tested = "" if self.first_test_year is None else f", testing from {self.first_test_year}"
+        return (
+            f"would run job {self.job} of profile {self.profile} on {self.source} data: {self.symbols} symbols, "
+            f"{self.sessions} sessions, {self.first_session} to {self.last_session}{tested}; into {self.home}"
+        )
+
+
+def plan_run(settings: Settings, source: MarketSource, *, job: str) -> RunPlan:
+    """Return what ``job`` will do with ``source``, whose files are read for it.
+
+    Raises
+    ------
+    LjwxError
+        When the source cannot be read, no year can be tested, or the strategy would hold every symbol there is.
+    """
+    span = settings.source
+    sessions, symbols = source.sessions(span.first_session, span.last_session), len(source.securities())
+    source.describe()  # reads the index files, where there are files
+    year = None
+    if job != DAILY_JOB:
+        seen = sessions_for_research(sessions, settings.research.held_out_sessions)
+        year = first_test_year(seen, settings.walk_forward, settings.purge_sessions)
+        _require_choice(settings, symbols)
+    return RunPlan(
+        job=job,
+        profile=settings.profile,
+        source=span.kind,
+        first_session=str(sessions[0].date()),
+        last_session=str(sessions[-1].date()),
+        sessions=len(sessions),
+        symbols=symbols,
+        first_test_year=year,
+        home=str(market_home(settings)),
+    )
+
+
+def _require_choice(settings: Settings, symbols: int) -> None:
+    strategy, risk = settings.strategy, settings.risk
+    if strategy.top_k < symbols:
+        return
+    held = symbols // 2
+    remedy = "add symbols"
+    if held:
+        weight = (1 - strategy.cash_reserve_frac) / held
+        wanted: dict[str, float] = {"strategy.top_k": held}
+        if strategy.n_drop > held:
+            wanted["strategy.n_drop"] = held
+        if weight > risk.max_weight_per_name_frac:
+            wanted["risk.max_weight_per_name_frac"] = min(1, math.ceil(weight * 100) / 100)
+        if weight * strategy.capital_cny > risk.max_order_cny:  # twice: the account may grow
+            wanted["risk.max_order_cny"] = math.ceil(2 * weight * strategy.capital_cny)
+        remedy += ", or run with " + " ".join(f"--set {key}={value}" for key, value in wanted.items())
+    raise ConfigError(
+        f"the data holds {symbols} symbols and strategy.top_k = {strategy.top_k}: all would be held, none chosen",
+        remedy,
+    )

@@ -1,0 +1,87 @@
+"""What cannot work is refused before the first step, with a value that does."""
+
+from __future__ import annotations
+
+import re
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ljwx_pipeline.config import Settings, load_settings, parse_value
+from ljwx_pipeline.dataset import RunPlan, plan_run
+from ljwx_pipeline.errors import ConfigError, DatasetError, SourceError
+from ljwx_pipeline.sources.folder import FolderSource
+from ljwx_pipeline.sources.open import open_source
+from tests.fakes.provider_files import tushare_daily, tushare_index
+
+BASE = Path(__file__).resolve().parents[2] / "ljwx.toml"
+SHORT = {
+    "walk_forward.min_train_sessions": 60,
+    "evaluation.indices": ["000905.SH"],
+    "strategy.top_k": 2,
+    "risk.max_weight_per_name_frac": 0.5,
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> dict[str, Any]:
+    tushare_daily(sessions=600).to_csv(tmp_path / "bars.csv", index=False)
+    tushare_index(sessions=600).to_csv(tmp_path / "index.csv", index=False)
+    return {"folder.data": str(tmp_path / "bars.csv"), "folder.index_data": [str(tmp_path / "index.csv")]}
+
+
+def settings_of(*layers: dict[str, Any], profile: str = "folder") -> Settings:
+    given = {key: value for layer in layers for key, value in layer.items()}
+    return load_settings(profile=profile, config_file=BASE, overrides=given, environ={})
+
+
+def plan(*layers: dict[str, Any], job: str = "main") -> RunPlan:
+    settings = settings_of(*layers)
+    return plan_run(settings, open_source(settings), job=job)
+
+
+def test_the_plan_is_what_the_data_hold(files: dict[str, Any]) -> None:
+    found = plan(files, SHORT)
+    assert (found.symbols, found.sessions, found.first_session) == (3, 600, "2018-01-02")
+    assert found.first_test_year == 2019
+    assert "testing from 2019" in found.sentence()
+    assert found.as_dict()["profile"] == "folder"
+
+
+def test_history_too_short_to_test_is_refused_by_what_trains_only(files: dict[str, Any]) -> None:
+    short = {**SHORT, "walk_forward.min_train_sessions": 5000}
+    for job in ("main", "research"):
+        with pytest.raises(DatasetError, match="no year can be tested"):
+            plan(files, short, job=job)
+    assert plan(files, short, job="daily_pipeline").first_test_year is None
+
+
+def test_a_strategy_that_would_hold_every_symbol_is_refused_and_the_values_named_work(files: dict[str, Any]) -> None:
+    given = {**SHORT, "strategy.top_k": 20}
+    with pytest.raises(ConfigError, match=r"holds 3 symbols and strategy\.top_k = 20: all would be held") as caught:
+        plan(files, given)
+    named = {key: parse_value(value) for key, value in re.findall(r"--set ([\w.]+)=(\S+)", caught.value.remedy)}
+    assert named["strategy.top_k"] == 1
+    assert plan(files, {**given, **named}).symbols == 3
+    settings = settings_of(files, given, named)
+    assert settings.risk.max_order_cny >= settings.strategy.capital_cny * (1 - settings.strategy.cash_reserve_frac)
+    assert plan(files, given, job="daily_pipeline").symbols == 3
+
+
+def test_a_missing_index_file_is_found_before_the_first_step(files: dict[str, Any]) -> None:
+    with pytest.raises(SourceError, match="--index-data"):
+        plan(files, SHORT, {"folder.index_data": []})
+
+
+@pytest.mark.real_data
+def test_the_real_panel_is_tested_from_2014(real_data_dir: Path) -> None:
+    bars = real_data_dir / "licensed" / "qbot" / "daily_qfq_2010_2020.parquet"
+    settings = settings_of({"folder.data": str(bars), "folder.adjustment": "forward"})
+    sessions = FolderSource(settings.folder).sessions(date(2010, 1, 1), date(2026, 12, 31))
+    assert (sessions[0].year, len(sessions)) == (2010, 2597)
+    indices = real_data_dir / "nolicence"
+    files = [indices / "nymath" / "index_daily_2005_2022.parquet", indices / "sunday2018" / "399006.csv"]
+    given = {"folder.data": str(bars), "folder.adjustment": "forward", "folder.index_data": [str(f) for f in files]}
+    assert plan(given).first_test_year == 2014

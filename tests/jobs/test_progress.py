@@ -1,0 +1,26 @@
+"""A run's progress names the job, so that the numbers of a second job are not taken for the first one's."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from jobs.progress import StepProgress
+
+
+@pytest.mark.parametrize(("steps", "words"), [(27, "job main, 27 steps\n"), (1, "job main, 1 step\n")])
+def test_the_job_is_named_before_its_first_step(capsys: pytest.CaptureFixture[str], steps: int, words: str) -> None:
+    with StepProgress("main", steps):
+        assert capsys.readouterr().err == words
+
+
+def test_a_dumb_terminal_gets_lines_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "dumb")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the stream for a terminal
+    monkeypatch.setattr("jobs.progress.QUIET_S", -1.0)
+    said: Any = SimpleNamespace(dagster_event=None, step_key="raw_bars", user_message="half of it")
+    with StepProgress("main", 2) as progress:
+        progress.handle(said)
+    assert capsys.readouterr().err == "job main, 2 steps\n     … raw_bars: half of it\n"
