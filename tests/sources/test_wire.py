@@ -8,21 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.sources.wire import RetryPolicy, TokenBucket, TransientFault, call_with_retry
+from tests.fakes.provider_stubs.waits import Waits
 
 
-class Waits:
-    """A clock and a sleep that moves it."""
-
-    def __init__(self) -> None:
-        self.clock = ManualClock(datetime(2024, 1, 2, 16, tzinfo=UTC))
-        self.slept: list[float] = []
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.clock.set(self.clock.now() + timedelta(seconds=seconds))
+def new_waits() -> Waits:
+    return Waits(datetime(2024, 1, 2, 16, tzinfo=UTC))
 
 
 class Flaky:
@@ -45,7 +37,7 @@ def fault(wait_s: float = 0.0) -> TransientFault:
 
 @given(rate=st.integers(1, 12), pauses=st.lists(st.floats(0.0, 40.0), min_size=1, max_size=60))
 def test_no_window_of_a_minute_holds_more_calls_than_the_rate(rate: int, pauses: list[float]) -> None:
-    waits = Waits()
+    waits = new_waits()
     bucket = TokenBucket(rate, waits.clock, waits.sleep)
     taken = []
     for pause in pauses:
@@ -58,7 +50,7 @@ def test_no_window_of_a_minute_holds_more_calls_than_the_rate(rate: int, pauses:
 
 @given(rate=st.integers(1, 30), calls=st.integers(1, 90))
 def test_a_busy_caller_gets_the_whole_rate(rate: int, calls: int) -> None:
-    waits = Waits()
+    waits = new_waits()
     bucket = TokenBucket(rate, waits.clock, waits.sleep)
     for _ in range(calls):
         bucket.take()
@@ -66,7 +58,7 @@ def test_a_busy_caller_gets_the_whole_rate(rate: int, calls: int) -> None:
 
 
 def test_a_free_token_is_taken_without_waiting_and_the_wait_is_told() -> None:
-    waits = Waits()
+    waits = new_waits()
     bucket = TokenBucket(2, waits.clock, waits.sleep)
     assert (bucket.take(), bucket.take()) == (0.0, 0.0)
     assert bucket.take() == pytest.approx(60.0)
@@ -74,32 +66,32 @@ def test_a_free_token_is_taken_without_waiting_and_the_wait_is_told() -> None:
 
 def test_a_rate_of_nothing_is_refused() -> None:
     with pytest.raises(SourceError, match="calls_per_minute"):
-        TokenBucket(0, Waits().clock)
+        TokenBucket(0, new_waits().clock)
 
 
 def test_a_call_that_recovers_is_answered_after_growing_waits() -> None:
-    waits, call = Waits(), Flaky(fault(), fault(), fault())
+    waits, call = new_waits(), Flaky(fault(), fault(), fault())
     policy = RetryPolicy(attempts=4, first_wait_s=1.0, factor=3.0, max_wait_s=5.0, jitter_frac=0.0)
     assert call_with_retry(call, policy, waits.clock, sleep=waits.sleep) == "answer"
     assert waits.slept == [1.0, 3.0, 5.0]
 
 
 def test_the_last_error_is_raised_once_the_tries_are_used_up() -> None:
-    waits, call = Waits(), Flaky(fault(), fault(), SourceError("never", "reached"))
+    waits, call = new_waits(), Flaky(fault(), fault(), SourceError("never", "reached"))
     with pytest.raises(SourceError, match="the line broke"):
         call_with_retry(call, RetryPolicy(attempts=2), waits.clock, sleep=waits.sleep)
     assert call.calls == 2
 
 
 def test_what_is_not_transient_passes_at_once() -> None:
-    waits, call = Waits(), Flaky(SourceError("no permission", "buy points"))
+    waits, call = new_waits(), Flaky(SourceError("no permission", "buy points"))
     with pytest.raises(SourceError, match="no permission"):
         call_with_retry(call, RetryPolicy(attempts=5), waits.clock, sleep=waits.sleep)
     assert (call.calls, waits.slept) == (1, [])
 
 
 def test_the_caller_says_what_is_transient() -> None:
-    waits, call = Waits(), Flaky(TimeoutError(), OSError())
+    waits, call = new_waits(), Flaky(TimeoutError(), OSError())
     with pytest.raises(OSError):  # noqa: PT011 - it has no text
         call_with_retry(
             call, RetryPolicy(attempts=5), waits.clock, lambda e: isinstance(e, TimeoutError), sleep=waits.sleep
@@ -108,7 +100,7 @@ def test_the_caller_says_what_is_transient() -> None:
 
 
 def test_a_provider_may_ask_for_a_longer_wait() -> None:
-    waits = Waits()
+    waits = new_waits()
     call_with_retry(Flaky(fault(wait_s=61.0)), RetryPolicy(attempts=2), waits.clock, sleep=waits.sleep)
     assert waits.slept == [61.0]
 

@@ -35,8 +35,8 @@ def read_token(token_file: str, environ: Mapping[str, str]) -> SecretStr:
     token = text.strip()
     if not token:
         raise SourceError(f"no tushare token: {where} is empty or not set", REMEDY)
-    if not token.isalnum() or not token.isascii():
-        raise SourceError(f"{where} holds no token (letters and digits in one line)", REMEDY)
+    if not token.isascii() or not token.isprintable() or " " in token:
+        raise SourceError(f"{where} holds no token (one word of letters and digits)", REMEDY)
     return SecretStr(token)
 
 

@@ -115,7 +115,7 @@ class Questions:
         if not held and session.date() >= self._clock.now().astimezone(SHANGHAI).date():
             raise SourceError(
                 f"tushare's {api.name} has no row for {session:%Y-%m-%d}: it is not published yet, or withheld",
-                "figures come from 15:00 to 17:00 of the session, sometimes later: ask again then",
+                "bars come from 15:00 to 17:00 of the session, market values until 19:00: ask again then",
             )
         proofs.session_is_whole(self.client, api, session.date(), held, listed)
         return rows[rows["ts_code"].isin(self.chosen)].reset_index(drop=True)

@@ -11,13 +11,13 @@ import pandas as pd
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import SourceError
-from ljwx_pipeline.market.calendar import last_known_session, sessions_between
+from ljwx_pipeline.market.calendar import CALENDAR_START, last_known_session, sessions_between
 from ljwx_pipeline.sources.tushare.apis import TRADE_CAL
 from ljwx_pipeline.sources.tushare.cells import dates, numbers
 from ljwx_pipeline.sources.tushare.client import LATER, TushareClient
 from ljwx_pipeline.sources.tushare.pages import day, fetch
 
-#: Bars are stored from 15:00 to 17:00, market values from 15:00 to 17:00 (tushare.pro/document/2): an hour is left.
+#: Bars are stored from 15:00 to 17:00 (tushare.pro/document/2): an hour is left. Market values may come until 19:00.
 PUBLISHED_FROM = time(18, 0)
 
 
@@ -61,6 +61,7 @@ def trading_sessions(client: TushareClient, first: date, last: date) -> pd.Datet
 
 
 def _own_sessions(first: date, last: date) -> pd.DatetimeIndex:
-    # a range of closed days is no error here
-    wider = sessions_between(first - timedelta(days=30), last)
+    # a range of closed days is no error here; no holiday lasts a month
+    start = date.fromisoformat(CALENDAR_START)
+    wider = sessions_between(min(first, max(first - timedelta(days=30), start)), last)
     return wider[wider >= pd.Timestamp(first)]

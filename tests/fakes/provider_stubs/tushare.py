@@ -47,8 +47,14 @@ EXACT = ("ts_code", "trade_date", "index_code", "con_code", "list_status", "susp
 REQUIRED = {"index_daily": ("ts_code",), "index_weight": ("index_code",), "fina_indicator": ("ts_code",)}
 REQUIRED |= {"dividend": ("ts_code", "ann_date", "record_date", "ex_date", "imp_ann_date")}
 
-RATE_LIMITED = (40203, "抱歉，您每分钟最多访问该接口200次，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。")
-DAY_QUOTA = (40203, "抱歉，您每天最多访问该接口20000次，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。")
+RATE_LIMITED = (
+    40203,
+    "抱歉，您每分钟最多访问该接口200次，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。",
+)
+DAY_QUOTA = (
+    40203,
+    "抱歉，您每天最多访问该接口20000次，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。",
+)
 HOUR_QUOTA = (40203, "抱歉，您每小时最多访问该接口1次，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。")
 NO_PERMISSION = (40203, "抱歉，您没有访问该接口的权限，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。")
 BAD_TOKEN = (40101, "您的token不对，请确认。")
@@ -122,6 +128,13 @@ class TushareStub:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+    def reset(self) -> None:
+        """Forget faults, moved holidays and the calls so far."""
+        self.faults.clear()
+        self.moved_holidays.clear()
+        self.calls.clear()
+        self.says_has_more = True
 
     def asked(self, api: str) -> list[dict[str, Any]]:
         """The parameters of every call of ``api`` so far."""
@@ -230,7 +243,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, *args: Any) -> None:
         """Say nothing."""
 
     def finish(self) -> None:
