@@ -261,9 +261,8 @@ def _diff_text(found: TableDiff) -> str:
     if body["changed_by_column"]:
         counts = [f"{name} {count:,}" for name, count in body["changed_by_column"].items()]
         lines.append(f"  rows changed by column: {', '.join(counts)}")
-    for name in ("columns_added", "columns_removed"):
-        if body[name]:
-            lines.append(f"  {name.replace('_', ' ')}: {', '.join(body[name])}")
+    sides = ("columns_added", "columns_removed")
+    lines += [f"  {name.replace('_', ' ')}: {', '.join(body[name])}" for name in sides if body[name]]
     for row in body["changed_sample"][:SAMPLE_LINES]:
         moves = [f"{name} {cell['before']} -> {cell['after']}" for name, cell in row["columns"].items()]
         lines.append(f"  ~ {_pairs(row['key'])}: {'; '.join(moves)}")
@@ -283,7 +282,7 @@ def _compact(lake: Lake, arguments: argparse.Namespace) -> int:
             if len(version.files) > 1:
                 compact(lake, table, version.partition)
                 done.append({"table": table, "partition": version.partition, "files_before": len(version.files)})
-    lines = [[item["table"], item["partition"], f"{item['files_before']} -> 1"] for item in done]
+    lines = [[str(item["table"]), str(item["partition"]), f"{item['files_before']} -> 1"] for item in done]
     text = _grid(["table", "partition", "files"], lines) if done else "every partition is one file already"
     return _show_result(arguments, {"compacted": done}, text)
 
@@ -316,7 +315,7 @@ def _history(lake: Lake, arguments: argparse.Namespace) -> int:
     except ValueError:
         raise LakeError(f"session {arguments.session!r} is no date", "write it as 2024-01-31") from None
     story = row_history(lake, arguments.table, symbol=arguments.symbol, session=session)
-    told = [
+    told: list[dict[str, Any]] = [
         {
             "known_at": item.known_at.isoformat(),
             "partition": item.partition,

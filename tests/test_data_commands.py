@@ -1,0 +1,147 @@
+"""``ljwx data ...``: what people read and what programs read say the same."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ljwx_pipeline.config import load_settings, market_home
+from ljwx_pipeline.data_commands import add_data_commands, instant_of
+from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.lake import Catalogue, Lake, split_by_month
+from ljwx_pipeline.lake.reads import ReadsJournal
+from tests.fakes.bars import random_bars
+
+ROOT = Path(__file__).resolve().parent.parent
+MONDAY = datetime(2024, 1, 1, tzinfo=UTC)
+TUESDAY = MONDAY + timedelta(days=1)
+BARS = random_bars(symbols=3, sessions=40)
+Ljwx = Callable[..., Any]
+
+
+@pytest.fixture
+def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path / "home"))
+    return Lake(market_home(load_settings(profile="simulated")) / "lake")
+
+
+@pytest.fixture
+def full(lake: Lake) -> Lake:
+    lake.write_partitions("bars", split_by_month(BARS), known_at=MONDAY)
+    ReadsJournal(lake).record_versions("features", "run-1", lake.current("bars"))
+    restated = BARS.copy()
+    restated.loc[3, "close_cny"] = 1.5
+    lake.write_partitions("bars", split_by_month(restated), known_at=TUESDAY)
+    return lake
+
+
+@pytest.fixture
+def ljwx(lake: Lake, capsys: pytest.CaptureFixture[str]) -> Ljwx:
+    parser = argparse.ArgumentParser()
+    add_data_commands(parser.add_subparsers(required=True))
+
+    def call(*words: str) -> Any:
+        arguments = parser.parse_args(["data", *words, "--profile", "simulated"])
+        assert arguments.handler(arguments) == 0
+        out = capsys.readouterr().out
+        return json.loads(out) if "--json" in words else out
+
+    return call
+
+
+def test_an_empty_lake_says_so(ljwx: Ljwx) -> None:
+    assert "holds no table yet" in ljwx("tables")
+    assert "no dataset yet" in ljwx("list")
+    assert ljwx("tables", "--json") == {"tables": []}
+
+
+def test_tables_tell_their_extent(full: Lake, ljwx: Ljwx) -> None:
+    (entry,) = ljwx("tables", "--json")["tables"]
+    assert (entry["partitions"], entry["versions"], entry["rows"]) == (3, 4, len(BARS))
+    assert entry["first_session"] == BARS["session_date"].min().date().isoformat()
+    assert entry["last_session"] == BARS["session_date"].max().date().isoformat()
+    assert entry["last_known_at"] == "2024-01-02T00:00:00+00:00"
+    assert entry["size_bytes"] == sum(path.stat().st_size for path in full.root.rglob("*.parquet"))
+    assert "KiB" in ljwx("tables")
+
+
+def test_a_dataset_is_made_listed_shown_tagged_and_deleted(full: Lake, ljwx: Ljwx) -> None:
+    made = ljwx("create", "spring", "--tables", "bars", "--as-of", "2024-01-01T08:00", "--description", "why", "--json")
+    assert made["tables"]["bars"]["2018-01-01"]["version"] == 1
+    assert "spring" in ljwx("list")
+    assert "why" in ljwx("show", "spring")
+    assert ljwx("tag", "spring", "blessed", "--json")["tags"] == ["blessed"]
+    Catalogue(full).add_reference("spring", "model", "m1")
+    with pytest.raises(LakeError, match="model m1"):
+        ljwx("delete", "spring")
+    Catalogue(full).remove_reference("spring", "model", "m1")
+    assert "is gone" in ljwx("delete", "spring")
+    assert ljwx("list", "--json") == {"datasets": []}
+
+
+def test_a_difference_names_columns_and_readers(full: Lake, ljwx: Ljwx) -> None:
+    ljwx("create", "spring", "--as-of", MONDAY.isoformat())
+    text = ljwx("diff", "spring", "now")
+    assert f"close_cny {BARS['close_cny'][3]} -> 1.5" in text
+    assert "read by: features (run run-1" in text
+    (table,) = ljwx("diff", MONDAY.isoformat(), "now", "--table", "bars", "--json")["tables"]
+    assert (table["changed"], table["changed_by_column"]) == (1, {"close_cny": 1})
+    assert table["readers"][0]["run_id"] == "run-1"
+    assert "the same" in ljwx("diff", "spring", "spring")
+    with pytest.raises(LakeError, match="no dataset and no instant"):
+        ljwx("diff", "spring", "yesterdayish")
+    with pytest.raises(LakeError, match="has a table nosuch"):
+        ljwx("diff", "spring", "now", "--table", "nosuch")
+
+
+def test_a_table_of_one_side_only_is_named(full: Lake, ljwx: Ljwx) -> None:
+    full.write("index_bars", BARS.rename(columns={"symbol": "index_code"}), known_at=TUESDAY)
+    assert ljwx("diff", MONDAY.isoformat(), "now", "--json")["only_in"] == {"index_bars": "now"}
+    assert "index_bars: only in now" in ljwx("diff", MONDAY.isoformat(), "now")
+
+
+def test_a_row_tells_its_story(full: Lake, ljwx: Ljwx) -> None:
+    words = ["history", "bars", "--symbol", BARS["symbol"][3], "--session", str(BARS["session_date"][3].date())]
+    told = ljwx(*words, "--json")["versions"]
+    assert [(entry["version"], entry["rows"][0]["close_cny"]) for entry in told] == [
+        (1, BARS["close_cny"][3]),
+        (2, 1.5),
+    ]
+    text = ljwx(*words)
+    assert f"close_cny {BARS['close_cny'][3]} -> 1.5" in text
+    assert "known at 2024-01-02T00:00:00 UTC, version 2" in text
+    with pytest.raises(LakeError, match="is no date"):
+        ljwx("history", "bars", "--symbol", "x", "--session", "soon")
+
+
+def test_retention_removes_nothing_without_yes(full: Lake, ljwx: Ljwx) -> None:
+    before = sorted(full.root.rglob("*.parquet"))
+    for words in (["retain", "--keep-days", "1"], ["retain", "--keep-days", "1", "--dry-run"]):
+        assert "would remove 1 versions" in ljwx(*words)
+        assert sorted(full.root.rglob("*.parquet")) == before
+    assert ljwx("retain", "--keep-days", "1", "--yes", "--json")["versions"][0]["version"] == 1
+    assert len(list(full.root.rglob("*.parquet"))) == len(before) - 1
+
+
+def test_appended_files_are_compacted(full: Lake, ljwx: Ljwx) -> None:
+    later = BARS[BARS["session_date"] == BARS["session_date"].max()]
+    later = later.assign(symbol=["T" + symbol[1:] for symbol in later["symbol"]])
+    full.append("bars", later, partition="2018-02-01", known_at=TUESDAY + timedelta(days=1))
+    assert "2 -> 1" in ljwx("compact")
+    assert ljwx("compact", "--table", "bars", "--json") == {"compacted": []}
+    assert "one file already" in ljwx("compact")
+
+
+def test_an_instant_without_a_zone_is_shanghai_and_a_date_means_its_end() -> None:
+    assert instant_of("2024-01-31T08:00").astimezone(UTC) == datetime(2024, 1, 31, tzinfo=UTC)
+    assert instant_of("2024-01-31").astimezone(UTC) == datetime(2024, 1, 31, 15, 59, 59, 999999, tzinfo=UTC)
+    assert instant_of("2024-01-31T08:00+00:00") == datetime(2024, 1, 31, 8, tzinfo=UTC)
+    with pytest.raises(LakeError, match="no instant"):
+        instant_of("2024-02-31")
