@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from benchmarks import run as harness
+from benchmarks import w10_lake as w10
 from benchmarks import w14_daily_overhead as w14
+from ljwx_pipeline.market.tables import BARS
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -139,6 +141,16 @@ def test_the_recorded_results_have_the_agreed_shape_and_stand_in_the_readme():
     for row in recorded["results"]:
         assert harness.checked(row["id"], dict(row)) == row
         assert f"| {row['id']} |" in readme
+
+
+def test_the_lakes_bench_stores_seeded_bars_and_says_what_it_measured():
+    bars = w10.seeded_bars(3)
+    assert bars.equals(w10.seeded_bars(3))
+    assert bars.column_names == list(BARS)
+    assert 3 * w10.SESSIONS * 0.8 < len(bars) < 3 * w10.SESSIONS
+    measured = w10.measure(2, 1)
+    assert measured["rows_a_second"] > 0
+    assert measured["as_of_read_s"] > 0
 
 
 def frame_within(*files: str) -> FrameType:
