@@ -6,7 +6,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # idle OpenMP threads that spin take the processor from whoever else needs it
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: run up test quick lint format bench lock install clean help
+.PHONY: run up test quick lint format bench lock install providers clean help
 
 help:            ## show the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -39,6 +39,9 @@ bench: $(VENV)/.dev     ## benchmarks into benchmarks/results/latest.json; ONLY=
 
 install: $(VENV)/.pipeline  ## the virtual environment alone
 
+providers: $(VENV)/.pipeline  ## what the akshare and baostock profiles need, added to the virtual environment
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/providers.txt
+
 lock:            ## compile requirements/*.txt with hashes; needs uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" pyproject.toml -o requirements/pipeline.txt
@@ -46,6 +49,8 @@ lock:            ## compile requirements/*.txt with hashes; needs uv
 	  --custom-compile-command "make lock" --extra dev pyproject.toml -o requirements/dev.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" requirements/runner.in -c requirements/pipeline.txt -o requirements/runner.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" requirements/providers.in -c requirements/pipeline.txt -o requirements/providers.txt
 
 clean:           ## remove the virtual environment (state in LJWX_HOME stays)
 	rm -rf $(VENV)

@@ -23,7 +23,7 @@ _WITHIN_SESSION = "盘中|小时|分钟"
 
 def symbol_of(code: str, exchange: str) -> str | None:
     """Return a bare code of a page as a symbol, None for what is no A share; simulated codes name no exchange."""
-    code = code.strip().zfill(6)
+    code = code.strip().zfill(6) if code.strip() else "?"  # a company with B shares alone
     symbol = f"{code}.{'SIM' if code.startswith('S') else exchange}"
     return symbol if is_a_share(symbol) else None
 
@@ -116,7 +116,7 @@ def index_members(index_code: str, frame: pd.DataFrame, what: str) -> pd.DataFra
     exchanges = given["交易所"].astype(str).str.slice(0, 2).map(_EXCHANGES).fillna("?")
     symbols = [symbol_of(code, at) for code, at in zip(given["成分券代码"].astype(str), exchanges, strict=True)]
     table = pd.DataFrame({"index_code": index_code, "symbol": symbols, "start_date": dates(given["日期"], what)})
-    return table.assign(end_date=pd.NaT).dropna(subset=["symbol", "start_date"])
+    return table.assign(end_date=np.datetime64("NaT")).dropna(subset=["symbol", "start_date"])
 
 
 def industries(frame: pd.DataFrame, symbols: dict[str, str], sessions: pd.DatetimeIndex, what: str) -> pd.DataFrame:

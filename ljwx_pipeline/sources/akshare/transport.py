@@ -104,7 +104,7 @@ _active: ContextVar[PageAdapter | None] = ContextVar("akshare_adapter", default=
 _original_get_adapter = requests.Session.get_adapter
 
 
-def _get_adapter(self: requests.Session, url: str | bytes) -> Any:
+def _get_adapter(self: requests.Session, url: str) -> Any:
     return _active.get() or _original_get_adapter(self, url)
 
 

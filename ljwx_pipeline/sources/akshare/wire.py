@@ -91,7 +91,7 @@ def _function(name: str) -> Any:
     found = getattr(_package(), name, None)
     if found is None:
         raise SourceError(f"akshare {akshare_version()} has no function {name}", INSTALL)
-    module = sys.modules[found.__module__]
+    module: Any = sys.modules[found.__module__]
     if hasattr(module, "get_tqdm"):
         module.get_tqdm = _no_progress_bar
     if hasattr(found, "cache_clear"):

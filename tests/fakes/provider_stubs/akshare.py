@@ -63,7 +63,7 @@ class Pages:
     @cached_property
     def klines(self) -> dict[str, list[str]]:
         """Lines by market and code: day, open, close, high, low, lots, CNY, then figures nobody here reads."""
-        found = {f"0.{code}": _stock_lines(frame) for code, frame in self.bars.items()}
+        found = {f"{int(code[0] == '6')}.{code}": _stock_lines(frame) for code, frame in self.bars.items()}
         for row in self.served["index_bars"].itertuples():
             secid = f"{1 if row.index_code.endswith('SH') else 0}.{row.index_code[:6]}"
             points = ",".join(f"{p:.4f}" for p in (row.open_points, row.close_points, row.high_points, row.low_points))
@@ -84,7 +84,7 @@ class Pages:
 
     def hfq(self, path: str, what: str) -> bytes:
         name = path.split("/")[-2]
-        frame = self.bars.get(name[3:], self.served["bars"].iloc[:0])
+        frame = self.bars.get(name[-6:], self.served["bars"].iloc[:0])
         changed = frame[frame["adj_factor"] != frame["adj_factor"].shift(fill_value=1.0)]
         rows = [{"d": f"{row.session_date:%Y-%m-%d}", "f": f"{row.adj_factor:.16f}"} for row in changed.itertuples()]
         rows = [] if what == "empty" else [*reversed(rows), {"d": "1900-01-01", "f": "1.0000000000000000"}]
@@ -95,6 +95,9 @@ class Pages:
         board = STAR if query["STOCK_TYPE"] == "8" else MAIN
         names = ("SEC_NAME_CN", "SEC_NAME_FULL", "COMPANY_ABBR", "FULL_NAME")
         rows: Rows = [
+            {"A_STOCK_CODE": "-", "B_STOCK_CODE": "900901", "LIST_DATE": "19920221"} | dict.fromkeys(names, "")
+        ]
+        rows += [
             {"A_STOCK_CODE": row.code, "B_STOCK_CODE": "-", "LIST_DATE": f"{row.list_date:%Y%m%d}"}
             | dict.fromkeys(names, row.called)
             for row in self._stocks(board, delisted=False)
@@ -119,13 +122,21 @@ class Pages:
         rows: Rows
         if query["CATALOGID"] == "1110":
             blank = dict.fromkeys(("公司全称", "A股总股本", "A股流通股本", "B股代码", "所属行业"), "1")
-            rows = [
-                {"板块": "创业板", "A股代码": row.code, "A股简称": row.called, "A股上市日期": f"{row.list_date:%Y-%m-%d}"}
+            rows = [{"板块": "主板", "A股代码": None, "A股简称": None, "A股上市日期": None} | blank]  # B shares alone
+            rows += [
+                {
+                    "板块": "创业板",
+                    "A股代码": row.code,
+                    "A股简称": row.called,
+                    "A股上市日期": f"{row.list_date:%Y-%m-%d}",
+                }
                 | blank
                 for row in self._stocks(CHINEXT, delisted=False)
             ]
         else:
-            gone = [(row.code, row.called, row.list_date, row.delist_date) for row in self._stocks(CHINEXT, delisted=True)]
+            gone = [
+                (row.code, row.called, row.list_date, row.delist_date) for row in self._stocks(CHINEXT, delisted=True)
+            ]
             gone.append((200002, "某B股", pd.Timestamp("1993-05-28"), pd.Timestamp("2014-06-19")))
             names = ("证券代码", "证券简称", "上市日期", "终止上市日期")
             rows = [dict(zip(names, (*row[:2], f"{row[2]:%F}", f"{row[3]:%F}"), strict=True)) for row in gone]
@@ -147,9 +158,26 @@ class Pages:
         code, last, table = path.split("/")[-1][:6], pd.Timestamp(self.served.last), self.served["index_members"]
         end = table["end_date"].fillna(pd.Timestamp.max)
         here = table[(table["index_code"].str[:6] == code) & (table["start_date"] <= last) & (end >= last)]
-        columns = ("日期Date", "指数代码", "指数名称", "指数英文", "成份券代码", "成份券名称", "英文", "交易所", "Exchange", "权重")
+        columns = (
+            "日期Date",
+            "指数代码",
+            "指数名称",
+            "指数英文",
+            "成份券代码",
+            "成份券名称",
+            "英文",
+            "交易所",
+            "Exchange",
+            "权重",
+        )
         rows: Rows = [
-            dict(zip(columns, (f"{last:%Y%m%d}", code, "", "", symbol[:6], "", "", "上海证券交易所", "SSE", 1.0), strict=True))
+            dict(
+                zip(
+                    columns,
+                    (f"{last:%Y%m%d}", code, "", "", symbol[:6], "", "", "上海证券交易所", "SSE", 1.0),
+                    strict=True,
+                )
+            )
             for symbol in here["symbol"]
         ]
         return _workbook(_spoiled(rows, what))

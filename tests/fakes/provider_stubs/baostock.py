@@ -51,8 +51,9 @@ class Answers:
     def codes(self) -> dict[str, str]:
         """Provider's code by symbol; the second letter of a simulated exchange is its board."""
         table = self.served["securities"]
+        real = {symbol: f"{symbol[-2:].lower()}.{symbol[:6]}" for symbol in table["symbol"] if symbol[-4:] != ".SIM"}
         boards = zip(table["symbol"], table["board"], strict=True)
-        return {symbol: f"s{board}.{symbol.split('.')[0].lower()}" for symbol, board in boards}
+        return {symbol: f"s{board}.{symbol.split('.')[0].lower()}" for symbol, board in boards} | real
 
     @cached_property
     def symbols(self) -> dict[str, str]:

@@ -29,8 +29,8 @@ FACTORS = pd.DataFrame({"ex_date": pd.to_datetime(["2024-01-03", "1900-01-01"]),
 def test_codes_of_a_page_become_symbols_and_only_a_shares_pass() -> None:
     assert tables.symbol_of("519", "SZ") == "000519.SZ"
     assert tables.symbol_of("S00001", "SH") == "S00001.SIM"
-    others = (("200002", "SZ"), ("900901", "SH"), ("600519", "?"))
-    assert [tables.symbol_of(code, exchange) for code, exchange in others] == [None] * 3
+    others = (("200002", "SZ"), ("900901", "SH"), ("600519", "?"), ("", "SZ"))
+    assert [tables.symbol_of(code, exchange) for code, exchange in others] == [None] * 4
     assert tables.provider_code("600519.SH") == "sh600519"
 
 

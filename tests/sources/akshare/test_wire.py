@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -71,7 +72,7 @@ def test_a_page_that_hangs_ends_in_an_error(make: Make, stub: AkshareStub) -> No
     source.securities()
     stub.fail("hang", HIST, times=99, seconds=3.0)
     started = time.monotonic()
-    with pytest.raises(SourceError, match="(?i)timed out"):
+    with pytest.raises(SourceError, match=r"(?i)timed out"):
         base.bars(source, FIRST, LAST)
     assert time.monotonic() - started < 3
 
@@ -127,6 +128,12 @@ def test_no_factor_at_all_is_an_error(make: Make, stub: AkshareStub) -> None:
     stub.fail("empty", FACTOR, times=99)
     with pytest.raises(SourceError, match="stock_zh_a_daily"):
         base.bars(make(symbols=ONE), FIRST, LAST)
+
+
+def test_without_the_package_it_says_what_to_install(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "akshare", None)
+    with pytest.raises(SourceError, match=r"cannot be imported.*providers\.txt"):
+        make().securities()
 
 
 def test_plain_http_is_refused_beyond_loopback(make: Make) -> None:

@@ -11,13 +11,12 @@ from ljwx_pipeline.sources.baostock import BaostockSource
 from tests.fakes.provider_stubs.baostock import BaostockStub
 from tests.fakes.provider_stubs.market import FIRST, LAST, SimulatedTables, simulated_tables
 
-pytest.importorskip("baostock", reason="the baostock extra is not installed")
-
 INDICES = ("000300.SH", "000905.SH", "399006.SZ")
 
 
 @pytest.fixture(scope="session")
 def market() -> SimulatedTables:
+    pytest.importorskip("baostock", reason="the baostock extra is not installed")
     return simulated_tables()
 
 

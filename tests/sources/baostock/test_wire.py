@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import time
 from collections.abc import Callable
 
@@ -96,6 +97,14 @@ def test_a_column_more_changes_nothing(make: Make, stub: BaostockStub, market: S
     stub.fail("add", "", times=99)
     assert len(make().securities()) == len(market["securities"])
     assert len(base.bars(make(symbols=ONE), FIRST, LAST)) == (market["bars"]["symbol"] == ONE[0]).sum()
+
+
+def test_without_the_package_it_says_what_to_install(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = make()
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "baostock", None)
+        with pytest.raises(SourceError, match=r"not installed.*providers\.txt"):
+            source.securities()
 
 
 def test_two_sources_take_turns_on_the_one_session(make: Make, stub: BaostockStub) -> None:
