@@ -91,6 +91,12 @@ def canonical(name: str, frame: pd.DataFrame, *, by: Sequence[str]) -> pd.DataFr
     return frame[list(TABLES[name])].astype(dtypes).sort_values(list(by), kind="stable", ignore_index=True)
 
 
+def distributions(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return table ``corporate_actions``: what a stock pays on one ex-date added up, the same row told twice once."""
+    paid = frame.drop_duplicates().groupby(["symbol", "ex_date"], as_index=False).sum() if len(frame) else frame
+    return canonical("corporate_actions", paid, by=("symbol", "ex_date"))
+
+
 def factor_on(days: pd.Series, ex_dates: pd.Series, factors: pd.Series) -> NDArray[np.float64]:
     """Return the factor in force on each day: that of the last ex-date up to it, 1 before the first."""
     order = np.argsort(ex_dates.to_numpy(), kind="stable")

@@ -21,7 +21,7 @@ from ljwx_pipeline.market.tables import SourceDescription, Unknown, empty_table
 from ljwx_pipeline.sources.akshare import tables
 from ljwx_pipeline.sources.akshare.wire import AkshareWire, akshare_version
 from ljwx_pipeline.sources.base import BarUnit
-from ljwx_pipeline.sources.provider_frames import canonical, last_published_day
+from ljwx_pipeline.sources.provider_frames import canonical, distributions, last_published_day
 from ljwx_pipeline.sources.wire import Sleep
 
 #: Days before a unit's first that are asked for with it, to see the close its first reference price follows from.
@@ -132,8 +132,7 @@ class AkshareSource:
             if len(frame):
                 parts.append(tables.corporate_actions(frame, self._by_code, _what(name)))
         frame = pd.concat([part for part in parts if len(part)] or parts[:1])
-        frame = frame[frame["ex_date"].between(pd.Timestamp(self._first), pd.Timestamp(self._last))]
-        return canonical("corporate_actions", frame, by=("symbol", "ex_date"))
+        return distributions(frame[frame["ex_date"].between(pd.Timestamp(self._first), pd.Timestamp(self._last))])
 
     def bar_units(self, first: date, last: date) -> Sequence[BarUnit]:
         """Return one unit a symbol that was listed within ``[first, last]``."""
@@ -180,7 +179,7 @@ class AkshareSource:
         return canonical("index_bars", pd.concat(parts), by=("index_code", "session_date"))
 
     def suspensions(self, first: date, last: date) -> pd.DataFrame:
-        """Return who did not trade, by the page of each session."""
+        """Return who did not trade, by the page of each session: two requests or more a session."""
         rows = [(symbol, day) for day in self.sessions(first, last) for symbol in self._suspended_on(day)]
         frame = pd.DataFrame(rows, columns=["symbol", "session_date"])
         return canonical("suspensions", frame, by=("session_date", "symbol"))

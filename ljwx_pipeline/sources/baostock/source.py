@@ -21,7 +21,15 @@ from ljwx_pipeline.market.tables import SourceDescription, Unknown, empty_table
 from ljwx_pipeline.sources.baostock import tables
 from ljwx_pipeline.sources.baostock.wire import BaostockWire
 from ljwx_pipeline.sources.base import BarUnit
-from ljwx_pipeline.sources.provider_frames import canonical, columns_of, dates, last_published_day, ranges_of, sampled
+from ljwx_pipeline.sources.provider_frames import (
+    canonical,
+    columns_of,
+    dates,
+    distributions,
+    last_published_day,
+    ranges_of,
+    sampled,
+)
 from ljwx_pipeline.sources.wire import Sleep
 
 RAW = "3"  # baostock's adjustflag for prices as traded
@@ -110,7 +118,7 @@ class BaostockSource:
         """Return the spells that the daily ``isST`` column shows within the configured range."""
         found = []
         for symbol in self._symbols_between(self._first, self._last):
-            gone = pd.notna(self._listed(symbol)[1])
+            gone = self._listed(symbol)[1] <= pd.Timestamp(self._last)  # NaT compares false
             for start, end in self._days(symbol).st_spells(open_end=not gone):
                 found.append((symbol, start, end))
         frame = pd.DataFrame(found, columns=["symbol", "start_date", "end_date"])
@@ -149,8 +157,7 @@ class BaostockSource:
                 rows = self._wire.rows(name, code=self._code(symbol), year=f"{year}", yearType="operate")
                 parts.append(tables.corporate_actions(symbol, rows, self._what(name)))
         frame = pd.concat([part for part in parts if len(part)] or parts[:1])
-        frame = frame[frame["ex_date"].between(first, last)]
-        return canonical("corporate_actions", frame, by=("symbol", "ex_date"))
+        return distributions(frame[frame["ex_date"].between(first, last)])
 
     def bar_units(self, first: date, last: date) -> Sequence[BarUnit]:
         """Return one unit a symbol that was listed within ``[first, last]``."""

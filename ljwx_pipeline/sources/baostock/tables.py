@@ -163,5 +163,4 @@ def corporate_actions(symbol: str, rows: pd.DataFrame, what: str) -> pd.DataFram
     given_away, from_reserves = (numbers(given[name], what).fillna(0.0) for name in given.columns[2:])
     frame["bonus_shares_per_share"] = given_away + from_reserves
     paid = (frame["cash_cny_per_share"] > 0) | (frame["bonus_shares_per_share"] > 0)
-    # a preferred plan and a later correction of it may both be listed: one ex-date pays once a distribution
-    return frame[paid & frame["ex_date"].notna()].drop_duplicates()
+    return frame[paid & frame["ex_date"].notna()]

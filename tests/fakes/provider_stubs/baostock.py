@@ -46,6 +46,7 @@ class Answers:
 
     def __init__(self, served: SimulatedTables) -> None:
         self.served = served
+        self._daily: dict[str, list[dict[str, str]]] = {}
 
     @cached_property
     def codes(self) -> dict[str, str]:
@@ -60,10 +61,16 @@ class Answers:
         return {code: symbol for symbol, code in self.codes.items()}
 
     @cached_property
-    def daily(self) -> dict[str, list[dict[str, str]]]:
-        """Rows of each stock by symbol: one for every session listed, those without trading included."""
-        bars = {symbol: frame.set_index("session_date") for symbol, frame in self.served["bars"].groupby("symbol")}
-        return {row.symbol: self._days_of(row, bars.get(row.symbol)) for row in self.served["securities"].itertuples()}
+    def bars(self) -> dict[str, pd.DataFrame]:
+        return {symbol: frame.set_index("session_date") for symbol, frame in self.served["bars"].groupby("symbol")}
+
+    def daily(self, symbol: str) -> list[dict[str, str]]:
+        """Rows of a stock: one for every session listed, those without trading included."""
+        if symbol not in self._daily:
+            table = self.served["securities"]
+            rows = table[table["symbol"] == symbol].itertuples()
+            self._daily[symbol] = [day for row in rows for day in self._days_of(row, self.bars.get(symbol))]
+        return self._daily[symbol]
 
     @cached_property
     def index_daily(self) -> dict[str, list[dict[str, str]]]:
@@ -100,7 +107,7 @@ class Answers:
         return "code,code_name,ipoDate,outDate,type,status", rows
 
     def k_data(self, code: str, fields: str, first: str, last: str) -> tuple[str, list[list[str]]]:
-        rows = self.index_daily.get(code) or self.daily.get(self.symbols.get(code, ""), [])
+        rows = self.index_daily.get(code) or self.daily(self.symbols.get(code, ""))
         names = fields.split(",")
         return fields, [[row.get(name, "") for name in names] for row in rows if first <= row["date"] <= last]
 
