@@ -2,7 +2,8 @@
 
 ``Lake`` is the face and ``Catalogue`` names what belongs together. Below them ``content_hash`` names content, ``keys``
 and ``rows`` say what a row is, ``manifest``, ``partition`` and ``documents`` record versions, ``scan`` reads them,
-``commit`` and ``atomic_parquet`` write files that are whole or absent, ``locking`` keeps two writers apart. Beside
+``commit``, ``atomic_parquet`` and ``folders`` write files that are whole or absent, ``locking`` keeps two writers
+apart. Beside
 them ``compaction``, ``retention``, ``diff``, ``row_history`` and ``reads``. Not here: what the columns mean
 (``market/tables.py``) and whether the rows are good (``quality/``).
 """

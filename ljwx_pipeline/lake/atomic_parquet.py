@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.lake.folders import make_folder, sync_folder
 from ljwx_pipeline.lake.threads import in_threads
 
 #: Half of zstd's processor time for a third more bytes; prices hardly repeat, so nothing packs them well.
@@ -33,10 +34,11 @@ SYNC_THREADS = 8
 
 @dataclass(frozen=True)
 class Draft:
-    """A file that is on disk under a temporary name and is to be ``path``."""
+    """A file that is on disk under a temporary name and is to be ``path``; ``above`` are folders with a new folder."""
 
     path: Path
     temporary: Path
+    above: tuple[Path, ...] = ()
 
 
 def write_bytes(path: Path, data: bytes | pa.Buffer) -> None:
@@ -61,7 +63,7 @@ def draft_bytes(path: Path, data: bytes | pa.Buffer) -> Draft:
     # not tempfile: its files are for the owner alone, and the mode would survive the rename
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
-        make_folder(path.parent)
+        above = make_folder(path.parent)
         with temporary.open("xb") as file:
             file.write(data)
             file.flush()
@@ -70,7 +72,7 @@ def draft_bytes(path: Path, data: bytes | pa.Buffer) -> Draft:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
-    return Draft(path, temporary)
+    return Draft(path, temporary, tuple(above))
 
 
 def publish(drafts: Iterable[Draft]) -> None:
@@ -82,7 +84,7 @@ def publish(drafts: Iterable[Draft]) -> None:
         When a rename is refused; the drafts not yet renamed are removed.
     """
     waiting = list(drafts)[::-1]
-    folders = list(dict.fromkeys(draft.path.parent for draft in waiting))
+    folders = list(dict.fromkeys(folder for draft in waiting for folder in (*draft.above, draft.path.parent)))
     draft = None
     try:
         while waiting:
@@ -193,24 +195,6 @@ def read_bytes(path: Path, *, sha256: str | None = None) -> bytes:
             "restore it from a backup, or delete its partition's folder and load the data again",
         )
     return data
-
-
-def make_folder(folder: Path) -> None:
-    """Make ``folder`` and force its entry to disk: a power cut must not take a new folder with all it holds."""
-    if folder.is_dir():
-        return
-    make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Force renames and removals in ``folder`` to disk: without it a power cut may bring the old names back."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _repeats(kind: Any) -> bool:

@@ -17,9 +17,10 @@ import pandas as pd
 
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.lake.atomic_parquet import sync_folder, write_bytes
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.content_hash import combined_hash
 from ljwx_pipeline.lake.documents import read_sealed, sealed
+from ljwx_pipeline.lake.folders import sync_folder
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.lake.manifest import TableVersion
 from ljwx_pipeline.lake.store import Lake, checked_name, in_utc, read_versions

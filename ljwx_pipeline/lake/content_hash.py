@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import LakeError
@@ -131,6 +132,6 @@ def _encoded(name: str, column: Any) -> Any:
 def _words_and_codes(encoded: Any) -> list[bytes | memoryview]:
     # codes by first appearance: a million symbols hash as fast as a million integers
     codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    words = encoded.dictionary.to_pylist()
-    lengths = np.array([len(word.encode()) for word in words], dtype="<i8")
-    return [codes.astype("<i8").data, lengths.data, "".join(words).encode()]
+    words = encoded.dictionary
+    lengths = pc.binary_length(words).to_numpy().astype("<i8")
+    return [codes.astype("<i8").data, lengths.data, b"".join(words.cast(pa.binary()).to_pylist())]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.lake.folders import make_folder, sync_folder
 
 RETRY_S = 0.01
 
@@ -26,7 +27,8 @@ def exclusive(lock_file: Path, *, timeout_s: float) -> Iterator[None]:
     """
     clock = SystemClock()
     try:
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        for folder in make_folder(lock_file.parent):
+            sync_folder(folder)
         descriptor = os.open(lock_file, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
         raise LakeError(

@@ -16,9 +16,10 @@ from pathlib import Path
 
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.lake.atomic_parquet import make_folder, sync_folder, write_bytes
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.content_hash import combined_hash
 from ljwx_pipeline.lake.documents import checksum, read_sealed, sealed
+from ljwx_pipeline.lake.folders import make_folder, sync_folder
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.lake.manifest import TableVersion
 from ljwx_pipeline.lake.store import Lake, checked_name, in_utc
@@ -153,7 +154,7 @@ class ReadsJournal:
 
     def _append(self, line: bytes) -> None:
         try:
-            make_folder(self._folder)
+            above = make_folder(self._folder)
             fresh = not self._file.exists()
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
             try:
@@ -163,8 +164,8 @@ class ReadsJournal:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
-            if fresh:
-                sync_folder(self._folder)
+            for folder in [*above, self._folder] if fresh else []:
+                sync_folder(folder)
         except OSError as error:
             raise LakeError(
                 f"{self._file} cannot be written ({error.strerror})", "free some space or correct the permissions"

@@ -15,8 +15,9 @@ from typing import Any
 
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.lake.atomic_parquet import sync_folder, write_bytes
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.catalogue import Catalogue
+from ljwx_pipeline.lake.folders import sync_folder
 from ljwx_pipeline.lake.manifest import TableVersion, manifest_path
 from ljwx_pipeline.lake.partition import RETIRED, Partition, RetiredVersion, read_retired, retired_bytes
 from ljwx_pipeline.lake.store import Lake, folders_in

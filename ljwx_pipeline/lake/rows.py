@@ -75,9 +75,9 @@ def ordered(name: str, table: pa.Table) -> pa.Table:
     keys = SORT_KEYS.get(name, [])
     if not keys or not set(keys) <= set(table.column_names) or len(table) < 2:
         return table
-    codes = [order_codes(table.column(key)) for key in keys]
-    if is_sorted(codes):
+    if is_sorted([table.column(key) for key in keys]):
         return table
+    codes = [order_codes(table.column(key)) for key in keys]
     return table.take(pa.array(np.lexsort(codes[::-1])))
 
 
