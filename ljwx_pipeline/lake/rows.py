@@ -24,10 +24,11 @@ from ljwx_pipeline.lake.keys import SESSION, SORT_KEYS, is_sorted, order_codes
 Rows: TypeAlias = pd.DataFrame | pa.Table
 
 
-def as_table(rows: Rows) -> pa.Table:
+def as_table(rows: Rows, *, joined: bool = True) -> pa.Table:
     """Return ``rows`` as one Arrow table whose index is dropped and whose columns each have one plain type.
 
-    A column without any value is text. Text that an Arrow table holds as a dictionary becomes plain text.
+    A column without any value is text. Text that an Arrow table holds as a dictionary becomes plain text. With
+    ``joined`` every column is one piece of memory.
 
     Raises
     ------
@@ -46,7 +47,8 @@ def as_table(rows: Rows) -> pa.Table:
         return _with_types(table, {pa.null(): pa.string()})
     if len(set(rows.column_names)) != rows.num_columns:
         raise LakeError(f"columns {rows.column_names} repeat a name", "rename one of them")
-    return _decoded(_with_types(rows, {pa.null(): pa.string(), pa.large_string(): pa.string()})).combine_chunks()
+    table = _decoded(_with_types(rows, {pa.null(): pa.string(), pa.large_string(): pa.string()}))
+    return table.combine_chunks() if joined else table
 
 
 def as_frame(table: pa.Table) -> pd.DataFrame:
@@ -123,18 +125,23 @@ def split_by_month(rows: Rows, *, pattern: str = "%Y-%m-01", column: str = SESSI
     LakeError
         When a row has no date: it belongs to no month.
     """
-    table = as_table(rows)
+    table = as_table(rows, joined=False)  # a copy of the whole would cost more than all that follows
     days = table.column(column)
     if days.null_count:
         raise LakeError(f"{days.null_count} rows have no {column}", "give every row its date before it is stored")
-    months = days.cast(pa.timestamp("ns")).to_numpy().astype("M8[M]").astype(np.int64)
-    if len(months) and (np.diff(months) < 0).any():
+    instants = days.cast(pa.timestamp("ns")).to_numpy()
+    if (instants[1:] < instants[:-1]).any():
+        months = instants.astype("M8[M]")
         order = np.argsort(months, kind="stable")
-        table, months = table.take(pa.array(order)), months[order]
-    edges = np.flatnonzero(np.diff(months, prepend=months[:1] - 1, append=months[-1:] + 1))
+        table, instants = table.take(pa.array(order)), months[order]
+    starts = np.flatnonzero(np.r_[np.ones(min(len(instants), 1), dtype=bool), instants[1:] != instants[:-1]])
+    months = instants[starts].astype("M8[M]").astype(np.int64)  # of each day once
+    edges = [*starts[np.flatnonzero(np.diff(months, prepend=-(2**40)))], len(instants)]
     parts: dict[str, pa.Table] = {}
     for start, stop in itertools.pairwise(edges):
-        name = pd.Timestamp(np.datetime64(int(months[start]), "M")).strftime(pattern)
+        name = pd.Timestamp(instants[start]).strftime(pattern)
+        if name in parts:
+            raise LakeError(f"pattern {pattern!r} gives two months the name {name}", "put %Y and %m into it")
         parts[name] = table.slice(int(start), int(stop - start))
     return parts
 

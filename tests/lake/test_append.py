@@ -132,6 +132,8 @@ def test_one_partition_that_cannot_be_written_leaves_all_as_they_were(lake: Lake
 def test_rows_without_a_date_belong_to_no_month() -> None:
     with pytest.raises(LakeError, match="1 rows have no session_date"):
         split_by_month(pd.DataFrame({"session_date": pd.to_datetime(["2024-01-02", None])}))
+    with pytest.raises(LakeError, match="two months the name 2018"):
+        split_by_month(BARS, pattern="%Y")
 
 
 def test_arrow_rows_are_stored_as_frames_are(lake: Lake, tmp_path: Path) -> None:
