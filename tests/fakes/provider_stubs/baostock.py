@@ -155,14 +155,17 @@ class Answers:
     def _days_of(self, security: object, bars: pd.DataFrame | None) -> list[dict[str, str]]:
         sessions = self.served.sessions
         gone = pd.Timestamp.max if pd.isna(security.delist_date) else security.delist_date
-        spells = self.served["st_spells"].query("symbol == @security.symbol")
+        spells = self.served["st_spells"]
+        spells = spells[spells["symbol"] == security.symbol].fillna({"end_date": pd.Timestamp.max})
+        known = {} if bars is None else bars.to_dict("index")
+        special = {
+            day for row in spells.itertuples() for day in sessions[sessions.slice_indexer(row.start_date, row.end_date)]
+        }
         rows, close = [], ""
         for day in sessions[(sessions >= security.list_date) & (sessions < gone)]:
-            st = ((spells["start_date"] <= day) & (spells["end_date"].fillna(pd.Timestamp.max) >= day)).any()
-            row = {"date": _day(day), "isST": str(int(st)), "tradestatus": "0", "volume": "", "amount": ""}
+            row = {"date": _day(day), "isST": str(int(day in special)), "tradestatus": "0", "volume": "", "amount": ""}
             row |= dict.fromkeys(("open", "high", "low", "close", "preclose"), close)
-            if bars is not None and day in bars.index:
-                bar = bars.loc[day]
+            if bar := known.get(day):
                 row |= {k: f"{bar[f'{k}_cny']:.10f}" for k in ("open", "high", "low", "close")}
                 row |= {"preclose": f"{bar['pre_close_cny']:.10f}", "tradestatus": "1"}
                 row |= {"volume": f"{bar['volume_shares']:.0f}", "amount": f"{bar['amount_cny']:.4f}"}
