@@ -106,7 +106,7 @@ def test_a_dry_run_for_machines_is_json() -> None:
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["--profile", "tushare"], "the adapter for source 'tushare' is not part of this release"),
+        (["--profile", "tushare"], "TUSHARE_TOKEN"),
         (["--profile", "folder"], "folder.data names no file"),
         (["--profile", "folder", "--data", "no/such/place"], "folder.data = no/such/place does not exist"),
     ],

@@ -13,6 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.ingest.snapshots import merged_ranges
 from ljwx_pipeline.ingest.store import StoredMonth, newest_version, store_month
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
@@ -44,8 +45,13 @@ class Coverage:
 
 
 def ingest_whole_table(source: MarketSource, lake: Lake, table: str, known_at: datetime) -> TableVersion:
-    """Store what ``source`` says of a slowly changing table now; the same content is no new version."""
+    """Store what ``source`` says of a slowly changing table now; the same content is no new version.
+
+    Of a table that the source tells today's state of only, the ranges stored so far go on, end or begin.
+    """
     frame: pd.DataFrame = getattr(source, table)()
+    if table in source.describe().snapshots:
+        frame = merged_ranges(table, read_market_table(lake, table), frame)
     return lake.write(table, frame, partition=WHOLE, known_at=known_at)
 
 

@@ -112,6 +112,7 @@ class SourceDescription:
     """What a source is and what it does not know; shown in reports and in Dagster.
 
     ``fetches`` says what a question costs: nothing (everything is at hand), a call a session, or a call a symbol.
+    ``snapshots`` names the tables of which it tells today's state only, in ranges that begin today.
     """
 
     name: str
@@ -119,3 +120,4 @@ class SourceDescription:
     adjustment: str  # raw | forward | backward
     unknown: tuple[Unknown, ...]
     fetches: Literal["at_hand", "by_session", "by_symbol"] = "at_hand"
+    snapshots: tuple[str, ...] = ()

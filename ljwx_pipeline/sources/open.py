@@ -6,7 +6,6 @@ Not here: anything about a source's data; each source has its own module, import
 from __future__ import annotations
 
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.sources.base import MarketSource
 
 
@@ -16,7 +15,7 @@ def open_source(settings: Settings) -> MarketSource:
     Raises
     ------
     SourceError
-        When the source has no adapter in this release, or its own settings cannot be honoured.
+        When the source's own settings cannot be honoured, or the package it needs is not installed.
     """
     kind = settings.source.kind
     if kind == "simulated":
@@ -27,8 +26,15 @@ def open_source(settings: Settings) -> MarketSource:
         from ljwx_pipeline.sources.folder import FolderSource  # its file readers: only for this source
 
         return FolderSource(settings.folder, required_indices=settings.evaluation.indices)
-    raise SourceError(
-        f"the adapter for source {kind!r} is not part of this release",
-        "download the bars with the provider's own client and use the folder profile: "
-        "ljwx run --profile folder --data PATH --index-data PATH --adjustment raw",
-    )
+    chosen, indices = settings.source, settings.evaluation.indices
+    if kind == "tushare":
+        from ljwx_pipeline.sources.tushare.source import TushareSource  # its HTTP client: only for this source
+
+        return TushareSource(settings.tushare, chosen, indices=indices)
+    if kind == "akshare":
+        from ljwx_pipeline.sources.akshare.source import AkshareSource  # an optional package: only for this source
+
+        return AkshareSource(settings.akshare, chosen, indices=indices)
+    from ljwx_pipeline.sources.baostock.source import BaostockSource  # an optional package: only for this source
+
+    return BaostockSource(settings.baostock, chosen, indices=indices)

@@ -93,7 +93,12 @@ class AkshareSource:
         others = [code for code in self._indices if not _is_csindex(code)]
         more = (Unknown(f"members of {', '.join(others)}", "no universe can be cut to them"),) if others else ()
         return SourceDescription(
-            f"akshare {akshare_version()}", simulated=False, adjustment="raw", unknown=(*UNKNOWN, *more)
+            f"akshare {akshare_version()}",
+            simulated=False,
+            adjustment="raw",
+            unknown=(*UNKNOWN, *more),
+            fetches="by_symbol",
+            snapshots=("index_members",),
         )
 
     def sessions(self, first: date, last: date) -> pd.DatetimeIndex:

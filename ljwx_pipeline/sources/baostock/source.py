@@ -94,7 +94,13 @@ class BaostockSource:
             if unknown_members
             else ()
         )
-        return SourceDescription(f"baostock {_version()}", simulated=False, adjustment="raw", unknown=(*UNKNOWN, *more))
+        return SourceDescription(
+            f"baostock {_version()}",
+            simulated=False,
+            adjustment="raw",
+            unknown=(*UNKNOWN, *more),
+            fetches="by_symbol",
+        )
 
     def close(self) -> None:
         """Log out."""

@@ -78,7 +78,14 @@ class TushareSource:
 
     def describe(self) -> SourceDescription:
         """Return that prices are raw, and what tushare does not say."""
-        return SourceDescription("tushare", simulated=False, adjustment="raw", unknown=UNKNOWN)
+        return SourceDescription(
+            "tushare",
+            simulated=False,
+            adjustment="raw",
+            unknown=UNKNOWN,
+            fetches="by_symbol" if self._source.symbols else "by_session",
+            snapshots=("industries",),
+        )
 
     def sessions(self, first: date, last: date) -> pd.DatetimeIndex:
         """Return the sessions of ``[first, last]`` up to the last whose figures should be published.
