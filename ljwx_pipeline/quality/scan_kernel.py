@@ -171,9 +171,9 @@ def scan_rows(  # noqa: C901 - one pass over the columns is the point; each rule
             elif instant_ns[i] < earlier:
                 found |= np.uint32(UNSORTED)
             else:
-                if v > 0.0 and x == close[p] and v == volume[p] and a == amount[p]:
-                    if o == open_[p] and h == high[p] and lo == low[p]:
-                        found |= np.uint32(REPEATED)
+                alike = o == open_[p] and h == high[p] and lo == low[p] and x == close[p]
+                if alike and v > 0.0 and v == volume[p] and a == amount[p]:
+                    found |= np.uint32(REPEATED)
                 ratio = factor[p] / f
                 expected = close[p] * ratio
                 if abs(ref - expected) > REFERENCE_FRAC * expected + tick_slack:
