@@ -10,7 +10,7 @@ import pandas as pd
 from ljwx_pipeline.quality.rule import SAMPLE, Finding, Market, rows_found
 
 #: An index whose size is the usual one on this share of its days has a fixed size.
-FIXED_SIZE_MIN_FRAC = 0.8
+FIXED_SIZE_MIN_FRAC = 0.88
 
 
 def ranges_do_not_overlap(name: str, keys: list[str]) -> Callable[[Market], Finding]:
