@@ -1,5 +1,6 @@
-"""What rows must hold: schemas, checks as data, and the published Great Expectations suite.
+"""What rows must hold: checks as data, statistics, quarantine, scores, and the published Great Expectations suite.
 
-``results.CheckResult`` is what every check yields; ``run.run_checks`` runs all that apply; ``suite.run_suite`` writes
-the report people read. Not here: mending data.
+``run.run_checks`` runs every rule that applies (``checks.CHECKS``, ``anomalies.ANOMALIES``) and ``run.checked`` or
+``quarantine.split`` hand on the rows that passed; ``score`` and ``figures`` show it by session, ``history`` compares
+two versions of the same rows, ``reconcile`` two providers. Not here: mending data, and where anything is stored.
 """

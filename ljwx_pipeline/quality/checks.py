@@ -1,285 +1,255 @@
-"""Checks as data: a name, a severity, the tables it needs, and the test that measures.
+"""The hard rules as data: a name, a severity, the tables it needs, the test that measures, and what a reader can do.
 
-A test returns how much offends and what it measured; the verdict and the sentence are made in ``run.py``. Not here:
-columns and bounds of a single table (``schemas.py``).
+A mistake in single rows is quarantined, one of a whole table blocks, what is possible but odd is a warning. Not here:
+columns and bounds of a single table (``schemas.py``), statistics on what is merely unlikely (``anomalies.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Literal
+from ljwx_pipeline.quality import bar_rules, index_rules, scan_kernel
+from ljwx_pipeline.quality.bar_rules import rows_with
+from ljwx_pipeline.quality.reference_rules import (
+    listed_ones_trade,
+    member_count_usual,
+    names_unique,
+    ranges_do_not_overlap,
+    ranges_within_listing,
+)
+from ljwx_pipeline.quality.rule import SINGLE_FRAC, Check
 
-import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
+CORRECT_ROW = "correct the row in the source and load it again, or release it if it is true"
+OTHER_FILE = "give the index's own file; on the other exchange its code may be that of a stock"
+ONE_RANGE = "close the earlier range before the later one begins, or join the two"
 
-from ljwx_pipeline.market.rulebook import BOOK_FIRST, BOOK_LAST, price_limit_frac
-from ljwx_pipeline.market.tables import SourceDescription
-from ljwx_pipeline.market.traded_price import average_price_in_range
-
-Mask = NDArray[np.bool_]
-
-#: Raw bars of real providers hold the identity on nearly all bars, adjusted ones on a fifth.
-UNIT_CHECK_MIN_FRAC = 0.98
-#: Adjusted prices are rounded, so previous close and reference price differ a little everywhere; measured on 736,976
-#: real bars, one row lies beyond this.
-REFERENCE_TOLERANCE_FRAC = 0.002
-#: Rounding of limit prices to the tick, and of adjusted prices to four decimals.
-LIMIT_TOLERANCE_FRAC = 0.01
-TICK_CNY = 0.01
-#: The longest stretch without limits that any board gives a new listing.
-LISTING_SESSIONS = 5
-#: An index made of limited stocks cannot move further in a session.
-INDEX_MAX_MOVE_FRAC = 0.22
-#: A session with this share of its neighbours' rows was probably loaded in part.
-COVERAGE_MIN_FRAC = 0.5
-COVERAGE_WINDOW_SESSIONS = 20
-
-
-@dataclass(frozen=True)
-class Market:
-    """What the checks look at: the tables present, what their source says of itself, and the sessions asked for."""
-
-    tables: Mapping[str, pd.DataFrame]
-    description: SourceDescription
-    sessions: pd.DatetimeIndex
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a test found.
-
-    Parameters
-    ----------
-    judged, bad
-        How many were looked at, and how many offend.
-    unit
-        Of what: ``rows`` or ``sessions``.
-    first
-        The first that offends, as a person would name it; empty when none does.
-    measured
-        Further figures.
-    """
-
-    judged: int
-    bad: int
-    unit: str
-    first: str
-    measured: Mapping[str, float | int | str]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One rule.
-
-    Parameters
-    ----------
-    name
-        ``TABLE.what_holds``.
-    severity
-        Whether a breach blocks.
-    needs
-        Tables without which it is not applicable.
-    test
-        Measures.
-    says
-        What a breach means, for the message.
-    min_good_frac
-        Share that must hold for the check to pass; 1 tolerates none.
-    raw_only
-        Not applicable under a declared adjustment.
-    """
-
-    name: str
-    severity: Literal["error", "warn"]
-    needs: tuple[str, ...]
-    test: Callable[[Market], Finding]
-    says: str
-    min_good_frac: float = 1.0
-    raw_only: bool = False
-
-
-def sessions_known(market: Market) -> Finding:
-    """Find bars on days that are no session."""
-    bars = market.tables["bars"]
-    return _rows(bars, ~bars["session_date"].isin(market.sessions))
-
-
-def sessions_present(market: Market) -> Finding:
-    """Find sessions of the range without a single bar."""
-    traded = pd.DatetimeIndex(market.tables["bars"]["session_date"].unique())
-    return _sessions(market.sessions, market.sessions.difference(traded))
-
-
-def unit_check(market: Market) -> Finding:
-    """Find bars whose amount / volume lies outside [low, high]."""
-    bars = market.tables["bars"]
-    inside = average_price_in_range(
-        low_cny=bars["low_cny"].to_numpy(),
-        high_cny=bars["high_cny"].to_numpy(),
-        volume_shares=bars["volume_shares"].to_numpy(),
-        amount_cny=bars["amount_cny"].to_numpy(),
-    )
-    return _rows(bars, ~inside, inside_frac=float(inside.mean()))
-
-
-def bars_of_known_securities(market: Market) -> Finding:
-    """Find bars of unknown symbols, before their listing or after their delisting."""
-    bars, securities = market.tables["bars"], market.tables["securities"].set_index("symbol")
-    listed = bars["symbol"].map(securities["list_date"])
-    delisted = bars["symbol"].map(securities["delist_date"])
-    day = bars["session_date"]
-    # NaT compares false: who was listed before the source's first session was listed on every day of it
-    return _rows(bars, ~bars["symbol"].isin(securities.index) | (day < listed) | (day > delisted))
-
-
-def reference_price_follows(market: Market) -> Finding:
-    """Find bars whose reference price is not the previous close carried over by the adjustment factor."""
-    bars = market.tables["bars"].sort_values(["symbol", "session_date"], kind="stable")
-    grouped = bars.groupby("symbol", sort=False)
-    expected = grouped["close_cny"].shift() * grouped["adj_factor"].shift() / bars["adj_factor"]
-    distance = (bars["pre_close_cny"] - expected).abs()
-    bad = distance > REFERENCE_TOLERANCE_FRAC * expected + TICK_CNY * (market.description.adjustment == "raw")
-    return _rows(bars, bad)
-
-
-def factor_never_falls(market: Market) -> Finding:
-    """Find bars whose adjustment factor is below the one before."""
-    bars = market.tables["bars"].sort_values(["symbol", "session_date"], kind="stable")
-    before = bars.groupby("symbol", sort=False)["adj_factor"].shift()
-    return _rows(bars, bars["adj_factor"] < before)
-
-
-def moves_within_limits(market: Market) -> Finding:
-    """Find closes beyond their board's dated limit, the first sessions of a listing left out."""
-    bars, securities = market.tables["bars"], market.tables["securities"].set_index("symbol")
-    day = bars["session_date"]
-    board = bars["symbol"].map(securities["board"])
-    listed = bars["symbol"].map(securities["list_date"])
-    age = market.sessions.searchsorted(pd.DatetimeIndex(day)) - market.sessions.searchsorted(pd.DatetimeIndex(listed))
-    judged = ((day >= pd.Timestamp(BOOK_FIRST)) & (day <= pd.Timestamp(BOOK_LAST)) & board.notna()).to_numpy()
-    judged &= (age >= LISTING_SESSIONS) | listed.isna()
-    bad = np.zeros(len(bars), dtype=bool)
-    if judged.any():
-        limit = price_limit_frac(
-            board[judged].to_numpy(dtype=np.int64), np.zeros(int(judged.sum()), dtype=bool), day[judged].to_numpy()
-        )
-        reference = bars["pre_close_cny"].to_numpy()[judged]
-        move = np.abs(bars["close_cny"].to_numpy()[judged] / reference - 1.0)
-        bad[judged] = (limit > 0) & (move > limit + LIMIT_TOLERANCE_FRAC + TICK_CNY / reference)
-    return _rows(bars, bad)
-
-
-def sessions_covered(market: Market) -> Finding:
-    """Find sessions that hold far fewer rows than the sessions around them."""
-    bars = market.tables["bars"]
-    counts = bars.groupby("session_date").size().sort_index()
-    usual = counts.rolling(COVERAGE_WINDOW_SESSIONS, min_periods=1).median()
-    thin = counts.index[(counts < COVERAGE_MIN_FRAC * usual).to_numpy()]
-    least = float((counts / usual).min())
-    return _sessions(counts.index, thin, least_coverage_frac=least)
-
-
-def index_moves_plausible(market: Market) -> Finding:
-    """Find index levels that jump as only another security can."""
-    table = market.tables["index_bars"].sort_values(["index_code", "session_date"], kind="stable")
-    before = table.groupby("index_code", sort=False)["close_points"].shift()
-    bad = np.abs(np.log(table["close_points"] / before)) > np.log1p(INDEX_MAX_MOVE_FRAC)
-    return _rows(table, bad)
-
-
-def index_sessions_complete(market: Market) -> Finding:
-    """Find sessions that an index misses between its own first and last bar."""
-    judged, missing = 0, []
-    for _, days in market.tables["index_bars"].groupby("index_code")["session_date"]:
-        span = market.sessions[(market.sessions >= days.min()) & (market.sessions <= days.max())]
-        judged += len(span)
-        missing.extend(span.difference(pd.DatetimeIndex(days)))
-    first = f"{min(missing):%Y-%m-%d}" if missing else ""
-    return Finding(judged, len(missing), "sessions", first, {})
-
-
-def ranges_do_not_overlap(name: str, keys: list[str]) -> Callable[[Market], Finding]:
-    """Return the test that two date ranges of one key in table ``name`` never overlap."""
-
-    def test(market: Market) -> Finding:
-        table = market.tables[name].sort_values([*keys, "start_date"], kind="stable")
-        last = table["end_date"].fillna(pd.Timestamp.max.normalize())
-        bad = table["start_date"] <= last.groupby([table[key] for key in keys]).shift()
-        return _rows(table, bad)
-
-    return test
-
-
-def _rows(table: pd.DataFrame, bad: pd.Series | Mask, **measured: float) -> Finding:
-    flags = np.asarray(bad, dtype=bool)
-    first = ""
-    if flags.any():
-        row = table.iloc[int(np.argmax(flags))]
-        parts = [row[key] for key in ("symbol", "index_code", "session_date", "start_date") if key in table]
-        first = " ".join(f"{part:%Y-%m-%d}" if isinstance(part, pd.Timestamp) else str(part) for part in parts)
-    return Finding(len(table), int(flags.sum()), "rows", first, measured)
-
-
-def _sessions(judged: pd.Index, bad: pd.Index, **measured: float) -> Finding:
-    return Finding(len(judged), len(bad), "sessions", f"{bad[0]:%Y-%m-%d}" if len(bad) else "", measured)
-
-
+#: Every hard rule, in the order in which results are reported.
 CHECKS = (
-    Check("bars.on_known_sessions", "error", ("bars",), sessions_known, "the day is no trading session"),
-    Check("bars.every_session_present", "error", ("bars",), sessions_present, "a whole session is missing"),
+    Check(
+        "bars.on_known_sessions",
+        "error",
+        ("bars",),
+        rows_with(scan_kernel.OFF_SESSION),
+        "the day is no trading session",
+        "delete the row; if it is a later session, upgrade exchange-calendars",
+        SINGLE_FRAC,
+    ),
+    Check(
+        "bars.every_session_present",
+        "error",
+        ("bars",),
+        bar_rules.sessions_present,
+        "a whole session is missing",
+        "load the session again; if it was never traded, correct the calendar",
+    ),
+    Check(
+        "bars.not_future",
+        "error",
+        ("bars",),
+        rows_with(scan_kernel.FUTURE),
+        "the session lies after the day on which the row was known",
+        "delete the row, and look how the provider came to know it",
+        SINGLE_FRAC,
+        needs_as_of=True,
+    ),
+    Check(
+        "bars.in_order",
+        "warn",
+        ("bars",),
+        rows_with(scan_kernel.UNSORTED),
+        "the row stands after a later session of its symbol",
+        "nothing is lost, rows are sorted; but a provider that changes its order may have changed more",
+    ),
     Check(
         "bars.average_price_in_range",
         "error",
         ("bars",),
-        unit_check,
+        bar_rules.unit_check,
         "amount / volume lies outside [low, high]: units mixed up, or adjusted prices passed off as raw",
-        min_good_frac=UNIT_CHECK_MIN_FRAC,
+        "declare the true units (lots or shares, thousand CNY or CNY) and the true adjustment of the source",
+        SINGLE_FRAC,
         raw_only=True,
+    ),
+    Check(
+        "bars.prices_on_tick",
+        "error",
+        ("bars",),
+        rows_with(scan_kernel.OFF_TICK),
+        "a price is no multiple of 0.01 CNY: adjusted or averaged, not as traded",
+        "declare the source's adjustment, or take its raw prices",
+        SINGLE_FRAC,
+        raw_only=True,
+    ),
+    Check(
+        "bars.traded",
+        "error",
+        ("bars",),
+        rows_with(scan_kernel.UNTRADED_FLAT),
+        "nothing was traded: a suspended session has no bar",
+        "drop rows without volume where the source is read",
+        SINGLE_FRAC,
+    ),
+    Check(
+        "bars.volume_where_prices_moved",
+        "error",
+        ("bars",),
+        rows_with(scan_kernel.UNTRADED_RANGE),
+        "prices moved or money changed hands without volume",
+        CORRECT_ROW,
+        SINGLE_FRAC,
+    ),
+    Check(
+        "bars.not_repeated",
+        "error",
+        ("bars",),
+        rows_with(scan_kernel.REPEATED),
+        "prices, volume and amount repeat the symbol's row before: yesterday served again",
+        "load the session again once the provider has published it",
+        SINGLE_FRAC,
     ),
     Check(
         "bars.of_listed_securities",
         "error",
         ("bars", "securities"),
-        bars_of_known_securities,
+        rows_with(scan_kernel.NOT_LISTED),
         "the security was not listed then",
+        "correct the listing dates, or delete the rows of another security under this code",
+        SINGLE_FRAC,
+    ),
+    Check(
+        "bars.within_published_limits",
+        "error",
+        ("bars", "price_limits"),
+        bar_rules.within_published_limits,
+        "the bar trades beyond the limits published for its session",
+        CORRECT_ROW,
+        SINGLE_FRAC,
     ),
     Check(
         "bars.reference_price_follows",
         "warn",
         ("bars",),
-        reference_price_follows,
+        rows_with(scan_kernel.REFERENCE_OFF),
         "the reference price is not the previous close carried over by the adjustment factor",
+        "look for a missing session before it, a wrong close, or an ex-date that the factor misses",
     ),
-    Check("bars.factor_never_falls", "warn", ("bars",), factor_never_falls, "the adjustment factor falls"),
+    Check(
+        "bars.factor_never_falls",
+        "warn",
+        ("bars",),
+        rows_with(scan_kernel.FACTOR_FALLS),
+        "the adjustment factor falls",
+        "ask for the cumulative factor that grows at ex-dates; a reverse split is the rare true case",
+    ),
+    Check(
+        "bars.factor_steps_are_real",
+        "warn",
+        ("bars",),
+        rows_with(scan_kernel.FACTOR_NOISE),
+        "the factor changes by rounding alone, without an ex-date",
+        "treat it as the same factor: do not take the session for an ex-date",
+    ),
     Check(
         "bars.moves_within_limits",
         "warn",
         ("bars", "securities"),
-        moves_within_limits,
+        rows_with(scan_kernel.BEYOND_LIMIT),
         "the close lies beyond the board's daily limit",
+        "compare with a second provider; the first session after a relisting is the true case",
     ),
     Check(
         "bars.sessions_covered",
         "warn",
         ("bars",),
-        sessions_covered,
+        bar_rules.sessions_covered,
         "the session holds less than half of the usual rows",
+        "load the session again: it was probably loaded in part",
+    ),
+    Check(
+        "bars.gaps_are_suspensions",
+        "warn",
+        ("bars", "securities", "suspensions"),
+        bar_rules.gaps_are_suspensions,
+        "a listed security has no bar and was not suspended",
+        "load the missing rows, or the missing suspensions",
+    ),
+    Check(
+        "suspensions.did_not_trade",
+        "warn",
+        ("suspensions", "bars"),
+        bar_rules.suspended_do_not_trade,
+        "a bar was traded on a session of suspension",
+        "a halt of part of a session is no suspension: take the row out of that table",
     ),
     Check(
         "index_bars.moves_plausible",
         "error",
         ("index_bars",),
-        index_moves_plausible,
+        index_rules.moves_plausible,
         "the level jumps as no index does: another security of the same code",
+        OTHER_FILE,
+    ),
+    Check(
+        "index_bars.level_plausible",
+        "error",
+        ("index_bars",),
+        index_rules.level_plausible,
+        "the level is a share's price, not an index level",
+        OTHER_FILE,
+    ),
+    Check(
+        "index_bars.is_no_stock",
+        "error",
+        ("index_bars",),
+        index_rules.is_no_stock,
+        "amount / volume lies within [low, high] as only a traded security's does: the series is a stock",
+        OTHER_FILE,
+    ),
+    Check(
+        "index_bars.equals_no_stock",
+        "error",
+        ("index_bars", "bars"),
+        index_rules.equals_no_stock,
+        "the levels are one stock's closes",
+        OTHER_FILE,
+    ),
+    Check(
+        "index_bars.not_flat_untraded",
+        "warn",
+        ("index_bars",),
+        index_rules.not_flat_untraded,
+        "one price and no volume: the level was carried forward or filled in later",
+        "begin the history after these sessions, or load it from a provider that has them",
+    ),
+    Check(
+        "index_bars.not_repeated",
+        "warn",
+        ("index_bars",),
+        index_rules.not_repeated,
+        "levels and turnover repeat the session before",
+        "load the session again once the provider has published it",
     ),
     Check(
         "index_bars.sessions_complete",
         "warn",
         ("index_bars",),
-        index_sessions_complete,
+        index_rules.sessions_complete,
         "the index misses sessions between its first and last bar",
+        "load the missing sessions of the index",
+    ),
+    Check(
+        "securities.names_unique",
+        "warn",
+        ("securities",),
+        names_unique,
+        "two listed securities have one name",
+        "look whether one of them is the other under a second code",
+    ),
+    Check(
+        "securities.listed_ones_trade",
+        "warn",
+        ("securities", "bars"),
+        listed_ones_trade,
+        "a listed security has no bar at all",
+        "give its delisting date, or load its bars",
     ),
     Check(
         "st_spells.do_not_overlap",
@@ -287,6 +257,15 @@ CHECKS = (
         ("st_spells",),
         ranges_do_not_overlap("st_spells", ["symbol"]),
         "two spells of one stock overlap",
+        ONE_RANGE,
+    ),
+    Check(
+        "st_spells.within_listing",
+        "warn",
+        ("st_spells", "securities"),
+        ranges_within_listing("st_spells"),
+        "a spell begins while the stock is not listed",
+        "correct the listing dates or the spell",
     ),
     Check(
         "industries.do_not_overlap",
@@ -294,6 +273,7 @@ CHECKS = (
         ("industries",),
         ranges_do_not_overlap("industries", ["symbol"]),
         "a stock is in two industries at once",
+        ONE_RANGE,
     ),
     Check(
         "index_members.do_not_overlap",
@@ -301,5 +281,22 @@ CHECKS = (
         ("index_members",),
         ranges_do_not_overlap("index_members", ["index_code", "symbol"]),
         "a membership is stated twice for the same days",
+        ONE_RANGE,
+    ),
+    Check(
+        "index_members.are_listed",
+        "warn",
+        ("index_members", "securities"),
+        ranges_within_listing("index_members"),
+        "a membership begins while the stock is not listed",
+        "correct the listing dates or the membership",
+    ),
+    Check(
+        "index_members.count_is_usual",
+        "warn",
+        ("index_members",),
+        member_count_usual,
+        "an index of fixed size has more or fewer members than it usually has",
+        "look for a member that left before its successor came, or one whose code changed",
     ),
 )

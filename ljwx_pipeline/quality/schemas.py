@@ -5,15 +5,20 @@ Not here: checks that need more than one table or the calendar (``checks.py``).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.market.tables import TABLES
-from ljwx_pipeline.quality.results import CheckResult
+from ljwx_pipeline.market.tables import BARS, TABLES
+from ljwx_pipeline.quality import scan_kernel
+from ljwx_pipeline.quality.results import CheckResult, Positions, Severity
+from ljwx_pipeline.quality.rule import SINGLE_FRAC, SINGLE_ROWS, row_name
+from ljwx_pipeline.quality.scan_kernel import Bits
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -30,6 +35,8 @@ NULLABLE = frozenset(
         ("index_members", "end_date"),
         ("index_bars", "volume_shares"),
         ("index_bars", "amount_cny"),
+        ("price_limits", "limit_up_cny"),
+        ("price_limits", "limit_down_cny"),
         ("news", "sentiment"),
     }
 )
@@ -46,6 +53,8 @@ ABOVE_ZERO = frozenset(
         "low_points",
         "close_points",
         "market_value_cny",
+        "limit_up_cny",
+        "limit_down_cny",
     }
 )
 NOT_BELOW_ZERO = frozenset({"volume_shares", "amount_cny", "cash_cny_per_share", "bonus_shares_per_share"})
@@ -58,14 +67,32 @@ KEYS = {
     "index_members": ["index_code", "symbol", "start_date"],
     "market_values": ["session_date", "symbol"],
     "corporate_actions": ["ex_date", "symbol"],
+    "suspensions": ["session_date", "symbol"],
+    "price_limits": ["session_date", "symbol"],
+    "financial_indicators": ["announced_date", "symbol", "indicator", "report_period"],
     "macro": ["series", "reference_month", "released_at"],
 }
-#: Columns that name a row in a message.
-ROW_NAMES = ("symbol", "index_code", "series", "session_date", "start_date", "ex_date", "reference_month")
+#: Tables of which a row that breaks its bounds can be taken out without making the others wrong.
+ROWS_STAND_ALONE = frozenset({"bars", "index_bars"})
+#: What the pandera schema holds single bars to, as the scan finds it; tests compare the two.
+BAR_BITS = (
+    scan_kernel.NOT_FINITE
+    | scan_kernel.NOT_POSITIVE
+    | scan_kernel.HIGH_BELOW_LOW
+    | scan_kernel.OPEN_OUTSIDE
+    | scan_kernel.CLOSE_OUTSIDE
+    | scan_kernel.TURNOVER_NEGATIVE
+    | scan_kernel.DUPLICATE
+)
+REPAIR_TABLE = "map the source's columns to the canonical table"
+REPAIR_ROWS = "correct the named cells in the source and load them again"
 
 
 def validate(table: str, frame: pd.DataFrame) -> CheckResult:
     """Return whether ``frame`` is the canonical table ``table``; the message names the first offending row.
+
+    A breach of columns or types is an ``error``; so is one in rows, but of bars and index bars, whose rows stand alone,
+    single rows are quarantined.
 
     Raises
     ------
@@ -76,13 +103,66 @@ def validate(table: str, frame: pd.DataFrame) -> CheckResult:
         raise DataQualityError(f"{table!r} is not a canonical table", f"choose one of: {', '.join(TABLES)}")
     from pandera.errors import SchemaErrors  # 1 s to import: only where tables are checked
 
-    name = f"{table}.schema"
+    given = frame.reset_index(drop=True)
     try:
-        schema(table).validate(frame, lazy=True)
+        schema(table).validate(given, lazy=True)
     except SchemaErrors as error:
-        cases = error.failure_cases
-        return CheckResult(name, False, "error", {"rows": len(frame), "failures": len(cases)}, _first(frame, cases))
-    return CheckResult(name, True, "error", {"rows": len(frame), "failures": 0}, f"{len(frame)} rows hold the schema")
+        return _broken(table, given, error.failure_cases)
+    return _holds(table, frame)
+
+
+def validate_bars(frame: pd.DataFrame, bits: Callable[[], Bits]) -> CheckResult:
+    """Return ``validate("bars", frame)``, found by the scan: pandera is asked only where there is something to say.
+
+    Parameters
+    ----------
+    frame
+        Bars, whatever their columns and types.
+    bits
+        Called when columns and types are right: gives the scan's mask of each row.
+    """
+    if not _is_typed(frame):
+        return validate("bars", frame)
+    broken = (bits() & np.uint32(BAR_BITS)) != 0
+    if not broken.any():
+        return _holds("bars", frame)
+    rows = np.flatnonzero(broken)
+    said = validate("bars", frame.take(rows))
+    # an infinity, and a repeated row whose twin stands unbroken elsewhere, hold pandera's schema when alone
+    where = row_name(frame, int(rows[0]))
+    message = f"a value is not finite or a row is given twice at {where}" if said.passed else said.message
+    measured = {"rows": len(frame), "failures": len(rows)}
+    return CheckResult("bars.schema", False, _severity(frame, rows), measured, message, REPAIR_ROWS, rows)
+
+
+def _is_typed(frame: pd.DataFrame) -> bool:
+    if list(frame.columns) != list(BARS):
+        return False
+    if any(str(frame[column].dtype) != dtype for column, dtype in BARS.items() if dtype != "str"):
+        return False
+    symbols = pd.unique(frame["symbol"].to_numpy())
+    return all(isinstance(word, str) and word != "" for word in symbols) and not frame["session_date"].hasnans
+
+
+def _holds(table: str, frame: pd.DataFrame) -> CheckResult:
+    measured = {"rows": len(frame), "failures": 0}
+    return CheckResult(f"{table}.schema", True, "error", measured, f"{len(frame)} rows hold the schema")
+
+
+def _broken(table: str, frame: pd.DataFrame, cases: pd.DataFrame) -> CheckResult:
+    measured = {"rows": len(frame), "failures": len(cases)}
+    in_rows = bool(cases["index"].notna().all())
+    if not in_rows:
+        return CheckResult(f"{table}.schema", False, "error", measured, _first(frame, cases), REPAIR_TABLE)
+    cases = cases.sort_values("index", kind="stable")
+    rows = np.unique(cases["index"].to_numpy(dtype=np.int64))
+    severity = _severity(frame, rows) if table in ROWS_STAND_ALONE else "error"
+    return CheckResult(f"{table}.schema", False, severity, measured, _first(frame, cases), REPAIR_ROWS, rows)
+
+
+def _severity(frame: pd.DataFrame, rows: Positions) -> Severity:
+    single = len(rows) <= max(SINGLE_ROWS, SINGLE_FRAC * len(frame)) and len(rows) < len(frame)
+    return "quarantine" if single else "error"
 
 
 @cache
@@ -131,6 +211,12 @@ def _row_checks(table: str) -> list[pa.Check]:
                 error="delist_date is after list_date",
             )
         ]
+    if table == "financial_indicators":
+        announced = pa.Check(
+            lambda frame: frame["announced_date"] >= frame["report_period"],
+            error="announced_date is not before the report period ends",
+        )
+        return [announced]
     if table == "macro":
         released = pa.Check(
             lambda frame: frame["released_at"].dt.tz_localize(None) > frame["reference_month"],
@@ -159,8 +245,6 @@ def _first(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
     check = case["check"]
     if case["index"] is None or pd.isna(case["index"]):
         return f"{check}: {case['column'] if of_column.any() else case['failure_case']}"
-    row = frame.loc[case["index"]]
-    named = [row[name] for name in ROW_NAMES if name in frame]
-    where = " ".join(f"{cell:%Y-%m-%d}" if isinstance(cell, pd.Timestamp) else str(cell) for cell in named)
+    where = row_name(frame, int(case["index"]))
     value = f" ({case['column']}: {case['failure_case']})" if of_column.any() else ""
     return f"{check} is broken at {where}{value}"

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import pandas as pd
 
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.tables import BARS
+from ljwx_pipeline.quality.trend import SuiteRun, append_run, write_trend_page
 
 SUITE_NAME = "checked_bars"
 #: The one folder below the caller's that is ours to replace.
@@ -37,16 +39,25 @@ class SuiteResult:
         A sentence for each that is not met.
     docs_index
         The page to open.
+    unexpected
+        Values that broke an expectation.
+    trend_page
+        The page of all runs so far; None where no history is kept.
     """
 
     passed: bool
     expectations: int
     failed: tuple[str, ...]
     docs_index: Path
+    unexpected: int = 0
+    trend_page: Path | None = None
 
 
-def run_suite(bars: pd.DataFrame, docs_dir: Path) -> SuiteResult:
+def run_suite(bars: pd.DataFrame, docs_dir: Path, *, at: datetime | None = None) -> SuiteResult:
     """Judge canonical ``bars`` and write Data Docs below ``docs_dir``, replacing those of the last run.
+
+    With ``at``, the instant of the run, the run is added to the history in ``docs_dir`` and the page of all runs is
+    written beside Data Docs.
 
     Raises
     ------
@@ -71,7 +82,14 @@ def run_suite(bars: pd.DataFrame, docs_dir: Path) -> SuiteResult:
         shutil.rmtree(fresh, ignore_errors=True)
     judged = [result for run in outcome.run_results.values() for result in run.results]
     failed = tuple(_sentence(result) for result in judged if not result.success)
-    return SuiteResult(not failed, len(judged), failed, final / "index.html")
+    unexpected = sum(int(result.result.get("unexpected_count") or 0) for result in judged if not result.success)
+    index = final / "index.html"
+    if at is None:
+        return SuiteResult(not failed, len(judged), failed, index, unexpected)
+    last = bars["session_date"].max().date()
+    first = failed[0] if failed else ""
+    append_run(docs_dir, SuiteRun(at, last, len(bars), len(judged), len(failed), unexpected, first))
+    return SuiteResult(not failed, len(judged), failed, index, unexpected, write_trend_page(docs_dir, index))
 
 
 def expectations() -> list[Any]:

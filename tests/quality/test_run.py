@@ -10,7 +10,9 @@ import pytest
 
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.calendar import sessions_between
-from ljwx_pipeline.market.tables import SourceDescription, empty_table
+from ljwx_pipeline.market.tables import TABLES, SourceDescription, empty_table
+from ljwx_pipeline.quality.anomalies import ANOMALIES
+from ljwx_pipeline.quality.checks import CHECKS
 from ljwx_pipeline.quality.results import CheckResult, require_passed
 from ljwx_pipeline.quality.run import checked, run_checks
 from tests.fakes.bars import random_bars
@@ -103,14 +105,14 @@ def jump(tables: Tables) -> None:
         (thin_a_session, "bars.sessions_covered", "warn"),
         (delist_early, "bars.of_listed_securities", "error"),
         (change("securities", 3, symbol="S09999.SIM"), "bars.of_listed_securities", "error"),
-        (change("bars", 500, session_date=pd.Timestamp("2018-06-30")), "bars.on_known_sessions", "error"),
+        (change("bars", 500, session_date=pd.Timestamp("2018-06-30")), "bars.on_known_sessions", "quarantine"),
         (change("bars", 500, pre_close_cny=1.0), "bars.reference_price_follows", "warn"),
         (change("bars", 500, adj_factor=0.5), "bars.factor_never_falls", "warn"),
         (overlap, "st_spells.do_not_overlap", "error"),
         (jump, "index_bars.moves_plausible", "error"),
-        (change("bars", 500, close_cny=-1.0), "bars.schema", "error"),
-        (change("bars", 500, volume_shares=-1.0), "bars.schema", "error"),
-        (change("bars", 500, close_cny=np.nan), "bars.schema", "error"),
+        (change("bars", 500, close_cny=-1.0), "bars.schema", "quarantine"),
+        (change("bars", 500, volume_shares=-1.0), "bars.schema", "quarantine"),
+        (change("bars", 500, close_cny=np.nan), "bars.schema", "quarantine"),
     ],
 )
 def test_dirt_fails_its_check_with_the_right_severity(
@@ -199,3 +201,55 @@ def test_blocking_results_stop_the_line_by_name_and_warnings_do_not(tables: Tabl
         checked("bars", tables["bars"], [error])
     with pytest.raises(DataQualityError, match="never checked"):
         checked("bars", tables["bars"], [warn])
+
+
+def test_rows_in_quarantine_are_left_out_of_what_is_handed_on_and_named_with_a_remedy(tables: Tables) -> None:
+    clean = tables["bars"].copy()
+    change("bars", 500, close_cny=-1.0)(tables)
+    change("bars", 700, volume_shares=np.inf)(tables)
+    results = outcomes(tables)
+    assert results["bars.schema"].rows.tolist() == [500, 700]
+    assert results["bars.schema"].repair
+    kept = checked("bars", tables["bars"], list(results.values()))
+    pd.testing.assert_frame_equal(kept, clean.drop(index=[500, 700]).reset_index(drop=True))
+    with pytest.raises(DataQualityError, match="split the very frame"):
+        checked("bars", kept, list(results.values()))
+
+
+def test_the_same_mistake_quarantines_single_rows_and_blocks_a_whole_table(tables: Tables) -> None:
+    few, many = tables["bars"].copy(), tables["bars"].copy()
+    few.loc[[3, 30], "volume_shares"] /= 100
+    many.loc[many.index % 10 == 0, "volume_shares"] /= 100
+    for bars, severity, bad in ((few, "quarantine", 2), (many, "error", int((many.index % 10 == 0).sum()))):
+        result = outcomes({**tables, "bars": bars})["bars.average_price_in_range"]
+        assert (result.severity, result.measured["bad"], len(result.rows)) == (severity, bad, bad)
+        assert result.measured["average_over_close"] == pytest.approx(100, rel=0.1)
+
+
+def test_a_session_of_which_too_much_is_in_quarantine_blocks(tables: Tables) -> None:
+    bars = tables["bars"]
+    day = bars["session_date"].iloc[600]
+    bars.loc[bars.index[bars["session_date"] == day][:6], "close_cny"] = np.nan
+    results = outcomes(tables)
+    assert results["bars.schema"].quarantines
+    with pytest.raises(DataQualityError, match=f"50% of the rows of {day:%Y-%m-%d} are in quarantine"):
+        checked("bars", bars, list(results.values()))
+
+
+def test_future_rows_are_judged_where_the_day_they_were_known_is_given(tables: Tables) -> None:
+    bars = tables["bars"]
+    days = pd.DatetimeIndex(sorted(bars["session_date"].unique()))
+    given = run_checks({"bars": bars}, description(), days)
+    assert next(r for r in given if r.name == "bars.not_future").severity == "not_applicable"
+    early = run_checks({"bars": bars}, description(), days, as_of=days[-2].date())
+    result = next(r for r in early if r.name == "bars.not_future")
+    assert (result.passed, result.severity, result.measured["bad"]) == (False, "quarantine", 12)
+
+
+def test_every_check_has_a_name_of_its_own_a_remedy_and_a_table_it_belongs_to() -> None:
+    checks = (*CHECKS, *ANOMALIES)
+    assert len({check.name for check in checks}) == len(checks)
+    for check in checks:
+        assert check.name.split(".")[0] in TABLES
+        assert check.repair
+        assert check.needs

@@ -33,15 +33,29 @@ def test_good_bars_hold_the_schema_in_any_column_order() -> None:
         ("adj_factor", 0.0, "adj_factor is above zero"),
         ("low_cny", 1e6, "high is not below low"),
         ("open_cny", 1e6, "open lies within"),
-        ("symbol", "", "symbol is text"),
     ],
 )
 def test_a_broken_row_is_named(column: str, value: object, said: str) -> None:
     bars = random_bars(symbols=3, sessions=20, suspended_frac=0.0)
     bars.loc[4, column] = value
     result = validate("bars", bars)
-    assert result.blocks
+    assert result.quarantines
+    assert result.rows.tolist() == [4]
     assert said in result.message
+
+
+def test_a_symbol_that_is_no_text_blocks_as_no_row_can_be_named() -> None:
+    bars = random_bars(symbols=3, sessions=20)
+    bars.loc[4, "symbol"] = ""
+    result = validate("bars", bars)
+    assert result.blocks
+    assert "symbol is text" in result.message
+
+
+def test_more_than_single_rows_and_rows_of_tables_that_hang_together_block() -> None:
+    bars = random_bars(symbols=3, sessions=20, suspended_frac=0.0)
+    bars.loc[:8, "close_cny"] = -1.0
+    assert validate("bars", bars).blocks
 
 
 def test_rounding_of_adjusted_prices_is_tolerated() -> None:
@@ -60,7 +74,9 @@ def test_missing_extra_and_mistyped_columns_are_named() -> None:
 
 def test_repeated_keys_are_refused() -> None:
     bars = random_bars(symbols=3, sessions=20)
-    assert validate("bars", pd.concat([bars, bars.iloc[[0]]], ignore_index=True)).blocks
+    twice = validate("bars", pd.concat([bars, bars.iloc[[0]]], ignore_index=True))
+    assert twice.quarantines
+    assert len(bars) in twice.rows
 
 
 def day(text: str) -> pd.Timestamp:
@@ -94,6 +110,22 @@ def day(text: str) -> pd.Timestamp:
                 "value": 1.0,
             },
             "released_at is after the reference month",
+        ),
+        (
+            "financial_indicators",
+            {
+                "symbol": "A",
+                "report_period": day("2020-03-31"),
+                "announced_date": day("2020-03-01"),
+                "indicator": "roe_percent",
+                "value": 1.0,
+            },
+            "announced_date is not before the report period ends",
+        ),
+        (
+            "price_limits",
+            {"symbol": "A", "session_date": day("2020-01-02"), "limit_up_cny": np.nan, "limit_down_cny": -1.0},
+            "limit_down_cny",
         ),
         (
             "corporate_actions",

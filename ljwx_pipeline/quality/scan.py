@@ -1,0 +1,192 @@
+"""From canonical bars to one bit mask a row: symbols as numbers, sessions and limits as small tables, one pass.
+
+A month or a single session is judged as within its whole history when ``before`` holds each symbol's last earlier row.
+Not here: the pass itself (``scan_kernel.py``), what a bit means for the line (``checks.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
+from ljwx_pipeline.market.rulebook import BOOK_FIRST, BOOK_LAST, price_limit_frac
+from ljwx_pipeline.market.symbols import Board
+from ljwx_pipeline.quality.scan_kernel import LISTING_SESSIONS, TICK_CNY, UNSORTED, Bits, scan_rows
+
+Int = NDArray[np.int64]
+
+COLUMNS = (
+    "open_cny",
+    "high_cny",
+    "low_cny",
+    "close_cny",
+    "pre_close_cny",
+    "volume_shares",
+    "amount_cny",
+    "adj_factor",
+)
+NEVER, ALWAYS = np.iinfo(np.int64).max // 2, np.iinfo(np.int64).min // 2
+#: Calendar days that certainly hold the sessions without limits of a new listing, holidays included.
+LISTING_DAYS = 30
+#: B shares trade in dollars with a finer step, and no rule here knows it.
+B_SHARES = ("900", "200")
+
+
+@dataclass(frozen=True)
+class ScanContext:
+    """What the scan knows besides the rows.
+
+    Parameters
+    ----------
+    sessions
+        The sessions the bars should cover, ascending.
+    adjustment
+        ``raw``, ``forward`` or ``backward``; average price and tick are judged on raw prices alone.
+    securities, st_spells
+        Canonical tables; without the first neither listing nor limits are judged.
+    before
+        Bars before the first session, at least each symbol's last; their own rows are not judged.
+    as_of
+        The day on which the bars were known; None judges no row as future-dated.
+    """
+
+    sessions: pd.DatetimeIndex
+    adjustment: str
+    securities: pd.DataFrame | None = None
+    st_spells: pd.DataFrame | None = None
+    before: pd.DataFrame | None = None
+    as_of: date | None = None
+
+
+def scan(bars: pd.DataFrame, context: ScanContext) -> Bits:
+    """Return the bits of ``scan_kernel`` for each bar, shape ``(len(bars),)``, in the order given.
+
+    Rows by symbol and session or by session and symbol take one pass; rows in another order are flagged, sorted, and
+    judged as sorted.
+    """
+    symbols = bars["symbol"].to_numpy()
+    instant_ns = bars["session_date"].to_numpy().view(np.int64)
+    columns = [bars[name].to_numpy() for name in COLUMNS]
+    earlier = 0
+    if context.before is not None and len(context.before):
+        before = context.before.sort_values("session_date", kind="stable")
+        earlier = len(before)
+        symbols = np.concatenate([before["symbol"].to_numpy(), symbols])
+        instant_ns = np.concatenate([before["session_date"].to_numpy().view(np.int64), instant_ns])
+        columns = [np.concatenate([before[name].to_numpy(), own]) for name, own in zip(COLUMNS, columns, strict=True)]
+    code, names = symbol_codes(symbols)
+    known = _known(names, context)
+    judge: Any = scan_rows  # takes the columns and what is known in order
+    bits: Bits = judge(code, instant_ns, *columns, *known)
+    out_of_order = bits & np.uint32(UNSORTED)
+    if out_of_order.any():
+        order = np.lexsort((instant_ns, code))
+        bits[order] = judge(code[order], instant_ns[order], *(column[order] for column in columns), *known)
+        bits |= out_of_order
+    return bits[earlier:]
+
+
+def last_rows(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return the last row of each symbol: what ``ScanContext.before`` needs of the sessions before a month."""
+    ordered = bars.sort_values("session_date", kind="stable")
+    return ordered.drop_duplicates("symbol", keep="last").sort_values("symbol", ignore_index=True)
+
+
+def symbol_codes(symbols: NDArray[np.object_]) -> tuple[Int, NDArray[np.object_]]:
+    """Return each row's symbol as a number, and the symbols by number; rows grouped by symbol cost a comparison."""
+    if len(symbols) > 1 and symbols[0] == symbols[1]:
+        starts = np.flatnonzero(np.r_[True, symbols[1:] != symbols[:-1]])
+        heads = symbols[starts]
+        if len(starts) < len(symbols) // 4 and len(set(heads.tolist())) == len(heads):
+            return np.repeat(np.arange(len(starts)), np.diff(np.r_[starts, len(symbols)])), heads
+    codes, names = pd.factorize(symbols)
+    return codes.astype(np.int64, copy=False), np.asarray(names, dtype=object)
+
+
+def _known(names: NDArray[np.object_], context: ScanContext) -> tuple[Any, ...]:
+    """Return the kernel's arguments after the columns."""
+    sessions = context.sessions
+    first_day, session_of_day = _session_of_day(sessions)
+    board = np.full(len(names), -1, dtype=np.int64)
+    listed_day = np.full(len(names), ALWAYS, dtype=np.int64)
+    last_day = np.full(len(names), NEVER, dtype=np.int64)
+    listed_at = np.full(len(names), ALWAYS, dtype=np.int64)
+    if context.securities is not None and len(context.securities):
+        table = context.securities.drop_duplicates("symbol").set_index("symbol").reindex(names)
+        unknown = table["board"].isna().to_numpy()
+        board = table["board"].fillna(-1).to_numpy(dtype=np.int64)
+        listed_day = np.where(unknown, NEVER, _days(table["list_date"], ALWAYS))
+        last_day = _days(table["delist_date"], NEVER)
+        listed_at = _listing_positions(table["list_date"], sessions)
+    tick = np.where([name[:3] in B_SHARES for name in names], 0.0, TICK_CNY)
+    as_of_day = NEVER if context.as_of is None else int(np.datetime64(context.as_of, "D").astype(np.int64))
+    return (
+        session_of_day,
+        first_day,
+        as_of_day,
+        _limits(sessions),
+        board,
+        listed_day,
+        last_day,
+        listed_at,
+        tick,
+        *_spells(names, context.st_spells),
+        context.adjustment == "raw",
+    )
+
+
+def _session_of_day(sessions: pd.DatetimeIndex) -> tuple[int, Int]:
+    if sessions.empty:
+        return 0, np.empty(0, dtype=np.int64)
+    days = sessions.to_numpy().astype("datetime64[D]").astype(np.int64)
+    table = np.full(int(days[-1] - days[0]) + 1, -1, dtype=np.int64)
+    table[days - days[0]] = np.arange(len(days))
+    return int(days[0]), table
+
+
+def _limits(sessions: pd.DatetimeIndex) -> NDArray[np.float64]:
+    limits = np.zeros((2 * len(Board), len(sessions)))
+    inside = (sessions >= pd.Timestamp(BOOK_FIRST)) & (sessions <= pd.Timestamp(BOOK_LAST))
+    if inside.any():
+        days = sessions[inside].to_numpy()
+        for board in Board:
+            for is_st in (0, 1):
+                limits[2 * int(board) + is_st, inside] = price_limit_frac(int(board), bool(is_st), days)
+    return limits
+
+
+def _days(dates: pd.Series, missing: int) -> Int:
+    values = dates.to_numpy().astype("datetime64[D]")
+    return np.where(np.isnat(values), missing, values.astype(np.int64))
+
+
+def _listing_positions(list_date: pd.Series, sessions: pd.DatetimeIndex) -> Int:
+    """Return each listing's position among ``sessions``, negative (in exchange sessions) where it came before."""
+    listed = pd.DatetimeIndex(list_date)
+    at = sessions.searchsorted(listed).astype(np.int64)
+    if sessions.empty:
+        return at
+    before = np.asarray(listed < sessions[0])
+    at[before | np.asarray(listed.isna())] = -LISTING_SESSIONS
+    recent = before & np.asarray(listed >= sessions[0] - pd.Timedelta(days=LISTING_DAYS))
+    if recent.any() and sessions[0] > pd.Timestamp(CALENDAR_START) + pd.Timedelta(days=LISTING_DAYS):
+        span = sessions_between((sessions[0] - pd.Timedelta(days=LISTING_DAYS)).date(), sessions[0].date())
+        at[recent] = span.searchsorted(listed[recent]) - span.searchsorted(sessions[0])
+    return at
+
+
+def _spells(names: NDArray[np.object_], spells: pd.DataFrame | None) -> tuple[Int, Int, Int]:
+    start = np.zeros(len(names) + 1, dtype=np.int64)
+    if spells is None or spells.empty:
+        return start, np.empty(0, dtype=np.int64), np.empty(0, dtype=np.int64)
+    code = pd.Index(names).get_indexer(pd.Index(spells["symbol"]))
+    order = np.argsort(code, kind="stable")
+    order = order[code[order] >= 0]
+    np.cumsum(np.bincount(code[order], minlength=len(names)), out=start[1:])
+    return start, _days(spells["start_date"], ALWAYS)[order], _days(spells["end_date"], NEVER)[order]

@@ -1,0 +1,107 @@
+"""How good each session's rows are, as one number from 0 to 100, and what was found when.
+
+``score = 100 * clean * coverage * (1 - LATE_COST * late)``, each factor in [0, 1]:
+
+- ``clean`` is one less the mean weight of the session's rows, a row weighing as its worst breach: 1 for ``error`` and
+  ``quarantine``, ``WARN_WEIGHT`` for ``warn``;
+- ``coverage`` is rows over the usual number of rows, one at most; zero for a session without rows;
+- ``late`` is 0 up to ``ON_TIME_HOURS`` after the close and 1 from ``LATE_HOURS`` on, straight in between; 0 where the
+  instant at which the rows became known is not given.
+
+A table that breaks its columns or types scores 0 throughout. Not here: the picture (``figures.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ljwx_pipeline.quality.bar_rules import COVERAGE_WINDOW_SESSIONS
+from ljwx_pipeline.quality.history import lag_hours
+from ljwx_pipeline.quality.results import CheckResult
+
+WARN_WEIGHT = 0.25
+LATE_COST = 0.1
+ON_TIME_HOURS, LATE_HOURS = 12.0, 72.0
+WEIGHTS = {"error": 1.0, "quarantine": 1.0, "warn": WARN_WEIGHT}
+
+
+def scores(
+    source: str,
+    bars: pd.DataFrame,
+    results: Sequence[CheckResult],
+    sessions: pd.DatetimeIndex,
+    *,
+    table: str = "bars",
+    known_at: pd.Series | None = None,
+) -> pd.DataFrame:
+    """Return one row a session: the score and everything it is made of.
+
+    Parameters
+    ----------
+    source
+        Name of the provider, repeated in the column ``source``.
+    bars
+        The very frame that was checked.
+    results
+        Of checking it; results of other tables change nothing.
+    sessions
+        Sessions to score, ascending.
+    known_at
+        Instant at which each session's rows became known (UTC), by session; NaT and absent sessions are not judged.
+
+    Returns
+    -------
+    DataFrame
+        ``source, session_date, rows, usual_rows, error_rows, quarantine_rows, warn_rows, clean_frac, coverage_frac,
+        lag_hours, score``.
+    """
+    mine = [result for result in results if result.table == table and not result.passed]
+    weight = np.zeros(len(bars))
+    counts = {}
+    for severity, value in WEIGHTS.items():
+        marked = np.zeros(len(bars), dtype=bool)
+        for result in mine:
+            if result.severity == severity:
+                marked[result.rows] = True
+        counts[f"{severity}_rows"] = marked
+        weight = np.maximum(weight, marked * value)
+    if any(result.blocks and result.name.endswith(".schema") and not len(result.rows) for result in mine):
+        weight = np.ones(len(bars))
+    by_row = pd.DataFrame({"rows": 1, "weight": weight, **counts})
+    found = by_row.groupby(bars["session_date"].to_numpy()).sum().reindex(sessions, fill_value=0)
+    rows = found["rows"]
+    usual = rows.where(rows > 0).rolling(COVERAGE_WINDOW_SESSIONS, min_periods=1).median().fillna(0)
+    clean = (1.0 - found["weight"] / rows.clip(lower=1)).where(rows > 0, 0.0)
+    coverage = (rows / usual.clip(lower=1)).clip(upper=1.0)
+    lag = lag_hours(sessions, known_at)
+    late = ((lag - ON_TIME_HOURS) / (LATE_HOURS - ON_TIME_HOURS)).clip(0.0, 1.0).fillna(0.0)
+    return pd.DataFrame(
+        {
+            "source": source,
+            "session_date": sessions,
+            "rows": rows.to_numpy(dtype=np.int64),
+            "usual_rows": usual.to_numpy(),
+            **{name: found[name].to_numpy(dtype=np.int64) for name in counts},
+            "clean_frac": clean.to_numpy(),
+            "coverage_frac": coverage.to_numpy(),
+            "lag_hours": lag.to_numpy(),
+            "score": (100.0 * clean.to_numpy() * coverage.to_numpy() * (1.0 - LATE_COST * late.to_numpy())).round(2),
+        }
+    )
+
+
+def breach_counts(bars: pd.DataFrame, results: Sequence[CheckResult], *, table: str = "bars") -> pd.DataFrame:
+    """Return offending rows by ``session_date``, ``check`` and ``severity`` in the column ``rows``."""
+    empty = {"check": object, "severity": object, "rows": np.int64}
+    days = bars["session_date"]
+    parts = [pd.DataFrame({"session_date": days.iloc[:0], **{k: pd.Series(dtype=v) for k, v in empty.items()}})]
+    for result in results:
+        if result.table == table and not result.passed and len(result.rows):
+            size = days.take(result.rows).value_counts()
+            part = {"session_date": size.index, "check": result.name, "severity": result.severity}
+            parts.append(pd.DataFrame({**part, "rows": size.to_numpy(dtype=np.int64)}))
+    found = pd.concat(parts[1:]) if len(parts) > 1 else parts[0]
+    return found.sort_values(["session_date", "check"], ignore_index=True)
