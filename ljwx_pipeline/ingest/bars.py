@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -12,8 +12,8 @@ import pandas as pd
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.ingest.plan import RAW_BARS, BarPlan, plan_bars
-from ljwx_pipeline.ingest.staging import Staging
-from ljwx_pipeline.ingest.store import StoredMonth, store_month
+from ljwx_pipeline.ingest.staging import BATCH_ROWS, Staging
+from ljwx_pipeline.ingest.store import StoredMonth, store_month, store_whole_months
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.sources.base import MarketSource
@@ -92,6 +92,8 @@ def ingest_bars(
     """
     clock = clock or SystemClock()
     plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
+    if source.describe().fetches == "at_hand":
+        return IngestReport(plan, 0, tuple(_store_at_hand(source, lake, plan, clock, on_progress)))
     staged = Staging(staging)
     resumed = _fetch(source, plan, staged, clock, on_progress)
     known_at = clock.now()
@@ -104,6 +106,25 @@ def ingest_bars(
     if source.describe().fetches == "by_session":
         _require_all(plan, given)
     return IngestReport(plan, resumed, tuple(stored))
+
+
+def _store_at_hand(
+    source: MarketSource, lake: Lake, plan: BarPlan, clock: Clock, on_progress: Callable[[Progress], None]
+) -> Iterator[StoredMonth]:
+    """Store the months of a source that has everything at hand, a batch of months at a time."""
+    started, known_at, rows = clock.monotonic_s(), clock.now(), 0
+    waiting: dict[str, pd.DataFrame] = {}
+    for number, unit in enumerate(plan.units, start=1):
+        frame = source.bars_of(unit)
+        rows += len(frame)
+        if len(frame):
+            waiting[f"{unit.first:%Y-%m}-01"] = frame
+        if number == len(plan.units) or sum(map(len, waiting.values())) >= BATCH_ROWS:
+            yield from store_whole_months(lake, RAW_BARS, waiting, known_at)
+            waiting = {}
+        elapsed = clock.monotonic_s() - started
+        remaining = elapsed / number * (len(plan.units) - number)
+        on_progress(Progress(number, len(plan.units), rows, elapsed, remaining, unit.key))
 
 
 def _fetch(

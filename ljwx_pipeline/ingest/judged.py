@@ -1,0 +1,261 @@
+"""Raw bars judged by blocks of months into checked bars, so that ten years of the whole market fit in memory.
+
+A block is judged within the sessions before it; its good rows are stored as table ``bars`` by month, the others as
+``quarantine``, its sessions' figures as ``quality_scores`` and ``breaches``. A block whose rows, neighbours, tables
+and rules are what they were is not judged again. Not here: the rules (``quality/``), fetching (``bars.py``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ljwx_pipeline.clock import SHANGHAI
+from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.ingest.plan import RAW_BARS
+from ljwx_pipeline.lake import Lake, TableVersion, split_by_month
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
+from ljwx_pipeline.market.tables import SourceDescription
+from ljwx_pipeline.quality.anomalies import ANOMALIES
+from ljwx_pipeline.quality.checks import CHECKS
+from ljwx_pipeline.quality.quarantine import split
+from ljwx_pipeline.quality.results import CheckResult, Severity
+from ljwx_pipeline.quality.run import run_checks
+from ljwx_pipeline.quality.score import breach_counts, scores
+
+CHECKED_BARS, QUARANTINE, SCORES, BREACHES = "bars", "quarantine", "quality_scores", "breaches"
+#: Rows judged at a time, and the lengths a block may have.
+BLOCK_ROWS, SPANS_MONTHS = 600_000, (1, 2, 3, 6, 12, 24, 60, 120, 240)
+#: Figures of a result that add up over blocks.
+COUNTS = ("judged", "bad", "rows", "failures", "quarantined")
+#: Earlier sessions that the statistics of a month's first rows look at.
+CONTEXT_SESSIONS = 60
+#: Tables that a bar is judged beside: small ones whole, dated ones of the block.
+BESIDE = ("securities", "st_spells", "corporate_actions")
+BESIDE_BY_DATE = ("price_limits", "suspensions")
+#: Rules and statistics of bars, alone or beside other tables.
+BAR_CHECKS = tuple(check for check in (*CHECKS, *ANOMALIES) if check.name.startswith("bars."))
+WORST: tuple[Severity, ...] = ("error", "quarantine", "warn", "not_applicable")
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What to judge by.
+
+    Parameters
+    ----------
+    tables
+        ``BESIDE`` and ``BESIDE_BY_DATE`` tables as known; one left out makes its checks not applicable.
+    description
+        What the source says of itself.
+    sessions
+        Every session asked for, ascending.
+    releases
+        Rows that somebody let pass (``quality.quarantine.RELEASES``).
+    max_session_frac
+        Share of a session's rows in quarantine beyond which the session blocks.
+    rules_hash
+        Hash of the code that judges: another one judges every month again.
+    """
+
+    tables: Mapping[str, pd.DataFrame]
+    description: SourceDescription
+    sessions: pd.DatetimeIndex
+    releases: pd.DataFrame
+    max_session_frac: float
+    rules_hash: str
+
+
+@dataclass(frozen=True)
+class JudgedBlock:
+    """A block's outcome: every result of ``BAR_CHECKS`` and the schema, rows judged and rows in quarantine."""
+
+    months: tuple[str, ...]
+    results: tuple[CheckResult, ...]
+    rows: int
+    quarantined_rows: int
+
+
+def judge_bars(
+    raw: Lake, checked: Lake, judgement: Judgement, *, as_of: datetime | None, known_at: datetime
+) -> list[JudgedBlock]:
+    """Judge every block of ``judgement.sessions`` that changed, store what passed in ``checked``, return all outcomes.
+
+    Parameters
+    ----------
+    raw
+        Holds ``raw_bars``; read as known at ``as_of`` (now, when None).
+    checked
+        Receives the tables of this module; a block that breaks a blocking rule keeps what it held before.
+    known_at
+        Instant of this judgement.
+    """
+    first, last = judgement.sessions[0], judgement.sessions[-1]
+    versions = {
+        version.partition: version
+        for version in raw.current(RAW_BARS, as_of=as_of)
+        if f"{first:%Y-%m-01}" <= version.partition <= f"{last:%Y-%m-01}"
+    }
+    fixed = combined_hash({name: content_hash(judgement.tables[name]) for name in BESIDE if name in judgement.tables})
+    judged = []
+    for months in _blocks(versions):
+        asked = _asked(judgement, months, versions, fixed)
+        note = checked.root / "judged" / f"{months[0]}.json"
+        outcome = _read_note(note, asked.key)
+        if outcome is None:
+            outcome = _judge(raw, checked, judgement, asked, as_of=as_of, known_at=known_at)
+            _write_note(note, asked.key, outcome)
+        judged.append(outcome)
+    return judged
+
+
+def merged(blocks: Sequence[JudgedBlock]) -> list[CheckResult]:
+    """Return one result a check: counts added up, the worst severity, and the message of the first block at it."""
+    by_name: dict[str, list[CheckResult]] = {}
+    for block in blocks:
+        for result in block.results:
+            by_name.setdefault(result.name, []).append(result)
+    return [_merged(name, found) for name, found in by_name.items()]
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """One block's question: its months and sessions, the sessions before it, the tables beside it, and their hash."""
+
+    months: tuple[str, ...]
+    sessions: pd.DatetimeIndex
+    context: pd.DatetimeIndex
+    beside: Mapping[str, pd.DataFrame]
+    known_on: date
+    key: str
+
+
+def _blocks(versions: Mapping[str, TableVersion]) -> list[tuple[str, ...]]:
+    """Return the months in blocks of one length, aligned to the calendar: a new month begins no old block anew."""
+    most = max((version.rows for version in versions.values()), default=0)
+    span = max([months for months in SPANS_MONTHS if months * most <= BLOCK_ROWS], default=1)
+    found: dict[int, list[str]] = {}
+    for month in sorted(versions):
+        number = int(month[:4]) * 12 + int(month[5:7]) - 1
+        found.setdefault(number // span, []).append(month)
+    return [tuple(months) for months in found.values()]
+
+
+def _asked(judgement: Judgement, months: tuple[str, ...], versions: Mapping[str, TableVersion], fixed: str) -> _Asked:
+    sessions = _within(judgement.sessions, months)
+    at = int(judgement.sessions.searchsorted(sessions[0]))
+    context = judgement.sessions[max(at - CONTEXT_SESSIONS, 0) : at]
+    begin = f"{(context if len(context) else sessions)[0]:%Y-%m-01}"
+    near = {month: version.content_hash for month, version in versions.items() if begin <= month <= months[-1]}
+    dated = {
+        name: _rows_within(judgement.tables[name], sessions) for name in BESIDE_BY_DATE if name in judgement.tables
+    }
+    key = combined_hash(
+        {
+            "rows": combined_hash(near),
+            "fixed": fixed,
+            "sessions": content_hash(pd.DataFrame({"session_date": context.append(sessions)})),
+            "releases": content_hash(judgement.releases),
+            "max_session_frac": str(judgement.max_session_frac),
+            "rules": judgement.rules_hash,
+            "source": f"{judgement.description.name} {judgement.description.adjustment}",
+            **{name: content_hash(frame) for name, frame in dated.items()},
+        }
+    )
+    beside = {name: judgement.tables[name] for name in BESIDE if name in judgement.tables} | dated
+    known_on = max(versions[month].known_at for month in months).astimezone(SHANGHAI).date()
+    return _Asked(months, sessions, context, beside, known_on, key)
+
+
+def _judge(
+    raw: Lake,
+    checked: Lake,
+    judgement: Judgement,
+    asked: _Asked,
+    *,
+    as_of: datetime | None,
+    known_at: datetime,
+) -> JudgedBlock:
+    whole = asked.context.append(asked.sessions)
+    read = raw.read(RAW_BARS, as_of=as_of, first=whole[0].date(), last=whole[-1].date())
+    start = int(read["session_date"].searchsorted(asked.sessions[0]))
+    before, rows = read.iloc[:start], read.iloc[start:].reset_index(drop=True)
+    found = run_checks(
+        {"bars": rows, **asked.beside},
+        judgement.description,
+        asked.sessions,
+        before={"bars": before},
+        as_of=asked.known_on,
+        checks=BAR_CHECKS,
+    )
+    results = [result for result in found if result.table == "bars"]
+    parted = split(
+        "bars",
+        rows,
+        results,
+        at=known_at,
+        releases=judgement.releases,
+        max_session_frac=judgement.max_session_frac,
+    )
+    outcome = JudgedBlock(asked.months, (*results, parted.session_share), len(rows), len(rows) - len(parted.kept))
+    name = asked.months[0]
+    given = scores(judgement.description.name, rows, results, asked.sessions)
+    checked.write(SCORES, given, partition=name, known_at=known_at)
+    checked.write(BREACHES, breach_counts(rows, results), partition=name, known_at=known_at)
+    if not any(result.blocks for result in outcome.results):
+        checked.write(QUARANTINE, parted.quarantined, partition=name, known_at=known_at)
+        checked.write_partitions(CHECKED_BARS, split_by_month(parted.kept), known_at=known_at)
+    return outcome
+
+
+def _merged(name: str, found: Sequence[CheckResult]) -> CheckResult:
+    failed = [result for result in found if not result.passed]
+    judged = [result for result in found if result.severity != "not_applicable"]
+    one = min(failed, key=lambda result: WORST.index(result.severity)) if failed else (judged or found)[0]
+    counts = {
+        what: sum(int(result.measured.get(what, 0)) for result in found) for what in one.measured if what in COUNTS
+    }
+    others = f" (and in {len(failed) - 1} more blocks of months)" if len(failed) > 1 else ""
+    return CheckResult(name, not failed, one.severity, {**one.measured, **counts}, one.message + others, one.repair)
+
+
+def _within(sessions: pd.DatetimeIndex, months: tuple[str, ...]) -> pd.DatetimeIndex:
+    return sessions[sessions.strftime("%Y-%m-01").isin(months)]
+
+
+def _rows_within(table: pd.DataFrame, sessions: pd.DatetimeIndex) -> pd.DataFrame:
+    return table[table["session_date"].between(sessions[0], sessions[-1])].reset_index(drop=True)
+
+
+def _read_note(path: Path, key: str) -> JudgedBlock | None:
+    try:
+        kept: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if kept["key"] != key:
+            return None
+        results = tuple(CheckResult(**result) for result in kept["results"])
+        return JudgedBlock(tuple(kept["months"]), results, kept["rows"], kept["quarantined_rows"])
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(f"{path} is damaged ({error})", "delete it: its month is then judged again") from None
+
+
+def _write_note(path: Path, key: str, outcome: JudgedBlock) -> None:
+    results = [
+        {name: value for name, value in asdict(result).items() if name != "rows"}
+        | {"measured": {name: _plain(value) for name, value in result.measured.items()}}
+        for result in outcome.results
+    ]
+    body = {"key": key, "months": outcome.months, "results": results, "rows": outcome.rows}
+    write_bytes(path, json.dumps(body | {"quarantined_rows": outcome.quarantined_rows}).encode())
+
+
+def _plain(value: float | int | str) -> float | int | str:
+    return value if isinstance(value, str) else float(value) if float(value) != int(value) else int(value)
