@@ -15,7 +15,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,7 +26,7 @@ from ljwx_pipeline.errors import ConfigError
 ENV_PREFIX = "LJWX_"
 ENV_SEPARATOR = "__"
 #: Sections that say where things run, not what they compute: left out of the configuration hash.
-LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock")
+LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest")
 
 DEFAULT_PROFILE = "simulated"
 #: Years that may be tested first.
@@ -62,13 +62,28 @@ class Section(BaseModel):
 class SourceSettings(Section):
     """Which data source feeds the line, and the first and last session asked of it (inclusive).
 
-    ``symbols`` narrows a real provider to those; none named means every stock that ever listed.
+    ``symbols`` narrows a real provider to those; none named means every stock that ever listed. With ``as_of`` nothing
+    is fetched: the line runs on what its lake held at that instant, beside the market it replays.
     """
 
     kind: SourceKind
     first_session: date
     last_session: date
     symbols: tuple[str, ...]
+    as_of: str
+
+    @field_validator("as_of")
+    @classmethod
+    def _an_instant(cls, text: str) -> str:
+        if text and datetime.fromisoformat(text).tzinfo is None:
+            msg = f"{text} has no time zone: write 2026-01-05T18:00:00+08:00"
+            raise ValueError(msg)
+        return text
+
+    @property
+    def replayed_instant(self) -> datetime | None:
+        """The instant whose knowledge is replayed; None when the source is asked."""
+        return datetime.fromisoformat(self.as_of).astimezone(UTC) if self.as_of else None
 
     @model_validator(mode="after")
     def _ordered(self) -> SourceSettings:
@@ -127,6 +142,18 @@ class BaostockSettings(ProviderSettings):
 
     host: str
     port: int = Field(ge=1, le=65535)
+
+
+class IngestSettings(Section):
+    """How far back a provider is asked again, so that a restatement is noticed."""
+
+    recheck_sessions: int = Field(ge=0)
+
+
+class QualitySettings(Section):
+    """What bad rows may cost before a session counts as bad."""
+
+    max_quarantine_frac: float = Field(ge=0, le=1)
 
 
 class UniverseSettings(Section):
@@ -299,6 +326,8 @@ class Settings(Section):
     tushare: TushareSettings
     akshare: AkshareSettings
     baostock: BaostockSettings
+    ingest: IngestSettings
+    quality: QualitySettings
     research: ResearchSettings
     universe: UniverseSettings
     label: LabelSettings
@@ -343,21 +372,32 @@ class Settings(Section):
     def config_hash(self) -> str:
         """SHA-256 over every key that can change a result (ports and addresses cannot)."""
         kept = self.model_dump(mode="json", exclude=set(LOCAL_SECTIONS))
+        del kept["source"]["as_of"]  # a replay asks for the same result
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
 def market_name(settings: Settings) -> str:
     """Return the name of the market a profile works on: the profile and eight digits of what identifies its data.
 
-    Two seeds, two folders or two providers are two markets; a real provider's later ``last_session`` is the same one.
+    Two seeds, two folders, two providers or two lists of symbols are two markets; a real provider's later
+    ``last_session`` is the same one. A replay is named by the market and the instant.
     """
     identity: dict[str, Any] = {"kind": settings.source.kind}
     if settings.source.kind == "simulated":
-        identity |= {"source": settings.source.model_dump(mode="json"), "world": settings.simulated.model_dump()}
-    if settings.source.kind == "folder":
+        stated = settings.source.model_dump(mode="json", include={"kind", "first_session", "last_session"})
+        identity |= {"source": stated, "world": settings.simulated.model_dump()}
+    elif settings.source.kind == "folder":
         identity |= {"data": str(Path(settings.folder.data).absolute()), "adjustment": settings.folder.adjustment}
+    elif settings.source.symbols:
+        identity |= {"symbols": sorted(settings.source.symbols)}
     digits = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
-    return f"{settings.profile}-{digits}"
+    instant = settings.source.replayed_instant
+    return f"{settings.profile}-{digits}" + ("" if instant is None else f"-as-of-{instant:%Y%m%dT%H%M%S%fZ}")
+
+
+def replayed(settings: Settings) -> Settings:
+    """Return the settings of the market that a replay replays."""
+    return settings.model_copy(update={"source": settings.source.model_copy(update={"as_of": ""})})
 
 
 def market_home(settings: Settings) -> Path:

@@ -5,19 +5,23 @@ Not here: anything about a source's data; each source has its own module, import
 
 from __future__ import annotations
 
-from ljwx_pipeline.config import Settings
+from ljwx_pipeline.config import Settings, market_home, replayed
+from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.sources.base import MarketSource
+from ljwx_pipeline.sources.replay import ReplaySource
 
 
 def open_source(settings: Settings) -> MarketSource:
-    """Return the source that ``settings.source.kind`` names.
+    """Return the source that ``settings.source`` names: a provider, files, or the lake as it was at an instant.
 
     Raises
     ------
     SourceError
         When the source's own settings cannot be honoured, or the package it needs is not installed.
     """
-    kind = settings.source.kind
+    kind, instant = settings.source.kind, settings.source.replayed_instant
+    if instant is not None:
+        return ReplaySource(Lake(market_home(replayed(settings)) / "lake"), instant)
     if kind == "simulated":
         from ljwx_pipeline.sources.simulated.source import SimulatedMarket  # scipy.signal: only for this source
 

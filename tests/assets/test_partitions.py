@@ -12,6 +12,7 @@ def source(first: str, last: str) -> SourceSettings:
         first_session=date.fromisoformat(first),
         last_session=date.fromisoformat(last),
         symbols=(),
+        as_of="",
     )
 
 

@@ -48,7 +48,7 @@ def make(stub: AkshareStub, waits: list[float]) -> Callable[..., AkshareSource]:
         settings = AkshareSettings(
             endpoint=endpoint or stub.url, calls_per_minute=100_000, timeout_s=timeout_s, attempts=attempts
         )
-        chosen = SourceSettings(kind="akshare", first_session=FIRST, last_session=LAST, symbols=symbols)
+        chosen = SourceSettings(kind="akshare", first_session=FIRST, last_session=LAST, symbols=symbols, as_of="")
         return AkshareSource(settings, chosen, indices=INDICES, sleep=waits.append)
 
     return build

@@ -23,7 +23,7 @@ def test_real_bars_come_back_as_they_were_traded(real_data_dir: Path) -> None:
     market = real_tables(real_data_dir)
     with AkshareStub(market) as stub:
         settings = AkshareSettings(endpoint=stub.url, calls_per_minute=10_000, timeout_s=5, attempts=1)
-        chosen = SourceSettings(kind="akshare", first_session=FIRST, last_session=LAST, symbols=())
+        chosen = SourceSettings(kind="akshare", first_session=FIRST, last_session=LAST, symbols=(), as_of="")
         source = AkshareSource(settings, chosen, indices=(INDEX,))
         found, index_bars, suspensions = (
             base.bars(source, FIRST, LAST),

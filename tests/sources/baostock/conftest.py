@@ -45,7 +45,7 @@ def make(stub: BaostockStub) -> Iterator[Callable[..., BaostockSource]]:
         settings = BaostockSettings(
             host=stub.host, port=port or stub.port, calls_per_minute=100_000, timeout_s=timeout_s, attempts=attempts
         )
-        chosen = SourceSettings(kind="baostock", first_session=FIRST, last_session=LAST, symbols=symbols)
+        chosen = SourceSettings(kind="baostock", first_session=FIRST, last_session=LAST, symbols=symbols, as_of="")
         made.append(BaostockSource(settings, chosen, indices=INDICES, sleep=lambda _: None))
         return made[-1]
 

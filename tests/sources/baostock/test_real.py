@@ -23,7 +23,7 @@ def test_real_bars_come_back_as_they_were_traded(real_data_dir: Path) -> None:
     market = real_tables(real_data_dir)
     with BaostockStub(market) as stub:
         settings = BaostockSettings(host=stub.host, port=stub.port, calls_per_minute=10_000, timeout_s=5, attempts=1)
-        chosen = SourceSettings(kind="baostock", first_session=FIRST, last_session=LAST, symbols=())
+        chosen = SourceSettings(kind="baostock", first_session=FIRST, last_session=LAST, symbols=(), as_of="")
         source = BaostockSource(settings, chosen, indices=(INDEX,))
         found, index_bars, suspensions = (
             base.bars(source, FIRST, LAST),

@@ -23,7 +23,7 @@ def test_a_person_can_start_it_ask_it_and_stop_it() -> None:
         assert server.stdout is not None
         endpoint, _, token = server.stdout.readline().split()
         span_asked = SourceSettings(
-            kind="tushare", first_session=date(2020, 6, 1), last_session=date(2020, 6, 30), symbols=()
+            kind="tushare", first_session=date(2020, 6, 1), last_session=date(2020, 6, 30), symbols=(), as_of=""
         )
         source = TushareSource(
             tushare_settings(endpoint),
