@@ -29,8 +29,10 @@ TABLE_START, TABLE_END = "<!-- results -->", "<!-- /results -->"
 BENCHMARKS = {
     "W1": "benchmarks.w1_alpha158",
     "W3b": "benchmarks.w3b_topk_dropout",
+    "W7": "benchmarks.w7_checks",
     "W10": "benchmarks.w10_lake",
     "W14": "benchmarks.w14_daily_overhead",
+    "dirt_corpus": "benchmarks.dirt_corpus",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 

@@ -12,9 +12,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
+import numpy as np
 import pytest
 
+from benchmarks import dirt_corpus as corpus
 from benchmarks import run as harness
+from benchmarks import w7_checks as w7
 from benchmarks import w10_lake as w10
 from benchmarks import w14_daily_overhead as w14
 from ljwx_pipeline.market.tables import BARS
@@ -121,6 +124,18 @@ def test_a_benchmark_runs_in_its_own_process_and_brings_its_cost(monkeypatch: py
     assert measured["process"]["peak_mib"] > 10
     assert measured["process"]["wall_s"] > 0
     assert (measured["peer"], measured["holds"]) == (None, False)
+
+
+def test_the_prototype_of_w7_finds_what_the_scan_finds():
+    bars, sessions = w7.seeded_bars(5)
+    context = w7.ScanContext(sessions, "raw", w7.securities(bars))
+    bars.loc[7, "close_cny"] = -1.0
+    assert np.flatnonzero(w7.prototype(bars))[0] == np.flatnonzero(w7.scan(bars, context))[0] == 7
+
+
+def test_the_corpus_of_dirt_counts_kinds_and_false_blocks():
+    ours = corpus.run(quick=True)["ours"]
+    assert (ours["kinds"], ours["caught"], ours["false_blocks"]) == (corpus.QUICK_KINDS, corpus.QUICK_KINDS, 0)
 
 
 def test_a_benchmark_that_fails_is_reported_and_changes_nothing(

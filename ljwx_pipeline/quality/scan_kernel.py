@@ -75,7 +75,7 @@ def scan_rows(  # noqa: C901 - one pass over the columns is the point; each rule
     listed_day: Int,
     last_day: Int,
     listed_at: Int,
-    tick_cny: Float,
+    ticks_per_cny: Float,
     spell_from: Int,
     spell_first: Int,
     spell_last: Int,
@@ -95,9 +95,9 @@ def scan_rows(  # noqa: C901 - one pass over the columns is the point; each rule
         No row is later.
     limit_frac
         Daily limit by ``2 * board + is_st`` and session; not positive where it is not judged.
-    board, listed_day, last_day, listed_at, tick_cny
+    board, listed_day, last_day, listed_at, ticks_per_cny
         By symbol: board (-1 unknown), first and last day listed, listing's position among the sessions (negative if
-        before the first), price step (0 where it is not judged).
+        before the first), price steps in a CNY (0 where they are not judged).
     spell_from, spell_first, spell_last
         Days of ST spells; those of symbol ``c`` stand from ``spell_from[c]`` to ``spell_from[c + 1]``.
     is_raw
@@ -146,8 +146,8 @@ def scan_rows(  # noqa: C901 - one pass over the columns is the point; each rule
         if is_raw:
             if a < lo * v * (1.0 - AVERAGE_FRAC) or a > h * v * (1.0 + AVERAGE_FRAC):
                 found |= np.uint32(AVERAGE_OUTSIDE)
-            if tick_cny[c] > 0.0:
-                scale = 1.0 / tick_cny[c]
+            scale = ticks_per_cny[c]
+            if scale > 0.0:
                 rest = abs(o * scale - np.rint(o * scale)) + abs(h * scale - np.rint(h * scale))
                 rest += abs(lo * scale - np.rint(lo * scale)) + abs(x * scale - np.rint(x * scale))
                 if rest > TICK_ROUNDING:

@@ -603,7 +603,9 @@ TABLE_KINDS = (
 # --- files, through the folder source -------------------------------------------------------------------------------
 
 
-def _bars(folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame], encoding: str = "utf-8", **settings: object) -> pd.DataFrame:
+def _bars(
+    folder: Path, change: Callable[[pd.DataFrame], pd.DataFrame], encoding: str = "utf-8", **settings: object
+) -> pd.DataFrame:
     path = folder / "daily.csv"
     change(tushare_daily()).to_csv(path, index=False, encoding=encoding)
     return FolderSource(folder_settings(path, **settings)).bars(FIRST, LAST)
@@ -685,6 +687,8 @@ def file_outcome(kind: FileDirt, folder: Path) -> str:
         return str(error)
     clean = _bars(folder, lambda frame: frame)
     same = frame.equals(clean) or (
-        len(frame) == len(clean) and np.allclose(frame["close_cny"], clean["close_cny"]) and (frame["symbol"] == clean["symbol"]).all()
+        len(frame) == len(clean)
+        and np.allclose(frame["close_cny"], clean["close_cny"])
+        and (frame["symbol"] == clean["symbol"]).all()
     )
     return "" if same else "other rows than the clean file's"

@@ -56,9 +56,7 @@ def test_an_index_file_that_is_a_stock(real_data_dir: Path) -> None:
 def bancob(path: Path, suffix: str = "") -> pd.DataFrame:
     rows = pd.read_csv(path).iloc[::-1].reset_index(drop=True)
     rows.columns = rows.columns.str.replace(r"^indiv_(?:d|techin)_", "", regex=True)
-    table = pd.DataFrame(
-        {"symbol": rows["ts_code"], "session_date": pd.to_datetime(rows["trade_date"].astype(str))}
-    )
+    table = pd.DataFrame({"symbol": rows["ts_code"], "session_date": pd.to_datetime(rows["trade_date"].astype(str))})
     for name in ("open", "high", "low", "close", "pre_close"):
         table[f"{name}_cny"] = rows[f"{name}{suffix}"].astype(float)
     table = table.assign(volume_shares=rows["vol"] * 100.0, amount_cny=rows["amount"] * 1000.0)

@@ -1,0 +1,76 @@
+"""The score falls with dirt, gaps and delay by its stated formula, and can be drawn."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.quality.figures import breach_figure, score_figure
+from ljwx_pipeline.quality.results import CheckResult
+from ljwx_pipeline.quality.score import WARN_WEIGHT, breach_counts, scores
+from tests.fakes.bars import random_bars
+
+BARS = random_bars(symbols=10, sessions=30, suspended_frac=0.0)
+DAYS = pd.DatetimeIndex(sorted(BARS["session_date"].unique()))
+
+
+def breach(severity: str, rows: list[int], name: str = "bars.x") -> CheckResult:
+    return CheckResult(name, False, severity, {}, "odd", "mend", np.array(rows))  # type: ignore[arg-type]
+
+
+def test_clean_complete_rows_score_a_hundred() -> None:
+    table = scores("one", BARS, [], DAYS)
+    assert (table["score"] == 100.0).all()
+    assert table["lag_hours"].isna().all()
+    assert (table["source"] == "one").all()
+
+
+def test_a_row_weighs_as_its_worst_breach_and_warnings_less() -> None:
+    found = [breach("warn", [0, 1], "bars.a"), breach("quarantine", [1], "bars.b"), breach("warn", [0], "other.c")]
+    first = scores("one", BARS, found, DAYS).iloc[0]
+    assert first["score"] == pytest.approx(100 * (1 - (1 + WARN_WEIGHT) / 10))
+    assert (first["warn_rows"], first["quarantine_rows"], first["error_rows"]) == (2, 1, 0)
+
+
+def test_missing_rows_and_missing_sessions_cost_their_share() -> None:
+    half = BARS.drop(index=BARS.index[BARS["session_date"] == DAYS[20]][:5])
+    half = half[half["session_date"] != DAYS[22]].reset_index(drop=True)
+    table = scores("one", half, [], DAYS).set_index("session_date")["score"]
+    assert table[DAYS[20]] == 50.0
+    assert table[DAYS[22]] == 0.0
+    assert table[DAYS[23]] == 100.0
+
+
+def test_late_rows_cost_up_to_a_tenth() -> None:
+    known = pd.Series((DAYS + pd.Timedelta(hours=15)).tz_localize("Asia/Shanghai").tz_convert("UTC"), index=DAYS)
+    known.iloc[1] += pd.Timedelta(hours=42)
+    known.iloc[2] += pd.Timedelta(hours=500)
+    table = scores("one", BARS, [], DAYS, known_at=known)
+    assert table["score"].head(4).tolist() == [100.0, 95.0, 90.0, 100.0]
+    assert table["lag_hours"].iloc[1] == pytest.approx(42)
+
+
+def test_a_broken_table_scores_nothing() -> None:
+    broken = CheckResult("bars.schema", False, "error", {}, "no close_cny")
+    assert (scores("one", BARS, [broken], DAYS)["score"] == 0).all()
+
+
+def test_breaches_are_counted_by_session_and_check() -> None:
+    counts = breach_counts(BARS, [breach("warn", [0, 1, 15], "bars.a"), breach("error", [2], "bars.b")])
+    assert counts["rows"].tolist() == [2, 1, 1]
+    assert counts["check"].tolist() == ["bars.a", "bars.b", "bars.a"]
+    assert breach_counts(BARS, []).empty
+
+
+def test_figures_are_inline_svg_the_same_each_time() -> None:
+    both = pd.concat([scores(name, BARS, [breach("warn", [3])], DAYS) for name in ("one", "two")])
+    for figure in (
+        lambda: score_figure(both),
+        lambda: breach_figure(breach_counts(BARS, [breach("warn", [1], f"bars.c{n}") for n in range(15)])),
+        lambda: breach_figure(breach_counts(BARS, [])),
+    ):
+        text = figure()
+        assert text.startswith("<svg")
+        assert "<script" not in text
+        assert text == figure()
