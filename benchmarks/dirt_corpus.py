@@ -51,9 +51,10 @@ def run(quick: bool = False) -> dict[str, Any]:
         blocked += sum(result.blocks for result in results)
         quarantined += sum(len(result.rows) for result in results if result.quarantines)
     count = len(kinds) + len(files)
+    rows = sum(len(panel["bars"]) for panel, _, _ in clean)
     return {
         "id": "dirt_corpus",
-        "what": f"{count} kinds of dirt, and {len(clean)} clean panels of {sum(len(p['bars']) for p, _, _ in clean):,} bars",
+        "what": f"{count} kinds of dirt, and {len(clean)} clean panels of {rows:,} bars",
         "ours": {
             "kinds": count,
             "caught": count - len(missed),

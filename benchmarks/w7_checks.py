@@ -124,7 +124,7 @@ def prototype(bars: pd.DataFrame) -> np.ndarray:
 
 
 @njit(cache=True)
-def _ten_rules(code, day, open_, high, low, close, reference, volume, amount, factor):  # type: ignore[no-untyped-def]
+def _ten_rules(code, day, open_, high, low, close, reference, volume, amount, factor):  # noqa: C901 - ten rules, one pass
     n = len(code)
     bits = np.zeros(n, dtype=np.uint16)
     last = np.full(code.max() + 1, -1, dtype=np.int64)

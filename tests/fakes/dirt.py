@@ -1,4 +1,4 @@
-"""Dirt as data: every kind of mistake seen in real A-share files, put into clean tables, and the check that must find it.
+"""Dirt as data: the mistakes seen in real A-share files, put into clean tables, and the check that must find each.
 
 A kind changes tables (``TABLE_KINDS``) or the files the folder source reads (``FILE_KINDS``). Not here: the clean
 tables, and the judging (``tests/quality/test_dirt.py``, ``benchmarks/dirt_corpus.py``).
@@ -39,7 +39,8 @@ class TableDirt:
     """One kind of dirt in tables.
 
     ``judge`` of ``run`` is every check over the dirty tables, ``split`` the quarantine that follows; ``restated``,
-    ``reconcile`` and ``lag`` compare them with the clean ones. ``real`` says whether bars, securities and indices alone are enough to show it.
+    ``reconcile`` and ``lag`` compare them with the clean ones. ``real`` says whether bars, securities and indices alone
+    are enough to show it.
     """
 
     name: str
@@ -333,9 +334,9 @@ def security(**changes: object) -> Callable[[Tables, np.random.Generator], Table
     """Append a changed copy of the first security."""
 
     def inject(tables: Tables, rng: np.random.Generator) -> Tables:
-        row = tables["securities"].iloc[[0]].assign(**changes)
-        whole = pd.concat([tables["securities"], row], ignore_index=True)
-        tables["securities"] = whole.astype(tables["securities"].dtypes.to_dict())
+        row = tables["securities"].iloc[[0]].assign(**changes).astype(tables["securities"].dtypes.to_dict())
+        rows = tables["securities"].to_dict("records") + row.to_dict("records")
+        tables["securities"] = pd.DataFrame(rows).astype(tables["securities"].dtypes.to_dict())
         return tables
 
     return inject
@@ -565,8 +566,12 @@ TABLE_KINDS = (
     ),
     TableDirt("overlapping industries", stated_twice("industries"), "industries.do_not_overlap", "error", real=False),
     TableDirt("overlapping ST spells", stated_twice("st_spells"), "st_spells.do_not_overlap", "error", real=False),
-    TableDirt("a member before its listing", before_listing("index_members"), "index_members.are_listed", "warn", real=False),
-    TableDirt("an ST spell before the listing", before_listing("st_spells"), "st_spells.within_listing", "warn", real=False),
+    TableDirt(
+        "a member before its listing", before_listing("index_members"), "index_members.are_listed", "warn", real=False
+    ),
+    TableDirt(
+        "an ST spell before the listing", before_listing("st_spells"), "st_spells.within_listing", "warn", real=False
+    ),
     TableDirt("one symbol under two names", security(name="Renamed"), "securities.schema", "error"),
     TableDirt(
         "delisted before it was listed",
@@ -582,22 +587,26 @@ TABLE_KINDS = (
         real=False,
     ),
     TableDirt("a listed security that never trades", never_traded, "securities.listed_ones_trade", "warn"),
-    TableDirt(
-        "a bar on a suspended session", suspended_but_traded, "suspensions.did_not_trade", "warn", real=False
-    ),
+    TableDirt("a bar on a suspended session", suspended_but_traded, "suspensions.did_not_trade", "warn", real=False),
     TableDirt("rows are restated", scaled_rows(1.01, ["amount_cny"]), "bars.not_restated", "warn", judge="restated"),
     TableDirt("history is rewritten", columns(PRICES, 0.9), "bars.not_restated", "error", judge="restated"),
     TableDirt(
-        "two providers differ", scaled_rows(1.01, ["close_cny"]), "bars.agree_with_second_source", "warn",
+        "two providers differ",
+        scaled_rows(1.01, ["close_cny"]),
+        "bars.agree_with_second_source",
+        "warn",
         judge="reconcile",
     ),
     TableDirt(
-        "two providers are in other units", columns(["volume_shares"], 100.0), "bars.agree_with_second_source", "error",
+        "two providers are in other units",
+        columns(["volume_shares"], 100.0),
+        "bars.agree_with_second_source",
+        "error",
         judge="reconcile",
     ),
     TableDirt("rows known before the close", known_at(-3.0), "bars.on_time", "error", judge="lag"),
     TableDirt("rows known days later", known_at(90.0), "bars.on_time", "warn", judge="lag"),
-)  # fmt: skip
+)
 
 
 # --- files, through the folder source -------------------------------------------------------------------------------
@@ -668,15 +677,25 @@ FILE_KINDS = (
     FileDirt("a word in a price", lambda folder: _bars(folder, _cell("close", "halted")), "is not a number"),
     FileDirt("a date that is none", lambda folder: _bars(folder, _cell("trade_date", "20180231")), "is not a date"),
     FileDirt("apostrophes before codes", lambda folder: _bars(folder, _apostrophes), ""),
-    FileDirt("Chinese columns in GBK", lambda folder: _bars(folder, _chinese, "gbk", volume_unit="lots", amount_unit="thousand_cny"), ""),
+    FileDirt(
+        "Chinese columns in GBK",
+        lambda folder: _bars(folder, _chinese, "gbk", volume_unit="lots", amount_unit="thousand_cny"),
+        "",
+    ),
     FileDirt("newest rows first", lambda folder: _bars(folder, lambda frame: frame.iloc[::-1]), ""),
-    FileDirt("two date columns", lambda folder: _bars(folder, lambda f: f.assign(date=f["trade_date"])), "both look like session_date"),
-    FileDirt("declared units are wrong", lambda folder: _bars(folder, lambda f: f, volume_unit="shares"), "volume_unit"),
+    FileDirt(
+        "two date columns",
+        lambda folder: _bars(folder, lambda f: f.assign(date=f["trade_date"])),
+        "both look like session_date",
+    ),
+    FileDirt(
+        "declared units are wrong", lambda folder: _bars(folder, lambda f: f, volume_unit="shares"), "volume_unit"
+    ),
     FileDirt("adjusted prices named like raw ones", lambda folder: _bars(folder, _adjusted), "not raw"),
     FileDirt("an index among the bars", lambda folder: _bars(folder, _cell("ts_code", "399986.SZ")), "399986.SZ"),
     FileDirt("an index file ends as a stock", lambda folder: _index(folder, _stock_tail), "the level jumps"),
     FileDirt("an index file is a stock", lambda folder: _index(folder, _is_stock), "is no index"),
-)  # fmt: skip
+)
 
 
 def file_outcome(kind: FileDirt, folder: Path) -> str:

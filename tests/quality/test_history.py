@@ -26,7 +26,7 @@ def test_changed_numbers_are_listed_with_before_after_and_the_largest_change() -
     assert (found.result.severity, found.result.measured["bad"], found.removed) == ("warn", 1, 1)
     assert found.result.measured["largest_change_frac"] == pytest.approx(0.1)
     assert found.changed["column"].tolist() == ["amount_cny", "close_cny"]
-    assert found.changed["after"].iloc[1] == pytest.approx(BARS.at[7, "close_cny"] * 1.02)
+    assert found.changed["after"].iloc[1] == pytest.approx(BARS.loc[7, "close_cny"] * 1.02)
 
 
 def test_a_rewritten_or_shrunken_history_blocks() -> None:

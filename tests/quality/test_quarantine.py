@@ -55,7 +55,7 @@ def test_a_release_passes_that_row_for_that_check_and_no_other(bars: pd.DataFram
     bars.loc[[200, 250], "volume_shares"] = 0.0
     results = results_of(bars)
     held = split("bars", bars, results, at=AT).quarantined
-    mine = held[(held["symbol"] == bars.at[200, "symbol"]) & (held["session_date"] == bars.at[200, "session_date"])]
+    mine = held[(held["symbol"] == bars.loc[200, "symbol"]) & (held["session_date"] == bars.loc[200, "session_date"])]
     first = release(mine[mine["check"] == "bars.average_price_in_range"], reason="odd lot", released_by="an", at=AT)
     assert list(first.columns) == list(RELEASES)
     still = split("bars", bars, results, at=AT, releases=first)

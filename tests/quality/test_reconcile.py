@@ -30,7 +30,7 @@ def test_each_kind_of_disagreement_is_listed_with_both_numbers() -> None:
     found = reconcile(BARS.drop(index=[50]), other, names=("one house", "another"))
     assert found.counts == {"amount": 1, "factor": 3, "missing_one": 1, "missing_other": 1, "price": 1, "volume": 1}
     price = found.disagreements[found.disagreements["kind"] == "price"].iloc[0]
-    assert (price["column"], price["one"]) == ("close_cny", BARS.at[10, "close_cny"])
+    assert (price["column"], price["one"]) == ("close_cny", BARS.loc[10, "close_cny"])
     assert (found.result.severity, found.result.passed) == ("warn", False)
     assert "1 missing in one house" in found.result.message
     assert "1 missing in another" in found.result.message
