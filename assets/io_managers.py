@@ -1,6 +1,6 @@
 """Where assets keep what they return: one Parquet, JSON or dataset folder an asset, replaced atomically.
 
-Raw bars go to the lake instead, a version per month, known at the time of the run.
+What a source said, and the bars that passed the checks, are in the lakes instead.
 """
 
 import json
@@ -11,9 +11,11 @@ import dagster as dg
 import pandas as pd
 
 from assets.resources import Line
-from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
+
+#: The asset whose table is in the lake of checked rows.
+CHECKED_BARS_ASSET = "checked_bars"
 
 
 class TableIOManager(dg.ConfigurableIOManager):
@@ -42,30 +44,21 @@ class TableIOManager(dg.ConfigurableIOManager):
 
 
 class LakeIOManager(dg.ConfigurableIOManager):
-    """Appends raw bars to the lake, one version a month; reads the latest version of every month asked for."""
+    """Loads what a table of the lake says now. Writing is the assets' own: they know what is new and what restated."""
 
     line: dg.ResourceDependency[Line]
 
-    def handle_output(self, context: dg.OutputContext, obj: pd.DataFrame) -> None:
-        """Write one version for each month of the run's partition range."""
-        lake = self.line.lake()
-        known_at = utc_now()
-        months = obj["session_date"].dt.strftime("%Y-%m-01")
-        grouped = dict(tuple(obj.groupby(months.to_numpy(), sort=True)))
-        table = context.asset_key.path[-1]
-        known = {version.partition for version in lake.current(table)} if lake.holds(table) else set()
-        written = 0
-        for month in context.asset_partition_keys:
-            # a month the source no longer gives becomes an empty version: its old rows must not be read as today's
-            rows = grouped.get(month, obj.iloc[:0] if month in known else None)
-            if rows is not None:
-                lake.write(table, rows, partition=month, known_at=known_at)
-                written += 1
-        context.add_output_metadata({"rows": len(obj), "months_written": written})
+    def handle_output(self, context: dg.OutputContext, obj: None) -> None:
+        """Refuse a value: an asset of the lake stores its months itself."""
+        if obj is not None:
+            raise LakeError(f"{context.asset_key} returned a value", "write it to the lake and return its metadata")
 
     def load_input(self, context: dg.InputContext) -> pd.DataFrame:
         """Read the whole table as it is known now."""
-        return self.line.lake().read(context.asset_key.path[-1])
+        name = context.asset_key.path[-1]
+        if name == CHECKED_BARS_ASSET:
+            return self.line.checked_bars()
+        return self.line.market_table(name)
 
 
 def write_table(tables: Path, name: str, frame: pd.DataFrame) -> None:

@@ -9,15 +9,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from assets.io_managers import read_json, read_table, write_json
+from assets.io_managers import read_json, write_json
 from assets.resources import Line
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
 
 DOCUMENT = "lineage"
-#: Every table a result depends on.
+#: Every table a result depends on, beside the checked bars.
 DATA_TABLES = (
-    "checked_bars",
     "index_bars",
     "securities",
     "st_spells",
@@ -31,7 +30,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def record_lineage(line: Line) -> dict[str, str]:
     """Hash every table that can change a result, keep the lineage for the assets downstream, and return it."""
-    hashes = {table: content_hash(read_table(line.tables, table)) for table in DATA_TABLES}
+    hashes = {table: content_hash(line.market_table(table)) for table in DATA_TABLES}
+    hashes["checked_bars"] = content_hash(line.checked_bars())
     lineage = {
         "data_hash": combined_hash(hashes),
         "factor_hash": alpha158().version_hash,

@@ -1,6 +1,7 @@
-"""Layer 1, market: what the source says, stored as it said it.
+"""Layer 1, market: what the source says, kept in the lake as it said it, with the instant it became known.
 
-Not here: checks (``quality.py``) and anything computed from prices.
+Not here: checks (``quality.py``) and anything computed from prices; how rows are fetched and stored
+(``ljwx_pipeline.ingest``).
 """
 
 from collections.abc import Iterator
@@ -10,108 +11,172 @@ import pandas as pd
 
 from assets.metadata import frame_metadata
 from assets.resources import Line
-from ljwx_pipeline.lake.content_hash import content_hash
-from ljwx_pipeline.sources.base import bars
+from assets.restatements import flag_models
+from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.ingest.bars import Progress, ingest_bars
+from ljwx_pipeline.ingest.plan import RAW_BARS
+from ljwx_pipeline.ingest.tables import WHOLE, WHOLE_TABLES, ingest_dated_table, ingest_whole_table
+from ljwx_pipeline.sources.replay import CALENDAR, DESCRIPTION, description_table
 
 GROUP = "market"
 OWNERS = ["team:data"]
+#: Loads what a table says in the lake.
+LAKE_IO = "lake_io_manager"
+#: A progress line is said at most so often.
+SAID_EVERY_S = 5.0
+
+DESCRIPTIONS = {
+    "securities": "Every security ever listed: name, board, listing and delisting dates.",
+    "st_spells": "Spells under special treatment, by date.",
+    "industries": "Industry of each security, by date.",
+    "index_members": "Members of each index, by date.",
+    "corporate_actions": "Cash dividends and bonus shares by ex-date.",
+    "market_values": "Total market value at each close, CNY.",
+    "suspensions": "Sessions on which a listed security did not trade.",
+    "price_limits": "Published price limits of each session, CNY; NaN where there is none.",
+    "financial_indicators": "Figures of periodic reports, by the day they were announced.",
+    "news": "News items with the instant they were published.",
+    "macro": "Macro releases with the month they describe and the instant they were known.",
+}
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"})
-def calendar(line: Line) -> dg.Output[pd.DataFrame]:
+def _specs(names: tuple[str, ...]) -> list[dg.AssetSpec]:
+    return [
+        dg.AssetSpec(
+            name, group_name=GROUP, owners=OWNERS, kinds={"parquet"}, description=DESCRIPTIONS[name]
+        ).with_io_manager_key(LAKE_IO)
+        for name in names
+    ]
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, io_manager_key=LAKE_IO)
+def calendar(line: Line) -> dg.MaterializeResult[None]:
     """Trading sessions of the source inside the configured range."""
-    source = line.settings.source
-    sessions = line.source().sessions(source.first_session, source.last_session)
-    frame = pd.DataFrame({"session_date": sessions})
-    return dg.Output(frame, metadata=frame_metadata(frame))
+    source, span, now = line.source(), line.settings.source, utc_now()
+    frame = pd.DataFrame({"session_date": source.sessions(span.first_session, span.last_session)})
+    lake = line.lake()
+    lake.write(DESCRIPTION, description_table(source.describe()), partition=WHOLE, known_at=now)
+    version = lake.write(CALENDAR, frame, partition=WHOLE, known_at=now)
+    return dg.MaterializeResult(metadata=frame_metadata(frame), data_version=dg.DataVersion(version.content_hash))
 
 
-@dg.multi_asset(
-    group_name=GROUP,
-    outs={
-        "securities": dg.AssetOut(
-            description="Every security ever listed: name, board, listing and delisting dates.",
-            owners=OWNERS,
-            kinds={"pandas"},
-        ),
-        "st_spells": dg.AssetOut(
-            description="Spells under special treatment, by date.", owners=OWNERS, kinds={"pandas"}
-        ),
-        "industries": dg.AssetOut(description="Industry of each security, by date.", owners=OWNERS, kinds={"pandas"}),
-        "index_members": dg.AssetOut(description="Members of each index, by date.", owners=OWNERS, kinds={"pandas"}),
-        "corporate_actions": dg.AssetOut(
-            description="Cash dividends and bonus shares by ex-date.", owners=OWNERS, kinds={"pandas"}
-        ),
-    },
-)
-def reference_tables(line: Line) -> Iterator[dg.Output[pd.DataFrame]]:
+@dg.asset_check(asset=calendar)
+def horizon(line: Line) -> dg.AssetCheckResult:
+    """The exchange's calendar is known far enough ahead of today."""
+    from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead
+
+    if line.source().describe().fetches == "at_hand":
+        return dg.AssetCheckResult(passed=True, description="not applicable: the data end in the past")
+    ahead = sessions_ahead(utc_now().date())
+    return dg.AssetCheckResult(
+        passed=ahead >= MIN_HORIZON_SESSIONS,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"{ahead} sessions are known ahead, to {last_known_session()}; at least {MIN_HORIZON_SESSIONS} "
+        "are wanted: upgrade exchange-calendars",
+        metadata={"sessions_ahead": ahead},
+    )
+
+
+@dg.multi_asset(specs=_specs(WHOLE_TABLES), name="reference_tables")
+def reference_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
     """Read the slowly changing tables of the source; what it does not know is an empty table, never a guess."""
-    source = line.source()
-    tables = {
-        "securities": source.securities(),
-        "st_spells": source.st_spells(),
-        "industries": source.industries(),
-        "index_members": source.index_members(),
-        "corporate_actions": source.corporate_actions(),
-    }
-    for name, frame in tables.items():
-        yield dg.Output(frame, output_name=name, metadata=frame_metadata(frame))
+    for name in WHOLE_TABLES:
+        version = ingest_whole_table(line.source(), line.lake(), name, utc_now())
+        yield dg.MaterializeResult(
+            asset_key=name,
+            metadata=frame_metadata(line.market_table(name)) | {"version": version.version},
+            data_version=dg.DataVersion(version.content_hash),
+        )
 
 
-@dg.multi_asset(
-    group_name=GROUP,
-    outs={
-        "market_values": dg.AssetOut(
-            description="Total market value at each close, CNY.", owners=OWNERS, kinds={"pandas"}
-        ),
-        "news": dg.AssetOut(
-            description="News items with the instant they were published.", owners=OWNERS, kinds={"pandas"}
-        ),
-        "macro": dg.AssetOut(
-            description="Macro releases with the month they describe and the instant they were known.",
-            owners=OWNERS,
-            kinds={"pandas"},
-        ),
-    },
-)
-def context_tables(line: Line) -> Iterator[dg.Output[pd.DataFrame]]:
-    """Read market values, news and macro releases inside the configured range."""
-    source, span = line.source(), line.settings.source
-    tables = {
-        "market_values": source.market_values(span.first_session, span.last_session),
-        "news": source.news(span.first_session, span.last_session),
-        "macro": source.macro(span.first_session, span.last_session),
-    }
-    for name, frame in tables.items():
-        yield dg.Output(frame, output_name=name, metadata=frame_metadata(frame))
+CONTEXT_TABLES = ("market_values", "suspensions", "price_limits", "financial_indicators", "news", "macro")
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"})
-def index_bars(line: Line) -> dg.Output[pd.DataFrame]:
+@dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(CONTEXT_TABLES)])
+def context_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
+    """Read what grows by date beside the bars, and store its months."""
+    for name in CONTEXT_TABLES:
+        yield _dated(line, name)
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, deps=[calendar], io_manager_key=LAKE_IO)
+def index_bars(line: Line) -> dg.MaterializeResult[None]:
     """Daily bars of the benchmark indices, in points."""
-    span = line.settings.source
-    frame = line.source().index_bars(span.first_session, span.last_session)
-    return dg.Output(frame, metadata=frame_metadata(frame))
+    return _dated(line, "index_bars")
+
+
+def _dated(line: Line, name: str) -> dg.MaterializeResult[None]:
+    months = ingest_dated_table(
+        line.source(),
+        line.lake(),
+        name,
+        line.sessions(),
+        coverage_file=line.home / "ingest" / f"{name}.json",
+        recheck_sessions=line.settings.ingest.recheck_sessions,
+        known_at=utc_now(),
+    )
+    held = line.lake().holds(name)
+    return dg.MaterializeResult(
+        asset_key=name,
+        metadata=frame_metadata(line.market_table(name))
+        | {
+            "months_asked": len(months),
+            "rows_added": sum(month.added_rows for month in months),
+            "rows_restated": sum(month.restated_rows for month in months),
+        },
+        data_version=dg.DataVersion(line.lake().content_hash(name) if held else "empty"),
+    )
 
 
 def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefinition:
     """Return the one partitioned asset: raw daily bars, a version a month in the lake."""
 
     @dg.asset(
-        name="raw_bars",
+        name=RAW_BARS,
         group_name=GROUP,
         owners=OWNERS,
         kinds={"parquet"},
         partitions_def=partitions,
         backfill_policy=dg.BackfillPolicy.single_run(),
-        io_manager_key="lake_io_manager",
+        deps=[calendar],
+        io_manager_key=LAKE_IO,
+        pool="provider",
     )
-    def raw_bars(context: dg.AssetExecutionContext, line: Line) -> dg.Output[pd.DataFrame]:
+    def raw_bars(context: dg.AssetExecutionContext, line: Line) -> dg.MaterializeResult[None]:
         """Daily bars as the source gave them, appended to the lake with the instant they became known."""
-        span, window = line.settings.source, context.partition_time_window
-        first = max(span.first_session, window.start.date())
-        last = min(span.last_session, (window.end - pd.Timedelta(days=1)).date())
-        frame = bars(line.source(), first, last)
-        return dg.Output(frame, metadata=frame_metadata(frame) | {"content_hash": content_hash(frame)})
+        span, window, lake = line.settings.source, context.partition_time_window, line.lake()
+        said_s = 0.0
+
+        def said(step: Progress) -> None:
+            nonlocal said_s
+            if step.elapsed_s - said_s >= SAID_EVERY_S:
+                said_s = step.elapsed_s
+                context.log.info(str(step))
+
+        report = ingest_bars(
+            line.source(),
+            lake,
+            max(span.first_session, window.start.date()),
+            min(span.last_session, (window.end - pd.Timedelta(days=1)).date()),
+            staging=line.home / "ingest" / "staging",
+            recheck_sessions=line.settings.ingest.recheck_sessions,
+            on_progress=said,
+        )
+        flagged = flag_models(line, report.restated)
+        for warning in flagged:
+            context.log.warning(warning)
+        newest = lake.read(RAW_BARS, first=report.plan.wanted[-1].date(), last=report.plan.wanted[-1].date())
+        return dg.MaterializeResult(
+            metadata=frame_metadata(newest)
+            | {
+                "dagster/row_count": sum(version.rows for version in lake.current(RAW_BARS)),
+                "rows_added": report.added_rows,
+                "rows_restated": sum(month.restated_rows for month in report.restated),
+                "units_fetched": len(report.plan.units) - report.units_resumed,
+                "units_resumed": report.units_resumed,
+                "models_flagged": "; ".join(flagged) or "none",
+            },
+            data_version=dg.DataVersion(lake.content_hash(RAW_BARS)),
+        )
 
     return raw_bars

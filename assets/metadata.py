@@ -46,8 +46,9 @@ def _cell(value: object) -> str:
 
 
 def embedded(image: Path) -> str:
-    """Return a PNG as Markdown that shows it in place, wherever the page is opened."""
-    return f"![{image.stem}](data:image/png;base64,{base64.b64encode(image.read_bytes()).decode()})"
+    """Return a PNG or SVG as Markdown that shows it in place, wherever the page is opened."""
+    kind = "svg+xml" if image.suffix == ".svg" else "png"
+    return f"![{image.stem}](data:image/{kind};base64,{base64.b64encode(image.read_bytes()).decode()})"
 
 
 def line_plot(frame: pd.DataFrame, title: str) -> str:

@@ -1,6 +1,7 @@
-"""Layer 2, quality: every canonical table checked before anything is computed from it, and bars in canonical form.
+"""Layer 2, quality: every canonical table judged before anything is computed from it, and the bars that passed.
 
-Not here: the rules (``ljwx_pipeline.quality``). A failing rule of severity ``error`` blocks what comes after it.
+Not here: the rules (``ljwx_pipeline.quality``) and judging by blocks of months (``ljwx_pipeline.ingest.judged``).
+A breach of severity ``error`` blocks what comes after it, ``quarantine`` takes rows out, ``warn`` is shown.
 """
 
 from collections.abc import Iterator
@@ -8,24 +9,48 @@ from collections.abc import Iterator
 import dagster as dg
 import pandas as pd
 
-from assets.io_managers import read_table
-from assets.metadata import frame_metadata
+from assets.io_managers import CHECKED_BARS_ASSET
+from assets.market import LAKE_IO
+from assets.metadata import embedded, frame_metadata, preview
 from assets.resources import Line
-from ljwx_pipeline.lake.content_hash import content_hash
+from assets.reuse import code_hash
+from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.ingest.judged import (
+    BAR_CHECKS,
+    BESIDE,
+    BESIDE_BY_DATE,
+    BREACHES,
+    CHECKED_BARS,
+    QUARANTINE,
+    SCORES,
+    JudgedBlock,
+    Judgement,
+    judge_bars,
+    merged,
+)
+from ljwx_pipeline.ingest.released import read_releases
+from ljwx_pipeline.lake.reads import ReadsJournal
 from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.quality.checks import CHECKS
+from ljwx_pipeline.quality.results import CheckResult, require_passed
+from ljwx_pipeline.quality.rule import Check
 
 GROUP = "quality"
 OWNERS = ["team:data"]
 #: The asset that holds each canonical table.
 ASSET_OF_TABLE = {table: "raw_bars" if table == "bars" else table for table in TABLES}
+#: Rules of tables other than bars; those that compare with bars read the bars' keys and closes.
+TABLE_CHECKS: tuple[Check, ...] = tuple(check for check in CHECKS if not check.name.startswith("bars."))
+#: What the scores' picture shows.
+PICTURED_SESSIONS = 500
 
 
 def _specs() -> list[dg.AssetCheckSpec]:
     schemas = [(f"{table}.schema", "error", "columns, types, ranges and unique keys") for table in TABLES]
-    rules = [(check.name, check.severity, f"refused when {check.says}") for check in CHECKS]
+    shares = [("bars.quarantine_share", "error", "refused when too much of a session is in quarantine")]
+    rules = [(rule.name, rule.severity, f"refused when {rule.says}") for rule in (*BAR_CHECKS, *TABLE_CHECKS)]
     specs = []
-    for name, severity, description in [*schemas, *rules]:
+    for name, severity, description in [*schemas, *shares, *rules]:
         table, what = name.split(".")
         specs.append(
             dg.AssetCheckSpec(
@@ -39,42 +64,93 @@ def _specs() -> list[dg.AssetCheckSpec]:
     return specs
 
 
-@dg.multi_asset_check(specs=_specs(), name="market_checks", can_subset=False, ins={"calendar": dg.AssetIn("calendar")})
-def market_checks(line: Line, calendar: pd.DataFrame) -> Iterator[dg.AssetCheckResult]:
+@dg.multi_asset_check(specs=_specs(), name="market_checks", can_subset=False)
+def market_checks(line: Line) -> Iterator[dg.AssetCheckResult]:
     """Judge every canonical table by its schema and every rule."""
-    from ljwx_pipeline.quality.run import run_checks
-
-    tables = {table: read_table(line.tables, table) for table in TABLES if table != "bars"}
-    tables["bars"] = inside(calendar, line.lake().read("raw_bars"))
-    sessions = pd.DatetimeIndex(calendar["session_date"])
-    for result in run_checks(tables, line.source().describe(), sessions):
+    for result in [*merged(judged_bars(line)), *judged_tables(line)]:
         table, what = result.name.split(".")
         yield dg.AssetCheckResult(
             asset_key=ASSET_OF_TABLE[table],
             check_name=what,
-            passed=result.passed,
-            severity=dg.AssetCheckSeverity.WARN if result.severity == "warn" else dg.AssetCheckSeverity.ERROR,
-            description=result.message,
-            metadata={"applicable": result.severity != "not_applicable", **result.measured},
+            passed=result.passed or result.severity == "quarantine",
+            severity=dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN,
+            description=result.message if result.passed else f"{result.message}. {result.repair}",
+            metadata={
+                "applicable": result.severity != "not_applicable",
+                "quarantined": not result.passed and result.severity == "quarantine",
+                **result.measured,
+            },
         )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandera"})
-def checked_bars(line: Line, raw_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.Output[pd.DataFrame]:
-    """Every bar the lake knows today, in canonical order, past the hard contract."""
-    from ljwx_pipeline.quality.run import checked, run_checks
+@dg.asset(
+    name=CHECKED_BARS_ASSET,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"pandera"},
+    io_manager_key=LAKE_IO,
+    deps=["raw_bars", "securities", "st_spells", "corporate_actions", "price_limits", "suspensions"],
+)
+def checked_bars(context: dg.AssetExecutionContext, line: Line) -> dg.MaterializeResult[None]:
+    """Every bar the lake knows today that passed the hard contract, in canonical order; the others in quarantine."""
+    blocks = judged_bars(line)
+    require_passed(merged(blocks))
+    checked = line.checked_lake()
+    ReadsJournal(line.lake()).record_versions(CHECKED_BARS_ASSET, context.run_id, line.lake().current("raw_bars"))
+    months = checked.current(CHECKED_BARS)
+    newest = checked.read(CHECKED_BARS, partitions=[months[-1].partition])
+    return dg.MaterializeResult(
+        metadata=frame_metadata(newest)
+        | {
+            "dagster/row_count": sum(month.rows for month in months),
+            "first_session": f"{line.sessions()[0]:%Y-%m-%d}",
+            "quarantined_rows": sum(block.quarantined_rows for block in blocks),
+            "content_hash": checked.content_hash(CHECKED_BARS),
+            "dagster/column_lineage": dg.TableColumnLineage(
+                {
+                    column: [dg.TableColumnDep(asset_key=dg.AssetKey("raw_bars"), column_name=column)]
+                    for column in TABLES["bars"]
+                }
+            ),
+        },
+        data_version=dg.DataVersion(checked.content_hash(CHECKED_BARS)),
+    )
 
-    sessions = pd.DatetimeIndex(calendar["session_date"])
-    bars = inside(calendar, raw_bars)
-    results = run_checks({"bars": bars}, line.source().describe(), sessions)
-    frame = checked("bars", bars, results)
-    return dg.Output(frame, metadata=frame_metadata(frame) | {"content_hash": content_hash(frame)})
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"}, deps=[checked_bars])
+def quarantined_bars(line: Line) -> dg.Output[pd.DataFrame]:
+    """Bars taken out until somebody corrects or releases them, a row for each rule broken, with what can be done."""
+    frame = line.checked_lake().read(QUARANTINE)
+    by_check = frame.groupby("check").size().sort_values().rename("rows").reset_index()
+    return dg.Output(
+        frame,
+        metadata=frame_metadata(frame) | {"by_check": dg.MetadataValue.md(preview(by_check, rows=len(by_check)))},
+    )
 
 
-def inside(calendar: pd.DataFrame, bars: pd.DataFrame) -> pd.DataFrame:
-    """Return the bars from the calendar's first session to its last: the lake may hold more than was asked for."""
-    first, last = calendar["session_date"].min(), calendar["session_date"].max()
-    return bars[bars["session_date"].between(first, last)].reset_index(drop=True)
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"}, deps=[checked_bars])
+def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
+    """How good each session's rows are, 0 to 100, and what was found when: by share of clean rows and coverage."""
+    from ljwx_pipeline.quality.figures import breach_figure, score_figure
+
+    checked = line.checked_lake()
+    frame, breaches = checked.read(SCORES), checked.read(BREACHES)
+    shown = frame.tail(PICTURED_SESSIONS)
+    recent = breaches[breaches["session_date"] >= shown["session_date"].min()] if len(shown) else breaches
+    pictures = line.home / "quality"
+    pictures.mkdir(parents=True, exist_ok=True)
+    (pictures / "score.svg").write_text(score_figure(shown), encoding="utf-8")
+    (pictures / "breaches.svg").write_text(breach_figure(recent), encoding="utf-8")
+    return dg.Output(
+        frame,
+        metadata=frame_metadata(frame)
+        | {
+            "mean_score": float(frame["score"].mean()),
+            "worst": dg.MetadataValue.md(preview(frame.nsmallest(5, "score"))),
+            "score_by_session": dg.MetadataValue.md(embedded(pictures / "score.svg")),
+            "breaches_by_check": dg.MetadataValue.md(embedded(pictures / "breaches.svg")),
+        },
+    )
 
 
 @dg.asset_check(asset=checked_bars, blocking=True)
@@ -92,3 +168,31 @@ def great_expectations_suite(line: Line, checked_bars: pd.DataFrame) -> dg.Asset
             "data_docs": dg.MetadataValue.url(result.docs_index.absolute().as_uri()),
         },
     )
+
+
+def judged_bars(line: Line) -> list[JudgedBlock]:
+    """Judge the raw bars of this line's sessions; what did not change since the last time is not judged again."""
+    judgement = Judgement(
+        tables={name: line.market_table(name) for name in (*BESIDE, *BESIDE_BY_DATE)},
+        description=line.source().describe(),
+        sessions=line.sessions(),
+        releases=read_releases(line.lake()),
+        max_session_frac=line.settings.quality.max_quarantine_frac,
+        rules_hash=code_hash(),
+    )
+    return judge_bars(line.lake(), line.checked_lake(), judgement, as_of=None, known_at=utc_now())
+
+
+def judged_tables(line: Line) -> list[CheckResult]:
+    """Judge every table beside the bars by its schema and the rules that name it."""
+    from ljwx_pipeline.quality.run import run_checks
+
+    sessions = line.sessions()
+    closes = line.lake().read(
+        "raw_bars",
+        columns=["symbol", "session_date", "close_cny", "volume_shares"],
+        first=sessions[0].date(),
+        last=sessions[-1].date(),
+    )
+    tables = {name: line.market_table(name) for name in TABLES if name != "bars"}
+    return run_checks(tables, line.source().describe(), sessions, beside={"bars": closes}, checks=TABLE_CHECKS)

@@ -279,7 +279,7 @@ def earned_under(line: Line) -> dict[str, object]:
         "costs": settings.costs.model_dump(),
         "benchmark": settings.gate.benchmark,
         "code": reuse.code_hash(),
-        **{table: content_hash(read_table(line.tables, table)) for table in tables},
+        **{table: content_hash(line.market_table(table)) for table in tables},
     }
 
 

@@ -15,6 +15,8 @@ from pydantic import PrivateAttr
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, market_name
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ljwx_pipeline.lake import Lake
     from ljwx_pipeline.registry import Registry
     from ljwx_pipeline.sources.base import MarketSource
@@ -53,10 +55,33 @@ class Line(dg.ConfigurableResource):
         return f"{self.settings.mlflow.model_name}-{market_name(self.settings)}"
 
     def lake(self) -> Lake:
-        """Open this market's lake."""
+        """Open this market's lake: what its source said."""
         from ljwx_pipeline.lake import Lake
 
         return Lake(self.home / "lake")
+
+    def checked_lake(self) -> Lake:
+        """Open the lake of what passed the checks, and of what did not."""
+        from ljwx_pipeline.lake import Lake
+
+        return Lake(self.home / "checked")
+
+    def market_table(self, name: str) -> pd.DataFrame:
+        """Return a table of this market's lake as known now; empty when the source never said anything of it."""
+        from ljwx_pipeline.ingest.tables import read_market_table
+
+        return read_market_table(self.lake(), name)
+
+    def checked_bars(self) -> pd.DataFrame:
+        """Return every bar of this line's sessions that passed the checks, in canonical order."""
+        sessions = self.sessions()
+        return self.checked_lake().read("bars", first=sessions[0].date(), last=sessions[-1].date())
+
+    def sessions(self) -> pd.DatetimeIndex:
+        """Return the sessions this line works on, as the calendar in the lake holds them."""
+        import pandas as pd
+
+        return pd.DatetimeIndex(self.market_table("calendar")["session_date"], name="session_date")
 
     def source(self) -> MarketSource:
         """Return the data source the settings name; a process reads its files once."""

@@ -12,7 +12,7 @@ from typing import Any
 
 import pandas as pd
 
-from assets.io_managers import read_json, read_table
+from assets.io_managers import read_json
 from assets.lineage import lineage_of
 from assets.resources import Line
 from assets.tracking import research_run_id
@@ -34,7 +34,7 @@ def assemble_summary(
         What a person types to start the pages of this market.
     """
     tables, settings = line.tables, line.settings
-    bars = read_table(tables, "checked_bars")
+    bars = line.checked_bars()
     walk, back = read_json(tables, "walk_forward_summary"), read_json(tables, "backtest_summary")
     decision, model = read_json(tables, "promotion_decision"), read_json(tables, "champion_model")
     description = line.source().describe()
@@ -45,7 +45,7 @@ def assemble_summary(
         "profile": settings.profile,
         "simulated": description.simulated,
         "source": description.name,
-        "data": data_section(bars, read_table(tables, "calendar"), lineage["data_hash"]),
+        "data": data_section(bars, line.market_table("calendar"), lineage["data_hash"]),
         "checks": checks,
         "factors": {"count": read_json(tables, "dataset_meta")["factors"], "hash": lineage["factor_hash"]},
         "mlflow": {

@@ -44,6 +44,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             market.index_bars,
             market.raw_bars_asset(partitions),
             quality.checked_bars,
+            quality.quarantined_bars,
+            quality.data_quality,
             features.alpha158_factors,
             features.forward_return_label,
             features.feature_table,
@@ -65,6 +67,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             live.live_account,
         ],
         asset_checks=[
+            market.horizon,
             quality.market_checks,
             quality.great_expectations_suite,
             features.no_lookahead,

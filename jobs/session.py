@@ -127,7 +127,7 @@ class LineRun:
         scores = read_table(tables, "daily_scores")
         found = {
             "profile": self._settings.profile,
-            "bars": len(read_table(tables, "checked_bars")),
+            "bars": len(self._line.checked_bars()),
             "scores": len(scores),
             "last_session": None if scores.empty else f"{scores['session_date'].max():%Y-%m-%d}",
             "monitoring": read_json(tables, "model_monitoring"),

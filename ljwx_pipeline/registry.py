@@ -247,6 +247,10 @@ class Registry:
         """Point ``alias`` of the model at ``version``; doing it again changes nothing."""
         self._ask(self._client().set_registered_model_alias, version.name, alias, version.version)
 
+    def tag_version(self, name: str, version: str, tag: str, value: str) -> None:
+        """Tag a version of model ``name``; doing it again renews the value."""
+        self._ask(self._client().set_model_version_tag, name, version, tag, value)
+
     def drop_alias(self, alias: Alias, name: str) -> None:
         """Take ``alias`` off the model ``name``; without one nothing changes."""
         if self.aliased(name, alias) is not None:

@@ -42,6 +42,11 @@ class Progress:
     remaining_s: float | None
     unit: str
 
+    def __str__(self) -> str:
+        """Return the line a person reads."""
+        left = "" if self.remaining_s is None else f", about {self.remaining_s:,.0f} s to go"
+        return f"{self.done} of {self.total} fetched ({self.unit}), {self.rows:,} rows{left}"
+
 
 @dataclass(frozen=True)
 class IngestReport:

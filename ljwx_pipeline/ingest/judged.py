@@ -188,27 +188,27 @@ def _judge(
     start = int(read["session_date"].searchsorted(asked.sessions[0]))
     before, rows = read.iloc[:start], read.iloc[start:].reset_index(drop=True)
     found = run_checks(
-        {"bars": rows, **asked.beside},
+        {"bars": rows},
         judgement.description,
         asked.sessions,
+        beside=asked.beside,
         before={"bars": before},
         as_of=asked.known_on,
         checks=BAR_CHECKS,
     )
-    results = [result for result in found if result.table == "bars"]
     parted = split(
         "bars",
         rows,
-        results,
+        found,
         at=known_at,
         releases=judgement.releases,
         max_session_frac=judgement.max_session_frac,
     )
-    outcome = JudgedBlock(asked.months, (*results, parted.session_share), len(rows), len(rows) - len(parted.kept))
+    outcome = JudgedBlock(asked.months, (*found, parted.session_share), len(rows), len(rows) - len(parted.kept))
     name = asked.months[0]
-    given = scores(judgement.description.name, rows, results, asked.sessions)
+    given = scores(judgement.description.name, rows, found, asked.sessions)
     checked.write(SCORES, given, partition=name, known_at=known_at)
-    checked.write(BREACHES, breach_counts(rows, results), partition=name, known_at=known_at)
+    checked.write(BREACHES, breach_counts(rows, found), partition=name, known_at=known_at)
     if not any(result.blocks for result in outcome.results):
         checked.write(QUARANTINE, parted.quarantined, partition=name, known_at=known_at)
         checked.write_partitions(CHECKED_BARS, split_by_month(parted.kept), known_at=known_at)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import SourceError
 
+#: Fewer known sessions ahead than this are an alarm: labels, schedules and purges soon run into the calendar's end.
+MIN_HORIZON_SESSIONS = 60
 #: First date of the calendar we ask for; A-share history that the rulebook covers begins later.
 CALENDAR_START = "1999-01-04"
 
@@ -29,6 +31,11 @@ def _all_sessions() -> pd.DatetimeIndex:
 def last_known_session() -> date:
     """Return the last session the calendar knows; the library publishes a year at a time."""
     return _all_sessions()[-1].date()
+
+
+def sessions_ahead(day: date) -> int:
+    """Return how many sessions after ``day`` the calendar knows."""
+    return int((_all_sessions() > pd.Timestamp(day)).sum())
 
 
 def sessions_between(first: date, last: date) -> pd.DatetimeIndex:

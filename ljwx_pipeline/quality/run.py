@@ -22,6 +22,7 @@ def run_checks(
     description: SourceDescription,
     sessions: pd.DatetimeIndex,
     *,
+    beside: Mapping[str, pd.DataFrame] | None = None,
     before: Mapping[str, pd.DataFrame] | None = None,
     as_of: date | None = None,
     checks: Sequence[Check] = CHECKS,
@@ -36,6 +37,8 @@ def run_checks(
         What their source says of itself; the unit check is not applicable under a declared adjustment.
     sessions
         The sessions the bars should cover, ascending.
+    beside
+        Tables, whole or some of their columns, that checks may look at and that are not judged themselves.
     before
         Rows of earlier sessions by table (at least ``scan.last_rows`` of them), so that a month or a session alone is
         judged as it would be within its whole history; they are not judged themselves.
@@ -57,7 +60,7 @@ def run_checks(
     given = {name: _numbered(frame) for name, frame in tables.items()}
     earlier = {} if before is None else {name: frame for name, frame in before.items() if len(frame)}
     known = {name: validate(name, frame) for name, frame in given.items() if name != "bars"}
-    sound = {name: given[name] for name, result in known.items() if not result.blocks}
+    sound = dict(beside or {}) | {name: given[name] for name, result in known.items() if not result.blocks}
     market = Market(sound, description, sessions, earlier, as_of)
     if "bars" in given:
         with_bars = Market({**sound, "bars": given["bars"]}, description, sessions, earlier, as_of)
