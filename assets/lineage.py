@@ -37,9 +37,17 @@ def record_lineage(line: Line) -> dict[str, str]:
         "factor_hash": alpha158().version_hash,
         "config_hash": line.settings.config_hash,
         "git_revision": git_revision(),
+        "known_at": known_at(line),
     }
     write_json(line.tables, DOCUMENT, lineage)
     return lineage
+
+
+def known_at(line: Line) -> str:
+    """Return the instant at which the newest version in the lake became known: a replay of it sees the same tables."""
+    lake = line.lake()
+    newest = max(version.known_at for table in lake.tables() for version in lake.current(table))
+    return newest.isoformat(timespec="microseconds")
 
 
 def lineage_of(line: Line) -> dict[str, str]:

@@ -21,6 +21,7 @@ from assets.metadata import embedded, frame_metadata, line_plot, preview
 from assets.panels import TradingTables, trading_market
 from assets.report import rank_ic_table
 from assets.resources import Line
+from assets.restatements import pin_dataset
 from assets.tracking import begin_research_run, research_run, research_run_id
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.clock import utc_now
@@ -230,11 +231,13 @@ def model_bundle(
     registry = line.registry()
     version = registry.register(Path(made["path"]), run_id=research_run_id(line), public_key=public_key(keys))
     registry.set_alias("challenger", version)
+    dataset = pin_dataset(line, version.name, str(version.version), research_run_id(line))
     write_json(line.tables, "model_bundle", {**made, "version": version.version, "name": version.name})
     return dg.MaterializeResult(
         metadata={
             "bundle_hash": made["bundle_hash"],
             "version": version.version,
+            "pinned_dataset": dataset,
             "rounds": made["rounds"],
             "path": dg.MetadataValue.path(made["path"]),
         }

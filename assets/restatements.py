@@ -1,6 +1,6 @@
-"""What a restatement means for models: the version stays, its registry entry says that its data were changed since.
+"""What a model was made from stays pinned in the lake; a restatement of it is flagged on the model, never applied.
 
-Not here: noticing a restatement (``ljwx_pipeline.ingest``).
+Not here: noticing a restatement (``ljwx_pipeline.ingest``), pinning itself (``ljwx_pipeline.lake.catalogue``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from assets.resources import Line
 from ljwx_pipeline.ingest.store import StoredMonth
 from ljwx_pipeline.lake import Catalogue
+from ljwx_pipeline.lake.reads import ReadsJournal
 
 #: Tag of a model version in the registry.
 RESTATED_TAG = "data_restated"
@@ -18,6 +19,20 @@ RESTATED_TAG = "data_restated"
 def dataset_name(model: str, version: str) -> str:
     """Return the name under which the lake pins what a model version was made from."""
     return f"{model}-v{version}"
+
+
+def pin_dataset(line: Line, model: str, version: str, run_id: str) -> str:
+    """Pin every table of the lake as the dataset of a model version, and return its name; once is enough."""
+    lake, name = line.lake(), dataset_name(model, version)
+    catalogue = Catalogue(lake)
+    if name not in {dataset.name for dataset in catalogue.list()}:
+        catalogue.create(name, description=f"what {model} version {version} was made from")
+        journal = ReadsJournal(lake)
+        for table in lake.tables():
+            journal.record_versions(f"model {model}/{version}", run_id, lake.current(table))
+    catalogue.add_reference(name, "model", f"{model}/{version}")
+    catalogue.add_reference(name, "run", run_id)
+    return name
 
 
 def flag_models(line: Line, restated: Sequence[StoredMonth]) -> list[str]:

@@ -39,7 +39,7 @@ def is_current(tables: Path, name: str, key: Key) -> bool:
     try:
         kept = json.loads(note.read_text(encoding="utf-8"))
         return bool(
-            kept["came_from"] == _canonical(key) and all(_sha256(Path(f)) == h for f, h in kept["files"].items())
+            kept["came_from"] == _canonical(key) and all(file_sha256(Path(f)) == h for f, h in kept["files"].items())
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return False  # no note, a damaged one or a file gone: whatever is there cannot be trusted, compute anew
@@ -47,7 +47,7 @@ def is_current(tables: Path, name: str, key: Key) -> bool:
 
 def remember(tables: Path, name: str, key: Key, files: Sequence[Path]) -> None:
     """Note that the result ``name`` in ``files``, just written, came from ``key``."""
-    hashes = {str(path): _sha256(path) for path in files}
+    hashes = {str(path): file_sha256(path) for path in files}
     write_bytes(tables / f"{name}.key.json", json.dumps({"came_from": _canonical(key), "files": hashes}).encode())
 
 
@@ -60,6 +60,7 @@ def _canonical(key: Key) -> str:
     return json.dumps({**key, "code": code_hash()}, sort_keys=True, default=str)
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,13 +8,17 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from assets.datasets import MATRIX
 from assets.io_managers import read_json
 from assets.lineage import lineage_of
+from assets.panels import feature_table_path
 from assets.resources import Line
+from assets.reuse import file_sha256
 from assets.tracking import research_run_id
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
@@ -61,16 +65,32 @@ def assemble_summary(
         "deployment": deployment_section(line, promoted=promoted, trading=trading),
         "account": account_section(line, trading=trading),
         "lineage": lineage,
+        "artifacts": artifact_hashes(line),
         "seconds": seconds,
         "unknown": [{"what": item.what, "consequence": item.consequence} for item in description.unknown],
     }
-    if description.simulated:
+    if "oracle_rank_ic" in walk:
         summary["truth"] = {
             "planted_rank_ic": settings.simulated.oracle_rank_ic,
             "oracle_rank_ic": walk["oracle_rank_ic"],
         }
     summary["where"] = where_to_look(line, up_command)
     return summary
+
+
+def artifact_hashes(line: Line) -> dict[str, str]:
+    """Return the SHA-256 of the bytes of everything a replay has to make again."""
+    tables = line.tables
+    files = {
+        "feature_table": feature_table_path(line),
+        "dataset_features": tables / MATRIX,
+        "dataset_rows": tables / "dataset_rows.parquet",
+        "walk_forward_predictions": tables / "walk_forward_predictions.parquet",
+        "model": Path(read_json(tables, "bundle_made")["path"]) / "model.txt",
+        "backtest_orders": tables / "backtest_orders.parquet",
+        "net_backtest": tables / "net_backtest.parquet",
+    }
+    return {name: file_sha256(path) for name, path in files.items()}
 
 
 def data_section(bars: pd.DataFrame, calendar: pd.DataFrame, data_hash: str) -> dict[str, Any]:
