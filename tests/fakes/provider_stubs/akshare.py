@@ -7,16 +7,12 @@ Run it: ``python -m tests.fakes.provider_stubs.akshare --port 8080 --seed 7 --sy
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
-import signal
-import sys
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
@@ -25,7 +21,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pandas as pd
 
-from tests.fakes.provider_stubs.market import FIRST, LAST, SimulatedTables, simulated_tables
+from tests.fakes.provider_stubs.market import SimulatedTables
+from tests.fakes.provider_stubs.process import FOR_EVER, chosen_market, market_options, serve
 
 BAN_PAGE = "<!DOCTYPE html><html><head><title>访问验证</title></head><body>您的访问过于频繁</body></html>".encode()
 NO_ROWS = {"version": None, "result": None, "success": False, "message": "返回数据为空", "code": 9201}
@@ -349,19 +346,15 @@ def _workbook(rows: Rows) -> bytes:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--symbols", type=int, default=40)
-    parser.add_argument("--first", type=date.fromisoformat, default=FIRST)
-    parser.add_argument("--last", type=date.fromisoformat, default=LAST)
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    served = simulated_tables(options.seed, options.symbols, options.first, options.last)
-    with AkshareStub(served, port=options.port) as stub:
-        sys.stdout.write(f"{stub.url}\n")
-        sys.stdout.flush()
-        threading.Event().wait()
+    options = market_options(__doc__).parse_args()
+    stub = AkshareStub(chosen_market(options), port=options.port)
+    serve(
+        stub,
+        stub.url,
+        begin_outage=lambda: stub.fail("500", times=FOR_EVER),
+        end_outage=stub.faults.clear,
+        calls=lambda: len(stub.asked),
+    )
 
 
 if __name__ == "__main__":

@@ -8,22 +8,19 @@ Run it: ``python -m tests.fakes.provider_stubs.baostock --port 10030 --seed 7 --
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
 import socketserver
-import sys
 import threading
 import time
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date
 from functools import cached_property
 
 import pandas as pd
 
-from tests.fakes.provider_stubs.market import FIRST, LAST, SimulatedTables, simulated_tables
+from tests.fakes.provider_stubs.market import SimulatedTables
+from tests.fakes.provider_stubs.process import FOR_EVER, chosen_market, market_options, serve
 
 SPLIT, END, VERSION, HEADER_BYTES = "\1", b"<![CDATA[]]>\n", "00.9.40", 21
 COMPRESSED = {"96"}
@@ -307,20 +304,15 @@ def _in_force(table: pd.DataFrame, day: str) -> pd.DataFrame:
 
 def main() -> None:
     """Serve until SIGTERM."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--symbols", type=int, default=40)
-    parser.add_argument("--first", type=date.fromisoformat, default=FIRST)
-    parser.add_argument("--last", type=date.fromisoformat, default=LAST)
-    options = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with BaostockStub(
-        simulated_tables(options.seed, options.symbols, options.first, options.last), port=options.port
-    ) as stub:
-        sys.stdout.write(f"{stub.host}:{stub.port}\n")
-        sys.stdout.flush()
-        threading.Event().wait()
+    options = market_options(__doc__).parse_args()
+    stub = BaostockStub(chosen_market(options), port=options.port)
+    serve(
+        stub,
+        f"{stub.host}:{stub.port}",
+        begin_outage=lambda: stub.fail("10002007", times=FOR_EVER),
+        end_outage=stub.faults.clear,
+        calls=lambda: len(stub.asked),
+    )
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ As a process, for a person::
 
 from __future__ import annotations
 
-import argparse
 import json
-import signal
 import socket
 import threading
 import time
@@ -22,7 +20,8 @@ from typing import Any
 
 import pandas as pd
 
-from tests.fakes.provider_stubs.market import SimulatedTables, simulated_tables
+from tests.fakes.provider_stubs.market import SimulatedTables
+from tests.fakes.provider_stubs.process import FOR_EVER, chosen_market, market_options, serve
 from tests.fakes.provider_stubs.tushare_tables import trade_cal, tushare_tables
 
 TOKEN = "stubtoken0123456789abcdef"
@@ -254,21 +253,18 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="tushare's wire form over the simulated market")
-    parser.add_argument("--port", type=int, default=0)
-    parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--symbols", type=int, default=40)
-    parser.add_argument("--first", type=date.fromisoformat, default=date(2018, 1, 2))
-    parser.add_argument("--last", type=date.fromisoformat, default=date(2025, 12, 31))
+    """Serve until SIGTERM."""
+    parser = market_options(__doc__)
     parser.add_argument("--token", default=TOKEN)
-    chosen = parser.parse_args()
-    stopped = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopped.set())
-    market = simulated_tables(chosen.seed, chosen.symbols, chosen.first, chosen.last)
-    with TushareStub(market, token=chosen.token, port=chosen.port) as stub:
-        print(f"{stub.endpoint} token {chosen.token}", flush=True)  # noqa: T201
-        stopped.wait()
+    options = parser.parse_args()
+    stub = TushareStub(chosen_market(options), token=options.token, port=options.port)
+    serve(
+        stub,
+        f"{stub.endpoint} token {options.token}",
+        begin_outage=lambda: stub.faults.append(Fault("http", 500, times=FOR_EVER)),
+        end_outage=stub.faults.clear,
+        calls=lambda: len(stub.calls),
+    )
 
 
 if __name__ == "__main__":
