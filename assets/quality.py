@@ -17,8 +17,6 @@ from assets.reuse import code_hash
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.judged import (
     BAR_CHECKS,
-    BESIDE,
-    BESIDE_BY_DATE,
     BREACHES,
     CHECKED_BARS,
     QUARANTINE,
@@ -72,7 +70,7 @@ def market_checks(line: Line) -> Iterator[dg.AssetCheckResult]:
         yield dg.AssetCheckResult(
             asset_key=ASSET_OF_TABLE[table],
             check_name=what,
-            passed=result.passed or result.severity == "quarantine",
+            passed=result.passed,
             severity=dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN,
             description=result.message if result.passed else f"{result.message}. {result.repair}",
             metadata={
@@ -173,7 +171,6 @@ def great_expectations_suite(line: Line, checked_bars: pd.DataFrame) -> dg.Asset
 def judged_bars(line: Line) -> list[JudgedBlock]:
     """Judge the raw bars of this line's sessions; what did not change since the last time is not judged again."""
     judgement = Judgement(
-        tables={name: line.market_table(name) for name in (*BESIDE, *BESIDE_BY_DATE)},
         description=line.source().describe(),
         sessions=line.sessions(),
         releases=read_releases(line.lake()),

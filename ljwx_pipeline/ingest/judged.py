@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,11 @@ import pandas as pd
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.plan import RAW_BARS
+from ljwx_pipeline.ingest.store import newest_version
 from ljwx_pipeline.lake import Lake, TableVersion, split_by_month
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
+from ljwx_pipeline.lake.store import read_versions
 from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.quality.anomalies import ANOMALIES
 from ljwx_pipeline.quality.checks import CHECKS
@@ -51,8 +54,6 @@ class Judgement:
 
     Parameters
     ----------
-    tables
-        ``BESIDE`` and ``BESIDE_BY_DATE`` tables as known; one left out makes its checks not applicable.
     description
         What the source says of itself.
     sessions
@@ -65,7 +66,6 @@ class Judgement:
         Hash of the code that judges: another one judges every month again.
     """
 
-    tables: Mapping[str, pd.DataFrame]
     description: SourceDescription
     sessions: pd.DatetimeIndex
     releases: pd.DataFrame
@@ -91,7 +91,8 @@ def judge_bars(
     Parameters
     ----------
     raw
-        Holds ``raw_bars``; read as known at ``as_of`` (now, when None).
+        Holds ``raw_bars`` and the tables beside them, ``BESIDE`` and ``BESIDE_BY_DATE``, read as known at ``as_of``
+        (now, when None); one it does not hold makes its checks not applicable.
     checked
         Receives the tables of this module; a block that breaks a blocking rule keeps what it held before.
     known_at
@@ -103,14 +104,14 @@ def judge_bars(
         for version in raw.current(RAW_BARS, as_of=as_of)
         if f"{first:%Y-%m-01}" <= version.partition <= f"{last:%Y-%m-01}"
     }
-    fixed = combined_hash({name: content_hash(judgement.tables[name]) for name in BESIDE if name in judgement.tables})
+    beside = _Beside(raw, as_of)
     judged = []
     for months in _blocks(versions):
-        asked = _asked(judgement, months, versions, fixed)
-        note = checked.root / "judged" / f"{months[0]}.json"
+        asked = _asked(judgement, months, versions, beside)
+        note = _note(checked, months[0])
         outcome = _read_note(note, asked.key)
         if outcome is None:
-            outcome = _judge(raw, checked, judgement, asked, as_of=as_of, known_at=known_at)
+            outcome = _judge(raw, checked, judgement, asked, beside, as_of=as_of, known_at=known_at)
             _write_note(note, asked.key, outcome)
         judged.append(outcome)
     return judged
@@ -125,16 +126,50 @@ def merged(blocks: Sequence[JudgedBlock]) -> list[CheckResult]:
     return [_merged(name, found) for name, found in by_name.items()]
 
 
+class _Beside:
+    """The tables that bars are judged beside, of the same lake and instant; read when a block needs them."""
+
+    def __init__(self, lake: Lake, as_of: datetime | None) -> None:
+        self._versions = {name: _current(lake, name, as_of) for name in (*BESIDE, *BESIDE_BY_DATE)}
+
+    def hashes(self, months: tuple[str, ...]) -> dict[str, str]:
+        """Return what the tables say of a block of months, as one hash a table: no row is read for it."""
+        within = {name: self._within(name, months) for name in self._versions}
+        return {name: combined_hash({item.partition: item.content_hash for item in within[name]}) for name in within}
+
+    def tables(self, months: tuple[str, ...], sessions: pd.DatetimeIndex) -> dict[str, pd.DataFrame]:
+        """Return the whole tables, and of the dated ones the rows of ``sessions``."""
+        found = dict(self._whole)
+        for name in BESIDE_BY_DATE:
+            if versions := self._within(name, months):
+                found[name] = read_versions(versions, first=sessions[0].date(), last=sessions[-1].date())
+        return found
+
+    @cached_property
+    def _whole(self) -> dict[str, pd.DataFrame]:
+        return {name: read_versions(self._versions[name]) for name in BESIDE if self._versions[name]}
+
+    def _within(self, name: str, months: tuple[str, ...]) -> list[TableVersion]:
+        versions = self._versions[name]
+        if name in BESIDE:
+            return versions
+        return [item for item in versions if months[0] <= item.partition <= months[-1]]
+
+
 @dataclass(frozen=True)
 class _Asked:
-    """One block's question: its months and sessions, the sessions before it, the tables beside it, and their hash."""
+    """One block's question: its months and sessions, the sessions before it, and the hash of all it is judged by."""
 
     months: tuple[str, ...]
     sessions: pd.DatetimeIndex
     context: pd.DatetimeIndex
-    beside: Mapping[str, pd.DataFrame]
     known_on: date
     key: str
+
+
+def _current(lake: Lake, table: str, as_of: datetime | None) -> list[TableVersion]:
+    """Return the versions of ``table`` known at ``as_of``, none where it was not known or never written."""
+    return lake.current(table, as_of=as_of) if lake.holds(table) else []
 
 
 def _blocks(versions: Mapping[str, TableVersion]) -> list[tuple[str, ...]]:
@@ -148,30 +183,27 @@ def _blocks(versions: Mapping[str, TableVersion]) -> list[tuple[str, ...]]:
     return [tuple(months) for months in found.values()]
 
 
-def _asked(judgement: Judgement, months: tuple[str, ...], versions: Mapping[str, TableVersion], fixed: str) -> _Asked:
+def _asked(
+    judgement: Judgement, months: tuple[str, ...], versions: Mapping[str, TableVersion], beside: _Beside
+) -> _Asked:
     sessions = _within(judgement.sessions, months)
     at = int(judgement.sessions.searchsorted(sessions[0]))
     context = judgement.sessions[max(at - CONTEXT_SESSIONS, 0) : at]
     begin = f"{(context if len(context) else sessions)[0]:%Y-%m-01}"
     near = {month: version.content_hash for month, version in versions.items() if begin <= month <= months[-1]}
-    dated = {
-        name: _rows_within(judgement.tables[name], sessions) for name in BESIDE_BY_DATE if name in judgement.tables
-    }
     key = combined_hash(
         {
             "rows": combined_hash(near),
-            "fixed": fixed,
             "sessions": content_hash(pd.DataFrame({"session_date": context.append(sessions)})),
             "releases": content_hash(judgement.releases),
             "max_session_frac": str(judgement.max_session_frac),
             "rules": judgement.rules_hash,
             "source": f"{judgement.description.name} {judgement.description.adjustment}",
-            **{name: content_hash(frame) for name, frame in dated.items()},
+            **beside.hashes(months),
         }
     )
-    beside = {name: judgement.tables[name] for name in BESIDE if name in judgement.tables} | dated
     known_on = max(versions[month].known_at for month in months).astimezone(SHANGHAI).date()
-    return _Asked(months, sessions, context, beside, known_on, key)
+    return _Asked(months, sessions, context, known_on, key)
 
 
 def _judge(
@@ -179,6 +211,7 @@ def _judge(
     checked: Lake,
     judgement: Judgement,
     asked: _Asked,
+    beside: _Beside,
     *,
     as_of: datetime | None,
     known_at: datetime,
@@ -191,7 +224,7 @@ def _judge(
         {"bars": rows},
         judgement.description,
         asked.sessions,
-        beside=asked.beside,
+        beside=beside.tables(asked.months, asked.sessions),
         before={"bars": before},
         as_of=asked.known_on,
         checks=BAR_CHECKS,
@@ -205,14 +238,21 @@ def _judge(
         max_session_frac=judgement.max_session_frac,
     )
     outcome = JudgedBlock(asked.months, (*found, parted.session_share), len(rows), len(rows) - len(parted.kept))
-    name = asked.months[0]
+    for month in asked.months[1:]:  # what was said of a month alone is now said of the block
+        _note(checked, month).unlink(missing_ok=True)
     given = scores(judgement.description.name, rows, found, asked.sessions)
-    checked.write(SCORES, given, partition=name, known_at=known_at)
-    checked.write(BREACHES, breach_counts(rows, found), partition=name, known_at=known_at)
+    _write_block(checked, SCORES, asked.months, given, known_at)
+    _write_block(checked, BREACHES, asked.months, breach_counts(rows, found), known_at)
     if not any(result.blocks for result in outcome.results):
-        checked.write(QUARANTINE, parted.quarantined, partition=name, known_at=known_at)
+        _write_block(checked, QUARANTINE, asked.months, parted.quarantined, known_at)
         checked.write_partitions(CHECKED_BARS, split_by_month(parted.kept), known_at=known_at)
     return outcome
+
+
+def _write_block(checked: Lake, table: str, months: tuple[str, ...], rows: pd.DataFrame, known_at: datetime) -> None:
+    """Store what is said of a block under its first month; the others, once blocks of their own, say nothing more."""
+    own = [month for month in months[1:] if newest_version(checked, table, month) is not None]
+    checked.write_partitions(table, {months[0]: rows} | {month: rows.iloc[:0] for month in own}, known_at=known_at)
 
 
 def _merged(name: str, found: Sequence[CheckResult]) -> CheckResult:
@@ -230,8 +270,8 @@ def _within(sessions: pd.DatetimeIndex, months: tuple[str, ...]) -> pd.DatetimeI
     return sessions[sessions.strftime("%Y-%m-01").isin(months)]
 
 
-def _rows_within(table: pd.DataFrame, sessions: pd.DatetimeIndex) -> pd.DataFrame:
-    return table[table["session_date"].between(sessions[0], sessions[-1])].reset_index(drop=True)
+def _note(checked: Lake, month: str) -> Path:
+    return checked.root / "judged" / f"{month}.json"
 
 
 def _read_note(path: Path, key: str) -> JudgedBlock | None:
