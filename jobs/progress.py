@@ -31,7 +31,7 @@ class StepProgress:
         self._heading = f"job {job}, {steps} step{'s' if steps != 1 else ''}"
         self.seconds: dict[str, float] = {}
         self.failed_checks: list[str] = []
-        self.checks = {"passed": 0, "failed": 0, "blocked": 0}
+        self.checks = {"passed": 0, "warned": 0, "failed": 0, "blocked": 0}
         self._console = Console(stderr=True, highlight=False)
         self._started: dict[str, float] = {}
         self._said: dict[str, float] = {}
@@ -92,7 +92,7 @@ class StepProgress:
 
     def _note_check(self, check: dg.AssetCheckEvaluation) -> None:
         blocks = not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
-        self.checks["passed" if check.passed else "failed"] += 1
+        self.checks["passed" if check.passed else "failed" if blocks else "warned"] += 1
         self.checks["blocked"] += blocks
         if blocks:
             where = f"check {check.check_name} of {check.asset_key.to_user_string()} failed"

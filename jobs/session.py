@@ -57,7 +57,7 @@ class LineRun:
         self._clock = SystemClock()
         self._started_s = self._clock.monotonic_s()
         self._seconds: dict[str, float] = {}
-        self._checks = {"passed": 0, "failed": 0, "blocked": 0}
+        self._checks = {"passed": 0, "warned": 0, "failed": 0, "blocked": 0}
 
     def __enter__(self) -> LineRun:
         # one writer of a market's tables at a time: a second run would mix its tables with this one's

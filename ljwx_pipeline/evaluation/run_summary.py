@@ -77,7 +77,7 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
             f"{data['symbols']} symbols, {data['sessions']} sessions, {data['rows']:,} rows, "
             f"{data['first']} to {data['last']}",
         ),
-        ("checks", f"{checks['passed']} passed, {checks['failed']} failed, {checks['blocked']} blocked"),
+        ("checks", ", ".join(f"{checks[name]} {name}" for name in ("passed", "warned", "failed", "blocked"))),
         ("factors", f"{summary['factors']['count']} factors, hash {summary['factors']['hash'][:12]}"),
         *labelled("walk-forward", _walk_forward(walk, summary.get("truth"))),
         *labelled("net backtest", _backtest(back)),

@@ -14,7 +14,7 @@ SUMMARY: dict[str, Any] = {
     "profile": "simulated",
     "simulated": True,
     "data": {"symbols": 156, "sessions": 1942, "rows": 268128, "first": "2018-01-02", "last": "2025-12-31"},
-    "checks": {"passed": 26, "failed": 1, "blocked": 0},
+    "checks": {"passed": 26, "warned": 1, "failed": 0, "blocked": 0},
     "factors": {"count": 158, "hash": "0103c755e43a99"},
     "mlflow": {"experiment": "ljwx", "run_id": "r", "tracked_runs": 18},
     "walk_forward": {
@@ -44,7 +44,7 @@ PARTLY = {"positions": 1, "orders": 1, "orders_by_state": {"partly_filled": 1}}
 def test_the_table_says_what_a_person_asks_first() -> None:
     table = summary_table(SUMMARY)
     for words in (
-        "SIMULATED MARKET", "156 symbols", "26 passed, 1 failed", "rank IC 0.0900", "75% of it", "+14.7% a year",
+        "SIMULATED MARKET", "156 symbols", "26 passed, 1 warned, 0 failed, 0 blocked", "rank IC 0.0900", "75% of it", "+14.7% a year",
         "cannot know", "delistings: survivors only",
         "over 000905.SH", "PROMOTED", "rank IC is above zero", "alias champion", "1 denied, 2 filled", "make up",
     ):  # fmt: skip

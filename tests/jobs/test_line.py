@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
-import sys
-import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,60 +12,9 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.evaluation.run_summary import KEYS, summary_table
+from tests.fakes.line_runs import SMALL, WORLD, Run, ljwx
 
-ROOT = Path(__file__).resolve().parents[2]
-SMALL = {
-    "simulated.symbols": 40,
-    "simulated.oracle_rank_ic": 0.2,
-    "source.first_session": "2022-01-04",
-    "walk_forward.first_test_year": 2024,
-    "walk_forward.min_train_sessions": 240,
-    "tune.trials": 2,
-    "tune.inner_folds": 1,
-    "tune.rounds": 20,
-    "model.max_rounds": 30,
-    "model.early_stopping_tail_sessions": 60,
-    "strategy.top_k": 8,
-    "strategy.n_drop": 2,
-    "risk.max_weight_per_name_frac": 0.3,
-    "gate.kpi_enabled": "false",
-    "gate.min_months": 12,
-    "gate.rank_ic_confidence": 0.95,
-    "feast.parity_rows": 50,
-    "ui.runner_port": 18700,  # nothing listens there: the deployment goes through the inbox
-}
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("line")]
-
-
-@dataclass(frozen=True)
-class Run:
-    """One finished command: its exit code, what it printed, and how long it took."""
-
-    code: int
-    out: str
-    err: str
-    seconds: float
-
-    @property
-    def summary(self) -> dict[str, Any]:
-        loaded: dict[str, Any] = json.loads(self.out)
-        return loaded
-
-
-def ljwx(home: Path, *arguments: str, settings: dict[str, Any] | None = None) -> Run:
-    keys = [f"--set={key}={value}" for key, value in {**SMALL, **(settings or {})}.items()]
-    environment = dict(os.environ, LJWX_HOME=str(home))
-    started = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-m", "ljwx_pipeline.cli", "run", *arguments, *keys],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=540,
-        check=False,
-    )
-    return Run(done.returncode, done.stdout, done.stderr, time.monotonic() - started)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +51,7 @@ def test_the_line_runs_from_bars_to_a_trading_paper_account(first: Run) -> None:
     assert summary["checks"]["failed"] == summary["checks"]["blocked"] == 0
     assert summary["promotion"]["decision"] == "promoted"
     assert summary["model"]["alias"] == "champion"
-    assert summary["truth"]["planted_rank_ic"] == SMALL["simulated.oracle_rank_ic"]
+    assert summary["truth"]["planted_rank_ic"] == WORLD["simulated.oracle_rank_ic"]
     assert summary["walk_forward"]["rank_ic_mean"] >= 0.6 * summary["truth"]["oracle_rank_ic"]
     assert summary["deployment"]["status"] == "spooled"
     assert summary["account"]["fills"] > 0
