@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
 
 from assets.partitions import month_partitions, range_tags
 from ljwx_pipeline.config import SourceSettings
@@ -31,3 +31,9 @@ def test_one_run_covers_a_range() -> None:
         "dagster/asset_partition_range_start": "2018-01-01",
         "dagster/asset_partition_range_end": "2018-03-01",
     }
+
+
+def test_the_running_month_is_a_partition_of_a_source_that_goes_on() -> None:
+    months = month_partitions(source("2026-09-01", "2026-12-31"))
+    keys = months.get_partition_keys(current_time=datetime(2026, 11, 20, 10, tzinfo=UTC))
+    assert keys == ["2026-09-01", "2026-10-01", "2026-11-01"]
