@@ -1,21 +1,22 @@
 """The bodies of ``ljwx data ...``: what the lake holds, datasets, differences, upkeep and the story of one row.
 
-Each command gathers one plain structure and prints it as JSON or as a table. Not here: the rest of the command line
-(``cli.py``), anything that fetches data.
+Each command gathers one plain structure and prints it as JSON or as a table. Not here: whether the rows are good
+(``quality_commands.py``, added below the same word), the rest of the command line (``cli.py``), fetching.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.clock import SHANGHAI, utc_now
+from ljwx_pipeline.command_output import cell, day_of, grid, show_result, size_text
 from ljwx_pipeline.config import Settings, load_settings, market_home
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.quality_commands import add_quality_commands
 
 if TYPE_CHECKING:  # the lake costs pandas and pyarrow: loaded when a command runs, not when the parser is built
     from ljwx_pipeline.lake import Catalogue, Dataset, Lake, TableVersion
@@ -32,11 +33,16 @@ def _load(arguments: argparse.Namespace) -> Settings:
     return load_settings(profile=arguments.profile)
 
 
+def _load_other(_arguments: argparse.Namespace, profile: str) -> Settings:
+    return load_settings(profile=profile)
+
+
 def add_data_commands(
     subparsers: Any,
     *,
     add_settings_options: Callable[[argparse.ArgumentParser], None] = _add_profile,
     settings_of: Callable[[argparse.Namespace], Settings] = _load,
+    other_settings_of: Callable[[argparse.Namespace, str], Settings] = _load_other,
 ) -> None:
     """Add ``data`` and its commands to the command line.
 
@@ -46,16 +52,23 @@ def add_data_commands(
         What ``ArgumentParser.add_subparsers`` returned.
     add_settings_options, settings_of
         How the command line names a profile and reads it; a profile is a market, and a market has one lake.
+    other_settings_of
+        How it reads a second profile, to compare with, under the same options.
     """
-    data = subparsers.add_parser("data", help="what the lake holds: tables, datasets, differences, upkeep")
+    data = subparsers.add_parser("data", help="what the lake holds, how good it is, what changed, upkeep")
     commands = data.add_subparsers(required=True, metavar="DATA_COMMAND")
 
-    def command(name: str, body: Callable[[Lake, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+    def add(name: str, body: Callable[[Settings, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
         add_settings_options(parser)
         parser.add_argument("--json", action="store_true", help="print the machine-readable form")
-        parser.set_defaults(handler=lambda arguments: body(_lake_of(settings_of(arguments)), arguments))
+        parser.set_defaults(handler=lambda arguments: body(settings_of(arguments), arguments))
         return parser
+
+    def command(name: str, body: Callable[[Lake, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        return add(name, lambda settings, arguments: body(_lake_of(settings), arguments), text)
+
+    add_quality_commands(add, other_settings_of=other_settings_of)
 
     command("tables", _tables, "tables with partitions, versions, rows, sessions and size")
     command("list", _list, "every dataset")
@@ -134,9 +147,9 @@ def _catalogue(lake: Lake) -> Catalogue:
 def _tables(lake: Lake, arguments: argparse.Namespace) -> int:
     found = [_described(lake, table) for table in lake.tables()]
     columns = ("table", "partitions", "versions", "files", "rows", "first_session", "last_session", "last_known_at")
-    lines = [[*(_text(entry[name]) for name in columns), _size(entry["size_bytes"])] for entry in found]
+    lines = [[*(cell(entry[name]) for name in columns), size_text(entry["size_bytes"])] for entry in found]
     headers = ["table", "partitions", "versions", "files", "rows", "first", "last", "last known at (UTC)", "size"]
-    return _show_result(arguments, {"tables": found}, _grid(headers, lines) if found else "the lake holds no table yet")
+    return show_result(arguments, {"tables": found}, grid(headers, lines) if found else "the lake holds no table yet")
 
 
 def _described(lake: Lake, table: str) -> dict[str, Any]:
@@ -163,17 +176,17 @@ def _list(lake: Lake, arguments: argparse.Namespace) -> int:
         [
             item.name,
             item.created_at.isoformat(timespec="seconds"),
-            _text(sum(pin.rows for pins in item.tables.values() for pin in pins.values())),
+            cell(sum(pin.rows for pins in item.tables.values() for pin in pins.values())),
             ", ".join(item.tables),
             ", ".join(item.tags),
-            _text(len(item.references)),
+            cell(len(item.references)),
             item.description,
         ]
         for item in found
     ]
     headers = ["dataset", "created at (UTC)", "rows", "tables", "tags", "references", "description"]
-    text = _grid(headers, lines) if found else "no dataset yet: make one with `ljwx data create NAME`"
-    return _show_result(arguments, {"datasets": [item.as_dict() for item in found]}, text)
+    text = grid(headers, lines) if found else "no dataset yet: make one with `ljwx data create NAME`"
+    return show_result(arguments, {"datasets": [item.as_dict() for item in found]}, text)
 
 
 def _show(lake: Lake, arguments: argparse.Namespace) -> int:
@@ -192,9 +205,7 @@ def _tag(lake: Lake, arguments: argparse.Namespace) -> int:
 
 def _delete(lake: Lake, arguments: argparse.Namespace) -> int:
     gone = _catalogue(lake).delete(arguments.name)
-    return _show_result(
-        arguments, {"deleted": gone.name}, f"dataset {gone.name} is gone; its rows stay until retention"
-    )
+    return show_result(arguments, {"deleted": gone.name}, f"dataset {gone.name} is gone; its rows stay until retention")
 
 
 def _show_dataset(arguments: argparse.Namespace, dataset: Dataset) -> int:
@@ -208,11 +219,11 @@ def _show_dataset(arguments: argparse.Namespace, dataset: Dataset) -> int:
         f"made from it: {', '.join(f'{item.kind} {item.id}' for item in dataset.references) or 'nothing yet'}",
     ]
     lines = [
-        [table, _text(len(pins)), _text(sum(pin.rows for pin in pins.values())), dataset.table_hash(table)[:16]]
+        [table, cell(len(pins)), cell(sum(pin.rows for pin in pins.values())), dataset.table_hash(table)[:16]]
         for table, pins in dataset.tables.items()
     ]
-    text = "\n".join([*heading, "", _grid(["table", "partitions", "rows", "content"], lines)])
-    return _show_result(arguments, dataset.as_dict(), text)
+    text = "\n".join([*heading, "", grid(["table", "partitions", "rows", "content"], lines)])
+    return show_result(arguments, dataset.as_dict(), text)
 
 
 def _diff(lake: Lake, arguments: argparse.Namespace) -> int:
@@ -238,7 +249,7 @@ def _diff(lake: Lake, arguments: argparse.Namespace) -> int:
     }
     parts = [_diff_text(item) for item in found]
     parts += [f"{table}: only in {label}" for table, label in only.items()]
-    return _show_result(arguments, body, "\n\n".join([f"{before.label} -> {after.label}", *parts]))
+    return show_result(arguments, body, "\n\n".join([f"{before.label} -> {after.label}", *parts]))
 
 
 def _side(lake: Lake, text: str) -> _Side:
@@ -283,8 +294,8 @@ def _compact(lake: Lake, arguments: argparse.Namespace) -> int:
                 compact(lake, table, version.partition)
                 done.append({"table": table, "partition": version.partition, "files_before": len(version.files)})
     lines = [[str(item["table"]), str(item["partition"]), f"{item['files_before']} -> 1"] for item in done]
-    text = _grid(["table", "partition", "files"], lines) if done else "every partition is one file already"
-    return _show_result(arguments, {"compacted": done}, text)
+    text = grid(["table", "partition", "files"], lines) if done else "every partition is one file already"
+    return show_result(arguments, {"compacted": done}, text)
 
 
 def _retain(lake: Lake, arguments: argparse.Namespace) -> int:
@@ -292,28 +303,25 @@ def _retain(lake: Lake, arguments: argparse.Namespace) -> int:
 
     removal = retain(lake, keep_days=arguments.keep_days, dry_run=not arguments.yes)
     lines = [
-        [table, partition, _text(number), known_at.isoformat(timespec="seconds")]
+        [table, partition, cell(number), known_at.isoformat(timespec="seconds")]
         for table, partition, number, known_at in removal.versions
     ]
     verb = "would remove" if removal.dry_run else "removed"
     text = [
-        *([_grid(["table", "partition", "version", "known at (UTC)"], lines), ""] if lines else []),
-        f"{verb} {len(removal.versions)} versions and {len(removal.files)} files, {_size(removal.size_bytes)}; "
+        *([grid(["table", "partition", "version", "known at (UTC)"], lines), ""] if lines else []),
+        f"{verb} {len(removal.versions)} versions and {len(removal.files)} files, {size_text(removal.size_bytes)}; "
         f"{removal.kept_for_datasets} kept because datasets pin them",
     ]
     if removal.dry_run and removal.files:
         text.append("nothing was touched: repeat with --yes to remove it")
-    return _show_result(arguments, removal.as_dict(), "\n".join(text))
+    return show_result(arguments, removal.as_dict(), "\n".join(text))
 
 
 def _history(lake: Lake, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.lake.diff import plain_values
     from ljwx_pipeline.lake.row_history import row_history
 
-    try:
-        session = date.fromisoformat(arguments.session)
-    except ValueError:
-        raise LakeError(f"session {arguments.session!r} is no date", "write it as 2024-01-31") from None
+    session = day_of(arguments.session, "--session")
     story = row_history(lake, arguments.table, symbol=arguments.symbol, session=session)
     told: list[dict[str, Any]] = [
         {
@@ -332,7 +340,7 @@ def _history(lake: Lake, arguments: argparse.Namespace) -> int:
         lines += [f"    {_restated(said, row)}" for row in rows] or ["    the row was taken out"]
         said = rows[0] if len(rows) == 1 else {}
     body = {"table": arguments.table, "symbol": arguments.symbol, "session": session.isoformat(), "versions": told}
-    return _show_result(arguments, body, "\n".join(lines))
+    return show_result(arguments, body, "\n".join(lines))
 
 
 def _restated(said: Mapping[str, Any], row: Mapping[str, Any]) -> str:
@@ -342,38 +350,5 @@ def _restated(said: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     return "; ".join(moves)
 
 
-def _show_result(arguments: argparse.Namespace, body: Mapping[str, Any], text: str) -> int:
-    print(json.dumps(body, indent=2, ensure_ascii=False, default=str) if arguments.json else text)
-    return 0
-
-
-def _grid(headers: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    """Return a table of padded columns, those of numbers to the right."""
-    rows = [list(line) for line in lines]
-    widths = [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
-    right = [bool(rows) and all(row[i].replace(",", "").isdigit() for row in rows) for i in range(len(headers))]
-
-    def padded(cells: Sequence[str]) -> str:
-        texts = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, widths, right, strict=True)]
-        return "  ".join(texts).rstrip()
-
-    return "\n".join([padded(headers), "  ".join("-" * width for width in widths), *map(padded, rows)])
-
-
-def _text(value: Any) -> str:
-    if value is None:
-        return "-"
-    return f"{value:,}" if isinstance(value, int) else str(value)
-
-
 def _pairs(row: Mapping[str, Any]) -> str:
     return ", ".join(f"{name} {value}" for name, value in row.items())
-
-
-def _size(size_bytes: int) -> str:
-    size = float(size_bytes)
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.1f} GiB"

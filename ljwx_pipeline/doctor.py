@@ -1,6 +1,6 @@
 """``ljwx doctor``: what is installed, reachable, writable and configured, and how to mend what is not.
 
-It looks and reports; it changes nothing and starts nothing.
+It looks and reports; it changes nothing and starts nothing. A provider's server is connected to, and asked nothing.
 """
 
 from __future__ import annotations
@@ -15,17 +15,24 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
 from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.command_options import require_meaning
 from ljwx_pipeline.config import FolderSettings, Settings, ljwx_home, load_settings, market_home, tracking_uri
 from ljwx_pipeline.errors import ConfigError, SourceError
-from ljwx_pipeline.market.calendar import last_known_session
+from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead
 from ljwx_pipeline.sources.folder.files import find_files
-from ljwx_pipeline.sources.open import open_source
+from ljwx_pipeline.sources.tushare.credentials import read_token
 
 MIN_FREE_GIB = 5.0
-MIN_HORIZON_DAYS = 90
+#: Kinds whose data end in the past: how far ahead sessions are known stops none of their work.
+AT_HAND = ("simulated", "folder")
+#: Packages of a provider that come on top of the pipeline's.
+PROVIDER_PACKAGES = {"akshare": "akshare", "baostock": "baostock"}
+#: One of the hosts that akshare reads bars from.
+AKSHARE_HOST = "push2his.eastmoney.com"
+CONNECT_TIMEOUT_S = 3.0
 DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 PIPELINE_PACKAGES = (
     "dagster", "dagster-webserver", "dagster-mlflow", "pandas", "pandera", "feast", "lightgbm", "shap", "optuna",
@@ -35,12 +42,16 @@ PIPELINE_PACKAGES = (
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: whether it is well, what was seen, and the remedy where it is not."""
+    """One thing looked at: whether it is well, what was seen, and the remedy where it is not.
+
+    ``only_warns`` marks what is not well and stops nothing today: the examination does not fail for it.
+    """
 
     name: str
     ok: bool
     fact: str
     remedy: str = ""
+    only_warns: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the finding as plain values."""
@@ -58,7 +69,7 @@ def examine(*, profile: str | None, overrides: Mapping[str, Any], root: Path) ->
     findings.append(
         Finding("configuration", ok=True, fact=f"profile {settings.profile}, hash {settings.config_hash[:12]}")
     )
-    findings += [_home(ljwx_home()), _disk(ljwx_home()), _calendar(), _source(settings), _mlflow(settings)]
+    findings += [_home(ljwx_home()), _disk(ljwx_home()), _calendar(settings), *_source(settings), _mlflow(settings)]
     findings += [_port(settings.ui.host, name, port) for name, port in _ports(settings)]
     findings.append(_journal(market_home(settings)))
     return findings
@@ -69,11 +80,14 @@ def findings_table(findings: list[Finding]) -> str:
     width = max(len(finding.name) for finding in findings)
     lines = []
     for finding in findings:
-        lines.append(f"{'ok ' if finding.ok else 'BAD'}  {finding.name:<{width}}  {finding.fact}")
+        mark = "ok  " if finding.ok else "warn" if finding.only_warns else "BAD "
+        lines.append(f"{mark}  {finding.name:<{width}}  {finding.fact}")
         if not finding.ok:
-            lines.append(f"     {'':<{width}}  -> {finding.remedy}")
-    bad = sum(not finding.ok for finding in findings)
-    return "\n".join([*lines, "", "all is well" if bad == 0 else f"{bad} to mend"])
+            lines.append(f"      {'':<{width}}  -> {finding.remedy}")
+    warned = sum(not finding.ok and finding.only_warns for finding in findings)
+    bad = sum(not finding.ok for finding in findings) - warned
+    said = "all is well" if bad == 0 else f"{bad} to mend"
+    return "\n".join([*lines, "", said + (f", {warned} to see to before long" if warned else "")])
 
 
 def _python() -> Finding:
@@ -124,26 +138,70 @@ def _disk(home: Path) -> Finding:
     return Finding("disk", ok, f"{free:.0f} GiB free", "" if ok else f"free at least {MIN_FREE_GIB:.0f} GiB")
 
 
-def _calendar() -> Finding:
-    horizon = last_known_session()
-    days = (horizon - utc_now().astimezone(SHANGHAI).date()).days
-    ok = days >= MIN_HORIZON_DAYS
-    fact = f"sessions known to {horizon}, {days} days ahead"
-    # a short horizon does not stop today's work, so it is told without failing the examination
-    return Finding("calendar", ok=True, fact=fact if ok else f"{fact}; upgrade exchange-calendars before then")
+def _calendar(settings: Settings) -> Finding:
+    ahead = sessions_ahead(utc_now().astimezone(SHANGHAI).date())
+    ok = ahead >= MIN_HORIZON_SESSIONS
+    fact = f"{ahead} sessions are known ahead, to {last_known_session()}"
+    if ok:
+        return Finding("calendar", ok=True, fact=fact)
+    fact += f"; at least {MIN_HORIZON_SESSIONS} are wanted"
+    only_warns = settings.source.kind in AT_HAND
+    return Finding("calendar", ok=False, fact=fact, remedy="upgrade exchange-calendars", only_warns=only_warns)
 
 
-def _source(settings: Settings) -> Finding:
+def _source(settings: Settings) -> list[Finding]:
     kind = settings.source.kind
     if kind == "simulated":
-        return Finding("source", ok=True, fact="simulated market, needs nothing")
+        return [Finding("source", ok=True, fact="simulated market, needs nothing")]
+    if kind == "folder":
+        try:
+            return [Finding("source", ok=True, fact=_files(settings.folder))]
+        except SourceError as error:
+            return [Finding("source", ok=False, fact=error.fact, remedy=error.remedy)]
+    found = [_provider_package(PROVIDER_PACKAGES[kind])] if kind in PROVIDER_PACKAGES else []
+    if kind == "tushare":
+        found.append(_token(settings.tushare.token_file))
+    return [*found, _endpoint(settings)]
+
+
+def _provider_package(name: str) -> Finding:
     try:
-        if kind == "folder":
-            return Finding("source", ok=True, fact=_files(settings.folder))
-        open_source(settings)
+        return Finding(name, ok=True, fact=version(name))
+    except PackageNotFoundError:
+        return Finding(name, ok=False, fact="not installed", remedy="make providers")
+
+
+def _token(token_file: str) -> Finding:
+    """Return whether there is a token, and where; what it is stays in the file or the variable."""
+    try:
+        read_token(token_file, os.environ)
     except SourceError as error:
-        return Finding("source", ok=False, fact=error.fact, remedy=error.remedy)
-    return Finding("source", ok=True, fact=kind)
+        return Finding("token", ok=False, fact=error.fact, remedy=error.remedy)
+    return Finding(
+        "token", ok=True, fact=f"present in {token_file or 'the environment'}; whether it holds is not asked"
+    )
+
+
+def _endpoint(settings: Settings) -> Finding:
+    """Return whether the provider's server accepts a connection; nothing is asked of it."""
+    kind = settings.source.kind
+    if kind == "baostock":
+        key, address = "baostock.host", f"tcp://{settings.baostock.host}:{settings.baostock.port}"
+    elif kind == "tushare":
+        key, address = "tushare.endpoint", settings.tushare.endpoint
+    else:
+        key, address = "akshare.endpoint", settings.akshare.endpoint or f"https://{AKSHARE_HOST}"
+    reached = _host_and_port(address)
+    if reached is None:
+        return Finding("endpoint", ok=False, fact=f"{address} names no host and port", remedy=f"correct {key}")
+    (host, port), way = reached, ""
+    proxy = getproxies().get(urlsplit(address).scheme)
+    if proxy and not proxy_bypass(host) and (through := _host_and_port(proxy)) is not None:
+        (host, port), way = through, f" through the proxy {through[0]}:{through[1]}"
+    if _answers(host, port, timeout_s=CONNECT_TIMEOUT_S):
+        return Finding("endpoint", ok=True, fact=f"{address}{way} accepts connections")
+    remedy = f"check the network, a firewall, and {key}"
+    return Finding("endpoint", ok=False, fact=f"{address}{way} does not answer", remedy=remedy)
 
 
 def _files(folder: FolderSettings) -> str:
@@ -161,14 +219,11 @@ def _mlflow(settings: Settings) -> Finding:
         return Finding("mlflow", ok=True, fact=f"SQLite at {address.removeprefix('sqlite:///')}")
     parts = urlsplit(address)
     shown = address if parts.password is None else address.replace(f":{parts.password}@", ":***@")
-    try:
-        port = parts.port or DEFAULT_PORTS.get(parts.scheme.partition("+")[0])
-    except ValueError:
-        port = None
-    if parts.hostname is None or port is None:
+    reached = _host_and_port(address)
+    if reached is None:
         remedy = "write scheme://host:port, or clear mlflow.tracking_uri to use a local database"
         return Finding("mlflow", ok=False, fact=f"{shown} names no host and port", remedy=remedy)
-    ok = _answers(parts.hostname, port)
+    ok = _answers(*reached)
     return Finding("mlflow", ok, shown, "" if ok else "start the server or clear mlflow.tracking_uri")
 
 
@@ -187,9 +242,18 @@ def _port(host: str, name: str, port: int) -> Finding:
     return Finding(f"port {port}", ok=True, fact=f"{name}: {'something answers there' if answers else 'free'}")
 
 
-def _answers(host: str, port: int) -> bool:
+def _host_and_port(address: str) -> tuple[str, int] | None:
+    parts = urlsplit(address)
     try:
-        socket.create_connection((host, port), timeout=1.0).close()
+        port = parts.port or DEFAULT_PORTS.get(parts.scheme.partition("+")[0])
+    except ValueError:
+        return None
+    return None if parts.hostname is None or port is None else (parts.hostname, port)
+
+
+def _answers(host: str, port: int, *, timeout_s: float = 1.0) -> bool:
+    try:
+        socket.create_connection((host, port), timeout=timeout_s).close()
     except OSError:
         return False
     return True

@@ -44,6 +44,19 @@ def release_rows(
     DataQualityError
         When no such row is in quarantine, or reason or name are missing.
     """
+    mine = rows_in_quarantine(checked, symbol=symbol, session=session, check=check)
+    made = release(mine, reason=reason, released_by=released_by, at=at)
+    return lake.revise(TABLE, made, known_at=at, keys=KEYS)
+
+
+def rows_in_quarantine(checked: Lake, *, symbol: str, session: date, check: str | None) -> pd.DataFrame:
+    """Return what holds the bar of ``symbol`` on ``session`` in quarantine, a row for each check it broke.
+
+    Raises
+    ------
+    DataQualityError
+        When nothing does.
+    """
     held = checked.read(QUARANTINE) if checked.holds(QUARANTINE) else pd.DataFrame(columns=[*KEYS])
     mine = held[(held["symbol"] == symbol) & (held["session_date"] == pd.Timestamp(session))]
     if check is not None:
@@ -53,5 +66,4 @@ def release_rows(
         raise DataQualityError(
             f"no bar of {symbol} on {session} is in quarantine{what}", "see `ljwx data quarantine` for those that are"
         )
-    made = release(mine, reason=reason, released_by=released_by, at=at)
-    return lake.revise(TABLE, made, known_at=at, keys=KEYS)
+    return mine.drop_duplicates(KEYS, keep="last", ignore_index=True)

@@ -1,0 +1,68 @@
+"""What commands print: one structure, as JSON for machines or as a padded table for people.
+
+Not here: gathering the structure (the modules of the commands).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from ljwx_pipeline.errors import ConfigError
+
+
+def show_result(arguments: argparse.Namespace, body: Mapping[str, Any], text: str) -> int:
+    """Print ``body`` as JSON where the command was asked for it, ``text`` otherwise; return success's exit code."""
+    print(json.dumps(body, indent=2, ensure_ascii=False, default=str) if arguments.json else text)
+    return 0
+
+
+def grid(headers: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Return a table of padded columns, those of numbers to the right."""
+    rows = [list(line) for line in lines]
+    widths = [max(len(cell) for cell in column) for column in zip(headers, *rows, strict=True)]
+    right = [bool(rows) and all(_is_number(row[i]) for row in rows) for i in range(len(headers))]
+
+    def padded(cells: Sequence[str]) -> str:
+        texts = [cell.rjust(w) if r else cell.ljust(w) for cell, w, r in zip(cells, widths, right, strict=True)]
+        return "  ".join(texts).rstrip()
+
+    return "\n".join([padded(headers), "  ".join("-" * width for width in widths), *map(padded, rows)])
+
+
+def cell(value: Any) -> str:
+    """Return one value as a table shows it: thousands set apart, a dash for nothing."""
+    if value is None:
+        return "-"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def size_text(size_bytes: int) -> str:
+    """Return a number of bytes with its unit."""
+    size = float(size_bytes)
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} GiB"
+
+
+def day_of(text: str, what: str) -> date:
+    """Return the date that the option ``what`` names.
+
+    Raises
+    ------
+    ConfigError
+        When ``text`` is no date.
+    """
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{what} {text!r} is no date", "write it as 2024-01-31") from None
+
+
+def _is_number(text: str) -> bool:
+    return text.replace(",", "").replace(".", "", 1).removeprefix("-").isdigit()
