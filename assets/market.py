@@ -15,8 +15,8 @@ from assets.restatements import flag_models
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.bars import Progress, ingest_bars
 from ljwx_pipeline.ingest.plan import RAW_BARS
-from ljwx_pipeline.ingest.tables import WHOLE, WHOLE_TABLES, ingest_dated_table, ingest_whole_table
-from ljwx_pipeline.sources.replay import CALENDAR, DESCRIPTION, description_table
+from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, WHOLE_TABLES, ingest_dated_table, ingest_whole_table
+from ljwx_pipeline.sources.replay import DESCRIPTION, description_table
 
 GROUP = "market"
 OWNERS = ["team:data"]
@@ -77,7 +77,7 @@ def horizon(line: Line) -> dg.AssetCheckResult:
     )
 
 
-@dg.multi_asset(specs=_specs(WHOLE_TABLES), name="reference_tables")
+@dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(WHOLE_TABLES)])
 def reference_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
     """Read the slowly changing tables of the source; what it does not know is an empty table, never a guess."""
     for name in WHOLE_TABLES:

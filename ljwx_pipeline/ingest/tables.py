@@ -32,6 +32,8 @@ DATED_TABLES = (
     "news",
     "macro",
 )
+#: Sessions of the source, the first table that is loaded.
+CALENDAR = "calendar"
 #: The one partition of a table that is kept whole.
 WHOLE = "all"
 
@@ -51,7 +53,8 @@ def ingest_whole_table(source: MarketSource, lake: Lake, table: str, known_at: d
     """
     frame: pd.DataFrame = getattr(source, table)()
     if table in source.describe().snapshots:
-        frame = merged_ranges(table, read_market_table(lake, table), frame)
+        held = lake.read(table) if lake.holds(table) else empty_table(table)
+        frame = merged_ranges(table, held, frame)
     return lake.write(table, frame, partition=WHOLE, known_at=known_at)
 
 
@@ -95,8 +98,18 @@ def ingest_dated_table(
 
 
 def read_market_table(lake: Lake, table: str, *, as_of: datetime | None = None) -> pd.DataFrame:
-    """Return a canonical table as known at ``as_of``; empty when the source has never said anything of it."""
-    return lake.read(table, as_of=as_of) if lake.holds(table) else empty_table(table)
+    """Return a table as known at ``as_of``; a canonical one the source has never said anything of is empty.
+
+    Raises
+    ------
+    LakeError
+        When the calendar was never loaded: then nothing was.
+    """
+    if lake.holds(table):
+        return lake.read(table, as_of=as_of)
+    if not lake.holds(CALENDAR):
+        raise LakeError(f"{lake.root} was never filled", "run `ljwx run` once before its parts")
+    return empty_table(table)
 
 
 def _read_coverage(path: Path) -> Coverage | None:

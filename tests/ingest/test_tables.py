@@ -10,7 +10,7 @@ import pytest
 
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.store import StoredMonth
-from ljwx_pipeline.ingest.tables import ingest_dated_table, ingest_whole_table, read_market_table
+from ljwx_pipeline.ingest.tables import CALENDAR, ingest_dated_table, ingest_whole_table, read_market_table
 from ljwx_pipeline.lake import Lake
 from tests.fakes.remote_source import RemoteSource
 
@@ -68,6 +68,13 @@ def test_a_whole_table_of_the_same_content_is_no_new_version(lake: Lake) -> None
     assert ingest_whole_table(source, lake, "securities", NOW.replace(hour=5)) == first
 
 
+def test_an_empty_lake_says_that_nothing_was_loaded(lake: Lake) -> None:
+    with pytest.raises(LakeError, match="was never filled: run `ljwx run` once"):
+        read_market_table(lake, "securities")
+
+
 def test_a_table_the_source_never_spoke_of_reads_as_empty(lake: Lake) -> None:
+    calendar = pd.DataFrame({"session_date": pd.DatetimeIndex(["2024-01-02"])})
+    lake.write(CALENDAR, calendar, known_at=NOW)
     assert read_market_table(lake, "industries").empty
     assert list(read_market_table(lake, "industries").columns) == ["symbol", "industry", "start_date", "end_date"]
