@@ -44,7 +44,8 @@ PARTLY = {"positions": 1, "orders": 1, "orders_by_state": {"partly_filled": 1}}
 def test_the_table_says_what_a_person_asks_first() -> None:
     table = summary_table(SUMMARY)
     for words in (
-        "SIMULATED MARKET", "156 symbols", "26 passed, 1 warned, 0 failed, 0 blocked", "rank IC 0.0900", "75% of it", "+14.7% a year",
+        "SIMULATED MARKET", "156 symbols", "26 passed, 1 warned, 0 failed, 0 blocked",
+        "rank IC 0.0900", "75% of it", "+14.7% a year",
         "cannot know", "delistings: survivors only",
         "over 000905.SH", "PROMOTED", "rank IC is above zero", "alias champion", "1 denied, 2 filled", "make up",
     ):  # fmt: skip
