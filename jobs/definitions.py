@@ -5,6 +5,8 @@ Loaded lazily by Dagster through ``defs``; nothing is read at import.
 
 from __future__ import annotations
 
+from datetime import date
+
 import dagster as dg
 
 from assets import evaluation, features, live, market, quality, research, scoring
@@ -12,13 +14,17 @@ from assets.io_managers import LakeIOManager, TableIOManager
 from assets.partitions import month_partitions
 from assets.resources import Line
 from jobs.daily import daily_job, daily_schedule
+from jobs.ingest import ingest_job
 from jobs.research import research_job
 from jobs.sensors import champion_sensor, deploy_job
-from ljwx_pipeline.config import Settings, load_settings
+from ljwx_pipeline.config import Settings, load_settings, market_home
+from ljwx_pipeline.ingest.held import last_session_held
+from ljwx_pipeline.lake import Lake
 
 MAIN_JOB_NAME = "main"
 
-DAILY_GROUPS = (market.GROUP, quality.GROUP, features.GROUP, scoring.GROUP)
+INGEST_GROUPS = (market.GROUP, quality.GROUP)
+DAILY_GROUPS = (*INGEST_GROUPS, features.GROUP, scoring.GROUP)
 RESEARCH_GROUPS = (research.GROUP, evaluation.GROUP)
 DEPLOY_GROUPS = (live.GROUP,)
 
@@ -29,12 +35,17 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     daily_selection = dg.AssetSelection.groups(*DAILY_GROUPS)
     research_selection = dg.AssetSelection.groups(*RESEARCH_GROUPS)
     daily = daily_job(daily_selection)
+    ingest = ingest_job(dg.AssetSelection.groups(*INGEST_GROUPS))
     deploy = deploy_job(dg.AssetSelection.groups(*DEPLOY_GROUPS))
     main = dg.define_asset_job(
         MAIN_JOB_NAME,
         selection=daily_selection | research_selection,
         description="The whole line: data to promoted (or refused) model. What `ljwx run` executes.",
     )
+
+    def last_held() -> date | None:
+        return last_session_held(Lake(market_home(settings) / "lake"))
+
     line = Line()
     return dg.Definitions(
         assets=[
@@ -73,8 +84,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             features.no_lookahead,
             features.feast_parity,
         ],
-        jobs=[main, daily, research_job(research_selection), deploy],
-        schedules=[daily_schedule(daily, settings.schedule, partitions)],
+        jobs=[main, daily, ingest, research_job(research_selection), deploy],
+        schedules=[daily_schedule(daily, settings.schedule, partitions, last_held)],
         sensors=[champion_sensor(deploy)],
         resources={
             "line": line,

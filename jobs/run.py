@@ -18,9 +18,14 @@ import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
 from assets.resources import Line
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings
-from ljwx_pipeline.dataset import plan_run
+from jobs.ingest import JOB_NAME as INGEST_JOB
+from jobs.ingest import ingest_outcome, outcome_table
+from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
+from ljwx_pipeline.dataset import RunPlan, plan_run
 from ljwx_pipeline.errors import EnvironmentFault, LjwxError
+from ljwx_pipeline.evaluation.replayed_run import compare_with_replayed
+from ljwx_pipeline.ingest.estimate import IngestEstimate, estimate_ingest
 from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
 
 
@@ -37,8 +42,7 @@ def main() -> int:
     try:
         settings = load_settings(profile=arguments.profile, overrides=overrides)
         os.environ.update(child_environment(settings, overrides))
-        # the line's own source: what is read here is not read again by the steps
-        plan = plan_run(settings, Line().source(), job=arguments.job)
+        plan = _plan(settings, arguments.job)
         if arguments.dry_run:
             print(json.dumps(plan.as_dict(), indent=2, ensure_ascii=False) if arguments.json else plan.sentence())
             return 0
@@ -56,23 +60,56 @@ def main() -> int:
         return error.exit_code
 
 
+def _plan(settings: Settings, job: str) -> RunPlan | IngestEstimate:
+    # the line's own source: what is read here is not read again by the steps
+    line = Line()
+    if job == INGEST_JOB:
+        return estimate_ingest(settings, line.source(), line.home / "ingest" / "staging")
+    return plan_run(settings, line.source(), job=job)
+
+
 def _run(settings: Settings, overrides: Mapping[str, Any], job: str, *, as_json: bool) -> int:
     from jobs.session import LineRun  # heavy: Dagster and every asset
 
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     prepare_dagster_home(ljwx_home())
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
     with LineRun(settings, overrides) as line_run:
-        line_run.execute(job)
+        result = line_run.execute(job)
+        if job == INGEST_JOB:
+            outcome = ingest_outcome(result, settings.profile, clock.monotonic_s() - started_s)
+            print(json.dumps(outcome, indent=2, ensure_ascii=False) if as_json else outcome_table(outcome))
+            return 0
         if job == "daily_pipeline":
             print(line_run.daily_report(as_json=as_json))
             return 0
         line_run.deploy_requested()
         summary = line_run.summary()
+    verdict = _verdict(settings, summary)
+    if as_json:
+        print(json.dumps({**summary, **verdict}, indent=2, ensure_ascii=False, default=str))
+        return 0
     from ljwx_pipeline.evaluation.run_summary import summary_table
 
-    print(json.dumps(summary, indent=2, ensure_ascii=False) if as_json else summary_table(summary))
+    print(summary_table(summary))
+    if verdict:
+        print(f"\n replay of {verdict['replay']['as_of']}: {verdict['replay']['sentence']}")
     return 0
+
+
+def _verdict(settings: Settings, summary: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a replay adds to its summary: how it compares with the run it replays; nothing for another run."""
+    instant = settings.source.replayed_instant
+    if instant is None:
+        return {}
+    market, as_of = market_name(replayed(settings)), instant.isoformat()
+    found = compare_with_replayed(summary, ljwx_home() / "reports", market=market, instant=instant)
+    if found is None:
+        sentence = f"nothing to compare with: no report of {market} from what was known at {as_of}"
+        return {"replay": {"as_of": as_of, "run": None, "equal": None, "sentence": sentence}}
+    return {"replay": {"as_of": as_of, **found.as_dict(), "sentence": found.sentence()}}
 
 
 if __name__ == "__main__":

@@ -1,0 +1,78 @@
+"""The ingest job: from the source to checked bars and their scores, nothing computed from them. ``ljwx backfill``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+
+if TYPE_CHECKING:  # the type has no public name
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+JOB_NAME = "ingest"
+
+
+def ingest_job(selection: dg.AssetSelection) -> UnresolvedAssetJobDefinition:
+    """Return the job over ``selection``."""
+    return dg.define_asset_job(
+        JOB_NAME,
+        selection=selection,
+        description="Fetch what the lake lacks, check it, score it. Stopped at any instant, it goes on where it was.",
+    )
+
+
+def ingest_outcome(result: dg.ExecuteInProcessResult, profile: str, seconds: float) -> dict[str, Any]:
+    """Return what a finished run of the job did, from what its assets said of themselves."""
+    bars, checked, quality = (_said(result, name) for name in ("raw_bars", "checked_bars", "data_quality"))
+    checks = result.get_asset_check_evaluations()
+    return {
+        "profile": profile,
+        "first_session": checked["first_session"],
+        "last_session": bars["last_session"],
+        "rows": bars["dagster/row_count"],
+        "sessions": _said(result, "calendar")["dagster/row_count"],
+        "added": bars["rows_added"],
+        "restated": bars["rows_restated"],
+        "quarantined": checked["quarantined_rows"],
+        "score": round(quality["mean_score"], 2),
+        "checks": {
+            "passed": sum(check.passed for check in checks),
+            "failed": sorted(f"{c.asset_key.to_user_string()}.{c.check_name}" for c in checks if not c.passed),
+        },
+        "models_flagged": bars["models_flagged"],
+        "seconds": round(seconds, 1),
+    }
+
+
+def outcome_table(outcome: Mapping[str, Any]) -> str:
+    """Return the outcome as lines for a terminal, with the command that shows more."""
+    checks = outcome["checks"]
+    named = f": {', '.join(checks['failed'])}" if checks["failed"] else ""
+    lines = {
+        "rows": f"{outcome['rows']:,} in the lake",
+        "sessions": f"{outcome['sessions']:,}, {outcome['first_session']} to {outcome['last_session']}",
+        "added": f"{outcome['added']:,} rows",
+        "restated": f"{outcome['restated']:,} rows came back different",
+        "quarantined": f"{outcome['quarantined']:,} rows",
+        "score": f"{outcome['score']:.2f} of 100, mean over the sessions",
+        "checks": f"{checks['passed']} passed, {len(checks['failed'])} failed{named}",
+        "models": outcome["models_flagged"],
+        "seconds": f"{outcome['seconds']:.1f}",
+    }
+    if outcome["models_flagged"] == "none":
+        del lines["models"]
+    if outcome["quarantined"]:
+        lines["quarantined"] += ": see `ljwx data quarantine`"
+    if outcome["score"] < 100:
+        lines["score"] += ": see `ljwx data quality`"
+    return "\n".join(f"{name:<12} {text}" for name, text in lines.items())
+
+
+def _said(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:
+    """Return the plain values that ``asset`` put beside itself in this run."""
+    for event in result.get_asset_materialization_events():
+        materialization = event.step_materialization_data.materialization
+        if materialization.asset_key == dg.AssetKey(asset):
+            return {name: value.value for name, value in materialization.metadata.items()}
+    return {}

@@ -1,0 +1,124 @@
+"""What a backfill would fetch, how many calls that takes and how long: asked before the first of them.
+
+Not here: deciding what to fetch (``plan.py``), fetching (``bars.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.ingest.plan import plan_bars
+from ljwx_pipeline.ingest.staging import Staging
+from ljwx_pipeline.lake import Lake
+from ljwx_pipeline.sources.base import MarketSource
+
+#: A unit of bars takes a call for the prices and one for the adjustment factors, at every provider.
+CALLS_A_UNIT = 2
+
+
+@dataclass(frozen=True)
+class IngestEstimate:
+    """A backfill on the market it would fill.
+
+    Parameters
+    ----------
+    first_session, last_session, sessions
+        What the lake is to hold.
+    missing, again
+        Sessions of which it holds no row; newest ones it holds that are fetched once more.
+    units, units_left_over
+        Pieces to fetch, and those of them that a run which did not finish has fetched already.
+    calls, minutes
+        At least, for bars; None where everything is at hand.
+    """
+
+    profile: str
+    source: str
+    first_session: str
+    last_session: str
+    sessions: int
+    missing: int
+    again: int
+    units: int
+    units_left_over: int
+    calls: int | None
+    minutes: float | None
+    home: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the estimate as plain values."""
+        return asdict(self)
+
+    def sentence(self) -> str:
+        """Return the estimate as lines for a person."""
+        lines = [
+            f"would load {self.source} data of {self.first_session} to {self.last_session} into {self.home}",
+            f"sessions  {self.sessions:,}, of which {self.missing:,} are missing"
+            f" and {self.again:,} are fetched once more",
+            f"units     {self.units:,} to fetch, {self.units_left_over:,} left over from a run that did not finish",
+        ]
+        if self.calls is None:
+            return "\n".join([*lines, "calls     none: everything is at hand"])
+        said = f"{self.calls:,} at least, for bars; about {duration(self.minutes or 0.0)} at the configured rate"
+        return "\n".join([*lines, f"calls     {said}; the tables beside them come on top"])
+
+
+def estimate_ingest(settings: Settings, source: MarketSource, staging: Path) -> IngestEstimate:
+    """Return what bringing the lake up to ``settings.source`` takes; nothing is fetched but calendar and stock list.
+
+    Parameters
+    ----------
+    staging
+        Where the run keeps units on their way.
+
+    Raises
+    ------
+    SourceError
+        When the source cannot be read or has no session in the range.
+    """
+    span, home = settings.source, market_home(settings)
+    plan = plan_bars(
+        source,
+        Lake(home / "lake"),
+        span.first_session,
+        span.last_session,
+        recheck_sessions=settings.ingest.recheck_sessions,
+    )
+    staged = Staging(staging)
+    left_over = sum(staged.holds(unit) for unit in plan.units)
+    rate, calls = _calls_per_minute(settings), None
+    if rate is not None:
+        calls = CALLS_A_UNIT * (len(plan.units) - left_over)
+    return IngestEstimate(
+        profile=settings.profile,
+        source=span.kind,
+        first_session=f"{plan.wanted[0]:%Y-%m-%d}",
+        last_session=f"{plan.wanted[-1]:%Y-%m-%d}",
+        sessions=len(plan.wanted),
+        missing=len(plan.missing),
+        again=len(plan.again),
+        units=len(plan.units),
+        units_left_over=left_over,
+        calls=calls,
+        minutes=None if rate is None or calls is None else round(calls / rate, 1),
+        home=str(home),
+    )
+
+
+def duration(minutes: float) -> str:
+    """Return a span of time in the unit a person would choose."""
+    if minutes < 1:
+        return f"{minutes * 60:.0f} s"
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
+def _calls_per_minute(settings: Settings) -> int | None:
+    """Return the provider's rate; None where data are at hand (a replay too)."""
+    kind = settings.source.kind
+    if settings.source.replayed_instant is not None or kind in ("simulated", "folder"):
+        return None
+    section = {"tushare": settings.tushare, "akshare": settings.akshare, "baostock": settings.baostock}[kind]
+    return section.calls_per_minute
