@@ -33,6 +33,8 @@ BENCHMARKS = {
     "W10": "benchmarks.w10_lake",
     "W14": "benchmarks.w14_daily_overhead",
     "dirt_corpus": "benchmarks.dirt_corpus",
+    "session_ingest": "benchmarks.session_ingest",
+    "backfill_memory": "benchmarks.backfill_memory",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 

@@ -7,11 +7,15 @@ break no rule. It is a ``MarketSource`` of either shape, session by session or s
 from __future__ import annotations
 
 from datetime import date
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pandas as pd
 
+from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.ingest.tables import CALENDAR, ingest_dated_table, ingest_whole_table
+from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.market.tables import SourceDescription, empty_table
@@ -150,26 +154,44 @@ class WholeMarket:
         day, name = np.nonzero(~self.traded[start:stop])
         return pd.DataFrame({"symbol": self.names[name], "session_date": self.days[start:stop].to_numpy()[day]})
 
-    def index_bars(self, first: date, last: date) -> pd.DataFrame:
+    def index_bars(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return nothing."""
         return empty_table("index_bars")
 
-    def market_values(self, first: date, last: date) -> pd.DataFrame:
+    def market_values(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return nothing."""
         return empty_table("market_values")
 
-    def financial_indicators(self, first: date, last: date) -> pd.DataFrame:
+    def financial_indicators(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return nothing."""
         return empty_table("financial_indicators")
 
-    def news(self, first: date, last: date) -> pd.DataFrame:
+    def news(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return nothing."""
         return empty_table("news")
 
-    def macro(self, first: date, last: date) -> pd.DataFrame:
+    def macro(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return nothing."""
         return empty_table("macro")
 
     def _span(self, first: date, last: date) -> tuple[int, int]:
         ends = pd.Timestamp(first), pd.Timestamp(min(last, self.published))
         return int(self.days.searchsorted(ends[0])), int(self.days.searchsorted(ends[1], side="right"))
+
+
+def ingest_beside(market: WholeMarket, lake: Lake, folder: Path) -> None:
+    """Ingest the calendar and the tables that bars are judged beside."""
+    sessions = market.sessions(market.days[0].date(), market.days[-1].date())
+    lake.write(CALENDAR, pd.DataFrame({"session_date": sessions}), known_at=utc_now())
+    for table in ("securities", "st_spells", "corporate_actions"):
+        ingest_whole_table(market, lake, table, utc_now())
+    for table in ("price_limits", "suspensions"):
+        ingest_dated_table(
+            market,
+            lake,
+            table,
+            sessions,
+            coverage_file=folder / f"{table}.json",
+            recheck_sessions=1,
+            known_at=utc_now(),
+        )

@@ -252,7 +252,7 @@ def _judge(
 def _write_block(checked: Lake, table: str, months: tuple[str, ...], rows: pd.DataFrame, known_at: datetime) -> None:
     """Store what is said of a block under its first month; the others, once blocks of their own, say nothing more."""
     own = [month for month in months[1:] if newest_version(checked, table, month) is not None]
-    checked.write_partitions(table, {months[0]: rows} | {month: rows.iloc[:0] for month in own}, known_at=known_at)
+    checked.write_partitions(table, {months[0]: rows} | dict.fromkeys(own, rows.iloc[:0]), known_at=known_at)
 
 
 def _merged(name: str, found: Sequence[CheckResult]) -> CheckResult:
