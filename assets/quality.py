@@ -26,19 +26,16 @@ from ljwx_pipeline.ingest.judged import (
     judge_bars,
     merged,
 )
+from ljwx_pipeline.ingest.judged_tables import TABLE_CHECKS, judge_tables
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake.reads import ReadsJournal
 from ljwx_pipeline.market.tables import TABLES
-from ljwx_pipeline.quality.checks import CHECKS
 from ljwx_pipeline.quality.results import CheckResult, require_passed
-from ljwx_pipeline.quality.rule import Check
 
 GROUP = "quality"
 OWNERS = ["team:data"]
 #: The asset that holds each canonical table.
 ASSET_OF_TABLE = {table: "raw_bars" if table == "bars" else table for table in TABLES}
-#: Rules of tables other than bars; those that compare with bars read the bars' keys and closes.
-TABLE_CHECKS: tuple[Check, ...] = tuple(check for check in CHECKS if not check.name.startswith("bars."))
 #: What the scores' picture shows.
 PICTURED_SESSIONS = 500
 
@@ -182,14 +179,4 @@ def judged_bars(line: Line) -> list[JudgedBlock]:
 
 def judged_tables(line: Line) -> list[CheckResult]:
     """Judge every table beside the bars by its schema and the rules that name it."""
-    from ljwx_pipeline.quality.run import run_checks
-
-    sessions = line.sessions()
-    closes = line.lake().read(
-        "raw_bars",
-        columns=["symbol", "session_date", "close_cny", "volume_shares"],
-        first=sessions[0].date(),
-        last=sessions[-1].date(),
-    )
-    tables = {name: line.market_table(name) for name in TABLES if name != "bars"}
-    return run_checks(tables, line.source().describe(), sessions, beside={"bars": closes}, checks=TABLE_CHECKS)
+    return judge_tables(line.lake(), line.source().describe(), line.sessions())

@@ -1,0 +1,214 @@
+"""``ljwx data quarantine | release | releases | quality | reconcile``, through the command line a person types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.cli import main
+from ljwx_pipeline.config import load_settings, market_home
+from ljwx_pipeline.errors import ConfigError, DataQualityError, LakeError
+from ljwx_pipeline.ingest.judged import BREACHES, QUARANTINE, SCORES
+from ljwx_pipeline.ingest.released import read_releases
+from ljwx_pipeline.lake import Lake, split_by_month
+from ljwx_pipeline.market.tables import SourceDescription
+from ljwx_pipeline.sources.replay import DESCRIPTION, description_table
+from tests.fakes.bars import random_bars
+
+ROOT = Path(__file__).resolve().parent.parent
+JUDGED_AT = datetime(2024, 1, 1, tzinfo=UTC)
+BARS = random_bars(symbols=4, sessions=30, suspended_frac=0.0)
+SESSIONS = pd.DatetimeIndex(BARS["session_date"].unique())
+OLD, NEW = BARS.iloc[[5]], BARS.iloc[[100]]
+Ljwx = Callable[..., Any]
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path / "home"))
+
+
+@pytest.fixture
+def ljwx(capsys: pytest.CaptureFixture[str]) -> Ljwx:
+    def call(*words: str, code: int = 0) -> Any:
+        found = main(["data", *words])
+        captured = capsys.readouterr()
+        assert found == code, captured.err
+        if code and not captured.out:
+            return captured.err
+        return json.loads(captured.out) if "--json" in words else captured.out
+
+    return call
+
+
+def home(profile: str = "simulated") -> Path:
+    return market_home(load_settings(profile=profile))
+
+
+def out(rows: pd.DataFrame, check: str) -> pd.DataFrame:
+    return rows.assign(
+        check=check, reason=f"{check} is broken", repair="ask again", quarantined_at=pd.Timestamp(JUDGED_AT)
+    )
+
+
+@pytest.fixture
+def checked() -> Lake:
+    lake = Lake(home() / "checked")
+    rows = pd.concat([out(OLD, "bars.jump"), out(OLD, "bars.stale"), out(NEW, "bars.jump")], ignore_index=True)
+    lake.write(QUARANTINE, rows, partition="2018-01-01", known_at=JUDGED_AT)
+    scores = pd.DataFrame(
+        {
+            "source": "simulated",
+            "session_date": SESSIONS,
+            "rows": 4,
+            "error_rows": 0,
+            "quarantine_rows": 0,
+            "warn_rows": 0,
+            "coverage_frac": 1.0,
+            "score": [90.0] * 20 + [100.0] * 10,
+        }
+    )
+    scores.loc[25, ["score", "quarantine_rows"]] = [60.0, 1]
+    lake.write(SCORES, scores, partition="2018-01-01", known_at=JUDGED_AT)
+    breaches = pd.DataFrame(
+        {"session_date": [SESSIONS[25], SESSIONS[3]], "check": ["bars.jump", "bars.stale"], "rows": [1, 2]}
+    )
+    lake.write(BREACHES, breaches.assign(severity="quarantine"), partition="2018-01-01", known_at=JUDGED_AT)
+    return lake
+
+
+def test_before_anything_was_judged_the_remedy_is_told(ljwx: Ljwx) -> None:
+    for command in ("quarantine", "quality"):
+        assert "was ever judged: run `ljwx backfill` first" in ljwx(command, code=LakeError.exit_code)
+    assert "nothing was ever released" in ljwx("releases")
+
+
+def test_quarantine_counts_by_check_and_shows_the_newest_row_first(checked: Lake, ljwx: Ljwx) -> None:
+    told = ljwx("quarantine", "--json")
+    assert (told["bars"], told["by_check"]) == (2, {"bars.jump": 2, "bars.stale": 1})
+    assert [row["session_date"] for row in told["rows"]] == [
+        f"{rows['session_date'].iloc[0]:%Y-%m-%d}" for rows in (NEW, OLD, OLD)
+    ]
+    text = ljwx("quarantine")
+    assert "why:    bars.jump is broken" in text
+    assert "repair: ask again" in text
+    assert "2 older rows are not shown" in ljwx("quarantine", "--limit", "1")
+
+
+def test_quarantine_of_one_check_and_of_one_that_holds_nothing(checked: Lake, ljwx: Ljwx) -> None:
+    rows = ljwx("quarantine", "--check", "bars.stale", "--json")["rows"]
+    assert [row["check"] for row in rows] == ["bars.stale"]
+    refused = ljwx("quarantine", "--check", "bars.nosuch", code=DataQualityError.exit_code)
+    assert "choose one of: bars.jump, bars.stale" in refused
+
+
+def release(rows: pd.DataFrame, *more: str) -> list[str]:
+    row = rows.iloc[0]
+    told = ["--symbol", row["symbol"], "--session", f"{row['session_date']:%Y-%m-%d}"]
+    return ["release", *told, "--reason", "the exchange confirmed it", "--by", "ann", *more]
+
+
+def test_a_release_is_kept_with_who_and_why_and_a_dry_run_writes_nothing(checked: Lake, ljwx: Ljwx) -> None:
+    lake = Lake(home() / "lake")
+    assert "nothing was written" in ljwx(*release(OLD, "--dry-run"))
+    assert read_releases(lake).empty
+    made = ljwx(*release(OLD), "--json")["releases"]
+    assert [row["check"] for row in made] == ["bars.jump", "bars.stale"]
+    assert "ljwx backfill" in ljwx(*release(NEW, "--check", "bars.jump"))
+    assert len(read_releases(lake)) == 3
+    kept = ljwx("releases", "--json")["releases"]
+    assert {(row["released_by"], row["reason"]) for row in kept} == {("ann", "the exchange confirmed it")}
+    assert "ann" in ljwx("releases")
+
+
+def test_what_is_not_in_quarantine_or_not_answered_for_is_not_released(checked: Lake, ljwx: Ljwx) -> None:
+    refused = ljwx(*release(BARS.iloc[[50]]), code=DataQualityError.exit_code)
+    assert "is in quarantine: see `ljwx data quarantine`" in refused
+    assert "for bars.stale" in ljwx(*release(NEW, "--check", "bars.stale"), code=DataQualityError.exit_code)
+    assert "nobody's name" in ljwx(*release(NEW, "--by", " ", "--dry-run"), code=DataQualityError.exit_code)
+    assert "is no date" in ljwx(*release(NEW, "--session", "soon"), code=ConfigError.exit_code)
+    assert not (home() / "lake").exists()
+
+
+def test_quality_names_the_worst_session_and_the_trend(checked: Lake, ljwx: Ljwx) -> None:
+    told = ljwx("quality", "--sessions", "10", "--json")
+    assert (told["mean_score"], told["mean_score_before"], told["trend"]) == (96.0, 90.0, 6.0)
+    assert told["worst"] == {
+        "session_date": f"{SESSIONS[25]:%Y-%m-%d}",
+        "score": 60.0,
+        "breaches": {"bars.jump": 1},
+    }
+    assert len(told["sessions"]) == 10
+    text = ljwx("quality", "--sessions", "10")
+    assert "96.00 over 10 sessions; 90.00 over the 10 before (+6.00)" in text
+    assert "with 60.00: bars.jump 1" in text
+    assert "no earlier session" in ljwx("quality", "--sessions", "100")
+    assert "shows nothing" in ljwx("quality", "--sessions", "0", code=ConfigError.exit_code)
+
+
+def loaded(profile: str, bars: pd.DataFrame, adjustment: str = "raw") -> Lake:
+    lake = Lake(home(profile) / "lake")
+    description = SourceDescription(profile, simulated=True, adjustment=adjustment, unknown=())
+    lake.write(DESCRIPTION, description_table(description), known_at=JUDGED_AT)
+    lake.write_partitions("raw_bars", split_by_month(bars), known_at=JUDGED_AT)
+    return lake
+
+
+def test_two_markets_are_compared_on_the_sessions_and_symbols_of_both(ljwx: Ljwx) -> None:
+    loaded("simulated", BARS[BARS["session_date"] >= SESSIONS[5]])
+    other = BARS[(BARS["session_date"] <= SESSIONS[20]) & (BARS["symbol"] != "S00003.SIM")].copy()
+    other.loc[other["session_date"] == SESSIONS[10], "close_cny"] += 0.004
+    loaded("noise", other)
+    told = ljwx("reconcile", "noise", "--json")
+    assert (told["first"], told["last"]) == (str(SESSIONS[5].date()), str(SESSIONS[20].date()))
+    assert (told["agrees"], told["symbols"], told["matched_rows"]) == (True, 3, 3 * 16)
+    assert told["only_in"][home().name] == ["S00003.SIM"]
+    assert "1 symbols, not compared" in ljwx("reconcile", "noise")
+    narrowed = ljwx("reconcile", "noise", "--first", str(SESSIONS[7].date()), "--last", str(SESSIONS[8].date()))
+    assert "6 rows in both" in narrowed
+
+
+def test_disagreement_is_shown_and_too_much_of_it_ends_in_the_exit_code(ljwx: Ljwx) -> None:
+    loaded("simulated", BARS)
+    other = BARS.copy()
+    other.loc[10, "close_cny"] += 0.01
+    loaded("noise", other)
+    told = ljwx("reconcile", "noise", "--json")
+    assert (told["agrees"], told["blocks"], told["counts"]) == (False, False, {"price": 1})
+    assert told["disagreements"][0]["column"] == "close_cny"
+    assert "differ, within what is allowed" in ljwx("reconcile", "noise")
+    assert ljwx("reconcile", "noise", "--price-cny", "0.02", "--json")["agrees"]
+    strict = ljwx("reconcile", "noise", "--block-beyond-frac", "0", code=DataQualityError.exit_code)
+    assert "BLOCKS" in strict
+
+
+def test_another_market_is_named_by_profile_or_by_its_folder(ljwx: Ljwx) -> None:
+    loaded("simulated", BARS)
+    loaded("noise", BARS)
+    assert ljwx("reconcile", home("noise").name, "--json")["agrees"]
+    assert "compared with itself" in ljwx("reconcile", home().name, code=ConfigError.exit_code)
+    assert "has no file" in ljwx("reconcile", "nosuch", code=ConfigError.exit_code)
+
+
+def test_markets_that_cannot_be_compared_say_why(ljwx: Ljwx) -> None:
+    loaded("simulated", BARS)
+    assert "holds no bars" in ljwx("reconcile", "noise", code=LakeError.exit_code)
+    loaded("noise", BARS, adjustment="forward")
+    assert "every ex-date would disagree" in ljwx("reconcile", "noise", code=ConfigError.exit_code)
+    later = BARS.assign(session_date=BARS["session_date"] + timedelta(days=3650))
+    loaded("noise", later).write(
+        DESCRIPTION,
+        description_table(SourceDescription("noise", simulated=True, adjustment="raw", unknown=())),
+        known_at=JUDGED_AT + timedelta(days=1),
+    )
+    ljwx("reconcile", "noise", "--json")
+    assert "no session is in both" in ljwx(
+        "reconcile", "noise", "--first", "2030-01-02", code=LakeError.exit_code
+    )
