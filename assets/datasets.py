@@ -28,7 +28,9 @@ def build(line: Line, labels: pd.DataFrame, tables: TradingTables, calendar: pd.
         alpha158().names,
         forward_return=dense(labels, "forward_return", symbols, pd.DatetimeIndex(calendar["session_date"]))[:, :stop],
         can_buy=trading_market(line, tables, calendar).can_buy[:, :stop],
-        scorable=scorable_mask(panel, tables.securities, tables.st_spells, line.settings.universe)[:, :stop],
+        scorable=scorable_mask(
+            panel, tables.securities, tables.st_spells, line.market_table("index_members"), line.settings.universe
+        )[:, :stop],
         symbols=symbols,
         sessions=sessions,
         label=line.settings.label,

@@ -39,7 +39,7 @@ SHAP_ROWS = 2000
 TOP_FACTORS = 15
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numpy"}, deps=[feature_table])
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numpy"}, deps=[feature_table, "index_members"])
 def training_dataset(
     line: Line,
     forward_return_label: pd.DataFrame,

@@ -94,6 +94,7 @@ def session_pack(
     calendar: pd.DataFrame,
     securities: pd.DataFrame,
     st_spells: pd.DataFrame,
+    index_members: pd.DataFrame,
     corporate_actions: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """What the runner trades on: held-out bars, history to warm every factor up, Feast's online features."""
@@ -116,6 +117,7 @@ def session_pack(
         feed=feed,
         securities=securities,
         st_spells=st_spells,
+        index_members=index_members[index_members["index_code"] == line.settings.universe.index],
         corporate_actions=corporate_actions,
         online_features=online[["symbol", *alpha158().names]],
         adjustment=description.adjustment,

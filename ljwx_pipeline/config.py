@@ -157,8 +157,9 @@ class QualitySettings(Section):
 
 
 class UniverseSettings(Section):
-    """Who may be scored on a session."""
+    """Who may be scored on a session; with ``index``, only its members of that session."""
 
+    index: str
     min_listed_sessions: int = Field(ge=0)
     exclude_st: bool
     min_mean_amount_cny: float = Field(ge=0)

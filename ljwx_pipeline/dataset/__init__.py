@@ -6,7 +6,7 @@ Not here: what the label is (``label.py``), what a factor is (``factors/``), fit
 from ljwx_pipeline.dataset.folds import Fold, folds, inner_folds, sessions_for_research
 from ljwx_pipeline.dataset.plan import RunPlan, plan_run
 from ljwx_pipeline.dataset.table import Dataset, build_dataset, enterable_rows
-from ljwx_pipeline.dataset.universe import scorable_mask, special_treatment
+from ljwx_pipeline.dataset.universe import scorable_mask
 
 __all__ = [
     "Dataset",
@@ -19,5 +19,4 @@ __all__ = [
     "plan_run",
     "scorable_mask",
     "sessions_for_research",
-    "special_treatment",
 ]

@@ -17,47 +17,48 @@ from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.expressions.operators import field, mean
 from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
 from ljwx_pipeline.market.panel import Panel
+from ljwx_pipeline.market.ranges import index_member_mask, range_mask
 
 Bool = NDArray[np.bool_]
 
 
-def scorable_mask(panel: Panel, securities: pd.DataFrame, st_spells: pd.DataFrame, universe: UniverseSettings) -> Bool:
+def scorable_mask(
+    panel: Panel,
+    securities: pd.DataFrame,
+    st_spells: pd.DataFrame,
+    index_members: pd.DataFrame,
+    universe: UniverseSettings,
+) -> Bool:
     """Return where a stock may be scored, bool of shape ``(n_symbols, n_sessions)``.
 
     There is a bar; the stock has been listed for ``min_listed_sessions``; it is not under special treatment (if
     ``exclude_st``); its mean amount over the sessions traded in the last ``mean_amount_window_sessions``, this one
-    included, is ``min_mean_amount_cny`` or more.
+    included, is ``min_mean_amount_cny`` or more; it is a member of ``index`` on that session, where one is named.
 
     Parameters
     ----------
     panel
         With fields ``close`` and ``amount``.
-    securities, st_spells
+    securities, st_spells, index_members
         Canonical tables. A stock without a listing date was listed long ago. Without spells (the source does not know
         them) none is special.
     universe
         The rules' numbers.
+
+    Raises
+    ------
+    DataQualityError
+        When ``universe.index`` is named and the source tells none of its members.
     """
     amount = evaluate({"amount": mean(field("amount"), universe.mean_amount_window_sessions)}, panel, dtype=np.float64)
     has_bar = ~np.isnan(panel.fields["close"])
     allowed: Bool = has_bar & (amount.of("amount") >= universe.min_mean_amount_cny)
     allowed &= _listed_sessions(panel, securities) >= universe.min_listed_sessions
     if universe.exclude_st:
-        allowed &= ~special_treatment(st_spells, panel.symbols, panel.sessions)
+        allowed &= ~range_mask(st_spells, panel.symbols, panel.sessions)
+    if universe.index:
+        allowed &= index_member_mask(index_members, universe.index, panel.symbols, panel.sessions)
     return allowed
-
-
-def special_treatment(st_spells: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> Bool:
-    """Return where a stock is under special treatment, bool of shape ``(n_symbols, n_sessions)``."""
-    out = np.zeros((len(symbols), len(sessions)), dtype=bool)
-    row_of = {symbol: row for row, symbol in enumerate(symbols)}
-    starts = sessions.searchsorted(pd.DatetimeIndex(st_spells["start_date"]), side="left")
-    ends = pd.DatetimeIndex(st_spells["end_date"])
-    stops = np.where(ends.isna(), len(sessions), sessions.searchsorted(ends, side="right"))
-    for symbol, start, stop in zip(st_spells["symbol"], starts, stops, strict=True):
-        if symbol in row_of:
-            out[row_of[symbol], start:stop] = True
-    return out
 
 
 def _listed_sessions(panel: Panel, securities: pd.DataFrame) -> NDArray[np.int64]:

@@ -71,7 +71,8 @@ class FactorHistory:
     def scorable(self, session: date) -> NDArray[np.bool_]:
         """Return who may be scored at ``session``, bool of shape ``(n_symbols,)``: the rule of research."""
         self.features(session)
-        mask = scorable_mask(self._panel, self._securities, self._feed.pack.st_spells, self._universe)
+        pack = self._feed.pack
+        mask = scorable_mask(self._panel, self._securities, pack.st_spells, pack.index_members, self._universe)
         newest: NDArray[np.bool_] = mask[:, -1]
         return newest
 

@@ -6,7 +6,7 @@
       manifest.json               SHA-256 of every file, adjustment, simulated flag, last research session
       history.arrow               canonical bars up to the last research session, enough to warm every factor up
       feed.arrow                  canonical bars of the held-out sessions, in order of session
-      securities.arrow  st_spells.arrow  corporate_actions.arrow
+      securities.arrow  st_spells.arrow  index_members.arrow  corporate_actions.arrow
       features-YYYY-MM-DD.arrow   the online feature store's answer for the last research session
 
 Written by the pipeline (which may import Feast), read by the runner (which may not). Not here: what the runner does
@@ -31,9 +31,9 @@ import pyarrow as pa
 
 from ljwx_pipeline.errors import LiveError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-TABLES = ("history", "feed", "securities", "st_spells", "corporate_actions")
+TABLES = ("history", "feed", "securities", "st_spells", "index_members", "corporate_actions")
 _AGAIN = "run the pipeline's deployment again to write the pack anew"
 
 
@@ -62,6 +62,7 @@ class SessionPack:
     feed: pd.DataFrame
     securities: pd.DataFrame
     st_spells: pd.DataFrame
+    index_members: pd.DataFrame
     corporate_actions: pd.DataFrame
     online_features: pd.DataFrame
 
@@ -78,6 +79,7 @@ def write_session_pack(
     feed: pd.DataFrame,
     securities: pd.DataFrame,
     st_spells: pd.DataFrame,
+    index_members: pd.DataFrame,
     corporate_actions: pd.DataFrame,
     online_features: pd.DataFrame,
     adjustment: str,
@@ -108,6 +110,7 @@ def write_session_pack(
         "feed.arrow": feed.sort_values(["session_date", "symbol"]),
         "securities.arrow": securities,
         "st_spells.arrow": st_spells,
+        "index_members.arrow": index_members,
         "corporate_actions.arrow": corporate_actions,
         _features_name(last): online_features.sort_values("symbol"),
     }

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.calendar import sessions_between
+from ljwx_pipeline.market.ranges import range_mask
 from ljwx_pipeline.market.rulebook import (
     BPS,
     LISTING_RULES,
@@ -151,7 +152,7 @@ def market_arrays(
         return out
 
     price = {name: _to_e4(kept[f"{name}_cny"]) for name in ("open", "high", "low", "close", "pre_close")}
-    is_st = _spells(st_spells, names, sessions, shape)
+    is_st = range_mask(st_spells, tuple(symbols), sessions)
     up, down = _limits(
         pre_close_e4=price["pre_close"],
         board=board[row],
@@ -238,19 +239,6 @@ def _limits(
         up, down = limit_prices_e4(pre_close_e4, up_bps, down_bps)
     unknown = pre_close_e4 <= 0
     return np.where(unknown, 0, up), np.where(unknown, NO_LIMIT_UP_E4, down)
-
-
-def _spells(spells: pd.DataFrame, names: pd.Index[str], sessions: pd.DatetimeIndex, shape: tuple[int, int]) -> Bool:
-    out = np.zeros(shape, dtype=bool)
-    if spells.empty:
-        return out
-    rows = names.get_indexer(pd.Index(spells["symbol"]))
-    starts = sessions.searchsorted(pd.DatetimeIndex(spells["start_date"]), side="left")
-    stops = sessions.searchsorted(pd.DatetimeIndex(spells["end_date"].fillna(sessions[-1])), side="right")
-    for row, start, stop in zip(rows, starts, stops, strict=True):
-        if row >= 0:
-            out[row, start:stop] = True
-    return out
 
 
 def _listed(known: pd.DataFrame, sessions: pd.DatetimeIndex) -> Bool:

@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.config import UniverseSettings
-from ljwx_pipeline.dataset import scorable_mask, special_treatment
+from ljwx_pipeline.dataset import scorable_mask
+from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.market.tables import empty_table
@@ -17,7 +18,7 @@ from ljwx_pipeline.market.tables import empty_table
 SESSIONS = sessions_between(date(2021, 1, 4), date(2021, 6, 30))
 SYMBOLS = ("600000.SH", "600001.SH")
 RULES = UniverseSettings(
-    min_listed_sessions=20, exclude_st=True, min_mean_amount_cny=1e6, mean_amount_window_sessions=5
+    index="", min_listed_sessions=20, exclude_st=True, min_mean_amount_cny=1e6, mean_amount_window_sessions=5
 )
 OLD = pd.Timestamp("2001-05-10")
 
@@ -33,8 +34,20 @@ def securities(*list_dates: pd.Timestamp) -> pd.DataFrame:
     return pd.DataFrame(frame)
 
 
-def mask(panel: Panel, *list_dates: pd.Timestamp, spells: pd.DataFrame | None = None, rules: UniverseSettings = RULES):
-    return scorable_mask(panel, securities(*list_dates), empty_table("st_spells") if spells is None else spells, rules)
+def mask(
+    panel: Panel,
+    *list_dates: pd.Timestamp,
+    spells: pd.DataFrame | None = None,
+    members: pd.DataFrame | None = None,
+    rules: UniverseSettings = RULES,
+):
+    return scorable_mask(
+        panel,
+        securities(*list_dates),
+        empty_table("st_spells") if spells is None else spells,
+        empty_table("index_members") if members is None else members,
+        rules,
+    )
 
 
 def test_old_liquid_stocks_are_scored_on_every_bar_and_only_there(panel: Panel) -> None:
@@ -82,13 +95,24 @@ def test_special_treatment_excludes_from_first_to_last_session_inclusive(panel: 
     assert mask(panel, OLD, OLD, spells=spells, rules=lenient).all()
 
 
-def test_a_spell_without_an_end_lasts_and_strangers_are_ignored() -> None:
-    spells = pd.DataFrame(
-        {"symbol": ["600001.SH", "000009.SZ"], "start_date": [SESSIONS[60], SESSIONS[0]], "end_date": [pd.NaT, pd.NaT]}
+def test_only_members_of_the_named_index_are_scored_and_only_while_they_are(panel: Panel) -> None:
+    members = pd.DataFrame(
+        {
+            "index_code": ["000300.SH", "000905.SH"],
+            "symbol": list(SYMBOLS),
+            "start_date": [SESSIONS[10], SESSIONS[0]],
+            "end_date": [SESSIONS[19], pd.NaT],
+        }
     )
-    got = special_treatment(spells, SYMBOLS, SESSIONS)
-    assert got[1, 60:].all()
-    assert got.sum() == len(SESSIONS) - 60
+    narrow = RULES.model_copy(update={"index": "000300.SH"})
+    got = mask(panel, OLD, OLD, members=members, rules=narrow)
+    assert np.flatnonzero(got[0]).tolist() == list(range(10, 20))
+    assert not got[1].any()
+
+
+def test_an_index_whose_members_nobody_tells_is_refused(panel: Panel) -> None:
+    with pytest.raises(DataQualityError, match=r"tells no member of index 000852\.SH"):
+        mask(panel, OLD, OLD, rules=RULES.model_copy(update={"index": "000852.SH"}))
 
 
 def test_thin_trading_excludes_by_the_mean_of_the_sessions_traded(panel: Panel) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ljwx_pipeline.live.session_pack import write_session_pack
 from ljwx_pipeline.market.rulebook import rounded_limits_e4
+from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.bars import random_bars
 
 
@@ -80,6 +81,7 @@ def write_pack(folder: Path, tables: Tables, *, feed_sessions: int = 30, online_
         feed=feed,
         securities=tables.securities,
         st_spells=tables.st_spells,
+        index_members=empty_table("index_members"),
         corporate_actions=tables.corporate_actions,
         online_features=online_features,
         adjustment="raw",

@@ -25,6 +25,7 @@ from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.main import run_replay, serve
+from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.scoring.bundle import load_bundle
 from ljwx_pipeline.scoring.signing import public_key
 from tests.fakes.live_home import Home, live_home, live_settings
@@ -70,7 +71,9 @@ def test_live_scores_and_trades_are_those_of_research(home: Home, settings: Sett
     account = run_replay(home.home, chosen, once=True, keys_dir=home.keys)
     values, panel = home.research()
     bundle = load_bundle(path, factor_hash=alpha158().version_hash, public_key=public_key(home.keys))
-    scorable = scorable_mask(panel, home.tables.securities, home.tables.st_spells, chosen.universe)
+    scorable = scorable_mask(
+        panel, home.tables.securities, home.tables.st_spells, empty_table("index_members"), chosen.universe
+    )
     scores = np.full(scorable.shape, np.nan)
     for column in range(scorable.shape[1]):
         at = np.flatnonzero(scorable[:, column])
@@ -196,6 +199,7 @@ from tests.fakes.live_home import live_settings
 shipped = load_settings(config_file=Path("ljwx.toml"), profile="simulated", environ={{}})
 settings = live_settings(shipped, runner_port={port})
 from ljwx_pipeline.live.main import run_replay, serve
+from ljwx_pipeline.market.tables import empty_table
 {what}
 """
 #: The runner's own environment holds none of these; whoever asks for one is noted.

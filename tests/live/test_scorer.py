@@ -13,6 +13,7 @@ from ljwx_pipeline.dataset import scorable_mask
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.scorer import FactorHistory
+from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.live_home import Home, live_home
 from tests.fakes.live_market import live_tables, write_pack
 
@@ -27,7 +28,9 @@ def test_every_bit_of_every_session_is_that_of_the_whole_history(home: Home, set
     history = FactorHistory(feed, settings.universe)
     history.check_against_online_store()
     values, panel = home.research()
-    allowed = scorable_mask(panel, home.tables.securities, home.tables.st_spells, settings.universe)
+    allowed = scorable_mask(
+        panel, home.tables.securities, home.tables.st_spells, empty_table("index_members"), settings.universe
+    )
     for session in feed.sessions:
         column = panel.sessions.get_loc(pd.Timestamp(session))
         whole = np.stack([values.of(name)[:, column] for name in values.names], axis=1)
@@ -41,7 +44,9 @@ def test_an_unknown_listing_date_is_long_ago_for_the_runner_as_for_research(home
     feed = ReplayFeed.open(home.live / "feed")
     history = FactorHistory(feed, settings.universe)
     _, panel = home.research()
-    allowed = scorable_mask(panel, home.tables.securities, home.tables.st_spells, settings.universe)
+    allowed = scorable_mask(
+        panel, home.tables.securities, home.tables.st_spells, empty_table("index_members"), settings.universe
+    )
     last = feed.sessions[-1]
     np.testing.assert_array_equal(history.scorable(last), allowed[:, -1])
     assert history.scorable(last).any()

@@ -12,6 +12,7 @@ import pytest
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.session_pack import read_session_pack, write_session_pack
+from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.live_market import Tables, live_tables, write_pack
 
 FEATURES = pd.DataFrame({"symbol": ["B", "A"], "K": np.array([1.5, np.nan], dtype=np.float32)})
@@ -67,7 +68,7 @@ def test_no_pack_is_said_plainly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"format": 2}, {"files": {}}, {"surprise": 1}, {"files": {"../../secret": "0" * 64}}]
+    "change", [{"format": 1}, {"files": {}}, {"surprise": 1}, {"files": {"../../secret": "0" * 64}}]
 )
 def test_another_manifest_is_refused(folder: Path, change: dict[str, object]) -> None:
     tree = json.loads((folder / "manifest.json").read_bytes()) | change
@@ -85,6 +86,7 @@ def test_history_and_feed_must_not_overlap(tmp_path: Path, tables: Tables) -> No
             feed=feed,
             securities=tables.securities,
             st_spells=tables.st_spells,
+            index_members=empty_table("index_members"),
             corporate_actions=tables.corporate_actions,
             online_features=FEATURES,
             adjustment="raw",
@@ -112,6 +114,7 @@ def test_a_pack_without_sessions_to_replay_is_refused(tmp_path: Path, tables: Ta
         feed=feed[:0],
         securities=tables.securities,
         st_spells=tables.st_spells,
+        index_members=empty_table("index_members"),
         corporate_actions=tables.corporate_actions,
         online_features=FEATURES,
         adjustment="raw",
@@ -141,6 +144,7 @@ def test_a_pack_that_cannot_be_put_in_place_leaves_the_one_before(
             feed=feed,
             securities=tables.securities,
             st_spells=tables.st_spells,
+            index_members=empty_table("index_members"),
             corporate_actions=tables.corporate_actions,
             online_features=FEATURES,
             adjustment="raw",

@@ -38,7 +38,7 @@ def tushare_source(
     span = {"first_session": market.first, "last_session": market.last, "symbols": symbols}
     return TushareSource(
         tushare_settings(**{"endpoint": stub.endpoint, **changes}),
-        SourceSettings.model_validate({"kind": "tushare", **span}),
+        SourceSettings.model_validate({"kind": "tushare", "as_of": "", **span}),
         indices=INDICES,
         clock=waits.clock,
         sleep=waits.sleep,
