@@ -16,6 +16,7 @@ from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.bars import Progress, ingest_bars
 from ljwx_pipeline.ingest.plan import RAW_BARS
 from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, WHOLE_TABLES, ingest_dated_table, ingest_whole_table
+from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.sources.replay import DESCRIPTION, description_table
 
 GROUP = "market"
@@ -52,12 +53,17 @@ def _specs(names: tuple[str, ...]) -> list[dg.AssetSpec]:
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, io_manager_key=LAKE_IO)
 def calendar(line: Line) -> dg.MaterializeResult[None]:
     """Trading sessions of the source inside the configured range."""
+    version = _store_calendar(line)
+    frame = line.market_table(CALENDAR)
+    return dg.MaterializeResult(metadata=frame_metadata(frame), data_version=dg.DataVersion(version.content_hash))
+
+
+def _store_calendar(line: Line) -> TableVersion:
     source, span, now = line.source(), line.settings.source, utc_now()
     frame = pd.DataFrame({"session_date": source.sessions(span.first_session, span.last_session)})
     lake = line.lake()
     lake.write(DESCRIPTION, description_table(source.describe()), partition=WHOLE, known_at=now)
-    version = lake.write(CALENDAR, frame, partition=WHOLE, known_at=now)
-    return dg.MaterializeResult(metadata=frame_metadata(frame), data_version=dg.DataVersion(version.content_hash))
+    return lake.write(CALENDAR, frame, partition=WHOLE, known_at=now)
 
 
 @dg.asset_check(asset=calendar)
@@ -162,14 +168,20 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
             recheck_sessions=line.settings.ingest.recheck_sessions,
             on_progress=said,
         )
+        if not lake.holds(CALENDAR) or line.sessions()[-1] < report.plan.wanted[-1]:
+            _store_calendar(line)  # loaded alone, from its page: its checks and checked_bars go by the calendar
         flagged = flag_models(line, report.restated)
         for warning in flagged:
             context.log.warning(warning)
         newest = lake.read(RAW_BARS, first=report.plan.wanted[-1].date(), last=report.plan.wanted[-1].date())
+        months = lake.current(RAW_BARS)
+        oldest = lake.read(RAW_BARS, columns=["session_date"], partitions=[months[0].partition])
         return dg.MaterializeResult(
             metadata=frame_metadata(newest)
             | {
-                "dagster/row_count": sum(version.rows for version in lake.current(RAW_BARS)),
+                "dagster/row_count": sum(version.rows for version in months),
+                "first_session": f"{oldest['session_date'].min():%Y-%m-%d}",
+                "sessions_fetched": len(report.plan.fetched),
                 "rows_added": report.added_rows,
                 "rows_restated": sum(month.restated_rows for month in report.restated),
                 "units_fetched": len(report.plan.units) - report.units_resumed,

@@ -36,6 +36,7 @@ GROUP = "quality"
 OWNERS = ["team:data"]
 #: The asset that holds each canonical table.
 ASSET_OF_TABLE = {table: "raw_bars" if table == "bars" else table for table in TABLES}
+RAW_BARS_KEY = dg.AssetKey("raw_bars")
 #: What the scores' picture shows.
 PICTURED_SESSIONS = 500
 
@@ -59,11 +60,16 @@ def _specs() -> list[dg.AssetCheckSpec]:
     return specs
 
 
-@dg.multi_asset_check(specs=_specs(), name="market_checks", can_subset=False)
-def market_checks(line: Line) -> Iterator[dg.AssetCheckResult]:
+@dg.multi_asset_check(specs=_specs(), name="market_checks", can_subset=True)
+def market_checks(context: dg.AssetCheckExecutionContext, line: Line) -> Iterator[dg.AssetCheckResult]:
     """Judge every canonical table by its schema and every rule."""
-    for result in [*merged(judged_bars(line)), *judged_tables(line)]:
+    asked = context.selected_asset_check_keys  # a person who loads one table asks for its checks alone
+    results = merged(judged_bars(line)) if any(key.asset_key == RAW_BARS_KEY for key in asked) else []
+    results += judged_tables(line) if any(key.asset_key != RAW_BARS_KEY for key in asked) else []
+    for result in results:
         table, what = result.name.split(".")
+        if dg.AssetCheckKey(dg.AssetKey(ASSET_OF_TABLE[table]), what) not in asked:
+            continue
         yield dg.AssetCheckResult(
             asset_key=ASSET_OF_TABLE[table],
             check_name=what,

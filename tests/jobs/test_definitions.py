@@ -57,6 +57,15 @@ def test_the_daily_job_trains_nothing_and_the_research_job_ingests_nothing(defin
     assert keys(definitions, "deploy") == {"deployment", "live_account"}
 
 
+def test_every_asset_can_be_materialised_alone_from_its_page(definitions: dg.Definitions) -> None:
+    graph, job = definitions.resolve_asset_graph(), definitions.resolve_implicit_global_asset_job_def()
+    for key in graph.executable_asset_keys:
+        together = {one for one in graph.get(key).execution_set_entity_keys if isinstance(one, dg.AssetKey)}
+        checks = graph.get_check_keys_for_assets(together)
+        alone = job.get_subset(asset_selection=together, asset_check_selection=checks)
+        assert alone.asset_layer.executable_asset_keys == together
+
+
 @pytest.mark.parametrize(
     ("day", "asked"),
     [("2025-09-30", True), ("2025-10-01", False), ("2025-10-11", False), ("2026-03-02", False)],
