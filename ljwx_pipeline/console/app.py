@@ -52,7 +52,7 @@ def make_app(
     max_age_s
         Seconds without a word from the runner after which the page says that it is not running.
     """
-    time = clock or SystemClock()
+    wall = clock or SystemClock()
     app = FastAPI(title="LJWX console", docs_url=None, redoc_url=None, openapi_url=None)
     # a page from elsewhere whose name was made to resolve to this machine names itself in the Host header
     named = f"[{host}]" if ":" in host else host
@@ -72,7 +72,7 @@ def make_app(
     def account_page() -> HTMLResponse:
         content = page_content(reader, market)
         if runner := content["runner"]:
-            content["heartbeat"] = heartbeat(runner["mode"], runner["updated_at"], now=time.now(), max_age_s=max_age_s)
+            content["heartbeat"] = heartbeat(runner["mode"], runner["updated_at"], now=wall.now(), max_age_s=max_age_s)
         return HTMLResponse(page.render(content))
 
     @app.get("/health")
