@@ -4,9 +4,11 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import ljwx_pipeline.supervisor
 from ljwx_pipeline.cli import build_parser, main, overrides_of
 from ljwx_pipeline.errors import ConfigError, SourceError
 
@@ -38,7 +40,7 @@ def test_an_override_without_a_value_is_refused() -> None:
         overrides_of(build_parser().parse_args(["run", "--set", "gate.kpi_enabled"]))
 
 
-@pytest.mark.parametrize("command", ["run", "up", "live", "console", "doctor"])
+@pytest.mark.parametrize("command", ["run", "backfill", "up", "live", "console", "doctor"])
 def test_every_command_about_a_market_takes_the_files_that_make_it(command: str) -> None:
     options = ["--profile", "folder", "--data", "d.csv", "--index-data", "a.csv", "--adjustment", "forward"]
     arguments = build_parser().parse_args([command, *options])
@@ -46,7 +48,7 @@ def test_every_command_about_a_market_takes_the_files_that_make_it(command: str)
     assert overrides_of(arguments)["folder.index_data"] == ["a.csv"]
 
 
-@pytest.mark.parametrize("command", ["run", "up", "live", "console"])
+@pytest.mark.parametrize("command", ["run", "backfill", "up", "live", "console"])
 def test_files_beside_a_profile_that_reads_none_are_refused(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([command, "--data", "bars.csv"]) == ConfigError.exit_code
     assert "reads no files: --data: add --profile folder" in capsys.readouterr().err
@@ -56,7 +58,12 @@ def test_help_says_what_each_job_is(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["run", "--help"])
     said = " ".join(capsys.readouterr().out.split())
-    for job in ("main (the default): the whole line", "daily_pipeline: data to scores", "research: dataset to"):
+    for job in (
+        "main (the default): the whole line",
+        "daily_pipeline: data to scores",
+        "research: dataset to",
+        "ingest: data to",
+    ):
         assert job in said
 
 
@@ -71,6 +78,12 @@ def test_help_says_what_each_job_is(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--profile", "../ljwx"], "is no name"),
         (["run", "--set", "schedule.daily_at=99:99"], "schedule.daily_at"),
         (["run", "--set", "strategy.capital_cny=inf"], "strategy.capital_cny"),
+        (["run", "--as-of", "yesterdayish"], "--as-of 'yesterdayish' is no instant"),
+        (["run", "--as-of", "2999-01-01"], "has not passed"),
+        (["backfill", "--from", "soon"], "source.first_session = 'soon' is refused"),
+        (["backfill", "--from", "2020-01-02", "--to", "2019-01-02"], "is not before last_session"),
+        (["data", "reconcile", "nosuch"], "profile 'nosuch' has no file"),
+        (["data", "history", "bars", "--symbol", "x", "--session", "soon"], "--session 'soon' is no date"),
     ],
 )
 def test_a_users_mistake_is_one_line_and_an_exit_code(
@@ -116,6 +129,57 @@ def test_a_dry_run_opens_the_source_as_a_run_does(options: list[str], words: str
     assert done.returncode == SourceError.exit_code
     assert words in done.stderr
     assert (done.stdout, done.stderr.count("\n")) == ("", 1)
+    assert not (tmp_path / "home").exists()
+
+
+def test_a_dry_run_of_a_backfill_says_what_is_missing_and_does_nothing(tmp_path: Path) -> None:
+    words = ["backfill", "--dry-run", "--json", "--set", "simulated.symbols=20"]
+    span = ["--from", "2024-01-02", "--to", "2024-03-29"]
+    command = [sys.executable, "-m", "ljwx_pipeline.cli", *words, *span]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert (told["first_session"], told["last_session"]) == ("2024-01-02", "2024-03-29")
+    assert (told["missing"], told["units"], told["calls"]) == (told["sessions"], 3, None)
+    assert not (tmp_path / "home").exists()
+
+
+def asked(argv: list[str], monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, Any]]:
+    """Return the job and the overrides that a command hands to the process that runs it."""
+    seen: list[tuple[str, dict[str, Any]]] = []
+
+    def run_job(_settings: object, overrides: dict[str, Any], *, job: str, **_: object) -> int:
+        seen.append((job, overrides))
+        return 0
+
+    monkeypatch.setattr(ljwx_pipeline.supervisor, "run_job", run_job)
+    assert main(argv) == 0
+    return seen[0]
+
+
+def test_a_backfill_is_the_ingest_job_over_the_range_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, overrides = asked(["backfill", "--from", "2024-01-02", "--seed", "9"], monkeypatch)
+    assert job == "ingest"
+    assert overrides == {"source.first_session": "2024-01-02", "simulated.seed": 9}
+    assert asked(["run", "--job", "ingest"], monkeypatch) == ("ingest", {})
+
+
+@pytest.mark.parametrize(
+    ("text", "instant"),
+    [
+        ("2026-01-05", "2026-01-05T23:59:59.999999+08:00"),
+        ("2026-01-05T18:00", "2026-01-05T18:00:00+08:00"),
+        ("2026-01-05T10:00:00+00:00", "2026-01-05T10:00:00+00:00"),
+    ],
+)
+def test_a_replay_names_the_instant_with_its_zone(text: str, instant: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert asked(["run", "--as-of", text], monkeypatch) == ("main", {"source.as_of": instant})
+
+
+def test_a_replay_of_a_market_that_was_never_loaded_says_what_to_do(tmp_path: Path) -> None:
+    done = dry_run("--as-of", "2026-01-05")
+    assert done.returncode == SourceError.exit_code
+    assert "run the same command without --as-of first" in done.stderr
     assert not (tmp_path / "home").exists()
 
 

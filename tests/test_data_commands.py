@@ -13,7 +13,7 @@ import pytest
 
 from ljwx_pipeline.config import load_settings, market_home
 from ljwx_pipeline.data_commands import add_data_commands, instant_of
-from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.lake import Catalogue, Lake, split_by_month
 from ljwx_pipeline.lake.reads import ReadsJournal
 from tests.fakes.bars import random_bars
@@ -117,7 +117,7 @@ def test_a_row_tells_its_story(full: Lake, ljwx: Ljwx) -> None:
     text = ljwx(*words)
     assert f"close_cny {BARS['close_cny'][3]} -> 1.5" in text
     assert "known at 2024-01-02T00:00:00 UTC, version 2" in text
-    with pytest.raises(LakeError, match="is no date"):
+    with pytest.raises(ConfigError, match="is no date"):
         ljwx("history", "bars", "--symbol", "x", "--session", "soon")
 
 

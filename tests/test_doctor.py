@@ -5,9 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from ljwx_pipeline.doctor import examine, findings_table
+from ljwx_pipeline.cli import main
+from ljwx_pipeline.doctor import PROVIDER_PACKAGES, Finding, examine, findings_table
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Nothing listens there, and to hear so takes no time.
+NOBODY = "127.0.0.1:9"
+HERE = {"tushare.endpoint": f"http://{NOBODY}", "akshare.endpoint": f"http://{NOBODY}", "baostock.host": "127.0.0.1"}
+
+
+def finding(profile: str, name: str, overrides: dict[str, str] | None = None) -> Finding:
+    given = {**HERE, **(overrides or {})}
+    return {found.name: found for found in examine(profile=profile, overrides=given, root=ROOT)}[name]
 
 
 @pytest.fixture(autouse=True)
@@ -18,7 +27,7 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_checkout_with_everything_installed_is_well() -> None:
     findings = examine(profile=None, overrides={}, root=ROOT)
-    assert [finding for finding in findings if not finding.ok] == []
+    assert [finding for finding in findings if not finding.ok and not finding.only_warns] == []
     assert "all is well" in findings_table(findings)
 
 
@@ -62,11 +71,79 @@ def test_files_beside_a_profile_that_reads_none_are_told() -> None:
     assert (findings[-1].name, findings[-1].remedy) == ("configuration", "add --profile folder")
 
 
-@pytest.mark.parametrize("profile", ["tushare", "akshare", "baostock"])
-def test_a_provider_without_adapter_is_told_as_a_run_tells_it(profile: str) -> None:
-    found = {f.name: f for f in examine(profile=profile, overrides={}, root=ROOT)}
-    assert not found["source"].ok
-    assert "--profile folder" in found["source"].remedy
+@pytest.mark.parametrize(("profile", "fails"), [("simulated", False), ("folder", False), ("tushare", True)])
+def test_a_short_calendar_fails_only_where_sessions_are_still_to_come(
+    profile: str, fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ljwx_pipeline.doctor.sessions_ahead", lambda _day: 59)
+    found = finding(profile, "calendar")
+    assert (found.ok, found.only_warns) == (False, not fails)
+    assert found.remedy == "upgrade exchange-calendars"
+    assert "59 sessions" in found.fact
+    table = findings_table([found])
+    assert table.startswith("BAD" if fails else "warn")
+    assert ("all is well" in table) is not fails
+    monkeypatch.setattr("ljwx_pipeline.doctor.sessions_ahead", lambda _day: 60)
+    assert finding(profile, "calendar").ok
+
+
+def test_a_warning_alone_leaves_the_exit_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr("ljwx_pipeline.doctor.sessions_ahead", lambda _day: 0)
+    assert main(["doctor"]) == 0
+    assert main(["doctor", "--set", "mlflow.tracking_uri=nonsense"]) == 1
+
+
+@pytest.mark.parametrize("profile", ["akshare", "baostock"])
+def test_the_package_of_a_provider_is_looked_for(profile: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert finding(profile, profile).ok
+    monkeypatch.setitem(PROVIDER_PACKAGES, profile, "no-such-package")
+    missing = finding(profile, "no-such-package")
+    assert (missing.ok, missing.fact, missing.remedy) == (False, "not installed", "make providers")
+
+
+def test_a_token_is_found_and_never_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TUSHARE_TOKEN", raising=False)
+    absent = finding("tushare", "token")
+    assert not absent.ok
+    assert "TUSHARE_TOKEN" in absent.fact
+    monkeypatch.setenv("TUSHARE_TOKEN", "s3cret")
+    found = examine(profile="tushare", overrides=HERE, root=ROOT)
+    assert "s3cret" not in findings_table(found)
+    assert finding("tushare", "token").ok
+    (tmp_path / "token").write_text("s3cret")
+    (tmp_path / "token").chmod(0o644)
+    readable = finding("tushare", "token", {"tushare.token_file": str(tmp_path / "token")})
+    assert (readable.ok, "chmod 600" in readable.remedy) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("profile", "address"),
+    [
+        ("tushare", {"tushare.endpoint": "http://127.0.0.1:{port}"}),
+        ("akshare", {"akshare.endpoint": "http://127.0.0.1:{port}"}),
+        ("baostock", {"baostock.host": "127.0.0.1", "baostock.port": "{port}"}),
+    ],
+)
+def test_the_server_of_a_provider_is_connected_to(profile: str, address: dict[str, str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        given = {key: value.format(port=port) for key, value in address.items()}
+        reached = finding(profile, "endpoint", given)
+        assert (reached.ok, str(port) in reached.fact) == (True, True)
+    silent = finding(profile, "endpoint", given)
+    assert not silent.ok
+    assert f"{profile}." in silent.remedy
+
+
+def test_a_proxy_stands_for_the_server_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("no_proxy", "")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("https_proxy", f"http://user:s3cret@127.0.0.1:{server.getsockname()[1]}")
+        found = finding("tushare", "endpoint", {"tushare.endpoint": "https://provider.invalid"})
+    assert found.ok
+    assert "through the proxy 127.0.0.1" in found.fact
+    assert "s3cret" not in found.fact
 
 
 def test_an_unreachable_tracking_server_is_told_with_its_address() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -202,13 +202,10 @@ def test_markets_that_cannot_be_compared_say_why(ljwx: Ljwx) -> None:
     assert "holds no bars" in ljwx("reconcile", "noise", code=LakeError.exit_code)
     loaded("noise", BARS, adjustment="forward")
     assert "every ex-date would disagree" in ljwx("reconcile", "noise", code=ConfigError.exit_code)
-    later = BARS.assign(session_date=BARS["session_date"] + timedelta(days=3650))
-    loaded("noise", later).write(
-        DESCRIPTION,
-        description_table(SourceDescription("noise", simulated=True, adjustment="raw", unknown=())),
-        known_at=JUDGED_AT + timedelta(days=1),
-    )
-    ljwx("reconcile", "noise", "--json")
-    assert "no session is in both" in ljwx(
-        "reconcile", "noise", "--first", "2030-01-02", code=LakeError.exit_code
-    )
+
+
+def test_markets_without_a_session_in_common_are_not_compared(ljwx: Ljwx) -> None:
+    loaded("simulated", BARS[BARS["session_date"] < SESSIONS[10]])
+    loaded("noise", BARS[BARS["session_date"] >= SESSIONS[10]])
+    refused = ljwx("reconcile", "noise", code=LakeError.exit_code)
+    assert f"no session is in both ({home().name} {SESSIONS[0].date()} to {SESSIONS[9].date()}" in refused

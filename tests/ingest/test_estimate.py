@@ -7,12 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ljwx_pipeline.config import Settings, load_settings
+from ljwx_pipeline.config import Settings, load_settings, market_home
 from ljwx_pipeline.ingest.bars import ingest_bars
 from ljwx_pipeline.ingest.estimate import duration, estimate_ingest
 from ljwx_pipeline.ingest.staging import Staging
 from ljwx_pipeline.lake import Lake
-from ljwx_pipeline.config import market_home
 from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.remote_source import RemoteSource
 

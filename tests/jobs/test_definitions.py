@@ -4,15 +4,17 @@ from datetime import datetime
 from pathlib import Path
 
 import dagster as dg
+import pandas as pd
 import pytest
 
 from assets.resources import Line
-from jobs.daily import daily_schedule
 from jobs.definitions import build_definitions
 from jobs.sensors import Handover, champion_sensor
 from ljwx_pipeline.clock import SHANGHAI
-from ljwx_pipeline.config import Settings
+from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.registry import ModelVersion, Registry
+from tests.fakes.bars import random_bars
 
 TRAINING = {"tuned_hyperparameters", "walk_forward_predictions", "model_bundle"}
 
@@ -54,6 +56,10 @@ def test_the_daily_job_trains_nothing_and_the_research_job_ingests_nothing(defin
     assert research >= TRAINING
     assert "raw_bars" not in research
     assert keys(definitions, "main") == daily | research
+    ingest = keys(definitions, "ingest")
+    assert {"raw_bars", "securities", "checked_bars", "quarantined_bars", "data_quality"} <= ingest
+    assert not {"alpha158_factors", "daily_scores", *TRAINING} & ingest
+    assert ingest < daily
     assert keys(definitions, "deploy") == {"deployment", "live_account"}
 
 
@@ -64,26 +70,6 @@ def test_every_asset_can_be_materialised_alone_from_its_page(definitions: dg.Def
         checks = graph.get_check_keys_for_assets(together)
         alone = job.get_subset(asset_selection=together, asset_check_selection=checks)
         assert alone.asset_layer.executable_asset_keys == together
-
-
-@pytest.mark.parametrize(
-    ("day", "asked"),
-    [("2025-09-30", True), ("2025-10-01", False), ("2025-10-11", False), ("2026-03-02", False)],
-    ids=["session", "holiday", "saturday", "past the source"],
-)
-def test_the_schedule_asks_on_sessions_only(settings: Settings, day: str, asked: bool) -> None:
-    from assets.partitions import month_partitions
-
-    job = dg.define_asset_job("daily_pipeline", selection="*")
-    schedule = daily_schedule(job, settings.schedule, month_partitions(settings.source))
-    at = datetime.fromisoformat(f"{day}T18:00:00").replace(tzinfo=SHANGHAI)
-    with dg.build_schedule_context(scheduled_execution_time=at) as context:
-        answer = schedule.evaluate_tick(context)
-    assert bool(answer.run_requests) is asked
-    if asked:
-        assert answer.run_requests[0].tags["dagster/asset_partition_range_end"] == "2025-09-01"
-    else:
-        assert answer.skip_message
 
 
 class OneChampion:
@@ -133,6 +119,27 @@ def test_a_handover_reads_back_from_its_text() -> None:
 
 def test_the_fake_registry_has_the_real_ones_face() -> None:
     assert callable(Registry.champion)
+
+
+def test_the_schedule_asks_the_lake_of_its_own_market(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path))
+    schedule = build_definitions(settings).resolve_schedule_def("daily_schedule")
+    at = datetime(2025, 9, 30, 18, tzinfo=SHANGHAI)
+    bars = random_bars(symbols=2, sessions=1865)  # to 2025-09
+    assert bars["session_date"].max() < pd.Timestamp("2025-09-30")
+
+    def first_asked() -> str:
+        with dg.build_schedule_context(scheduled_execution_time=at) as context:
+            (request,) = schedule.evaluate_tick(context).run_requests
+        return request.tags["dagster/asset_partition_range_start"]
+
+    assert first_asked() == "2018-01-01"
+    lake = Lake(market_home(settings) / "lake")
+    held = bars[bars["session_date"] < pd.Timestamp("2025-08-10")]
+    lake.write_partitions("raw_bars", split_by_month(held), known_at=at)
+    assert first_asked() == "2025-08-01"
 
 
 def test_the_workspace_file_names_the_code_location() -> None:

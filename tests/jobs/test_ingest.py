@@ -1,0 +1,83 @@
+"""``ljwx backfill``: the ingest-and-check part of the line, ended and begun again. Slow: it starts Dagster."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.ingest import outcome_table
+
+ROOT = Path(__file__).resolve().parents[2]
+OUTCOME: dict[str, Any] = {
+    "profile": "simulated",
+    "first_session": "2024-01-02",
+    "last_session": "2024-02-29",
+    "rows": 12_345,
+    "sessions": 37,
+    "added": 345,
+    "restated": 2,
+    "quarantined": 3,
+    "score": 98.5,
+    "checks": {"passed": 56, "failed": ["raw_bars.moves_like_peers"]},
+    "models_flagged": "none",
+    "seconds": 12.3,
+}
+
+
+def test_the_outcome_tells_counts_score_and_where_to_look() -> None:
+    lines = outcome_table(OUTCOME).splitlines()
+    told = {line.split()[0]: line for line in lines}
+    assert list(told) == ["rows", "sessions", "added", "restated", "quarantined", "score", "checks", "seconds"]
+    assert "12,345" in told["rows"]
+    assert "2024-01-02 to 2024-02-29" in told["sessions"]
+    assert "`ljwx data quarantine`" in told["quarantined"]
+    assert "`ljwx data quality`" in told["score"]
+    assert "1 failed: raw_bars.moves_like_peers" in told["checks"]
+
+
+def test_a_clean_outcome_sends_nobody_looking_and_a_flagged_model_is_told() -> None:
+    clean = {**OUTCOME, "quarantined": 0, "score": 100.0, "models_flagged": "model v3 was made from a restated month"}
+    text = outcome_table(clean)
+    assert "ljwx data" not in text
+    assert "model v3 was made from a restated month" in text
+
+
+def backfill(home: Path, last: str) -> tuple[dict[str, Any], str]:
+    words = ["backfill", "--profile", "simulated", "--set", "simulated.symbols=20", "--json"]
+    command = [sys.executable, "-m", "ljwx_pipeline.cli", *words, "--from", "2024-01-02", "--to", last]
+    done = subprocess.run(
+        command,
+        cwd=ROOT,
+        env=dict(os.environ, LJWX_HOME=str(home)),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("line")
+def test_a_backfill_fills_and_checks_the_lake_and_a_second_one_adds_nothing(tmp_path: Path) -> None:
+    first, said = backfill(tmp_path, "2024-06-28")
+    assert first["added"] == first["rows"] > 0
+    assert (first["first_session"], first["last_session"]) == ("2024-01-02", "2024-06-28")
+    assert (first["restated"], first["quarantined"]) == (0, 0)
+    assert 90 < first["score"] <= 100
+    assert first["checks"]["passed"] > 40
+    for step in ("raw_bars", "market_checks", "data_quality"):
+        assert step in said
+    assert "alpha158_factors" not in said
+    again, _ = backfill(tmp_path, "2024-06-28")
+    assert (again["added"], again["rows"], again["score"]) == (0, first["rows"], first["score"])
+    (market,) = (tmp_path / "markets").iterdir()
+    assert (market / "checked" / "quality_scores").is_dir()
+    assert not (tmp_path / "reports" / "latest").exists()
