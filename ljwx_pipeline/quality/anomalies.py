@@ -147,11 +147,13 @@ def turnover_like_itself(market: Market) -> Finding:
     bad = np.zeros(len(ordered), dtype=bool)
     for column in ("volume_shares", "amount_cny"):
         level = pd.Series(_log(ordered[column]) / np.log(10.0), index=ordered.index)
-        # it runs over the whole column, so rows near a symbol's ends see some of its neighbour's: the symbol's own
-        # median has to agree
-        around = level.rolling(TURNOVER_WINDOW_SESSIONS, center=True, min_periods=1).median()
         own = level.groupby(ordered["symbol"], sort=False).transform("median")
-        bad |= (((level - around).abs() > TURNOVER_LOG10) & ((level - own).abs() > TURNOVER_LOG10)).to_numpy()
+        odd = (level - own).abs() > TURNOVER_LOG10
+        if odd.any():
+            # it runs over the whole column, so rows near a symbol's ends see some of its neighbour's: the symbol's own
+            # median has to agree
+            around = level.rolling(TURNOVER_WINDOW_SESSIONS, center=True, min_periods=1).median()
+            bad |= (((level - around).abs() > TURNOVER_LOG10) & odd).to_numpy()
     return rows_found(bars, at_positions(ordered, bad, len(bars)))
 
 

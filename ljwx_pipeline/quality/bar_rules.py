@@ -9,9 +9,11 @@ from collections.abc import Callable
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ljwx_pipeline.quality import scan_kernel
 from ljwx_pipeline.quality.rule import SAMPLE, Finding, Market, rows_found, sessions_found
+from ljwx_pipeline.quality.scan import symbol_codes
 
 #: A session with this share of its neighbours' rows was probably loaded in part.
 COVERAGE_MIN_FRAC = 0.5
@@ -77,10 +79,11 @@ def session_coverage(market: Market) -> tuple[pd.Series, pd.Series]:
 
 def within_published_limits(market: Market) -> Finding:
     """Find bars that trade beyond the limits published for their session."""
-    bars = market.tables["bars"]
-    limits = market.tables["price_limits"].set_index(["symbol", "session_date"])
-    limits = limits[~limits.index.duplicated()]
-    at = limits.index.get_indexer(pd.MultiIndex.from_frame(bars[["symbol", "session_date"]]))
+    bars, limits = market.tables["bars"], market.tables["price_limits"]
+    cells = _Cells(bars, limits)
+    row = np.full(cells.size, -1, dtype=np.int64)
+    row[cells.of_second[::-1]] = np.arange(len(limits) - 1, -1, -1)  # of a key given twice the first counts
+    at = row[cells.of_first]
     up = np.where(at >= 0, limits["limit_up_cny"].to_numpy()[at], np.nan)
     down = np.where(at >= 0, limits["limit_down_cny"].to_numpy()[at], np.nan)
     bad = (bars["high_cny"].to_numpy() > up + LIMIT_SLACK_CNY) | (bars["low_cny"].to_numpy() < down - LIMIT_SLACK_CNY)
@@ -89,26 +92,50 @@ def within_published_limits(market: Market) -> Finding:
 
 def gaps_are_suspensions(market: Market) -> Finding:
     """Find sessions that a listed symbol misses without being suspended."""
-    expected = _expected_rows(market)
-    have = pd.MultiIndex.from_frame(market.tables["bars"][["symbol", "session_date"]])
-    halted = pd.MultiIndex.from_frame(market.tables["suspensions"][["symbol", "session_date"]])
-    missing = expected[~(expected.isin(have) | expected.isin(halted))]
-    names = tuple(f"{symbol} {day:%Y-%m-%d}" for symbol, day in missing[:SAMPLE])
-    return Finding(len(expected), len(missing), "rows", names)
-
-
-def _expected_rows(market: Market) -> pd.MultiIndex:
-    """Return every session of every symbol in the table, from its listing to its delisting."""
+    bars, days = market.tables["bars"], market.sessions.to_numpy()
+    cells = _Cells(bars, market.tables["suspensions"])
+    explained = np.zeros((cells.size // len(cells.symbols), len(cells.symbols)), dtype=bool)
+    explained.reshape(-1)[cells.of_first] = True
+    explained.reshape(-1)[cells.of_second] = True
     securities = market.tables["securities"]
-    securities = securities[securities["symbol"].isin(market.tables["bars"]["symbol"].unique())]
-    days = market.sessions.to_numpy()
+    code = pd.Index(cells.symbols).get_indexer(pd.Index(securities["symbol"]))
+    traded = np.zeros(len(cells.symbols) + 1, dtype=bool)
+    traded[cells.codes_of_first] = True
+    securities, code = securities[traded[code]], code[traded[code]]
     starts = days.searchsorted(securities["list_date"].fillna(market.sessions[0]).to_numpy())
     stops = days.searchsorted(securities["delist_date"].fillna(pd.Timestamp.max.normalize()).to_numpy())
-    symbols, sessions = [np.empty(0, dtype=object)], [days[:0]]
-    for symbol, start, stop in zip(securities["symbol"], starts, stops, strict=True):
-        sessions.append(days[start:stop])
-        symbols.append(np.full(max(stop - start, 0), symbol, dtype=object))
-    return pd.MultiIndex.from_arrays([np.concatenate(symbols), np.concatenate(sessions)])
+    place = cells.place_of(days)
+    missing, expected = [], 0
+    for symbol, column, start, stop in zip(securities["symbol"], code, starts, stops, strict=True):
+        expected += max(int(stop - start), 0)
+        inside = place[start:stop]
+        silent = np.flatnonzero((inside < 0) | ~explained[inside, column])
+        missing.append((symbol, start + silent))
+    found = [f"{symbol} {market.sessions[at]:%Y-%m-%d}" for symbol, places in missing for at in places[:SAMPLE]][
+        :SAMPLE
+    ]
+    return Finding(expected, sum(len(places) for _, places in missing), "rows", tuple(found))
+
+
+class _Cells:
+    """The keys of two tables as cells of one grid of days and symbols: comparing them is then a lookup.
+
+    ``of_first`` and ``of_second`` are each row's cell, ``size`` the number of cells.
+    """
+
+    def __init__(self, first: pd.DataFrame, second: pd.DataFrame) -> None:
+        names = np.concatenate([first["symbol"].to_numpy(), second["symbol"].to_numpy()])
+        codes, self.symbols = symbol_codes(names)
+        instants = np.concatenate([first["session_date"].to_numpy(), second["session_date"].to_numpy()])
+        place, self._instants = pd.factorize(instants)
+        cells = place.astype(np.int64) * len(self.symbols) + codes
+        self.of_first, self.of_second = cells[: len(first)], cells[len(first) :]
+        self.codes_of_first = codes[: len(first)]
+        self.size = len(self._instants) * len(self.symbols)
+
+    def place_of(self, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
+        """Return each day's row of the grid, -1 where neither table has it."""
+        return pd.Index(self._instants).get_indexer(pd.Index(days))
 
 
 def suspended_do_not_trade(market: Market) -> Finding:
