@@ -37,14 +37,21 @@ OWNERS = ["team:data"]
 #: The asset that holds each canonical table.
 ASSET_OF_TABLE = {table: "raw_bars" if table == "bars" else table for table in TABLES}
 RAW_BARS_KEY = dg.AssetKey("raw_bars")
+#: What becomes of a breach, before what it is.
+WHEN = {
+    "error": "refused when",
+    "quarantine": "a row is taken out until it is corrected or released when",
+    "warn": "shown when",
+}
 #: What the scores' picture shows.
 PICTURED_SESSIONS = 500
+FIRST_COLUMNS = ["session_date", "score"]
 
 
 def _specs() -> list[dg.AssetCheckSpec]:
     schemas = [(f"{table}.schema", "error", "columns, types, ranges and unique keys") for table in TABLES]
     shares = [("bars.quarantine_share", "error", "refused when too much of a session is in quarantine")]
-    rules = [(rule.name, rule.severity, f"refused when {rule.says}") for rule in (*BAR_CHECKS, *TABLE_CHECKS)]
+    rules = [(rule.name, rule.severity, f"{WHEN[rule.severity]} {rule.says}") for rule in (*BAR_CHECKS, *TABLE_CHECKS)]
     specs = []
     for name, severity, description in [*schemas, *shares, *rules]:
         table, what = name.split(".")
@@ -75,13 +82,18 @@ def market_checks(context: dg.AssetCheckExecutionContext, line: Line) -> Iterato
             check_name=what,
             passed=result.passed,
             severity=dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN,
-            description=result.message if result.passed else f"{result.message}. {result.repair}",
+            description=_sentences(result),
             metadata={
                 "applicable": result.severity != "not_applicable",
                 "quarantined": not result.passed and result.severity == "quarantine",
                 **result.measured,
             },
         )
+
+
+def _sentences(result: CheckResult) -> str:
+    said = [result.message] if result.passed else [result.message, result.repair]
+    return ". ".join(part[:1].upper() + part[1:] for part in said)
 
 
 @dg.asset(
@@ -136,6 +148,8 @@ def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
 
     checked = line.checked_lake()
     frame, breaches = checked.read(SCORES), checked.read(BREACHES)
+    # a page shows the first columns of a table
+    read_first = frame[[*FIRST_COLUMNS, *frame.columns.difference(FIRST_COLUMNS, sort=False)]]
     shown = frame.tail(PICTURED_SESSIONS)
     recent = breaches[breaches["session_date"] >= shown["session_date"].min()] if len(shown) else breaches
     pictures = line.home / "quality"
@@ -144,10 +158,10 @@ def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
     (pictures / "breaches.svg").write_text(breach_figure(recent), encoding="utf-8")
     return dg.Output(
         frame,
-        metadata=frame_metadata(frame)
+        metadata=frame_metadata(read_first)
         | {
-            "mean_score": float(frame["score"].mean()),
-            "worst": dg.MetadataValue.md(preview(frame.nsmallest(5, "score"))),
+            "mean_score": round(float(frame["score"].mean()), 2),
+            "worst_sessions": dg.MetadataValue.md(preview(read_first.nsmallest(5, "score"))),
             "score_by_session": dg.MetadataValue.md(embedded(pictures / "score.svg")),
             "breaches_by_check": dg.MetadataValue.md(embedded(pictures / "breaches.svg")),
         },

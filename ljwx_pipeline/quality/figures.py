@@ -17,6 +17,9 @@ GOOD = "#1f5fa8"
 COLOURS = {"error": "#c2513f", "quarantine": "#c9772b", "warn": "#8b95a1"}
 #: Checks that get a bar of their own; the rest share one.
 CHECKS_SHOWN = 12
+#: Inches: Dagster shows a picture about a hand wide, and letters keep their size beside it.
+WIDTH = 4.6
+DATES_SHOWN = 5
 
 _STYLE = {
     "font.family": "DejaVu Sans",  # ships with matplotlib
@@ -47,14 +50,15 @@ def score_figure(scores: pd.DataFrame) -> str:
     scores
         As ``score.scores`` gives them, of one or several sources.
     """
-    with _canvas(9.2, 3.6, nrows=2, sharex=True, height_ratios=[2, 1]) as (axes, out):
+    with _canvas(WIDTH, 3.4, nrows=2, sharex=True, height_ratios=[2, 1]) as (axes, out):
         line, found = axes
         for number, (source, part) in enumerate(scores.groupby("source", sort=True)):
             style = ("-", "--", ":", "-.")[number % 4]
             line.plot(part["session_date"], part["score"], color=GOOD, linewidth=1.4, linestyle=style, label=source)
-        line.set_ylim(0, 103)
-        line.set_title("Data quality score by session (100 is clean, complete and in time)")
-        line.legend(loc="lower left")
+        line.set_ylim(min(90.0, float(scores["score"].min()) - 2.0) if len(scores) else 0.0, 100.5)
+        line.set_title("Score by session: 100 is clean, complete, in time")
+        if len(scores["source"].unique()) > 1:
+            line.legend(loc="lower left")
         by_day = scores.groupby("session_date")[[f"{severity}_rows" for severity in COLOURS]].sum()
         base = pd.Series(0, index=by_day.index)
         for severity, colour in COLOURS.items():
@@ -62,7 +66,12 @@ def score_figure(scores: pd.DataFrame) -> str:
             found.bar(by_day.index, rows, bottom=base, color=colour, width=1.0, label=severity)
             base = base + rows
         found.set_title("Rows that broke a check")
-        found.legend(loc="upper left", ncols=3)
+        found.legend(
+            loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=3, fontsize=7, handlelength=0.8, borderpad=0.1
+        )
+        found.yaxis.get_major_locator().set_params(integer=True)
+        dates = found.xaxis.get_major_locator()
+        dates.maxticks = dict.fromkeys(dates.maxticks, DATES_SHOWN)
     return _inline(out)
 
 
@@ -79,13 +88,14 @@ def breach_figure(counts: pd.DataFrame) -> str:
     labels = shown["check"].tolist() + [f"{len(rest)} others"] * (len(rest) > 0)
     rows = shown["rows"].tolist() + [int(rest["rows"].sum())] * (len(rest) > 0)
     colours = [COLOURS[severity] for severity in shown["severity"]] + [MUTED] * (len(rest) > 0)
-    with _canvas(9.2, 0.9 + 0.26 * max(len(labels), 1)) as (axis, out):
+    with _canvas(WIDTH, 0.9 + 0.26 * max(len(labels), 1)) as (axis, out):
         axis.barh(labels or ["none"], rows or [0], color=colours or [MUTED], height=0.65)
         axis.invert_yaxis()
         axis.grid(visible=False, axis="y")
         for place, value in enumerate(rows):
             axis.annotate(f"{value:,}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=8)
         axis.margins(x=0.1)
+        axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_title("Rows that broke each check")
     return _inline(out)
 
