@@ -66,7 +66,13 @@ def add_data_commands(
         return parser
 
     def command(name: str, body: Callable[[Lake, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        return add(name, lambda settings, arguments: body(_lake_of(settings), arguments), text)
+        parser = add(
+            name, lambda settings, arguments: body(_lake_of(settings, checked=arguments.checked), arguments), text
+        )
+        parser.add_argument(
+            "--checked", action="store_true", help="of the lake of judged rows: bars, quarantine, scores, breaches"
+        )
+        return parser
 
     add_quality_commands(add, other_settings_of=other_settings_of)
 
@@ -132,10 +138,10 @@ class _Side:
     versions: Callable[[str], Sequence[TableVersion]]
 
 
-def _lake_of(settings: Settings) -> Lake:
+def _lake_of(settings: Settings, *, checked: bool) -> Lake:
     from ljwx_pipeline.lake import Lake
 
-    return Lake(market_home(settings) / "lake")
+    return Lake(market_home(settings) / ("checked" if checked else "lake"))
 
 
 def _catalogue(lake: Lake) -> Catalogue:

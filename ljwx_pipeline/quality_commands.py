@@ -176,6 +176,7 @@ def _quality(settings: Settings, arguments: argparse.Namespace) -> int:
         "worst": {
             "session_date": f"{worst['session_date']:%Y-%m-%d}",
             "score": float(worst["score"]),
+            "coverage_frac": float(worst["coverage_frac"]),
             "breaches": {str(check): int(n) for check, n in zip(found["check"], found["rows"], strict=True)},
         },
         "sessions": _records(shown.drop(columns=["source"])),
@@ -197,7 +198,7 @@ def _quality_text(body: dict[str, Any]) -> str:
     ]
     worst, n = body["worst"], len(lines)
     named = sorted(worst["breaches"].items(), key=lambda item: -item[1])[:NAMED_CHECKS]
-    said = ", ".join(f"{check} {rows:,}" for check, rows in named) or "no check broken"
+    said = ", ".join(f"{check} {rows:,}" for check, rows in named) or "no rule of single rows broken"
     trend = "no earlier session to compare with"
     if body["trend"] is not None:
         trend = f"{body['mean_score_before']:.2f} over the {n} before ({body['trend']:+.2f})"
@@ -206,7 +207,7 @@ def _quality_text(body: dict[str, Any]) -> str:
             grid(headers, lines),
             "",
             f"mean   {body['mean_score']:.2f} over {n} sessions; {trend}",
-            f"worst  {worst['session_date']} with {worst['score']:.2f}: {said}",
+            f"worst  {worst['session_date']} with {worst['score']:.2f}: {said}; coverage {worst['coverage_frac']:.3f}",
         ]
     )
 

@@ -72,6 +72,14 @@ def test_tables_tell_their_extent(full: Lake, ljwx: Ljwx) -> None:
     assert "KiB" in ljwx("tables")
 
 
+def test_the_lake_of_judged_rows_is_shown_when_asked_for(full: Lake, ljwx: Ljwx) -> None:
+    judged = Lake(full.root.parent / "checked")
+    judged.write("bars", BARS.iloc[:5], partition="2018-01-01", known_at=MONDAY)
+    (entry,) = ljwx("tables", "--checked", "--json")["tables"]
+    assert entry["rows"] == 5
+    assert ljwx("tables", "--json")["tables"][0]["rows"] == len(BARS)
+
+
 def test_a_dataset_is_made_listed_shown_tagged_and_deleted(full: Lake, ljwx: Ljwx) -> None:
     made = ljwx("create", "spring", "--tables", "bars", "--as-of", "2024-01-01T08:00", "--description", "why", "--json")
     assert made["tables"]["bars"]["2018-01-01"]["version"] == 1

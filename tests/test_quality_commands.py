@@ -143,12 +143,13 @@ def test_quality_names_the_worst_session_and_the_trend(checked: Lake, ljwx: Ljwx
     assert told["worst"] == {
         "session_date": f"{SESSIONS[25]:%Y-%m-%d}",
         "score": 60.0,
+        "coverage_frac": 1.0,
         "breaches": {"bars.jump": 1},
     }
     assert len(told["sessions"]) == 10
     text = ljwx("quality", "--sessions", "10")
     assert "96.00 over 10 sessions; 90.00 over the 10 before (+6.00)" in text
-    assert "with 60.00: bars.jump 1" in text
+    assert "with 60.00: bars.jump 1; coverage 1.000" in text
     assert "no earlier session" in ljwx("quality", "--sessions", "100")
     assert "shows nothing" in ljwx("quality", "--sessions", "0", code=ConfigError.exit_code)
 
