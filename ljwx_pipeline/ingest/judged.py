@@ -22,6 +22,7 @@ from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.plan import RAW_BARS
 from ljwx_pipeline.ingest.store import newest_version
 from ljwx_pipeline.lake import Lake, TableVersion, split_by_month
+from ljwx_pipeline.lake.adoption import adopt
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
 from ljwx_pipeline.lake.store import read_versions
@@ -30,6 +31,7 @@ from ljwx_pipeline.quality.anomalies import ANOMALIES
 from ljwx_pipeline.quality.checks import CHECKS
 from ljwx_pipeline.quality.quarantine import split
 from ljwx_pipeline.quality.results import CheckResult, Severity
+from ljwx_pipeline.quality.rule import Check
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.quality.score import breach_counts, scores
 
@@ -64,6 +66,8 @@ class Judgement:
         Share of a session's rows in quarantine beyond which the session blocks.
     rules_hash
         Hash of the code that judges: another one judges every month again.
+    checks
+        The rules and statistics of bars to judge by.
     """
 
     description: SourceDescription
@@ -71,6 +75,7 @@ class Judgement:
     releases: pd.DataFrame
     max_session_frac: float
     rules_hash: str
+    checks: tuple[Check, ...] = BAR_CHECKS
 
 
 @dataclass(frozen=True)
@@ -158,12 +163,12 @@ class _Beside:
 
 @dataclass(frozen=True)
 class _Asked:
-    """One block's question: its months and sessions, the sessions before it, and the hash of all it is judged by."""
+    """One block's question: its months, their sessions and those before, its raw versions, and the hash of it all."""
 
     months: tuple[str, ...]
     sessions: pd.DatetimeIndex
     context: pd.DatetimeIndex
-    known_on: date
+    versions: Mapping[str, TableVersion]
     key: str
 
 
@@ -198,12 +203,16 @@ def _asked(
             "releases": content_hash(judgement.releases),
             "max_session_frac": str(judgement.max_session_frac),
             "rules": judgement.rules_hash,
+            "checks": " ".join(check.name for check in judgement.checks),
             "source": f"{judgement.description.name} {judgement.description.adjustment}",
             **beside.hashes(months),
         }
     )
-    known_on = max(versions[month].known_at for month in months).astimezone(SHANGHAI).date()
-    return _Asked(months, sessions, context, known_on, key)
+    return _Asked(months, sessions, context, {month: versions[month] for month in months}, key)
+
+
+def _known_on(versions: Mapping[str, TableVersion]) -> date:
+    return max(version.known_at for version in versions.values()).astimezone(SHANGHAI).date()
 
 
 def _judge(
@@ -226,8 +235,8 @@ def _judge(
         asked.sessions,
         beside=beside.tables(asked.months, asked.sessions),
         before={"bars": before},
-        as_of=asked.known_on,
-        checks=BAR_CHECKS,
+        as_of=_known_on(asked.versions),
+        checks=judgement.checks,
     )
     parted = split(
         "bars",
@@ -245,8 +254,18 @@ def _judge(
     _write_block(checked, BREACHES, asked.months, breach_counts(rows, found), known_at)
     if not any(result.blocks for result in outcome.results):
         _write_block(checked, QUARANTINE, asked.months, parted.quarantined, known_at)
-        checked.write_partitions(CHECKED_BARS, split_by_month(parted.kept), known_at=known_at)
+        _store(checked, parted.kept, asked.versions, known_at)
     return outcome
+
+
+def _store(checked: Lake, kept: pd.DataFrame, versions: Mapping[str, TableVersion], known_at: datetime) -> None:
+    """Store what passed by month; a month of which every row passed is the raw month's own file."""
+    parts = split_by_month(kept)
+    whole = [version for month, version in versions.items() if month in parts and len(parts[month]) == version.rows]
+    adopt(checked, CHECKED_BARS, whole, known_at=known_at)
+    done = {version.partition for version in whole}
+    others = {month: rows for month, rows in parts.items() if month not in done}
+    checked.write_partitions(CHECKED_BARS, others, known_at=known_at)
 
 
 def _write_block(checked: Lake, table: str, months: tuple[str, ...], rows: pd.DataFrame, known_at: datetime) -> None:

@@ -83,7 +83,7 @@ class Lake:
         known = in_utc("known_at", known_at)
         folders = {name: self.partition_folder(table, name) for name in parts}
         with self.lock(table):
-            tasks = [partial(_written, table, folders[name], parts[name], known) for name in parts]
+            tasks = [partial(written, table, folders[name], parts[name], known) for name in parts]
             made = drafted_in_threads(tasks) if tasks else []
             commit([item for item in made if isinstance(item, Drafted)])
         return [item.version if isinstance(item, Drafted) else item for item in made]
@@ -121,7 +121,7 @@ class Lake:
         folder = self.partition_folder(table, partition)
         with self.lock(table):
             newest = Partition(folder).newest
-            made = _written(table, folder, rows, known) if newest is None else _appended(newest, rows, known, keys)
+            made = written(table, folder, rows, known) if newest is None else _appended(newest, rows, known, keys)
             if isinstance(made, TableVersion):
                 return made
             commit([made])
@@ -155,7 +155,7 @@ class Lake:
                 old_codes, new_codes, size = key_codes(stored, new, keys_of(table, stored.column_names, keys))
                 kept = np.flatnonzero(positions(old_codes, new_codes, size) < 0)
                 whole = concatenated([stored.take(pa.array(kept)), new])
-            made = _written(table, folder, whole, known)
+            made = written(table, folder, whole, known)
             if isinstance(made, TableVersion):
                 return made
             commit([made])
@@ -335,13 +335,13 @@ def in_utc(what: str, instant: datetime) -> datetime:
     return instant.astimezone(UTC)
 
 
-def _written(table: str, folder: Path, rows: Rows, known: datetime) -> TableVersion | Drafted:
-    """Return the newest version when it says the same, else a draft of the next."""
+def written(table: str, folder: Path, rows: Rows, known: datetime) -> TableVersion | Drafted:
+    """Return the newest version when it says the same as ``rows``, else a draft of the next."""
     whole = ordered(table, as_table(rows))
     digest = content_hash(whole)
     newest = Partition(folder).newest
     if newest is not None and newest.content_hash == digest:
-        return newest if _is_intact(newest) else mended(newest, whole)
+        return newest if is_intact(newest) else mended(newest, whole)
     version = _next(table, folder, newest, whole, digest, known)
     return draft(version, whole, file_name(version.version, digest))
 
@@ -388,12 +388,7 @@ def _same_values(old: pa.Table, new: pa.Table) -> bool:
 def _next(
     table: str, folder: Path, newest: TableVersion | None, whole: pa.Table, digest: str, known: datetime
 ) -> TableVersion:
-    if newest is not None and known <= newest.known_at:
-        raise LakeError(
-            f"{table}/{folder.name} has version {newest.version} known at {newest.known_at.isoformat()}; "
-            f"other content cannot be known at {known.isoformat()}",
-            "append with a later known_at: what was known by then is history and stays as it was",
-        )
+    require_later(table, folder, newest, known)
     return TableVersion(
         table=table,
         partition=folder.name,
@@ -407,7 +402,18 @@ def _next(
     )
 
 
-def _is_intact(version: TableVersion) -> bool:
+def require_later(table: str, folder: Path, newest: TableVersion | None, known: datetime) -> None:
+    """Refuse other content at an instant of which the newest version has spoken."""
+    if newest is not None and known <= newest.known_at:
+        raise LakeError(
+            f"{table}/{folder.name} has version {newest.version} known at {newest.known_at.isoformat()}; "
+            f"other content cannot be known at {known.isoformat()}",
+            "append with a later known_at: what was known by then is history and stays as it was",
+        )
+
+
+def is_intact(version: TableVersion) -> bool:
+    """Return whether every file of ``version`` holds the bytes that were written."""
     try:
         for path, file in zip(version.paths, version.files, strict=True):
             read_bytes(path, sha256=file.sha256)

@@ -88,8 +88,8 @@ def jumps_explained(market: Market) -> Finding:
     same_factor = (ordered["adj_factor"] / grouped["adj_factor"].shift() - 1).abs() < SAME_FACTOR_FRAC
     # a reference price moved as far says ex-date outright; where it was not moved, only a move beyond any limit does
     ex_date = (referenced > MISSING_FACTOR_LOG / 2) | (settled > np.log1p(_most_move_frac(market, ordered)))
-    bad = same_factor & (np.minimum(opened, settled) > MISSING_FACTOR_LOG) & ex_date & ~_young(market, ordered)
-    spike = _spikes(market, ordered)
+    bad = same_factor & (np.minimum(opened, settled) > MISSING_FACTOR_LOG) & ex_date & ~_young(market)
+    spike = _spikes(market)
     bad &= ~(spike | spike.groupby(ordered["symbol"], sort=False).shift(fill_value=False))
     tail = bad.groupby(ordered["symbol"], sort=False).cummax()
     return rows_found(bars, at_positions(ordered, bad, len(bars)), taken_out=at_positions(ordered, tail, len(bars)))
@@ -115,7 +115,7 @@ def actions_in_factor(market: Market) -> Finding:
 def spikes_revert(market: Market) -> Finding:
     """Find closes far from both neighbours in one direction: a slipped digit, a foreign row."""
     bars, ordered = market.tables["bars"], market.bars_in_order
-    return rows_found(bars, at_positions(ordered, _spikes(market, ordered), len(bars)))
+    return rows_found(bars, at_positions(ordered, _spikes(market), len(bars)))
 
 
 def moves_like_peers(market: Market) -> Finding:
@@ -126,7 +126,7 @@ def moves_like_peers(market: Market) -> Finding:
     by_symbol = excess.groupby(ordered["symbol"], sort=False)
     scale = by_symbol.transform("median") * MAD_TO_SD
     enough = by_symbol.transform("size") >= SCALE_MIN_ROWS
-    bad = (excess > JUMP_LOG) & (excess > JUMP_MADS * scale) & enough & ~_young(market, ordered)
+    bad = (excess > JUMP_LOG) & (excess > JUMP_MADS * scale) & enough & ~_young(market)
     return rows_found(bars, at_positions(ordered, bad, len(bars)))
 
 
@@ -162,16 +162,26 @@ def _implied_log10(bars: pd.DataFrame) -> pd.Series:
     return pd.Series(quotient / np.log(10.0), index=bars.index)
 
 
-def _spikes(market: Market, ordered: pd.DataFrame) -> pd.Series:
+def _spikes(market: Market) -> pd.Series:
+    return market.once("spikes", lambda: _spikes_of(market))
+
+
+def _spikes_of(market: Market) -> pd.Series:
+    ordered = market.bars_in_order
     level = pd.Series(_log(ordered["close_cny"] * ordered["adj_factor"]), index=ordered.index)
     grouped = level.groupby(ordered["symbol"], sort=False)
     from_before, from_after = level - grouped.shift(), level - grouped.shift(-1)
     far = (from_before.abs() > SPIKE_LOG) & (from_after.abs() > SPIKE_LOG) & (from_before * from_after > 0)
-    return pd.Series(far & ~_young(market, ordered), index=ordered.index)
+    return pd.Series(far & ~_young(market), index=ordered.index)
 
 
-def _young(market: Market, ordered: pd.DataFrame) -> pd.Series:
+def _young(market: Market) -> pd.Series:
     """Return the first rows of those listed within the table; without securities, of every symbol."""
+    return market.once("young", lambda: _young_of(market))
+
+
+def _young_of(market: Market) -> pd.Series:
+    ordered = market.bars_in_order
     grouped = ordered.groupby("symbol", sort=False)
     row = grouped.cumcount()
     if "securities" not in market.tables:

@@ -71,6 +71,16 @@ class Market:
         )
         return scan(self.tables["bars"], context)
 
+    def once(self, name: str, make: Callable[[], pd.Series]) -> pd.Series:
+        """Return what ``make`` gives, computed the first time that any check asks for ``name``."""
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]
+
+    @cached_property
+    def _made(self) -> dict[str, pd.Series]:
+        return {}
+
     @cached_property
     def bars_in_order(self) -> pd.DataFrame:
         """Bars of ``before`` and of the table by symbol and session; ``position`` is -1 for those before."""
