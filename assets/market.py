@@ -35,7 +35,6 @@ DESCRIPTIONS = {
     "market_values": "Total market value at each close, CNY.",
     "suspensions": "Sessions on which a listed security did not trade.",
     "price_limits": "Published price limits of each session, CNY; NaN where there is none.",
-    "financial_indicators": "Figures of periodic reports, by the day they were announced.",
     "news": "News items with the instant they were published.",
     "macro": "Macro releases with the month they describe and the instant they were known.",
 }
@@ -95,7 +94,8 @@ def reference_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
         )
 
 
-CONTEXT_TABLES = ("market_values", "suspensions", "price_limits", "financial_indicators", "news", "macro")
+#: Without figures of periodic reports: providers are asked for those stock by stock, and nothing here reads them.
+CONTEXT_TABLES = ("market_values", "suspensions", "price_limits", "news", "macro")
 
 
 @dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(CONTEXT_TABLES)])

@@ -10,7 +10,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.io_managers import CHECKED_BARS_ASSET
-from assets.market import LAKE_IO
+from assets.market import CONTEXT_TABLES, LAKE_IO
 from assets.metadata import embedded, frame_metadata, preview
 from assets.resources import Line
 from assets.reuse import code_hash
@@ -27,15 +27,15 @@ from ljwx_pipeline.ingest.judged import (
     merged,
 )
 from ljwx_pipeline.ingest.judged_tables import TABLE_CHECKS, judge_tables
-from ljwx_pipeline.ingest.released import read_releases
+from ljwx_pipeline.ingest.tables import WHOLE_TABLES
 from ljwx_pipeline.lake.reads import ReadsJournal
 from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.quality.results import CheckResult, require_passed
 
 GROUP = "quality"
 OWNERS = ["team:data"]
-#: The asset that holds each canonical table.
-ASSET_OF_TABLE = {table: "raw_bars" if table == "bars" else table for table in TABLES}
+#: The asset that holds each canonical table the line loads.
+ASSET_OF_TABLE = {"bars": "raw_bars"} | {name: name for name in (*WHOLE_TABLES, "index_bars", *CONTEXT_TABLES)}
 RAW_BARS_KEY = dg.AssetKey("raw_bars")
 #: What becomes of a breach, before what it is.
 WHEN = {
@@ -49,7 +49,7 @@ FIRST_COLUMNS = ["session_date", "score"]
 
 
 def _specs() -> list[dg.AssetCheckSpec]:
-    schemas = [(f"{table}.schema", "error", "columns, types, ranges and unique keys") for table in TABLES]
+    schemas = [(f"{table}.schema", "error", "columns, types, ranges and unique keys") for table in ASSET_OF_TABLE]
     shares = [("bars.quarantine_share", "error", "refused when too much of a session is in quarantine")]
     rules = [(rule.name, rule.severity, f"{WHEN[rule.severity]} {rule.says}") for rule in (*BAR_CHECKS, *TABLE_CHECKS)]
     specs = []
@@ -75,10 +75,11 @@ def market_checks(context: dg.AssetCheckExecutionContext, line: Line) -> Iterato
     results += judged_tables(line) if any(key.asset_key != RAW_BARS_KEY for key in asked) else []
     for result in results:
         table, what = result.name.split(".")
-        if dg.AssetCheckKey(dg.AssetKey(ASSET_OF_TABLE[table]), what) not in asked:
+        asset = ASSET_OF_TABLE.get(table)
+        if asset is None or dg.AssetCheckKey(dg.AssetKey(asset), what) not in asked:
             continue
         yield dg.AssetCheckResult(
-            asset_key=ASSET_OF_TABLE[table],
+            asset_key=asset,
             check_name=what,
             passed=result.passed,
             severity=dg.AssetCheckSeverity.ERROR if result.severity == "error" else dg.AssetCheckSeverity.WARN,
@@ -190,7 +191,7 @@ def judged_bars(line: Line) -> list[JudgedBlock]:
     judgement = Judgement(
         description=line.source().describe(),
         sessions=line.sessions(),
-        releases=read_releases(line.lake()),
+        releases=line.releases(),
         max_session_frac=line.settings.quality.max_quarantine_frac,
         rules_hash=code_hash(),
     )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, market_name
+from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, market_name, replayed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -71,6 +71,15 @@ class Line(dg.ConfigurableResource):
         from ljwx_pipeline.ingest.tables import read_market_table
 
         return read_market_table(self.lake(), name)
+
+    def releases(self) -> pd.DataFrame:
+        """Return the rows that somebody let out of quarantine; in a replay, those let out by its instant."""
+        from ljwx_pipeline.ingest.released import read_releases
+        from ljwx_pipeline.lake import Lake
+
+        settings = self.settings
+        origin = Lake(market_home(replayed(settings)) / "lake")
+        return read_releases(origin, as_of=settings.source.replayed_instant)
 
     def checked_bars(self) -> pd.DataFrame:
         """Return every bar of this line's sessions that passed the checks, in canonical order."""

@@ -18,10 +18,10 @@ TABLE = "releases"
 KEYS = ["symbol", "session_date", "check"]
 
 
-def read_releases(lake: Lake) -> pd.DataFrame:
-    """Return every release so far; empty when there is none."""
-    if lake.holds(TABLE):
-        return lake.read(TABLE)
+def read_releases(lake: Lake, *, as_of: datetime | None = None) -> pd.DataFrame:
+    """Return every release made by ``as_of`` (now, when None); empty when there is none."""
+    if lake.holds(TABLE) and (as_of is None or lake.versions(TABLE)[0].known_at <= as_of):
+        return lake.read(TABLE, as_of=as_of)
     dtypes = {name: "object" if dtype == "str" else dtype for name, dtype in RELEASES.items()}
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -101,3 +101,9 @@ def test_with_nothing_in_quarantine_nothing_can_be_released(lake: Lake, tmp_path
 def test_a_release_without_a_reason_or_a_name_is_refused(lake: Lake, checked: Lake, changes: dict[str, str]) -> None:
     with pytest.raises(DataQualityError, match="no reason or nobody's name"):
         let_pass(lake, checked, **changes)
+
+
+def test_a_release_made_after_an_instant_was_not_known_then(lake: Lake, checked: Lake) -> None:
+    let_pass(lake, checked)
+    assert read_releases(lake, as_of=NOW - timedelta(seconds=1)).empty
+    assert len(read_releases(lake, as_of=NOW)) == 1
