@@ -99,7 +99,7 @@ def st_spells(names: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
     delisted = rows["symbol"].map(listed.set_index("symbol")["delist_date"])
     ends = pd.concat([rows["end"], rows.groupby("symbol")["start"].shift(-1) - _DAY, delisted - _DAY], axis=1)
     rows["end"] = ends.min(axis=1)
-    rows = rows[[is_st_name(name) for name in rows["name"]]]
+    rows = rows[rows["name"].map(is_st_name).astype(bool)]
     return _merged(_on_sessions(rows))
 
 

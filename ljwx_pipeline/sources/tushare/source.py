@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, timedelta
 
+import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.clock import SHANGHAI, Clock, SystemClock
@@ -214,7 +215,8 @@ class TushareSource:
             frames.append(table[table["session_date"].isin(sessions)])
         table = pd.concat(frames, ignore_index=True)
         listed = {session: self._questions.listed_on(session) & self._questions.chosen for session in span}
-        kept = [symbol in listed[at] for symbol, at in zip(table["symbol"], table["session_date"], strict=True)]
+        pairs = zip(table["symbol"], table["session_date"], strict=True)
+        kept = np.array([symbol in listed[at] for symbol, at in pairs], dtype=bool)  # a list without rows names columns
         return table[kept].reset_index(drop=True)
 
     def financial_indicators(self, first: date, last: date) -> pd.DataFrame:

@@ -13,6 +13,7 @@ import pytest
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import SourceError
+from ljwx_pipeline.market.tables import SUSPENSIONS
 from ljwx_pipeline.sources.base import BarUnit
 from ljwx_pipeline.sources.tushare import TushareSource
 from tests.fakes.provider_stubs import tushare as provider
@@ -182,7 +183,9 @@ def test_a_range_in_which_nobody_was_suspended_is_proven_by_the_bars(stub: Tusha
     market = simulated_tables()
     free = market.sessions[~market.sessions.isin(market["suspensions"]["session_date"])]
     session = free[0].date()
-    assert tushare_source(stub, waits).suspensions(session, session).empty
+    found = tushare_source(stub, waits).suspensions(session, session)
+    assert found.empty
+    assert list(found) == list(SUSPENSIONS)
     assert [call["trade_date"] for call in stub.asked("daily")] == [f"{session:%Y%m%d}"]
 
 

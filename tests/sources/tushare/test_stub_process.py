@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def test_a_person_can_start_it_ask_it_and_stop_it() -> None:
     command = [sys.executable, "-m", "tests.fakes.provider_stubs.tushare", "--symbols", "20"]
-    span = ["--first", "2020-06-01", "--last", "2020-06-30"]
+    span = ["--first", "2020-06-01", "--last", "2020-06-30", "--until", "2020-06-30"]
     with subprocess.Popen([*command, *span], cwd=ROOT, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         endpoint, _, token = server.stdout.readline().split()
