@@ -8,19 +8,27 @@ import platform
 import socket
 import sys
 import threading
+from datetime import date
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from benchmarks import backfill_memory, session_ingest
 from benchmarks import dirt_corpus as corpus
 from benchmarks import run as harness
 from benchmarks import w7_checks as w7
 from benchmarks import w10_lake as w10
 from benchmarks import w14_daily_overhead as w14
+from benchmarks.whole_market import WholeMarket
 from ljwx_pipeline.market.tables import BARS
+from ljwx_pipeline.quality.anomalies import ANOMALIES
+from ljwx_pipeline.quality.checks import CHECKS
+from ljwx_pipeline.quality.run import run_checks
+from ljwx_pipeline.sources.base import BarUnit
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -158,14 +166,49 @@ def test_the_recorded_results_have_the_agreed_shape_and_stand_in_the_readme():
         assert f"| {row['id']} |" in readme
 
 
-def test_the_lakes_bench_stores_seeded_bars_and_says_what_it_measured():
-    bars = w10.seeded_bars(3)
-    assert bars.equals(w10.seeded_bars(3))
-    assert bars.column_names == list(BARS)
-    assert 3 * w10.SESSIONS * 0.8 < len(bars) < 3 * w10.SESSIONS
-    measured = w10.measure(2, 1)
+def test_the_lakes_bench_stores_clean_bars_and_says_what_it_measured(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(w10, "FIRST", date(2019, 10, 8))
+    monkeypatch.setattr(w10, "LAST", date(2020, 2, 28))
+    measured = w10.measure(20, 1)
+    assert measured["rows"] > 20 * 80
     assert measured["rows_a_second"] > 0
+    assert measured["wall_s"] >= measured["store_raw_s"] > 0
+    assert measured["with_statistics_s"] > measured["store_raw_s"]
     assert measured["as_of_read_s"] > 0
+
+
+@pytest.mark.parametrize("fetches", ["at_hand", "by_session", "by_symbol"])
+def test_the_seeded_market_says_the_same_in_every_shape_and_breaks_no_rule(fetches: Any):
+    first, last = date(2024, 1, 2), date(2024, 3, 29)
+    market = WholeMarket(12, first, last, fetches=fetches)
+    whole = market.bars_of(BarUnit("all", first, last))
+    pieces = pd.concat([market.bars_of(unit) for unit in market.bar_units(first, last)])
+    pieces = pieces.sort_values(["session_date", "symbol"], ignore_index=True)
+    pd.testing.assert_frame_equal(pieces, whole)
+    assert list(whole.columns) == list(BARS)
+    tables = {
+        "bars": whole,
+        "securities": market.securities(),
+        "price_limits": market.price_limits(first, last),
+        "suspensions": market.suspensions(first, last),
+    }
+    results = run_checks(tables, market.describe(), market.days, as_of=last, checks=(*CHECKS, *ANOMALIES))
+    assert [result.message for result in results if not result.passed] == []
+
+
+def test_one_session_is_measured_from_arrival_to_checked_bars():
+    entry = session_ingest.run(quick=True)
+    assert entry["holds"] is True
+    assert 0.9 * session_ingest.QUICK_SYMBOLS < entry["ours"]["rows"] <= session_ingest.QUICK_SYMBOLS
+
+
+def test_a_backfill_measures_its_memory_and_loses_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(backfill_memory, "QUICK_SYMBOLS", 30)
+    monkeypatch.setattr(backfill_memory, "QUICK_FIRST", date(2024, 11, 1))
+    ours = backfill_memory.run(quick=True)["ours"]
+    assert ours["by_session"]["complete"] is ours["by_symbol"]["complete"] is True
+    assert ours["by_session"]["broken"] == []
+    assert ours["by_session"]["rows"] == ours["by_symbol"]["rows"]
 
 
 def frame_within(*files: str) -> FrameType:

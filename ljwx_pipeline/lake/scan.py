@@ -47,6 +47,12 @@ class Selection:
             self.first is not None and sessions[1] < self.first
         )
 
+    def holds(self, sessions: tuple[date, date] | None) -> bool:
+        """Return whether every row of these first and last sessions is among those asked for."""
+        if not self.by_session or sessions is None:
+            return not self.by_session
+        return (self.first is None or sessions[0] >= self.first) and (self.last is None or sessions[1] <= self.last)
+
 
 EVERYTHING = Selection()
 
@@ -126,6 +132,10 @@ def _moved(version: TableVersion) -> TableVersion | None:
 def _file_rows(path: Path, file: DataFile, columns: Sequence[str], selection: Selection) -> pa.Table:
     opened = open_parquet(path, sha256=file.sha256)
     try:
+        if selection.holds(file.sessions):
+            rows = opened.read(columns=list(columns), use_threads=False).select(list(columns))
+            undated = selection.by_session and rows.column(SESSION).null_count
+            return between(rows, selection.first, selection.last) if undated else rows
         groups = _groups_within(opened, selection)
         return between(
             opened.read_row_groups(groups, columns=list(columns), use_threads=False), selection.first, selection.last
