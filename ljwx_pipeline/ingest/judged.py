@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.clock import SHANGHAI
@@ -260,12 +261,15 @@ def _judge(
 
 def _store(checked: Lake, kept: pd.DataFrame, versions: Mapping[str, TableVersion], known_at: datetime) -> None:
     """Store what passed by month; a month of which every row passed is the raw month's own file."""
-    parts = split_by_month(kept)
-    whole = [version for month, version in versions.items() if month in parts and len(parts[month]) == version.rows]
+    month_of_row = kept["session_date"].to_numpy().astype("datetime64[M]")
+    found, counts = np.unique(month_of_row, return_counts=True)
+    rows = {f"{month}-01": int(count) for month, count in zip(found, counts, strict=True)}
+    whole = [version for month, version in versions.items() if rows.get(month) == version.rows]
     adopt(checked, CHECKED_BARS, whole, known_at=known_at)
-    done = {version.partition for version in whole}
-    others = {month: rows for month, rows in parts.items() if month not in done}
-    checked.write_partitions(CHECKED_BARS, others, known_at=known_at)
+    if len(whole) < len(rows):
+        done = np.array([version.partition[:7] for version in whole], dtype="datetime64[M]")
+        others = kept[~np.isin(month_of_row, done)]
+        checked.write_partitions(CHECKED_BARS, split_by_month(others), known_at=known_at)
 
 
 def _write_block(checked: Lake, table: str, months: tuple[str, ...], rows: pd.DataFrame, known_at: datetime) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -42,11 +43,16 @@ ROW_RULES = (
 )
 
 
+@cache
+def simulated() -> SimulatedMarket:
+    return SimulatedMarket(SimulatedSettings(seed=5, symbols=20, oracle_rank_ic=0.1))
+
+
 class World:
     """A raw lake of a small market, a checked one, and how often a block was judged."""
 
     def __init__(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        self.market = SimulatedMarket(SimulatedSettings(seed=5, symbols=20, oracle_rank_ic=0.1))
+        self.market = simulated()
         self.raw, self.checked = Lake(folder / "raw"), Lake(folder / "checked")
         self.bars = self.market.bars(FIRST, LAST)
         self.now = KNOWN
@@ -176,6 +182,26 @@ def test_dirty_rows_land_in_quarantine_and_not_among_the_bars(world: World) -> N
     assert "bars.volume_where_prices_moved" in set(out["check"])
     breaches = world.checked.read("breaches")
     assert breaches[breaches["check"] == "bars.volume_where_prices_moved"]["rows"].sum() == 2
+
+
+def test_a_month_that_passes_whole_is_the_raw_months_own_file_and_one_that_does_not_is_not(world: World) -> None:
+    world.write(world.with_dirt([100], volume_shares=0.0))
+    world.judge()
+    raw = {version.partition: version.paths[0] for version in world.raw.current("raw_bars")}
+    shared = [
+        version.partition
+        for version in world.checked.current("bars")
+        if version.paths[0].samefile(raw[version.partition])
+    ]
+    assert shared == MONTHS[1:]
+
+
+def test_sessions_that_were_not_asked_for_are_not_among_the_checked(world: World) -> None:
+    sessions = world.judgement.sessions
+    world.judge(sessions=sessions[(sessions >= "2024-01-15") & (sessions < "2024-05-16")])
+    kept = world.checked.read("bars")["session_date"]
+    asked = world.bars["session_date"].between("2024-01-15", "2024-05-15")
+    assert kept.tolist() == world.bars.loc[asked, "session_date"].tolist()
 
 
 def test_a_corrected_row_comes_back(world: World) -> None:
