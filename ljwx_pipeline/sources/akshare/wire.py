@@ -66,6 +66,8 @@ class AkshareWire:
         try:
             with routed(self._adapter), warnings.catch_warnings():
                 found: pd.DataFrame = ask(**arguments)
+        except TransientFault as fault:  # the road knows the page, not who asked
+            raise TransientFault(f"{what}: {fault.fact}", fault.remedy, wait_s=fault.wait_s) from fault
         except SourceError:
             raise
         except requests.RequestException as error:
