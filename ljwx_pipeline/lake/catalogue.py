@@ -152,7 +152,7 @@ class Catalogue:
         name
             Letters, digits, ``.``, ``_`` and ``-``; never used before.
         tables
-            Every table of the lake when None.
+            When None, every table of the lake of which anything was known by then.
         as_of
             Now, when None.
         description, tags
@@ -168,9 +168,14 @@ class Catalogue:
         with self.lock():
             if path.exists():
                 raise LakeError(f"dataset {name} exists already", "choose another name: a dataset never changes")
-            chosen = list(dict.fromkeys(tables)) if tables is not None else self._lake.tables()
+            if tables is not None:
+                chosen = list(dict.fromkeys(tables))
+            else:
+                chosen = [table for table in self._lake.tables() if was_known(self._lake, table, instant)]
             if not chosen:
-                raise LakeError(f"dataset {name} would hold no table", "name some, or load the lake first")
+                raise LakeError(
+                    f"dataset {name} would hold no table", "name some, load the lake first, or ask for a later instant"
+                )
             made = Dataset(
                 name=name,
                 description=description,
@@ -325,6 +330,11 @@ class Catalogue:
 
     def _store(self, dataset: Dataset) -> None:
         write_bytes(self._folder / f"{dataset.name}.json", sealed({"format": FORMAT, **dataset.as_dict()}))
+
+
+def was_known(lake: Lake, table: str, instant: datetime) -> bool:
+    """Return whether anything of ``table`` was known at ``instant``, be it that retention removed it since."""
+    return lake.holds(table) and any(partition.known_by(instant) is not None for partition in lake.partitions(table))
 
 
 def _pins(versions: Sequence[TableVersion]) -> dict[str, Pin]:

@@ -11,13 +11,17 @@ import pandas as pd
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import SourceError
-from ljwx_pipeline.lake import Lake
+from ljwx_pipeline.lake import Lake, TableVersion
+from ljwx_pipeline.lake.catalogue import was_known
+from ljwx_pipeline.lake.store import read_versions
 from ljwx_pipeline.market.tables import SourceDescription, Unknown, empty_table
 from ljwx_pipeline.sources.base import BarUnit, month_units
 
 #: Table of the lake that keeps what the source said of itself, a row a statement.
 DESCRIPTION = "source_description"
-CALENDAR = "calendar"
+CALENDAR, RAW_BARS = "calendar", "raw_bars"
+#: The column that dates a row, where it is no session.
+DATE_COLUMNS = {"financial_indicators": "announced_date", "news": "published_at", "macro": "released_at"}
 
 
 class ReplaySource:
@@ -34,6 +38,7 @@ class ReplaySource:
     def __init__(self, lake: Lake, as_of: datetime) -> None:
         self._lake = lake
         self._as_of = as_of
+        self._versions: dict[str, list[TableVersion]] = {}
 
     def describe(self) -> SourceDescription:
         """Return what the source said of itself then."""
@@ -77,49 +82,66 @@ class ReplaySource:
 
     def bars_of(self, unit: BarUnit) -> pd.DataFrame:
         """Return the bars of one month as known then."""
-        return self._lake.read("raw_bars", as_of=self._as_of, first=unit.first, last=unit.last)
+        versions = self._known(RAW_BARS)
+        return read_versions(versions, first=unit.first, last=unit.last) if versions else empty_table("bars")
 
     def index_bars(self, first: date, last: date) -> pd.DataFrame:
         """Return the index bars known then."""
-        return self._dated("index_bars", "session_date", first, last)
+        return self._by_session("index_bars", first, last)
 
     def market_values(self, first: date, last: date) -> pd.DataFrame:
         """Return the market values known then."""
-        return self._dated("market_values", "session_date", first, last)
+        return self._by_session("market_values", first, last)
 
     def suspensions(self, first: date, last: date) -> pd.DataFrame:
         """Return the suspensions known then."""
-        return self._dated("suspensions", "session_date", first, last)
+        return self._by_session("suspensions", first, last)
 
     def price_limits(self, first: date, last: date) -> pd.DataFrame:
         """Return the price limits known then."""
-        return self._dated("price_limits", "session_date", first, last)
+        return self._by_session("price_limits", first, last)
 
     def financial_indicators(self, first: date, last: date) -> pd.DataFrame:
         """Return the figures known then."""
-        return self._dated("financial_indicators", "announced_date", first, last)
+        return self._by_month("financial_indicators", first, last)
 
     def news(self, first: date, last: date) -> pd.DataFrame:
         """Return the news known then."""
-        return self._dated("news", "published_at", first, last)
+        return self._by_month("news", first, last)
 
     def macro(self, first: date, last: date) -> pd.DataFrame:
         """Return the releases known then."""
-        return self._dated("macro", "released_at", first, last)
+        return self._by_month("macro", first, last)
+
+    def _known(self, name: str) -> list[TableVersion]:
+        """Return the versions known then, none of a table that came later; what retention removed is an error."""
+        if name not in self._versions:
+            known = was_known(self._lake, name, self._as_of)
+            if not known and name in (DESCRIPTION, CALENDAR):
+                raise SourceError(
+                    f"{self._lake.root} held no {name} at {self._as_of.isoformat()}: nothing was loaded by then",
+                    "name a later instant, or run the same command without --as-of first",
+                )
+            self._versions[name] = self._lake.current(name, as_of=self._as_of) if known else []
+        return self._versions[name]
 
     def _table(self, name: str) -> pd.DataFrame:
-        if not self._lake.holds(name):
-            if name in (DESCRIPTION, CALENDAR):
-                raise SourceError(
-                    f"{self._lake.root} holds no {name}: nothing was ever loaded here",
-                    "run the same command without --as-of first",
-                )
-            return empty_table(name)
-        return self._lake.read(name, as_of=self._as_of)
+        versions = self._known(name)
+        return read_versions(versions) if versions else empty_table(name)
 
-    def _dated(self, name: str, column: str, first: date, last: date) -> pd.DataFrame:
-        table = self._table(name)
-        days = table[column]
+    def _by_session(self, name: str, first: date, last: date) -> pd.DataFrame:
+        versions = self._known(name)
+        return read_versions(versions, first=first, last=last) if versions else empty_table(name)
+
+    def _by_month(self, name: str, first: date, last: date) -> pd.DataFrame:
+        """Return the rows of ``[first, last]`` of a table without sessions, from the months they lie in."""
+        within = [
+            version for version in self._known(name) if f"{first:%Y-%m}-01" <= version.partition <= f"{last:%Y-%m}-01"
+        ]
+        if not within:
+            return empty_table(name)
+        table = read_versions(within)
+        days = table[DATE_COLUMNS[name]]
         if isinstance(days.dtype, pd.DatetimeTZDtype):
             days = days.dt.tz_convert(SHANGHAI).dt.tz_localize(None).dt.normalize()
         return table[days.between(pd.Timestamp(first), pd.Timestamp(last))].reset_index(drop=True)

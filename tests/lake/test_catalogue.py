@@ -51,6 +51,19 @@ def test_every_table_is_pinned_when_none_is_named(catalogue: Catalogue) -> None:
     assert set(catalogue.create("all").tables) == {"prices", "names"}
 
 
+def test_a_table_that_came_later_is_left_out_of_a_dataset_of_everything(lake: Lake, catalogue: Catalogue) -> None:
+    lake.write("news", frame(1.0), known_at=FRIDAY)
+    assert set(catalogue.create("then", as_of=TUESDAY).tables) == {"prices", "names"}
+    with pytest.raises(LakeError, match="hold no table"):
+        catalogue.create("before", as_of=MONDAY - timedelta(days=1))
+
+
+def test_what_retention_removed_is_not_left_out_but_refused(lake: Lake, catalogue: Catalogue) -> None:
+    retain(lake, keep_days=0, dry_run=False, now=FRIDAY)
+    with pytest.raises(LakeError, match="which retention removed"):
+        catalogue.create("then", as_of=MONDAY)
+
+
 def test_a_name_is_used_once_and_cannot_leave_the_catalogue(catalogue: Catalogue) -> None:
     catalogue.create("spring")
     with pytest.raises(LakeError, match="exists already"):
