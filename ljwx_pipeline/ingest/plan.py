@@ -61,8 +61,7 @@ def plan_bars(source: MarketSource, lake: Lake, first: date, last: date, *, rech
     how = source.describe().fetches
     missing = wanted.difference(held)
     if how == "by_symbol" and len(held):
-        # a few stocks may all be suspended on a session: one between two that are held was asked for before
-        missing = missing[(missing < held[0]) | (missing > held[-1])]
+        missing = missing.difference(_suspended(wanted, missing, held))
     again = held if how == "at_hand" else held[max(len(held) - recheck_sessions, 0) :]
     fetched = missing.union(again)
     units = [unit for start, stop in _runs(wanted, fetched) for unit in source.bar_units(start, stop)]
@@ -81,6 +80,21 @@ def held_sessions(lake: Lake, table: str, months: list[str]) -> pd.DatetimeIndex
 def months_of(sessions: pd.DatetimeIndex) -> list[str]:
     """Return the partition names, the first day of each month, that ``sessions`` fall in, ascending."""
     return sorted(set(sessions.strftime("%Y-%m-01")))
+
+
+def _suspended(wanted: pd.DatetimeIndex, missing: pd.DatetimeIndex, held: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return the missing sessions on which a few stocks were all suspended, so that asking again gives nothing.
+
+    Those are the runs between held sessions that lie within loaded months; a run that reaches into a month of which
+    nothing is held was never asked for.
+    """
+    inside, loaded = missing[(missing > held[0]) & (missing < held[-1])], set(months_of(held))
+    runs = [
+        wanted[(wanted >= pd.Timestamp(start)) & (wanted <= pd.Timestamp(stop))]
+        for start, stop in _runs(wanted, inside)
+    ]
+    asked = [run for run in runs if loaded.issuperset(months_of(run))]
+    return asked[0].append(asked[1:]) if asked else missing[:0]
 
 
 def _runs(wanted: pd.DatetimeIndex, fetched: pd.DatetimeIndex) -> list[tuple[date, date]]:
