@@ -23,6 +23,8 @@ GROUP = "market"
 OWNERS = ["team:data"]
 #: Loads what a table says in the lake.
 LAKE_IO = "lake_io_manager"
+#: Every asset that asks the provider is in this pool, of which `dagster.yaml` lets one run have a place at a time.
+POOL = "provider"
 #: A progress line is said at most so often.
 SAID_EVERY_S = 5.0
 
@@ -49,7 +51,7 @@ def _specs(names: tuple[str, ...]) -> list[dg.AssetSpec]:
     ]
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, io_manager_key=LAKE_IO)
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, io_manager_key=LAKE_IO, pool=POOL)
 def calendar(line: Line) -> dg.MaterializeResult[None]:
     """Trading sessions of the source inside the configured range."""
     version = _store_calendar(line)
@@ -82,7 +84,7 @@ def horizon(line: Line) -> dg.AssetCheckResult:
     )
 
 
-@dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(WHOLE_TABLES)])
+@dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(WHOLE_TABLES)], pool=POOL)
 def reference_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
     """Read the slowly changing tables of the source; what it does not know is an empty table, never a guess."""
     for name in WHOLE_TABLES:
@@ -98,14 +100,14 @@ def reference_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
 CONTEXT_TABLES = ("market_values", "suspensions", "price_limits", "news", "macro")
 
 
-@dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(CONTEXT_TABLES)])
+@dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(CONTEXT_TABLES)], pool=POOL)
 def context_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
     """Read what grows by date beside the bars, and store its months."""
     for name in CONTEXT_TABLES:
         yield _dated(line, name)
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, deps=[calendar], io_manager_key=LAKE_IO)
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, deps=[calendar], io_manager_key=LAKE_IO, pool=POOL)
 def index_bars(line: Line) -> dg.MaterializeResult[None]:
     """Daily bars of the benchmark indices, in points."""
     return _dated(line, "index_bars")
@@ -146,7 +148,7 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
         backfill_policy=dg.BackfillPolicy.single_run(),
         deps=[calendar],
         io_manager_key=LAKE_IO,
-        pool="provider",
+        pool=POOL,
     )
     def raw_bars(context: dg.AssetExecutionContext, line: Line) -> dg.MaterializeResult[None]:
         """Daily bars as the source gave them, appended to the lake with the instant they became known."""

@@ -103,6 +103,8 @@ def prepare_dagster_home(home: Path) -> None:
                 b"    purge_after_days: {skipped: 7, failure: 30}\n"
                 # one market's tables have one writer at a time
                 b"concurrency:\n  runs:\n    max_concurrent_runs: 1\n"
+                # one run at a time asks a provider, also where more may run; counted by run: no slot outlives its run
+                b"  pools:\n    default_limit: 1\n    granularity: run\n"
                 # for runs that ask for it by tag: a deployment that failed is tried again
                 b"run_retries:\n  enabled: true\n  max_retries: 0\n"
             ),

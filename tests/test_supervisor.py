@@ -8,6 +8,7 @@ import sys
 import time
 from pathlib import Path
 
+import dagster as dg
 import httpx
 import pytest
 import yaml
@@ -95,6 +96,13 @@ def test_the_dagster_home_is_written_once_and_then_left_alone(tmp_path: Path) ->
     written.write_text("mine: true\n")
     prepare_dagster_home(tmp_path)
     assert written.read_text() == "mine: true\n"
+
+
+def test_dagster_lets_one_run_at_a_time_ask_a_provider(tmp_path: Path) -> None:
+    prepare_dagster_home(tmp_path)
+    with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+        pools = instance.get_concurrency_config().pool_config
+    assert (pools.default_pool_limit, str(pools.pool_granularity)) == (1, "PoolGranularity.RUN")
 
 
 def test_webserver_and_daemon_ask_one_code_server_instead_of_starting_their_own(
