@@ -20,7 +20,8 @@ import pandas as pd
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.plan import RAW_BARS
+from ljwx_pipeline.ingest.open_jumps import left_open, with_later_rows, with_open_jumps
+from ljwx_pipeline.ingest.plan import RAW_BARS, months_of
 from ljwx_pipeline.ingest.store import newest_version
 from ljwx_pipeline.lake import Lake, TableVersion, split_by_month
 from ljwx_pipeline.lake.adoption import adopt
@@ -36,6 +37,8 @@ from ljwx_pipeline.quality.rule import Check
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.quality.score import breach_counts, scores
 
+#: The rule that a block without any row breaks.
+EVERY_SESSION = "bars.every_session_present"
 CHECKED_BARS, QUARANTINE, SCORES, BREACHES = "bars", "quarantine", "quality_scores", "breaches"
 #: Rows judged at a time, and the lengths a block may have.
 BLOCK_ROWS, SPANS_MONTHS = 600_000, (1, 2, 3, 6, 12, 24, 60, 120, 240)
@@ -81,12 +84,25 @@ class Judgement:
 
 @dataclass(frozen=True)
 class JudgedBlock:
-    """A block's outcome: every result of ``BAR_CHECKS`` and the schema, rows judged and rows in quarantine."""
+    """A block's outcome.
+
+    Parameters
+    ----------
+    months
+        The block.
+    results
+        Of the schema, ``BAR_CHECKS`` and the share of each session that is in quarantine.
+    rows, quarantined_rows
+        Bars judged, and those of them taken out.
+    open_jumps
+        Symbols left on an adjustment factor that an unexplained jump made wrong: so are their rows in the next block.
+    """
 
     months: tuple[str, ...]
     results: tuple[CheckResult, ...]
     rows: int
     quarantined_rows: int
+    open_jumps: tuple[str, ...] = ()
 
 
 def judge_bars(
@@ -111,9 +127,10 @@ def judge_bars(
         if f"{first:%Y-%m-01}" <= version.partition <= f"{last:%Y-%m-01}"
     }
     beside = _Beside(raw, as_of)
-    judged = []
-    for months in _blocks(versions):
-        asked = _asked(judgement, months, versions, beside)
+    held = [month for month in months_of(judgement.sessions) if min(versions) <= month <= max(versions)]
+    judged: list[JudgedBlock] = []
+    for months in _blocks(held, max(version.rows for version in versions.values())):
+        asked = _asked(judgement, months, versions, beside, judged[-1].open_jumps if judged else ())
         note = _note(checked, months[0])
         outcome = _read_note(note, asked.key)
         if outcome is None:
@@ -170,6 +187,7 @@ class _Asked:
     sessions: pd.DatetimeIndex
     context: pd.DatetimeIndex
     versions: Mapping[str, TableVersion]
+    open_jumps: tuple[str, ...]
     key: str
 
 
@@ -178,19 +196,22 @@ def _current(lake: Lake, table: str, as_of: datetime | None) -> list[TableVersio
     return lake.current(table, as_of=as_of) if lake.holds(table) else []
 
 
-def _blocks(versions: Mapping[str, TableVersion]) -> list[tuple[str, ...]]:
-    """Return the months in blocks of one length, aligned to the calendar: a new month begins no old block anew."""
-    most = max((version.rows for version in versions.values()), default=0)
-    span = max([months for months in SPANS_MONTHS if months * most <= BLOCK_ROWS], default=1)
+def _blocks(months: Sequence[str], most_rows: int) -> list[tuple[str, ...]]:
+    """Return ``months`` in blocks of one length, aligned to the calendar: a new month begins no old block anew."""
+    span = max([length for length in SPANS_MONTHS if length * most_rows <= BLOCK_ROWS], default=1)
     found: dict[int, list[str]] = {}
-    for month in sorted(versions):
+    for month in months:
         number = int(month[:4]) * 12 + int(month[5:7]) - 1
         found.setdefault(number // span, []).append(month)
-    return [tuple(months) for months in found.values()]
+    return [tuple(block) for block in found.values()]
 
 
 def _asked(
-    judgement: Judgement, months: tuple[str, ...], versions: Mapping[str, TableVersion], beside: _Beside
+    judgement: Judgement,
+    months: tuple[str, ...],
+    versions: Mapping[str, TableVersion],
+    beside: _Beside,
+    open_jumps: tuple[str, ...],
 ) -> _Asked:
     sessions = _within(judgement.sessions, months)
     at = int(judgement.sessions.searchsorted(sessions[0]))
@@ -200,6 +221,7 @@ def _asked(
     key = combined_hash(
         {
             "rows": combined_hash(near),
+            "open_jumps": " ".join(open_jumps),
             "sessions": content_hash(pd.DataFrame({"session_date": context.append(sessions)})),
             "releases": content_hash(judgement.releases),
             "max_session_frac": str(judgement.max_session_frac),
@@ -209,11 +231,21 @@ def _asked(
             **beside.hashes(months),
         }
     )
-    return _Asked(months, sessions, context, {month: versions[month] for month in months}, key)
+    held = {month: versions[month] for month in months if month in versions}
+    return _Asked(months, sessions, context, held, open_jumps, key)
 
 
 def _known_on(versions: Mapping[str, TableVersion]) -> date:
     return max(version.known_at for version in versions.values()).astimezone(SHANGHAI).date()
+
+
+def _missing(asked: _Asked) -> JudgedBlock:
+    """Return the outcome of a block between others of which the lake holds nothing."""
+    first, count = asked.sessions[0], len(asked.sessions)
+    message = f"a whole session is missing; first at {first:%Y-%m-%d}, {count} of {count} sessions"
+    repair = f"load {asked.months[0][:7]} to {asked.months[-1][:7]}: bars before and after them are held"
+    result = CheckResult(EVERY_SESSION, False, "error", {"judged": count, "bad": count}, message, repair)
+    return JudgedBlock(asked.months, (result,), 0, 0, asked.open_jumps)
 
 
 def _judge(
@@ -226,6 +258,8 @@ def _judge(
     as_of: datetime | None,
     known_at: datetime,
 ) -> JudgedBlock:
+    if not asked.versions:
+        return _missing(asked)
     whole = asked.context.append(asked.sessions)
     read = raw.read(RAW_BARS, as_of=as_of, first=whole[0].date(), last=whole[-1].date())
     start = int(read["session_date"].searchsorted(asked.sessions[0]))
@@ -239,18 +273,26 @@ def _judge(
         as_of=_known_on(asked.versions),
         checks=judgement.checks,
     )
+    found = [with_open_jumps(result, rows, asked.open_jumps) for result in found]
+    releases = with_later_rows(judgement.releases, rows, found)
     parted = split(
         "bars",
         rows,
         found,
         at=known_at,
-        releases=judgement.releases,
+        releases=releases,
         max_session_frac=judgement.max_session_frac,
     )
-    outcome = JudgedBlock(asked.months, (*found, parted.session_share), len(rows), len(rows) - len(parted.kept))
+    outcome = JudgedBlock(
+        asked.months,
+        (*found, parted.session_share),
+        len(rows),
+        len(rows) - len(parted.kept),
+        left_open(rows, parted.quarantined, asked.open_jumps),
+    )
     for month in asked.months[1:]:  # what was said of a month alone is now said of the block
         _note(checked, month).unlink(missing_ok=True)
-    given = scores(judgement.description.name, rows, found, asked.sessions)
+    given = scores(judgement.description.name, rows, found, asked.sessions, before=before)
     _write_block(checked, SCORES, asked.months, given, known_at)
     _write_block(checked, BREACHES, asked.months, breach_counts(rows, found), known_at)
     if not any(result.blocks for result in outcome.results):
@@ -266,6 +308,8 @@ def _store(checked: Lake, kept: pd.DataFrame, versions: Mapping[str, TableVersio
     rows = {f"{month}-01": int(count) for month, count in zip(found, counts, strict=True)}
     whole = [version for month, version in versions.items() if rows.get(month) == version.rows]
     adopt(checked, CHECKED_BARS, whole, known_at=known_at)
+    emptied = [month for month in versions if month not in rows and newest_version(checked, CHECKED_BARS, month)]
+    checked.write_partitions(CHECKED_BARS, dict.fromkeys(emptied, kept.iloc[:0]), known_at=known_at)
     if len(whole) < len(rows):
         done = np.array([version.partition[:7] for version in whole], dtype="datetime64[M]")
         others = kept[~np.isin(month_of_row, done)]
@@ -303,7 +347,8 @@ def _read_note(path: Path, key: str) -> JudgedBlock | None:
         if kept["key"] != key:
             return None
         results = tuple(CheckResult(**result) for result in kept["results"])
-        return JudgedBlock(tuple(kept["months"]), results, kept["rows"], kept["quarantined_rows"])
+        jumps = tuple(kept["open_jumps"])
+        return JudgedBlock(tuple(kept["months"]), results, kept["rows"], kept["quarantined_rows"], jumps)
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -312,12 +357,19 @@ def _read_note(path: Path, key: str) -> JudgedBlock | None:
 
 def _write_note(path: Path, key: str, outcome: JudgedBlock) -> None:
     results = [
-        {name: value for name, value in asdict(result).items() if name != "rows"}
+        {name: value for name, value in asdict(result).items() if name not in {"rows", "faults"}}
         | {"measured": {name: _plain(value) for name, value in result.measured.items()}}
         for result in outcome.results
     ]
-    body = {"key": key, "months": outcome.months, "results": results, "rows": outcome.rows}
-    write_bytes(path, json.dumps(body | {"quarantined_rows": outcome.quarantined_rows}).encode())
+    body = {
+        "key": key,
+        "months": outcome.months,
+        "results": results,
+        "rows": outcome.rows,
+        "quarantined_rows": outcome.quarantined_rows,
+        "open_jumps": outcome.open_jumps,
+    }
+    write_bytes(path, json.dumps(body).encode())
 
 
 def _plain(value: float | int | str) -> float | int | str:

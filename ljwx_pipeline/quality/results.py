@@ -43,6 +43,8 @@ class CheckResult:
     rows
         Positions (``iloc``) of the offending rows in the table as it was given, ascending; empty where none is to
         blame alone (a missing session, a missing column).
+    faults
+        Those of them that are at fault, where one fault spoils later rows; a fault may lie before the table.
     """
 
     name: str
@@ -52,6 +54,7 @@ class CheckResult:
     message: str
     repair: str = ""
     rows: Positions = field(default_factory=lambda: NO_ROWS, compare=False, repr=False)
+    faults: Positions = field(default_factory=lambda: NO_ROWS, compare=False, repr=False)
 
     @property
     def table(self) -> str:

@@ -103,6 +103,8 @@ class Finding:
         Further figures.
     rows
         Positions of the offending rows, where rows offend.
+    faults
+        Positions of the rows at fault among them, where one fault spoils others.
     """
 
     judged: int
@@ -111,6 +113,7 @@ class Finding:
     sample: tuple[str, ...]
     measured: Mapping[str, float | int | str] = field(default_factory=dict)
     rows: Positions = field(default_factory=lambda: NO_ROWS, compare=False, repr=False)
+    faults: Positions = field(default_factory=lambda: NO_ROWS, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -166,15 +169,15 @@ def rows_found(
     judged: int | None = None,
     **measured: float | int | str,
 ) -> Finding:
-    """Return the finding that the rows of the mask ``bad`` offend.
+    """Return the finding that the rows of the mask ``bad`` offend, or those of ``taken_out`` where it is given.
 
     ``taken_out`` marks the rows to quarantine where these are others than those at fault.
     """
-    flags = np.asarray(bad, dtype=bool)
-    at = np.flatnonzero(flags)
-    rows = at if taken_out is None else np.flatnonzero(taken_out)
+    # a row to take out offends even where the row at fault lies in the sessions before
+    faults = np.flatnonzero(np.asarray(bad, dtype=bool))
+    at = faults if taken_out is None else np.flatnonzero(taken_out)
     names = tuple(row_name(table, int(position)) for position in at[:SAMPLE])
-    return Finding(len(table) if judged is None else judged, len(at), "rows", names, measured, rows)
+    return Finding(len(table) if judged is None else judged, len(at), "rows", names, measured, at, faults)
 
 
 def sessions_found(judged: pd.Index, bad: pd.Index, **measured: float | int | str) -> Finding:

@@ -124,7 +124,7 @@ def _outcome(check: Check, market: Market, given: Mapping[str, pd.DataFrame]) ->
     also = f" (then {', '.join(others)})" if others else ""
     message = f"{check.says}; first at {first}{also}, {finding.bad} of {finding.judged} {finding.unit}{said}"
     severity = check.severity_of(finding)
-    return CheckResult(check.name, False, severity, measured, message, check.repair, finding.rows)
+    return CheckResult(check.name, False, severity, measured, message, check.repair, finding.rows, finding.faults)
 
 
 def _why_not(check: Check, market: Market, given: Mapping[str, pd.DataFrame]) -> str:

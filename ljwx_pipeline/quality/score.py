@@ -36,6 +36,7 @@ def scores(
     *,
     table: str = "bars",
     known_at: pd.Series | None = None,
+    before: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return one row a session: the score and everything it is made of.
 
@@ -51,6 +52,8 @@ def scores(
         Sessions to score, ascending.
     known_at
         Instant at which each session's rows became known (UTC), by session; NaT and absent sessions are not judged.
+    before
+        Rows of earlier sessions, whole ones: what is usual on the first sessions. None when there are none.
 
     Returns
     -------
@@ -73,7 +76,9 @@ def scores(
     by_row = pd.DataFrame({"rows": 1, "weight": weight, **counts})
     found = by_row.groupby(bars["session_date"].to_numpy()).sum().reindex(sessions, fill_value=0)
     rows = found["rows"]
-    usual = rows.where(rows > 0).rolling(COVERAGE_WINDOW_SESSIONS, min_periods=1).median().fillna(0)
+    earlier = bars.iloc[:0] if before is None else before
+    held = pd.concat([earlier.groupby("session_date").size().sort_index(), rows.where(rows > 0)])
+    usual = held.rolling(COVERAGE_WINDOW_SESSIONS, min_periods=1).median().fillna(0).iloc[-len(rows) :]
     clean = (1.0 - found["weight"] / rows.clip(lower=1)).where(rows > 0, 0.0)
     coverage = (rows / usual.clip(lower=1)).clip(upper=1.0)
     lag = lag_hours(sessions, known_at)

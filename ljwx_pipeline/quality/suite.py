@@ -53,10 +53,10 @@ class SuiteResult:
     trend_page: Path | None = None
 
 
-def run_suite(bars: pd.DataFrame, docs_dir: Path, *, at: datetime | None = None) -> SuiteResult:
+def run_suite(bars: pd.DataFrame, docs_dir: Path, *, at: datetime | None = None, name: str = SUITE_NAME) -> SuiteResult:
     """Judge canonical ``bars`` and write Data Docs below ``docs_dir``, replacing those of the last run.
 
-    With ``at``, the instant of the run, the run is added to the history in ``docs_dir`` and the page of all runs is
+    ``name`` is what Data Docs call the suite: it says which part of a table ``bars`` are. With ``at``, the instant of the run, the run is added to the history in ``docs_dir`` and the page of all runs is
     written beside Data Docs.
 
     Raises
@@ -73,7 +73,7 @@ def run_suite(bars: pd.DataFrame, docs_dir: Path, *, at: datetime | None = None)
     docs_dir.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(prefix=f".{DOCS_FOLDER}.", dir=docs_dir))
     try:
-        outcome = _run(bars, fresh)
+        outcome = _run(bars, fresh, name)
         final = docs_dir / DOCS_FOLDER
         if final.exists():
             shutil.rmtree(final)
@@ -114,7 +114,7 @@ def expectations() -> list[Any]:
     ]
 
 
-def _run(bars: pd.DataFrame, docs: Path) -> Any:
+def _run(bars: pd.DataFrame, docs: Path, name: str) -> Any:
     import great_expectations as gx  # 3 s to import: only for the report
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
@@ -123,8 +123,8 @@ def _run(bars: pd.DataFrame, docs: Path) -> Any:
     context.variables.progress_bars = ProgressBarsConfig(globally=False)  # they would write over our own progress
     asset = context.data_sources.add_pandas("lake").add_dataframe_asset("bars")
     batch = asset.add_batch_definition_whole_dataframe("all")
-    suite = context.suites.add(gx.ExpectationSuite(name=SUITE_NAME, expectations=expectations()))
-    validation = context.validation_definitions.add(gx.ValidationDefinition(name=SUITE_NAME, data=batch, suite=suite))
+    suite = context.suites.add(gx.ExpectationSuite(name=name, expectations=expectations()))
+    validation = context.validation_definitions.add(gx.ValidationDefinition(name=name, data=batch, suite=suite))
     context.add_data_docs_site(
         site_name="ljwx",
         site_config={
@@ -135,7 +135,7 @@ def _run(bars: pd.DataFrame, docs: Path) -> Any:
     )
     checkpoint = context.checkpoints.add(
         gx.Checkpoint(
-            name=SUITE_NAME,
+            name=name,
             validation_definitions=[validation],
             actions=[checkpoints.UpdateDataDocsAction(name="docs", site_names=["ljwx"])],
             result_format="SUMMARY",

@@ -17,10 +17,12 @@ from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest import judged
 from ljwx_pipeline.ingest.judged import JudgedBlock, Judgement, judge_bars, merged
+from ljwx_pipeline.ingest.open_jumps import JUMPS
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.quality.quarantine import release
 from ljwx_pipeline.quality.results import CheckResult
+from ljwx_pipeline.quality.rule import Check
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.sources.simulated.source import SimulatedMarket
 
@@ -329,3 +331,81 @@ def test_merging_prefers_a_block_in_which_the_check_was_judged() -> None:
     ]
     assert merged(blocks) == [result("bars.a", "warn", True, "holds", judged=5, bad=0)]
     assert merged(blocks[:1])[0].severity == "not_applicable"
+
+
+def test_a_month_missing_between_others_blocks(world: World, tmp_path: Path) -> None:
+    world.raw = Lake(tmp_path / "with a hole")
+    world.write(world.bars[world.bars["session_date"].dt.month != 3])
+    (missing,) = [result for result in merged(world.judge()) if result.blocks]
+    assert missing.name == "bars.every_session_present"
+    assert "load 2024-03 to 2024-03" in missing.repair
+
+
+def test_months_before_the_first_that_was_loaded_are_not_missed(world: World, tmp_path: Path) -> None:
+    world.raw = Lake(tmp_path / "the end alone")
+    world.write(world.bars[world.bars["session_date"].dt.month >= 5])
+    assert not any(result.blocks for result in merged(world.judge()))
+
+
+def test_a_month_that_keeps_no_row_serves_none_of_its_old_ones(world: World) -> None:
+    world.judge()
+    may = (world.bars["session_date"].dt.month == 5).to_numpy()
+    world.write(world.with_dirt(list(np.flatnonzero(may)), volume_shares=0.0))
+    everything = {"max_session_frac": 1.0, "checks": tuple(quarantining(check) for check in judged.BAR_CHECKS)}
+    world.judge(**everything)
+    assert not (world.checked.read("bars")["session_date"].dt.month == 5).any()
+
+
+def quarantining(check: Check) -> Check:
+    """Return the check so that however many rows it finds, they go to quarantine."""
+    return replace(check, severity="quarantine") if check.severity == "error" else check
+
+
+@pytest.fixture
+def jumped(world: World) -> tuple[World, str]:
+    """A split on 16 January of which the factor knows nothing."""
+    symbol = world.bars.groupby("symbol").size().idxmax()
+    mine = (world.bars["symbol"] == symbol) & (world.bars["session_date"] >= "2024-01-16")
+    bars = world.bars.copy()
+    prices = ["open_cny", "high_cny", "low_cny", "close_cny", "pre_close_cny"]
+    bars.loc[mine, prices] = (bars.loc[mine, prices] / 2).round(2)
+    bars.loc[mine, "volume_shares"] = (bars.loc[mine, "amount_cny"] / bars.loc[mine, "close_cny"]).round()
+    world.write(bars)
+    limits = world.market.price_limits(FIRST, LAST)
+    halved = (limits["symbol"] == symbol) & (limits["session_date"] >= "2024-01-16")
+    limits.loc[halved, ["limit_up_cny", "limit_down_cny"]] *= 0.5
+    limits["limit_up_cny"], limits["limit_down_cny"] = limits["limit_up_cny"] + 0.01, limits["limit_down_cny"] - 0.01
+    world.raw.write_partitions("price_limits", split_by_month(limits), known_at=world.tick())
+    return world, str(symbol)
+
+
+def test_every_row_after_an_unexplained_jump_is_out_in_later_blocks_too(jumped: tuple[World, str]) -> None:
+    world, symbol = jumped
+    blocks = world.judge()
+    kept = world.checked.read("bars")
+    assert kept.loc[kept["symbol"] == symbol, "session_date"].max() < pd.Timestamp("2024-01-16")
+    assert [block.open_jumps for block in blocks] == [(symbol,)] * len(MONTHS)
+    assert set(kept["symbol"]) == set(world.bars["symbol"])
+
+
+def test_a_released_jump_lets_the_rows_it_spoiled_pass_in_every_block(jumped: tuple[World, str]) -> None:
+    world, symbol = jumped
+    world.judge()
+    held = world.checked.read("quarantine")
+    mine = held[(held["symbol"] == symbol) & (held["check"] == JUMPS)].nsmallest(1, "session_date")
+    made = release(mine, reason="a split that was traded", released_by="data desk", at=world.tick())
+    blocks = world.judge(releases=made)
+    assert [block.open_jumps for block in blocks] == [()] * len(MONTHS)
+    kept = world.checked.read("bars")
+    assert (kept["symbol"] == symbol).sum() == (world.bars["symbol"] == symbol).sum()
+
+
+def test_a_factor_that_is_mended_closes_the_jump(jumped: tuple[World, str]) -> None:
+    world, _ = jumped
+    world.judge()
+    world.write(world.bars)
+    limits = split_by_month(world.market.price_limits(FIRST, LAST))
+    world.raw.write_partitions("price_limits", limits, known_at=world.tick())
+    blocks = world.judge()
+    assert [block.open_jumps for block in blocks] == [()] * len(MONTHS)
+    pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
