@@ -46,6 +46,11 @@ class PageAdapter(HTTPAdapter):
         Seconds until the answer is complete.
     bucket, clock
         Rate, and the seam to time.
+
+    Attributes
+    ----------
+    answers, said_empty
+        Answers since ``begin_call``, and whether one of them said that there is no row.
     """
 
     def __init__(self, endpoint: str, timeout_s: float, bucket: TokenBucket, clock: Clock) -> None:
@@ -58,7 +63,12 @@ class PageAdapter(HTTPAdapter):
         self._timeout_s = timeout_s
         self._bucket = bucket
         self._clock = clock
+        self.answers = 0
         self.said_empty = False
+
+    def begin_call(self) -> None:
+        """Forget the answers of the call before."""
+        self.answers, self.said_empty = 0, False
 
     def send(self, request: requests.PreparedRequest, *_: Any, **options: Any) -> requests.Response:
         """Send ``request`` and return its complete answer.
@@ -84,7 +94,8 @@ class PageAdapter(HTTPAdapter):
                 raise TransientFault(f"{url.netloc}{url.path} was not done after {self._timeout_s:g} s", LATER)
         response._content = body  # what reading it at once would have set
         _refuse_what_is_no_data(response.status_code, body, f"{url.netloc}{url.path}")
-        self.said_empty = SAYS_EMPTY.search(body[-TAIL_BYTES:]) is not None
+        self.answers += 1
+        self.said_empty = self.said_empty or SAYS_EMPTY.search(body[-TAIL_BYTES:]) is not None
         return response
 
 

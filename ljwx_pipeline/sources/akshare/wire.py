@@ -49,7 +49,8 @@ class AkshareWire:
             Its name in the package.
         may_be_empty
             Whether an answer without rows is taken at once; otherwise it is tried again, and an error in the end.
-            A page that says itself that there is nothing is believed either way.
+            A page that says itself that there is nothing is believed either way, if it is the only one of the call:
+            after another page the same words mean that rows are missing.
 
         Raises
         ------
@@ -62,7 +63,7 @@ class AkshareWire:
 
     def _ask(self, function: str, may_be_empty: bool, arguments: dict[str, str]) -> pd.DataFrame:
         ask, what = _function(function), f"akshare {akshare_version()} {function}({', '.join(arguments.values())})"
-        self._adapter.said_empty = False
+        self._adapter.begin_call()
         try:
             with routed(self._adapter), warnings.catch_warnings():
                 found: pd.DataFrame = ask(**arguments)
@@ -73,15 +74,24 @@ class AkshareWire:
         except requests.RequestException as error:
             raise TransientFault(f"{what}: {_brief(error)}", LATER) from error
         except Exception as error:  # the function's own parsing: any type, by what the page has become
+            self._refuse_a_later_empty_page(what)
             if self._adapter.said_empty:
                 return pd.DataFrame()
             raise TransientFault(
                 f"{what} cannot read the page ({_brief(error)})",
                 "upgrade akshare: pages change and it follows; until then use another source",
             ) from error
+        self._refuse_a_later_empty_page(what)
         if found.empty and not may_be_empty and not self._adapter.said_empty:
             raise TransientFault(f"{what} answered without a row", LATER)
         return found
+
+    def _refuse_a_later_empty_page(self, what: str) -> None:
+        if self._adapter.said_empty and self._adapter.answers > 1:
+            raise TransientFault(
+                f"{what}: one of its {self._adapter.answers} pages says that there is no row, though others have some",
+                LATER,
+            )
 
 
 def akshare_version() -> str:

@@ -42,8 +42,8 @@ def read_token(token_file: str, environ: Mapping[str, str]) -> SecretStr:
 
 def _read_file(path: Path) -> str:
     try:
-        if path.stat().st_mode & stat.S_IROTH:
-            raise SourceError(f"everybody on this machine may read the token file {path}", f"chmod 600 {path}")
+        if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            raise SourceError(f"others than you may read the token file {path}", f"chmod 600 {path}")
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise SourceError(f"the token file {path} cannot be read ({error.strerror})", REMEDY) from None

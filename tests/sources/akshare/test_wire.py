@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 import pytest
 import requests
+from pandas.testing import assert_frame_equal
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import ConfigError, SourceError
@@ -20,7 +21,7 @@ from tests.fakes.provider_stubs.akshare import AkshareStub
 from tests.fakes.provider_stubs.market import FIRST, LAST, SimulatedTables
 
 Make = Callable[..., AkshareSource]
-HIST, FACTOR = "/api/qt/stock/kline/get", "hfq.js"
+HIST, FACTOR, BONUS = "/api/qt/stock/kline/get", "hfq.js", "datacenter-web"
 ONE = ("S00001.SIM",)
 
 
@@ -116,6 +117,20 @@ def test_an_empty_list_of_stocks_is_an_error(make: Make, stub: AkshareStub) -> N
     stub.fail("empty", "sseQuery", times=99)
     with pytest.raises(SourceError, match="stock_info_sh_name_code"):
         make().securities()
+
+
+@pytest.mark.parametrize("times", [1, 99])
+def test_a_later_page_that_says_empty_does_not_make_the_answer_empty(make: Make, stub: AkshareStub, times: int) -> None:
+    whole = make().corporate_actions()
+    assert len(whole)
+    stub.fail("slow", BONUS, times=4)  # three periods without a row, then the first page of the one with rows
+    stub.fail("empty", BONUS, times=times)
+    if times == 1:
+        assert_frame_equal(make().corporate_actions(), whole)
+    else:
+        with pytest.raises(SourceError, match=r"stock_fhps_em\(20191231\): one of its 2 pages says .* no row"):
+            make(attempts=1).corporate_actions()
+    assert stub.faults[0].times == 0
 
 
 def test_a_script_that_holds_more_than_data_is_never_run(make: Make, stub: AkshareStub) -> None:

@@ -86,10 +86,11 @@ def test_a_token_file_without_a_token_is_refused_without_telling_its_content(con
     assert content.strip() == "" or content not in str(caught.value)
 
 
-def test_a_token_file_that_everybody_may_read_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", [0o640, 0o604, 0o644])
+def test_a_token_file_that_others_may_read_is_refused(mode: int, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(TOKEN)
-    file.chmod(0o644)
+    file.chmod(mode)
     with pytest.raises(SourceError, match="chmod 600"):
         read_token(str(file), {})
 
