@@ -4,7 +4,8 @@ Not here: checks (``quality.py``) and anything computed from prices; how rows ar
 (``ljwx_pipeline.ingest``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import dagster as dg
 import pandas as pd
@@ -17,6 +18,8 @@ from ljwx_pipeline.ingest.bars import Progress, ingest_bars
 from ljwx_pipeline.ingest.plan import RAW_BARS
 from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, WHOLE_TABLES, ingest_dated_table, ingest_whole_table
 from ljwx_pipeline.lake import TableVersion
+from ljwx_pipeline.lake.store import read_versions
+from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.sources.replay import DESCRIPTION, description_table
 
 GROUP = "market"
@@ -123,10 +126,10 @@ def _dated(line: Line, name: str) -> dg.MaterializeResult[None]:
         recheck_sessions=line.settings.ingest.recheck_sessions,
         known_at=utc_now(),
     )
-    held = line.lake().holds(name)
+    held = line.lake().current(name) if line.lake().holds(name) else []
     return dg.MaterializeResult(
         asset_key=name,
-        metadata=frame_metadata(line.market_table(name))
+        metadata=held_metadata(name, held)
         | {
             "months_asked": len(months),
             "rows_added": sum(month.added_rows for month in months),
@@ -134,6 +137,17 @@ def _dated(line: Line, name: str) -> dg.MaterializeResult[None]:
         },
         data_version=dg.DataVersion(line.lake().content_hash(name) if held else "empty"),
     )
+
+
+def held_metadata(name: str, months: Sequence[TableVersion]) -> dict[str, Any]:
+    """Return what a page shows of a table kept by month: counts from its manifests, a preview of its newest month."""
+    filled = [version for version in months if version.rows]
+    newest = read_versions(filled[-1:]) if filled else empty_table(name)
+    found = frame_metadata(newest) | {"dagster/row_count": sum(version.rows for version in filled)}
+    found.pop("symbols", None)  # of one month alone
+    if filled and filled[0].sessions is not None:
+        found["first_session"] = f"{filled[0].sessions[0]:%Y-%m-%d}"
+    return found
 
 
 def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefinition:

@@ -56,8 +56,8 @@ class SuiteResult:
 def run_suite(bars: pd.DataFrame, docs_dir: Path, *, at: datetime | None = None, name: str = SUITE_NAME) -> SuiteResult:
     """Judge canonical ``bars`` and write Data Docs below ``docs_dir``, replacing those of the last run.
 
-    ``name`` is what Data Docs call the suite: it says which part of a table ``bars`` are. With ``at``, the instant of the run, the run is added to the history in ``docs_dir`` and the page of all runs is
-    written beside Data Docs.
+    ``name`` is what Data Docs call the suite: it says which part of a table ``bars`` are. With ``at``, the instant of
+    the run, the run is added to the history in ``docs_dir`` and the page of all runs is written beside Data Docs.
 
     Raises
     ------
