@@ -54,7 +54,7 @@ def add_quality_commands(
         Reads a second profile under the same options.
     """
     quarantine = add("quarantine", _quarantine, "bars taken out by a check: counts, then the rows, newest first")
-    quarantine.add_argument("--check", metavar="NAME", help="only this check's, such as bars.jump_unexplained")
+    quarantine.add_argument("--check", metavar="NAME", help="only this check's, such as bars.jumps_are_explained")
     quarantine.add_argument("--limit", type=int, default=SHOWN_ROWS, metavar="N", help="rows shown (0: all)")
     release = add("release", _release, "let a bar in quarantine pass from the next run on; answered for by name")
     release.add_argument("--symbol", required=True, metavar="S")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import load_settings, market_home
 from ljwx_pipeline.errors import ConfigError, DataQualityError, LakeError
-from ljwx_pipeline.ingest.judged import BREACHES, QUARANTINE, SCORES
+from ljwx_pipeline.ingest.judged import BAR_CHECKS, BREACHES, QUARANTINE, SCORES
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.market.tables import SourceDescription
@@ -210,3 +211,11 @@ def test_markets_without_a_session_in_common_are_not_compared(ljwx: Ljwx) -> Non
     loaded("noise", BARS[BARS["session_date"] >= SESSIONS[10]])
     refused = ljwx("reconcile", "noise", code=LakeError.exit_code)
     assert f"no session is in both ({home().name} {SESSIONS[0].date()} to {SESSIONS[9].date()}" in refused
+
+
+def test_the_help_names_a_check_that_there_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["data", "quarantine", "--help"])
+    named = re.findall(r"bars\.\w+", capsys.readouterr().out)
+    assert named
+    assert set(named) <= {check.name for check in BAR_CHECKS}

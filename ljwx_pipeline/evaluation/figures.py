@@ -5,9 +5,7 @@ Not here: the page around them (``report.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from io import StringIO
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,60 +13,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.evaluation.metrics import drawdowns, returns_of
+from ljwx_pipeline.plot_style import BLUE, GREY, INK, MUTED, ORANGE, RED, canvas, inline
 
-INK, MUTED, GRID = "#1f2933", "#66727f", "#e3e8ee"
-STRATEGY, GAIN, LOSS = "#1f5fa8", "#2f7fb8", "#c2513f"
-INDICES = ("#c9772b", "#4a9a7e", "#8a6fb0", "#8b95a1")
-
-_STYLE = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": "#b8c2cc",
-    "axes.labelcolor": MUTED,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-}
-
-
-@contextmanager
-def _canvas(width: float, height: float, **subplots: Any) -> Iterator[tuple[Any, Any, StringIO]]:
-    # matplotlib takes half a second to import, and only reports need it; no pyplot, so no global state or display
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    out = StringIO()
-    # ids inside the SVG are hashed with the salt: one for each layout, so that no two figures of a page share an id
-    style: Any = {**_STYLE, "svg.hashsalt": f"{width}x{height}{sorted(subplots)}"}
-    with rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        axes = figure.subplots(**subplots)
-        yield figure, axes, out
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-
-
-def _inline(out: StringIO) -> str:
-    """Return the ``<svg>`` element without the XML prologue, scaled by the page instead of by points."""
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    head, rest = text.split(">", 1)
-    kept = [part for part in head.split() if not part.startswith(("width=", "height="))]
-    return f"{' '.join(kept)}>{rest}"
+STRATEGY, GAIN, LOSS = BLUE, "#2f7fb8", RED
+INDICES = (ORANGE, "#4a9a7e", "#8a6fb0", GREY)
 
 
 def equity_figure(equity: pd.Series, index_closes: Mapping[str, pd.Series]) -> str:
     """Return growth of 1 (log scale) of the account and of each index, and the account's drawdown below."""
-    with _canvas(9.2, 4.9, nrows=2, sharex=True, height_ratios=[3, 1.15]) as (_, axes, out):
+    with canvas(9.2, 4.9, nrows=2, sharex=True, height_ratios=[3, 1.15]) as (axes, out):
         from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator, PercentFormatter
 
         growth, falls = axes
@@ -94,7 +47,7 @@ def equity_figure(equity: pd.Series, index_closes: Mapping[str, pd.Series]) -> s
         falls.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         falls.set_title("Drawdown of equity")
         falls.margins(x=0.01)
-    return _inline(out)
+    return inline(out)
 
 
 def monthly_figure(months: pd.Series) -> str:
@@ -112,7 +65,7 @@ def monthly_figure(months: pd.Series) -> str:
     filled = np.where(np.isnan(cells), 0.0, cells)
     totals = np.prod(1 + filled, axis=1) - 1
     reach = max(float(np.nanmax(np.abs(cells))), 1e-4)
-    with _canvas(9.2, 0.75 + 0.34 * len(years)) as (_, axis, out):
+    with canvas(9.2, 0.75 + 0.34 * len(years)) as (axis, out):
         from matplotlib.colors import LinearSegmentedColormap
 
         diverging = LinearSegmentedColormap.from_list(
@@ -137,7 +90,7 @@ def monthly_figure(months: pd.Series) -> str:
         axis.grid(visible=False)
         for side in axis.spines.values():
             side.set_visible(False)
-    return _inline(out)
+    return inline(out)
 
 
 def rank_ic_figure(rank_ic: pd.DataFrame) -> str:
@@ -150,7 +103,7 @@ def rank_ic_figure(rank_ic: pd.DataFrame) -> str:
     """
     by_fold = rank_ic.groupby("fold", sort=True)["rank_ic"]
     means, names = by_fold.mean(), [str(name) for name in by_fold.groups]
-    with _canvas(9.2, 2.9, ncols=2, width_ratios=[1, 1.25]) as (_, axes, out):
+    with canvas(9.2, 2.9, ncols=2, width_ratios=[1, 1.25]) as (axes, out):
         bars, running = axes
         colours = [STRATEGY if value >= 0 else LOSS for value in means]
         bars.bar(names, means, color=colours, width=0.62)
@@ -173,12 +126,12 @@ def rank_ic_figure(rank_ic: pd.DataFrame) -> str:
         running.axhline(0, color=MUTED, linewidth=0.8)
         running.set_title("Cumulative rank IC")
         _plain_dates(running)
-    return _inline(out)
+    return inline(out)
 
 
 def quantile_figure(quantiles: NDArray[np.float64]) -> str:
     """Return mean forward return over the session's mean by score quantile, lowest score first, in basis points."""
-    with _canvas(9.2, 2.5, squeeze=True) as (_, axis, out):
+    with canvas(9.2, 2.5, squeeze=True) as (axis, out):
         names = [str(place + 1) for place in range(len(quantiles))]
         values = quantiles * 10_000
         axis.bar(names, values, color=[GAIN if value >= 0 else LOSS for value in values], width=0.7)
@@ -187,7 +140,7 @@ def quantile_figure(quantiles: NDArray[np.float64]) -> str:
         axis.set_xlabel("score quantile (1 lowest)")
         axis.set_ylabel("bps")
         axis.set_title("Forward return over the session's mean, by score quantile")
-    return _inline(out)
+    return inline(out)
 
 
 def _plain_dates(axis: Any) -> None:

@@ -5,41 +5,18 @@ Not here: the numbers (``score.py``, ``trend.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from io import StringIO
-from typing import Any
-
 import pandas as pd
 
-INK, MUTED, GRID = "#1f2933", "#66727f", "#e3e8ee"
-GOOD = "#1f5fa8"
-COLOURS = {"error": "#c2513f", "quarantine": "#c9772b", "warn": "#8b95a1"}
+from ljwx_pipeline.plot_style import BLUE, GREY, MUTED, ORANGE, RED, canvas, inline
+
+COLOURS = {"error": RED, "quarantine": ORANGE, "warn": GREY}
+#: Apart from the evaluation's figures, which may stand on the same page.
+SALT = "quality "
 #: Checks that get a bar of their own; the rest share one.
 CHECKS_SHOWN = 12
 #: Inches: Dagster shows a picture about a hand wide, and letters keep their size beside it.
 WIDTH = 4.6
 DATES_SHOWN = 5
-
-_STYLE = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": "#b8c2cc",
-    "axes.labelcolor": MUTED,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.titleweight": "bold",
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "legend.frameon": False,
-    "svg.fonttype": "path",
-}
 
 
 def score_figure(scores: pd.DataFrame) -> str:
@@ -50,11 +27,11 @@ def score_figure(scores: pd.DataFrame) -> str:
     scores
         As ``score.scores`` gives them, of one or several sources.
     """
-    with _canvas(WIDTH, 3.4, nrows=2, sharex=True, height_ratios=[2, 1]) as (axes, out):
+    with canvas(WIDTH, 3.4, salt=SALT, nrows=2, sharex=True, height_ratios=[2, 1]) as (axes, out):
         line, found = axes
         for number, (source, part) in enumerate(scores.groupby("source", sort=True)):
             style = ("-", "--", ":", "-.")[number % 4]
-            line.plot(part["session_date"], part["score"], color=GOOD, linewidth=1.4, linestyle=style, label=source)
+            line.plot(part["session_date"], part["score"], color=BLUE, linewidth=1.4, linestyle=style, label=source)
         line.set_ylim(min(90.0, float(scores["score"].min()) - 2.0) if len(scores) else 0.0, 100.5)
         line.set_title("Score by session: 100 is clean, complete, in time")
         if len(scores["source"].unique()) > 1:
@@ -72,7 +49,7 @@ def score_figure(scores: pd.DataFrame) -> str:
         found.yaxis.get_major_locator().set_params(integer=True)
         dates = found.xaxis.get_major_locator()
         dates.maxticks = dict.fromkeys(dates.maxticks, DATES_SHOWN)
-    return _inline(out)
+    return inline(out)
 
 
 def breach_figure(counts: pd.DataFrame) -> str:
@@ -88,7 +65,7 @@ def breach_figure(counts: pd.DataFrame) -> str:
     labels = shown["check"].tolist() + [f"{len(rest)} others"] * (len(rest) > 0)
     rows = shown["rows"].tolist() + [int(rest["rows"].sum())] * (len(rest) > 0)
     colours = [COLOURS[severity] for severity in shown["severity"]] + [MUTED] * (len(rest) > 0)
-    with _canvas(WIDTH, 0.9 + 0.26 * max(len(labels), 1)) as (axis, out):
+    with canvas(WIDTH, 0.9 + 0.26 * max(len(labels), 1), salt=SALT) as (axis, out):
         axis.barh(labels or ["none"], rows or [0], color=colours or [MUTED], height=0.65)
         axis.invert_yaxis()
         axis.grid(visible=False, axis="y")
@@ -97,7 +74,7 @@ def breach_figure(counts: pd.DataFrame) -> str:
         axis.margins(x=0.1)
         axis.xaxis.get_major_locator().set_params(integer=True)
         axis.set_title("Rows that broke each check")
-    return _inline(out)
+    return inline(out)
 
 
 def suite_figure(history: pd.DataFrame) -> str:
@@ -108,38 +85,14 @@ def suite_figure(history: pd.DataFrame) -> str:
     history
         As ``trend.read_history`` gives it.
     """
-    with _canvas(9.2, 3.2, nrows=2, sharex=True) as (axes, out):
+    with canvas(9.2, 3.2, salt=SALT, nrows=2, sharex=True) as (axes, out):
         met, values = axes
         share = 100.0 * (1.0 - history["failed"] / history["expectations"])
         line = {"linewidth": 1.4, "marker": "o", "markersize": 3}
-        met.plot(history["ran_at"], share, color=GOOD, **line)
+        met.plot(history["ran_at"], share, color=BLUE, **line)
         met.set_ylim(min(95.0, float(share.min()) - 1), 100.5)
         met.set_title("Expectations met, % of those judged")
         values.plot(history["ran_at"], history["unexpected"], color=COLOURS["error"], **line)
         values.set_ylim(bottom=0)
         values.set_title("Unexpected values")
-    return _inline(out)
-
-
-@contextmanager
-def _canvas(width: float, height: float, **subplots: Any) -> Iterator[tuple[Any, StringIO]]:
-    # matplotlib takes half a second to import, and only reports need it; no pyplot, so no global state or display
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    out = StringIO()
-    # ids inside the SVG are hashed with the salt: one for each layout, so that no two figures of a page share an id
-    style: Any = {**_STYLE, "svg.hashsalt": f"quality {width}x{height}{sorted(subplots)}"}
-    with rc_context(style):
-        figure = Figure(figsize=(width, height), layout="constrained")
-        yield figure.subplots(**subplots), out
-        figure.savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
-
-
-def _inline(out: StringIO) -> str:
-    """Return the ``<svg>`` element without the XML prologue, scaled by the page instead of by points."""
-    text = out.getvalue()
-    text = text[text.index("<svg") :]
-    head, rest = text.split(">", 1)
-    kept = [part for part in head.split() if not part.startswith(("width=", "height="))]
-    return f"{' '.join(kept)}>{rest}"
+    return inline(out)
