@@ -94,7 +94,7 @@ def _suspended(wanted: pd.DatetimeIndex, missing: pd.DatetimeIndex, held: pd.Dat
         for start, stop in _runs(wanted, inside)
     ]
     asked = [run for run in runs if loaded.issuperset(months_of(run))]
-    return asked[0].append(asked[1:]) if asked else missing[:0]
+    return pd.DatetimeIndex([day for run in asked for day in run])
 
 
 def _runs(wanted: pd.DatetimeIndex, fetched: pd.DatetimeIndex) -> list[tuple[date, date]]:
