@@ -1,24 +1,33 @@
 """One month into the lake: new sessions are appended, other content for a held session is a new version, never silent.
 
+A month is read, compared and written: ``only_ingest`` keeps a second ingest of the market from writing in between.
+
 Not here: fetching (``bars.py``, ``tables.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
 import pandas as pd
 
-from ljwx_pipeline.clock import SHANGHAI
+from ljwx_pipeline.clock import SHANGHAI, utc_now
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.keys import SORT_KEYS
+from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.lake.partition import Partition
 from ljwx_pipeline.lake.store import read_versions
 
 #: The column that dates a row, where it is not ``session_date``.
 DATE_COLUMNS = {"financial_indicators": "announced_date", "news": "published_at", "macro": "released_at"}
+
+#: A second ingest waits so long: for another table, not for another backfill.
+LOCK_TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -43,6 +52,30 @@ class StoredMonth:
     added_rows: int
     restated_rows: int
     restated_sessions: tuple[pd.Timestamp, pd.Timestamp] | None
+
+
+@contextmanager
+def only_ingest(lake: Lake, *, timeout_s: float = LOCK_TIMEOUT_S) -> Iterator[None]:
+    """Be the only ingest of the lake's market, across processes, for the ``with`` block; it does not nest.
+
+    Raises
+    ------
+    LakeError
+        When another ingest still goes on after ``timeout_s`` seconds, named by its process and its start.
+    """
+    lock_file = lake.root.parent / "ingest.lock"
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(lock_file, timeout_s=timeout_s))
+        except LakeError as error:
+            if isinstance(error.__cause__, OSError):
+                raise
+            raise LakeError(
+                f"{lock_file.parent} is being loaded by {lock_file.read_text(encoding='utf-8') or 'another process'}",
+                "wait for it or stop it, then run again: what is stored stays",
+            ) from None
+        lock_file.write_text(f"process {os.getpid()} since {utc_now():%Y-%m-%d %H:%M:%S} UTC", encoding="utf-8")
+        yield
 
 
 def store_month(

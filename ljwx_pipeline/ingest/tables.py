@@ -14,7 +14,7 @@ import pandas as pd
 
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.snapshots import merged_ranges
-from ljwx_pipeline.ingest.store import StoredMonth, newest_version, store_month
+from ljwx_pipeline.ingest.store import StoredMonth, newest_version, only_ingest, store_month
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.tables import empty_table
@@ -51,11 +51,12 @@ def ingest_whole_table(source: MarketSource, lake: Lake, table: str, known_at: d
 
     Of a table that the source tells today's state of only, the ranges stored so far go on, end or begin.
     """
-    frame: pd.DataFrame = getattr(source, table)()
-    if table in source.describe().snapshots:
-        held = lake.read(table) if lake.holds(table) else empty_table(table)
-        frame = merged_ranges(table, held, frame)
-    return lake.write(table, frame, partition=WHOLE, known_at=known_at)
+    with only_ingest(lake):
+        frame: pd.DataFrame = getattr(source, table)()
+        if table in source.describe().snapshots:
+            held = lake.read(table) if lake.holds(table) else empty_table(table)
+            frame = merged_ranges(table, held, frame)
+        return lake.write(table, frame, partition=WHOLE, known_at=known_at)
 
 
 def ingest_dated_table(
@@ -79,22 +80,23 @@ def ingest_dated_table(
     recheck_sessions
         Newest covered sessions to ask for again.
     """
-    first, last = sessions[0].date(), sessions[-1].date()
-    covered = None if source.describe().fetches == "at_hand" else _read_coverage(coverage_file)
-    if covered is None or first < covered.first or covered.last < first:
-        start, base = first, first
-    else:
-        past = sessions[sessions <= pd.Timestamp(covered.last)]
-        start, base = past[max(len(past) - max(recheck_sessions, 1), 0)].date(), covered.first
-    stored = []
-    for unit in month_units(start, last):
-        frame: pd.DataFrame = getattr(source, table)(unit.first, unit.last)
-        asked = pd.date_range(unit.first, unit.last)
-        month = f"{unit.first:%Y-%m}-01"
-        if len(frame) or newest_version(lake, table, month) is not None:
-            stored.append(store_month(lake, table, month, frame, asked, known_at))
-        _write_coverage(coverage_file, Coverage(base, unit.last))
-    return stored
+    with only_ingest(lake):
+        first, last = sessions[0].date(), sessions[-1].date()
+        covered = None if source.describe().fetches == "at_hand" else _read_coverage(coverage_file)
+        if covered is None or first < covered.first or covered.last < first:
+            start, base = first, first
+        else:
+            past = sessions[sessions <= pd.Timestamp(covered.last)]
+            start, base = past[max(len(past) - max(recheck_sessions, 1), 0)].date(), covered.first
+        stored = []
+        for unit in month_units(start, last):
+            frame: pd.DataFrame = getattr(source, table)(unit.first, unit.last)
+            asked = pd.date_range(unit.first, unit.last)
+            month = f"{unit.first:%Y-%m}-01"
+            if len(frame) or newest_version(lake, table, month) is not None:
+                stored.append(store_month(lake, table, month, frame, asked, known_at))
+            _write_coverage(coverage_file, Coverage(base, unit.last))
+        return stored
 
 
 def read_market_table(lake: Lake, table: str, *, as_of: datetime | None = None) -> pd.DataFrame:

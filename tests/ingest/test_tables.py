@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, date, datetime
 from pathlib import Path
+from threading import Thread
 
 import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.store import StoredMonth
+from ljwx_pipeline.ingest.store import StoredMonth, only_ingest
 from ljwx_pipeline.ingest.tables import CALENDAR, ingest_dated_table, ingest_whole_table, read_market_table
 from ljwx_pipeline.lake import Lake
 from tests.fakes.remote_source import RemoteSource
@@ -78,3 +80,28 @@ def test_a_table_the_source_never_spoke_of_reads_as_empty(lake: Lake) -> None:
     lake.write(CALENDAR, calendar, known_at=NOW)
     assert read_market_table(lake, "industries").empty
     assert list(read_market_table(lake, "industries").columns) == ["symbol", "industry", "start_date", "end_date"]
+
+
+@pytest.mark.parametrize("table", ["market_values", "securities"])
+def test_an_ingest_waits_for_another_one_of_the_same_market(lake: Lake, table: str) -> None:
+    source = RemoteSource(LAST)
+    whole = table == "securities"
+    second = Thread(
+        target=lambda: ingest_whole_table(source, lake, table, NOW) if whole else ingest(source, lake, table)
+    )
+    with only_ingest(lake):
+        second.start()
+        second.join(0.5)
+        assert second.is_alive()
+        assert (lake.tables(), source.calls) == ([], [])
+    second.join(30)
+    assert lake.holds(table)
+
+
+def test_an_ingest_that_does_not_end_is_named(lake: Lake) -> None:
+    with (
+        only_ingest(lake),
+        pytest.raises(LakeError, match=rf"is being loaded by process {os.getpid()} since .* UTC: wait for it or stop"),
+        only_ingest(lake, timeout_s=0.05),
+    ):
+        pass
