@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pandas as pd
 
-from ljwx_pipeline.clock import Clock, SystemClock
+from ljwx_pipeline.clock import SHANGHAI, Clock, SystemClock
 from ljwx_pipeline.errors import SourceError
-from ljwx_pipeline.ingest.plan import RAW_BARS, BarPlan, plan_bars
-from ljwx_pipeline.ingest.staging import BATCH_ROWS, Staging
-from ljwx_pipeline.ingest.store import StoredMonth, store_month, store_whole_months
+from ljwx_pipeline.ingest.plan import RAW_BARS, BarPlan, held_sessions, months_of, plan_bars
+from ljwx_pipeline.ingest.staging import BATCH_ROWS, Staging, Unfinished
+from ljwx_pipeline.ingest.store import StoredMonth, newest_version, only_ingest, store_month, store_whole_months
 from ljwx_pipeline.lake import Lake
+from ljwx_pipeline.lake.store import folders_in
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.sources.base import MarketSource
 
@@ -80,8 +81,9 @@ def ingest_bars(
 ) -> IngestReport:
     """Bring the lake's raw bars of ``[first, last]`` up to what the source gives now.
 
-    Killed at any instant it loses at most the unit being fetched; called again it takes up the rest. Months are stored
-    in order, each atomically, all known at the same instant.
+    Killed at any instant it loses at most the unit being fetched; called again it takes up the rest as it was planned,
+    and on a later day plans anew after that. Months are stored in order, each atomically; all of one plan are known at
+    the same instant. A second ingest of the market waits.
 
     Parameters
     ----------
@@ -94,42 +96,112 @@ def ingest_bars(
     ------
     SourceError
         When the source cannot be read, or was asked for a session it says was traded and gives no row of it.
+    LakeError
+        When another ingest of the market does not end (``only_ingest``).
     """
     clock = clock or SystemClock()
-    plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
-    if source.describe().fetches == "at_hand":
-        return IngestReport(plan, 0, tuple(_store_at_hand(source, lake, plan, clock, on_progress)))
-    staged = Staging(staging)
+    with only_ingest(lake):
+        if source.describe().fetches == "at_hand":
+            plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
+            return IngestReport(plan, 0, tuple(_store_at_hand(source, lake, plan, (first, last), clock, on_progress)))
+        staged = Staging(staging)
+        left = staged.unfinished(clock.now())
+        if left is None:
+            plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
+            report = _fetch_and_store(source, lake, plan, staged, clock, on_progress)
+        else:
+            report = _fetch_and_store(source, lake, left.plan, staged, clock, on_progress)
+            if not _is_todays(left, source.sessions(first, last), clock):
+                plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
+                report = _joined(report, _fetch_and_store(source, lake, plan, staged, clock, on_progress))
+    if source.describe().fetches == "by_session":
+        _require_all(report.plan, lake)
+    return report
+
+
+def _fetch_and_store(
+    source: MarketSource,
+    lake: Lake,
+    plan: BarPlan,
+    staged: Staging,
+    clock: Clock,
+    on_progress: Callable[[Progress], None],
+) -> IngestReport:
+    """Fetch what is not staged yet of ``plan`` and store its months."""
     resumed = _fetch(source, plan, staged, clock, on_progress)
     known_at = clock.now()
-    stored, given = [], pd.DatetimeIndex([])
+    stored = []
     for month, rows in staged.months(plan.units):
         asked = rows[rows["session_date"].isin(plan.fetched)]
-        given = given.union(pd.DatetimeIndex(asked["session_date"].unique()))
         stored.append(store_month(lake, RAW_BARS, month, asked, plan.fetched, known_at))
     staged.clear()
-    if source.describe().fetches == "by_session":
-        _require_all(plan, given)
     return IngestReport(plan, resumed, tuple(stored))
 
 
+def _is_todays(left: Unfinished, wanted: pd.DatetimeIndex, clock: Clock) -> bool:
+    """Return whether a download that was taken up is all that is asked for: of the same sessions, begun today."""
+    began, today = (instant.astimezone(SHANGHAI).date() for instant in (left.started_at, clock.now()))
+    return began == today and left.plan.wanted.equals(wanted)
+
+
+def _joined(earlier: IngestReport, now: IngestReport) -> IngestReport:
+    """Return one report of a download taken up and the one planned after it."""
+    missing = earlier.plan.missing.union(now.plan.missing)
+    again = earlier.plan.again.union(now.plan.again).difference(missing)
+    plan = BarPlan(now.plan.wanted, missing, again, earlier.plan.units + now.plan.units)
+    return IngestReport(plan, earlier.units_resumed + now.units_resumed, earlier.months + now.months)
+
+
 def _store_at_hand(
-    source: MarketSource, lake: Lake, plan: BarPlan, clock: Clock, on_progress: Callable[[Progress], None]
+    source: MarketSource,
+    lake: Lake,
+    plan: BarPlan,
+    span: tuple[date, date],
+    clock: Clock,
+    on_progress: Callable[[Progress], None],
 ) -> Iterator[StoredMonth]:
-    """Store the months of a source that has everything at hand, a batch of months at a time."""
+    """Store the months of a source that has everything at hand, a batch of months at a time.
+
+    A month that ``span``, the first and last day asked for, cuts keeps what it holds of the other days; one within it
+    that the source has no row of any more becomes a version without rows.
+    """
     started, known_at, rows = clock.monotonic_s(), clock.now(), 0
+    gone = _months_held(lake, span)
     waiting: dict[str, pd.DataFrame] = {}
     for number, unit in enumerate(plan.units, start=1):
-        frame = source.bars_of(unit)
+        month, frame = f"{unit.first:%Y-%m}-01", source.bars_of(unit)
         rows += len(frame)
         if len(frame):
-            waiting[f"{unit.first:%Y-%m}-01"] = frame
+            gone.discard(month)
+            days = _days_asked(month, span)
+            if len(days) == days[0].days_in_month:
+                waiting[month] = frame
+            else:
+                yield from store_whole_months(lake, RAW_BARS, waiting, known_at)
+                waiting = {}
+                yield store_month(lake, RAW_BARS, month, frame, days, known_at)
         if number == len(plan.units) or sum(map(len, waiting.values())) >= BATCH_ROWS:
             yield from store_whole_months(lake, RAW_BARS, waiting, known_at)
             waiting = {}
         elapsed = clock.monotonic_s() - started
         remaining = elapsed / number * (len(plan.units) - number)
         on_progress(Progress(number, len(plan.units), rows, elapsed, remaining, unit.key))
+    for month in sorted(gone):
+        yield store_month(lake, RAW_BARS, month, empty_table("bars"), _days_asked(month, span), known_at)
+
+
+def _days_asked(month: str, span: tuple[date, date]) -> pd.DatetimeIndex:
+    """Return the days of ``month`` that lie in ``span``."""
+    start = pd.Timestamp(month)
+    return pd.date_range(max(start, pd.Timestamp(span[0])), min(start + pd.offsets.MonthEnd(), pd.Timestamp(span[1])))
+
+
+def _months_held(lake: Lake, span: tuple[date, date]) -> set[str]:
+    """Return the months that reach into ``span`` and of which the lake holds rows."""
+    names = [folder.name for folder in folders_in(lake.table_folder(RAW_BARS))]
+    inside = [name for name in names if f"{span[0]:%Y-%m-01}" <= name <= f"{span[1]:%Y-%m-01}"]
+    newest = {name: newest_version(lake, RAW_BARS, name) for name in inside}
+    return {name for name, version in newest.items() if version is not None and version.rows}
 
 
 def _fetch(
@@ -139,6 +211,8 @@ def _fetch(
     started, rows, fetched = clock.monotonic_s(), 0, 0
     waiting = [unit for unit in plan.units if not staged.holds(unit)]
     resumed = len(plan.units) - len(waiting)
+    if waiting and not resumed:
+        staged.begin(plan, clock.now())
     for unit in waiting:
         frame = source.bars_of(unit)
         staged.keep(unit, frame if len(frame) else empty_table("bars"))
@@ -149,8 +223,9 @@ def _fetch(
     return resumed
 
 
-def _require_all(plan: BarPlan, given: pd.DatetimeIndex) -> None:
-    silent = plan.missing.difference(given)
+def _require_all(plan: BarPlan, lake: Lake) -> None:
+    missing = plan.missing.intersection(plan.wanted)
+    silent = missing.difference(held_sessions(lake, RAW_BARS, months_of(missing)))
     if len(silent):
         raise SourceError(
             f"the source gives no bar for {len(silent)} of {len(plan.wanted)} sessions, first {silent[0]:%Y-%m-%d}",

@@ -1,29 +1,43 @@
 """Units already fetched, kept on disk until their months are stored: a download that is killed goes on where it was.
 
-A unit is one Parquet file, whole or absent. ``months`` regroups units of any shape (a session, a month, one symbol's
-ten years) into months with bounded memory. Not here: versions (``lake/``).
+A unit is one Parquet file, whole or absent; beside the units stands the plan they were fetched for, so that a
+download is taken up as it was begun, on a later day too. ``months`` regroups units of any shape (a session, a month,
+one symbol's ten years) into months with bounded memory. Not here: versions (``lake/``).
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.plan import RAW_BARS
+from ljwx_pipeline.ingest.plan import RAW_BARS, BarPlan
 from ljwx_pipeline.lake import split_by_month
-from ljwx_pipeline.lake.atomic_parquet import encoded, write_parquet
+from ljwx_pipeline.lake.atomic_parquet import encoded, write_bytes, write_parquet
 from ljwx_pipeline.lake.rows import as_frame, concatenated, ordered
 from ljwx_pipeline.sources.base import BarUnit
 
 #: Rows regrouped at a time: about 100 MB of bars.
 BATCH_ROWS = 1_000_000
+#: What was fetched longer ago is fetched again: the provider may have restated it since.
+MAX_AGE = timedelta(days=7)
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A download that was killed: what it was to fetch, and when it began."""
+
+    plan: BarPlan
+    started_at: datetime
 
 
 class Staging:
@@ -38,7 +52,37 @@ class Staging:
     def __init__(self, folder: Path) -> None:
         self._units = folder / "units"
         self._months = folder / "months"
+        self._plan = folder / "plan.json"
         self._folder = folder
+
+    def unfinished(self, now: datetime) -> Unfinished | None:
+        """Return the download that was killed; None without a unit of one. Those older than ``MAX_AGE`` are forgotten.
+
+        Raises
+        ------
+        LakeError
+            When its plan cannot be read.
+        """
+        try:
+            found = _unfinished(json.loads(self._plan.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            self.clear()  # units that nobody planned
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise LakeError(
+                f"{self._plan} is damaged ({error})", f"delete {self._folder}: its units are then fetched again"
+            ) from None
+        if now - found.started_at > MAX_AGE or not any(self.holds(unit) for unit in found.plan.units):
+            self.clear()
+            return None
+        return found
+
+    def begin(self, plan: BarPlan, now: datetime) -> None:
+        """Keep the plan that the units to come are fetched for."""
+        units = [[unit.key, f"{unit.first}", f"{unit.last}", unit.symbol] for unit in plan.units]
+        sessions = {name: list(getattr(plan, name).strftime("%Y-%m-%d")) for name in ("wanted", "missing", "again")}
+        document = {"started_at": now.isoformat(), **sessions, "units": units}
+        write_bytes(self._plan, json.dumps(document).encode())
 
     def holds(self, unit: BarUnit) -> bool:
         """Return whether ``unit`` was fetched by an earlier, unfinished run."""
@@ -92,6 +136,17 @@ class Staging:
 
     def _path(self, unit: BarUnit) -> Path:
         return self._units / f"{unit.key}_{unit.first:%Y%m%d}_{unit.last:%Y%m%d}.parquet"
+
+
+def _unfinished(document: dict[str, Any]) -> Unfinished:
+    wanted, missing, again = (
+        pd.DatetimeIndex(document[name], name="session_date") for name in ("wanted", "missing", "again")
+    )
+    units = tuple(
+        BarUnit(key, date.fromisoformat(first), date.fromisoformat(last), symbol)
+        for key, first, last, symbol in document["units"]
+    )
+    return Unfinished(BarPlan(wanted, missing, again, units), datetime.fromisoformat(document["started_at"]))
 
 
 def _read(path: Path) -> pa.Table:

@@ -11,7 +11,7 @@ import pandas as pd
 from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.tables import SourceDescription
-from ljwx_pipeline.sources.base import BarUnit
+from ljwx_pipeline.sources.base import BarUnit, month_units
 from ljwx_pipeline.sources.simulated.source import SimulatedMarket
 
 WORLD = SimulatedSettings(seed=5, symbols=20, oracle_rank_ic=0.1)
@@ -34,7 +34,7 @@ class RemoteSource:
     """
 
     published: date
-    fetches: Literal["by_session", "by_symbol"] = "by_session"
+    fetches: Literal["at_hand", "by_session", "by_symbol"] = "by_session"
     fail_after: int | None = None
     silent: tuple[str, ...] = ()
     calls: list[str] = field(default_factory=list)
@@ -52,6 +52,9 @@ class RemoteSource:
     def bar_units(self, first: date, last: date) -> list[BarUnit]:
         if self.fetches == "by_symbol":
             return [BarUnit(symbol, first, last, symbol) for symbol in self.securities()["symbol"]]
+        if self.fetches == "at_hand":
+            span = self.sessions(first, last)
+            return month_units(span[0].date(), span[-1].date())
         return [BarUnit(f"{day:%Y-%m-%d}", day.date(), day.date()) for day in self.sessions(first, last)]
 
     def bars_of(self, unit: BarUnit) -> pd.DataFrame:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from threading import Thread
 from typing import Literal
 
 import pandas as pd
@@ -12,6 +13,7 @@ import pytest
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.ingest.bars import IngestReport, Progress, ingest_bars
+from ljwx_pipeline.ingest.store import only_ingest
 from ljwx_pipeline.lake import Lake
 from tests.fakes.remote_source import RemoteSource
 
@@ -144,3 +146,96 @@ def test_nothing_to_fetch_stores_nothing(lake: Lake, clock: ManualClock) -> None
     source.calls = []
     report = ingest(source, lake, clock, recheck=0)
     assert (source.calls, report.months) == ([], ())
+
+
+def test_a_backfill_waits_for_another_ingest_of_the_market(lake: Lake, clock: ManualClock) -> None:
+    source = RemoteSource(LAST)
+    second = Thread(target=lambda: ingest(source, lake, clock))
+    with only_ingest(lake):
+        second.start()
+        second.join(0.5)
+        assert second.is_alive()
+        assert source.calls == []
+    second.join(60)
+    assert lake.holds("raw_bars")
+
+
+def at_hand(source: RemoteSource, lake: Lake, clock: ManualClock, first: date, last: date) -> IngestReport:
+    clock.set(clock.now() + timedelta(minutes=1))
+    return ingest_bars(source, lake, first, last, staging=lake.root.parent / "staging", recheck_sessions=2, clock=clock)
+
+
+def test_a_range_that_cuts_a_month_leaves_its_other_sessions_alone(lake: Lake, clock: ManualClock) -> None:
+    source = RemoteSource(LAST, "at_hand")
+    at_hand(source, lake, clock, FIRST, LAST)
+    source.restated = {(lake.read("raw_bars")["symbol"].iloc[0], "2024-02-01"): 99.99}
+    report = at_hand(source, lake, clock, date(2024, 1, 15), date(2024, 2, 15))
+    assert [(month.month, month.restated_rows) for month in report.months] == [("2024-01-01", 0), ("2024-02-01", 1)]
+    held = lake.read("raw_bars")
+    given = source.market.bars(FIRST, LAST)
+    pd.testing.assert_frame_equal(held[["session_date", "symbol"]], given[["session_date", "symbol"]])
+
+
+def test_a_month_the_files_no_longer_hold_is_a_version_without_rows(lake: Lake, clock: ManualClock) -> None:
+    source = RemoteSource(LAST, "at_hand")
+    at_hand(source, lake, clock, FIRST, LAST)
+    known = clock.now()
+    source.published = date(2024, 1, 31)
+    (february,) = at_hand(source, lake, clock, FIRST, LAST).restated
+    assert (february.month, february.version.rows) == ("2024-02-01", 0)
+    pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, date(2024, 1, 31)))
+    assert len(lake.read("raw_bars", as_of=known)) == len(source.market.bars(FIRST, LAST))
+    assert at_hand(source, lake, clock, FIRST, LAST).restated == ()
+    source.published = LAST
+    at_hand(source, lake, clock, FIRST, LAST)
+    pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, LAST))
+
+
+class TickingClock(ManualClock):
+    """A clock that goes on by a second whenever it is read."""
+
+    def now(self) -> datetime:
+        self.set(super().now() + timedelta(seconds=1))
+        return super().now()
+
+
+def killed(source: RemoteSource, lake: Lake, clock: ManualClock, *, after: int) -> None:
+    source.fail_after = len(source.calls) + after
+    with pytest.raises(SourceError, match="out of order"):
+        ingest(source, lake, clock)
+    source.fail_after, source.calls = None, []
+
+
+def test_a_backfill_by_symbol_that_was_killed_goes_on_the_next_day(lake: Lake) -> None:
+    clock = TickingClock(datetime(2024, 2, 28, 10, tzinfo=UTC))
+    source = RemoteSource(date(2024, 2, 28), "by_symbol")
+    killed(source, lake, clock, after=15)
+    source.published = LAST
+    clock.set(clock.now() + timedelta(days=1))
+    report = ingest(source, lake, clock, recheck=0)
+    symbols = list(source.securities()["symbol"])
+    assert report.units_resumed == 15
+    assert source.calls == symbols[15:] + symbols
+    assert report.plan.units[len(symbols)].first == LAST, "only the new session is asked for after what was begun"
+    pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, LAST))
+    assert not (lake.root.parent / "staging").exists()
+
+
+def test_units_left_for_more_than_a_week_are_fetched_again(lake: Lake) -> None:
+    clock = TickingClock(datetime(2024, 3, 1, 10, tzinfo=UTC))
+    source = RemoteSource(LAST, "by_symbol")
+    killed(source, lake, clock, after=15)
+    clock.set(clock.now() + timedelta(days=8))
+    assert ingest(source, lake, clock).units_resumed == 0
+    assert source.calls == list(source.securities()["symbol"])
+
+
+def test_a_session_held_is_never_checked_against_an_answer_of_an_earlier_day(lake: Lake) -> None:
+    clock = TickingClock(datetime(2024, 3, 1, 10, tzinfo=UTC))
+    source = RemoteSource(LAST)
+    ingest(source, lake, clock)
+    killed(source, lake, clock, after=1)
+    source.restated = {(lake.read("raw_bars")["symbol"].iloc[0], "2024-02-28"): 99.99}
+    clock.set(clock.now() + timedelta(days=1))
+    (restated,) = ingest(source, lake, clock).restated
+    assert restated.restated_sessions == (pd.Timestamp("2024-02-28"), pd.Timestamp("2024-02-28"))

@@ -1,0 +1,65 @@
+"""What is kept of a download that was killed, and for how long."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.ingest.plan import BarPlan
+from ljwx_pipeline.ingest.staging import Staging
+from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.sources.base import BarUnit
+
+NOW = datetime(2024, 3, 1, tzinfo=UTC)
+UNITS = tuple(BarUnit(symbol, date(2024, 1, 2), date(2024, 1, 4), symbol) for symbol in ("600000.SH", "600001.SH"))
+
+
+@pytest.fixture
+def plan() -> BarPlan:
+    sessions = pd.DatetimeIndex(["2024-01-02", "2024-01-03", "2024-01-04"], name="session_date")
+    return BarPlan(sessions, sessions[:2], sessions[2:], UNITS)
+
+
+@pytest.fixture
+def staged(tmp_path: Path, plan: BarPlan) -> Staging:
+    staging = Staging(tmp_path / "staging")
+    staging.begin(plan, NOW)
+    staging.keep(UNITS[0], empty_table("bars"))
+    return staging
+
+
+def test_the_plan_comes_back_as_it_was_begun(staged: Staging, plan: BarPlan) -> None:
+    left = staged.unfinished(NOW + timedelta(days=6))
+    assert left is not None
+    assert left.started_at == NOW
+    assert left.plan.units == plan.units
+    for name in ("wanted", "missing", "again", "fetched"):
+        pd.testing.assert_index_equal(getattr(left.plan, name), getattr(plan, name))
+
+
+def test_after_a_week_nothing_is_left(staged: Staging) -> None:
+    assert staged.unfinished(NOW + timedelta(days=7, seconds=1)) is None
+    assert not staged.holds(UNITS[0])
+
+
+def test_units_without_a_plan_are_forgotten(tmp_path: Path) -> None:
+    staging = Staging(tmp_path / "staging")
+    staging.keep(UNITS[0], empty_table("bars"))
+    assert staging.unfinished(NOW) is None
+    assert not staging.holds(UNITS[0])
+
+
+def test_a_plan_of_which_nothing_was_fetched_is_no_download(tmp_path: Path, plan: BarPlan) -> None:
+    staging = Staging(tmp_path / "staging")
+    staging.begin(plan, NOW)
+    assert staging.unfinished(NOW) is None
+
+
+def test_a_damaged_plan_is_named(staged: Staging, tmp_path: Path) -> None:
+    (tmp_path / "staging" / "plan.json").write_text("{}")
+    with pytest.raises(LakeError, match=r"plan\.json is damaged .* its units are then fetched again"):
+        staged.unfinished(NOW)
