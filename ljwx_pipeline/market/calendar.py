@@ -1,11 +1,11 @@
 """Trading sessions of the Shanghai and Shenzhen exchanges (calendar XSHG), as dates without a time zone.
 
-Not here: wall-clock time (``clock.py``).
+Not here: wall-clock time (``clock.py``), and how a provider tells its own calendar (the source adapters).
 """
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from functools import lru_cache
 
 import numpy as np
@@ -56,6 +56,53 @@ def sessions_between(first: date, last: date) -> pd.DatetimeIndex:
     return found
 
 
+def overlaid(is_open: pd.Series, first: date, last: date, provider: str) -> pd.DatetimeIndex:
+    """Return the sessions of ``[first, last]``, ascending, named ``session_date``, as provider and exchange agree.
+
+    Up to the last session that this calendar knows the provider's must be the same; after it the provider's counts.
+    There may be none.
+
+    Parameters
+    ----------
+    is_open
+        The provider's word (bool) by calendar day; days outside the range are left out.
+    first, last
+        The range.
+    provider
+        Who says so, for the error.
+
+    Raises
+    ------
+    SourceError
+        When the calendars disagree on a day, the provider's has none or two words on one, or the range begins
+        before this calendar.
+    """
+    told = is_open.sort_index()
+    told = told[(told.index >= pd.Timestamp(first)) & (told.index <= pd.Timestamp(last))]
+    twice = told.index[told.index.duplicated()]
+    if len(twice):
+        raise SourceError(f"{provider} answers {twice[0]:%Y-%m-%d} twice", "ask again later")
+    silent = pd.date_range(first, last).difference(pd.DatetimeIndex(told.index))
+    if len(silent):
+        raise SourceError(
+            f"{provider} says nothing about {silent[0]:%Y-%m-%d} ({len(silent)} such days)",
+            "the answer was cut short: ask again later",
+        )
+    opened = pd.DatetimeIndex(told.index[told.to_numpy(dtype=bool)], name="session_date").as_unit("ns")
+    horizon = last_known_session()
+    if first <= horizon:
+        known = _sessions_or_none(first, min(last, horizon))
+        different = known.symmetric_difference(opened[opened <= pd.Timestamp(horizon)])
+        if len(different):
+            says = "open" if different[0] in opened else "closed"
+            raise SourceError(
+                f"{provider} calls {different[0]:%Y-%m-%d} {says}, the exchange calendar the opposite "
+                f"({len(different)} such days)",
+                "upgrade exchange-calendars if the state moved a holiday; else ask again later",
+            )
+    return opened
+
+
 def is_session(day: date) -> bool:
     """Return whether ``day`` is a trading session; a day past the known horizon is an error, not a guess."""
     if day > last_known_session():
@@ -66,3 +113,10 @@ def is_session(day: date) -> bool:
 def session_positions(dates: pd.Series, sessions: pd.DatetimeIndex) -> NDArray[np.int64]:
     """Return each date's position in ``sessions``, shape ``(n,)``; -1 where it is not a session."""
     return np.asarray(sessions.get_indexer(pd.DatetimeIndex(dates)), dtype=np.int64)
+
+
+def _sessions_or_none(first: date, last: date) -> pd.DatetimeIndex:
+    # a range of closed days is no error here; no holiday lasts a month
+    start = date.fromisoformat(CALENDAR_START)
+    wider = sessions_between(min(first, max(first - timedelta(days=30), start)), last)
+    return wider[wider >= pd.Timestamp(first)]

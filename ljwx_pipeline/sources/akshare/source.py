@@ -15,11 +15,11 @@ import pandas as pd
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import AkshareSettings, SourceSettings
 from ljwx_pipeline.errors import SourceError
-from ljwx_pipeline.market.calendar import CALENDAR_START, last_known_session, sessions_between
+from ljwx_pipeline.market.calendar import CALENDAR_START, last_known_session, overlaid, sessions_between
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.market.tables import SourceDescription, Unknown, empty_table
 from ljwx_pipeline.sources.akshare import tables
-from ljwx_pipeline.sources.akshare.wire import AkshareWire, akshare_version
+from ljwx_pipeline.sources.akshare.wire import AkshareWire, akshare_version, shipped_sessions
 from ljwx_pipeline.sources.base import BarUnit
 from ljwx_pipeline.sources.provider_frames import canonical, distributions, last_published_day
 from ljwx_pipeline.sources.wire import Sleep
@@ -102,8 +102,20 @@ class AkshareSource:
         )
 
     def sessions(self, first: date, last: date) -> pd.DatetimeIndex:
-        """Return the exchange's sessions of ``[first, last]`` whose figures are out."""
-        return sessions_between(first, min(last, last_published_day(self._clock.now())))
+        """Return the exchange's sessions of ``[first, last]`` whose figures are out.
+
+        Raises
+        ------
+        SourceError
+            When there is none, or the calendar that akshare ships is another, as far as it reaches.
+        """
+        found = self._published(first, last)
+        shipped = shipped_sessions()
+        reach = min(found[-1].date(), shipped[-1].date())
+        if first <= reach:
+            days = pd.date_range(first, reach)
+            overlaid(pd.Series(days.isin(shipped), index=days), first, reach, f"akshare {akshare_version()}")
+        return found
 
     def securities(self) -> pd.DataFrame:
         """Return every A share of the three exchanges' lists, the delisted included, or the configured ones."""
@@ -209,6 +221,9 @@ class AkshareSource:
         """Return an empty table: the pages do not say when a figure became known."""
         return empty_table("macro")
 
+    def _published(self, first: date, last: date) -> pd.DatetimeIndex:
+        return sessions_between(first, min(last, last_published_day(self._clock.now())))
+
     @cached_property
     def _securities(self) -> pd.DataFrame:
         parts = []
@@ -241,7 +256,7 @@ class AkshareSource:
         until = delisted.date() - timedelta(days=1) if pd.notna(delisted) else last
         start = max(first, listed.date(), date.fromisoformat(CALENDAR_START))
         try:
-            return listed, self.sessions(start, min(last, until))
+            return listed, self._published(start, min(last, until))
         except SourceError:  # no session: nothing to expect
             return listed, pd.DatetimeIndex([])
 

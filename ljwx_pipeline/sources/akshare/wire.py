@@ -5,9 +5,11 @@ Not here: the requests these functions make (``transport.py``), and what their c
 
 from __future__ import annotations
 
+import json
 import sys
 import time
 import warnings
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -97,6 +99,22 @@ class AkshareWire:
 def akshare_version() -> str:
     """Return the installed version."""
     return str(_package().__version__)
+
+
+def shipped_sessions() -> pd.DatetimeIndex:
+    """Return the sessions that the package ships, ascending; nothing is asked of a page.
+
+    Raises
+    ------
+    SourceError
+        When the package does not ship them any more.
+    """
+    file = Path(str(_package().__file__)).parent / "file_fold" / "calendar.json"
+    try:
+        days = json.loads(file.read_text(encoding="utf-8"))
+        return pd.DatetimeIndex(pd.to_datetime(sorted(days), format="%Y%m%d")).as_unit("ns")
+    except (OSError, ValueError, TypeError) as error:
+        raise SourceError(f"akshare {akshare_version()} ships no calendar ({_brief(error)})", INSTALL) from None
 
 
 def _function(name: str) -> Any:

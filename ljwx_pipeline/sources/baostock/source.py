@@ -16,7 +16,7 @@ import pandas as pd
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import BaostockSettings, SourceSettings
 from ljwx_pipeline.errors import SourceError
-from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
+from ljwx_pipeline.market.calendar import CALENDAR_START, overlaid, sessions_between
 from ljwx_pipeline.market.tables import SourceDescription, Unknown, empty_table
 from ljwx_pipeline.sources.baostock import tables
 from ljwx_pipeline.sources.baostock.wire import BaostockWire
@@ -107,14 +107,18 @@ class BaostockSource:
         self._wire.close()
 
     def sessions(self, first: date, last: date) -> pd.DatetimeIndex:
-        """Return the provider's trading days of ``[first, last]`` whose figures are out."""
+        """Return the trading days of ``[first, last]`` whose figures are out.
+
+        Raises
+        ------
+        SourceError
+            When there is none, or the provider's calendar has holes or is not the exchange's.
+        """
         last = min(last, last_published_day(self._clock.now()))
-        rows = self._wire.rows("query_trade_dates", start_date=f"{first}", end_date=f"{max(first, last)}")
-        given = columns_of(rows, ("calendar_date", "is_trading_day"), self._what("query_trade_dates"))
-        days = dates(given.loc[given["is_trading_day"].str.strip() == "1", "calendar_date"], "query_trade_dates")
-        if first > last or days.empty:
+        found = self._calendar(first, last) if first <= last else pd.DatetimeIndex([])
+        if found.empty:
             raise SourceError(f"baostock knows no trading day from {first} to {last}", "widen the date range")
-        return pd.DatetimeIndex(days.sort_values(), name="session_date")
+        return found
 
     def securities(self) -> pd.DataFrame:
         """Return every A share that ever listed in Shanghai or Shenzhen, or the configured ones."""
@@ -230,6 +234,14 @@ class BaostockSource:
     def macro(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return an empty table: baostock's series come without the instant of their release."""
         return empty_table("macro")
+
+    def _calendar(self, first: date, last: date) -> pd.DatetimeIndex:
+        what = self._what("query_trade_dates")
+        rows = self._wire.rows("query_trade_dates", start_date=f"{first}", end_date=f"{last}")
+        given = columns_of(rows, ("calendar_date", "is_trading_day"), what)
+        is_open = (given["is_trading_day"].str.strip() == "1").to_numpy(dtype=bool)
+        days = pd.DatetimeIndex(dates(given["calendar_date"], what))
+        return overlaid(pd.Series(is_open, index=days), first, last, what)
 
     @cached_property
     def _securities(self) -> pd.DataFrame:

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import sys
 from collections.abc import Callable
 from datetime import date
-from pathlib import Path
 
 import pandas as pd
 import pytest
 from pandas.testing import assert_frame_equal
 
 from ljwx_pipeline.errors import SourceError
-from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
+from ljwx_pipeline.market.calendar import CALENDAR_START, last_known_session, sessions_between
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.sources import base
 from ljwx_pipeline.sources.akshare import AkshareSource
+from ljwx_pipeline.sources.akshare import source as source_module
+from ljwx_pipeline.sources.akshare.wire import shipped_sessions
 from tests.fakes.provider_stubs.akshare import AkshareStub
 from tests.fakes.provider_stubs.market import FIRST, LAST, SimulatedTables
 
@@ -135,13 +135,24 @@ def test_a_stock_not_listed_then_is_not_asked_about(make: Make, stub: AkshareStu
     assert stub.asked == []
 
 
-@pytest.mark.usefixtures("market")
-def test_the_calendar_akshare_ships_agrees_with_ours() -> None:
-    import akshare
+def test_the_whole_calendar_akshare_ships_is_ours(make: Make) -> None:
+    shipped = shipped_sessions()
+    first = date.fromisoformat(CALENDAR_START)
+    assert shipped[-1].date() >= date(2026, 12, 31)
+    ours = sessions_between(first, min(shipped[-1].date(), last_known_session()))
+    assert list(ours) == list(shipped[(shipped >= ours[0]) & (shipped <= ours[-1])])
+    assert make().sessions(first, LAST).equals(sessions_between(first, LAST))
 
-    shipped = json.loads((Path(akshare.__file__).parent / "file_fold" / "calendar.json").read_text(encoding="utf-8"))
-    ours = sessions_between(date.fromisoformat(CALENDAR_START), date(2026, 12, 31)).strftime("%Y%m%d")
-    assert list(ours) == [day for day in shipped if ours[0] <= day <= ours[-1]]
+
+def test_a_shipped_calendar_that_is_another_is_named_and_one_that_ends_early_serves_as_far_as_it_reaches(
+    make: Make, market: SimulatedTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shipped = shipped_sessions()
+    monkeypatch.setattr(source_module, "shipped_sessions", lambda: shipped.drop(pd.Timestamp("2020-06-08")))
+    with pytest.raises(SourceError, match=r"akshare [\d.]+ calls 2020-06-08 closed, the exchange calendar"):
+        make().sessions(FIRST, LAST)
+    monkeypatch.setattr(source_module, "shipped_sessions", lambda: shipped[shipped < pd.Timestamp("2020-06-08")])
+    assert make().sessions(FIRST, LAST).equals(market.sessions)
 
 
 def test_the_stub_runs_as_a_process() -> None:

@@ -170,6 +170,23 @@ def test_a_range_without_a_session_is_an_error(make: Make) -> None:
         make().sessions(date(2020, 5, 9), date(2020, 5, 10))
 
 
+@pytest.mark.parametrize("kind", ["half", "empty"])
+def test_a_shortened_calendar_is_refused(make: Make, stub: BaostockStub, kind: str) -> None:
+    stub.fail(kind, "query_trade_dates")
+    with pytest.raises(SourceError, match=r"query_trade_dates says nothing about 2020-0\d-\d\d"):
+        make().sessions(FIRST, LAST)
+
+
+def test_a_trading_day_that_is_not_the_exchanges_is_named(
+    make: Make, stub: BaostockStub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fields, rows = stub.answers.trade_dates(f"{FIRST}", f"{LAST}")
+    moved = [[day, "0" if day == "2020-06-08" else word] for day, word in rows]
+    monkeypatch.setattr(stub.answers, "trade_dates", lambda *_: (fields, moved))
+    with pytest.raises(SourceError, match="query_trade_dates calls 2020-06-08 closed, the exchange calendar"):
+        make().sessions(FIRST, LAST)
+
+
 def test_the_stub_runs_as_a_process() -> None:
     command = [sys.executable, "-m", "tests.fakes.provider_stubs.baostock", "--seed", "7", "--symbols", "20"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

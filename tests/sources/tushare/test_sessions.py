@@ -29,7 +29,9 @@ def test_a_range_may_begin_with_the_calendar(stub: TushareStub, waits: Waits) ->
 @pytest.mark.parametrize("moved", [date(2020, 6, 8), date(2020, 6, 6)])
 def test_a_day_on_which_the_calendars_disagree_is_named(moved: date, stub: TushareStub, waits: Waits) -> None:
     stub.moved_holidays.add(moved)
-    with pytest.raises(SourceError, match=f"{moved} {'closed' if moved.day == 8 else 'open'}"):
+    with pytest.raises(
+        SourceError, match=f"tushare's trade_cal calls {moved} {'closed' if moved.day == 8 else 'open'}"
+    ):
         tushare_source(stub, waits).sessions(date(2020, 6, 1), date(2020, 6, 12))
 
 
