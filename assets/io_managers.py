@@ -12,6 +12,7 @@ import pandas as pd
 
 from assets.resources import Line
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.ingest.tables import CALENDAR
 from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
 
 #: The asset whose table is in the lake of checked rows.
@@ -58,6 +59,8 @@ class LakeIOManager(dg.ConfigurableIOManager):
         name = context.asset_key.path[-1]
         if name == CHECKED_BARS_ASSET:
             return self.line.checked_bars()
+        if name == CALENDAR:  # the lake may hold more than this line works on
+            return pd.DataFrame({"session_date": self.line.sessions()})
         return self.line.market_table(name)
 
 

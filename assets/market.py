@@ -64,8 +64,9 @@ def calendar(line: Line) -> dg.MaterializeResult[None]:
 
 def _store_calendar(line: Line) -> TableVersion:
     source, span, now = line.source(), line.settings.source, utc_now()
-    frame = pd.DataFrame({"session_date": source.sessions(span.first_session, span.last_session)})
-    lake = line.lake()
+    lake, asked = line.lake(), source.sessions(span.first_session, span.last_session)
+    # a narrower range adds nothing and takes nothing away: bars of the other sessions are held too
+    frame = pd.DataFrame({"session_date": line.held_sessions().union(asked) if lake.holds(CALENDAR) else asked})
     lake.write(DESCRIPTION, description_table(source.describe()), partition=WHOLE, known_at=now)
     return lake.write(CALENDAR, frame, partition=WHOLE, known_at=now)
 
@@ -184,7 +185,7 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
             recheck_sessions=line.settings.ingest.recheck_sessions,
             on_progress=said,
         )
-        if not lake.holds(CALENDAR) or line.sessions()[-1] < report.plan.wanted[-1]:
+        if not lake.holds(CALENDAR) or line.held_sessions()[-1] < report.plan.wanted[-1]:
             _store_calendar(line)  # loaded alone, from its page: its checks and checked_bars go by the calendar
         flagged = flag_models(line, report.restated)
         for warning in flagged:

@@ -214,7 +214,7 @@ def judged_bars(line: Line) -> list[JudgedBlock]:
     """Judge the raw bars of this line's sessions; what did not change since the last time is not judged again."""
     judgement = Judgement(
         description=line.source().describe(),
-        sessions=line.sessions(),
+        sessions=line.held_sessions(),
         releases=line.releases(),
         max_session_frac=line.settings.quality.max_quarantine_frac,
         rules_hash=code_hash(),
@@ -224,4 +224,4 @@ def judged_bars(line: Line) -> list[JudgedBlock]:
 
 def judged_tables(line: Line) -> list[CheckResult]:
     """Judge every table beside the bars by its schema and the rules that name it."""
-    return judge_tables(line.lake(), line.source().describe(), line.sessions())
+    return judge_tables(line.lake(), line.source().describe(), line.held_sessions())

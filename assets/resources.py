@@ -87,7 +87,14 @@ class Line(dg.ConfigurableResource):
         return self.checked_lake().read("bars", first=sessions[0].date(), last=sessions[-1].date())
 
     def sessions(self) -> pd.DatetimeIndex:
-        """Return the sessions this line works on, as the calendar in the lake holds them."""
+        """Return the sessions this line works on: those of the calendar in the lake inside the configured range."""
+        import pandas as pd
+
+        held, span = self.held_sessions(), self.settings.source
+        return held[(held >= pd.Timestamp(span.first_session)) & (held <= pd.Timestamp(span.last_session))]
+
+    def held_sessions(self) -> pd.DatetimeIndex:
+        """Return every session that was ever asked for: what is stored is judged whole, whatever range is at work."""
         import pandas as pd
 
         return pd.DatetimeIndex(self.market_table("calendar")["session_date"], name="session_date")

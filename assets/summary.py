@@ -49,7 +49,7 @@ def assemble_summary(
         "profile": settings.profile,
         "simulated": description.simulated,
         "source": description.name,
-        "data": data_section(bars, line.market_table("calendar"), lineage["data_hash"]),
+        "data": data_section(bars, line.sessions(), lineage["data_hash"]),
         "checks": checks,
         "factors": {"count": read_json(tables, "dataset_meta")["factors"], "hash": lineage["factor_hash"]},
         "mlflow": {
@@ -93,11 +93,11 @@ def artifact_hashes(line: Line) -> dict[str, str]:
     return {name: file_sha256(path) for name, path in files.items()}
 
 
-def data_section(bars: pd.DataFrame, calendar: pd.DataFrame, data_hash: str) -> dict[str, Any]:
+def data_section(bars: pd.DataFrame, sessions: pd.DatetimeIndex, data_hash: str) -> dict[str, Any]:
     """Return symbols, sessions, rows, first, last and hash of the checked bars."""
     return {
         "symbols": int(bars["symbol"].nunique()),
-        "sessions": len(calendar),
+        "sessions": len(sessions),
         "rows": len(bars),
         "first": f"{bars['session_date'].min():%Y-%m-%d}",
         "last": f"{bars['session_date'].max():%Y-%m-%d}",

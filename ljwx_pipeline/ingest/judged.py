@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,6 +20,7 @@ import pandas as pd
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.ingest.arrivals import arrivals
 from ljwx_pipeline.ingest.open_jumps import left_open, with_later_rows, with_open_jumps
 from ljwx_pipeline.ingest.plan import RAW_BARS, months_of
 from ljwx_pipeline.ingest.store import newest_version
@@ -94,6 +95,8 @@ class JudgedBlock:
         Of the schema, ``BAR_CHECKS`` and the share of each session that is in quarantine.
     rows, quarantined_rows
         Bars judged, and those of them taken out.
+    stored
+        Content hash of what is stored of each month since, empty where nothing is.
     open_jumps
         Symbols left on an adjustment factor that an unexplained jump made wrong: so are their rows in the next block.
     """
@@ -103,6 +106,7 @@ class JudgedBlock:
     rows: int
     quarantined_rows: int
     open_jumps: tuple[str, ...] = ()
+    stored: tuple[str, ...] = ()
 
 
 def judge_bars(
@@ -133,8 +137,9 @@ def judge_bars(
         asked = _asked(judgement, months, versions, beside, judged[-1].open_jumps if judged else ())
         note = _note(checked, months[0])
         outcome = _read_note(note, asked.key)
-        if outcome is None:
+        if outcome is None or _stored(checked, months) != outcome.stored:
             outcome = _judge(raw, checked, judgement, asked, beside, as_of=as_of, known_at=known_at)
+            outcome = replace(outcome, stored=_stored(checked, months))
             _write_note(note, asked.key, outcome)
         judged.append(outcome)
     return judged
@@ -239,6 +244,15 @@ def _known_on(versions: Mapping[str, TableVersion]) -> date:
     return max(version.known_at for version in versions.values()).astimezone(SHANGHAI).date()
 
 
+def _stored(checked: Lake, months: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what the checked lake holds of each month: a file that is gone is as good as never judged."""
+    versions = [newest_version(checked, CHECKED_BARS, month) for month in months]
+    return tuple(
+        version.content_hash if version is not None and all(path.exists() for path in version.paths) else ""
+        for version in versions
+    )
+
+
 def _missing(asked: _Asked) -> JudgedBlock:
     """Return the outcome of a block between others of which the lake holds nothing."""
     first, count = asked.sessions[0], len(asked.sessions)
@@ -292,7 +306,8 @@ def _judge(
     )
     for month in asked.months[1:]:  # what was said of a month alone is now said of the block
         _note(checked, month).unlink(missing_ok=True)
-    given = scores(judgement.description.name, rows, found, asked.sessions, before=before)
+    came = arrivals(raw, judgement.description, asked.sessions)
+    given = scores(judgement.description.name, rows, found, asked.sessions, before=before, known_at=came)
     _write_block(checked, SCORES, asked.months, given, known_at)
     _write_block(checked, BREACHES, asked.months, breach_counts(rows, found), known_at)
     if not any(result.blocks for result in outcome.results):
@@ -347,8 +362,14 @@ def _read_note(path: Path, key: str) -> JudgedBlock | None:
         if kept["key"] != key:
             return None
         results = tuple(CheckResult(**result) for result in kept["results"])
-        jumps = tuple(kept["open_jumps"])
-        return JudgedBlock(tuple(kept["months"]), results, kept["rows"], kept["quarantined_rows"], jumps)
+        return JudgedBlock(
+            tuple(kept["months"]),
+            results,
+            kept["rows"],
+            kept["quarantined_rows"],
+            tuple(kept["open_jumps"]),
+            tuple(kept["stored"]),
+        )
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -368,6 +389,7 @@ def _write_note(path: Path, key: str, outcome: JudgedBlock) -> None:
         "rows": outcome.rows,
         "quarantined_rows": outcome.quarantined_rows,
         "open_jumps": outcome.open_jumps,
+        "stored": outcome.stored,
     }
     write_bytes(path, json.dumps(body).encode())
 

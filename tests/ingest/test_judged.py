@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -408,4 +409,12 @@ def test_a_factor_that_is_mended_closes_the_jump(jumped: tuple[World, str]) -> N
     world.raw.write_partitions("price_limits", limits, known_at=world.tick())
     blocks = world.judge()
     assert [block.open_jumps for block in blocks] == [()] * len(MONTHS)
+    pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
+
+
+def test_a_checked_month_that_is_gone_is_judged_again(world: World) -> None:
+    world.judge()
+    shutil.rmtree(world.checked.partition_folder("bars", "2024-03-01"))
+    world.judge()
+    assert len(world.judged) == 1
     pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
