@@ -12,7 +12,7 @@ import pandas as pd
 
 from assets.metadata import frame_metadata
 from assets.resources import Line
-from assets.restatements import flag_models
+from assets.restatements import flagging
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.bars import Progress, ingest_bars
 from ljwx_pipeline.ingest.plan import RAW_BARS
@@ -91,13 +91,14 @@ def horizon(line: Line) -> dg.AssetCheckResult:
 @dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(WHOLE_TABLES)], pool=POOL)
 def reference_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
     """Read the slowly changing tables of the source; what it does not know is an empty table, never a guess."""
-    for name in WHOLE_TABLES:
-        version = ingest_whole_table(line.source(), line.lake(), name, utc_now())
-        yield dg.MaterializeResult(
-            asset_key=name,
-            metadata=frame_metadata(line.market_table(name)) | {"version": version.version},
-            data_version=dg.DataVersion(version.content_hash),
-        )
+    with flagging(line):
+        for name in WHOLE_TABLES:
+            version = ingest_whole_table(line.source(), line.lake(), name, utc_now())
+            yield dg.MaterializeResult(
+                asset_key=name,
+                metadata=frame_metadata(line.market_table(name)) | {"version": version.version},
+                data_version=dg.DataVersion(version.content_hash),
+            )
 
 
 #: Without figures of periodic reports: providers are asked for those stock by stock, and nothing here reads them.
@@ -107,14 +108,16 @@ CONTEXT_TABLES = ("market_values", "suspensions", "price_limits", "news", "macro
 @dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(CONTEXT_TABLES)], pool=POOL)
 def context_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
     """Read what grows by date beside the bars, and store its months."""
-    for name in CONTEXT_TABLES:
-        yield _dated(line, name)
+    with flagging(line):
+        for name in CONTEXT_TABLES:
+            yield _dated(line, name)
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, deps=[calendar], io_manager_key=LAKE_IO, pool=POOL)
 def index_bars(line: Line) -> dg.MaterializeResult[None]:
     """Daily bars of the benchmark indices, in points."""
-    return _dated(line, "index_bars")
+    with flagging(line):
+        return _dated(line, "index_bars")
 
 
 def _dated(line: Line, name: str) -> dg.MaterializeResult[None]:
@@ -176,22 +179,20 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
                 said_s = step.elapsed_s
                 context.log.info(str(step))
 
-        report = ingest_bars(
-            line.source(),
-            lake,
-            max(span.first_session, window.start.date()),
-            min(span.last_session, (window.end - pd.Timedelta(days=1)).date()),
-            staging=line.home / "ingest" / "staging",
-            recheck_sessions=line.settings.ingest.recheck_sessions,
-            on_progress=said,
-        )
+        with flagging(line) as flagged:
+            report = ingest_bars(
+                line.source(),
+                lake,
+                max(span.first_session, window.start.date()),
+                min(span.last_session, (window.end - pd.Timedelta(days=1)).date()),
+                staging=line.home / "ingest" / "staging",
+                recheck_sessions=line.settings.ingest.recheck_sessions,
+                on_progress=said,
+            )
         if not lake.holds(CALENDAR) or line.held_sessions()[-1] < report.plan.wanted[-1]:
             _store_calendar(line)  # loaded alone, from its page: its checks and checked_bars go by the calendar
-        flagged = flag_models(line, report.restated)
-        for warning in flagged:
-            context.log.warning(warning)
         newest = lake.read(RAW_BARS, first=report.plan.wanted[-1].date(), last=report.plan.wanted[-1].date())
-        months = lake.current(RAW_BARS)
+        months = [version for version in lake.current(RAW_BARS) if version.rows]
         oldest = lake.read(RAW_BARS, columns=["session_date"], partitions=[months[0].partition])
         return dg.MaterializeResult(
             metadata=frame_metadata(newest)

@@ -1,19 +1,58 @@
 """What a model was made from stays pinned in the lake; a restatement of it is flagged on the model, never applied.
 
-Not here: noticing a restatement (``ljwx_pipeline.ingest``), pinning itself (``ljwx_pipeline.lake.catalogue``).
+Which models are restated follows from the pins and the lake alone, so whatever stopped an ingest or a flagging, the
+next one makes up for it. Not here: storing a restatement (``ljwx_pipeline.ingest``), pinning itself
+(``ljwx_pipeline.lake.catalogue``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
 
+import dagster as dg
+import pandas as pd
+
+from assets.lineage import lineage_of
 from assets.resources import Line
-from ljwx_pipeline.ingest.store import StoredMonth
-from ljwx_pipeline.lake import Catalogue
+from ljwx_pipeline.clock import SHANGHAI, utc_now
+from ljwx_pipeline.errors import LjwxError, RegistryError
+from ljwx_pipeline.ingest.store import newest_version
+from ljwx_pipeline.ingest.tables import WHOLE
+from ljwx_pipeline.lake import Catalogue, Lake, TableVersion
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.catalogue import Dataset, Pin
+from ljwx_pipeline.lake.diff import RowChange, diff_versions
+from ljwx_pipeline.lake.keys import SORT_KEYS
+from ljwx_pipeline.lake.partition import Partition
 from ljwx_pipeline.lake.reads import ReadsJournal
 
 #: Tag of a model version in the registry.
 RESTATED_TAG = "data_restated"
+#: Where a row is open until it ends: an end after what was known is news, no restatement.
+OPEN_ENDS = {
+    "securities": "delist_date",
+    "st_spells": "end_date",
+    "industries": "end_date",
+    "index_members": "end_date",
+}
+#: Nothing is computed from a name.
+LABELS = {"securities": "name"}
+#: Months of a table that a tag spells out.
+MONTHS_SAID = 6
+
+
+@dataclass(frozen=True)
+class RestatedPartition:
+    """A pinned partition that the lake tells otherwise by now: rows changed, gone, or no longer there to compare."""
+
+    table: str
+    partition: str
+    rows: int
 
 
 def dataset_name(model: str, version: str) -> str:
@@ -22,39 +61,158 @@ def dataset_name(model: str, version: str) -> str:
 
 
 def pin_dataset(line: Line, model: str, version: str, run_id: str) -> str:
-    """Pin every table of the lake as the dataset of a model version, and return its name; once is enough."""
+    """Pin every table, as known when the research began, as the dataset of a model version; return its name.
+
+    What was stored since is not what the model was made from. Once is enough.
+    """
     lake, name = line.lake(), dataset_name(model, version)
     catalogue = Catalogue(lake)
     if name not in {dataset.name for dataset in catalogue.list()}:
-        catalogue.create(name, description=f"what {model} version {version} was made from")
+        as_of = datetime.fromisoformat(lineage_of(line)["known_at"])
+        tables = [table for table in lake.tables() if _is_known(lake, table, as_of)]
+        catalogue.create(name, tables, as_of, description=f"what {model} version {version} was made from")
         journal = ReadsJournal(lake)
-        for table in lake.tables():
-            journal.record_versions(f"model {model}/{version}", run_id, lake.current(table))
+        for table in tables:
+            journal.record_versions(f"model {model}/{version}", run_id, lake.current(table, as_of=as_of))
     catalogue.add_reference(name, "model", f"{model}/{version}")
     catalogue.add_reference(name, "run", run_id)
     return name
 
 
-def flag_models(line: Line, restated: Sequence[StoredMonth]) -> list[str]:
-    """Tag every model version made from a month that came back different; return a sentence for each."""
-    if not restated:
-        return []
-    said, registry = [], line.registry()
-    for dataset in Catalogue(line.lake()).list():
-        pinned = [
-            month
-            for month in restated
-            if month.month in dataset.tables.get(month.table, {})
-            and dataset.tables[month.table][month.month].version < month.version.version
-        ]
-        for reference in dataset.references:
-            if pinned and reference.kind == "model":
-                model, _, version = reference.id.rpartition("/")
-                rows = sum(month.restated_rows for month in pinned)
-                known = max(month.version.known_at for month in pinned)
-                fact = (
-                    f"{rows} rows of {', '.join(month.month[:7] for month in pinned)} restated, known {known:%Y-%m-%d}"
-                )
-                registry.tag_version(model, version, RESTATED_TAG, fact)
-                said.append(f"{model} version {version} was made from data that were changed since: {fact}")
+@contextmanager
+def flagging(line: Line) -> Iterator[list[str]]:
+    """Flag the models that the ``with`` block's ingest restates, whether it ends well or raises.
+
+    Yields the list that holds, after the block, a sentence for each model flagged; each is logged as a warning.
+    """
+    said: list[str] = []
+    log = dg.get_dagster_logger()
+    try:
+        yield said
+    except Exception:
+        try:
+            said += flag_models(line)
+        except LjwxError as error:
+            log.warning(f"restated models are flagged by the next ingest: {error}")
+        raise
+    else:
+        said += flag_models(line)
+    finally:
+        for sentence in said:
+            log.warning(sentence)
+
+
+def flag_models(line: Line) -> list[str]:
+    """Tag every model version of whose pinned rows the lake tells otherwise by now; return a sentence for each new one.
+
+    Rows that were added since are no restatement. A model that was tagged with the same fact is left alone; one that
+    the registry does not take is named and tried again by the next call.
+    """
+    lake, said = line.lake(), []
+    memory = _Memory(line.home / "ingest" / "restatements.json")
+    try:
+        for dataset in Catalogue(lake).list():
+            models = [reference.id for reference in dataset.references if reference.kind == "model"]
+            changes = restated_partitions(lake, dataset, memory.compared) if models else []
+            for model in models if changes else []:
+                said += _flagged(line, model, _fact(changes), memory.flagged)
+    finally:
+        memory.keep()
     return said
+
+
+def restated_partitions(lake: Lake, dataset: Dataset, compared: dict[str, int]) -> list[RestatedPartition]:
+    """Return the partitions of canonical tables of which rows that ``dataset`` pins changed or are gone.
+
+    Parameters
+    ----------
+    compared
+        Rows restated by what was compared, so that two versions are compared once; renewed in place.
+    """
+    found = []
+    for table in sorted(SORT_KEYS.keys() & dataset.tables.keys()):
+        for partition, pin in sorted(dataset.tables[table].items()):
+            newest = newest_version(lake, table, partition)
+            if newest is not None and newest.content_hash == pin.content_hash:
+                continue
+            told = "nothing" if newest is None else newest.content_hash
+            key = f"{table}/{partition} {pin.content_hash} {told} {_day_known(dataset):%Y-%m-%d}"
+            if key not in compared:
+                compared[key] = _rows_restated(lake, dataset, pin, partition, table, newest)
+            if compared[key]:
+                found.append(RestatedPartition(table, partition, compared[key]))
+    return found
+
+
+class _Memory:
+    """What was compared and flagged by the calls before; without the file it is done once more."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        try:
+            self._kept = json.loads(path.read_text(encoding="utf-8"))
+            self.compared: dict[str, int] = dict(self._kept["compared"])
+            self.flagged: dict[str, str] = dict(self._kept["flagged"])
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
+            self._kept, self.compared, self.flagged = None, {}, {}
+
+    def keep(self) -> None:
+        """Write it down, unless nothing was added."""
+        told = {"compared": self.compared, "flagged": self.flagged}
+        if told != self._kept and any(told.values()):
+            write_bytes(self._path, json.dumps(told, indent=1).encode())
+
+
+def _flagged(line: Line, model: str, fact: str, flagged: dict[str, str]) -> list[str]:
+    if flagged.get(model) == fact:
+        return []
+    name, _, version = model.rpartition("/")
+    try:
+        line.registry().tag_version(name, version, RESTATED_TAG, f"{fact}, noticed {utc_now():%Y-%m-%d}")
+    except RegistryError as error:
+        return [f"{name} version {version} could not be flagged, the next ingest tries again ({fact}; {error})"]
+    flagged[model] = fact
+    return [f"{name} version {version} was made from data that were changed since: {fact}"]
+
+
+def _rows_restated(
+    lake: Lake, dataset: Dataset, pin: Pin, partition: str, table: str, newest: TableVersion | None
+) -> int:
+    there = {
+        item.version: item
+        for item in Partition(lake.partition_folder(table, partition)).versions
+        if item.content_hash == pin.content_hash
+    }
+    if newest is None or pin.version not in there:
+        return pin.rows
+    found = diff_versions(lake, [there[pin.version]], [newest], sample_rows=pin.rows if table in OPEN_ENDS else 0)
+    news = sum(_is_news(table, change, _day_known(dataset)) for change in found.changed_sample)
+    return found.removed + found.changed - news
+
+
+def _is_news(table: str, change: RowChange, day_known: pd.Timestamp) -> bool:
+    """Return whether a row changed in nothing but a name, or an end that came after ``day_known``."""
+    for column, (before, after) in change.columns.items():
+        ended = column == OPEN_ENDS.get(table) and pd.isna(before) and pd.Timestamp(after) >= day_known
+        if column != LABELS.get(table) and not ended:
+            return False
+    return True
+
+
+def _day_known(dataset: Dataset) -> pd.Timestamp:
+    return pd.Timestamp(dataset.as_of.astimezone(SHANGHAI).date())
+
+
+def _fact(changes: Sequence[RestatedPartition]) -> str:
+    parts = []
+    for table in dict.fromkeys(change.table for change in changes):
+        of_table = [change for change in changes if change.table == table]
+        months = [change.partition[:7] for change in of_table if change.partition != WHOLE]
+        more = f" and {len(months) - MONTHS_SAID} months more" if len(months) > MONTHS_SAID else ""
+        where = f" of {', '.join(months[:MONTHS_SAID])}{more}" if months else ""
+        parts.append(f"{sum(change.rows for change in of_table)} rows{where} restated in {table}")
+    return "; ".join(parts)
+
+
+def _is_known(lake: Lake, table: str, as_of: datetime) -> bool:
+    return any(partition.known_by(as_of) is not None for partition in lake.partitions(table))
