@@ -16,6 +16,7 @@ from assets.restatements import flagging
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.bars import Progress, ingest_bars
 from ljwx_pipeline.ingest.plan import RAW_BARS
+from ljwx_pipeline.ingest.rewrites import note_rewrites
 from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, WHOLE_TABLES, ingest_dated_table, ingest_whole_table
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.store import read_versions
@@ -28,6 +29,8 @@ OWNERS = ["team:data"]
 LAKE_IO = "lake_io_manager"
 #: Every asset that asks the provider is in this pool, of which `dagster.yaml` lets one run have a place at a time.
 POOL = "provider"
+#: Below the market's folder: months that came back different, for the check on ``raw_bars``.
+REWRITES = "ingest/rewrites.json"
 #: A progress line is said at most so often.
 SAID_EVERY_S = 5.0
 
@@ -189,6 +192,7 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
                 recheck_sessions=line.settings.ingest.recheck_sessions,
                 on_progress=said,
             )
+        note_rewrites(line.home / REWRITES, report.restated, max_frac=line.settings.quality.max_restated_frac)
         if not lake.holds(CALENDAR) or line.held_sessions()[-1] < report.plan.wanted[-1]:
             _store_calendar(line)  # loaded alone, from its page: its checks and checked_bars go by the calendar
         newest = lake.read(RAW_BARS, first=report.plan.wanted[-1].date(), last=report.plan.wanted[-1].date())

@@ -11,11 +11,12 @@ import dagster as dg
 import pandas as pd
 
 from assets.io_managers import CHECKED_BARS_ASSET
-from assets.market import CONTEXT_TABLES, LAKE_IO
+from assets.market import CONTEXT_TABLES, LAKE_IO, REWRITES
 from assets.metadata import embedded, frame_metadata, preview
 from assets.resources import Line
 from assets.reuse import code_hash
 from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.ingest.arrivals import arrivals
 from ljwx_pipeline.ingest.judged import (
     BAR_CHECKS,
     BREACHES,
@@ -28,11 +29,13 @@ from ljwx_pipeline.ingest.judged import (
     merged,
 )
 from ljwx_pipeline.ingest.judged_tables import TABLE_CHECKS, judge_tables
+from ljwx_pipeline.ingest.rewrites import read_rewrites
 from ljwx_pipeline.ingest.tables import WHOLE_TABLES
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.reads import ReadsJournal
 from ljwx_pipeline.lake.store import read_versions
 from ljwx_pipeline.market.tables import TABLES
+from ljwx_pipeline.quality.history import feed_on_time
 from ljwx_pipeline.quality.results import CheckResult, require_passed
 
 GROUP = "quality"
@@ -48,6 +51,8 @@ WHEN = {
 }
 #: What the scores' picture shows.
 PICTURED_SESSIONS = 500
+#: Newest sessions that are asked for their arrival.
+ON_TIME_SESSIONS = 20
 #: Bars that the published suite judges at most: ten years of the whole market would take gigabytes.
 SUITE_ROWS = 1_000_000
 FIRST_COLUMNS = ["session_date", "score"]
@@ -100,6 +105,47 @@ def market_checks(context: dg.AssetCheckExecutionContext, line: Line) -> Iterato
 def _sentences(result: CheckResult) -> str:
     said = [result.message] if result.passed else [result.message, result.repair]
     return ". ".join(part[:1].upper() + part[1:] for part in said)
+
+
+@dg.asset_check(asset=RAW_BARS_KEY, blocking=True)
+def history_not_restated(line: Line) -> dg.AssetCheckResult:
+    """Shown when held rows came back different, refused while more than a share of a month did: another unit, maybe."""
+    limit = line.settings.quality.max_restated_frac
+    noted = read_rewrites(line.home / REWRITES)
+    beyond = [rewrite for rewrite in noted if rewrite.frac > limit]
+    said = ", ".join(
+        f"{item.restated_rows:,} of {item.held_rows:,} rows of {item.month[:7]}" for item in (beyond or noted)[:3]
+    )
+    others = f" and {len(beyond or noted) - 3} more months" if len(beyond or noted) > 3 else ""
+    remedy = (
+        f". More than {limit:g} of a month: look with `ljwx data diff`; to accept it, load once with "
+        "`--set quality.max_restated_frac=1`"
+    )
+    changed = f"{said}{others} came back different{remedy if beyond else ''}"
+    return dg.AssetCheckResult(
+        passed=not noted,
+        severity=dg.AssetCheckSeverity.ERROR if beyond else dg.AssetCheckSeverity.WARN,
+        description=changed if noted else "no held row came back different",
+        metadata={
+            "restated_rows": sum(item.restated_rows for item in noted),
+            "months": len(noted),
+            "months_beyond_limit": len(beyond),
+        },
+    )
+
+
+@dg.asset_check(asset=RAW_BARS_KEY, additional_deps=["calendar"])
+def on_time(line: Line) -> dg.AssetCheckResult:
+    """Shown when a recent session's bars came before its close or late; a backfill's sessions are not late."""
+    sessions = line.sessions()[-ON_TIME_SESSIONS:]
+    came = arrivals(line.lake(), line.source().describe(), sessions)
+    result = feed_on_time(sessions, came)
+    return dg.AssetCheckResult(
+        passed=result.passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_sentences(result),
+        metadata={"applicable": bool(came.notna().any()), **result.measured},
+    )
 
 
 @dg.asset(

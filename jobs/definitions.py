@@ -79,6 +79,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         ],
         asset_checks=[
             market.horizon,
+            quality.history_not_restated,
+            quality.on_time,
             quality.market_checks,
             quality.great_expectations_suite,
             features.no_lookahead,

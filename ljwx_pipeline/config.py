@@ -154,6 +154,7 @@ class QualitySettings(Section):
     """What bad rows may cost before a session counts as bad."""
 
     max_quarantine_frac: float = Field(ge=0, le=1)
+    max_restated_frac: float = Field(ge=0, le=1)
 
 
 class UniverseSettings(Section):

@@ -1,21 +1,29 @@
-"""The published suite: what it judges, and where its trend is."""
+"""Checks that stand on the bars: a rewritten history, a late feed, and the published suite with its trend."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 
+import dagster as dg
 import pandas as pd
 import pytest
 
 from assets import quality
+from assets.market import REWRITES
+from ljwx_pipeline.ingest.rewrites import note_rewrites
+from ljwx_pipeline.ingest.store import StoredMonth
 from ljwx_pipeline.lake import Lake, split_by_month
+from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.quality.trend import read_history
 from tests.fakes.bars import random_bars
 
 BARS = random_bars(symbols=4, sessions=60, suspended_frac=0.0)
-SUITE = quality.great_expectations_suite.node_def.compute_fn.decorated_fn
+SUITE, RESTATED, ON_TIME = (
+    check.node_def.compute_fn.decorated_fn
+    for check in (quality.great_expectations_suite, quality.history_not_restated, quality.on_time)
+)
 
 
 @pytest.fixture
@@ -56,3 +64,36 @@ def test_one_month_is_judged_however_large_it_is(line: SimpleNamespace) -> None:
     months = line.checked_lake().current("bars")
     assert list(quality.newest_months(months, 1)) == months[-1:]
     assert list(quality.newest_months(months, 10**9)) == months
+
+
+def ingested(line: SimpleNamespace, restated: int, limit: float) -> None:
+    version = line.checked_lake().current("bars")[0]
+    month = StoredMonth("raw_bars", version.partition, version, 0, restated, (BARS["session_date"].min(),) * 2)
+    note_rewrites(line.home / REWRITES, [month] if restated else [], max_frac=limit)
+
+
+def test_a_rewritten_history_blocks_until_it_is_accepted(line: SimpleNamespace) -> None:
+    line.settings = SimpleNamespace(quality=SimpleNamespace(max_restated_frac=0.2))
+    assert RESTATED(line=line).passed
+    ingested(line, 1, 0.2)
+    assert (RESTATED(line=line).passed, RESTATED(line=line).severity) == (False, dg.AssetCheckSeverity.WARN)
+    ingested(line, line.checked_lake().current("bars")[0].rows, 0.2)
+    ingested(line, 0, 0.2)
+    found = RESTATED(line=line)
+    assert found.severity == dg.AssetCheckSeverity.ERROR
+    assert "--set quality.max_restated_frac=1" in found.description
+    ingested(line, 0, 1.0)
+    assert RESTATED(line=line).passed
+
+
+def test_a_feed_that_comes_late_is_shown(line: SimpleNamespace, tmp_path: Path) -> None:
+    last = line.sessions()[-1]
+    came = (last + pd.Timedelta(hours=15)).tz_localize("Asia/Shanghai").to_pydatetime() + timedelta(hours=30)
+    lake = Lake(tmp_path / "lake")
+    rows = BARS[BARS["session_date"] == last]
+    lake.write("raw_bars", rows, partition=f"{last:%Y-%m}-01", known_at=came)
+    said = SourceDescription("x", simulated=False, adjustment="raw", unknown=(), fetches="by_session")
+    line.lake, line.source = lambda: lake, lambda: SimpleNamespace(describe=lambda: said)
+    found = ON_TIME(line=line)
+    assert not found.passed
+    assert f"{last:%Y-%m-%d} (+30.0 h)" in found.description
