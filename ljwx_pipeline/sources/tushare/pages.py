@@ -18,7 +18,9 @@ from ljwx_pipeline.sources.tushare.client import LATER, Page, TushareClient
 MOST_PAGES = 1000
 
 
-def fetch(client: TushareClient, api: Api, params: Mapping[str, str | int]) -> pd.DataFrame:
+def fetch(
+    client: TushareClient, api: Api, params: Mapping[str, str | int], *, until_empty: bool = False
+) -> pd.DataFrame:
     """Return every row of ``api`` for ``params``: columns in the order of ``api.fields``, cells as answered.
 
     Pages follow each other by the rows really received, and rows that two pages share (the newest come first, so a row
@@ -26,12 +28,21 @@ def fetch(client: TushareClient, api: Api, params: Mapping[str, str | int]) -> p
     left is asked for again; should it come back as short, the provider has lowered its cap, and the next page begins
     where it ended.
 
+    Parameters
+    ----------
+    client, api, params
+        Whom to ask for what.
+    until_empty
+        Whether a short page that promises nothing more is doubted: the rows after it are asked for until a page brings
+        none. A call more, for lists that no other answer proves.
+
     Raises
     ------
     SourceError
         When a column is missing, or fewer rows arrive than were promised.
     """
     frames: list[pd.DataFrame] = []
+    seen: set[tuple[object, ...]] = set()
     offset = 0
     for _ in range(MOST_PAGES):
         page = _whole_page(client, api, {**params, "limit": api.cap, "offset": offset})
@@ -41,7 +52,10 @@ def fetch(client: TushareClient, api: Api, params: Mapping[str, str | int]) -> p
         if promised and not page.items:
             raise SourceError(f"tushare says {api.name} has more than {offset} rows and gives none of them", LATER)
         if not promised and len(page.items) < api.cap:
-            break
+            new = {tuple(row) for row in page.items} - seen if until_empty else set()
+            if not new:
+                break
+            seen |= new
     else:
         raise SourceError(f"tushare's answer to {api.name} does not end after {offset} rows", "narrow the range")
     kept = [frame for frame in frames if len(frame)] or frames[:1]

@@ -1,19 +1,19 @@
 """Second questions: what shows that an answer without rows, or with few, is the truth and not a silence.
 
 A refusal that looks like an empty table, a session that is not published yet and a page cut in half all look like "no
-data". Not here: the first questions (``source.py``).
+data". Not here: the first questions (``source.py``), and the proof of the dividends (``dividends.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import date
 
 import pandas as pd
 
 from ljwx_pipeline.errors import SourceError
-from ljwx_pipeline.sources.tushare.apis import ADJ_FACTOR, DAILY, SUSPEND_D, Api
-from ljwx_pipeline.sources.tushare.cells import numbers
+from ljwx_pipeline.sources.provider_frames import is_a_share
+from ljwx_pipeline.sources.tushare.apis import DAILY, SUSPEND_D, Api
 from ljwx_pipeline.sources.tushare.client import LATER, TushareClient
 from ljwx_pipeline.sources.tushare.events import suspensions
 from ljwx_pipeline.sources.tushare.pages import day, fetch
@@ -23,6 +23,8 @@ from ljwx_pipeline.sources.tushare.pages import day, fetch
 SESSION_TOLERANCE = 0.03
 #: The same for one stock's sessions; the list of suspensions has holes in its first years.
 SYMBOL_TOLERANCE = 0.2
+#: Share of the stocks that one list names and another may not: a code that was changed, a listing of this very day.
+STRANGERS_TOLERANCE = 0.005
 
 
 def suspended_days(client: TushareClient, params: Mapping[str, str | int]) -> pd.DataFrame:
@@ -94,23 +96,37 @@ def nobody_suspended(
             )
 
 
-def factors_stood_still(client: TushareClient, first: date, last: date, symbols: set[str]) -> None:
-    """Check an empty list of dividends: no factor moved between two sessions.
+def everybody_known(session: date, traded: set[str], known: set[str]) -> None:
+    """Check the list of stocks by those that traded: who is left out of it would be left out of every table.
+
+    B shares and stocks of the Beijing exchange, whose codes were changed, prove nothing and are not asked about.
 
     Raises
     ------
     SourceError
-        When one did.
+        When more than a few are not in the list: it was cut short.
     """
-    ends = []
-    for session in (first, last):
-        rows = fetch(client, ADJ_FACTOR, {"trade_date": day(session)})
-        ends.append(pd.Series(numbers(rows, "adj_factor", ADJ_FACTOR), index=rows["ts_code"]))
-    if ends[0].empty or ends[1].empty:
-        raise SourceError(f"tushare names no dividend from {first} to {last}, and no factor either", LATER)
-    moved = (ends[1] / ends[0].reindex(ends[1].index) - 1.0).abs() > 1e-3
-    names = sorted(symbols & set(moved.index[moved]))
-    if names:
+    strangers = {code for code in traded - known if is_a_share(code) and not code.endswith(".BJ")}
+    if len(strangers) > STRANGERS_TOLERANCE * len(traded):
         raise SourceError(
-            f"tushare's dividend names nobody from {first} to {last}, but the factor of {names[0]} moved", LATER
+            f"tushare's stock_basic lacks {len(strangers)} of the {len(traded)} stocks that traded on {session}, first "
+            f"{min(strangers)}: the list was cut short",
+            LATER,
+        )
+
+
+def everybody_named(named: set[str], listed: Collection[str]) -> None:
+    """Check the list of names: a stock has one from its listing on, so each that was listed must be in it.
+
+    Raises
+    ------
+    SourceError
+        When more than a few are not.
+    """
+    nameless = set(listed) - named
+    if len(nameless) > STRANGERS_TOLERANCE * len(listed):
+        raise SourceError(
+            f"tushare's namechange has no name of {len(nameless)} of {len(listed)} stocks, first {min(nameless)}: the "
+            "list was cut short",
+            f"{LATER}; without it special treatment goes unseen",
         )

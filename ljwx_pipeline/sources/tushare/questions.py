@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cached_property
 
@@ -18,7 +18,7 @@ from ljwx_pipeline.config import TushareSettings
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.symbols import check_symbol
 from ljwx_pipeline.sources.tushare import proofs, securities
-from ljwx_pipeline.sources.tushare.apis import STOCK_BASIC, Api
+from ljwx_pipeline.sources.tushare.apis import DAILY, NAMECHANGE, STOCK_BASIC, Api
 from ljwx_pipeline.sources.tushare.client import LATER, TushareClient
 from ljwx_pipeline.sources.tushare.credentials import read_token
 from ljwx_pipeline.sources.tushare.pages import day, fetch
@@ -54,6 +54,7 @@ class Questions:
         self._clock = clock
         self._sleep = sleep
         self._environ = environ
+        self._proven: set[pd.Timestamp] = set()
         self._calendars: dict[tuple[date, date], pd.DatetimeIndex] = {}
 
     @cached_property
@@ -66,7 +67,10 @@ class Questions:
     @cached_property
     def stocks(self) -> pd.DataFrame:
         """Every stock that ever listed (``securities.stock_list``), asked for once."""
-        answers = {status: fetch(self.client, STOCK_BASIC, {"list_status": status}) for status in securities.STATUSES}
+        answers = {
+            status: fetch(self.client, STOCK_BASIC, {"list_status": status}, until_empty=True)
+            for status in securities.STATUSES
+        }
         # pausing a listing was abolished: that list may be empty, the others never
         for status, meaning in (("L", "listed"), ("D", "delisted")):
             if answers[status].empty:
@@ -107,6 +111,22 @@ class Questions:
         there = (stocks["list_date"] <= span[-1]) & ~(stocks["delist_date"] <= span[0])
         return sorted(stocks.loc[there, "ts_code"])
 
+    def names(self, span: pd.DatetimeIndex) -> pd.DataFrame:
+        """Return the rows of ``namechange``, in which every chosen symbol listed on a session of ``span`` is named."""
+        rows = fetch(self.client, NAMECHANGE, {}, until_empty=True)
+        proofs.everybody_named(set(rows["ts_code"]), self.listed_within(span))
+        return rows
+
+    def check_stocks(self, sessions: Iterable[pd.Timestamp]) -> None:
+        """Check the list of stocks against who traded on some sessions: a call each, the first time."""
+        for session in sessions:
+            if session not in self._proven:
+                self._check_known(session, set(fetch(self.client, DAILY, {"trade_date": day(session)})["ts_code"]))
+
+    def _check_known(self, session: pd.Timestamp, traded: set[str]) -> None:
+        proofs.everybody_known(session.date(), traded, set(self.stocks["ts_code"]))
+        self._proven.add(session)
+
     def of_session(self, api: Api, session: pd.Timestamp) -> pd.DataFrame:
         """Return the chosen symbols' rows of one session, of which the whole market's are checked."""
         rows = fetch(self.client, api, {"trade_date": day(session)})
@@ -117,6 +137,8 @@ class Questions:
                 f"tushare's {api.name} has no row for {session:%Y-%m-%d}: it is not published yet, or withheld",
                 "bars come from 15:00 to 17:00 of the session, market values until 19:00: ask again then",
             )
+        if api is DAILY:
+            self._check_known(session, held)
         proofs.session_is_whole(self.client, api, session.date(), held, listed)
         return rows[rows["ts_code"].isin(self.chosen)].reset_index(drop=True)
 

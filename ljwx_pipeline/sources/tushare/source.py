@@ -19,20 +19,17 @@ from ljwx_pipeline.config import SourceSettings, TushareSettings
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.tables import SourceDescription, empty_table
 from ljwx_pipeline.sources.base import BarUnit, month_units
-from ljwx_pipeline.sources.tushare import events, members, prices, proofs, securities
+from ljwx_pipeline.sources.tushare import dividends, events, members, prices, proofs, securities
 from ljwx_pipeline.sources.tushare.apis import (
     ADJ_FACTOR,
     DAILY,
     DAILY_BASIC,
-    DIVIDEND,
     FINA_INDICATOR,
     INDEX_DAILY,
     INDEX_WEIGHT,
-    NAMECHANGE,
     STK_LIMIT,
     Api,
 )
-from ljwx_pipeline.sources.tushare.client import LATER
 from ljwx_pipeline.sources.tushare.pages import day, fetch
 from ljwx_pipeline.sources.tushare.questions import Questions
 from ljwx_pipeline.sources.tushare.sessions import last_published
@@ -108,16 +105,19 @@ class TushareSource:
         return found
 
     def securities(self) -> pd.DataFrame:
-        """Return every stock that ever listed; ``delist_date`` is the first day it can no longer trade."""
+        """Return every stock that ever listed; ``delist_date`` is the first day it can no longer trade.
+
+        The list is proven by who traded on the first and on the last session of the configured range.
+        """
+        span = self.sessions(self._source.first_session, self._source.last_session)
+        self._questions.check_stocks((span[0], span[-1]))
         table = securities.securities(self._questions.stocks)
         return table[table["symbol"].isin(self._questions.chosen)].reset_index(drop=True)
 
     def st_spells(self) -> pd.DataFrame:
         """Return spells under special treatment, told from the names the stocks have borne."""
-        names = fetch(self._questions.client, NAMECHANGE, {})
-        if names.empty:
-            raise SourceError("tushare's namechange names nobody, though every stock has a first name", LATER)
-        return securities.st_spells(names, self.securities())
+        span = self.sessions(self._source.first_session, self._source.last_session)
+        return securities.st_spells(self._questions.names(span), self.securities())
 
     def industries(self) -> pd.DataFrame:
         """Return today's industries from today on; what they were before is unknown."""
@@ -130,17 +130,17 @@ class TushareSource:
         return pd.concat([self._members(code, span) for code in self._indices], ignore_index=True)
 
     def corporate_actions(self) -> pd.DataFrame:
-        """Return the dividends and bonus shares whose ex-date lies in the configured range."""
+        """Return the dividends and bonus shares whose ex-date lies in the configured range.
+
+        Raises
+        ------
+        SourceError
+            When factors moved that no dividend explains.
+        """
         span = self.sessions(self._source.first_session, self._source.last_session)
-        chosen = self._questions.listed_within(span)
-        if len(chosen) < len(span):
-            frames = [fetch(self._questions.client, DIVIDEND, {"ts_code": symbol}) for symbol in chosen]
-        else:
-            frames = [fetch(self._questions.client, DIVIDEND, {"ex_date": day(session)}) for session in span]
-        table = events.corporate_actions(pd.concat(frames, ignore_index=True))
+        table = dividends.proven_actions(self._questions.client, span, self._questions.listed_within(span))
         inside = table["ex_date"].between(span[0], span[-1]) & table["symbol"].isin(self._questions.chosen)
         if not inside.any():
-            proofs.factors_stood_still(self._questions.client, span[0].date(), span[-1].date(), set(chosen))
             return empty_table("corporate_actions")
         return table[inside].sort_values(["symbol", "ex_date"], ignore_index=True)
 
