@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Thread
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 import pytest
@@ -13,7 +13,7 @@ import pytest
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.ingest.bars import IngestReport, Progress, ingest_bars
-from ljwx_pipeline.ingest.store import only_ingest
+from ljwx_pipeline.ingest.store import StoredMonth, only_ingest, store_month
 from ljwx_pipeline.lake import Lake
 from tests.fakes.remote_source import RemoteSource
 
@@ -219,6 +219,26 @@ def test_a_backfill_by_symbol_that_was_killed_goes_on_the_next_day(lake: Lake) -
     assert report.plan.units[len(symbols)].first == LAST, "only the new session is asked for after what was begun"
     pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, LAST))
     assert not (lake.root.parent / "staging").exists()
+
+
+def test_a_backfill_killed_between_two_months_stores_the_rest_without_a_question(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = TickingClock(datetime(2024, 3, 1, 10, tzinfo=UTC))
+    source = RemoteSource(LAST, "by_symbol")
+
+    def january_only(lake: Lake, table: str, month: str, *rest: Any) -> StoredMonth:
+        if month != "2024-01-01":
+            raise KeyboardInterrupt
+        return store_month(lake, table, month, *rest)
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr("ljwx_pipeline.ingest.bars.store_month", january_only)
+        ingest(source, lake, clock)
+    source.calls = []
+    ingest(source, lake, clock)
+    assert source.calls == []
+    pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, LAST))
 
 
 def test_units_left_for_more_than_a_week_are_fetched_again(lake: Lake) -> None:
