@@ -232,9 +232,10 @@ def test_a_backfill_killed_between_two_months_stores_the_rest_without_a_question
             raise KeyboardInterrupt
         return store_month(lake, table, month, *rest)
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr("ljwx_pipeline.ingest.bars.store_month", january_only)
+    monkeypatch.setattr("ljwx_pipeline.ingest.bars.store_month", january_only)
+    with pytest.raises(KeyboardInterrupt):
         ingest(source, lake, clock)
+    monkeypatch.undo()
     source.calls = []
     ingest(source, lake, clock)
     assert source.calls == []
