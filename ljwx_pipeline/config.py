@@ -75,8 +75,15 @@ class SourceSettings(Section):
     @field_validator("as_of")
     @classmethod
     def _an_instant(cls, text: str) -> str:
-        if text and datetime.fromisoformat(text).tzinfo is None:
-            msg = f"{text} has no time zone: write 2026-01-05T18:00:00+08:00"
+        if not text:
+            return text
+        try:
+            instant = datetime.fromisoformat(text)
+            zoned = instant.tzinfo is not None and bool(instant.astimezone(UTC))
+        except (ValueError, OverflowError):
+            zoned = False
+        if not zoned:
+            msg = f"{text} is no instant with a time zone: write 2026-01-05T18:00:00+08:00"
             raise ValueError(msg)
         return text
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.clock import SHANGHAI, utc_now
@@ -120,13 +120,23 @@ def instant_of(text: str) -> datetime:
     if text == "now":
         return utc_now()
     try:
-        if len(text) == len("2024-01-31"):
-            following = date.fromisoformat(text) + timedelta(days=1)
-            return datetime.combine(following, time(), SHANGHAI) - timedelta(microseconds=1)
         found = datetime.fromisoformat(text)
-    except ValueError:
+        if _is_date(text):
+            found = datetime.combine(found.date() + timedelta(days=1), time(), SHANGHAI) - timedelta(microseconds=1)
+        found = found if found.tzinfo is not None else found.replace(tzinfo=SHANGHAI)
+        found.astimezone(UTC)  # an instant at the end of time has none
+    except (ValueError, OverflowError):
         raise LakeError(f"{text!r} is no dataset and no instant", "see `ljwx data list`, or write 2024-01-31") from None
-    return found if found.tzinfo is not None else found.replace(tzinfo=SHANGHAI)
+    return found
+
+
+def _is_date(text: str) -> bool:
+    """Return whether ``text`` names a day, in whatever of ISO's forms, and no time of it."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True)
@@ -201,6 +211,8 @@ def _show(lake: Lake, arguments: argparse.Namespace) -> int:
 
 def _create(lake: Lake, arguments: argparse.Namespace) -> int:
     as_of = None if arguments.as_of is None else instant_of(arguments.as_of)
+    if as_of is not None and as_of > utc_now():
+        raise LakeError(f"{arguments.as_of} is in the future", "nobody knows yet what will be known then")
     made = _catalogue(lake).create(arguments.name, arguments.tables, as_of, description=arguments.description)
     return _show_dataset(arguments, made)
 

@@ -151,5 +151,22 @@ def test_an_instant_without_a_zone_is_shanghai_and_a_date_means_its_end() -> Non
     assert instant_of("2024-01-31T08:00").astimezone(UTC) == datetime(2024, 1, 31, tzinfo=UTC)
     assert instant_of("2024-01-31").astimezone(UTC) == datetime(2024, 1, 31, 15, 59, 59, 999999, tzinfo=UTC)
     assert instant_of("2024-01-31T08:00+00:00") == datetime(2024, 1, 31, 8, tzinfo=UTC)
+    assert instant_of("20240131") == instant_of("2024-W05-3") == instant_of("2024-01-31")
+
+
+@pytest.mark.parametrize("text", ["2024-02-31", "9999-12-31", "0001-01-01T00:00", "yesterday"])
+def test_what_is_no_instant_is_refused(text: str) -> None:
     with pytest.raises(LakeError, match="no instant"):
-        instant_of("2024-02-31")
+        instant_of(text)
+
+
+def test_nothing_is_pinned_as_of_the_future(full: Lake, ljwx: Ljwx) -> None:
+    with pytest.raises(LakeError, match="2999-01-01 is in the future"):
+        ljwx("create", "later", "--as-of", "2999-01-01")
+    assert ljwx("list", "--json") == {"datasets": []}
+
+
+@pytest.mark.parametrize("days", ["1e9", "inf", "nan", "-1"])
+def test_days_to_keep_are_a_number_of_days(full: Lake, ljwx: Ljwx, days: str) -> None:
+    with pytest.raises(LakeError, match="give a number of days"):
+        ljwx("retain", "--keep-days", days)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
@@ -18,7 +18,7 @@ from ljwx_pipeline.ingest.store import StoredMonth, newest_version, only_ingest,
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.tables import empty_table
-from ljwx_pipeline.sources.base import MarketSource, month_units
+from ljwx_pipeline.sources.base import BarUnit, MarketSource, month_units
 
 #: Tables that change slowly and are asked for whole.
 WHOLE_TABLES = ("securities", "st_spells", "industries", "index_members", "corporate_actions")
@@ -40,10 +40,14 @@ WHOLE = "all"
 
 @dataclass(frozen=True)
 class Coverage:
-    """The unbroken range of dates of a dated table that was asked for and stored."""
+    """The unbroken range of dates of a dated table that was asked for, and its months of which there was nothing.
+
+    A month that is neither in the lake nor among ``empty`` was lost since, and is asked for again.
+    """
 
     first: date
     last: date
+    empty: tuple[str, ...]
 
 
 def ingest_whole_table(source: MarketSource, lake: Lake, table: str, known_at: datetime) -> TableVersion:
@@ -84,18 +88,25 @@ def ingest_dated_table(
         first, last = sessions[0].date(), sessions[-1].date()
         covered = None if source.describe().fetches == "at_hand" else _read_coverage(coverage_file)
         if covered is None or first < covered.first or covered.last < first:
-            start, base = first, first
+            units, base, reached, empty = month_units(first, last), first, first, set[str]()
         else:
             past = sessions[sessions <= pd.Timestamp(covered.last)]
-            start, base = past[max(len(past) - max(recheck_sessions, 1), 0)].date(), covered.first
+            start = past[max(len(past) - max(recheck_sessions, 1), 0)].date()
+            base, reached, empty = covered.first, covered.last, set(covered.empty)
+            before = month_units(covered.first, start - timedelta(days=1)) if covered.first < start else []
+            lost = [unit for unit in before if not _is_held(lake, table, unit) and _month(unit) not in empty]
+            units = [*lost, *month_units(start, last)]
         stored = []
-        for unit in month_units(start, last):
+        for unit in units:
             frame: pd.DataFrame = getattr(source, table)(unit.first, unit.last)
-            asked = pd.date_range(unit.first, unit.last)
-            month = f"{unit.first:%Y-%m}-01"
-            if len(frame) or newest_version(lake, table, month) is not None:
-                stored.append(store_month(lake, table, month, frame, asked, known_at))
-            _write_coverage(coverage_file, Coverage(base, unit.last))
+            if len(frame) or _is_held(lake, table, unit):
+                asked = pd.date_range(unit.first, unit.last)
+                stored.append(store_month(lake, table, _month(unit), frame, asked, known_at))
+                empty.discard(_month(unit))
+            else:
+                empty.add(_month(unit))
+            reached = max(reached, unit.last)
+            _write_coverage(coverage_file, Coverage(base, reached, tuple(sorted(empty))))
         return stored
 
 
@@ -114,10 +125,18 @@ def read_market_table(lake: Lake, table: str, *, as_of: datetime | None = None) 
     return empty_table(table)
 
 
+def _month(unit: BarUnit) -> str:
+    return f"{unit.first:%Y-%m}-01"
+
+
+def _is_held(lake: Lake, table: str, unit: BarUnit) -> bool:
+    return newest_version(lake, table, _month(unit)) is not None
+
+
 def _read_coverage(path: Path) -> Coverage | None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Coverage(date.fromisoformat(kept["first"]), date.fromisoformat(kept["last"]))
+        return Coverage(date.fromisoformat(kept["first"]), date.fromisoformat(kept["last"]), tuple(kept["empty"]))
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -125,4 +144,5 @@ def _read_coverage(path: Path) -> Coverage | None:
 
 
 def _write_coverage(path: Path, coverage: Coverage) -> None:
-    write_bytes(path, json.dumps({"first": str(coverage.first), "last": str(coverage.last)}).encode())
+    said = {"first": str(coverage.first), "last": str(coverage.last), "empty": coverage.empty}
+    write_bytes(path, json.dumps(said).encode())

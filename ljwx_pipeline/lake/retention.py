@@ -25,6 +25,9 @@ from ljwx_pipeline.lake.store import Lake, folders_in
 #: A file no version lists may belong to a writer at work until it is this old.
 ORPHAN_AGE = timedelta(hours=1)
 
+#: A hundred years: more is a slip of the hand.
+MOST_DAYS = 36_500
+
 
 @dataclass(frozen=True)
 class Removal:
@@ -77,10 +80,10 @@ def retain(lake: Lake, *, keep_days: float, dry_run: bool = True, now: datetime 
     Raises
     ------
     LakeError
-        When ``keep_days`` is negative, a manifest is damaged, or a writer holds a table.
+        When ``keep_days`` is negative or beyond a hundred years, a manifest is damaged, or a writer holds a table.
     """
-    if not keep_days >= 0:
-        raise LakeError(f"keep_days is {keep_days}", "give a number of days, zero or more")
+    if not 0 <= keep_days <= MOST_DAYS:
+        raise LakeError(f"keep_days is {keep_days}", f"give a number of days, zero to {MOST_DAYS}")
     present = (now or utc_now()).astimezone(UTC)
     before = present - timedelta(days=keep_days)
     versions: list[tuple[str, str, int, datetime]] = []

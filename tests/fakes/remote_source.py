@@ -37,6 +37,7 @@ class RemoteSource:
     fetches: Literal["at_hand", "by_session", "by_symbol"] = "by_session"
     fail_after: int | None = None
     silent: tuple[str, ...] = ()
+    without_values: tuple[str, ...] = ()
     calls: list[str] = field(default_factory=list)
     restated: dict[tuple[str, str], float] = field(default_factory=dict)
 
@@ -74,7 +75,9 @@ class RemoteSource:
 
     def market_values(self, first: date, last: date) -> pd.DataFrame:
         self.calls.append(f"market_values {first} {last}")
-        return self.market.market_values(first, min(last, self.published))
+        frame = self.market.market_values(first, min(last, self.published))
+        silent = frame["session_date"].dt.strftime("%Y-%m").isin(self.without_values)
+        return frame[~silent].reset_index(drop=True)
 
     def news(self, first: date, last: date) -> pd.DataFrame:
         self.calls.append(f"news {first} {last}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 from datetime import UTC, date, datetime
 from pathlib import Path
 from threading import Thread
@@ -105,3 +107,25 @@ def test_an_ingest_that_does_not_end_is_named(lake: Lake) -> None:
         only_ingest(lake, timeout_s=0.05),
     ):
         pass
+
+
+def test_a_month_deleted_from_the_lake_is_asked_for_again_and_one_without_rows_is_not(lake: Lake) -> None:
+    source = RemoteSource(LAST)
+    ingest(source, lake, "market_values")
+    shutil.rmtree(lake.partition_folder("market_values", "2024-01-01"))
+    source.calls = []
+    ingest(source, lake, "market_values", hour=1)
+    assert source.calls == ["market_values 2024-01-02 2024-01-31", "market_values 2024-02-29 2024-02-29"]
+    given = source.market.market_values(FIRST, LAST)
+    pd.testing.assert_frame_equal(read_market_table(lake, "market_values"), given)
+    coverage = json.loads((lake.root.parent / "market_values.json").read_text())
+    assert coverage == {"first": "2024-01-02", "last": "2024-02-29", "empty": []}
+
+
+def test_a_month_without_rows_is_asked_for_once(lake: Lake) -> None:
+    source = RemoteSource(LAST)
+    source.without_values = ("2024-01",)
+    ingest(source, lake, "market_values")
+    source.calls = []
+    ingest(source, lake, "market_values", hour=1)
+    assert source.calls == ["market_values 2024-02-29 2024-02-29"]
