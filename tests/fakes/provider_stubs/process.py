@@ -7,6 +7,7 @@ Not here: any provider's protocol.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -81,5 +82,5 @@ def serve(
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(f"{line}\n")
-    sys.stdout.flush()
+    # not through the buffered stream: a signal may come while another's line is still being flushed
+    os.write(sys.stdout.fileno(), f"{line}\n".encode())
