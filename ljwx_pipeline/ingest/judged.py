@@ -288,7 +288,7 @@ def _judge(
         checks=judgement.checks,
     )
     found = [with_open_jumps(result, rows, asked.open_jumps) for result in found]
-    releases = with_later_rows(judgement.releases, rows, found)
+    releases = with_later_rows(judgement.releases, rows, found, asked.open_jumps)
     parted = split(
         "bars",
         rows,

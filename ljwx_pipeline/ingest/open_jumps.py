@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 
+from ljwx_pipeline.quality.quarantine import row_hashes
 from ljwx_pipeline.quality.results import CheckResult
 
 JUMPS = "bars.jumps_are_explained"
@@ -30,8 +31,14 @@ def with_open_jumps(result: CheckResult, rows: pd.DataFrame, symbols: tuple[str,
     return replace(result, passed=False, severity="quarantine", measured=measured, message=said, rows=every)
 
 
-def with_later_rows(releases: pd.DataFrame, rows: pd.DataFrame, found: Sequence[CheckResult]) -> pd.DataFrame:
-    """Return the releases with those of a jump extended to the rows it spoiled, up to the symbol's next jump."""
+def with_later_rows(
+    releases: pd.DataFrame, rows: pd.DataFrame, found: Sequence[CheckResult], carried: tuple[str, ...]
+) -> pd.DataFrame:
+    """Return the releases with those of a jump extended to the rows it spoiled, up to the symbol's next jump.
+
+    A release whose row was restated since has lapsed: its symbol is among ``carried`` when the jump lies before
+    ``rows``, and its hash is none of theirs when it lies among them.
+    """
     mine = releases[releases["check"] == JUMPS]
     broken = [result for result in found if result.name == JUMPS and len(result.rows)]
     if mine.empty or not broken:
@@ -39,15 +46,21 @@ def with_later_rows(releases: pd.DataFrame, rows: pd.DataFrame, found: Sequence[
     jumps = broken[0]
     days, symbols = rows["session_date"], rows["symbol"]
     at_fault = rows.iloc[jumps.faults]
+    hashes = row_hashes("bars", rows)
     more = [releases]
     for release in mine.to_dict("records"):
+        before = release["session_date"] < days.iloc[0]
+        if release["symbol"] in carried if before else release["row_hash"] not in hashes:
+            continue
         later = at_fault.loc[
             (at_fault["symbol"] == release["symbol"]) & (at_fault["session_date"] > release["session_date"]),
             "session_date",
         ]
         until = later.min() if len(later) else pd.Timestamp.max
         spoiled = (symbols == release["symbol"]) & (days > release["session_date"]) & (days < until)
-        more.append(pd.DataFrame([{**release, "session_date": day} for day in days[spoiled]], columns=releases.columns))
+        same = zip(days[spoiled], hashes[spoiled.to_numpy()], strict=True)
+        copies = [{**release, "session_date": day, "row_hash": row_hash} for day, row_hash in same]
+        more.append(pd.DataFrame(copies, columns=releases.columns))
     return pd.concat([part for part in more if len(part)], ignore_index=True)
 
 

@@ -11,18 +11,21 @@ from datetime import datetime
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.quality.results import CheckResult, Positions
 from ljwx_pipeline.quality.rule import SINGLE_ROWS
 
 #: Columns that ``split`` adds to the rows it takes out.
 REASONS = {"check": "str", "reason": "str", "repair": "str", "quarantined_at": "datetime64[ns, UTC]"}
-#: A release: this row passes this check from the next run on, and no other.
+#: A release: this row, as it stands, passes this check from the next run on, and no other. Restated it is another row.
 RELEASES = {
     "symbol": "str",
     "session_date": "datetime64[ns]",
     "check": "str",
+    "row_hash": "str",
     "reason": "str",
     "released_by": "str",
     "released_at": "datetime64[ns, UTC]",
@@ -128,7 +131,8 @@ def release(
     """
     if not reason.strip() or not released_by.strip():
         raise DataQualityError("a release has no reason or nobody's name", "say why the row is true and who says so")
-    made = quarantined[[KEY_OF[table], "session_date", "check"]].rename(columns={KEY_OF[table]: "symbol"})
+    keys = quarantined[[KEY_OF[table], "session_date", "check"]].rename(columns={KEY_OF[table]: "symbol"})
+    made = keys.assign(row_hash=row_hashes(table, quarantined))
     stamped = made.assign(reason=reason, released_by=released_by, released_at=_instant(at))
     return stamped.drop_duplicates(ignore_index=True)
 
@@ -153,10 +157,13 @@ def _unreleased(table: str, frame: pd.DataFrame, result: CheckResult, releases: 
         return result.rows
     mine = releases[releases["check"] == result.name]
     taken = frame.take(result.rows)
-    free = pd.MultiIndex.from_frame(taken[[KEY_OF[table], "session_date"]]).isin(
-        pd.MultiIndex.from_frame(mine[["symbol", "session_date"]])
-    )
-    return result.rows[~free]
+    return result.rows[~np.isin(row_hashes(table, taken), mine["row_hash"])]
+
+
+def row_hashes(table: str, frame: pd.DataFrame) -> NDArray[np.object_]:
+    """Return a hash of each row's canonical columns, keys and values, as text; shape ``(len(frame),)``."""
+    hashed = pd.util.hash_pandas_object(frame[list(TABLES[table])], index=False)
+    return np.array([f"{value:016x}" for value in hashed], dtype=object)
 
 
 def _instant(at: datetime) -> pd.Timestamp:

@@ -13,7 +13,8 @@ from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.ingest.judged import QUARANTINE
 from ljwx_pipeline.ingest.released import read_releases, release_rows
 from ljwx_pipeline.lake import Lake, TableVersion
-from ljwx_pipeline.quality.quarantine import RELEASES
+from ljwx_pipeline.market.tables import TABLES
+from ljwx_pipeline.quality.quarantine import RELEASES, row_hashes
 
 DAY = date(2024, 1, 3)
 NOW = datetime(2024, 2, 1, 8, tzinfo=UTC)
@@ -28,7 +29,8 @@ def lake(tmp_path: Path) -> Lake:
 def checked(tmp_path: Path) -> Lake:
     lake = Lake(tmp_path / "checked")
     rows = [("600000.SH", "bars.a"), ("600000.SH", "bars.b"), ("600001.SH", "bars.a")]
-    held = pd.DataFrame(rows, columns=["symbol", "check"]).assign(session_date=pd.Timestamp(DAY), close_cny=1.0)
+    figures = dict.fromkeys((name for name, dtype in TABLES["bars"].items() if dtype == "float64"), 1.0)
+    held = pd.DataFrame(rows, columns=["symbol", "check"]).assign(session_date=pd.Timestamp(DAY), **figures)
     lake.write(QUARANTINE, held, partition="2024-01-01", known_at=NOW)
     return lake
 
@@ -57,6 +59,7 @@ def test_a_release_is_of_one_row_and_one_check_and_says_who_and_why(lake: Lake, 
         "symbol": "600000.SH",
         "session_date": pd.Timestamp(DAY),
         "check": "bars.a",
+        "row_hash": row_hashes("bars", checked.read(QUARANTINE).iloc[:1])[0],
         "reason": "seen in the exchange's own file",
         "released_by": "a person",
         "released_at": pd.Timestamp(NOW),

@@ -67,6 +67,14 @@ def test_a_release_passes_that_row_for_that_check_and_no_other(bars: pd.DataFram
     assert len(checked("bars", bars, results, releases=both)) == len(bars) - 1
 
 
+def test_a_release_lapses_when_its_row_is_restated(bars: pd.DataFrame) -> None:
+    bars.loc[200, "volume_shares"] = 0.0
+    made = release(split("bars", bars, results_of(bars), at=AT).quarantined, reason="odd lot", released_by="an", at=AT)
+    assert len(split("bars", bars, results_of(bars), at=AT, releases=made).kept) == len(bars)
+    bars.loc[200, "amount_cny"] *= 2
+    assert len(split("bars", bars, results_of(bars), at=AT, releases=made).kept) == len(bars) - 1
+
+
 def test_a_release_is_answered_for(bars: pd.DataFrame) -> None:
     with pytest.raises(DataQualityError, match="nobody's name"):
         release(bars.assign(check="bars.schema"), reason="true", released_by=" ", at=AT)

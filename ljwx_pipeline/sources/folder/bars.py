@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.config import ColumnRole, FolderSettings
 from ljwx_pipeline.errors import DataQualityError, SourceError
 from ljwx_pipeline.market.calendar import CALENDAR_START, last_known_session, sessions_between
@@ -144,6 +145,10 @@ def _refuse_dirt(rows: Rows) -> None:
             f"{rows.where(at)} repeats {rows.where(at - 1)} ({int(again.sum())} such rows in all)",
             "keep one row for each symbol and session",
         )
+    today = utc_now().astimezone(SHANGHAI).date()
+    at = int(np.argmax(days > np.datetime64(today)))
+    if days[at] > np.datetime64(today):
+        raise DataQualityError(f"{rows.where(at)} is dated after today, {today}", "correct the date or delete the row")
     known = sessions_between(pd.Timestamp(days.min()).date(), last_known_session())
     rows.refuse(
         ~np.isin(days, known.to_numpy()),

@@ -50,7 +50,7 @@ def spoil(column: str, value: object) -> pd.DataFrame:
         ("trade_date", "2018-13-45", ("data row 8, column trade_date: '2018-13-45' is not a date",)),
         ("trade_date", "9999-01-01", ("data row 8, column trade_date: '9999-01-01' is not a date",)),
         ("trade_date", "20180106", ("data row 8", "no session")),
-        ("trade_date", "20991231", ("data row 8", "no session", "exchange-calendars")),
+        ("trade_date", "20991231", ("data row 8", "is dated after today", "correct the date")),
         ("ts_code", "399986.SZ", ("data row 8", "'399986.SZ'", "600519.SH")),
         ("ts_code", "AAPL", ("data row 8", "'AAPL'")),
         ("ts_code", np.nan, ("data row 8 has no code",)),
