@@ -25,8 +25,8 @@ from ljwx_pipeline.lake.store import Lake, folders_in
 #: A file no version lists may belong to a writer at work until it is this old.
 ORPHAN_AGE = timedelta(hours=1)
 
-#: A hundred years: more is a slip of the hand.
-MOST_DAYS = 36_500
+#: A thousand years: more is a slip of the hand, and soon no date at all.
+MOST_DAYS = 365_000
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def retain(lake: Lake, *, keep_days: float, dry_run: bool = True, now: datetime 
     Raises
     ------
     LakeError
-        When ``keep_days`` is negative or beyond a hundred years, a manifest is damaged, or a writer holds a table.
+        When ``keep_days`` is negative or beyond a thousand years, a manifest is damaged, or a writer holds a table.
     """
     if not 0 <= keep_days <= MOST_DAYS:
         raise LakeError(f"keep_days is {keep_days}", f"give a number of days, zero to {MOST_DAYS}")
