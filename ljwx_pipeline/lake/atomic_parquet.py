@@ -24,7 +24,7 @@ from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.folders import make_folder, sync_folder
 from ljwx_pipeline.lake.threads import in_threads
 
-#: Half of zstd's processor time for a third more bytes; prices hardly repeat, so nothing packs them well.
+#: Less processor time than zstd, for more bytes; prices hardly repeat, so nothing packs them well.
 COMPRESSION = "lz4"
 #: Rows in a row group: what a read of few sessions may skip.
 ROW_GROUP_ROWS = 131_072
