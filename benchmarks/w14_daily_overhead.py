@@ -32,7 +32,7 @@ NOT_DOMAIN = (
     "registry.py",
     "feature_store.py",
     "feature_table.py",
-    "config.py",
+    "config",
     "supervisor.py",
 )
 LOOK_EVERY_S = 0.004

@@ -1,0 +1,88 @@
+"""Frozen settings: ``ljwx.toml``, then a profile, then environment variables, then command-line overrides.
+
+Every number a person may change lives in ``ljwx.toml`` with its unit in a comment; the classes here give it a
+type, a bound and a name, and no default, so that a missing number is an error and never a guess. Functions take the
+smallest section they need, never the whole ``Settings``. Import from here.
+
+``data``, ``research`` and ``operation`` hold the sections, ``settings`` all of them together, ``load`` reads them,
+``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange rules
+(``market/rulebook.py``).
+"""
+
+from ljwx_pipeline.config.data import (
+    Adjustment,
+    AkshareSettings,
+    BaostockSettings,
+    ColumnRole,
+    FolderSettings,
+    IngestSettings,
+    ProviderSettings,
+    QualitySettings,
+    SimulatedSettings,
+    SourceKind,
+    SourceSettings,
+    TushareSettings,
+)
+from ljwx_pipeline.config.homes import ljwx_home, market_home, market_name, tracking_uri
+from ljwx_pipeline.config.load import DEFAULT_PROFILE, load_settings, parse_value
+from ljwx_pipeline.config.operation import (
+    FeastSettings,
+    LiveSettings,
+    MlflowSettings,
+    RiskSettings,
+    ScheduleSettings,
+    UiSettings,
+)
+from ljwx_pipeline.config.research import (
+    CostSettings,
+    EvaluationSettings,
+    GateSettings,
+    LabelSettings,
+    ModelSettings,
+    ResearchSettings,
+    StrategySettings,
+    TuneSettings,
+    UniverseSettings,
+    WalkForwardSettings,
+)
+from ljwx_pipeline.config.settings import Settings, replayed
+
+__all__ = [
+    "DEFAULT_PROFILE",
+    "Adjustment",
+    "AkshareSettings",
+    "BaostockSettings",
+    "ColumnRole",
+    "CostSettings",
+    "EvaluationSettings",
+    "FeastSettings",
+    "FolderSettings",
+    "GateSettings",
+    "IngestSettings",
+    "LabelSettings",
+    "LiveSettings",
+    "MlflowSettings",
+    "ModelSettings",
+    "ProviderSettings",
+    "QualitySettings",
+    "ResearchSettings",
+    "RiskSettings",
+    "ScheduleSettings",
+    "Settings",
+    "SimulatedSettings",
+    "SourceKind",
+    "SourceSettings",
+    "StrategySettings",
+    "TuneSettings",
+    "TushareSettings",
+    "UiSettings",
+    "UniverseSettings",
+    "WalkForwardSettings",
+    "ljwx_home",
+    "load_settings",
+    "market_home",
+    "market_name",
+    "parse_value",
+    "replayed",
+    "tracking_uri",
+]

@@ -1,0 +1,49 @@
+"""Where state lies: the home of everything, the folder of one market, the address of MLflow.
+
+Not here: what is in those folders (``lake/``, ``live/``, ``registry.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from ljwx_pipeline.config.operation import MlflowSettings
+from ljwx_pipeline.config.settings import Settings
+
+
+def market_name(settings: Settings) -> str:
+    """Return the name of the market a profile works on: the profile and eight digits of what identifies its data.
+
+    Two seeds, two folders, two providers or two lists of symbols are two markets; a real provider's later
+    ``last_session`` is the same one. A replay is named by the market and the instant.
+    """
+    identity: dict[str, Any] = {"kind": settings.source.kind}
+    if settings.source.kind == "simulated":
+        stated = settings.source.model_dump(mode="json", include={"kind", "first_session", "last_session"})
+        identity |= {"source": stated, "world": settings.simulated.model_dump()}
+    elif settings.source.kind == "folder":
+        identity |= {"data": str(Path(settings.folder.data).absolute()), "adjustment": settings.folder.adjustment}
+    elif settings.source.symbols:
+        identity |= {"symbols": sorted(settings.source.symbols)}
+    digits = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
+    instant = settings.source.replayed_instant
+    return f"{settings.profile}-{digits}" + ("" if instant is None else f"-as-of-{instant:%Y%m%dT%H%M%S%fZ}")
+
+
+def market_home(settings: Settings) -> Path:
+    """Return the folder below ``LJWX_HOME`` that holds one market's lake, features, bundles and trading journal."""
+    return ljwx_home() / "markets" / market_name(settings)
+
+
+def tracking_uri(mlflow: MlflowSettings, home: Path) -> str:
+    """Return MLflow's tracking address: the configured one, or SQLite under ``home`` (``LJWX_HOME``)."""
+    return mlflow.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+
+
+def ljwx_home() -> Path:
+    """Return the one directory all state lives in: ``LJWX_HOME``, or ``.ljwx`` in the working directory."""
+    return Path(os.environ.get("LJWX_HOME") or ".ljwx").absolute()

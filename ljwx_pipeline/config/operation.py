@@ -1,0 +1,66 @@
+"""The sections on operation: tracking, stores, pages, the runner, its limits and the schedule.
+
+Not here: the folders all of it lives in (``homes.py``).
+"""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from ljwx_pipeline.config.section import Section
+
+
+class MlflowSettings(Section):
+    """Where runs and models are recorded; an empty URI means SQLite under ``LJWX_HOME``."""
+
+    tracking_uri: str
+    experiment: str
+    model_name: str
+
+
+class FeastSettings(Section):
+    """How much of the offline store is compared with the feature table."""
+
+    parity_rows: int = Field(ge=1)
+    parity_seed: int = Field(ge=0)
+
+
+class UiSettings(Section):
+    """Loopback ports of what ``make up`` starts."""
+
+    host: str
+    dagster_port: int = Field(ge=1024, le=65535)
+    mlflow_port: int = Field(ge=1024, le=65535)
+    runner_port: int = Field(ge=1024, le=65535)
+    console_port: int = Field(ge=1024, le=65535)
+
+    def address(self, port: int) -> str:
+        """Return the URL of a service, as this machine reaches it: one that listens everywhere is asked on loopback."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+class LiveSettings(Section):
+    """The runner's loop."""
+
+    seconds_per_session: float = Field(ge=0)
+    max_bundle_age_days: int = Field(ge=1)
+    poll_seconds: float = Field(gt=0)
+    max_stall_seconds: float = Field(gt=0)
+
+
+class RiskSettings(Section):
+    """Limits an order must pass before it may leave the runner."""
+
+    max_order_cny: float = Field(gt=0)
+    max_orders_per_session: int = Field(ge=1)
+    max_weight_per_name_frac: float = Field(gt=0, le=1)
+    max_gross_exposure_frac: float = Field(gt=0, le=1)
+    max_price_deviation_frac: float = Field(gt=0, le=1)
+    max_day_loss_frac: float = Field(gt=0, le=1)
+
+
+class ScheduleSettings(Section):
+    """When the daily run starts, Asia/Shanghai, on sessions only."""
+
+    daily_at: str = Field(pattern=r"^([01]\d|2[0-3]):[0-5]\d$")

@@ -1,0 +1,108 @@
+"""All sections together, the rules between two of them, and the hash of what can change a result."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+from pydantic import model_validator
+
+from ljwx_pipeline.config.data import (
+    AkshareSettings,
+    BaostockSettings,
+    FolderSettings,
+    IngestSettings,
+    QualitySettings,
+    SimulatedSettings,
+    SourceSettings,
+    TushareSettings,
+)
+from ljwx_pipeline.config.operation import (
+    FeastSettings,
+    LiveSettings,
+    MlflowSettings,
+    RiskSettings,
+    ScheduleSettings,
+    UiSettings,
+)
+from ljwx_pipeline.config.research import (
+    CostSettings,
+    EvaluationSettings,
+    GateSettings,
+    LabelSettings,
+    ModelSettings,
+    ResearchSettings,
+    StrategySettings,
+    TuneSettings,
+    UniverseSettings,
+    WalkForwardSettings,
+)
+from ljwx_pipeline.config.section import Section
+
+#: Sections that say where things run, not what they compute: left out of the configuration hash.
+LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest")
+
+
+class Settings(Section):
+    """The whole configuration, frozen. Pass sections down, not this."""
+
+    profile: str
+    source: SourceSettings
+    simulated: SimulatedSettings
+    folder: FolderSettings
+    tushare: TushareSettings
+    akshare: AkshareSettings
+    baostock: BaostockSettings
+    ingest: IngestSettings
+    quality: QualitySettings
+    research: ResearchSettings
+    universe: UniverseSettings
+    label: LabelSettings
+    model: ModelSettings
+    tune: TuneSettings
+    walk_forward: WalkForwardSettings
+    strategy: StrategySettings
+    costs: CostSettings
+    evaluation: EvaluationSettings
+    gate: GateSettings
+    mlflow: MlflowSettings
+    feast: FeastSettings
+    ui: UiSettings
+    live: LiveSettings
+    risk: RiskSettings
+    schedule: ScheduleSettings
+
+    @model_validator(mode="after")
+    def _gate_benchmark_is_compared(self) -> Settings:
+        if self.gate.benchmark not in self.evaluation.indices:
+            msg = f"gate.benchmark {self.gate.benchmark} is not among evaluation.indices"
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _strategy_fits_risk(self) -> Settings:
+        weight = (1 - self.strategy.cash_reserve_frac) / self.strategy.top_k
+        if weight > self.risk.max_weight_per_name_frac:
+            msg = (
+                f"strategy.top_k = {self.strategy.top_k} puts {weight:.1%} into a name, above "
+                f"risk.max_weight_per_name_frac = {self.risk.max_weight_per_name_frac:.1%}: every buy would be denied"
+            )
+            raise ValueError(msg)
+        return self
+
+    @property
+    def purge_sessions(self) -> int:
+        """Sessions between a row and the last price its label reads."""
+        return self.label.entry_lag_sessions + self.label.horizon_sessions
+
+    @property
+    def config_hash(self) -> str:
+        """SHA-256 over every key that can change a result (ports and addresses cannot)."""
+        kept = self.model_dump(mode="json", exclude=set(LOCAL_SECTIONS))
+        del kept["source"]["as_of"]  # a replay asks for the same result
+        return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
+
+
+def replayed(settings: Settings) -> Settings:
+    """Return the settings of the market that a replay replays."""
+    return settings.model_copy(update={"source": settings.source.model_copy(update={"as_of": ""})})
