@@ -17,6 +17,8 @@ from ljwx_pipeline.ingest.snapshots import merged_ranges
 from ljwx_pipeline.ingest.store import StoredMonth, newest_version, only_ingest, store_month
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.catalogue import was_known
+from ljwx_pipeline.lake.store import in_utc
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.sources.base import BarUnit, MarketSource, month_units
 
@@ -111,18 +113,24 @@ def ingest_dated_table(
 
 
 def read_market_table(lake: Lake, table: str, *, as_of: datetime | None = None) -> pd.DataFrame:
-    """Return a table as known at ``as_of``; a canonical one the source has never said anything of is empty.
+    """Return a table as known at ``as_of``; a canonical one the source had said nothing of by then is empty.
 
     Raises
     ------
     LakeError
-        When the calendar was never loaded: then nothing was.
+        When nothing of the calendar was known by then: then nothing of the market was.
     """
-    if lake.holds(table):
+    if _is_known(lake, table, as_of):
         return lake.read(table, as_of=as_of)
     if not lake.holds(CALENDAR):
         raise LakeError(f"{lake.root} was never filled", "run `ljwx run` once before its parts")
+    if not _is_known(lake, CALENDAR, as_of):
+        raise LakeError(f"nothing of {lake.root} was known at {as_of}", "ask for a later instant")
     return empty_table(table)
+
+
+def _is_known(lake: Lake, table: str, as_of: datetime | None) -> bool:
+    return lake.holds(table) if as_of is None else was_known(lake, table, in_utc("as_of", as_of))
 
 
 def _month(unit: BarUnit) -> str:

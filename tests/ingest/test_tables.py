@@ -84,6 +84,18 @@ def test_a_table_the_source_never_spoke_of_reads_as_empty(lake: Lake) -> None:
     assert list(read_market_table(lake, "industries").columns) == ["symbol", "industry", "start_date", "end_date"]
 
 
+def test_a_table_that_became_known_later_reads_as_empty_once_the_market_was_known(lake: Lake) -> None:
+    source, early = RemoteSource(LAST), NOW.replace(hour=1)
+    calendar = pd.DataFrame({"session_date": pd.DatetimeIndex(["2024-01-02"])})
+    lake.write(CALENDAR, calendar, known_at=early)
+    ingest_whole_table(source, lake, "securities", NOW.replace(hour=3))
+    assert read_market_table(lake, "securities", as_of=NOW.replace(hour=2)).empty
+    assert len(read_market_table(lake, "securities", as_of=NOW.replace(hour=3)))
+    for table in ("securities", "industries", CALENDAR):
+        with pytest.raises(LakeError, match="nothing of .* was known at 2024-03-01 00:00"):
+            read_market_table(lake, table, as_of=NOW)
+
+
 @pytest.mark.parametrize("table", ["market_values", "securities"])
 def test_an_ingest_waits_for_another_one_of_the_same_market(lake: Lake, table: str) -> None:
     source = RemoteSource(LAST)
