@@ -31,7 +31,7 @@ SORT_KEYS = {
     "market_values": ["session_date", "symbol"],
     "corporate_actions": ["ex_date", "symbol"],
     "news": ["published_at", "symbol", "title"],
-    "macro": ["released_at", "series"],
+    "macro": ["released_at", "series", "reference_month"],
     "suspensions": ["session_date", "symbol"],
     "price_limits": ["session_date", "symbol"],
     "financial_indicators": ["announced_date", "symbol", "report_period", "indicator"],

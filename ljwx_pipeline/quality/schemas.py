@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.lake.keys import SORT_KEYS
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.market.tables import BARS, TABLES
 from ljwx_pipeline.quality import scan_kernel
@@ -58,20 +59,10 @@ ABOVE_ZERO = frozenset(
     }
 )
 NOT_BELOW_ZERO = frozenset({"volume_shares", "amount_cny", "cash_cny_per_share", "bonus_shares_per_share"})
-KEYS = {
-    "bars": ["session_date", "symbol"],
-    "index_bars": ["session_date", "index_code"],
-    "securities": ["symbol"],
-    "st_spells": ["symbol", "start_date"],
-    "industries": ["symbol", "start_date"],
-    "index_members": ["index_code", "symbol", "start_date"],
-    "market_values": ["session_date", "symbol"],
-    "corporate_actions": ["ex_date", "symbol"],
-    "suspensions": ["session_date", "symbol"],
-    "price_limits": ["session_date", "symbol"],
-    "financial_indicators": ["announced_date", "symbol", "indicator", "report_period"],
-    "macro": ["series", "reference_month", "released_at"],
-}
+#: Tables in which a row may be given twice: a feed repeats an item.
+MAY_REPEAT = frozenset({"news"})
+#: What no two rows of a table share: the keys the lake keeps it by.
+KEYS = {table: keys for table, keys in SORT_KEYS.items() if table in TABLES and table not in MAY_REPEAT}
 #: Tables of which a row that breaks its bounds can be taken out without making the others wrong.
 ROWS_STAND_ALONE = frozenset({"bars", "index_bars"})
 #: What the pandera schema holds single bars to, as the scan finds it; tests compare the two.

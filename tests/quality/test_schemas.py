@@ -7,8 +7,9 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.lake.keys import SORT_KEYS
 from ljwx_pipeline.market.tables import TABLES, empty_table
-from ljwx_pipeline.quality.schemas import validate
+from ljwx_pipeline.quality.schemas import schema, validate
 from tests.fakes.bars import random_bars
 
 
@@ -144,3 +145,23 @@ def test_rules_of_the_other_tables(name: str, row: dict[str, object], said: str)
 def test_an_unknown_table_is_refused() -> None:
     with pytest.raises(DataQualityError, match="'prices' is not a canonical table"):
         validate("prices", pd.DataFrame())
+
+
+@pytest.mark.parametrize("table", sorted(TABLES.keys() & SORT_KEYS.keys()))
+def test_what_the_lake_sorts_rows_by_is_what_identifies_them(table: str) -> None:
+    unique = schema(table).unique
+    assert unique == (None if table == "news" else SORT_KEYS[table])
+
+
+def test_one_release_may_speak_of_two_months() -> None:
+    released = pd.Timestamp("2024-02-08 01:30", tz="UTC")
+    rows = pd.DataFrame(
+        {
+            "series": ["cpi_yoy", "cpi_yoy"],
+            "reference_month": pd.DatetimeIndex(["2023-12-01", "2024-01-01"]),
+            "released_at": [released, released],
+            "value": [0.1, 0.2],
+        }
+    ).astype(TABLES["macro"] | {"series": object})[list(TABLES["macro"])]
+    assert validate("macro", rows).passed
+    assert not validate("macro", pd.concat([rows, rows])).passed
