@@ -16,7 +16,7 @@ from assets.restatements import flagging
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.bars import Progress, ingest_bars
 from ljwx_pipeline.ingest.plan import RAW_BARS
-from ljwx_pipeline.ingest.rewrites import note_rewrites
+from ljwx_pipeline.ingest.rewrites import begin_ingest, note_rewrites
 from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, WHOLE_TABLES, ingest_dated_table, ingest_whole_table
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.store import read_versions
@@ -182,6 +182,7 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
                 said_s = step.elapsed_s
                 context.log.info(str(step))
 
+        begin_ingest(line.home / REWRITES, lake)
         with flagging(line) as flagged:
             report = ingest_bars(
                 line.source(),
@@ -192,7 +193,7 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
                 recheck_sessions=line.settings.ingest.recheck_sessions,
                 on_progress=said,
             )
-        note_rewrites(line.home / REWRITES, report.restated, max_frac=line.settings.quality.max_restated_frac)
+        note_rewrites(line.home / REWRITES, lake, max_frac=line.settings.quality.max_restated_frac)
         if not lake.holds(CALENDAR) or line.held_sessions()[-1] < report.plan.wanted[-1]:
             _store_calendar(line)  # loaded alone, from its page: its checks and checked_bars go by the calendar
         newest = lake.read(RAW_BARS, first=report.plan.wanted[-1].date(), last=report.plan.wanted[-1].date())

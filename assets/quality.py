@@ -111,7 +111,7 @@ def _sentences(result: CheckResult) -> str:
 def history_not_restated(line: Line) -> dg.AssetCheckResult:
     """Shown when held rows came back different, refused while more than a share of a month did: another unit, maybe."""
     limit = line.settings.quality.max_restated_frac
-    noted = read_rewrites(line.home / REWRITES)
+    noted = read_rewrites(line.home / REWRITES, line.lake())
     beyond = [rewrite for rewrite in noted if rewrite.frac > limit]
     said = ", ".join(
         f"{item.restated_rows:,} of {item.held_rows:,} rows of {item.month[:7]}" for item in (beyond or noted)[:3]

@@ -1,19 +1,25 @@
 """A provider that rewrites its history: months of which too many rows came back different wait for a person.
 
-The record outlives the ingest that made it: a rewrite blocks until somebody looked at it, not for one run only.
-Not here: noticing a changed row (``store.py``), which never waits; models made before it (``assets/restatements.py``).
+What came back different follows from the versions in the lake and the record of those that were looked at, so an ingest
+that was killed at any point leaves it to be seen. The record outlives the ingest that made it: a rewrite blocks until
+somebody looked at it, not for one run only. Not here: storing a changed row (``store.py``), which never waits; models
+made before it (``assets/restatements.py``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.store import StoredMonth
+from ljwx_pipeline.ingest.plan import RAW_BARS
+from ljwx_pipeline.ingest.store import changed_days, days_of
+from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.partition import Partition
+from ljwx_pipeline.lake.store import folders_in, read_versions
 
 
 @dataclass(frozen=True)
@@ -41,37 +47,104 @@ class Rewrite:
         return min(self.restated_rows / max(self.held_rows, 1), 1.0)
 
 
-def note_rewrites(path: Path, restated: Sequence[StoredMonth], *, max_frac: float) -> list[Rewrite]:
-    """Record at ``path`` the months the last ingest restated, with those of earlier ones that still wait.
+@dataclass(frozen=True)
+class _Record:
+    """The newest version of each month that was looked at (None: of none yet), and the rewrites that were noted."""
 
-    A month of an earlier ingest waits while more than ``max_frac`` of it changed: to ingest once with a larger limit
-    confirms it.
+    looked_at: Mapping[str, int] | None
+    noted: tuple[Rewrite, ...]
+
+
+def begin_ingest(path: Path, lake: Lake) -> None:
+    """Record at ``path`` what ``lake`` holds before an ingest stores anything, unless an ingest before did.
+
+    Raises
+    ------
+    LakeError
+        When the record is damaged or cannot be written.
     """
-    waiting = {rewrite.month: rewrite for rewrite in read_rewrites(path) if rewrite.frac > max_frac}
-    for month in restated:
-        held = month.version.rows - month.added_rows
-        found = Rewrite(month.month, month.restated_rows, held, month.version.known_at.isoformat())
-        before = waiting.get(found.month)
-        waiting[found.month] = found if before is None or found.frac > before.frac else before
-    noted = [waiting[name] for name in sorted(waiting)]
-    if noted or path.exists():
-        write_bytes(path, json.dumps([asdict(rewrite) for rewrite in noted]).encode())
+    record = _read(path)
+    if record.looked_at is None:
+        _write(path, _Record(_newest(lake), record.noted))
+
+
+def note_rewrites(path: Path, lake: Lake, *, max_frac: float) -> list[Rewrite]:
+    """Record at ``path`` the months restated since the last look, with those of earlier ones that still wait.
+
+    A month noted earlier waits while more than ``max_frac`` of it changed: to ingest once with a larger limit confirms
+    it.
+    """
+    record = _read(path)
+    waiting = tuple(rewrite for rewrite in record.noted if rewrite.frac > max_frac)
+    noted = _joined(waiting, _since(lake, record.looked_at))
+    _write(path, _Record(_newest(lake), tuple(noted)))
     return noted
 
 
-def read_rewrites(path: Path) -> list[Rewrite]:
-    """Return what ``note_rewrites`` recorded at ``path``; nothing where it never did.
+def read_rewrites(path: Path, lake: Lake) -> list[Rewrite]:
+    """Return what was noted at ``path``, and what an ingest that did not finish restated since.
 
     Raises
     ------
     LakeError
         When the record is damaged.
     """
+    record = _read(path)
+    return _joined(record.noted, _since(lake, record.looked_at))
+
+
+def _joined(noted: tuple[Rewrite, ...], found: Iterator[Rewrite]) -> list[Rewrite]:
+    """Return one rewrite a month, the larger where there are two."""
+    by_month = {rewrite.month: rewrite for rewrite in noted}
+    for rewrite in found:
+        before = by_month.get(rewrite.month)
+        by_month[rewrite.month] = rewrite if before is None or rewrite.frac > before.frac else before
+    return [by_month[month] for month in sorted(by_month)]
+
+
+def _since(lake: Lake, looked_at: Mapping[str, int] | None) -> Iterator[Rewrite]:
+    """Yield the months of which ``lake`` tells held rows otherwise than the version that was looked at did."""
+    if looked_at is None:
+        return
+    for folder in folders_in(lake.table_folder(RAW_BARS)):
+        month = Partition(folder)
+        newest = month.newest
+        number = looked_at.get(folder.name, 1)  # of a month that is new, its first version restates nothing
+        if newest is None or newest.version <= number:
+            continue
+        before = next((version for version in month.versions if version.version == number), None)
+        if before is None:  # removed by retention: what cannot be compared is for a person to judge
+            yield Rewrite(folder.name, newest.rows, newest.rows, newest.known_at.isoformat())
+        elif newest.files[: len(before.files)] != before.files:
+            yield from _compared(before, newest)
+
+
+def _compared(before: TableVersion, now: TableVersion) -> Iterator[Rewrite]:
+    held, rows = read_versions([before]), read_versions([now])
+    again = rows[days_of(RAW_BARS, rows).isin(days_of(RAW_BARS, held).unique())]
+    if changed := len(changed_days(RAW_BARS, held, again)):
+        yield Rewrite(now.partition, changed, len(again), now.known_at.isoformat())
+
+
+def _newest(lake: Lake) -> dict[str, int]:
+    newest = {folder.name: Partition(folder).newest for folder in folders_in(lake.table_folder(RAW_BARS))}
+    return {month: version.version for month, version in newest.items() if version is not None}
+
+
+def _read(path: Path) -> _Record:
     try:
-        return [Rewrite(**entry) for entry in json.loads(path.read_text(encoding="utf-8"))]
+        kept = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(kept, list):  # written before versions were looked at
+            return _Record(None, tuple(Rewrite(**entry) for entry in kept))
+        return _Record(dict(kept["looked_at"]), tuple(Rewrite(**entry) for entry in kept["noted"]))
     except FileNotFoundError:
-        return []
-    except (ValueError, TypeError) as error:
+        return _Record(None, ())
+    except (ValueError, TypeError, KeyError) as error:
         raise LakeError(
             f"{path} is damaged ({error})", "look at `ljwx data diff` for what changed, then delete the file"
         ) from None
+
+
+def _write(path: Path, record: _Record) -> None:
+    body = {"looked_at": record.looked_at, "noted": [asdict(rewrite) for rewrite in record.noted]}
+    write_bytes(path, json.dumps(body).encode())

@@ -100,7 +100,7 @@ def store_month(
     days_held = days_of(table, held)
     asked = days_held.isin(fetched)
     new = ~days_of(table, rows).isin(days_held.unique())
-    changed = _changed_days(table, held[asked], rows[~new])
+    changed = changed_days(table, held[asked], rows[~new])
     if changed.empty and not new.any():
         return StoredMonth(table, month, newest, 0, 0, None)
     if changed.empty:
@@ -127,7 +127,7 @@ def store_whole_months(
         else:
             held = read_versions([earlier])
             new = ~days_of(table, rows).isin(days_of(table, held).unique())
-            changed = _changed_days(table, held, rows[~new])
+            changed = changed_days(table, held, rows[~new])
             span = (changed.min(), changed.max()) if len(changed) else None
             stored.append(StoredMonth(table, month, version, int(new.sum()), len(changed), span))
     return stored
@@ -146,7 +146,7 @@ def days_of(table: str, frame: pd.DataFrame) -> pd.Series:
     return column
 
 
-def _changed_days(table: str, before: pd.DataFrame, after: pd.DataFrame) -> pd.DatetimeIndex:
+def changed_days(table: str, before: pd.DataFrame, after: pd.DataFrame) -> pd.DatetimeIndex:
     """Return the day of every row that only one side has; a changed row counts once, by its key."""
     if before.reset_index(drop=True).equals(after.reset_index(drop=True)):
         return pd.DatetimeIndex([])

@@ -55,5 +55,5 @@ def test_a_history_that_comes_back_different_is_noted_for_the_check(
         [raw_bars], partition_key="2024-03-01", resources={"line": line, "lake_io_manager": LakeIOManager(line=line)}
     )
     assert done.success
-    (noted,) = read_rewrites(line.home / market.REWRITES)
+    (noted,) = read_rewrites(line.home / market.REWRITES, line.lake())
     assert (noted.month, noted.frac) == ("2024-03-01", 1.0)

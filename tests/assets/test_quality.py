@@ -7,13 +7,13 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 import pytest
 
 from assets import quality
 from assets.market import REWRITES
-from ljwx_pipeline.ingest.rewrites import note_rewrites
-from ljwx_pipeline.ingest.store import StoredMonth
+from ljwx_pipeline.ingest.rewrites import begin_ingest, note_rewrites
 from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.quality.trend import read_history
@@ -66,23 +66,27 @@ def test_one_month_is_judged_however_large_it_is(line: SimpleNamespace) -> None:
     assert list(quality.newest_months(months, 10**9)) == months
 
 
-def ingested(line: SimpleNamespace, restated: int, limit: float) -> None:
-    version = line.checked_lake().current("bars")[0]
-    month = StoredMonth("raw_bars", version.partition, version, 0, restated, (BARS["session_date"].min(),) * 2)
-    note_rewrites(line.home / REWRITES, [month] if restated else [], max_frac=limit)
+def test_a_rewritten_history_blocks_until_it_is_accepted(line: SimpleNamespace, tmp_path: Path) -> None:
+    lake, now = Lake(tmp_path / "lake"), datetime(2024, 6, 3, tzinfo=UTC)
+    line.lake, line.settings = lambda: lake, SimpleNamespace(quality=SimpleNamespace(max_restated_frac=0.2))
+    month = BARS[BARS["session_date"] < "2018-02-01"]
 
+    def ingested(day: int, restated: int, limit: float) -> None:
+        begin_ingest(line.home / REWRITES, lake)
+        rows = month.assign(close_cny=month["close_cny"].where(np.arange(len(month)) >= restated, 77.0))
+        lake.write("raw_bars", rows, partition="2018-01-01", known_at=now + timedelta(days=day))
+        note_rewrites(line.home / REWRITES, lake, max_frac=limit)
 
-def test_a_rewritten_history_blocks_until_it_is_accepted(line: SimpleNamespace) -> None:
-    line.settings = SimpleNamespace(quality=SimpleNamespace(max_restated_frac=0.2))
+    ingested(0, 0, 0.2)
     assert RESTATED(line=line).passed
-    ingested(line, 1, 0.2)
+    ingested(1, 1, 0.2)
     assert (RESTATED(line=line).passed, RESTATED(line=line).severity) == (False, dg.AssetCheckSeverity.WARN)
-    ingested(line, line.checked_lake().current("bars")[0].rows, 0.2)
-    ingested(line, 0, 0.2)
+    ingested(2, len(month), 0.2)
+    ingested(3, len(month), 0.2)
     found = RESTATED(line=line)
     assert found.severity == dg.AssetCheckSeverity.ERROR
     assert "--set quality.max_restated_frac=1" in found.description
-    ingested(line, 0, 1.0)
+    ingested(4, len(month), 1.0)
     assert RESTATED(line=line).passed
 
 

@@ -92,7 +92,7 @@ def test_a_table_that_became_known_later_reads_as_empty_once_the_market_was_know
     assert read_market_table(lake, "securities", as_of=NOW.replace(hour=2)).empty
     assert len(read_market_table(lake, "securities", as_of=NOW.replace(hour=3)))
     for table in ("securities", "industries", CALENDAR):
-        with pytest.raises(LakeError, match="nothing of .* was known at 2024-03-01 00:00"):
+        with pytest.raises(LakeError, match=r"nothing of .* was known at 2024-03-01 00:00"):
             read_market_table(lake, table, as_of=NOW)
 
 

@@ -41,6 +41,11 @@ OPERATIONS: dict[str, Callable[[Lake], object]] = {
 
 def main(base: Path, out: Path, operation: str) -> int:
     """Kill the operation at point 0, 1, 2, ... until one run finishes."""
+    return killed_at_every_point(base, out, lambda copy: OPERATIONS[operation](Lake(copy)))
+
+
+def killed_at_every_point(base: Path, out: Path, operation: Callable[[Path], object]) -> int:
+    """Run ``operation`` on copies of ``base`` below ``out``, each killed a point later; return the last one's code."""
     out.mkdir()
     for point in range(10_000):
         copy = out / f"{point:04d}"
@@ -48,7 +53,7 @@ def main(base: Path, out: Path, operation: str) -> int:
         child = os.fork()
         if child == 0:
             _die_at(point)
-            OPERATIONS[operation](Lake(copy))
+            operation(copy)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if not os.WIFSIGNALED(status):
