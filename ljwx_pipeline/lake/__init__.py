@@ -3,9 +3,9 @@
 ``Lake`` is the face and ``Catalogue`` names what belongs together. Below them ``content_hash`` names content, ``keys``
 and ``rows`` say what a row is, ``manifest``, ``partition`` and ``documents`` record versions, ``scan`` reads them,
 ``commit``, ``atomic_parquet`` and ``folders`` write files that are whole or absent, ``locking`` keeps two writers
-apart. Beside
-them ``compaction``, ``retention``, ``diff``, ``row_history`` and ``reads``. Not here: what the columns mean
-(``market/tables.py``) and whether the rows are good (``quality/``).
+apart. Beside them ``compaction``, ``retention``, ``diff``, ``row_history`` and ``reads``; ``adoption`` and
+``shared_files`` where two lakes hold one file. Not here: what the columns mean (``market/tables.py``) and whether the
+rows are good (``quality/``).
 """
 
 from ljwx_pipeline.lake.catalogue import Catalogue, Dataset

@@ -1,7 +1,7 @@
 """Taking versions over from another lake as they are: their data files are linked, not written again.
 
-A published file is never changed, and removing it from one lake leaves it in the other, so no reader can tell. Not
-here: whether the rows deserve it (``ingest/judged.py``).
+A published file is never changed, and removing it from one lake leaves it in the other, so no reader can tell; damage
+reaches both (``shared_files.py``). Not here: whether the rows deserve it (``ingest/judged.py``).
 """
 
 from __future__ import annotations

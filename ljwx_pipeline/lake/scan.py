@@ -20,6 +20,7 @@ from ljwx_pipeline.lake.keys import SESSION, SORT_KEYS
 from ljwx_pipeline.lake.manifest import DataFile, TableVersion, manifest_path, read_manifest
 from ljwx_pipeline.lake.partition import folder_named, read_retired
 from ljwx_pipeline.lake.rows import between, concatenated, ordered
+from ljwx_pipeline.lake.shared_files import damage_told
 from ljwx_pipeline.lake.threads import in_threads
 
 #: Files read at a time: decoding runs outside the interpreter's lock.
@@ -100,8 +101,7 @@ def _version_rows(version: TableVersion, columns: Sequence[str], selection: Sele
     while True:
         chosen = [file for file in version.files if not selection.misses(file.sessions)] or list(version.files[:1])
         try:
-            with folder_named(version.folder):
-                return [_file_rows(version.folder / file.name, file, columns, selection) for file in chosen]
+            return [_named_rows(version.folder / file.name, file, columns, selection) for file in chosen]
         except LakeError:
             moved = _moved(version)
             if moved is None:
@@ -127,6 +127,15 @@ def _moved(version: TableVersion) -> TableVersion | None:
     except (FileNotFoundError, LakeError):
         return None
     return None if now.files == version.files else now
+
+
+def _named_rows(path: Path, file: DataFile, columns: Sequence[str], selection: Selection) -> pa.Table:
+    """Return a file's rows; when it is damaged, name every folder to delete."""
+    try:
+        with folder_named(path.parent):
+            return _file_rows(path, file, columns, selection)
+    except LakeError as error:
+        raise damage_told(path, sha256=file.sha256) or error from error.__cause__
 
 
 def _file_rows(path: Path, file: DataFile, columns: Sequence[str], selection: Selection) -> pa.Table:

@@ -418,3 +418,19 @@ def test_a_checked_month_that_is_gone_is_judged_again(world: World) -> None:
     world.judge()
     assert len(world.judged) == 1
     pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
+
+
+def test_a_file_that_both_lakes_hold_is_mended_by_deleting_both_folders_and_loading_again(world: World) -> None:
+    world.judge()
+    shared = world.checked.current("bars")[2].paths[0]
+    shared.write_bytes(b"not what was written")
+    with pytest.raises(LakeError, match="same file under another name") as told:
+        world.checked.read("bars")
+    folders = told.value.remedy.partition("delete the folders ")[2].partition(" and load")[0].split(", ")
+    assert {Path(folder).parent.name for folder in folders} == {"bars", "raw_bars"}
+    for folder in folders:
+        shutil.rmtree(folder)
+    world.write(world.bars)
+    world.judge()
+    pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
+    pd.testing.assert_frame_equal(world.raw.read("raw_bars"), world.bars)

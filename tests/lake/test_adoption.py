@@ -10,8 +10,10 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.lake import Lake, TableVersion
+from ljwx_pipeline.lake import Catalogue, Lake, TableVersion
 from ljwx_pipeline.lake.adoption import adopt
+from ljwx_pipeline.lake.compaction import compact
+from ljwx_pipeline.lake.retention import retain
 
 NOW = datetime(2024, 2, 1, tzinfo=UTC)
 LATER = NOW + timedelta(days=1)
@@ -76,6 +78,48 @@ def test_removing_or_losing_the_one_leaves_the_other(raw: Lake, checked: Lake) -
     take(raw, checked)
     raw.current("raw_bars")[0].paths[0].unlink()
     assert len(checked.read("bars")) == 2
+
+
+def test_damage_to_the_one_is_told_of_both_with_a_remedy_for_both(raw: Lake, checked: Lake) -> None:
+    name = take(raw, checked).paths[0]
+    twin = raw.current("raw_bars")[0].paths[0]
+    name.write_bytes(b"not what was written")
+    for lake, table, this, other in ((raw, "raw_bars", twin, name), (checked, "bars", name, twin)):
+        with pytest.raises(LakeError) as told:
+            lake.read(table)
+        assert told.value.fact.startswith(f"{this} is damaged")
+        assert f"so is {other}, which is the same file" in told.value.fact
+        assert f"delete the folders {this.parent}, {other.parent} and load" in told.value.remedy
+
+
+def test_damage_to_a_file_of_one_name_is_told_of_it_alone(raw: Lake, checked: Lake) -> None:
+    take(raw, checked)
+    alone = raw.current("raw_bars")[0].paths[0]
+    alone.unlink()
+    alone.write_bytes(b"not what was written")
+    with pytest.raises(LakeError, match="is damaged") as told:
+        raw.read("raw_bars")
+    assert "another name" not in str(told.value)
+    assert len(checked.read("bars")) == 2
+
+
+@pytest.mark.parametrize("side", ["raw", "checked"])
+def test_upkeep_of_the_one_leaves_the_other_as_it_was(raw: Lake, checked: Lake, side: str) -> None:
+    take(raw, checked)
+    lake, table, other, kept = {
+        "raw": (raw, "raw_bars", checked, "bars"),
+        "checked": (checked, "bars", raw, "raw_bars"),
+    }[side]
+    before = other.read(kept)
+    Catalogue(lake).create("pinned", [table], as_of=NOW)
+    lake.append(table, rows(4), partition="2024-01-01", known_at=LATER)
+    assert len(compact(lake, table, "2024-01-01").files) == 1
+    Catalogue(lake).delete("pinned")
+    gone = retain(lake, keep_days=0, dry_run=False, now=LATER + timedelta(days=1))
+    assert [entry[2] for entry in gone.versions] == [1]
+    assert len(lake.read(table)) == 3
+    pd.testing.assert_frame_equal(other.read(kept), before)
+    pd.testing.assert_frame_equal(other.read(kept, as_of=NOW), before)
 
 
 def test_a_lost_file_of_equal_content_is_mended(raw: Lake, checked: Lake) -> None:
