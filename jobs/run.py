@@ -20,10 +20,11 @@ from sqlalchemy.exc import SQLAlchemyError
 from assets.resources import Line
 from jobs.ingest import JOB_NAME as INGEST_JOB
 from jobs.ingest import ingest_outcome, outcome_table
+from jobs.research import JOB_NAME as RESEARCH_JOB
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
-from ljwx_pipeline.dataset import RunPlan, plan_run
-from ljwx_pipeline.errors import EnvironmentFault, LjwxError
+from ljwx_pipeline.dataset import RunPlan, plan_on_lake, plan_run
+from ljwx_pipeline.errors import EnvironmentFault, LakeError, LjwxError
 from ljwx_pipeline.evaluation.replayed_run import compare_with_replayed
 from ljwx_pipeline.ingest.estimate import IngestEstimate, estimate_ingest
 from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
@@ -65,7 +66,23 @@ def _plan(settings: Settings, job: str) -> RunPlan | IngestEstimate:
     line = Line()
     if job == INGEST_JOB:
         return estimate_ingest(settings, line.source(), line.home / "ingest" / "staging")
+    if job == RESEARCH_JOB:
+        return _research_plan(settings, line)
     return plan_run(settings, line.source(), job=job)
+
+
+def _research_plan(settings: Settings, line: Line) -> RunPlan:
+    """Plan on what the job reads: the lake, and what the daily steps computed from it."""
+    from assets.panels import feature_table_path, symbols_of  # heavy: the factors' kernels
+
+    sessions = line.sessions()
+    computed = (line.tables / "forward_return_label.parquet", feature_table_path(line))
+    missing = [path for path in computed if not path.is_file()]
+    if missing:
+        raise LakeError(f"{missing[0]} was never made", "run `ljwx run` once before its parts")
+    line.source().describe()  # reads the files of a source that has some
+    symbols = len(symbols_of(line.checked_bars())) if len(sessions) else 0
+    return plan_on_lake(settings, sessions, symbols, job=RESEARCH_JOB)
 
 
 def _run(settings: Settings, overrides: Mapping[str, Any], job: str, *, as_json: bool) -> int:

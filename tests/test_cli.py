@@ -10,7 +10,7 @@ import pytest
 
 import ljwx_pipeline.supervisor
 from ljwx_pipeline.cli import build_parser, main, overrides_of
-from ljwx_pipeline.errors import ConfigError, SourceError
+from ljwx_pipeline.errors import ConfigError, LakeError, SourceError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -114,6 +114,13 @@ def test_a_dry_run_for_machines_is_json() -> None:
     plan = json.loads(dry_run("--json", "--job", "daily_pipeline").stdout)
     assert (plan["job"], plan["source"], plan["first_test_year"]) == ("daily_pipeline", "simulated", None)
     assert (plan["first_session"], plan["last_session"], plan["sessions"]) == ("2018-01-02", "2025-12-31", 1942)
+
+
+def test_a_dry_run_of_research_asks_the_lake_it_would_work_on(tmp_path: Path) -> None:
+    done = dry_run("--job", "research")
+    assert done.returncode == LakeError.exit_code
+    assert "was never filled: run `ljwx run` once before its parts" in done.stderr
+    assert not (tmp_path / "home").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
+
+import pandas as pd
 
 from ljwx_pipeline.config import Settings, market_home
 from ljwx_pipeline.dataset.folds import first_test_year, sessions_for_research
-from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.sources.base import MarketSource
 
 #: The job that trains nothing; it needs neither a test year nor a choice of names.
@@ -20,11 +22,15 @@ DAILY_JOB = "daily_pipeline"
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A job on the data it will read; ``first_test_year`` is None where nothing is trained."""
+    """A job on the data it will read; ``first_test_year`` is None where nothing is trained.
+
+    ``read_from`` says whether the job asks the source, or works on what the lake holds of it.
+    """
 
     job: str
     profile: str
     source: str
+    read_from: Literal["source", "lake"]
     first_session: str
     last_session: str
     sessions: int
@@ -39,8 +45,9 @@ class RunPlan:
     def sentence(self) -> str:
         """Return the plan as one line for a person."""
         tested = "" if self.first_test_year is None else f", testing from {self.first_test_year}"
+        held = " as the lake holds them" if self.read_from == "lake" else ""
         return (
-            f"would run job {self.job} of profile {self.profile} on {self.source} data: {self.symbols} symbols, "
+            f"would run job {self.job} of profile {self.profile} on {self.source} data{held}: {self.symbols} symbols, "
             f"{self.sessions} sessions, {self.first_session} to {self.last_session}{tested}; into {self.home}"
         )
 
@@ -56,6 +63,36 @@ def plan_run(settings: Settings, source: MarketSource, *, job: str) -> RunPlan:
     span = settings.source
     sessions, symbols = source.sessions(span.first_session, span.last_session), len(source.securities())
     source.describe()  # reads the index files, where there are files
+    return _planned(settings, sessions, symbols, job=job, read_from="source")
+
+
+def plan_on_lake(settings: Settings, sessions: pd.DatetimeIndex, symbols: int, *, job: str) -> RunPlan:
+    """Return what ``job``, which fetches nothing, will do with what an earlier run left.
+
+    Parameters
+    ----------
+    sessions
+        Those of the lake's calendar inside the configured range, ascending.
+    symbols
+        How many have a checked bar on one of them.
+
+    Raises
+    ------
+    LjwxError
+        When the lake holds no session of the range, no year can be tested, or the strategy would hold every symbol.
+    """
+    if sessions.empty:
+        span = settings.source
+        raise LakeError(
+            f"{market_home(settings)} holds no session of {span.first_session} to {span.last_session}",
+            "run `ljwx run` over this range first, or name another one",
+        )
+    return _planned(settings, sessions, symbols, job=job, read_from="lake")
+
+
+def _planned(
+    settings: Settings, sessions: pd.DatetimeIndex, symbols: int, *, job: str, read_from: Literal["source", "lake"]
+) -> RunPlan:
     year = None
     if job != DAILY_JOB:
         seen = sessions_for_research(sessions, settings.research.held_out_sessions)
@@ -64,7 +101,8 @@ def plan_run(settings: Settings, source: MarketSource, *, job: str) -> RunPlan:
     return RunPlan(
         job=job,
         profile=settings.profile,
-        source=span.kind,
+        source=settings.source.kind,
+        read_from=read_from,
         first_session=str(sessions[0].date()),
         last_session=str(sessions[-1].date()),
         sessions=len(sessions),

@@ -7,11 +7,12 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from ljwx_pipeline.config import Settings, load_settings, parse_value
-from ljwx_pipeline.dataset import RunPlan, plan_run
-from ljwx_pipeline.errors import ConfigError, DatasetError, SourceError
+from ljwx_pipeline.dataset import RunPlan, plan_on_lake, plan_run
+from ljwx_pipeline.errors import ConfigError, DatasetError, LakeError, SourceError
 from ljwx_pipeline.sources.folder import FolderSource
 from ljwx_pipeline.sources.open import open_source
 from tests.fakes.provider_files import tushare_daily, tushare_index
@@ -68,6 +69,17 @@ def test_a_strategy_that_would_hold_every_symbol_is_refused_and_the_values_named
     settings = settings_of(files, given, named)
     assert settings.risk.max_order_cny >= settings.strategy.capital_cny * (1 - settings.strategy.cash_reserve_frac)
     assert plan(files, given, job="daily_pipeline").symbols == 3
+
+
+def test_what_an_earlier_run_left_is_planned_as_it_is(files: dict[str, Any]) -> None:
+    settings, sessions = settings_of(files, SHORT), pd.bdate_range("2018-01-02", periods=600)
+    found = plan_on_lake(settings, sessions, 3, job="research")
+    assert (found.symbols, found.sessions, found.read_from, found.first_test_year) == (3, 600, "lake", 2019)
+    assert "on folder data as the lake holds them" in found.sentence()
+    with pytest.raises(LakeError, match=r"holds no session of .*: run `ljwx run` over this range first"):
+        plan_on_lake(settings, sessions[:0], 0, job="research")
+    with pytest.raises(ConfigError, match="all would be held"):
+        plan_on_lake(settings, sessions, 2, job="research")
 
 
 def test_a_missing_index_file_is_found_before_the_first_step(files: dict[str, Any]) -> None:

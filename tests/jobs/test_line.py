@@ -126,6 +126,12 @@ def test_the_daily_job_scores_and_monitors_without_training(second: Run, home: P
     assert set(scores.loc[scores["after_training"].astype(bool), "session_date"]) == set(held_out)
 
 
+def test_a_dry_run_of_research_tells_of_the_lake_and_not_of_the_source(second: Run, home: Path) -> None:
+    plan = ljwx(home, "--job", "research", "--dry-run", "--json").summary
+    assert (plan["read_from"], plan["symbols"]) == ("lake", second.summary["data"]["symbols"])
+    assert plan["sessions"] == second.summary["data"]["sessions"]
+
+
 def test_another_seed_is_another_market_beside_the_first(second: Run, home: Path) -> None:
     markets = set((home / "markets").iterdir())
     refused = ljwx(home, "--json", "--seed", "11", "--profile", "noise", settings={"simulated.oracle_rank_ic": 0.0})
