@@ -24,6 +24,7 @@ from jobs.research import JOB_NAME as RESEARCH_JOB
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
 from ljwx_pipeline.dataset import RunPlan, plan_on_lake, plan_run
+from ljwx_pipeline.disk_space import full_disk
 from ljwx_pipeline.errors import EnvironmentFault, LakeError, LjwxError
 from ljwx_pipeline.evaluation.replayed_run import compare_with_replayed
 from ljwx_pipeline.ingest.estimate import IngestEstimate, estimate_ingest
@@ -51,14 +52,20 @@ def main() -> int:
     except KeyboardInterrupt:
         print("stopped; what was finished is kept, run again to go on", file=sys.stderr)
         return 130
-    except (OSError, SQLAlchemyError, dg.DagsterError) as error:
-        fact = (str(error).strip() or type(error).__name__).splitlines()[0]
-        remedy = f"check that {ljwx_home()} is writable and has room, or move its dagster folder away if it is damaged"
-        print(f"error: {fact}: {remedy}", file=sys.stderr)
-        return EnvironmentFault.exit_code
-    except LjwxError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
+    except (OSError, SQLAlchemyError, dg.DagsterError, LjwxError) as error:
+        told = _told(error, arguments.profile, overrides)
+        print(f"error: {told}", file=sys.stderr)
+        return told.exit_code
+
+
+def _told(error: Exception, profile: str, overrides: Mapping[str, Any]) -> LjwxError:
+    """Return what a person is told of ``error``."""
+    full = full_disk(error, ljwx_home(), profile=profile, overrides=overrides)
+    if full is not None or isinstance(error, LjwxError):
+        return full or error
+    fact = (str(error).strip() or type(error).__name__).splitlines()[0]
+    remedy = f"check that {ljwx_home()} can be written, or move its dagster folder away if it is damaged"
+    return EnvironmentFault(fact, remedy)
 
 
 def _plan(settings: Settings, job: str) -> RunPlan | IngestEstimate:

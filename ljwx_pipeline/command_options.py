@@ -36,7 +36,7 @@ def command_line(command: str, profile: str, overrides: Mapping[str, Any]) -> st
 
     ``overrides`` are the dotted keys given on the command line; paths in them stay as they were typed.
     """
-    words = [_program(), command]
+    words = [_program(), *command.split()]
     if profile != DEFAULT_PROFILE:
         words += ["--profile", profile]
     for key, value in overrides.items():
