@@ -1,7 +1,8 @@
 """Child processes of the command line: the job process of ``ljwx run`` and everything ``ljwx up`` starts.
 
 Dagster is started by its own commands, never imported. All servers listen on loopback and stop together: the first one
-that ends, or Ctrl-C, stops the rest.
+that ends, or Ctrl-C, stops the rest. A runner that refuses to trade is no fault of the others, which are what mends it:
+they stay up without it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, tracking_uri
-from ljwx_pipeline.errors import EnvironmentFault
+from ljwx_pipeline.errors import EnvironmentFault, LiveError, LjwxError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 #: MLflow takes seconds and 200 MB to import: not into the process that only watches the others.
@@ -32,6 +33,10 @@ MAKE_TRACKING_DATABASE = (
     "print(open_registry(load_settings().mlflow, home=ljwx_home()).runs_page())"
 )
 STOP_GRACE_S = 15.0
+#: Exit codes of a command that ended by a deliberate error (``errors.py``), not by a crash or a signal.
+REFUSALS = range(LjwxError.exit_code, LiveError.exit_code + 1)
+#: How much of a log's end holds the reason of a refusal.
+REASON_BYTES = 16_384
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,8 @@ class Service:
         The page to open.
     needs
         The socket that must accept before it is started.
+    may_refuse
+        Whether the others go on when it ends by a deliberate error.
     """
 
     name: str
@@ -55,6 +62,15 @@ class Service:
     port: int | None = None
     page: str | None = None
     needs: Path | None = None
+    may_refuse: bool = False
+
+
+@dataclass
+class _Running:
+    """The processes that were started and not refused, and the exit code of the first that refused."""
+
+    children: list[tuple[Service, subprocess.Popen[bytes]]]
+    refused: int = 0
 
 
 def require_checkout(root: Path) -> None:
@@ -157,6 +173,7 @@ def services(settings: Settings, home: Path, *, shared: Path, runs_page: str) ->
             [python, "-m", "ljwx_pipeline.cli", "live"],
             ui.runner_port,
             f"{ui.address(ui.runner_port)}/status",
+            may_refuse=True,
         ),
         Service(
             "console", [python, "-m", "ljwx_pipeline.cli", "console"], ui.console_port, ui.address(ui.console_port)
@@ -248,7 +265,11 @@ def prepare_databases(environment: Mapping[str, str], root: Path) -> str:
 
 
 def run_services(services: Sequence[Service], *, root: Path, environment: Mapping[str, str], logs: Path) -> int:
-    """Run every service until one ends (exit code 1) or a stop signal comes (0); none is left running either way."""
+    """Run every service until one ends or a stop signal comes; none is left running either way.
+
+    Returns 1 when one ended; after a stop signal 0, or the exit code of the one that refused to start or go on and
+    that the others did without.
+    """
     logs.mkdir(parents=True, exist_ok=True)
     # a shell may hand children an ignored SIGINT: own handlers, and SIGTERM to each child, stop them for certain
     stopped: list[int] = []
@@ -257,28 +278,52 @@ def run_services(services: Sequence[Service], *, root: Path, environment: Mappin
         stopped.append(number)
 
     before = {number: signal.signal(number, note_signal) for number in (signal.SIGINT, signal.SIGTERM)}
-    children: list[tuple[Service, subprocess.Popen[bytes]]] = []
+    running = _Running([])
     try:
         for service in services:
-            if service.needs is not None and not _accepts_in_time(service.needs, children, stopped):
+            if service.needs is not None and not _accepts_in_time(service.needs, running, stopped, logs):
                 break
             with _log_file(logs, service).open("ab") as log:
-                children.append((service, _start(service, root, environment, log)))
-        return _watch(children, stopped, logs)
+                running.children.append((service, _start(service, root, environment, log)))
+        return _watch(running, stopped, logs)
     finally:
-        _stop([child for _service, child in children])
+        _stop([child for _service, child in running.children])
         for number, handler in before.items():
             signal.signal(number, handler)
 
 
-def _accepts_in_time(path: Path, children: list[tuple[Service, subprocess.Popen[bytes]]], stopped: list[int]) -> bool:
+def _accepts_in_time(path: Path, running: _Running, stopped: list[int], logs: Path) -> bool:
     """Wait for the socket at ``path``; false when a child ended or a stop was asked for before it accepted."""
-    while not stopped and all(child.poll() is None for _service, child in children):
+    while not stopped and _ended(running, logs) is None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             if probe.connect_ex(str(path)) == 0:
                 return True
         time.sleep(0.2)
     return False
+
+
+def _ended(running: _Running, logs: Path) -> tuple[Service, int] | None:
+    """Return a service that ended, and its exit code; one that may refuse and did is told of and left out instead."""
+    for service, child in list(running.children):
+        code = child.poll()
+        if code is None:
+            continue
+        if not (service.may_refuse and code in REFUSALS):
+            return service, code
+        running.children.remove((service, child))
+        running.refused = running.refused or code
+        _say(f"  {service.name:<18} REFUSED: {_reason(_log_file(logs, service))}")
+        _say(f"the others go on without the {service.name}: mend it, then Ctrl-C and start again")
+    return None
+
+
+def _reason(log: Path) -> str:
+    """Return the error that a command printed last."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - REASON_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+    said = [line.removeprefix("error: ") for line in lines if line.startswith("error: ")]
+    return said[-1] if said else f"see {log}"
 
 
 def _log_file(logs: Path, service: Service) -> Path:
@@ -296,22 +341,26 @@ def _start(service: Service, root: Path, environment: Mapping[str, str], log: An
     )
 
 
-def _watch(children: list[tuple[Service, subprocess.Popen[bytes]]], stopped: list[int], logs: Path) -> int:
-    waiting = {service.name: service for service, _child in children if service.port is not None}
-    _say(f"starting {len(children)} services; their logs are in {logs}")
+def _watch(running: _Running, stopped: list[int], logs: Path) -> int:
+    waiting = {service.name: service for service, _child in running.children if service.port is not None}
+    _say(f"starting {len(running.children)} services; their logs are in {logs}")
     while not stopped:
-        for service, child in children:
-            code = child.poll()
-            if code is not None:
-                _say(f"{service.name} ended with exit code {code}: see {_log_file(logs, service)}")
-                return 1
-        for name in [name for name, service in waiting.items() if _answers(service)]:
+        ended = _ended(running, logs)
+        if ended is not None:
+            service, code = ended
+            _say(f"{service.name} ended with exit code {code}: see {_log_file(logs, service)}")
+            return 1
+        there = {service.name for service, _child in running.children}
+        up = [name for name, service in waiting.items() if name in there and _answers(service)]
+        for name in up:
             _say(f"  {name:<18} {waiting.pop(name).page}")
-            if not waiting:
-                _say("all services are up; Ctrl-C stops them")
+        left = {name for name in waiting if name in there}
+        if up and not left:
+            without = " but what refused" if running.refused else ""
+            _say(f"all services are up{without}; Ctrl-C stops them")
         time.sleep(0.5)
     _say("stopping")
-    return 0
+    return running.refused
 
 
 def _answers(service: Service) -> bool:

@@ -171,6 +171,54 @@ def test_when_one_service_ends_all_others_are_stopped(tmp_path: Path) -> None:
         os.kill(pid, 0)
 
 
+REFUSES = "import sys; print('error: the pack has format 1, not 2: write it anew', file=sys.stderr); sys.exit(13)"
+
+
+def test_the_others_go_on_without_a_runner_that_refuses_and_the_end_tells_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, seen = tmp_path / "code.sock", tmp_path / "seen"
+    serves = (
+        "import os, signal, socket, time; time.sleep(1.5); s = socket.socket(socket.AF_UNIX); "
+        f"s.bind({str(code)!r}); s.listen(); s.accept(); s.accept(); time.sleep(2); "
+        "os.kill(os.getppid(), signal.SIGTERM); time.sleep(600)"
+    )
+    connects = f"import socket, time; socket.socket(socket.AF_UNIX).connect({str(code)!r}); "
+    planned = [
+        Service("runner", [sys.executable, "-c", REFUSES], free_port(), "http://127.0.0.1:1/status", may_refuse=True),
+        Service("server", [sys.executable, "-c", serves]),
+        Service("page", [sys.executable, "-c", f"{connects}open({str(seen)!r}, 'w'); time.sleep(600)"], needs=code),
+    ]
+    ended = run_services(planned, root=tmp_path, environment=dict(os.environ), logs=tmp_path / "logs")
+    said = capsys.readouterr().out
+    assert seen.exists()
+    assert ended == 13
+    assert "runner             REFUSED: the pack has format 1, not 2: write it anew" in said
+    assert "stopping" in said
+
+
+@pytest.mark.parametrize("end", ["sys.exit(1)", "os.kill(os.getpid(), 9)", "sys.exit(0)"])
+def test_a_runner_that_crashes_or_simply_ends_stops_all(
+    tmp_path: Path, end: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = [
+        Service("runner", [sys.executable, "-c", f"import os, sys; {end}"], may_refuse=True),
+        Service("other", [sys.executable, "-c", "import time; time.sleep(600)"]),
+    ]
+    assert run_services(planned, root=tmp_path, environment=dict(os.environ), logs=tmp_path / "logs") == 1
+    assert "runner ended with exit code" in capsys.readouterr().out
+
+
+def test_a_refusal_of_anything_else_stops_all(tmp_path: Path) -> None:
+    planned = [Service("mlflow", [sys.executable, "-c", REFUSES])]
+    assert run_services(planned, root=tmp_path, environment=dict(os.environ), logs=tmp_path / "logs") == 1
+
+
+def test_only_the_runner_may_refuse(settings: Settings, tmp_path: Path) -> None:
+    planned = services(settings, tmp_path, shared=tmp_path, runs_page="")
+    assert [service.name for service in planned if service.may_refuse] == ["runner"]
+
+
 @pytest.mark.slow
 def test_up_starts_every_page_and_one_signal_stops_them_all(tmp_path: Path) -> None:
     ports = {name: free_port() for name in ("dagster_port", "mlflow_port", "runner_port", "console_port")}
