@@ -23,6 +23,7 @@ if TYPE_CHECKING:  # the lake costs pandas and pyarrow: loaded when a command ru
     from ljwx_pipeline.lake.diff import TableDiff
 
 SAMPLE_LINES = 10
+EMPTY = "the lake holds no table yet"
 
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:
@@ -160,12 +161,23 @@ def _catalogue(lake: Lake) -> Catalogue:
     return Catalogue(lake)
 
 
+def _require_tables(lake: Lake, names: Sequence[str]) -> None:
+    """Raise for a table that is not in the lake, naming those that are."""
+    held = lake.tables()
+    for name in names:
+        if name not in held:
+            remedy = (
+                f"choose one of: {', '.join(held)}" if held else "it holds none yet: run `ljwx run` or `ljwx backfill`"
+            )
+            raise LakeError(f"table {name} is not in the lake {lake.root}", remedy)
+
+
 def _tables(lake: Lake, arguments: argparse.Namespace) -> int:
     found = [_described(lake, table) for table in lake.tables()]
     columns = ("table", "partitions", "versions", "files", "rows", "first_session", "last_session", "last_known_at")
     lines = [[*(cell(entry[name]) for name in columns), size_text(entry["size_bytes"])] for entry in found]
     headers = ["table", "partitions", "versions", "files", "rows", "first", "last", "last known at (UTC)", "size"]
-    return show_result(arguments, {"tables": found}, grid(headers, lines) if found else "the lake holds no table yet")
+    return show_result(arguments, {"tables": found}, grid(headers, lines) if found else EMPTY)
 
 
 def _described(lake: Lake, table: str) -> dict[str, Any]:
@@ -213,6 +225,7 @@ def _create(lake: Lake, arguments: argparse.Namespace) -> int:
     as_of = None if arguments.as_of is None else instant_of(arguments.as_of)
     if as_of is not None and as_of > utc_now():
         raise LakeError(f"{arguments.as_of} is in the future", "nobody knows yet what will be known then")
+    _require_tables(lake, arguments.tables or ())
     made = _catalogue(lake).create(arguments.name, arguments.tables, as_of, description=arguments.description)
     return _show_dataset(arguments, made)
 
@@ -254,7 +267,8 @@ def _diff(lake: Lake, arguments: argparse.Namespace) -> int:
     for table in tables:
         holders = [side for side in (before, after) if table in side.tables]
         if not holders:
-            raise LakeError(f"neither {before.label} nor {after.label} has a table {table}", "check the spelling")
+            known = ", ".join(sorted({*before.tables, *after.tables})) or "none was known then"
+            raise LakeError(f"neither {before.label} nor {after.label} has a table {table}", f"choose one of: {known}")
         if len(holders) == 1:
             only[table] = holders[0].label
         else:
@@ -267,7 +281,7 @@ def _diff(lake: Lake, arguments: argparse.Namespace) -> int:
     }
     parts = [_diff_text(item) for item in found]
     parts += [f"{table}: only in {label}" for table, label in only.items()]
-    return show_result(arguments, body, "\n\n".join([f"{before.label} -> {after.label}", *parts]))
+    return show_result(arguments, body, "\n\n".join([f"{before.label} -> {after.label}", *(parts or [EMPTY])]))
 
 
 def _side(lake: Lake, text: str) -> _Side:
@@ -305,14 +319,16 @@ def _diff_text(found: TableDiff) -> str:
 def _compact(lake: Lake, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.lake.compaction import compact
 
-    done = []
-    for table in [arguments.table] if arguments.table else lake.tables():
+    done, tables = [], [arguments.table] if arguments.table else lake.tables()
+    _require_tables(lake, tables)
+    for table in tables:
         for version in lake.current(table):
             if len(version.files) > 1:
                 compact(lake, table, version.partition)
                 done.append({"table": table, "partition": version.partition, "files_before": len(version.files)})
     lines = [[str(item["table"]), str(item["partition"]), f"{item['files_before']} -> 1"] for item in done]
-    text = grid(["table", "partition", "files"], lines) if done else "every partition is one file already"
+    nothing = "every partition is one file already" if tables else EMPTY
+    text = grid(["table", "partition", "files"], lines) if done else nothing
     return show_result(arguments, {"compacted": done}, text)
 
 
@@ -340,6 +356,7 @@ def _history(lake: Lake, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.lake.row_history import row_history
 
     session = day_of(arguments.session, "--session")
+    _require_tables(lake, [arguments.table])
     story = row_history(lake, arguments.table, symbol=arguments.symbol, session=session)
     told: list[dict[str, Any]] = [
         {

@@ -87,11 +87,15 @@ def _lake(home: Path, name: str) -> Lake:
 
 
 def _checked(settings: Settings) -> Lake:
-    from ljwx_pipeline.ingest.judged import QUARANTINE
+    from ljwx_pipeline.ingest.judged import BREACHES, CHECKED_BARS, QUARANTINE, SCORES
 
     checked = _lake(market_home(settings), "checked")
-    if not checked.holds(QUARANTINE):
+    if not checked.holds(QUARANTINE) and not checked.holds(CHECKED_BARS):
         raise LakeError(f"no bar of {market_home(settings).name} was ever judged", RUN_FIRST)
+    lost = [name for name in (QUARANTINE, SCORES, BREACHES) if not checked.holds(name)]
+    if lost:  # the notes of what was judged still stand, so no run would make them again
+        remedy = f"delete {checked.root / 'judged'} and run `ljwx backfill`: every month is then judged again"
+        raise LakeError(f"{checked.root} has lost {', '.join(lost)}", remedy)
     return checked
 
 
@@ -103,8 +107,8 @@ def _quarantine(settings: Settings, arguments: argparse.Namespace) -> int:
     counts = {str(name): int(n) for name, n in rows["check"].value_counts().items()}
     if arguments.check is not None:
         if arguments.check not in counts:
-            known = ", ".join(counts) or "none holds any row"
-            raise DataQualityError(f"no row is in quarantine for {arguments.check}", f"choose one of: {known}")
+            remedy = f"choose one of: {', '.join(counts)}" if counts else "nothing is in quarantine for any check"
+            raise DataQualityError(f"no row is in quarantine for {arguments.check}", remedy)
         rows = rows[rows["check"] == arguments.check]
     newest = rows.sort_values(["session_date", "symbol", "check"], ascending=[False, True, True], kind="stable")
     shown = newest.head(arguments.limit) if arguments.limit > 0 else newest
@@ -285,7 +289,7 @@ def _require_comparable(names: tuple[str, str], lakes: tuple[Lake, ...]) -> None
 
     for name, lake in zip(names, lakes, strict=True):
         if not lake.holds("raw_bars"):
-            raise LakeError(f"market {name} holds no bars", RUN_FIRST)
+            raise LakeError(f"market {name} holds no bars", "run `ljwx backfill` with the options that name it")
     said = [description_from(lake.read(DESCRIPTION)).adjustment for lake in lakes if lake.holds(DESCRIPTION)]
     if len(set(said)) > 1:
         raise ConfigError(

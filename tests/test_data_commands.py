@@ -62,6 +62,29 @@ def test_an_empty_lake_says_so(ljwx: Ljwx) -> None:
     assert ljwx("tables", "--json") == {"tables": []}
 
 
+def test_nothing_is_made_or_claimed_where_nothing_was_loaded(lake: Lake, ljwx: Ljwx) -> None:
+    assert ljwx("compact") == ljwx("tables")
+    assert "holds no table yet" in ljwx("diff", "2020-01-01", "now")
+    assert "would remove 0 versions" in ljwx("retain", "--keep-days", "30")
+    assert ljwx("retain", "--keep-days", "30", "--yes", "--json")["files"] == []
+    assert not lake.root.parent.exists()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("compact", "--table", "bar"),
+        ("create", "spring", "--tables", "bars", "bar"),
+        ("history", "bar", "--symbol", "S00001.SIM", "--session", "2018-01-02"),
+        ("diff", "2020-01-01", "now", "--table", "bar"),
+    ],
+)
+def test_a_table_that_is_not_there_is_told_with_those_that_are(full: Lake, ljwx: Ljwx, words: tuple[str, ...]) -> None:
+    with pytest.raises(LakeError, match=r"table bar\b.*choose one of: bars$"):
+        ljwx(*words)
+    assert ljwx("list", "--json") == {"datasets": []}
+
+
 def test_tables_tell_their_extent(full: Lake, ljwx: Ljwx) -> None:
     (entry,) = ljwx("tables", "--json")["tables"]
     assert (entry["partitions"], entry["versions"], entry["rows"]) == (3, 4, len(BARS))

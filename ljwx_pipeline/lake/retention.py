@@ -84,6 +84,8 @@ def retain(lake: Lake, *, keep_days: float, dry_run: bool = True, now: datetime 
     """
     if not 0 <= keep_days <= MOST_DAYS:
         raise LakeError(f"keep_days is {keep_days}", f"give a number of days, zero to {MOST_DAYS}")
+    if not lake.root.is_dir():  # nothing to clear, and nothing to make a folder for
+        return Removal((), (), 0, 0, dry_run)
     present = (now or utc_now()).astimezone(UTC)
     before = present - timedelta(days=keep_days)
     versions: list[tuple[str, str, int, datetime]] = []
