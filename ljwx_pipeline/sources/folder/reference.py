@@ -1,7 +1,8 @@
 """The session's reference price and the cumulative adjustment factor, taken from the file or derived.
 
 On a raw series the reference price (``pre_close``) differs from the previous close on ex-dates only, so the quotient of
-the two is the step of the adjustment factor. Source: ex-right reference price, trading rules of SSE and SZSE.
+the two is the step of the adjustment factor. Source: ex-right reference price, trading rules of SSE and SZSE. Which
+differences count as ex-dates is decided in ``ex_dates.py``.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.tables import Unknown
+from ljwx_pipeline.sources.folder.ex_dates import Prices, not_believed, steps
 from ljwx_pipeline.sources.folder.rows import Rows
 
-#: Raw prices lie on a tick of 0.01 CNY: a smaller difference is floating-point noise, not an ex-date.
-SAME_PRICE_CNY = 0.001
 #: Two prices rounded to the tick differ by no more than this when they are the same price.
 ROUNDED_PRICE_CNY = 0.0101
 #: Providers print the same factor with three or four decimals; a real dividend moves it by more than this.
@@ -66,13 +66,8 @@ def reference_prices(rows: Rows, *, raw: bool) -> tuple[Float, Float, list[Unkno
                 "so every dividend and split would count as a loss",
                 "add one of these columns, or give forward-adjusted prices with --adjustment forward",
             )
-        factor = _derived_factor(previous, reference, symbol_codes)
-        notes.append(
-            Unknown(
-                "adjustment factors",
-                "derived from pre_close against the previous close, exact to the 0.01 tick of pre_close",
-            )
-        )
+        factor, more = _derived_factor(rows, previous, reference)
+        notes.extend(more)
     elif reference is None:
         reference = previous.copy()
         notes.append(
@@ -126,11 +121,28 @@ def _given_reference(rows: Rows) -> Float | None:
     return reference
 
 
-def _derived_factor(previous: Float, reference: Float, symbol_codes: NDArray[np.int64]) -> Float:
-    known = ~np.isnan(previous) & ~np.isnan(reference)
-    moved = known & (np.abs(np.where(known, previous - reference, 0.0)) > SAME_PRICE_CNY)
-    step = np.where(moved, np.where(known, previous, 1.0) / np.where(known, reference, 1.0), 1.0)
-    return _cumulated(step, symbol_codes)
+def _derived_factor(rows: Rows, previous: Float, reference: Float) -> tuple[Float, list[Unknown]]:
+    frame = rows.frame
+    symbol = frame["symbol"].to_numpy()
+    prices = Prices(symbol, frame["session_date"].to_numpy(), frame["close"].to_numpy(), previous, reference)
+    step = steps(prices)
+    odd = not_believed(prices, step)
+    notes = [
+        Unknown(
+            "adjustment factors",
+            "derived from pre_close against the previous close, exact to the 0.01 tick of pre_close",
+        )
+    ]
+    if odd.any():
+        at = int(np.argmax(odd))
+        notes.append(
+            Unknown(
+                f"{int(odd.sum())} reference prices that no dividend or bonus explains",
+                f"the adjustment factor is left as it was there, for the checks to judge the jump; first "
+                f"{rows.where(at)}: pre_close {reference[at]:g} after a close of {previous[at]:g}",
+            )
+        )
+    return _cumulated(np.where(odd, 1.0, step), pd.factorize(symbol)[0]), notes
 
 
 def _without_noise(factor: Float, symbol_codes: NDArray[np.int64]) -> Float:
