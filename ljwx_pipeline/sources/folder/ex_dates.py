@@ -90,7 +90,9 @@ def _beyond(price: Float, base: Float, limit_frac: Float) -> Mask:
 
 
 def _of_row_before(mask: Mask, prices: Prices) -> Mask:
-    return np.r_[False, mask[:-1]] & np.r_[False, prices.symbol[1:] == prices.symbol[:-1]]
+    out = np.zeros(len(mask), dtype=np.bool_)
+    out[1:] = mask[:-1] & (prices.symbol[1:] == prices.symbol[:-1])
+    return out
 
 
 def _undone(step: Float, shown: Mask, symbol: NDArray[np.object_]) -> Mask:
