@@ -1,7 +1,8 @@
 """A provider that rewrites its history: months of which too many rows came back different wait for a person.
 
 The record outlives the ingest that made it: a rewrite blocks until somebody looked at it, not for one run only.
-Not here: noticing a changed row (``store.py``), which never waits; models made before it (``assets/restatements.py``).
+Not here: noticing a changed row (``store.py``), which never waits; models made before it (``assets/restatements.py``);
+sessions that vanish whole (``lost.py``).
 """
 
 from __future__ import annotations
@@ -9,11 +10,16 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.ingest.plan import RAW_BARS
 from ljwx_pipeline.ingest.store import StoredMonth
+from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.partition import Partition
+from ljwx_pipeline.lake.store import read_versions
 
 
 @dataclass(frozen=True)
@@ -75,3 +81,22 @@ def read_rewrites(path: Path) -> list[Rewrite]:
         raise LakeError(
             f"{path} is damaged ({error})", "look at `ljwx data diff` for what changed, then delete the file"
         ) from None
+
+
+def vanished_symbols(lake: Lake, noted: Sequence[Rewrite]) -> tuple[set[str], int]:
+    """Return the symbols that had bars in a noted month and have none in it any more, and how many had some.
+
+    A month whose version before the rewrite was removed by retention cannot say.
+    """
+    gone: set[str] = set()
+    had: set[str] = set()
+    for rewrite in noted:
+        versions = Partition(lake.partition_folder(RAW_BARS, rewrite.month)).versions
+        before = [item for item in versions if item.known_at < datetime.fromisoformat(rewrite.known_at)]
+        if before:
+            earlier, now = (
+                set(read_versions([item], columns=["symbol"])["symbol"]) for item in (before[-1], versions[-1])
+            )
+            had |= earlier
+            gone |= earlier - now
+    return gone, len(had)

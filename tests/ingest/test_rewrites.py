@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.rewrites import note_rewrites, read_rewrites
-from ljwx_pipeline.ingest.store import StoredMonth
-from ljwx_pipeline.lake import TableVersion
+from ljwx_pipeline.ingest.rewrites import note_rewrites, read_rewrites, vanished_symbols
+from ljwx_pipeline.ingest.store import StoredMonth, store_month
+from ljwx_pipeline.lake import Lake, TableVersion
+from tests.fakes.bars import random_bars
 
 DAY = pd.Timestamp("2024-03-04")
 
@@ -53,3 +54,18 @@ def test_nothing_restated_leaves_no_record_and_a_damaged_one_is_named(path: Path
     path.write_text("[")
     with pytest.raises(LakeError, match="damaged"):
         read_rewrites(path)
+
+
+def test_symbols_without_a_bar_left_are_named_until_they_come_back(path: Path, tmp_path: Path) -> None:
+    lake, month = Lake(tmp_path / "lake"), "2018-01-01"
+    bars = random_bars(symbols=3, sessions=15, suspended_frac=0.0)
+    days = pd.DatetimeIndex(bars["session_date"].unique())
+    symbols = sorted(bars["symbol"].unique())
+    instants = [datetime(2018, 2, day, tzinfo=UTC) for day in (1, 2, 3)]
+    fewer = bars[bars["symbol"] != symbols[1]].reset_index(drop=True)
+    store_month(lake, "raw_bars", month, bars, days, instants[0])
+    assert vanished_symbols(lake, []) == (set(), 0)
+    noted = note_rewrites(path, [store_month(lake, "raw_bars", month, fewer, days, instants[1])], max_frac=0.2)
+    assert vanished_symbols(lake, noted) == ({symbols[1]}, 3)
+    noted = note_rewrites(path, [store_month(lake, "raw_bars", month, bars, days, instants[2])], max_frac=0.2)
+    assert vanished_symbols(lake, noted) == (set(), 3)
