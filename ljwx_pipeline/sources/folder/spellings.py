@@ -62,7 +62,7 @@ def provider_of(names: Sequence[str]) -> Provider | None:
 
 
 def resolve_columns(
-    names: Sequence[str],
+    names: tuple[str, ...],
     *,
     declared: Mapping[ColumnRole, str],
     required: Sequence[ColumnRole],
@@ -74,8 +74,8 @@ def resolve_columns(
     Raises
     ------
     SourceError
-        When a declared column is missing, two columns fit one role, or required columns are missing (the closest name
-        is suggested): all that are unclear, or all that are missing, in one message.
+        When a declared column is missing, a needed one is there twice, two columns fit one role, or required columns
+        are missing (the closest name is suggested): all that are unclear, or all that are missing, in one message.
     """
     found: dict[ColumnRole, str] = {}
     unclear: dict[ColumnRole, list[str]] = {}
@@ -94,6 +94,12 @@ def resolve_columns(
             found[role] = fits[0]
         if len(fits) > 1:
             unclear[role] = fits
+    needed = {*found.values(), *(name for fits in unclear.values() for name in fits)}
+    repeated = sorted(name for name in needed if names.count(name) > 1)
+    if repeated:
+        raise SourceError(
+            f"{path} has more than one column called {', '.join(repeated)}", "rename or delete all but one of each"
+        )
     if unclear:
         raise _unclear(unclear, path)
     missing = [role for role in required if role not in found]
