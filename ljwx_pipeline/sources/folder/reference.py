@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.tables import Unknown
-from ljwx_pipeline.sources.folder.ex_dates import Prices, not_believed, steps
+from ljwx_pipeline.sources.folder.ex_dates import Prices, not_believed, steps, undone
 from ljwx_pipeline.sources.folder.rows import Rows
 
 #: Two prices rounded to the tick differ by no more than this when they are the same price.
@@ -53,7 +53,8 @@ def reference_prices(rows: Rows, *, raw: bool) -> tuple[Float, Float, list[Unkno
             "adj_factor is {adj_factor:g}, not above zero",
             "correct the factor",
         )
-        factor = _without_noise(frame["adj_factor"].to_numpy(), symbol_codes)
+        factor, more = _given_factor(rows, previous, symbol_codes)
+        notes.extend(more)
         if reference is None:
             reference = np.round(previous * _shifted(factor, symbol_codes) / factor, 2)
             notes.append(
@@ -136,23 +137,39 @@ def _derived_factor(rows: Rows, previous: Float, reference: Float) -> tuple[Floa
     if odd.any():
         at = int(np.argmax(odd))
         notes.append(
-            Unknown(
-                f"{int(odd.sum())} reference prices that no dividend or bonus explains",
-                f"the adjustment factor is left as it was there, for the checks to judge the jump; first "
-                f"{rows.where(at)}: pre_close {reference[at]:g} after a close of {previous[at]:g}",
-            )
+            _left_flat("reference prices", odd, rows, f"pre_close {reference[at]:g} after a close of {previous[at]:g}")
         )
     return _cumulated(np.where(odd, 1.0, step), pd.factorize(symbol)[0]), notes
 
 
-def _without_noise(factor: Float, symbol_codes: NDArray[np.int64]) -> Float:
+def _given_factor(rows: Rows, previous: Float, symbol_codes: NDArray[np.int64]) -> tuple[Float, list[Unknown]]:
+    """Return the file's factor without its noise, and without steps that are undone while the price goes with them."""
+    factor, close = rows.frame["adj_factor"].to_numpy(), rows.frame["close"].to_numpy()
     before = _shifted(factor, symbol_codes)
     first = np.isnan(before)
-    step = np.where(first, factor, factor / np.where(first, 1.0, before))
+    step = factor / np.where(first, 1.0, before)
     same = ~first & (np.abs(step - 1.0) < SAME_FACTOR_FRAC)
-    if not same.any() or (step[same] == 1.0).all():
-        return factor
-    return _cumulated(np.where(same, 1.0, step), symbol_codes)
+    back = undone(np.where(first | same, 1.0, step), rows.frame["symbol"].to_numpy())
+    log_step, log_move = np.log(step), np.log(close / np.where(first, close, previous))
+    # a factor that comes back alone is a spike of the adjusted price and seen; beside a spike of the price it hides it
+    hides = back & (np.abs(log_step + log_move) < np.abs(log_step) / 2)
+    flat = same | hides
+    notes = []
+    if hides.any():
+        at = int(np.argmax(hides))
+        said = f"adj_factor {factor[at]:g} after {before[at]:g} beside a close of {close[at]:g} after {previous[at]:g}"
+        notes.append(_left_flat("adjustment factors", hides, rows, said))
+    if (step[flat] == 1.0).all():
+        return factor, notes
+    return _cumulated(np.where(flat, 1.0, step), symbol_codes), notes
+
+
+def _left_flat(what: str, odd: NDArray[np.bool_], rows: Rows, first: str) -> Unknown:
+    return Unknown(
+        f"{int(odd.sum())} {what} that no dividend or bonus explains",
+        "the adjustment factor is left as it was there, for the checks to judge the jump; first "
+        f"{rows.where(int(np.argmax(odd)))}: {first}",
+    )
 
 
 def _cumulated(step: Float, symbol_codes: NDArray[np.int64]) -> Float:

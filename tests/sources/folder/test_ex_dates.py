@@ -67,6 +67,17 @@ def load(spoil: Callable[[pd.DataFrame], None], tmp_path: Path) -> tuple[pd.Data
     return source.bars(FIRST, LAST), source
 
 
+def print_with_its_own_factor(times: float, rows: int = 1) -> Callable[[pd.DataFrame], None]:
+    """Multiply the prices of a few rows and divide the file's own factor by as much."""
+
+    def spoil(frame: pd.DataFrame) -> None:
+        frame["adj_factor"] = 1.0
+        frame.loc[one_stock(frame)[AT : AT + rows], "adj_factor"] /= times
+        print_times(times, reference_too=True, rows=rows)(frame)
+
+    return spoil
+
+
 MISTAKES = {
     "a print at three times the price": (print_times(3.0), "bars.spikes_do_not_revert"),
     "a print at a third of the price": (print_times(1 / 3), "bars.spikes_do_not_revert"),
@@ -84,6 +95,9 @@ MISTAKES = {
     "a week at a third of the price": (print_times(1 / 3, reference_too=True, rows=5), "bars.jumps_are_explained"),
     "a reverse split nobody announced": (prices_from_then_on(2.0), "bars.jumps_are_explained"),
     "a distribution that nobody pays": (prices_from_then_on(1 / 8), "bars.jumps_are_explained"),
+    "a print that its own factor explains": (print_with_its_own_factor(3.0), "bars.spikes_do_not_revert"),
+    "a low print that its own factor explains": (print_with_its_own_factor(1 / 3), "bars.spikes_do_not_revert"),
+    "a week that its own factor explains": (print_with_its_own_factor(3.0, rows=5), "bars.jumps_are_explained"),
     "one reference price too low": (reference_times(0.5), "bars.reference_price_follows"),
     "one reference price too high": (reference_times(1.5), "bars.reference_price_follows"),
 }
@@ -116,3 +130,12 @@ def test_distributions_are_believed(step: float, tmp_path: Path) -> None:
     assert (factor[:AT] == 1.0).all()
     np.testing.assert_allclose(factor[AT:], step, rtol=5e-3)
     assert not [item for item in source.describe().unknown if "no dividend" in item.what]
+
+
+def test_a_factor_that_comes_back_alone_stays_for_the_checks(tmp_path: Path) -> None:
+    def spoil(frame: pd.DataFrame) -> None:
+        frame["adj_factor"] = 1.0
+        frame.loc[one_stock(frame)[AT], "adj_factor"] = 2.0
+
+    bars, _ = load(spoil, tmp_path)
+    assert bars.loc[bars["symbol"] == CODES[1], "adj_factor"].iloc[AT] == 2.0
