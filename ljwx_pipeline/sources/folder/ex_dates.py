@@ -87,8 +87,11 @@ def undone(step: Float, symbol: NDArray[np.object_]) -> Mask:
     log_one, log_two = np.log(step[one]), np.log(step[two])
     near = (two - one == 1) | (np.abs(log_one) > LARGE_LOG)
     opposite = (log_one * log_two < 0) & (np.abs(log_one + log_two) <= UNDONE_FRAC * np.abs(log_one))
-    pairs = near & opposite & (symbol[one] == symbol[two])
-    out[one[pairs]] = out[two[pairs]] = True
+    pairs = np.flatnonzero(near & opposite & (symbol[one] == symbol[two]))
+    # the nearest pair first: a true distribution before rows in another scale is not what undoes them
+    for pair in pairs[np.argsort((two - one)[pairs], kind="stable")]:
+        if not out[one[pair]] and not out[two[pair]]:
+            out[[one[pair], two[pair]]] = True
     return out
 
 

@@ -139,3 +139,16 @@ def test_a_factor_that_comes_back_alone_stays_for_the_checks(tmp_path: Path) -> 
 
     bars, _ = load(spoil, tmp_path)
     assert bars.loc[bars["symbol"] == CODES[1], "adj_factor"].iloc[AT] == 2.0
+
+
+@pytest.mark.parametrize("rows", [1, 5])
+def test_a_true_split_before_rows_in_another_scale_is_kept(rows: int, tmp_path: Path) -> None:
+    def spoil(frame: pd.DataFrame) -> None:
+        prices_from_then_on(1 / 1.5)(frame)
+        at = one_stock(frame)[AT + 40 : AT + 40 + rows]
+        frame.loc[at, [*PRICES, "pre_close"]] = (frame.loc[at, [*PRICES, "pre_close"]] * 1.5).round(2)
+        frame.loc[at, "amount"] *= 1.5
+
+    bars, _ = load(spoil, tmp_path)
+    factor = bars.loc[bars["symbol"] == CODES[1], "adj_factor"].to_numpy()
+    np.testing.assert_allclose(factor, np.where(np.arange(len(factor)) < AT, 1.0, 1.5), rtol=5e-3)
