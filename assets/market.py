@@ -15,6 +15,7 @@ from assets.resources import Line
 from assets.restatements import flagging
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.bars import Progress, ingest_bars
+from ljwx_pipeline.ingest.lost import require_held_sessions
 from ljwx_pipeline.ingest.plan import RAW_BARS
 from ljwx_pipeline.ingest.rewrites import begin_ingest, note_rewrites
 from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, WHOLE_TABLES, ingest_dated_table, ingest_whole_table
@@ -60,6 +61,8 @@ def _specs(names: tuple[str, ...]) -> list[dg.AssetSpec]:
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, io_manager_key=LAKE_IO, pool=POOL)
 def calendar(line: Line) -> dg.MaterializeResult[None]:
     """Trading sessions of the source inside the configured range."""
+    span = line.settings.source
+    require_held_sessions(line.source(), line.lake(), span.first_session, span.last_session)
     version = _store_calendar(line)
     frame = line.market_table(CALENDAR)
     return dg.MaterializeResult(metadata=frame_metadata(frame), data_version=dg.DataVersion(version.content_hash))
@@ -174,6 +177,9 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
     def raw_bars(context: dg.AssetExecutionContext, line: Line) -> dg.MaterializeResult[None]:
         """Daily bars as the source gave them, appended to the lake with the instant they became known."""
         span, window, lake = line.settings.source, context.partition_time_window, line.lake()
+        first = max(span.first_session, window.start.date())
+        last = min(span.last_session, (window.end - pd.Timedelta(days=1)).date())
+        require_held_sessions(line.source(), lake, first, last)
         said_s = 0.0
 
         def said(step: Progress) -> None:
@@ -187,8 +193,8 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
             report = ingest_bars(
                 line.source(),
                 lake,
-                max(span.first_session, window.start.date()),
-                min(span.last_session, (window.end - pd.Timedelta(days=1)).date()),
+                first,
+                last,
                 staging=line.home / "ingest" / "staging",
                 recheck_sessions=line.settings.ingest.recheck_sessions,
                 on_progress=said,

@@ -29,13 +29,14 @@ from ljwx_pipeline.ingest.judged import (
     merged,
 )
 from ljwx_pipeline.ingest.judged_tables import TABLE_CHECKS, judge_tables
-from ljwx_pipeline.ingest.rewrites import read_rewrites
+from ljwx_pipeline.ingest.rewrites import read_rewrites, vanished_symbols
 from ljwx_pipeline.ingest.tables import WHOLE_TABLES
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.reads import ReadsJournal
 from ljwx_pipeline.lake.store import read_versions
 from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.quality.history import feed_on_time
+from ljwx_pipeline.quality.history import symbols_still_given as judge_symbols
 from ljwx_pipeline.quality.results import CheckResult, require_passed
 
 GROUP = "quality"
@@ -131,6 +132,19 @@ def history_not_restated(line: Line) -> dg.AssetCheckResult:
             "months": len(noted),
             "months_beyond_limit": len(beyond),
         },
+    )
+
+
+@dg.asset_check(asset=RAW_BARS_KEY)
+def symbols_still_given(line: Line) -> dg.AssetCheckResult:
+    """Shown when symbols that had bars in a month have none in it any more; they are named."""
+    gone, judged = vanished_symbols(line.lake(), read_rewrites(line.home / REWRITES, line.lake()))
+    result = judge_symbols(gone, judged)
+    return dg.AssetCheckResult(
+        passed=result.passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=_sentences(result) if judged else "no held month came back different",
+        metadata={**result.measured, "symbols": ", ".join(sorted(gone))},
     )
 
 

@@ -1,6 +1,6 @@
 """dirt_corpus: how many kinds of dirt are found by the check meant for them, and how often clean tables block.
 
-Kinds of ``tests/fakes/dirt.py`` in the simulated market and through files; clean are the simulated market and, where it
+Kinds of ``tests/fakes/dirt`` in the simulated market and through files; clean are the simulated market and, where it
 lies beside the checkout, the real raw panel and the real forward-adjusted one. It counts, and times nothing but itself.
 """
 

@@ -80,6 +80,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
         asset_checks=[
             market.horizon,
             quality.history_not_restated,
+            quality.symbols_still_given,
             quality.on_time,
             quality.market_checks,
             quality.great_expectations_suite,

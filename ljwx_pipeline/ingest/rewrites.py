@@ -3,14 +3,15 @@
 What came back different follows from the versions in the lake and the record of those that were looked at, so an ingest
 that was killed at any point leaves it to be seen. The record outlives the ingest that made it: a rewrite blocks until
 somebody looked at it, not for one run only. Not here: storing a changed row (``store.py``), which never waits; models
-made before it (``assets/restatements.py``).
+made before it (``assets/restatements.py``); sessions that vanish whole (``lost.py``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime
 from pathlib import Path
 
 from ljwx_pipeline.errors import LakeError
@@ -91,6 +92,25 @@ def read_rewrites(path: Path, lake: Lake) -> list[Rewrite]:
     """
     record = _read(path)
     return _joined(record.noted, _since(lake, record.looked_at))
+
+
+def vanished_symbols(lake: Lake, noted: Sequence[Rewrite]) -> tuple[set[str], int]:
+    """Return the symbols that had bars in a noted month and have none in it any more, and how many had some.
+
+    A month whose version before the rewrite was removed by retention cannot say.
+    """
+    gone: set[str] = set()
+    had: set[str] = set()
+    for rewrite in noted:
+        versions = Partition(lake.partition_folder(RAW_BARS, rewrite.month)).versions
+        before = [item for item in versions if item.known_at < datetime.fromisoformat(rewrite.known_at)]
+        if before:
+            earlier, now = (
+                set(read_versions([item], columns=["symbol"])["symbol"]) for item in (before[-1], versions[-1])
+            )
+            had |= earlier
+            gone |= earlier - now
+    return gone, len(had)
 
 
 def _joined(noted: tuple[Rewrite, ...], found: Iterator[Rewrite]) -> list[Rewrite]:

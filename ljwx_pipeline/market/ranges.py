@@ -25,6 +25,11 @@ def range_mask(ranges: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.Date
         ``symbol, start_date, end_date``; other symbols are left out.
     symbols, sessions
         Axes of the result, sessions ascending.
+
+    Raises
+    ------
+    DataQualityError
+        When a range has no start or ends before it starts.
     """
     out = np.zeros((len(symbols), len(sessions)), dtype=bool)
     for row, start, stop, _ in _spans(ranges, symbols, sessions):
@@ -42,7 +47,7 @@ def range_labels(
     Raises
     ------
     DataQualityError
-        When two ranges of a symbol overlap: then no one value held.
+        When two ranges of a symbol overlap: then no one value held. As for ``range_mask`` besides.
     """
     out = np.full((len(symbols), len(sessions)), UNKNOWN, dtype=object)
     values = ranges[column].to_numpy()
@@ -64,7 +69,8 @@ def index_member_mask(
     Raises
     ------
     DataQualityError
-        When the table knows no member of that index.
+        When the table knows no member of that index, or two ranges of one member overlap: a change was told wrong,
+        and then nobody can say which end is right. As for ``range_mask`` besides.
     """
     mine = index_members[index_members["index_code"] == index_code]
     if mine.empty:
@@ -72,13 +78,51 @@ def index_member_mask(
         raise DataQualityError(
             f"the source tells no member of index {index_code}", f"choose an index it tells ({known}), or none"
         )
-    return range_mask(mine, symbols, sessions)
+    mask = range_mask(mine, symbols, sessions)
+    _refuse_overlaps(mine, f"member of {index_code}")
+    return mask
+
+
+def _refuse_overlaps(ranges: pd.DataFrame, what: str) -> None:
+    ordered = ranges.sort_values(["symbol", "start_date"], kind="stable")
+    last = ordered["end_date"].fillna(pd.Timestamp.max.normalize()).astype("datetime64[ns]")
+    # the latest end so far: a long range may hold several short ones
+    reached = last.groupby(ordered["symbol"]).cummax().groupby(ordered["symbol"]).shift()
+    again = (ordered["start_date"] <= reached).to_numpy()
+    if again.any():
+        at = int(np.argmax(again))
+        later = ordered.iloc[at]
+        still = (ordered["symbol"] == later["symbol"]) & (last >= later["start_date"])
+        raise DataQualityError(
+            f"{_said(later)} begins while {_said(ordered[still].iloc[0])} lasts: twice {what} at once "
+            f"({int(again.sum())} such ranges in all)",
+            "close the earlier range before the later one begins, or join the two",
+        )
+
+
+def _said(range_: pd.Series) -> str:
+    """Return a range as a person would write it."""
+    end = "open" if pd.isna(range_["end_date"]) else f"{range_['end_date']:%Y-%m-%d}"
+    return f"{range_['symbol']} {range_['start_date']:%Y-%m-%d} to {end}"
+
+
+def _refuse_reversed(ranges: pd.DataFrame) -> None:
+    without = ranges["start_date"].isna().to_numpy()
+    bad = without | (ranges["end_date"] < ranges["start_date"]).to_numpy()
+    if bad.any():
+        at = int(np.argmax(bad))
+        row = ranges.iloc[at]
+        fact = f"{row['symbol']} has no start_date" if without[at] else f"{_said(row)} ends before it starts"
+        raise DataQualityError(
+            f"range {at + 1}: {fact} ({int(bad.sum())} such ranges in all)", "correct the range or delete it"
+        )
 
 
 def _spans(
     ranges: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex
 ) -> list[tuple[int, int, int, int]]:
     """Return row, first and past-the-last column, and position among ``ranges``, of every range on the axes."""
+    _refuse_reversed(ranges)
     rows = pd.Index(symbols).get_indexer(pd.Index(ranges["symbol"]))
     starts = sessions.searchsorted(pd.DatetimeIndex(ranges["start_date"]), side="left")
     ends = pd.DatetimeIndex(ranges["end_date"])

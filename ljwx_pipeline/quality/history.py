@@ -1,4 +1,4 @@
-"""The same rows at another time: what a newer version restates, and how late rows came.
+"""The same rows at another time: what a newer version restates or no longer has, and how late rows came.
 
 Pure functions over frames; where versions are kept is the lake's business. Not here: two providers' rows
 (``reconcile.py``).
@@ -6,7 +6,7 @@ Pure functions over frames; where versions are kept is the lake's business. Not 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,8 @@ REWRITTEN_FRAC = 0.05
 CLOSE = pd.Timedelta(hours=15)
 #: A daily feed that comes later than this after the close is late.
 LATE_HOURS = 24.0
+#: Symbols that a message names.
+NAMED_SYMBOLS = 10
 
 
 @dataclass(frozen=True)
@@ -81,15 +83,48 @@ def restated(
         parts.append(part.assign(column=name, before=before[moved], after=after[moved], change_frac=change[moved]))
     changed = pd.concat(parts, ignore_index=True).sort_values([*names, "column"], ignore_index=True)
     added, removed = len(current) - len(common), len(previous) - len(common)
-    return Restatement(changed, added, removed, _verdict(table, changed, names, len(common), removed, rewritten_frac))
+    gone = sorted(set(previous["symbol"]) - set(current["symbol"])) if "symbol" in names else []
+    verdict = _verdict(table, changed, names, len(common), removed, gone, rewritten_frac)
+    return Restatement(changed, added, removed, verdict)
+
+
+def symbols_still_given(gone: Collection[str], judged: int, *, table: str = "bars") -> CheckResult:
+    """Return whether every one of ``judged`` symbols that had rows still has some; ``gone`` are those that have none.
+
+    What vanished is history taken away, not a delisting, and a universe without it is one of survivors: a ``warn``.
+    """
+    measured = {"judged": judged, "bad": len(gone)}
+    name = f"{table}.symbols_still_given"
+    repair = "put their files back or load them again: a universe without them is one of survivors"
+    if not gone:
+        return CheckResult(name, True, "warn", measured, f"holds on all {judged} symbols", repair)
+    return CheckResult(name, False, "warn", measured, f"{_named(gone)} had rows and have none any more", repair)
+
+
+def _named(symbols: Collection[str]) -> str:
+    """Return how many there are and the first of them."""
+    first = ", ".join(sorted(symbols)[:NAMED_SYMBOLS])
+    return f"{len(symbols)} symbols ({first}{', ...' if len(symbols) > NAMED_SYMBOLS else ''})"
 
 
 def _verdict(
-    table: str, changed: pd.DataFrame, keys: list[str], common: int, removed: int, rewritten_frac: float
+    table: str,
+    changed: pd.DataFrame,
+    keys: list[str],
+    common: int,
+    removed: int,
+    gone: Sequence[str],
+    rewritten_frac: float,
 ) -> CheckResult:
     rows = len(changed[keys].drop_duplicates())
     largest = float(changed["change_frac"].abs().max()) if len(changed) else 0.0
-    measured = {"judged": common, "bad": rows, "removed": removed, "largest_change_frac": largest}
+    measured = {
+        "judged": common,
+        "bad": rows,
+        "removed": removed,
+        "symbols_gone": len(gone),
+        "largest_change_frac": largest,
+    }
     name = f"{table}.not_restated"
     repair = "read the provider's notice; what was computed from the older version still reads it as of its own day"
     if rows == 0 and removed == 0:
@@ -97,7 +132,8 @@ def _verdict(
     most = rewritten_frac * (common + removed)
     severity: Severity = "error" if rows > most or removed > most else "warn"
     first = f"; first at {row_name(changed, 0)} {changed['column'].iloc[0]}" if rows else ""
-    message = f"{rows} of {common} rows are restated by up to {largest:.2%}, {removed} are gone{first}"
+    whole = f", with all rows of {_named(gone)}" if gone else ""
+    message = f"{rows} of {common} rows are restated by up to {largest:.2%}, {removed} are gone{whole}{first}"
     return CheckResult(name, False, severity, measured, message, repair)
 
 

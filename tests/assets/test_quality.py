@@ -14,15 +14,21 @@ import pytest
 from assets import quality
 from assets.market import REWRITES
 from ljwx_pipeline.ingest.rewrites import begin_ingest, note_rewrites
+from ljwx_pipeline.ingest.store import store_month
 from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.quality.trend import read_history
 from tests.fakes.bars import random_bars
 
 BARS = random_bars(symbols=4, sessions=60, suspended_frac=0.0)
-SUITE, RESTATED, ON_TIME = (
+SUITE, RESTATED, STILL_GIVEN, ON_TIME = (
     check.node_def.compute_fn.decorated_fn
-    for check in (quality.great_expectations_suite, quality.history_not_restated, quality.on_time)
+    for check in (
+        quality.great_expectations_suite,
+        quality.history_not_restated,
+        quality.symbols_still_given,
+        quality.on_time,
+    )
 )
 
 
@@ -101,3 +107,21 @@ def test_a_feed_that_comes_late_is_shown(line: SimpleNamespace, tmp_path: Path) 
     found = ON_TIME(line=line)
     assert not found.passed
     assert f"{last:%Y-%m-%d} (+30.0 h)" in found.description
+
+
+def test_symbols_that_vanish_from_the_files_are_named(line: SimpleNamespace, tmp_path: Path) -> None:
+    lake, days = Lake(tmp_path / "lake"), line.sessions()
+    line.lake = lambda: lake
+    assert STILL_GIVEN(line=line).passed
+    symbols = sorted(BARS["symbol"].unique())
+    fewer = BARS[BARS["symbol"].isin(symbols[2:])].reset_index(drop=True)
+    begin_ingest(line.home / REWRITES, lake)
+    for number, rows in enumerate((BARS, fewer), start=1):
+        at = datetime(2024, 6, number, tzinfo=UTC)
+        for month, part in rows.groupby(rows["session_date"].dt.strftime("%Y-%m-01")):
+            store_month(lake, "raw_bars", month, part.reset_index(drop=True), days, at)
+        note_rewrites(line.home / REWRITES, lake, max_frac=0.2)
+    found = STILL_GIVEN(line=line)
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert f"2 symbols ({symbols[0]}, {symbols[1]}) had rows and have none any more" in found.description
+    assert found.metadata["bad"].value == 2

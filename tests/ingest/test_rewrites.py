@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.rewrites import Rewrite, begin_ingest, note_rewrites, read_rewrites
+from ljwx_pipeline.ingest.rewrites import Rewrite, begin_ingest, note_rewrites, read_rewrites, vanished_symbols
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.retention import retain
 from tests.fakes.bars import random_bars
@@ -138,3 +138,11 @@ def test_killed_at_any_point_an_ingest_leaves_a_restatement_to_be_seen(tmp_path:
         ingest(home, restating_source(), day=3)
         (noted,) = read_rewrites(home / "rewrites.json", Lake(home / "lake"))
         assert (noted.month, noted.frac) == ("2024-01-01", 1.0), home.name
+
+
+def test_symbols_without_a_bar_left_are_named_until_they_come_back(market: Market) -> None:
+    symbols = sorted(BARS["symbol"].unique())
+    assert vanished_symbols(market.lake, []) == (set(), 0)
+    for rows, gone in ((BARS[BARS["symbol"] != symbols[1]], {symbols[1]}), (BARS, set())):
+        market.ingest(rows.reset_index(drop=True))
+        assert vanished_symbols(market.lake, read_rewrites(market.path, market.lake)) == (gone, len(symbols))

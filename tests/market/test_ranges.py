@@ -57,3 +57,55 @@ def test_index_members_are_those_of_that_index_on_that_session() -> None:
     assert got.sum(axis=0).tolist() == [1, 1, 1, 1, 1]
     with pytest.raises(DataQualityError, match=r"no member of index 000905.SH.*000300\.SH"):
         index_member_mask(members, "000905.SH", SYMBOLS, SESSIONS)
+
+
+def members(*rows: tuple[str, str, str, str | None]) -> pd.DataFrame:
+    return ranges(*rows).assign(index_code="000300.SH")
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        (
+            [("b", "", "2024-01-02", None), ("a", "", "2024-01-04", None), ("a", "", "2024-01-02", "2024-01-04")],
+            "a 2024-01-04 to open begins while a 2024-01-02 to 2024-01-04 lasts",
+        ),
+        ([("a", "", "2024-01-02", None), ("a", "", "2024-01-03", "2024-01-03")], "a 2024-01-03 to 2024-01-03 begins"),
+        (
+            [("a", "", "2024-01-02", "2024-01-08"), ("a", "", "2024-01-03", None)],
+            "a 2024-01-03 to open begins while a 2024-01-02 to 2024-01-08 lasts",
+        ),
+        ([("a", "", "2024-01-02", None), ("a", "", "2024-01-02", None)], "twice member of 000300.SH at once (1 such"),
+        ([("z", "", "2024-01-02", None), ("z", "", "2024-01-02", None)], "z 2024-01-02 to open begins while"),
+    ],
+)
+def test_overlapping_memberships_are_refused(rows: list[tuple[str, str, str, str | None]], said: str) -> None:
+    with pytest.raises(DataQualityError) as caught:
+        index_member_mask(members(*rows), "000300.SH", SYMBOLS, SESSIONS)
+    assert said in str(caught.value)
+    assert "close the earlier range" in caught.value.remedy
+
+
+def test_memberships_that_meet_or_are_of_another_index_do_not_overlap() -> None:
+    stated = members(("a", "", "2024-01-02", "2024-01-03"), ("a", "", "2024-01-04", None))
+    other = stated.assign(index_code="000905.SH")
+    got = index_member_mask(pd.concat([stated, other]), "000300.SH", SYMBOLS, SESSIONS)
+    assert got[0].all()
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "said"),
+    [
+        ("2024-01-05", "2024-01-03", "range 2: b 2024-01-05 to 2024-01-03 ends before it starts"),
+        (None, "2024-01-03", "range 2: b has no start_date"),
+    ],
+)
+def test_a_range_that_runs_backwards_is_refused(start: str | None, end: str, said: str) -> None:
+    stated = ranges(("a", "bank", "2024-01-02", None), ("b", "steel", start, end))  # type: ignore[arg-type]
+    for use in (
+        lambda: range_mask(stated, SYMBOLS, SESSIONS),
+        lambda: range_labels(stated, "industry", SYMBOLS, SESSIONS),
+    ):
+        with pytest.raises(DataQualityError) as caught:
+            use()
+        assert said in str(caught.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.quality.history import feed_on_time, lag_hours, restated
+from ljwx_pipeline.quality.history import feed_on_time, lag_hours, restated, symbols_still_given
 from tests.fakes.bars import random_bars
 
 BARS = random_bars(symbols=5, sessions=60, suspended_frac=0.0)
@@ -35,6 +35,24 @@ def test_a_rewritten_or_shrunken_history_blocks() -> None:
     appeared = BARS.copy()
     appeared.loc[3, "amount_cny"] = float("nan")
     assert restated("bars", appeared, BARS, keys=KEYS).result.measured["bad"] == 1
+
+
+def test_symbols_that_vanish_are_named() -> None:
+    symbols = sorted(BARS["symbol"].unique())
+    found = restated("bars", BARS, BARS[~BARS["symbol"].isin(symbols[:2])], keys=KEYS).result
+    assert f"120 are gone, with all rows of 2 symbols ({symbols[0]}, {symbols[1]})" in found.message
+    assert found.measured["symbols_gone"] == 2
+
+
+def test_the_first_ten_of_many_vanished_symbols_are_named_with_the_total() -> None:
+    many = [f"{600000 + number}.SH" for number in range(12)]
+    found = symbols_still_given(many[::-1], 300)
+    assert (found.passed, found.severity, found.measured["bad"]) == (False, "warn", 12)
+    assert "12 symbols (600000.SH, " in found.message
+    assert "600009.SH, ...)" in found.message
+    assert "600010.SH" not in found.message
+    assert "put their files back" in found.repair
+    assert symbols_still_given([], 300).passed
 
 
 def known(hours: float) -> pd.Series:

@@ -59,7 +59,7 @@ def load_bars(folder: FolderSettings) -> LoadedBars:
         When rows were read but break a hard rule, or contradict the declared units or adjustment.
     """
     rows = read_rows(find_files(folder.data, "folder.data"), LAYOUT, folder.columns)
-    notes = [Unknown("codes in the files", note) for note in rows.notes]
+    notes = [Unknown("what is in the files", note) for note in rows.notes]
     rows, untraded = _traded(rows, folder)
     if untraded:
         notes.append(Unknown(f"{untraded} rows without trading", "left out: a suspended session has no bar"))
@@ -124,6 +124,8 @@ def _refuse_dirt(rows: Rows) -> None:
     frame = rows.frame
     for role in (*PRICES, "volume", "amount"):
         rows.refuse(frame[role].isna(), f"{role} is empty", "fill the cell or delete the row")
+    if "is_st" in frame and frame["is_st"].notna().any():
+        rows.refuse(frame["is_st"].isna(), "is_st is empty", "write 1 or 0, or leave the whole column empty")
     for role in PRICES:
         rows.refuse(
             frame[role] <= 0,

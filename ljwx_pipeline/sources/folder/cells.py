@@ -10,7 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ljwx_pipeline.clock import SHANGHAI
+
 _DATE = re.compile(r"^(\d{4})(?:(\d{2})(\d{2})|[-/.年](\d{1,2})[-/.月](\d{1,2})日?)(?:\.0)?(?:[ T].*)?$")
+#: An instant that says its time zone: its day is that of the exchanges, not of the zone it is written in.
+_ZONED = re.compile(r"^\d{4}-\d{2}-\d{2}[ T][\d:.]+ ?(?:Z|[+-]\d{2}:?\d{2})$")
 
 
 def to_numbers(column: pd.Series) -> tuple[NDArray[np.float64], int | None]:
@@ -27,11 +31,12 @@ def to_numbers(column: pd.Series) -> tuple[NDArray[np.float64], int | None]:
 def to_dates(column: pd.Series) -> tuple[pd.DatetimeIndex, int | None]:
     """Return the cells as midnights and the position of the first that is no date.
 
-    Understood: dates and instants (their wall-clock date counts), ``20200102``, ``2020-01-02``, ``2020/1/2``,
-    ``2020年1月2日``; a time of day behind them is dropped.
+    Understood: dates and instants, ``20200102``, ``2020-01-02``, ``2020/1/2``, ``2020年1月2日``; a time of day behind
+    them is dropped. Of an instant with a time zone the date in Asia/Shanghai counts: midnight there is written as 16:00
+    of the day before in UTC.
     """
     if isinstance(column.dtype, pd.DatetimeTZDtype):
-        column = column.dt.tz_localize(None)
+        column = column.dt.tz_convert(SHANGHAI).dt.tz_localize(None)
     if column.dtype.kind == "M":
         storable = column.between(pd.Timestamp.min.ceil("D"), pd.Timestamp.max.floor("D"))
         stamps = pd.DatetimeIndex(column.where(storable)).as_unit("ns").normalize()
@@ -45,11 +50,14 @@ def to_dates(column: pd.Series) -> tuple[pd.DatetimeIndex, int | None]:
 
 @lru_cache(maxsize=20_000)  # a folder of files repeats the same few thousand days
 def _date_of(text: str) -> pd.Timestamp | None:
-    match = _DATE.match(text.strip().lstrip("'"))
+    plain = text.strip().lstrip("'")
+    match = _DATE.match(plain)
     if match is None:
         return None
     year, month, day, spaced_month, spaced_day = match.groups()
     try:
+        if _ZONED.match(plain):
+            return pd.Timestamp(plain).tz_convert(SHANGHAI).tz_localize(None).as_unit("ns").normalize()
         # in nanoseconds, as it will be stored: they end in 2262 (OutOfBoundsDatetime is a ValueError)
         return pd.Timestamp(date(int(year), int(month or spaced_month), int(day or spaced_day))).as_unit("ns")
     except ValueError:

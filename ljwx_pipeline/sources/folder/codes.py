@@ -6,14 +6,23 @@ Code ranges: SSE and SZSE code allocation rules; 920xxx and 43/8x belong to the 
 from __future__ import annotations
 
 import re
+import unicodedata
 
-_EXCHANGES = {"SH": "SH", "SS": "SH", "XSHG": "SH", "SZ": "SZ", "XSHE": "SZ", "BJ": "BJ", "CSI": "CSI"}
-_SUFFIXED = re.compile(r"^(\d{6})[._-]?(SH|SS|XSHG|SZ|XSHE|BJ|CSI)$")
-_PREFIXED = re.compile(r"^(SH|SZ|BJ|CSI)[._-]?(\d{6})$")
-_BARE = re.compile(r"^(\d{1,6})(\.0)?$")
+_EXCHANGES = {
+    **dict.fromkeys(("SH", "SS", "SSE", "SHSE", "XSHG"), "SH"),
+    **dict.fromkeys(("SZ", "SZSE", "XSHE"), "SZ"),
+    **dict.fromkeys(("BJ", "BSE", "BJSE"), "BJ"),
+    "CSI": "CSI",
+}
+_NAMES = "|".join(sorted(_EXCHANGES, key=len, reverse=True))
+_SUFFIXED = re.compile(rf"^([0-9]{{6}})[._-]?({_NAMES})$")
+_PREFIXED = re.compile(rf"^({_NAMES})[._-]?([0-9]{{6}})$")
+_BARE = re.compile(r"^([0-9]{1,6})(\.0)?$")
 _IN_FILE_NAME = re.compile(
-    r"(?<![0-9A-Za-z])((?:SH|SZ|BJ)?[._-]?\d{6}(?:\.(?:SH|SS|SZ|BJ|XSHG|XSHE|CSI))?)(?!\d)", re.I
+    rf"(?<![0-9A-Za-z])((?:{_NAMES})?[._-]?[0-9]{{6}}(?:\.(?:{_NAMES})(?![A-Za-z]))?)(?![0-9])", re.I
 )
+#: How a spreadsheet keeps a code from turning into a number.
+_QUOTED = re.compile(r'^="(.*)"$')
 #: Ranges that hold stocks, by exchange; 399xxx on SZ and 000xxx on SH are indices.
 _STOCK_RANGES = {"SH": ("60", "68", "900"), "SZ": ("00", "20", "30"), "BJ": ("43", "83", "87", "88", "920")}
 
@@ -44,7 +53,8 @@ def code_in_file_name(stem: str) -> str | None:
 
 
 def _split(text: str) -> tuple[str | None, str | None]:
-    plain = text.strip().lstrip("'").strip().upper()
+    # full-width digits and letters become plain ones
+    plain = _QUOTED.sub(r"\1", unicodedata.normalize("NFKC", text).strip()).lstrip("'").strip().upper()
     if match := _SUFFIXED.match(plain):
         return match.group(1), _EXCHANGES[match.group(2)]
     if match := _PREFIXED.match(plain):

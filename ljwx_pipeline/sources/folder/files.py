@@ -5,11 +5,12 @@ Not here: what a column means (``spellings.py``) and what a cell says (``cells.p
 
 from __future__ import annotations
 
+import os
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
-from typing import Protocol
+from typing import NoReturn, Protocol
 
 import pandas as pd
 import pyarrow as pa
@@ -21,15 +22,18 @@ PARQUET_SUFFIXES = (".parquet", ".pq")
 SUFFIXES = (".csv", *PARQUET_SUFFIXES)
 ENCODINGS = ("utf-8-sig", "gb18030")  # gb18030 contains GBK and GB2312
 SEPARATORS = (",", "\t", ";")
+#: How files begin that are no data: hidden ones, and the locks of spreadsheets.
+HIDDEN = (".", "~$")
 #: How providers write "no value", beyond what pandas already knows (None, NaN, NULL, the empty cell).
 BLANKS = ("-", "--")
 
 
 class DataFile(Protocol):
-    """One open file: its column names, and its columns."""
+    """One open file: its column names, its columns, and whether it looks cut off in its last row."""
 
     path: Path
     names: tuple[str, ...]
+    is_cut_off: bool
 
     def read(self, columns: Sequence[str], text: Collection[str]) -> pd.DataFrame:
         """Return ``columns`` in file order, those in ``text`` as text; blank cells are missing values."""
@@ -46,15 +50,37 @@ def find_files(given: str, key: str) -> list[Path]:
     """
     if not given.strip():
         raise SourceError(f"{key} names no file", f"pass the path on the command line or set {key} in the profile")
-    path = Path(given).expanduser()
-    if path.is_file():
-        return [path]
-    if not path.is_dir():
-        raise SourceError(f"{key} = {given} does not exist", "correct the path")
-    found = sorted(p for p in path.rglob("*") if p.suffix.lower() in SUFFIXES and not p.name.startswith("."))
+    try:
+        path = Path(given).expanduser()
+        if path.is_file():
+            return [path]
+        if not path.is_dir():
+            raise SourceError(f"{key} = {given} does not exist", "correct the path")
+        found = sorted(p for p in _files_below(path) if p.suffix.lower() in SUFFIXES and not p.name.startswith(HIDDEN))
+    except (OSError, RuntimeError) as error:  # a name too long, a folder that may not be read, no such user's home
+        said = getattr(error, "strerror", None) or error
+        raise SourceError(
+            f"{key} = {given[:200]} cannot be read ({said})", "correct the path or its permissions"
+        ) from error
     if not found:
         raise SourceError(f"folder {path} holds no {', '.join(SUFFIXES)} file", f"put the files there or correct {key}")
     return found
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    """Give every file below ``folder``, through links to folders too, each folder once."""
+
+    def refuse(error: OSError) -> NoReturn:
+        raise error
+
+    seen: set[str] = set()
+    for root, folders, names in os.walk(folder, followlinks=True, onerror=refuse):
+        real = os.path.realpath(root)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        yield from (Path(root, name) for name in names)
 
 
 def open_file(path: Path) -> DataFile:
@@ -70,7 +96,8 @@ def open_file(path: Path) -> DataFile:
         if not empty:
             return ParquetFile(path) if path.suffix.lower() in PARQUET_SUFFIXES else CsvFile(path)
     except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror})", "correct the file's permissions") from error
+        remedy = "delete or repair the link" if path.is_symlink() else "correct the file's permissions"
+        raise SourceError(f"{path} cannot be read ({error.strerror})", remedy) from error
     raise SourceError(f"{path} is empty", "download it again or take it out of the folder")
 
 
@@ -83,7 +110,10 @@ class CsvFile:
         self._encoding = _encoding_of(path, self._data)
         header = self._data.split(b"\n", 1)[0].decode(self._encoding)
         self._separator = max(SEPARATORS, key=header.count)
-        self.names = tuple(str(name) for name in self._parse(nrows=0).columns)
+        self.is_cut_off = not self._data.endswith((b"\n", b"\r"))
+        # as data: as a header a repeated name would be given a number without a word
+        first = self._parse(header=None, nrows=1, dtype=str, na_filter=False)
+        self.names = tuple(str(name) or f"Unnamed: {place}" for place, name in enumerate(first.iloc[0]))
 
     def read(self, columns: Sequence[str], text: Collection[str]) -> pd.DataFrame:
         """Return ``columns``; the others are inferred as numbers where every cell is one."""
@@ -105,9 +135,14 @@ class CsvFile:
                     **options,
                 )
         except pd.errors.ParserWarning:
-            raise SourceError(f"{self.path} has rows with more cells than its header", "repair the rows") from None
+            raise SourceError(
+                f"{self.path} has rows with more cells than its header",
+                "repair the rows, or delete what stands above the header",
+            ) from None
         except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-            raise SourceError(f"{self.path} is not a readable CSV ({error})", "repair the line it names") from error
+            raise SourceError(
+                f"{self.path} is not a readable CSV ({str(error).strip()})", "repair the line it names"
+            ) from error
         return frame
 
 
@@ -116,6 +151,7 @@ class ParquetFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.is_cut_off = False  # one that is has no schema
         try:
             self.names = tuple(pq.read_schema(path).names)
         except (pa.ArrowException, OSError) as error:
@@ -124,7 +160,7 @@ class ParquetFile:
     def read(self, columns: Sequence[str], text: Collection[str]) -> pd.DataFrame:  # noqa: ARG002 - types are stored
         """Return ``columns`` with the types the file gives them."""
         try:
-            frame: pd.DataFrame = pq.read_table(self.path, columns=list(columns)).to_pandas()
+            frame: pd.DataFrame = pq.read_table(self.path, columns=list(columns)).to_pandas(ignore_metadata=True)
         except (pa.ArrowException, OSError) as error:
             raise SourceError(f"{self.path} is damaged: not readable as Parquet", "download it again") from error
         return frame.reset_index(drop=True)

@@ -63,7 +63,7 @@ def load_index_bars(folder: FolderSettings) -> tuple[pd.DataFrame, tuple[Unknown
     for given in folder.index_data:
         for path in find_files(given, "folder.index_data"):
             rows = read_rows([path], LAYOUT, folder.columns)
-            notes.extend(Unknown("codes in the index files", note) for note in rows.notes)
+            notes.extend(Unknown("what is in the index files", note) for note in rows.notes)
             table, more = _canonical(rows)
             tables.append(table)
             notes.extend(more)

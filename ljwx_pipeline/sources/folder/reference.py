@@ -1,7 +1,8 @@
 """The session's reference price and the cumulative adjustment factor, taken from the file or derived.
 
 On a raw series the reference price (``pre_close``) differs from the previous close on ex-dates only, so the quotient of
-the two is the step of the adjustment factor. Source: ex-right reference price, trading rules of SSE and SZSE.
+the two is the step of the adjustment factor. Source: ex-right reference price, trading rules of SSE and SZSE. Which
+differences count as ex-dates is decided in ``ex_dates.py``.
 """
 
 from __future__ import annotations
@@ -12,10 +13,9 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.tables import Unknown
+from ljwx_pipeline.sources.folder.ex_dates import Prices, not_believed, steps, undone
 from ljwx_pipeline.sources.folder.rows import Rows
 
-#: Raw prices lie on a tick of 0.01 CNY: a smaller difference is floating-point noise, not an ex-date.
-SAME_PRICE_CNY = 0.001
 #: Two prices rounded to the tick differ by no more than this when they are the same price.
 ROUNDED_PRICE_CNY = 0.0101
 #: Providers print the same factor with three or four decimals; a real dividend moves it by more than this.
@@ -53,7 +53,8 @@ def reference_prices(rows: Rows, *, raw: bool) -> tuple[Float, Float, list[Unkno
             "adj_factor is {adj_factor:g}, not above zero",
             "correct the factor",
         )
-        factor = _without_noise(frame["adj_factor"].to_numpy(), symbol_codes)
+        factor, more = _given_factor(rows, previous, symbol_codes)
+        notes.extend(more)
         if reference is None:
             reference = np.round(previous * _shifted(factor, symbol_codes) / factor, 2)
             notes.append(
@@ -66,13 +67,8 @@ def reference_prices(rows: Rows, *, raw: bool) -> tuple[Float, Float, list[Unkno
                 "so every dividend and split would count as a loss",
                 "add one of these columns, or give forward-adjusted prices with --adjustment forward",
             )
-        factor = _derived_factor(previous, reference, symbol_codes)
-        notes.append(
-            Unknown(
-                "adjustment factors",
-                "derived from pre_close against the previous close, exact to the 0.01 tick of pre_close",
-            )
-        )
+        factor, more = _derived_factor(rows, previous, reference)
+        notes.extend(more)
     elif reference is None:
         reference = previous.copy()
         notes.append(
@@ -126,21 +122,54 @@ def _given_reference(rows: Rows) -> Float | None:
     return reference
 
 
-def _derived_factor(previous: Float, reference: Float, symbol_codes: NDArray[np.int64]) -> Float:
-    known = ~np.isnan(previous) & ~np.isnan(reference)
-    moved = known & (np.abs(np.where(known, previous - reference, 0.0)) > SAME_PRICE_CNY)
-    step = np.where(moved, np.where(known, previous, 1.0) / np.where(known, reference, 1.0), 1.0)
-    return _cumulated(step, symbol_codes)
+def _derived_factor(rows: Rows, previous: Float, reference: Float) -> tuple[Float, list[Unknown]]:
+    frame = rows.frame
+    symbol = frame["symbol"].to_numpy()
+    prices = Prices(symbol, frame["session_date"].to_numpy(), frame["close"].to_numpy(), previous, reference)
+    step = steps(prices)
+    odd = not_believed(prices, step)
+    notes = [
+        Unknown(
+            "adjustment factors",
+            "derived from pre_close against the previous close, exact to the 0.01 tick of pre_close",
+        )
+    ]
+    if odd.any():
+        at = int(np.argmax(odd))
+        notes.append(
+            _left_flat("reference prices", odd, rows, f"pre_close {reference[at]:g} after a close of {previous[at]:g}")
+        )
+    return _cumulated(np.where(odd, 1.0, step), pd.factorize(symbol)[0]), notes
 
 
-def _without_noise(factor: Float, symbol_codes: NDArray[np.int64]) -> Float:
+def _given_factor(rows: Rows, previous: Float, symbol_codes: NDArray[np.int64]) -> tuple[Float, list[Unknown]]:
+    """Return the file's factor without its noise, and without steps that are undone while the price goes with them."""
+    factor, close = rows.frame["adj_factor"].to_numpy(), rows.frame["close"].to_numpy()
     before = _shifted(factor, symbol_codes)
     first = np.isnan(before)
-    step = np.where(first, factor, factor / np.where(first, 1.0, before))
+    step = factor / np.where(first, 1.0, before)
     same = ~first & (np.abs(step - 1.0) < SAME_FACTOR_FRAC)
-    if not same.any() or (step[same] == 1.0).all():
-        return factor
-    return _cumulated(np.where(same, 1.0, step), symbol_codes)
+    back = undone(np.where(first | same, 1.0, step), rows.frame["symbol"].to_numpy())
+    log_step, log_move = np.log(step), np.log(close / np.where(first, close, previous))
+    # a factor that comes back alone is a spike of the adjusted price and seen; beside a spike of the price it hides it
+    hides = back & (np.abs(log_step + log_move) < np.abs(log_step) / 2)
+    flat = same | hides
+    notes = []
+    if hides.any():
+        at = int(np.argmax(hides))
+        said = f"adj_factor {factor[at]:g} after {before[at]:g} beside a close of {close[at]:g} after {previous[at]:g}"
+        notes.append(_left_flat("adjustment factors", hides, rows, said))
+    if (step[flat] == 1.0).all():
+        return factor, notes
+    return _cumulated(np.where(flat, 1.0, step), symbol_codes), notes
+
+
+def _left_flat(what: str, odd: NDArray[np.bool_], rows: Rows, first: str) -> Unknown:
+    return Unknown(
+        f"{int(odd.sum())} {what} that no dividend or bonus explains",
+        "the adjustment factor is left as it was there, for the checks to judge the jump; first "
+        f"{rows.where(int(np.argmax(odd)))}: {first}",
+    )
 
 
 def _cumulated(step: Float, symbol_codes: NDArray[np.int64]) -> Float:

@@ -19,6 +19,10 @@ from ljwx_pipeline.sources.folder.files import open_file
 from ljwx_pipeline.sources.folder.spellings import Provider, provider_of, resolve_columns
 
 TEXT_ROLES: tuple[ColumnRole, ...] = ("symbol", "session_date", "name")
+#: Roles that say yes (1) or no (0).
+FLAG_ROLES: tuple[ColumnRole, ...] = ("traded", "is_st")
+DATE_REMEDY = "write dates as 2020-01-31 or 20200131; in a spreadsheet, format the column as a date before saving it"
+NUMBER_REMEDY = "write plain numbers (1234.5, flags as 1 or 0) without separators or units, or leave the cell empty"
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ class Rows:
     provider
         Whose spelling the first file has, if it is a known one.
     notes
-        What was assumed while reading.
+        What was assumed while reading, or looks odd.
     """
 
     frame: pd.DataFrame
@@ -105,6 +109,8 @@ def read_rows(paths: Sequence[Path], layout: Layout, declared: Mapping[ColumnRol
             file.names, declared=binding, required=layout.required, optional=layout.optional, path=path
         )
         provider = provider or (provider_of(file.names) if number == 0 else None)
+        if file.is_cut_off:
+            notes.append(f"{path.name} does not end with a line: its last row may be cut off")
         raw = file.read(list(columns.values()), [columns[role] for role in TEXT_ROLES if role in columns])
         if raw.empty:
             raise SourceError(f"{path} has a header but no rows", "download it again or take it out of the folder")
@@ -132,14 +138,17 @@ def _typed(raw: pd.DataFrame, columns: Mapping[ColumnRole, str], path: Path) -> 
         if role == "session_date":
             dates, bad = to_dates(cells)
             if bad is not None:
-                _refuse_cell(path, bad, name, cells, "is not a date", "write dates as 2020-01-31 or 20200131")
+                _refuse_cell(path, bad, name, cells, "is not a date", DATE_REMEDY)
             typed[role] = dates
         elif role in TEXT_ROLES:
             typed[role] = cells
         else:
             numbers, bad = to_numbers(cells)
             if bad is not None:
-                _refuse_cell(path, bad, name, cells, "is not a number", "correct the cell or leave it empty")
+                _refuse_cell(path, bad, name, cells, "is not a number", NUMBER_REMEDY)
+            odd = ~(np.isnan(numbers) | np.isin(numbers, (0.0, 1.0)))
+            if role in FLAG_ROLES and odd.any():
+                _refuse_cell(path, int(np.argmax(odd)), name, cells, "is neither 1 nor 0", "write flags as 1 and 0")
             typed[role] = numbers
     return pd.DataFrame(typed)
 
@@ -155,7 +164,7 @@ def _codes(column: pd.Series, path: Path, to_code: Callable[[str], str | None]) 
         row = int(np.argmax(positions == at)) + 1
         raise SourceError(
             f"{path} data row {row}: {uniques[at]!r} is not the code of what this file should hold",
-            "write codes as 600519.SH, sh600519, sh.600519 or 600519; bars hold stocks, index files hold indices",
+            "write codes as 600519.SH, sh600519, SHSE.600519 or 600519; bars hold stocks, index files hold indices",
         )
     return pd.Series(np.array(symbols, dtype=object)[positions])
 
@@ -172,5 +181,6 @@ def _code_of_file(path: Path) -> str:
 
 def _refuse_cell(path: Path, position: int, name: str, cells: pd.Series, fact: str, remedy: str) -> NoReturn:
     cell = cells.iloc[position]
-    shown = "an empty cell" if pd.isna(cell) else repr(cell)
+    plain = cell.item() if isinstance(cell, np.generic) else cell
+    shown = repr(plain) if np.ndim(plain) or not pd.isna(plain) else "an empty cell"
     raise SourceError(f"{path} data row {position + 1}, column {name}: {shown} {fact}", remedy)

@@ -62,7 +62,7 @@ def provider_of(names: Sequence[str]) -> Provider | None:
 
 
 def resolve_columns(
-    names: Sequence[str],
+    names: tuple[str, ...],
     *,
     declared: Mapping[ColumnRole, str],
     required: Sequence[ColumnRole],
@@ -74,9 +74,11 @@ def resolve_columns(
     Raises
     ------
     SourceError
-        When a declared or required column is missing (the closest name is suggested) or two columns fit one role.
+        When a declared column is missing, a needed one is there twice, two columns fit one role, or required columns
+        are missing (the closest name is suggested): all that are unclear, or all that are missing, in one message.
     """
     found: dict[ColumnRole, str] = {}
+    unclear: dict[ColumnRole, list[str]] = {}
     for role in (*required, *optional):
         wanted = declared.get(role)
         if wanted is not None:
@@ -88,23 +90,39 @@ def resolve_columns(
             found[role] = wanted
             continue
         fits = [name for name in names if _plain(name) in SPELLINGS[role]]
-        if len(fits) > 1:
-            raise SourceError(
-                f"{path} has columns {' and '.join(fits)}, which both look like {role}",
-                f'say which one counts: folder.columns = {{ {role} = "{fits[0]}" }}',
-            )
         if fits:
             found[role] = fits[0]
+        if len(fits) > 1:
+            unclear[role] = fits
+    needed = {*found.values(), *(name for fits in unclear.values() for name in fits)}
+    repeated = sorted(name for name in needed if names.count(name) > 1)
+    if repeated:
+        raise SourceError(
+            f"{path} has more than one column called {', '.join(repeated)}", "rename or delete all but one of each"
+        )
+    if unclear:
+        raise _unclear(unclear, path)
     missing = [role for role in required if role not in found]
     if missing:
-        role = missing[0]
-        raise SourceError(
-            f"{path} has no column for {role} (known spellings: {', '.join(SPELLINGS[role])}; "
-            f"the file has: {', '.join(names)})",
-            f"{_closest(SPELLINGS[role], names)}rename the column or declare it: "
-            f'folder.columns = {{ {role} = "NAME IN THE FILE" }}',
-        )
+        raise _missing(missing, names, path)
     return found
+
+
+def _unclear(unclear: Mapping[ColumnRole, Sequence[str]], path: Path) -> SourceError:
+    said = "; and ".join(f"{' and '.join(fits)}, which both look like {role}" for role, fits in unclear.items())
+    choice = ", ".join(f'{role} = "{fits[0]}"' for role, fits in unclear.items())
+    which = "one counts" if len(unclear) == 1 else "ones count"
+    return SourceError(f"{path} has columns {said}", f"say which {which}: folder.columns = {{ {choice} }}")
+
+
+def _missing(missing: Sequence[ColumnRole], names: Sequence[str], path: Path) -> SourceError:
+    known = "; ".join(f"{role} as {', '.join(SPELLINGS[role])}" for role in missing)
+    choice = ", ".join(f'{role} = "NAME IN THE FILE"' for role in missing)
+    wanted = [name for role in missing for name in SPELLINGS[role]]
+    return SourceError(
+        f"{path} has no column for {', '.join(missing)} (known spellings: {known}; the file has: {', '.join(names)})",
+        f"{_closest(wanted, names)}rename the columns or declare them: folder.columns = {{ {choice} }}",
+    )
 
 
 def _closest(wanted: Sequence[str], names: Sequence[str]) -> str:

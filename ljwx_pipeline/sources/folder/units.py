@@ -102,7 +102,8 @@ def _settle_raw(bars: pd.DataFrame, folder: FolderSettings) -> Units:
         raise DataQualityError(
             f"{folder.data}: amount / volume lies within [low, high] on {frac[best]:.1%} of bars at best "
             f"({best[0]}, {best[1]}), on raw prices it does on nearly all: these prices are adjusted, not raw",
-            "pass --adjustment forward or backward (folder.adjustment), or give the unadjusted prices",
+            "pass --adjustment forward or backward (folder.adjustment), or give the unadjusted prices; volume in other "
+            "units than shares or lots, or amount in others than CNY or thousand CNY, must be converted first",
         )
     if best not in _allowed(folder):
         _contradicted(folder, best, f"amount / volume lies within [low, high] on {frac[best]:.1%} of bars")

@@ -67,3 +67,10 @@ def test_index_codes(written: str, code: str | None) -> None:
 )
 def test_codes_in_file_names(stem: str, code: str | None) -> None:
     assert code_in_file_name(stem) == code
+
+
+@pytest.mark.parametrize(
+    ("stem", "symbol"), [("SHSE.600519", "600519.SH"), ("SHSE.000001", None), ("600519.SSE_daily", "600519.SH")]
+)
+def test_the_exchange_in_a_file_name_counts(stem: str, symbol: str | None) -> None:
+    assert stock_symbol(code_in_file_name(stem) or "") == symbol

@@ -6,8 +6,9 @@ from datetime import date
 from pathlib import Path
 
 from ljwx_pipeline.market.calendar import sessions_between
+from ljwx_pipeline.market.tables import BARS
 from ljwx_pipeline.sources.folder import FolderSource
-from tests.fakes.provider_files import FIRST, LAST, folder_settings, refused
+from tests.fakes.provider_files import FIRST, LAST, folder_settings, refused, tushare_daily
 
 
 def test_ranges_are_inclusive_and_sessions_end_with_the_data(data_file: Path) -> None:
@@ -28,3 +29,19 @@ def test_an_empty_range_says_what_the_files_hold(data_file: Path, index_file: Pa
             "2018-01-02 to 2018",
             "source.first_session",
         )
+
+
+def test_a_month_missing_in_the_middle_is_empty_and_its_sessions_are_still_wanted(
+    tmp_path: Path, index_file: Path
+) -> None:
+    given = tushare_daily(sessions=120)
+    path = tmp_path / "holed.csv"
+    given[~given["trade_date"].str.startswith("201803")].to_csv(path, index=False)
+    source = FolderSource(folder_settings(path, index_file))
+    march = (date(2018, 3, 1), date(2018, 3, 31))
+    assert source.bars(*march).empty
+    assert list(source.bars(*march).columns) == list(BARS)
+    assert len(source.sessions(*march)) == 22
+    units = source.bar_units(FIRST, LAST)
+    assert sum(len(source.bars_of(unit)) for unit in units) == len(source.bars(FIRST, LAST))
+    assert source.bars_of(units[2]).empty

@@ -53,3 +53,27 @@ def test_two_columns_for_one_role_are_a_question_not_a_guess(tmp_path: Path) -> 
         'folder.columns = { volume = "vol" }',
     )
     assert len(bars_of(frame.assign(volume=frame["vol"]), tmp_path, columns={"volume": "vol"})) == len(frame)
+
+
+def test_every_unclear_column_is_told_in_one_message(tmp_path: Path) -> None:
+    frame = tushare_daily()
+    twice = frame.assign(volume=frame["vol"], date=frame["trade_date"], 收盘=frame["close"])
+    refused(
+        lambda: bars_of(twice, tmp_path),
+        "trade_date and date, which both look like session_date",
+        "close and 收盘, which both look like close",
+        "vol and volume, which both look like volume",
+        'folder.columns = { session_date = "trade_date", close = "close", volume = "vol" }',
+    )
+    declared = {"session_date": "trade_date", "close": "close", "volume": "vol"}
+    pd.testing.assert_frame_equal(bars_of(twice, tmp_path, columns=declared), bars_of(frame, tmp_path))
+
+
+def test_every_missing_column_is_told_in_one_message(tmp_path: Path) -> None:
+    refused(
+        lambda: bars_of(tushare_daily().drop(columns=["vol", "high"]), tmp_path),
+        "no column for high, volume",
+        "最高",
+        "成交量",
+        'folder.columns = { high = "NAME IN THE FILE", volume = "NAME IN THE FILE" }',
+    )
