@@ -170,8 +170,8 @@ class _Beside:
         found = dict(self._whole)
         for name in BESIDE_BY_DATE:
             if versions := self._within(name, months):
-                days = {} if name in DATE_COLUMNS else {"first": sessions[0].date(), "last": sessions[-1].date()}
-                found[name] = read_versions(versions, **days)
+                first, last = (None, None) if name in DATE_COLUMNS else (sessions[0].date(), sessions[-1].date())
+                found[name] = read_versions(versions, first=first, last=last)
         return found
 
     @cached_property

@@ -71,9 +71,9 @@ def ingest_range_table(
 ) -> TableVersion:
     """Bring a table of ranges by date up to ``sessions``; the same content is no new version.
 
-    Of one that the source tells of the dates asked for only, those not covered yet and the newest sessions once more are
-    asked for, and what is held of other dates stays. Of one that it tells today's state of, the ranges stored so far go
-    on, end or begin. Any other is told whole.
+    Of one that the source tells of the dates asked for only, those not covered yet and the newest sessions once more
+    are asked for, and what is held of other dates stays. Of one that it tells today's state of, the ranges stored so
+    far go on, end or begin. Any other is told whole.
 
     Parameters
     ----------

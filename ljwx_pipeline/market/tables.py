@@ -127,9 +127,9 @@ class SourceDescription:
     """What a source is and what it does not know; shown in reports and in Dagster.
 
     ``fetches`` says what a question costs: nothing (everything is at hand), a call a session, or a call a symbol.
-    Of the tables of ranges by date, ``snapshots`` names those of which it tells today's state only, in ranges that begin
-    today, and ``windowed`` those it tells of the dates asked for only; the others it tells whole. Of the tables that grow
-    by date, ``untold`` names those it is not asked for, so that nothing counts as asked.
+    Of the tables of ranges by date, ``snapshots`` names those of which it tells today's state only, in ranges that
+    begin today, and ``windowed`` those it tells of the dates asked for only; the others it tells whole. Of the tables
+    that grow by date, ``untold`` names those it is not asked for, so that nothing counts as asked.
     """
 
     name: str

@@ -52,7 +52,7 @@ class BySymbolSource(ABC):
         return empty_table("price_limits")
 
     def financial_indicators(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
-        """Return an empty table: figures come as restated since, or by symbol, quarter and kind, in millions of calls."""
+        """Return an empty table: figures come as restated since, or in millions of calls."""
         return empty_table("financial_indicators")
 
     def news(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature

@@ -25,7 +25,7 @@ from ljwx_pipeline.quality.reconcile import reconcile
 from ljwx_pipeline.quality.results import CheckResult
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.sources.folder.source import FolderSource
-from ljwx_pipeline.sources.simulated.source import SimulatedMarket
+from ljwx_pipeline.sources.simulated.source import WORLD_FIRST, WORLD_LAST, SimulatedMarket
 from tests.fakes.provider_files import folder_settings, tushare_daily, tushare_index
 
 Tables = dict[str, pd.DataFrame]
@@ -69,10 +69,10 @@ def clean_market() -> tuple[Tables, pd.DatetimeIndex]:
         "bars": market.bars(first, last),
         "index_bars": market.index_bars(first, last),
         "securities": market.securities(),
-        "st_spells": market.st_spells(),
-        "industries": market.industries(),
-        "index_members": market.index_members(),
-        "corporate_actions": market.corporate_actions(),
+        "st_spells": market.st_spells(first, last),
+        "industries": market.industries(first, last),
+        "index_members": market.index_members(first, last),
+        "corporate_actions": market.corporate_actions(WORLD_FIRST, WORLD_LAST),
         "suspensions": market.suspensions(first, last),
         "price_limits": market.price_limits(first, last),
     }

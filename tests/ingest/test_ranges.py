@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.ingest.snapshots import merged_ranges
+from ljwx_pipeline.ingest.ranges import merged_ranges
 from ljwx_pipeline.market.tables import empty_table
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.store import StoredMonth, only_ingest
-from ljwx_pipeline.ingest.tables import CALENDAR, ingest_dated_table, ingest_whole_table, read_market_table
+from ljwx_pipeline.ingest.tables import CALENDAR, ingest_dated_table, ingest_securities, read_market_table
 from ljwx_pipeline.lake import Lake
 from tests.fakes.remote_source import RemoteSource
 
@@ -58,18 +58,26 @@ def test_the_next_day_asks_from_the_recheck_window_on(lake: Lake) -> None:
     assert month.added_rows > 0
 
 
-def test_a_damaged_coverage_file_is_named(lake: Lake) -> None:
+def test_a_damaged_coverage_file_is_set_aside_and_the_table_asked_for_whole(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
     source = RemoteSource(LAST)
     ingest(source, lake, "news")
-    (lake.root.parent / "news.json").write_text("{")
-    with pytest.raises(LakeError, match=r"news\.json is damaged"):
-        ingest(source, lake, "news", hour=1)
+    note = lake.root.parent / "news.json"
+    whole = note.read_text()
+    note.write_text("{")
+    source.calls = []
+    assert [month.restated_rows for month in ingest(source, lake, "news", hour=1)] == [0, 0]
+    assert source.calls == ["news 2024-01-02 2024-01-31", "news 2024-02-01 2024-02-29"]
+    assert note.read_text() == whole
+    assert (lake.root.parent / "news.json.damaged").read_text() == "{"
+    assert "kept as news.json.damaged, the table is asked for whole again" in caplog.text
 
 
 def test_a_whole_table_of_the_same_content_is_no_new_version(lake: Lake) -> None:
     source = RemoteSource(LAST)
-    first = ingest_whole_table(source, lake, "securities", NOW)
-    assert ingest_whole_table(source, lake, "securities", NOW.replace(hour=5)) == first
+    first = ingest_securities(source, lake, NOW)
+    assert ingest_securities(source, lake, NOW.replace(hour=5)) == first
 
 
 def test_an_empty_lake_says_that_nothing_was_loaded(lake: Lake) -> None:
@@ -89,7 +97,7 @@ def test_an_ingest_waits_for_another_one_of_the_same_market(lake: Lake, table: s
     source = RemoteSource(LAST)
     whole = table == "securities"
     second = Thread(
-        target=lambda: ingest_whole_table(source, lake, table, NOW) if whole else ingest(source, lake, table)
+        target=lambda: ingest_securities(source, lake, NOW) if whole else ingest(source, lake, table)
     )
     with only_ingest(lake):
         second.start()

@@ -1,7 +1,7 @@
 """Questions to the public pages, and the answers that are worth remembering.
 
-Not here: the requests (``transport.py``, ``wire.py``), the meaning of columns (``tables.py``), and which canonical table
-is made of which answers (``source.py``).
+Not here: the requests (``transport.py``, ``wire.py``), the meaning of columns (``tables.py``), and which canonical
+table is made of which answers (``source.py``).
 """
 
 from __future__ import annotations

@@ -132,8 +132,8 @@ class BaostockSource(BySymbolSource):
         parts, span = [empty_table("corporate_actions")], (pd.Timestamp(first), pd.Timestamp(last))
         for symbol in told(self._symbols_between(first, last), "corporate_actions"):
             ex_dates = self._questions.adjustment(symbol)["ex_date"]
-            for year in sorted(set(ex_dates[ex_dates.between(*span)].dt.year)):
-                parts.append(self._questions.actions(symbol, year))
+            years = sorted(set(ex_dates[ex_dates.between(*span)].dt.year))
+            parts += [self._questions.actions(symbol, year) for year in years]
         frame = pd.concat([part for part in parts if len(part)] or parts[:1])
         return distributions(frame[frame["ex_date"].between(*span)])
 

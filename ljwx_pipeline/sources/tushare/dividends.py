@@ -22,7 +22,7 @@ MOVE = 1e-3
 #: A factor also moves for what ``dividend`` does not list, a rights issue above all: share of the moves that may stay
 #: without a dividend after both questions, and share of the stocks that are asked about a second time.
 UNLISTED_TOLERANCE = 0.1
-#: So many may stay without one however few moves there are: of stocks that the provider tells dividends of, and of others.
+#: So many may stay without one however few moves there are: of stocks that are told dividends of, and of others.
 OTHER_EVENTS, OF_STRANGERS = 3, 1
 #: So many may be asked about again however few stocks there are.
 ASKED_AGAIN = 20
