@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pandas as pd
 
+from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.bars import ingest_bars
 from ljwx_pipeline.ingest.tables import (
     DATED_TABLES,
@@ -24,9 +25,7 @@ RECHECKED = 5
 def ingest_all(source: MarketSource, home: Path, first: date, last: date) -> Lake:
     """Bring the lake below ``home`` up to ``[first, last]``: reference tables, dated ones, bars; return it."""
     lake, sessions = Lake(home / "lake"), source.sessions(first, last)
-    # a day for each session: nothing can be known twice at one instant
-    known_at = datetime.combine(sessions[-1].date(), datetime.min.time(), UTC)
-    ingest_securities(source, lake, known_at)
+    ingest_securities(source, lake, utc_now())
     for ingest, names in ((ingest_range_table, tuple(RANGE_TABLES)), (ingest_dated_table, DATED_TABLES)):
         for name in names:
             ingest(
@@ -36,7 +35,7 @@ def ingest_all(source: MarketSource, home: Path, first: date, last: date) -> Lak
                 sessions,
                 coverage_file=home / f"{name}.json",
                 recheck_sessions=RECHECKED,
-                known_at=known_at,
+                known_at=utc_now(),
             )
     ingest_bars(source, lake, first, last, staging=home / "staging", recheck_sessions=RECHECKED)
     return lake

@@ -96,9 +96,7 @@ def test_a_table_the_source_never_spoke_of_reads_as_empty(lake: Lake) -> None:
 def test_an_ingest_waits_for_another_one_of_the_same_market(lake: Lake, table: str) -> None:
     source = RemoteSource(LAST)
     whole = table == "securities"
-    second = Thread(
-        target=lambda: ingest_securities(source, lake, NOW) if whole else ingest(source, lake, table)
-    )
+    second = Thread(target=lambda: ingest_securities(source, lake, NOW) if whole else ingest(source, lake, table))
     with only_ingest(lake):
         second.start()
         second.join(0.5)

@@ -55,7 +55,7 @@ class Reports:
         parts = [
             frame
             for key in told(self._periods(first, last) if self._vip else list(symbols), "financial_indicators")
-            if len(frame := self._of(key, reached))
+            if len(frame := self._of(key))
         ]
         table = pd.concat(parts) if parts else empty_table("financial_indicators")
         inside = table["announced_date"].between(pd.Timestamp(first), pd.Timestamp(last))
@@ -71,13 +71,13 @@ class Reports:
         order = ["announced_date", "symbol", "indicator", "report_period"]
         return table.sort_values(order, kind="stable", ignore_index=True)
 
-    def _of(self, key: str, reached: date) -> pd.DataFrame:
+    def _of(self, key: str) -> pd.DataFrame:
         if key not in self._kept:
             if self._vip:  # its cap is not documented: asked on until a page brings nothing new
                 rows = fetch(self._client(), FINA_INDICATOR_VIP, {"period": key}, until_empty=True)
             else:
-                span = {"start_date": day(self._first - LONGEST_DELAY), "end_date": day(reached)}
-                rows = fetch(self._client(), FINA_INDICATOR, {"ts_code": key, **span})
+                asked = {"ts_code": key, "start_date": day(self._first - LONGEST_DELAY)}
+                rows = fetch(self._client(), FINA_INDICATOR, asked)
             self._kept[key] = financial_indicators(rows)
         return self._kept[key]
 
