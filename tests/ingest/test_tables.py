@@ -14,11 +14,13 @@ import pytest
 
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.store import StoredMonth, only_ingest
-from ljwx_pipeline.ingest.tables import CALENDAR, ingest_dated_table, ingest_securities, read_market_table
+from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, ingest_dated_table, ingest_securities, read_market_table
 from ljwx_pipeline.lake import Lake
 from tests.fakes.remote_source import RemoteSource
 
 FIRST, LAST = date(2024, 1, 2), date(2024, 2, 29)
+#: Months with ex-dates.
+SUMMER = (date(2023, 5, 4), date(2023, 7, 31))
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 
 
@@ -27,14 +29,22 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def ingest(source: RemoteSource, lake: Lake, table: str, *, hour: int = 0) -> list[StoredMonth]:
+def ingest(
+    source: RemoteSource,
+    lake: Lake,
+    table: str,
+    *,
+    span: tuple[date, date] = (FIRST, LAST),
+    recheck: int = 1,
+    hour: int = 0,
+) -> list[StoredMonth]:
     return ingest_dated_table(
         source,
         lake,
         table,
-        source.sessions(FIRST, LAST),
+        source.sessions(*span),
         coverage_file=lake.root.parent / f"{table}.json",
-        recheck_sessions=1,
+        recheck_sessions=recheck,
         known_at=NOW.replace(hour=hour),
     )
 
@@ -135,3 +145,35 @@ def test_a_month_without_rows_is_asked_for_once(lake: Lake) -> None:
     source.calls = []
     ingest(source, lake, "market_values", hour=1)
     assert source.calls == ["market_values 2024-02-29 2024-02-29"]
+
+
+def test_actions_outside_the_dates_asked_for_stay_and_a_change_inside_is_a_restatement(lake: Lake) -> None:
+    source = RemoteSource(SUMMER[1])
+    ingest(source, lake, "corporate_actions", span=SUMMER)
+    given = source.market.corporate_actions(*SUMMER)
+    assert read_market_table(lake, "corporate_actions").equals(
+        given.sort_values(["ex_date", "symbol"], ignore_index=True)
+    )
+    days = source.sessions(*SUMMER)
+    asked = given["ex_date"] >= days[-10]
+    assert 0 < asked.sum() < len(given)
+    source.paid_more_cny, source.calls = 0.5, []
+    stored = ingest(source, lake, "corporate_actions", span=(days[20].date(), SUMMER[1]), recheck=10, hour=1)
+    assert source.calls[0].startswith(f"corporate_actions {days[-10]:%Y-%m-%d}")
+    assert sum(month.restated_rows for month in stored) == asked.sum()
+    found = read_market_table(lake, "corporate_actions")
+    more = (
+        found["cash_cny_per_share"] - given.sort_values(["ex_date", "symbol"], ignore_index=True)["cash_cny_per_share"]
+    )
+    assert more.to_numpy() == pytest.approx(0.5 * (found["ex_date"] >= days[-10]).to_numpy())
+    before = read_market_table(lake, "corporate_actions", as_of=NOW)
+    assert before["cash_cny_per_share"].sum() == pytest.approx(given["cash_cny_per_share"].sum())
+
+
+def test_actions_once_kept_in_one_partition_are_told_by_month_and_not_twice(lake: Lake) -> None:
+    source = RemoteSource(SUMMER[1])
+    given = source.market.corporate_actions(*SUMMER)
+    lake.write("corporate_actions", given, partition=WHOLE, known_at=NOW)
+    ingest(source, lake, "corporate_actions", span=SUMMER, hour=1)
+    found = read_market_table(lake, "corporate_actions")
+    pd.testing.assert_frame_equal(found, given.sort_values(["ex_date", "symbol"], ignore_index=True))
