@@ -118,6 +118,7 @@ def reference_tables(context: dg.AssetExecutionContext, line: Line) -> Iterator[
                 coverage_file=_coverage_file(line, name),
                 recheck_sessions=line.settings.ingest.recheck_sessions,
                 known_at=utc_now(),
+                scope=_scope(line, name),
                 say=context.log.warning,
             )
             yield _kept_whole(line, name, version)
@@ -163,6 +164,10 @@ def _coverage_file(line: Line, name: str) -> Path:
     return line.home / "ingest" / f"{name}.json"
 
 
+def _scope(line: Line, name: str) -> str:
+    return " ".join(sorted(line.settings.evaluation.indices)) if name in ("index_bars", "index_members") else ""
+
+
 def _kept_whole(line: Line, name: str, version: TableVersion) -> dg.MaterializeResult[None]:
     return dg.MaterializeResult(
         asset_key=name,
@@ -180,6 +185,7 @@ def _dated(context: dg.AssetExecutionContext, line: Line, name: str) -> dg.Mater
         coverage_file=_coverage_file(line, name),
         recheck_sessions=line.settings.ingest.recheck_sessions,
         known_at=utc_now(),
+        scope=_scope(line, name),
         say=context.log.warning,
     )
     held = line.lake().current(name) if line.lake().holds(name) else []

@@ -44,12 +44,14 @@ WHOLE = "all"
 class Coverage:
     """The unbroken range of dates of a table that was asked for, and the months of a dated one that held nothing.
 
-    A month that is neither in the lake nor among ``empty`` was lost since, and is asked for again.
+    A month that is neither in the lake nor among ``empty`` was lost since, and is asked for again. What was asked for
+    another ``scope`` (an index less) covers nothing.
     """
 
     first: date
     last: date
     empty: tuple[str, ...] = ()
+    scope: str = ""
 
 
 def ingest_securities(source: MarketSource, lake: Lake, known_at: datetime) -> TableVersion:
@@ -67,6 +69,7 @@ def ingest_range_table(
     coverage_file: Path,
     recheck_sessions: int,
     known_at: datetime,
+    scope: str = "",
     say: Warn = warn,
 ) -> TableVersion:
     """Bring a table of ranges by date up to ``sessions``; the same content is no new version.
@@ -83,6 +86,8 @@ def ingest_range_table(
         JSON file of this table's ``Coverage``; a damaged one is set aside, and every date asked for again.
     recheck_sessions
         Newest covered sessions to ask for again.
+    scope
+        What beside the dates is asked for, as the indices of their tables.
     say
         Receives what is said of a damaged file.
     """
@@ -94,7 +99,7 @@ def ingest_range_table(
             if table in said.snapshots:
                 frame = merged_ranges(table, held, frame)
             return lake.write(table, frame, partition=WHOLE, known_at=known_at)
-        covered = _read_coverage(coverage_file, say) if lake.holds(table) else None
+        covered = _read_coverage(coverage_file, scope, say) if lake.holds(table) else None
         base, reach = (first, _last_told(held, last)) if covered is None else (covered.first, covered.last)
         start, stop = first, last
         if covered is not None and covered.first <= first:
@@ -105,7 +110,8 @@ def ingest_range_table(
         if len(held):
             frame = spliced_ranges(table, held, frame, start, stop, reach=reach)
         version = lake.write(table, frame, partition=WHOLE, known_at=known_at)
-        _write_coverage(coverage_file, Coverage(min(base, start), stop if covered is None else max(reach, stop)))
+        told_to = stop if covered is None else max(reach, stop)
+        _write_coverage(coverage_file, Coverage(min(base, start), told_to, scope=scope))
         return version
 
 
@@ -118,6 +124,7 @@ def ingest_dated_table(
     coverage_file: Path,
     recheck_sessions: int,
     known_at: datetime,
+    scope: str = "",
     say: Warn = warn,
 ) -> list[StoredMonth]:
     """Bring a dated table up to ``sessions``: what is not covered yet, and the newest sessions once more.
@@ -131,6 +138,8 @@ def ingest_dated_table(
         every date asked for again.
     recheck_sessions
         Newest covered sessions to ask for again.
+    scope
+        What beside the dates is asked for, as the indices of their tables.
     say
         Receives what is said of a damaged file.
     """
@@ -138,7 +147,7 @@ def ingest_dated_table(
         return []
     with only_ingest(lake):
         first, last = sessions[0].date(), sessions[-1].date()
-        covered = None if source.describe().fetches == "at_hand" else _read_coverage(coverage_file, say)
+        covered = None if source.describe().fetches == "at_hand" else _read_coverage(coverage_file, scope, say)
         if covered is None or first < covered.first or covered.last < first:
             units, base, reached, empty = month_units(first, last), first, first, set[str]()
         else:
@@ -158,7 +167,7 @@ def ingest_dated_table(
             else:
                 empty.add(_month(unit))
             reached = max(reached, unit.last)
-            _write_coverage(coverage_file, Coverage(base, reached, tuple(sorted(empty))))
+            _write_coverage(coverage_file, Coverage(base, reached, tuple(sorted(empty)), scope))
         return stored
 
 
@@ -205,10 +214,13 @@ def _leave_the_whole(lake: Lake, table: str, known_at: datetime) -> None:
         lake.write(table, empty_table(table), partition=WHOLE, known_at=known_at)
 
 
-def _read_coverage(path: Path, say: Warn) -> Coverage | None:
+def _read_coverage(path: Path, scope: str, say: Warn) -> Coverage | None:
+    """Return what was covered of ``scope``; a note without one is of the empty scope."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Coverage(date.fromisoformat(kept["first"]), date.fromisoformat(kept["last"]), tuple(kept["empty"]))
+        first, last = (date.fromisoformat(kept[name]) for name in ("first", "last"))
+        found = Coverage(first, last, tuple(kept["empty"]), kept.get("scope", ""))
+        return found if found.scope == scope else None
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -217,5 +229,10 @@ def _read_coverage(path: Path, say: Warn) -> Coverage | None:
 
 
 def _write_coverage(path: Path, coverage: Coverage) -> None:
-    said = {"first": str(coverage.first), "last": str(coverage.last), "empty": coverage.empty}
+    said = {
+        "first": str(coverage.first),
+        "last": str(coverage.last),
+        "empty": coverage.empty,
+        "scope": coverage.scope,
+    }
     write_bytes(path, json.dumps(said).encode())

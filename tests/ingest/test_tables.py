@@ -36,6 +36,7 @@ def ingest(
     *,
     span: tuple[date, date] = (FIRST, LAST),
     recheck: int = 1,
+    scope: str = "",
     hour: int = 0,
 ) -> list[StoredMonth]:
     return ingest_dated_table(
@@ -45,6 +46,7 @@ def ingest(
         source.sessions(*span),
         coverage_file=lake.root.parent / f"{table}.json",
         recheck_sessions=recheck,
+        scope=scope,
         known_at=NOW.replace(hour=hour),
     )
 
@@ -135,7 +137,7 @@ def test_a_month_deleted_from_the_lake_is_asked_for_again_and_one_without_rows_i
     given = source.market.market_values(FIRST, LAST)
     pd.testing.assert_frame_equal(read_market_table(lake, "market_values"), given)
     coverage = json.loads((lake.root.parent / "market_values.json").read_text())
-    assert coverage == {"first": "2024-01-02", "last": "2024-02-29", "empty": []}
+    assert coverage == {"first": "2024-01-02", "last": "2024-02-29", "empty": [], "scope": ""}
 
 
 def test_a_month_without_rows_is_asked_for_once(lake: Lake) -> None:
@@ -177,3 +179,11 @@ def test_actions_once_kept_in_one_partition_are_told_by_month_and_not_twice(lake
     ingest(source, lake, "corporate_actions", span=SUMMER, hour=1)
     found = read_market_table(lake, "corporate_actions")
     pd.testing.assert_frame_equal(found, given.sort_values(["ex_date", "symbol"], ignore_index=True))
+
+
+def test_what_was_covered_of_another_scope_is_asked_for_whole(lake: Lake) -> None:
+    source = RemoteSource(LAST)
+    for scope in ("000300.SH", "000300.SH", "000300.SH 000905.SH"):
+        source.calls = []
+        ingest(source, lake, "news", scope=scope)
+    assert source.calls == ["news 2024-01-02 2024-01-31", "news 2024-02-01 2024-02-29"]

@@ -58,9 +58,8 @@ def main() -> None:
                 stocks = run.summary.get("symbols", options.symbols)
             stub.terminate()
             load, more = asked[1], asked[2] - asked[1]
-            sys.stdout.write(
-                f"{provider}: {load:,} calls for {len(sessions) - 1} sessions of {stocks} stocks, {more:,} for one more\n"
-            )
+            said = f"{load:,} calls for {len(sessions) - 1} sessions of {stocks} stocks, {more:,} for one more"
+            sys.stdout.write(f"{provider}: {said}\n")
             sys.stdout.flush()
 
 
