@@ -4,7 +4,8 @@ Not here: checks (``quality.py``) and anything computed from prices; how rows ar
 (``ljwx_pipeline.ingest``).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -13,15 +14,23 @@ import pandas as pd
 from assets.metadata import frame_metadata
 from assets.resources import Line
 from assets.restatements import flagging
-from ljwx_pipeline.clock import utc_now
-from ljwx_pipeline.ingest.bars import Progress, ingest_bars
+from ljwx_pipeline.clock import SystemClock, utc_now
+from ljwx_pipeline.ingest.bars import ingest_bars
 from ljwx_pipeline.ingest.lost import require_held_sessions
 from ljwx_pipeline.ingest.plan import RAW_BARS
 from ljwx_pipeline.ingest.rewrites import begin_ingest, note_rewrites
-from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, WHOLE_TABLES, ingest_dated_table, ingest_whole_table
+from ljwx_pipeline.ingest.tables import (
+    CALENDAR,
+    SECURITIES,
+    WHOLE,
+    ingest_dated_table,
+    ingest_range_table,
+    ingest_securities,
+)
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.store import read_versions
-from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.market.tables import RANGE_TABLES, empty_table
+from ljwx_pipeline.observability.progress import Progress, listening
 from ljwx_pipeline.sources.replay import DESCRIPTION, description_table
 
 GROUP = "market"
@@ -43,6 +52,7 @@ DESCRIPTIONS = {
     "corporate_actions": "Cash dividends and bonus shares by ex-date.",
     "market_values": "Total market value at each close, CNY.",
     "suspensions": "Sessions on which a listed security did not trade.",
+    "financial_indicators": "Figures of periodic reports, known from their announcement on.",
     "price_limits": "Published price limits of each session, CNY; NaN where there is none.",
     "news": "News items with the instant they were published.",
     "macro": "Macro releases with the month they describe and the instant they were known.",
@@ -94,47 +104,92 @@ def horizon(line: Line) -> dg.AssetCheckResult:
     )
 
 
-@dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(WHOLE_TABLES)], pool=POOL)
-def reference_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
+REFERENCE_TABLES = (SECURITIES, *RANGE_TABLES, "corporate_actions")
+
+
+@dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(REFERENCE_TABLES)], pool=POOL)
+def reference_tables(context: dg.AssetExecutionContext, line: Line) -> Iterator[dg.MaterializeResult[None]]:
     """Read the slowly changing tables of the source; what it does not know is an empty table, never a guess."""
-    with flagging(line):
-        for name in WHOLE_TABLES:
-            version = ingest_whole_table(line.source(), line.lake(), name, utc_now())
-            yield dg.MaterializeResult(
-                asset_key=name,
-                metadata=frame_metadata(line.market_table(name)) | {"version": version.version},
-                data_version=dg.DataVersion(version.content_hash),
+    with flagging(line), listening(said_by(context.log)):
+        yield _kept_whole(line, SECURITIES, ingest_securities(line.source(), line.lake(), utc_now()))
+        for name in RANGE_TABLES:
+            version = ingest_range_table(
+                line.source(),
+                line.lake(),
+                name,
+                line.sessions(),
+                coverage_file=_coverage_file(line, name),
+                recheck_sessions=line.settings.ingest.recheck_sessions,
+                known_at=utc_now(),
+                scope=_scope(line, name),
+                say=context.log.warning,
             )
+            yield _kept_whole(line, name, version)
+        yield _dated(context, line, "corporate_actions")
 
 
-#: Without figures of periodic reports: providers are asked for those stock by stock, and nothing here reads them.
-CONTEXT_TABLES = ("market_values", "suspensions", "price_limits", "news", "macro")
+#: Figures of periodic reports only from a source that is asked for them.
+CONTEXT_TABLES = ("market_values", "suspensions", "price_limits", "financial_indicators", "news", "macro")
 
 
 @dg.multi_asset(specs=[spec.replace_attributes(deps=[calendar]) for spec in _specs(CONTEXT_TABLES)], pool=POOL)
-def context_tables(line: Line) -> Iterator[dg.MaterializeResult[None]]:
+def context_tables(context: dg.AssetExecutionContext, line: Line) -> Iterator[dg.MaterializeResult[None]]:
     """Read what grows by date beside the bars, and store its months."""
-    with flagging(line):
+    with flagging(line), listening(said_by(context.log)):
         for name in CONTEXT_TABLES:
-            yield _dated(line, name)
+            yield _dated(context, line, name)
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, deps=[calendar], io_manager_key=LAKE_IO, pool=POOL)
-def index_bars(line: Line) -> dg.MaterializeResult[None]:
+def index_bars(context: dg.AssetExecutionContext, line: Line) -> dg.MaterializeResult[None]:
     """Daily bars of the benchmark indices, in points."""
-    with flagging(line):
-        return _dated(line, "index_bars")
+    with flagging(line), listening(said_by(context.log)):
+        return _dated(context, line, "index_bars")
 
 
-def _dated(line: Line, name: str) -> dg.MaterializeResult[None]:
+def said_by(log: dg.DagsterLogManager) -> Callable[[Progress], None]:
+    """Return a listener that logs how far a download is, a line every ``SAID_EVERY_S`` seconds at most."""
+    clock, said_s = SystemClock(), 0.0
+
+    def said(step: Progress) -> None:
+        nonlocal said_s
+        now = clock.monotonic_s()
+        if said_s == 0.0:
+            said_s = now - min(step.elapsed_s, SAID_EVERY_S)
+        if now - said_s >= SAID_EVERY_S:
+            said_s = now
+            log.info(str(step))
+
+    return said
+
+
+def _coverage_file(line: Line, name: str) -> Path:
+    return line.home / "ingest" / f"{name}.json"
+
+
+def _scope(line: Line, name: str) -> str:
+    return " ".join(sorted(line.settings.evaluation.indices)) if name in ("index_bars", "index_members") else ""
+
+
+def _kept_whole(line: Line, name: str, version: TableVersion) -> dg.MaterializeResult[None]:
+    return dg.MaterializeResult(
+        asset_key=name,
+        metadata=frame_metadata(line.market_table(name)) | {"version": version.version},
+        data_version=dg.DataVersion(version.content_hash),
+    )
+
+
+def _dated(context: dg.AssetExecutionContext, line: Line, name: str) -> dg.MaterializeResult[None]:
     months = ingest_dated_table(
         line.source(),
         line.lake(),
         name,
         line.sessions(),
-        coverage_file=line.home / "ingest" / f"{name}.json",
+        coverage_file=_coverage_file(line, name),
         recheck_sessions=line.settings.ingest.recheck_sessions,
         known_at=utc_now(),
+        scope=_scope(line, name),
+        say=context.log.warning,
     )
     held = line.lake().current(name) if line.lake().holds(name) else []
     return dg.MaterializeResult(
@@ -180,14 +235,6 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
         first = max(span.first_session, window.start.date())
         last = min(span.last_session, (window.end - pd.Timedelta(days=1)).date())
         require_held_sessions(line.source(), lake, first, last)
-        said_s = 0.0
-
-        def said(step: Progress) -> None:
-            nonlocal said_s
-            if step.elapsed_s - said_s >= SAID_EVERY_S:
-                said_s = step.elapsed_s
-                context.log.info(str(step))
-
         begin_ingest(line.home / REWRITES, lake)
         with flagging(line) as flagged:
             report = ingest_bars(
@@ -197,7 +244,8 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
                 last,
                 staging=line.home / "ingest" / "staging",
                 recheck_sessions=line.settings.ingest.recheck_sessions,
-                on_progress=said,
+                on_progress=said_by(context.log),
+                say=context.log.warning,
             )
         note_rewrites(line.home / REWRITES, lake, max_frac=line.settings.quality.max_restated_frac)
         if not lake.holds(CALENDAR) or line.held_sessions()[-1] < report.plan.wanted[-1]:

@@ -11,7 +11,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.io_managers import CHECKED_BARS_ASSET
-from assets.market import CONTEXT_TABLES, LAKE_IO, REWRITES
+from assets.market import CONTEXT_TABLES, LAKE_IO, REFERENCE_TABLES, REWRITES
 from assets.metadata import embedded, frame_metadata, preview
 from assets.resources import Line
 from assets.reuse import code_hash
@@ -30,7 +30,6 @@ from ljwx_pipeline.ingest.judged import (
 )
 from ljwx_pipeline.ingest.judged_tables import TABLE_CHECKS, judge_tables
 from ljwx_pipeline.ingest.rewrites import read_rewrites, vanished_symbols
-from ljwx_pipeline.ingest.tables import WHOLE_TABLES
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.reads import ReadsJournal
 from ljwx_pipeline.lake.store import read_versions
@@ -42,7 +41,7 @@ from ljwx_pipeline.quality.results import CheckResult, require_passed
 GROUP = "quality"
 OWNERS = ["team:data"]
 #: The asset that holds each canonical table the line loads.
-ASSET_OF_TABLE = {"bars": "raw_bars"} | {name: name for name in (*WHOLE_TABLES, "index_bars", *CONTEXT_TABLES)}
+ASSET_OF_TABLE = {"bars": "raw_bars"} | {name: name for name in (*REFERENCE_TABLES, "index_bars", *CONTEXT_TABLES)}
 RAW_BARS_KEY = dg.AssetKey("raw_bars")
 #: What becomes of a breach, before what it is.
 WHEN = {

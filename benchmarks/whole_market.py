@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.clock import utc_now
-from ljwx_pipeline.ingest.tables import CALENDAR, ingest_dated_table, ingest_whole_table
+from ljwx_pipeline.ingest.tables import CALENDAR, ingest_dated_table, ingest_range_table, ingest_securities
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.symbols import Board
@@ -84,19 +84,19 @@ class WholeMarket:
             }
         )
 
-    def st_spells(self) -> pd.DataFrame:
+    def st_spells(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return no spell."""
         return empty_table("st_spells")
 
-    def industries(self) -> pd.DataFrame:
+    def industries(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return nothing."""
         return empty_table("industries")
 
-    def index_members(self) -> pd.DataFrame:
+    def index_members(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return nothing."""
         return empty_table("index_members")
 
-    def corporate_actions(self) -> pd.DataFrame:
+    def corporate_actions(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return none."""
         return empty_table("corporate_actions")
 
@@ -183,10 +183,12 @@ def ingest_beside(market: WholeMarket, lake: Lake, folder: Path) -> None:
     """Ingest the calendar and the tables that bars are judged beside."""
     sessions = market.sessions(market.days[0].date(), market.days[-1].date())
     lake.write(CALENDAR, pd.DataFrame({"session_date": sessions}), known_at=utc_now())
-    for table in ("securities", "st_spells", "corporate_actions"):
-        ingest_whole_table(market, lake, table, utc_now())
-    for table in ("price_limits", "suspensions"):
-        ingest_dated_table(
+    ingest_securities(market, lake, utc_now())
+    for ingest, table in (
+        (ingest_range_table, "st_spells"),
+        *((ingest_dated_table, name) for name in ("corporate_actions", "price_limits", "suspensions")),
+    ):
+        ingest(
             market,
             lake,
             table,

@@ -106,10 +106,14 @@ class ProviderSettings(Section):
 
 
 class TushareSettings(ProviderSettings):
-    """Tushare's address, and the file that holds the token (empty: the environment's ``TUSHARE_TOKEN``)."""
+    """Tushare's address, and the file that holds the token (empty: the environment's ``TUSHARE_TOKEN``).
+
+    ``fundamentals``: figures of periodic reports not at all, a call a stock, or a call a quarter for all stocks.
+    """
 
     endpoint: str
     token_file: str
+    fundamentals: Literal["off", "per_stock", "vip"]
 
 
 class AkshareSettings(ProviderSettings):

@@ -9,44 +9,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from ljwx_pipeline.clock import SHANGHAI, Clock, SystemClock
+from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import SourceError
+from ljwx_pipeline.ingest.aside import Warn, warn
 from ljwx_pipeline.ingest.plan import RAW_BARS, BarPlan, held_sessions, months_of, plan_bars
-from ljwx_pipeline.ingest.staging import BATCH_ROWS, Staging, Unfinished
+from ljwx_pipeline.ingest.staging import BATCH_ROWS, Staging
 from ljwx_pipeline.ingest.store import StoredMonth, newest_version, only_ingest, store_month, store_whole_months
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.store import folders_in
 from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.observability.progress import Progress
 from ljwx_pipeline.sources.base import MarketSource
-
-
-@dataclass(frozen=True)
-class Progress:
-    """How far a download is.
-
-    Parameters
-    ----------
-    done, total
-        Units fetched and to fetch; units left over from a run before count as done.
-    rows
-        Rows fetched by this run.
-    elapsed_s, remaining_s
-        Seconds spent, and the estimate of those to come from the units this run fetched; None before the first.
-    unit
-        The unit just done.
-    """
-
-    done: int
-    total: int
-    rows: int
-    elapsed_s: float
-    remaining_s: float | None
-    unit: str
-
-    def __str__(self) -> str:
-        """Return the line a person reads."""
-        left = "" if self.remaining_s is None else f", about {self.remaining_s:,.0f} s to go"
-        return f"{self.done} of {self.total} fetched ({self.unit}), {self.rows:,} rows{left}"
 
 
 @dataclass(frozen=True)
@@ -78,6 +51,7 @@ def ingest_bars(
     recheck_sessions: int,
     clock: Clock | None = None,
     on_progress: Callable[[Progress], None] = lambda _: None,
+    say: Warn = warn,
 ) -> IngestReport:
     """Bring the lake's raw bars of ``[first, last]`` up to what the source gives now.
 
@@ -91,6 +65,8 @@ def ingest_bars(
         Folder for units on their way; empty again when all is stored.
     recheck_sessions
         Newest held sessions to fetch again (``plan_bars``).
+    say
+        Receives what is said of a damaged file of the staging folder: it is set aside and its unit fetched again.
 
     Raises
     ------
@@ -104,14 +80,14 @@ def ingest_bars(
         if source.describe().fetches == "at_hand":
             plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
             return IngestReport(plan, 0, tuple(_store_at_hand(source, lake, plan, (first, last), clock, on_progress)))
-        staged = Staging(staging)
+        staged = Staging(staging, say)
         left = staged.unfinished(clock.now())
         if left is None:
             plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
             report = _fetch_and_store(source, lake, plan, staged, clock, on_progress)
         else:
             report = _fetch_and_store(source, lake, left.plan, staged, clock, on_progress)
-            if not _is_todays(left, source.sessions(first, last), clock):
+            if not left.is_todays(source.sessions(first, last), clock.now()):
                 plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
                 report = _joined(report, _fetch_and_store(source, lake, plan, staged, clock, on_progress))
     if source.describe().fetches == "by_session":
@@ -136,12 +112,6 @@ def _fetch_and_store(
         stored.append(store_month(lake, RAW_BARS, month, asked, plan.fetched, known_at))
     staged.clear()
     return IngestReport(plan, resumed, tuple(stored))
-
-
-def _is_todays(left: Unfinished, wanted: pd.DatetimeIndex, clock: Clock) -> bool:
-    """Return whether a download that was taken up is all that is asked for: of the same sessions, begun today."""
-    began, today = (instant.astimezone(SHANGHAI).date() for instant in (left.started_at, clock.now()))
-    return began == today and left.plan.wanted.equals(wanted)
 
 
 def _joined(earlier: IngestReport, now: IngestReport) -> IngestReport:
@@ -209,7 +179,7 @@ def _fetch(
 ) -> int:
     """Fetch every unit that is not staged yet; return how many were."""
     started, rows, fetched = clock.monotonic_s(), 0, 0
-    waiting = [unit for unit in plan.units if not staged.holds(unit)]
+    waiting = [unit for unit in plan.units if not staged.holds_whole(unit)]
     resumed = len(plan.units) - len(waiting)
     if waiting and not resumed:
         staged.begin(plan, clock.now())

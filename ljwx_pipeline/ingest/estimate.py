@@ -9,8 +9,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import Settings, market_home
-from ljwx_pipeline.ingest.plan import plan_bars
+from ljwx_pipeline.ingest.plan import RAW_BARS, held_sessions, months_of, plan_bars
 from ljwx_pipeline.ingest.staging import Staging
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.sources.base import MarketSource
@@ -30,7 +31,7 @@ class IngestEstimate:
     missing, again
         Sessions of which it holds no row; newest ones it holds that are fetched once more.
     units, units_left_over
-        Pieces to fetch, and those of them that a run which did not finish has fetched already.
+        Pieces of a run that did not finish and of what it leaves to do, and those that it has fetched already.
     calls, minutes
         At least, for bars; None where everything is at hand.
     """
@@ -66,13 +67,15 @@ class IngestEstimate:
         return "\n".join([*lines, f"calls     {said}; the tables beside them come on top"])
 
 
-def estimate_ingest(settings: Settings, source: MarketSource, staging: Path) -> IngestEstimate:
+def estimate_ingest(
+    settings: Settings, source: MarketSource, staging: Path, *, clock: Clock | None = None
+) -> IngestEstimate:
     """Return what bringing the lake up to ``settings.source`` takes; nothing is fetched but calendar and stock list.
 
     Parameters
     ----------
     staging
-        Where the run keeps units on their way.
+        Where the run keeps units on their way: one that did not finish is taken up as it was planned.
 
     Raises
     ------
@@ -80,27 +83,37 @@ def estimate_ingest(settings: Settings, source: MarketSource, staging: Path) -> 
         When the source cannot be read or has no session in the range.
     """
     span, home = settings.source, market_home(settings)
+    now, lake, staged = (clock or SystemClock()).now(), Lake(home / "lake"), Staging(staging)
+    try:
+        left = staged.left_over(now)
+    except ValueError:  # the run sets it aside and says so
+        left = None
+    taken_up = () if left is None else left.plan.units
     plan = plan_bars(
         source,
-        Lake(home / "lake"),
+        lake,
         span.first_session,
         span.last_session,
         recheck_sessions=settings.ingest.recheck_sessions,
+        on_their_way=None if left is None else left.plan.fetched,
     )
-    staged = Staging(staging)
-    left_over = sum(staged.holds(unit) for unit in plan.units)
+    todays = left is not None and left.is_todays(plan.wanted, now)
+    units = taken_up if todays else (*taken_up, *plan.units)
+    held = held_sessions(lake, RAW_BARS, months_of(plan.wanted))
+    fetched = (plan.fetched if left is None else plan.fetched.union(left.plan.fetched)).intersection(plan.wanted)
+    left_over = sum(staged.holds(unit) for unit in taken_up)
     rate, calls = _calls_per_minute(settings), None
     if rate is not None:
-        calls = CALLS_A_UNIT * (len(plan.units) - left_over)
+        calls = CALLS_A_UNIT * (len(units) - left_over)
     return IngestEstimate(
         profile=settings.profile,
         source=span.kind,
         first_session=f"{plan.wanted[0]:%Y-%m-%d}",
         last_session=f"{plan.wanted[-1]:%Y-%m-%d}",
         sessions=len(plan.wanted),
-        missing=len(plan.missing),
-        again=len(plan.again),
-        units=len(plan.units),
+        missing=len(fetched.difference(held)),
+        again=len(fetched.intersection(held)),
+        units=len(units),
         units_left_over=left_over,
         calls=calls,
         minutes=None if rate is None or calls is None else round(calls / rate, 1),

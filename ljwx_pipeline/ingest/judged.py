@@ -29,7 +29,7 @@ from ljwx_pipeline.lake.adoption import adopt
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
 from ljwx_pipeline.lake.store import read_versions
-from ljwx_pipeline.market.tables import SourceDescription
+from ljwx_pipeline.market.tables import DATE_COLUMNS, SourceDescription
 from ljwx_pipeline.quality.anomalies import ANOMALIES
 from ljwx_pipeline.quality.checks import CHECKS
 from ljwx_pipeline.quality.quarantine import split
@@ -48,8 +48,8 @@ COUNTS = ("judged", "bad", "rows", "failures", "quarantined")
 #: Earlier sessions that the statistics of a month's first rows look at.
 CONTEXT_SESSIONS = 60
 #: Tables that a bar is judged beside: small ones whole, dated ones of the block.
-BESIDE = ("securities", "st_spells", "corporate_actions")
-BESIDE_BY_DATE = ("price_limits", "suspensions")
+BESIDE = ("securities", "st_spells")
+BESIDE_BY_DATE = ("price_limits", "suspensions", "corporate_actions")
 #: Rules and statistics of bars, alone or beside other tables.
 BAR_CHECKS = tuple(check for check in (*CHECKS, *ANOMALIES) if check.name.startswith("bars."))
 WORST: tuple[Severity, ...] = ("error", "quarantine", "warn", "not_applicable")
@@ -170,7 +170,8 @@ class _Beside:
         found = dict(self._whole)
         for name in BESIDE_BY_DATE:
             if versions := self._within(name, months):
-                found[name] = read_versions(versions, first=sessions[0].date(), last=sessions[-1].date())
+                first, last = (None, None) if name in DATE_COLUMNS else (sessions[0].date(), sessions[-1].date())
+                found[name] = read_versions(versions, first=first, last=last)
         return found
 
     @cached_property

@@ -42,7 +42,15 @@ class BarPlan:
         return self.missing.union(self.again)
 
 
-def plan_bars(source: MarketSource, lake: Lake, first: date, last: date, *, recheck_sessions: int) -> BarPlan:
+def plan_bars(
+    source: MarketSource,
+    lake: Lake,
+    first: date,
+    last: date,
+    *,
+    recheck_sessions: int,
+    on_their_way: pd.DatetimeIndex | None = None,
+) -> BarPlan:
     """Return what to fetch so that the lake holds every bar of ``[first, last]``.
 
     Parameters
@@ -50,6 +58,8 @@ def plan_bars(source: MarketSource, lake: Lake, first: date, last: date, *, rech
     recheck_sessions
         How many of the newest held sessions are fetched again. A source that has everything at hand is always asked
         for all of it: that costs little and misses nothing.
+    on_their_way
+        Sessions that count as held: an unfinished download stores them first.
 
     Raises
     ------
@@ -57,7 +67,8 @@ def plan_bars(source: MarketSource, lake: Lake, first: date, last: date, *, rech
         When the source has no session in the range.
     """
     wanted = source.sessions(first, last)
-    held = held_sessions(lake, RAW_BARS, months_of(wanted)).intersection(wanted)
+    held = held_sessions(lake, RAW_BARS, months_of(wanted))
+    held = (held if on_their_way is None else held.union(on_their_way)).intersection(wanted)
     how = source.describe().fetches
     missing = wanted.difference(held)
     if how == "by_symbol" and len(held):

@@ -19,7 +19,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.ingest.aside import Warn, set_aside, warn
 from ljwx_pipeline.ingest.plan import RAW_BARS, BarPlan
 from ljwx_pipeline.lake import split_by_month
 from ljwx_pipeline.lake.atomic_parquet import encoded, write_bytes, write_parquet
@@ -39,6 +41,11 @@ class Unfinished:
     plan: BarPlan
     started_at: datetime
 
+    def is_todays(self, wanted: pd.DatetimeIndex, now: datetime) -> bool:
+        """Return whether it is all that is asked for: of the same sessions, begun on this day of Asia/Shanghai."""
+        began, today = (instant.astimezone(SHANGHAI).date() for instant in (self.started_at, now))
+        return began == today and self.plan.wanted.equals(wanted)
+
 
 class Staging:
     """A folder of fetched units.
@@ -47,35 +54,45 @@ class Staging:
     ----------
     folder
         Made when the first unit is kept.
+    say
+        Receives what is said of a damaged file: it is set aside, and what it held is fetched again.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, say: Warn = warn) -> None:
+        self._say = say
         self._units = folder / "units"
         self._months = folder / "months"
         self._plan = folder / "plan.json"
         self._folder = folder
 
     def unfinished(self, now: datetime) -> Unfinished | None:
-        """Return the download that was killed; None without a unit of one. Those older than ``MAX_AGE`` are forgotten.
+        """Return the download that was killed; None without a unit of one. What cannot be taken up is forgotten."""
+        try:
+            found = self.left_over(now)
+        except ValueError as error:
+            aside = self._folder.with_name(f"{self._folder.name}-{self._plan.name}.damaged")  # the folder is forgotten
+            set_aside(self._plan, error, "the units fetched for it are fetched again", self._say, at=aside)
+            found = None
+        if found is None:
+            self.clear()
+        return found
+
+    def left_over(self, now: datetime) -> Unfinished | None:
+        """Return the download that was killed and touch nothing; None where it has no unit or is past ``MAX_AGE``.
 
         Raises
         ------
-        LakeError
+        ValueError
             When its plan cannot be read.
         """
         try:
             found = _unfinished(json.loads(self._plan.read_text(encoding="utf-8")))
         except FileNotFoundError:
-            self.clear()  # units that nobody planned
-            return None
-        except (ValueError, KeyError, TypeError) as error:
-            raise LakeError(
-                f"{self._plan} is damaged ({error})", f"delete {self._folder}: its units are then fetched again"
-            ) from None
-        if now - found.started_at > MAX_AGE or not any(self.holds(unit) for unit in found.plan.units):
-            self.clear()
-            return None
-        return found
+            return None  # units that nobody planned
+        except (KeyError, TypeError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from None
+        there = any(self.holds(unit) for unit in found.plan.units)
+        return found if there and now - found.started_at <= MAX_AGE else None
 
     def begin(self, plan: BarPlan, now: datetime) -> None:
         """Keep the plan that the units to come are fetched for."""
@@ -87,6 +104,17 @@ class Staging:
     def holds(self, unit: BarUnit) -> bool:
         """Return whether ``unit`` was fetched by an earlier, unfinished run."""
         return self._path(unit).exists()
+
+    def holds_whole(self, unit: BarUnit) -> bool:
+        """Return whether ``unit`` was fetched and can be read; a damaged one is set aside."""
+        if not self.holds(unit):
+            return False
+        try:
+            _rows(self._path(unit))
+        except (pa.ArrowInvalid, OSError) as error:
+            set_aside(self._path(unit), error, "its unit is fetched again", self._say)
+            return False
+        return True
 
     def keep(self, unit: BarUnit, frame: pd.DataFrame) -> None:
         """Store a fetched unit."""
@@ -149,11 +177,15 @@ def _unfinished(document: dict[str, Any]) -> Unfinished:
     return Unfinished(BarPlan(wanted, missing, again, units), datetime.fromisoformat(document["started_at"]))
 
 
+def _rows(path: Path) -> pa.Table:
+    return pq.read_table(pa.BufferReader(path.read_bytes()))
+
+
 def _read(path: Path) -> pa.Table:
     try:
-        return pq.read_table(pa.BufferReader(path.read_bytes()))
+        return _rows(path)
     except (pa.ArrowInvalid, OSError) as error:
-        raise LakeError(f"{path} is damaged ({error})", "delete it: the unit is then fetched again") from None
+        raise LakeError(f"{path} is damaged ({error})", "run again: the unit is then fetched again") from None
 
 
 def _month(day: date) -> str:

@@ -22,9 +22,7 @@ from ljwx_pipeline.lake.keys import SORT_KEYS
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.lake.partition import Partition
 from ljwx_pipeline.lake.store import read_versions
-
-#: The column that dates a row, where it is not ``session_date``.
-DATE_COLUMNS = {"financial_indicators": "announced_date", "news": "published_at", "macro": "released_at"}
+from ljwx_pipeline.market.tables import DATE_COLUMNS
 
 #: A second ingest waits so long: for another table, not for another backfill.
 LOCK_TIMEOUT_S = 60.0

@@ -1,4 +1,4 @@
-"""Every table beside the bars from a source into the lake: small ones whole, dated ones by month and only what is new.
+"""Every table beside the bars from a source into the lake: of what grows by date only what is new is asked for.
 
 Not here: bars (``bars.py``), which are fetched in units.
 """
@@ -13,21 +13,22 @@ from pathlib import Path
 import pandas as pd
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.snapshots import merged_ranges
+from ljwx_pipeline.ingest.aside import Warn, set_aside, warn
+from ljwx_pipeline.ingest.ranges import merged_ranges, spliced_ranges
 from ljwx_pipeline.ingest.store import StoredMonth, newest_version, only_ingest, store_month
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.catalogue import was_known
 from ljwx_pipeline.lake.store import in_utc
 from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.observability.progress import told
 from ljwx_pipeline.sources.base import BarUnit, MarketSource, month_units
 
-#: Tables that change slowly and are asked for whole.
-WHOLE_TABLES = ("securities", "st_spells", "industries", "index_members", "corporate_actions")
 #: Tables that grow by date.
 DATED_TABLES = (
     "index_bars",
     "market_values",
+    "corporate_actions",
     "suspensions",
     "price_limits",
     "financial_indicators",
@@ -36,33 +37,84 @@ DATED_TABLES = (
 )
 #: Sessions of the source, the first table that is loaded.
 CALENDAR = "calendar"
+SECURITIES = "securities"
 #: The one partition of a table that is kept whole.
 WHOLE = "all"
 
 
 @dataclass(frozen=True)
 class Coverage:
-    """The unbroken range of dates of a dated table that was asked for, and its months of which there was nothing.
+    """The unbroken range of dates of a table that was asked for, and the months of a dated one that held nothing.
 
-    A month that is neither in the lake nor among ``empty`` was lost since, and is asked for again.
+    A month that is neither in the lake nor among ``empty`` was lost since, and is asked for again. What was asked for
+    another ``scope`` (an index less) covers nothing.
     """
 
     first: date
     last: date
-    empty: tuple[str, ...]
+    empty: tuple[str, ...] = ()
+    scope: str = ""
 
 
-def ingest_whole_table(source: MarketSource, lake: Lake, table: str, known_at: datetime) -> TableVersion:
-    """Store what ``source`` says of a slowly changing table now; the same content is no new version.
+def ingest_securities(source: MarketSource, lake: Lake, known_at: datetime) -> TableVersion:
+    """Store the list of securities as ``source`` tells it now; the same content is no new version."""
+    with only_ingest(lake):
+        return lake.write(SECURITIES, source.securities(), partition=WHOLE, known_at=known_at)
 
-    Of a table that the source tells today's state of only, the ranges stored so far go on, end or begin.
+
+def ingest_range_table(
+    source: MarketSource,
+    lake: Lake,
+    table: str,
+    sessions: pd.DatetimeIndex,
+    *,
+    coverage_file: Path,
+    recheck_sessions: int,
+    known_at: datetime,
+    scope: str = "",
+    say: Warn = warn,
+) -> TableVersion:
+    """Bring a table of ranges by date up to ``sessions``; the same content is no new version.
+
+    Of one that the source tells of the dates asked for only, those not covered yet and the newest sessions once more
+    are asked for, and what is held of other dates stays. Of one that it tells today's state of, the ranges stored so
+    far go on, end or begin. Any other is told whole.
+
+    Parameters
+    ----------
+    sessions
+        Every session wanted, ascending.
+    coverage_file
+        JSON file of this table's ``Coverage``; a damaged one is set aside, and every date asked for again.
+    recheck_sessions
+        Newest covered sessions to ask for again.
+    scope
+        What beside the dates is asked for, as the indices of their tables.
+    say
+        Receives what is said of a damaged file.
     """
     with only_ingest(lake):
-        frame: pd.DataFrame = getattr(source, table)()
-        if table in source.describe().snapshots:
-            held = lake.read(table) if lake.holds(table) else empty_table(table)
-            frame = merged_ranges(table, held, frame)
-        return lake.write(table, frame, partition=WHOLE, known_at=known_at)
+        said, first, last = source.describe(), sessions[0].date(), sessions[-1].date()
+        held = lake.read(table) if lake.holds(table) else empty_table(table)
+        if table not in said.windowed:
+            frame: pd.DataFrame = getattr(source, table)(first, last)
+            if table in said.snapshots:
+                frame = merged_ranges(table, held, frame)
+            return lake.write(table, frame, partition=WHOLE, known_at=known_at)
+        covered = _read_coverage(coverage_file, scope, say) if lake.holds(table) else None
+        base, reach = (first, _last_told(held, last)) if covered is None else (covered.first, covered.last)
+        start, stop = first, last
+        if covered is not None and covered.first <= first:
+            start = min(_recheck_from(sessions, covered, recheck_sessions), covered.last)
+        elif covered is not None:  # from earlier on: one unbroken range
+            stop = max(last, covered.first)
+        frame = getattr(source, table)(start, stop)
+        if len(held):
+            frame = spliced_ranges(table, held, frame, start, stop, reach=reach)
+        version = lake.write(table, frame, partition=WHOLE, known_at=known_at)
+        told_to = stop if covered is None else max(reach, stop)
+        _write_coverage(coverage_file, Coverage(min(base, start), told_to, scope=scope))
+        return version
 
 
 def ingest_dated_table(
@@ -74,6 +126,8 @@ def ingest_dated_table(
     coverage_file: Path,
     recheck_sessions: int,
     known_at: datetime,
+    scope: str = "",
+    say: Warn = warn,
 ) -> list[StoredMonth]:
     """Bring a dated table up to ``sessions``: what is not covered yet, and the newest sessions once more.
 
@@ -82,24 +136,31 @@ def ingest_dated_table(
     sessions
         Every session wanted, ascending; rows are asked for by the dates they span.
     coverage_file
-        JSON file of this table's ``Coverage``, renewed after each month that is stored.
+        JSON file of this table's ``Coverage``, renewed after each month that is stored; a damaged one is set aside, and
+        every date asked for again.
     recheck_sessions
         Newest covered sessions to ask for again.
+    scope
+        What beside the dates is asked for, as the indices of their tables.
+    say
+        Receives what is said of a damaged file.
     """
+    if table in source.describe().untold:
+        return []
     with only_ingest(lake):
         first, last = sessions[0].date(), sessions[-1].date()
-        covered = None if source.describe().fetches == "at_hand" else _read_coverage(coverage_file)
+        covered = None if source.describe().fetches == "at_hand" else _read_coverage(coverage_file, scope, say)
         if covered is None or first < covered.first or covered.last < first:
             units, base, reached, empty = month_units(first, last), first, first, set[str]()
         else:
-            past = sessions[sessions <= pd.Timestamp(covered.last)]
-            start = past[max(len(past) - max(recheck_sessions, 1), 0)].date()
+            start = _recheck_from(sessions, covered, recheck_sessions)
             base, reached, empty = covered.first, covered.last, set(covered.empty)
             before = month_units(covered.first, start - timedelta(days=1)) if covered.first < start else []
             lost = [unit for unit in before if not _is_held(lake, table, unit) and _month(unit) not in empty]
             units = [*lost, *month_units(start, last)]
+        _leave_the_whole(lake, table, known_at)
         stored = []
-        for unit in units:
+        for unit in told(units, f"months of {table}"):
             frame: pd.DataFrame = getattr(source, table)(unit.first, unit.last)
             if len(frame) or _is_held(lake, table, unit):
                 asked = pd.date_range(unit.first, unit.last)
@@ -108,7 +169,7 @@ def ingest_dated_table(
             else:
                 empty.add(_month(unit))
             reached = max(reached, unit.last)
-            _write_coverage(coverage_file, Coverage(base, reached, tuple(sorted(empty))))
+            _write_coverage(coverage_file, Coverage(base, reached, tuple(sorted(empty)), scope))
         return stored
 
 
@@ -141,16 +202,45 @@ def _is_held(lake: Lake, table: str, unit: BarUnit) -> bool:
     return newest_version(lake, table, _month(unit)) is not None
 
 
-def _read_coverage(path: Path) -> Coverage | None:
+def _recheck_from(sessions: pd.DatetimeIndex, covered: Coverage, recheck_sessions: int) -> date:
+    """Return the first of the newest covered ``sessions`` that are asked for again; the first of all where none is."""
+    past = sessions[sessions <= pd.Timestamp(covered.last)]
+    start: pd.Timestamp = sessions[max(len(past) - max(recheck_sessions, 1), 0)]
+    return start.date()
+
+
+def _last_told(held: pd.DataFrame, last: date) -> date:
+    """Return the last day that ranges without a coverage speak of: that of a beginning or an end after ``last``."""
+    days = pd.concat([held["start_date"], held["end_date"]]).max()
+    return last if pd.isna(days) else max(last, days.date())
+
+
+def _leave_the_whole(lake: Lake, table: str, known_at: datetime) -> None:
+    """Empty the one partition of a table that is kept by month now: its rows are told again."""
+    whole = newest_version(lake, table, WHOLE)
+    if whole is not None and whole.rows:
+        lake.write(table, empty_table(table), partition=WHOLE, known_at=known_at)
+
+
+def _read_coverage(path: Path, scope: str, say: Warn) -> Coverage | None:
+    """Return what was covered of ``scope``; a note without one is of the empty scope."""
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
-        return Coverage(date.fromisoformat(kept["first"]), date.fromisoformat(kept["last"]), tuple(kept["empty"]))
+        first, last = (date.fromisoformat(kept[name]) for name in ("first", "last"))
+        found = Coverage(first, last, tuple(kept["empty"]), kept.get("scope", ""))
+        return found if found.scope == scope else None
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise LakeError(f"{path} is damaged ({error})", "delete it: the table is then asked for whole again") from None
+        set_aside(path, error, "the table is asked for whole again", say)
+        return None
 
 
 def _write_coverage(path: Path, coverage: Coverage) -> None:
-    said = {"first": str(coverage.first), "last": str(coverage.last), "empty": coverage.empty}
+    said = {
+        "first": str(coverage.first),
+        "last": str(coverage.last),
+        "empty": coverage.empty,
+        "scope": coverage.scope,
+    }
     write_bytes(path, json.dumps(said).encode())

@@ -92,6 +92,21 @@ TABLES = {
     "macro": MACRO,
 }
 
+#: The column that dates a row of a table that grows by date, where it is not ``session_date``.
+DATE_COLUMNS = {
+    "corporate_actions": "ex_date",
+    "financial_indicators": "announced_date",
+    "news": "published_at",
+    "macro": "released_at",
+}
+#: Tables of ranges by date, ``start_date`` to ``end_date``, and what a range is of: while all of these stay the same it
+#: goes on.
+RANGE_TABLES = {
+    "st_spells": ("symbol",),
+    "industries": ("symbol", "industry"),
+    "index_members": ("index_code", "symbol"),
+}
+
 
 def empty_table(name: str) -> pd.DataFrame:
     """Return table ``name`` with its columns and dtypes and no row: for what a source does not know."""
@@ -112,7 +127,9 @@ class SourceDescription:
     """What a source is and what it does not know; shown in reports and in Dagster.
 
     ``fetches`` says what a question costs: nothing (everything is at hand), a call a session, or a call a symbol.
-    ``snapshots`` names the tables of which it tells today's state only, in ranges that begin today.
+    Of the tables of ranges by date, ``snapshots`` names those of which it tells today's state only, in ranges that
+    begin today, and ``windowed`` those it tells of the dates asked for only; the others it tells whole. Of the tables
+    that grow by date, ``untold`` names those it is not asked for, so that nothing counts as asked.
     """
 
     name: str
@@ -121,3 +138,5 @@ class SourceDescription:
     unknown: tuple[Unknown, ...]
     fetches: Literal["at_hand", "by_session", "by_symbol"] = "at_hand"
     snapshots: tuple[str, ...] = ()
+    windowed: tuple[str, ...] = ()
+    untold: tuple[str, ...] = ()

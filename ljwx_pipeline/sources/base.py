@@ -41,6 +41,10 @@ class MarketSource(Protocol):
     Every method returns a table of ``ljwx_pipeline.market.tables`` with its columns and dtypes, sorted by its keys;
     a table the source knows nothing about is empty and named in ``describe().unknown``. Ranges are inclusive.
     Methods raise ``SourceError`` when a range holds no row that the source could ever give.
+
+    A table of ranges by date (``market.tables.RANGE_TABLES``) is told in one of three ways, which ``describe()`` names:
+    whole, whatever is asked for; as today's state (``snapshots``); or of the dates asked for only (``windowed``): then
+    what was under way at ``first`` begins there, and what was so at the last session has no end.
     """
 
     def describe(self) -> SourceDescription:
@@ -55,20 +59,20 @@ class MarketSource(Protocol):
         """Return every security that ever listed."""
         ...
 
-    def st_spells(self) -> pd.DataFrame:
-        """Return spells under special treatment."""
+    def st_spells(self, first: date, last: date) -> pd.DataFrame:
+        """Return spells under special treatment that reach into ``[first, last]``."""
         ...
 
-    def industries(self) -> pd.DataFrame:
-        """Return industries by date."""
+    def industries(self, first: date, last: date) -> pd.DataFrame:
+        """Return the ranges of industries that reach into ``[first, last]``."""
         ...
 
-    def index_members(self) -> pd.DataFrame:
-        """Return index members by date."""
+    def index_members(self, first: date, last: date) -> pd.DataFrame:
+        """Return the ranges of index members that reach into ``[first, last]``."""
         ...
 
-    def corporate_actions(self) -> pd.DataFrame:
-        """Return cash dividends and bonus shares by ex-date."""
+    def corporate_actions(self, first: date, last: date) -> pd.DataFrame:
+        """Return the cash dividends and bonus shares whose ex-date lies in ``[first, last]``."""
         ...
 
     def bar_units(self, first: date, last: date) -> Sequence[BarUnit]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.tables import TABLES, empty_table
+from ljwx_pipeline.observability.progress import told
 
 T = TypeVar("T")
 
@@ -133,16 +134,18 @@ def ranges_of(samples: Sequence[tuple[pd.Timestamp, dict[str, str]]], sessions: 
 
 
 def sampled(
-    sessions: pd.DatetimeIndex, ask: Callable[[pd.Timestamp], T], *, exact: bool
+    sessions: pd.DatetimeIndex, ask: Callable[[pd.Timestamp], T], *, exact: bool, what: str
 ) -> list[tuple[pd.Timestamp, T]]:
-    """Return what ``ask`` answers on the first session of each month and on the last of all, by session.
+    """Return what ``ask`` answers on the first session, the first of each month and the last, by session.
+
+    ``what`` names the question to who listens to its progress.
 
     With ``exact`` the session at which an answer changes is found by halving, for things that change together and
     seldom; a change that is taken back within a month is not seen.
     """
     firsts = np.flatnonzero(np.r_[True, sessions.month[1:] != sessions.month[:-1]])
     positions = sorted({*firsts.tolist(), len(sessions) - 1})
-    answers = {at: ask(sessions[at]) for at in positions}
+    answers = {at: ask(sessions[at]) for at in told(positions, what)}
     for start, stop in pairwise(positions) if exact else ():
         low, high = start, stop
         while answers[low] != answers[high] and high - low > 1:

@@ -14,14 +14,14 @@ from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.catalogue import was_known
 from ljwx_pipeline.lake.store import read_versions
-from ljwx_pipeline.market.tables import SourceDescription, Unknown, empty_table
+from ljwx_pipeline.market.tables import DATE_COLUMNS, SourceDescription, Unknown, empty_table
 from ljwx_pipeline.sources.base import BarUnit, month_units
 
 #: Table of the lake that keeps what the source said of itself, a row a statement.
 DESCRIPTION = "source_description"
 CALENDAR, RAW_BARS = "calendar", "raw_bars"
-#: The column that dates a row, where it is no session.
-DATE_COLUMNS = {"financial_indicators": "announced_date", "news": "published_at", "macro": "released_at"}
+#: The partition of a table that is kept in one; corporate actions were, before they were kept by month.
+WHOLE = "all"
 
 
 class ReplaySource:
@@ -59,21 +59,21 @@ class ReplaySource:
         """Return the securities known then."""
         return self._table("securities")
 
-    def st_spells(self) -> pd.DataFrame:
+    def st_spells(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return the spells known then."""
         return self._table("st_spells")
 
-    def industries(self) -> pd.DataFrame:
+    def industries(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return the industries known then."""
         return self._table("industries")
 
-    def index_members(self) -> pd.DataFrame:
+    def index_members(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return the index members known then."""
         return self._table("index_members")
 
-    def corporate_actions(self) -> pd.DataFrame:
+    def corporate_actions(self, first: date, last: date) -> pd.DataFrame:
         """Return the corporate actions known then."""
-        return self._table("corporate_actions")
+        return self._by_month("corporate_actions", first, last)
 
     def bar_units(self, first: date, last: date) -> list[BarUnit]:
         """Return the months of ``[first, last]``."""
@@ -135,9 +135,8 @@ class ReplaySource:
 
     def _by_month(self, name: str, first: date, last: date) -> pd.DataFrame:
         """Return the rows of ``[first, last]`` of a table without sessions, from the months they lie in."""
-        within = [
-            version for version in self._known(name) if f"{first:%Y-%m}-01" <= version.partition <= f"{last:%Y-%m}-01"
-        ]
+        start, stop = f"{first:%Y-%m}-01", f"{last:%Y-%m}-01"
+        within = [item for item in self._known(name) if item.partition == WHOLE or start <= item.partition <= stop]
         if not within:
             return empty_table(name)
         table = read_versions(within)

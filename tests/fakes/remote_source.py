@@ -38,6 +38,7 @@ class RemoteSource:
     fail_after: int | None = None
     silent: tuple[str, ...] = ()
     without_values: tuple[str, ...] = ()
+    paid_more_cny: float = 0.0
     calls: list[str] = field(default_factory=list)
     restated: dict[tuple[str, str], float] = field(default_factory=dict)
 
@@ -78,6 +79,11 @@ class RemoteSource:
         frame = self.market.market_values(first, min(last, self.published))
         silent = frame["session_date"].dt.strftime("%Y-%m").isin(self.without_values)
         return frame[~silent].reset_index(drop=True)
+
+    def corporate_actions(self, first: date, last: date) -> pd.DataFrame:
+        self.calls.append(f"corporate_actions {first} {last}")
+        frame = self.market.corporate_actions(first, min(last, self.published))
+        return frame.assign(cash_cny_per_share=frame["cash_cny_per_share"] + self.paid_more_cny)
 
     def news(self, first: date, last: date) -> pd.DataFrame:
         self.calls.append(f"news {first} {last}")

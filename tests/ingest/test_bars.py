@@ -12,9 +12,10 @@ import pytest
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import SourceError
-from ljwx_pipeline.ingest.bars import IngestReport, Progress, ingest_bars
+from ljwx_pipeline.ingest.bars import IngestReport, ingest_bars
 from ljwx_pipeline.ingest.store import StoredMonth, only_ingest, store_month
 from ljwx_pipeline.lake import Lake
+from ljwx_pipeline.observability.progress import Progress
 from tests.fakes.remote_source import RemoteSource
 
 FIRST, LAST = date(2024, 1, 2), date(2024, 2, 29)

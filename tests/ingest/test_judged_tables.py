@@ -10,9 +10,9 @@ import pytest
 
 from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.ingest.judged_tables import BY_MONTH, TABLE_CHECKS, judge_tables
-from ljwx_pipeline.ingest.tables import CALENDAR, DATED_TABLES, WHOLE_TABLES
+from ljwx_pipeline.ingest.tables import CALENDAR, DATED_TABLES, SECURITIES
 from ljwx_pipeline.lake import Lake, split_by_month
-from ljwx_pipeline.market.tables import TABLES
+from ljwx_pipeline.market.tables import RANGE_TABLES, TABLES
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.sources.simulated.source import SimulatedMarket
 
@@ -28,8 +28,8 @@ def market() -> SimulatedMarket:
 
 @pytest.fixture
 def tables(market: SimulatedMarket) -> Tables:
-    found = {name: getattr(market, name)() for name in WHOLE_TABLES}
-    found |= {name: getattr(market, name)(FIRST, LAST) for name in ("bars", *DATED_TABLES)}
+    found = {SECURITIES: market.securities()}
+    found |= {name: getattr(market, name)(FIRST, LAST) for name in ("bars", *RANGE_TABLES, *DATED_TABLES)}
     return {name: found[name] for name in TABLES}
 
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.plan import BarPlan
 from ljwx_pipeline.ingest.staging import Staging
 from ljwx_pipeline.market.tables import empty_table
@@ -59,7 +58,26 @@ def test_a_plan_of_which_nothing_was_fetched_is_no_download(tmp_path: Path, plan
     assert staging.unfinished(NOW) is None
 
 
-def test_a_damaged_plan_is_named(staged: Staging, tmp_path: Path) -> None:
+def test_a_damaged_plan_is_set_aside_and_its_units_are_forgotten(plan: BarPlan, tmp_path: Path) -> None:
+    said: list[str] = []
+    staged = Staging(tmp_path / "staging", said.append)
+    staged.begin(plan, NOW)
+    staged.keep(UNITS[0], empty_table("bars"))
     (tmp_path / "staging" / "plan.json").write_text("{}")
-    with pytest.raises(LakeError, match=r"plan\.json is damaged .* its units are then fetched again"):
-        staged.unfinished(NOW)
+    assert staged.unfinished(NOW) is None
+    assert not staged.holds(UNITS[0])
+    assert (tmp_path / "staging-plan.json.damaged").read_text() == "{}"
+    (sentence,) = said
+    assert "plan.json is damaged (KeyError: 'wanted'): kept as staging-plan.json.damaged" in sentence
+
+
+def test_a_damaged_unit_is_set_aside_and_counts_as_not_fetched(plan: BarPlan, tmp_path: Path) -> None:
+    said: list[str] = []
+    staged = Staging(tmp_path / "staging", said.append)
+    for unit in UNITS:
+        staged.keep(unit, empty_table("bars"))
+    (first, second) = sorted((tmp_path / "staging" / "units").iterdir())
+    first.write_bytes(first.read_bytes()[:-100])
+    assert [staged.holds_whole(unit) for unit in UNITS] == [False, True]
+    assert sorted(path.name for path in first.parent.iterdir()) == [f"{first.name}.damaged", second.name]
+    assert "its unit is fetched again" in said[0]

@@ -14,11 +14,13 @@ import pytest
 
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.store import StoredMonth, only_ingest
-from ljwx_pipeline.ingest.tables import CALENDAR, ingest_dated_table, ingest_whole_table, read_market_table
+from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, ingest_dated_table, ingest_securities, read_market_table
 from ljwx_pipeline.lake import Lake
 from tests.fakes.remote_source import RemoteSource
 
 FIRST, LAST = date(2024, 1, 2), date(2024, 2, 29)
+#: Months with ex-dates.
+SUMMER = (date(2023, 5, 4), date(2023, 7, 31))
 NOW = datetime(2024, 3, 1, tzinfo=UTC)
 
 
@@ -27,14 +29,24 @@ def lake(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
-def ingest(source: RemoteSource, lake: Lake, table: str, *, hour: int = 0) -> list[StoredMonth]:
+def ingest(
+    source: RemoteSource,
+    lake: Lake,
+    table: str,
+    *,
+    span: tuple[date, date] = (FIRST, LAST),
+    recheck: int = 1,
+    scope: str = "",
+    hour: int = 0,
+) -> list[StoredMonth]:
     return ingest_dated_table(
         source,
         lake,
         table,
-        source.sessions(FIRST, LAST),
+        source.sessions(*span),
         coverage_file=lake.root.parent / f"{table}.json",
-        recheck_sessions=1,
+        recheck_sessions=recheck,
+        scope=scope,
         known_at=NOW.replace(hour=hour),
     )
 
@@ -58,18 +70,26 @@ def test_the_next_day_asks_from_the_recheck_window_on(lake: Lake) -> None:
     assert month.added_rows > 0
 
 
-def test_a_damaged_coverage_file_is_named(lake: Lake) -> None:
+def test_a_damaged_coverage_file_is_set_aside_and_the_table_asked_for_whole(
+    lake: Lake, caplog: pytest.LogCaptureFixture
+) -> None:
     source = RemoteSource(LAST)
     ingest(source, lake, "news")
-    (lake.root.parent / "news.json").write_text("{")
-    with pytest.raises(LakeError, match=r"news\.json is damaged"):
-        ingest(source, lake, "news", hour=1)
+    note = lake.root.parent / "news.json"
+    whole = note.read_text()
+    note.write_text("{")
+    source.calls = []
+    assert [month.restated_rows for month in ingest(source, lake, "news", hour=1)] == [0, 0]
+    assert source.calls == ["news 2024-01-02 2024-01-31", "news 2024-02-01 2024-02-29"]
+    assert note.read_text() == whole
+    assert (lake.root.parent / "news.json.damaged").read_text() == "{"
+    assert "kept as news.json.damaged, the table is asked for whole again" in caplog.text
 
 
 def test_a_whole_table_of_the_same_content_is_no_new_version(lake: Lake) -> None:
     source = RemoteSource(LAST)
-    first = ingest_whole_table(source, lake, "securities", NOW)
-    assert ingest_whole_table(source, lake, "securities", NOW.replace(hour=5)) == first
+    first = ingest_securities(source, lake, NOW)
+    assert ingest_securities(source, lake, NOW.replace(hour=5)) == first
 
 
 def test_an_empty_lake_says_that_nothing_was_loaded(lake: Lake) -> None:
@@ -100,9 +120,7 @@ def test_a_table_that_became_known_later_reads_as_empty_once_the_market_was_know
 def test_an_ingest_waits_for_another_one_of_the_same_market(lake: Lake, table: str) -> None:
     source = RemoteSource(LAST)
     whole = table == "securities"
-    second = Thread(
-        target=lambda: ingest_whole_table(source, lake, table, NOW) if whole else ingest(source, lake, table)
-    )
+    second = Thread(target=lambda: ingest_securities(source, lake, NOW) if whole else ingest(source, lake, table))
     with only_ingest(lake):
         second.start()
         second.join(0.5)
@@ -131,7 +149,7 @@ def test_a_month_deleted_from_the_lake_is_asked_for_again_and_one_without_rows_i
     given = source.market.market_values(FIRST, LAST)
     pd.testing.assert_frame_equal(read_market_table(lake, "market_values"), given)
     coverage = json.loads((lake.root.parent / "market_values.json").read_text())
-    assert coverage == {"first": "2024-01-02", "last": "2024-02-29", "empty": []}
+    assert coverage == {"first": "2024-01-02", "last": "2024-02-29", "empty": [], "scope": ""}
 
 
 def test_a_month_without_rows_is_asked_for_once(lake: Lake) -> None:
@@ -141,3 +159,43 @@ def test_a_month_without_rows_is_asked_for_once(lake: Lake) -> None:
     source.calls = []
     ingest(source, lake, "market_values", hour=1)
     assert source.calls == ["market_values 2024-02-29 2024-02-29"]
+
+
+def test_actions_outside_the_dates_asked_for_stay_and_a_change_inside_is_a_restatement(lake: Lake) -> None:
+    source = RemoteSource(SUMMER[1])
+    ingest(source, lake, "corporate_actions", span=SUMMER)
+    given = source.market.corporate_actions(*SUMMER)
+    assert read_market_table(lake, "corporate_actions").equals(
+        given.sort_values(["ex_date", "symbol"], ignore_index=True)
+    )
+    days = source.sessions(*SUMMER)
+    asked = given["ex_date"] >= days[-10]
+    assert 0 < asked.sum() < len(given)
+    source.paid_more_cny, source.calls = 0.5, []
+    stored = ingest(source, lake, "corporate_actions", span=(days[20].date(), SUMMER[1]), recheck=10, hour=1)
+    assert source.calls[0].startswith(f"corporate_actions {days[-10]:%Y-%m-%d}")
+    assert sum(month.restated_rows for month in stored) == asked.sum()
+    found = read_market_table(lake, "corporate_actions")
+    more = (
+        found["cash_cny_per_share"] - given.sort_values(["ex_date", "symbol"], ignore_index=True)["cash_cny_per_share"]
+    )
+    assert more.to_numpy() == pytest.approx(0.5 * (found["ex_date"] >= days[-10]).to_numpy())
+    before = read_market_table(lake, "corporate_actions", as_of=NOW)
+    assert before["cash_cny_per_share"].sum() == pytest.approx(given["cash_cny_per_share"].sum())
+
+
+def test_actions_once_kept_in_one_partition_are_told_by_month_and_not_twice(lake: Lake) -> None:
+    source = RemoteSource(SUMMER[1])
+    given = source.market.corporate_actions(*SUMMER)
+    lake.write("corporate_actions", given, partition=WHOLE, known_at=NOW)
+    ingest(source, lake, "corporate_actions", span=SUMMER, hour=1)
+    found = read_market_table(lake, "corporate_actions")
+    pd.testing.assert_frame_equal(found, given.sort_values(["ex_date", "symbol"], ignore_index=True))
+
+
+def test_what_was_covered_of_another_scope_is_asked_for_whole(lake: Lake) -> None:
+    source = RemoteSource(LAST)
+    for scope in ("000300.SH", "000300.SH", "000300.SH 000905.SH"):
+        source.calls = []
+        ingest(source, lake, "news", scope=scope)
+    assert source.calls == ["news 2024-01-02 2024-01-31", "news 2024-02-01 2024-02-29"]

@@ -12,16 +12,6 @@ from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.sources.base import BarUnit, MarketSource, bars, month_units
 from ljwx_pipeline.sources.simulated.source import SimulatedMarket
 
-BY_RANGE = (
-    "index_bars",
-    "market_values",
-    "suspensions",
-    "price_limits",
-    "financial_indicators",
-    "news",
-    "macro",
-)
-
 
 @pytest.fixture(scope="module")
 def source() -> MarketSource:
@@ -32,7 +22,7 @@ def table(source: MarketSource, name: str) -> pd.DataFrame:
     if name == "bars":
         return bars(source, date(2020, 1, 1), date(2020, 12, 31))
     method = getattr(source, name)
-    frame = method(date(2020, 1, 1), date(2020, 12, 31)) if name in BY_RANGE else method()
+    frame = method() if name == "securities" else method(date(2020, 1, 1), date(2020, 12, 31))
     assert isinstance(frame, pd.DataFrame)
     return frame
 

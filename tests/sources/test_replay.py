@@ -10,17 +10,17 @@ import pytest
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import LakeError, SourceError
+from ljwx_pipeline.ingest.tables import DATED_TABLES
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.retention import retain
-from ljwx_pipeline.market.tables import TABLES, SourceDescription, empty_table
+from ljwx_pipeline.market.tables import RANGE_TABLES, TABLES, SourceDescription, empty_table
 from ljwx_pipeline.sources.replay import ReplaySource, description_table
 from tests.fakes.bars import random_bars
 
 MONDAY = datetime(2024, 6, 3, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
 SESSIONS = pd.bdate_range("2024-03-01", "2024-05-31")
-DATED = ("index_bars", "market_values", "suspensions", "price_limits", "financial_indicators", "news", "macro")
-WHOLE = ("securities", "st_spells", "industries", "index_members", "corporate_actions")
+WHOLE = ("securities", *RANGE_TABLES)
 
 
 def news(*instants: str) -> pd.DataFrame:
@@ -47,13 +47,13 @@ def lake(tmp_path: Path) -> Lake:
     return lake
 
 
-@pytest.mark.parametrize("name", [*WHOLE, *DATED])
+@pytest.mark.parametrize("name", [*WHOLE, *DATED_TABLES])
 def test_a_table_that_arrived_later_is_empty(tmp_path: Path, name: str) -> None:
     lake = Lake(tmp_path / "lake")
-    lake.write(name, empty_table(name), partition="2024-04-01" if name in DATED else "all", known_at=TUESDAY)
+    lake.write(name, empty_table(name), partition="2024-04-01" if name in DATED_TABLES else "all", known_at=TUESDAY)
     source = ReplaySource(lake, MONDAY)
     ask = getattr(source, name)
-    found = ask(date(2024, 4, 1), date(2024, 4, 30)) if name in DATED else ask()
+    found = ask() if name == "securities" else ask(date(2024, 4, 1), date(2024, 4, 30))
     assert found.empty
     assert list(found.columns) == list(TABLES[name])
 

@@ -9,6 +9,7 @@ Not here: asking (``wire.py``), and what is asked for when (``source.py``).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 import pandas as pd
 
@@ -54,6 +55,11 @@ class Days:
     """What one symbol's daily rows say about each session: parsed, the suspended ones included, ascending."""
 
     frame: pd.DataFrame  # session_date, traded (bool), is_st (bool) and, if asked for, the bar's figures
+
+    def between(self, first: date, last: date) -> Days:
+        """Return the rows of ``[first, last]``."""
+        inside = self.frame["session_date"].between(pd.Timestamp(first), pd.Timestamp(last))
+        return Days(self.frame[inside].reset_index(drop=True))
 
     def suspended(self) -> pd.Series:
         """Return the sessions without trading."""

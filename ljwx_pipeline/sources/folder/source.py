@@ -73,19 +73,19 @@ class FolderSource:
         """
         return self._loaded.securities.copy()
 
-    def st_spells(self) -> pd.DataFrame:
-        """Return the spells that an ST column shows; empty without one."""
+    def st_spells(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
+        """Return every spell that an ST column shows; empty without one."""
         return self._loaded.st_spells.copy()
 
-    def industries(self) -> pd.DataFrame:
+    def industries(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return an empty table: files of bars do not say."""
         return empty_table("industries")
 
-    def index_members(self) -> pd.DataFrame:
+    def index_members(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return an empty table: files of bars do not say."""
         return empty_table("index_members")
 
-    def corporate_actions(self) -> pd.DataFrame:
+    def corporate_actions(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return an empty table: the reference price carries their effect, not their kind."""
         return empty_table("corporate_actions")
 

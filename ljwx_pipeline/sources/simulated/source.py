@@ -107,21 +107,23 @@ class SimulatedMarket:
         """Return every stock that ever listed; ``delist_date`` is the first session it no longer trades."""
         return securities_table(*self._parts())
 
-    def st_spells(self) -> pd.DataFrame:
-        """Return spells under special treatment, first and last session inclusive; NaT while it lasts."""
+    def st_spells(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
+        """Return every spell under special treatment, first and last session inclusive; NaT while it lasts."""
         return st_spells_table(*self._parts())
 
-    def industries(self) -> pd.DataFrame:
-        """Return industries by date; a stock's current industry has no end."""
+    def industries(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
+        """Return all industries by date; a stock's current industry has no end."""
         return industries_table(*self._parts())
 
-    def index_members(self) -> pd.DataFrame:
-        """Return index members by date; ``end_date`` is NaT for current members."""
+    def index_members(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
+        """Return all index members by date; ``end_date`` is NaT for current members."""
         return members_table(*self._parts(), _walked(self.settings).membership)
 
-    def corporate_actions(self) -> pd.DataFrame:
-        """Return cash dividends and bonus shares by ex-date."""
-        return corporate_actions_table(*self._parts())
+    def corporate_actions(self, first: date, last: date) -> pd.DataFrame:
+        """Return the cash dividends and bonus shares whose ex-date lies in ``[first, last]``."""
+        self.sessions(first, last)
+        frame = corporate_actions_table(*self._parts())
+        return frame[frame["ex_date"].between(pd.Timestamp(first), pd.Timestamp(last))].reset_index(drop=True)
 
     def bar_units(self, first: date, last: date) -> list[BarUnit]:
         """Return the months of ``[first, last]``."""

@@ -60,3 +60,5 @@ INDICATORS = {
     "or_yoy": "revenue_yoy_percent",
 }
 FINA_INDICATOR = Api("fina_indicator", ("ts_code", "ann_date", "end_date", "update_flag", *INDICATORS), 100)
+#: The same columns of all stocks' reports of one period; no cap documented.
+FINA_INDICATOR_VIP = Api("fina_indicator_vip", FINA_INDICATOR.fields, 5000)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 import pandas as pd
 
 from ljwx_pipeline.errors import SourceError
+from ljwx_pipeline.observability.progress import told
 from ljwx_pipeline.sources.tushare.apis import ADJ_FACTOR, DIVIDEND
 from ljwx_pipeline.sources.tushare.cells import dates, numbers
 from ljwx_pipeline.sources.tushare.client import LATER, TushareClient
@@ -21,17 +22,25 @@ MOVE = 1e-3
 #: A factor also moves for what ``dividend`` does not list, a rights issue above all: share of the moves that may stay
 #: without a dividend after both questions, and share of the stocks that are asked about a second time.
 UNLISTED_TOLERANCE = 0.1
+#: So many may stay without one however few moves there are: of stocks that are told dividends of, and of others.
+OTHER_EVENTS, OF_STRANGERS = 3, 1
 #: So many may be asked about again however few stocks there are.
 ASKED_AGAIN = 20
 
 
-def proven_actions(client: TushareClient, span: pd.DatetimeIndex, symbols: Sequence[str]) -> pd.DataFrame:
+def proven_actions(
+    client: TushareClient, span: pd.DatetimeIndex, symbols: Sequence[str], *, before: pd.Timestamp | None = None
+) -> pd.DataFrame:
     """Return the dividends carried out, some outside ``span`` and ``symbols`` among them.
 
     A call a session, or a call a symbol where that takes fewer. Then the factors are compared from month to month (a
     call each; or all of them by symbol where that takes fewer): a stock whose factor moved without a dividend is asked
-    about by its name, and what is denied twice counts as another event. An ex-date on the very first session is not
-    proven: no factor before it is asked for.
+    about by its name, and what is denied twice counts as another event.
+
+    Parameters
+    ----------
+    before
+        The session before ``span``; without it an ex-date on the very first session is not proven.
 
     Raises
     ------
@@ -41,23 +50,32 @@ def proven_actions(client: TushareClient, span: pd.DatetimeIndex, symbols: Seque
     if len(symbols) < len(span):
         rows = _of_symbols(client, symbols)
     else:
-        rows = _joined(fetch(client, DIVIDEND, {"ex_date": day(session)}) for session in span)
+        asked = told(list(span), "ex-dates")
+        rows = _joined(fetch(client, DIVIDEND, {"ex_date": day(session)}) for session in asked)
     table = corporate_actions(rows)
-    moves = _moves(client, span, symbols)
+    moves = _moves(client, span if before is None else span.insert(0, before), symbols)
     bare = _without_dividend(moves, table)
     again = sorted(set(bare["symbol"]))
     if 0 < len(again) <= max(ASKED_AGAIN, UNLISTED_TOLERANCE * len(symbols)):
-        table = corporate_actions(_joined([rows, _of_symbols(client, again)]))
+        rows = _joined([rows, _of_symbols(client, again)])
+        table = corporate_actions(rows)
         bare = _without_dividend(moves, table)
-    explained = len(moves) - len(bare)
-    if len(bare) > (max(1.0, UNLISTED_TOLERANCE * len(moves)) if explained else 0):
+    _check_unlisted(bare, moves, set(rows["ts_code"]))
+    return table
+
+
+def _check_unlisted(bare: pd.DataFrame, moves: pd.DataFrame, spoken_of: set[str]) -> None:
+    """Check that few moves stay ``bare``, without a dividend: of stocks that were spoken of, and of the others."""
+    denied = bare["symbol"].isin(spoken_of)
+    share = UNLISTED_TOLERANCE * len(moves)
+    silent = max(OF_STRANGERS, share) if len(bare) < len(moves) else 0
+    if (~denied).sum() > silent or denied.sum() > max(OTHER_EVENTS, share):
         row = bare.iloc[0]
         raise SourceError(
             f"tushare's dividend has no reason for {len(bare)} of {len(moves)} moves of the factors, first "
             f"{row['symbol']} after {row['after']:%Y-%m-%d} and up to {row['until']:%Y-%m-%d}",
             LATER,
         )
-    return table
 
 
 def _of_symbols(client: TushareClient, symbols: Iterable[str]) -> pd.DataFrame:

@@ -17,14 +17,15 @@ import pandas as pd
 from ljwx_pipeline.clock import SHANGHAI, Clock, SystemClock
 from ljwx_pipeline.config import SourceSettings, TushareSettings
 from ljwx_pipeline.errors import SourceError
+from ljwx_pipeline.market.calendar import CALENDAR_START
 from ljwx_pipeline.market.tables import SourceDescription, empty_table
+from ljwx_pipeline.observability.progress import told
 from ljwx_pipeline.sources.base import BarUnit, month_units
-from ljwx_pipeline.sources.tushare import dividends, events, members, prices, proofs, securities
+from ljwx_pipeline.sources.tushare import dividends, members, prices, proofs, securities
 from ljwx_pipeline.sources.tushare.apis import (
     ADJ_FACTOR,
     DAILY,
     DAILY_BASIC,
-    FINA_INDICATOR,
     INDEX_DAILY,
     INDEX_WEIGHT,
     STK_LIMIT,
@@ -32,14 +33,13 @@ from ljwx_pipeline.sources.tushare.apis import (
 )
 from ljwx_pipeline.sources.tushare.pages import day, fetch
 from ljwx_pipeline.sources.tushare.questions import Questions
+from ljwx_pipeline.sources.tushare.reports import Reports
 from ljwx_pipeline.sources.tushare.sessions import last_published
-from ljwx_pipeline.sources.tushare.unknowns import UNKNOWN
+from ljwx_pipeline.sources.tushare.unknowns import CORRECTIONS, FUNDAMENTALS_OFF, UNKNOWN
 from ljwx_pipeline.sources.wire import Sleep
 
-#: A report is announced within about a year of its period, late ones included.
-LONGEST_DELAY = timedelta(days=450)
-#: Last days for annual, half-year and third-quarter reports: a range that holds one holds announcements.
-DEADLINES = ((4, 30), (8, 31), (10, 31))
+#: The exchanges close for less: a session lies before any day within it.
+LONGEST_CLOSURE = timedelta(days=20)
 
 
 class TushareSource:
@@ -50,7 +50,7 @@ class TushareSource:
     tushare
         Endpoint, token file, rate and patience.
     source
-        First and last session for the tables that have no range of their own, and the symbols to load.
+        Range by whose ends the list of stocks is proven, and the symbols to load.
     indices
         Codes of the indices whose bars and members are loaded.
     clock, sleep
@@ -73,6 +73,11 @@ class TushareSource:
         self._indices = indices
         self._clock = clock or SystemClock()
         self._questions = Questions(tushare, source.symbols, self._clock, sleep, environ)
+        self._reports = (
+            None
+            if tushare.fundamentals == "off"
+            else Reports(lambda: self._questions.client, vip=tushare.fundamentals == "vip", first=source.first_session)
+        )
 
     def describe(self) -> SourceDescription:
         """Return that prices are raw, and what tushare does not say."""
@@ -80,9 +85,11 @@ class TushareSource:
             "tushare",
             simulated=False,
             adjustment="raw",
-            unknown=UNKNOWN,
+            unknown=(*UNKNOWN, FUNDAMENTALS_OFF) if self._reports is None else (*UNKNOWN, CORRECTIONS),
             fetches="by_symbol" if self._source.symbols else "by_session",
             snapshots=("industries",),
+            windowed=("index_members",),
+            untold=("financial_indicators",) if self._reports is None else (),
         )
 
     def sessions(self, first: date, last: date) -> pd.DatetimeIndex:
@@ -114,35 +121,44 @@ class TushareSource:
         table = securities.securities(self._questions.stocks)
         return table[table["symbol"].isin(self._questions.chosen)].reset_index(drop=True)
 
-    def st_spells(self) -> pd.DataFrame:
-        """Return spells under special treatment, told from the names the stocks have borne."""
-        span = self.sessions(self._source.first_session, self._source.last_session)
+    def st_spells(self, first: date, last: date) -> pd.DataFrame:
+        """Return every spell under special treatment, told from the names the stocks have borne."""
+        span = self.sessions(first, last)
         return securities.st_spells(self._questions.names(span), self.securities())
 
-    def industries(self) -> pd.DataFrame:
+    def industries(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return today's industries from today on; what they were before is unknown."""
         table = securities.industries(self._questions.stocks, self._clock.now().astimezone(SHANGHAI).date())
         return table[table["symbol"].isin(self._questions.chosen)].reset_index(drop=True)
 
-    def index_members(self) -> pd.DataFrame:
-        """Return index members by date, as the monthly snapshots of the configured range show them."""
-        span = self.sessions(self._source.first_session, self._source.last_session)
+    def index_members(self, first: date, last: date) -> pd.DataFrame:
+        """Return index members of ``[first, last]``, as the monthly snapshots from the month before on show them."""
+        span = self.sessions(first, last)
         return pd.concat([self._members(code, span) for code in self._indices], ignore_index=True)
 
-    def corporate_actions(self) -> pd.DataFrame:
-        """Return the dividends and bonus shares whose ex-date lies in the configured range.
+    def corporate_actions(self, first: date, last: date) -> pd.DataFrame:
+        """Return the dividends and bonus shares whose ex-date lies in ``[first, last]``.
 
         Raises
         ------
         SourceError
             When factors moved that no dividend explains.
         """
-        span = self.sessions(self._source.first_session, self._source.last_session)
-        table = dividends.proven_actions(self._questions.client, span, self._questions.listed_within(span))
-        inside = table["ex_date"].between(span[0], span[-1]) & table["symbol"].isin(self._questions.chosen)
-        if not inside.any():
+        wider = max(first - LONGEST_CLOSURE, date.fromisoformat(CALENDAR_START))
+        earlier = self._questions.calendar(wider, max(first, min(last, last_published(self._clock.now()))))
+        span = self.sessions(first, last)
+        before = earlier[earlier < span[0]]
+        table = dividends.proven_actions(
+            self._questions.client,
+            span,
+            self._questions.listed_within(span),
+            before=before[-1] if len(before) else None,
+        )
+        inside = table["ex_date"].between(pd.Timestamp(first), pd.Timestamp(last))
+        table = table[inside & table["symbol"].isin(self._questions.chosen)]
+        if table.empty:
             return empty_table("corporate_actions")
-        return table[inside].sort_values(["symbol", "ex_date"], ignore_index=True)
+        return table.sort_values(["symbol", "ex_date"], ignore_index=True)
 
     def bar_units(self, first: date, last: date) -> list[BarUnit]:
         """Return a unit a session for the whole market, or a unit a symbol where that takes fewer calls."""
@@ -220,23 +236,11 @@ class TushareSource:
         return table[kept].reset_index(drop=True)
 
     def financial_indicators(self, first: date, last: date) -> pd.DataFrame:
-        """Return the figures of reports announced in ``[first, last]``: a call a stock."""
-        span = self.sessions(first, last)
-        periods = {"start_date": day(first - LONGEST_DELAY), "end_date": day(last)}
-        chosen = self._questions.listed_within(span)
-        frames = [fetch(self._questions.client, FINA_INDICATOR, {"ts_code": symbol, **periods}) for symbol in chosen]
-        if not frames:
+        """Return the figures of reports announced in ``[first, last]``; none with ``tushare.fundamentals`` off."""
+        if self._reports is None:
             return empty_table("financial_indicators")
-        table = events.financial_indicators(pd.concat(frames, ignore_index=True))
-        table = table[table["announced_date"].between(pd.Timestamp(first), pd.Timestamp(last))]
-        years = range(first.year, last.year + 1)
-        if table.empty and any(first <= date(year, *end) <= span[-1].date() for year in years for end in DEADLINES):
-            raise SourceError(
-                f"tushare's fina_indicator holds no report announced from {first} to {last} by any of {len(chosen)} "
-                "stocks, though reports fell due",
-                "the interface needs 2,000 points; ask again later",
-            )
-        return table.reset_index(drop=True)
+        span = self.sessions(first, last)
+        return self._reports.announced(first, last, span[-1].date(), self._questions.listed_within(span))
 
     def news(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return an empty table: tushare's news needs a permission of its own."""
@@ -249,13 +253,13 @@ class TushareSource:
     def _table(
         self, api: Api, first: date, last: date, mapped: Callable[[pd.DataFrame], pd.DataFrame], name: str
     ) -> pd.DataFrame:
-        frames = [mapped(rows) for rows in self._pieces(api, first, last) if len(rows)]
+        frames = [mapped(rows) for rows in self._pieces(api, first, last, name) if len(rows)]
         if not frames:
             return empty_table(name)
         return pd.concat(frames).sort_values(["session_date", "symbol"], kind="stable", ignore_index=True)
 
-    def _pieces(self, api: Api, first: date, last: date) -> Iterator[pd.DataFrame]:
-        for unit in self.bar_units(first, last):
+    def _pieces(self, api: Api, first: date, last: date, name: str) -> Iterator[pd.DataFrame]:
+        for unit in told(self.bar_units(first, last), name):
             if unit.symbol is None:
                 yield self._questions.of_session(api, pd.Timestamp(unit.first))
             else:
@@ -278,8 +282,9 @@ class TushareSource:
         return table
 
     def _members(self, code: str, span: pd.DatetimeIndex) -> pd.DataFrame:
+        first = (span[0].date().replace(day=1) - timedelta(days=1)).replace(day=1)  # a snapshot is told of each month
         frames = []
-        for month in month_units(span[0].date().replace(day=1), span[-1].date()):
+        for month in told(month_units(first, span[-1].date()), f"months of members of {code}"):
             params = {"index_code": code, "start_date": day(month.first), "end_date": day(month.last)}
             frames.append(fetch(self._questions.client, INDEX_WEIGHT, params))
         weights = pd.concat(frames, ignore_index=True)
@@ -288,6 +293,7 @@ class TushareSource:
                 f"tushare's index_weight holds no member of {code} from {span[0]:%Y-%m-%d} to {span[-1]:%Y-%m-%d}",
                 "the interface needs 2,000 points; check evaluation.indices, or ask again later",
             )
-        return members.index_members(
-            code, weights, self._questions.calendar(span[0].date().replace(day=1), span[-1].date())
-        )
+        table = members.index_members(code, weights, self._questions.calendar(first, span[-1].date()))
+        table = table[table["end_date"].isna() | (table["end_date"] >= span[0])]
+        starts = table["start_date"]
+        return table.assign(start_date=starts.where(starts >= span[0], span[0])).reset_index(drop=True)

@@ -14,10 +14,6 @@ UNKNOWN = (
         "they are published about monthly: a change counts from the first snapshot with it, up to a month late",
     ),
     Unknown(
-        "when a report was corrected",
-        "figures are those first published where both are given; a correction under the same date may replace them",
-    ),
-    Unknown(
         "market values of suspended sessions",
         "daily_basic has no row then: carry the last value forward where one is needed",
     ),
@@ -30,4 +26,15 @@ UNKNOWN = (
         "dividend does not list them: the adjustment factor and the reference price carry their effect",
     ),
     Unknown("news and macro releases", "their interfaces need permissions of their own: nothing is read from them"),
+)
+#: With ``tushare.fundamentals = "off"``.
+FUNDAMENTALS_OFF = Unknown(
+    "figures of periodic reports",
+    'tushare.fundamentals is off, because a token of few points is asked stock by stock: "per_stock" needs 2,000 '
+    'points and a call a stock each day, "vip" 5,000 points and a call a quarter',
+)
+#: With them.
+CORRECTIONS = Unknown(
+    "when a report was corrected",
+    "figures are those first published where both are given; a correction under the same date may replace them",
 )

@@ -17,7 +17,7 @@ from ljwx_pipeline.quality.quarantine import split
 from ljwx_pipeline.quality.reconcile import reconcile
 from ljwx_pipeline.quality.results import CheckResult
 from ljwx_pipeline.quality.run import run_checks
-from ljwx_pipeline.sources.simulated.source import SimulatedMarket
+from ljwx_pipeline.sources.simulated.source import WORLD_FIRST, WORLD_LAST, SimulatedMarket
 from tests.fakes.dirt.kind import TableDirt, Tables
 
 
@@ -29,10 +29,10 @@ def clean_market() -> tuple[Tables, pd.DatetimeIndex]:
         "bars": market.bars(first, last),
         "index_bars": market.index_bars(first, last),
         "securities": market.securities(),
-        "st_spells": market.st_spells(),
-        "industries": market.industries(),
-        "index_members": market.index_members(),
-        "corporate_actions": market.corporate_actions(),
+        "st_spells": market.st_spells(first, last),
+        "industries": market.industries(first, last),
+        "index_members": market.index_members(first, last),
+        "corporate_actions": market.corporate_actions(WORLD_FIRST, WORLD_LAST),
         "suspensions": market.suspensions(first, last),
         "price_limits": market.price_limits(first, last),
     }

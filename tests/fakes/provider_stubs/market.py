@@ -19,12 +19,12 @@ from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
 from ljwx_pipeline.market.tables import DATE, TABLES
 from ljwx_pipeline.sources import base
-from ljwx_pipeline.sources.simulated.source import SimulatedMarket
+from ljwx_pipeline.sources.simulated.source import WORLD_FIRST, WORLD_LAST, SimulatedMarket
 
 #: Covers a listing, special treatment, ex-dates, suspensions and a half-yearly change of index members (mid June).
 FIRST, LAST = date(2020, 5, 6), date(2020, 8, 31)
 BY_RANGE = ("index_bars", "market_values", "suspensions", "price_limits", "financial_indicators", "news", "macro")
-WHOLE = ("securities", "st_spells", "industries", "index_members", "corporate_actions")
+RANGES = ("st_spells", "industries", "index_members")
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,8 @@ def simulated_tables(seed: int = 7, symbols: int = 20, first: date = FIRST, last
     """Return the tables of one simulated market; a fifth of newcomers and a tenth that may leave come on top."""
     source = SimulatedMarket(SimulatedSettings(seed=seed, symbols=symbols, oracle_rank_ic=0.11))
     tables = {name: getattr(source, name)(first, last) for name in BY_RANGE}
-    tables |= {name: getattr(source, name)() for name in WHOLE}
+    tables |= {name: getattr(source, name)(WORLD_FIRST, WORLD_LAST) for name in (*RANGES, "corporate_actions")}
+    tables["securities"] = source.securities()
     tables["bars"] = base.bars(source, first, last)
     return SimulatedTables(first, last, source.sessions(first, last), tables)
 

@@ -38,12 +38,14 @@ CAPS = {
     "index_weight": 6000,
     "dividend": 2000,
     "fina_indicator": 100,
+    "fina_indicator_vip": 500,
 }
 #: The column that ``start_date`` and ``end_date`` narrow: not the same everywhere.
 DATED = {"namechange": "ann_date", "fina_indicator": "end_date", "trade_cal": "cal_date"}
 EXACT = ("ts_code", "trade_date", "index_code", "con_code", "list_status", "suspend_type", "ex_date", "exchange")
 #: One of these must be asked for.
 REQUIRED = {"index_daily": ("ts_code",), "index_weight": ("index_code",), "fina_indicator": ("ts_code",)}
+REQUIRED |= {"fina_indicator_vip": ("period", "ts_code")}
 REQUIRED |= {"dividend": ("ts_code", "ann_date", "record_date", "ex_date", "imp_ann_date")}
 
 RATE_LIMITED = (
@@ -186,6 +188,8 @@ class TushareStub:
         for name in EXACT:
             if params.get(name):
                 rows = rows[rows[name].isin(str(params[name]).split(","))]
+        if params.get("period"):
+            rows = rows[rows["end_date"] == params["period"]]
         column = DATED.get(api, "trade_date")
         if params.get("start_date"):
             rows = rows[rows[column] >= params["start_date"]]

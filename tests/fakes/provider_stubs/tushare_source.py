@@ -15,7 +15,8 @@ INDICES = ("000300.SH", "000905.SH", "399006.SZ")
 
 def tushare_settings(endpoint: str, **changes: object) -> TushareSettings:
     """Settings without a token file that hardly limit the rate; ``changes`` override."""
-    values = {"endpoint": endpoint, "token_file": "", "calls_per_minute": 100_000, "timeout_s": 5.0, "attempts": 4}
+    patience = {"calls_per_minute": 100_000, "timeout_s": 5.0, "attempts": 4}
+    values = {"endpoint": endpoint, "token_file": "", "fundamentals": "per_stock", **patience}
     return TushareSettings.model_validate({**values, **changes})
 
 

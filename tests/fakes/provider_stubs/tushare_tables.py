@@ -31,6 +31,7 @@ def tushare_tables(market: SimulatedTables) -> dict[str, pd.DataFrame]:
         "index_weight": _index_weight(market),
         "dividend": _dividend(market),
         "fina_indicator": _fina_indicator(market),
+        "fina_indicator_vip": _fina_indicator(market),
     }
 
 
@@ -72,6 +73,10 @@ def _adj_factor(market: SimulatedTables) -> pd.DataFrame:
     keys = ["symbol", "session_date"]
     held = pd.concat([market["bars"][[*keys, "adj_factor"]], market["suspensions"][keys]]).sort_values(keys)
     held["adj_factor"] = held.groupby("symbol")["adj_factor"].transform(lambda one: one.ffill().bfill()).round(4)
+    # factors, unlike bars, are told of the session before the market's first too
+    first = held[held["session_date"] == market.sessions[0]]
+    earlier = sessions_between(market.first - timedelta(days=20), market.first)
+    held = pd.concat([first.assign(session_date=earlier[earlier < market.sessions[0]][-1]), held])
     return _newest_first(pd.DataFrame(_keys(held) | {"adj_factor": held["adj_factor"].to_numpy()}))
 
 

@@ -50,17 +50,17 @@ def test_reference_tables_equal_the_simulated_ones(make: Make, market: Simulated
     assert source.sessions(FIRST, LAST).equals(market.sessions)
     industries = market["industries"]
     coded = industries.assign(industry=industries["industry"].map(stub.pages.industry_codes))
-    assert_frame_equal(source.industries(), coded)
+    assert_frame_equal(source.industries(FIRST, LAST), coded)
 
 
 def test_corporate_actions_are_those_carried_out_per_share(make: Make, market: SimulatedTables) -> None:
     actions = market["corporate_actions"]
     inside = actions[actions["ex_date"].between(pd.Timestamp(FIRST), pd.Timestamp(LAST))].reset_index(drop=True)
-    assert_frame_equal(make().corporate_actions(), inside)
+    assert_frame_equal(make().corporate_actions(FIRST, LAST), inside)
 
 
 def test_index_members_are_todays_and_start_on_the_lists_own_date(make: Make, market: SimulatedTables) -> None:
-    found, last = make().index_members(), pd.Timestamp(LAST)
+    found, last = make().index_members(FIRST, LAST), pd.Timestamp(LAST)
     known = market["index_members"]
     end = known["end_date"].fillna(pd.Timestamp.max)
     now = known[(known["index_code"] != "399006.SZ") & (known["start_date"] <= last) & (end >= last)]
@@ -75,10 +75,10 @@ def test_the_tables_pass_the_pipelines_own_checks(make: Make) -> None:
         "bars": base.bars(source, FIRST, LAST),
         "index_bars": source.index_bars(FIRST, LAST),
         "securities": source.securities(),
-        "st_spells": source.st_spells(),
-        "industries": source.industries(),
-        "index_members": source.index_members(),
-        "corporate_actions": source.corporate_actions(),
+        "st_spells": source.st_spells(FIRST, LAST),
+        "industries": source.industries(FIRST, LAST),
+        "index_members": source.index_members(FIRST, LAST),
+        "corporate_actions": source.corporate_actions(FIRST, LAST),
         "suspensions": source.suspensions(FIRST, LAST),
     }
     results = run_checks(tables, source.describe(), source.sessions(FIRST, LAST))
@@ -89,7 +89,7 @@ def test_what_it_cannot_say_is_empty_and_named(make: Make) -> None:
     source = make()
     for name in ("market_values", "price_limits", "financial_indicators", "news", "macro"):
         assert getattr(source, name)(FIRST, LAST).empty
-    assert source.st_spells().empty
+    assert source.st_spells(FIRST, LAST).empty
     what = " ".join(item.what for item in source.describe().unknown)
     for word in ("ST spells", "delisted", "past index members", "market values", "pre_close", "399006.SZ"):
         assert word in what

@@ -94,7 +94,7 @@ def test_a_renamed_column_is_an_error_that_names_the_librarys_version(make: Make
 def test_a_renamed_column_that_akshare_lets_through_is_named(make: Make, stub: AkshareStub) -> None:
     stub.fail("rename", "StockClassifyUse", times=99)
     with pytest.raises(SourceError, match=r"akshare \d+\.\d+\.\d+ stock_industry_clf_hist_sw"):
-        make().industries()
+        make().industries(FIRST, LAST)
 
 
 def test_columns_more_are_ignored_where_a_page_is_read_by_name(
@@ -104,7 +104,7 @@ def test_columns_more_are_ignored_where_a_page_is_read_by_name(
         stub.fail("add", path, times=99)
     source = make()
     assert len(source.securities()) == len(market["securities"])
-    assert len(source.industries()) == len(market["industries"])
+    assert len(source.industries(FIRST, LAST)) == len(market["industries"])
 
 
 def test_columns_more_are_an_error_where_akshare_reads_by_position(make: Make, stub: AkshareStub) -> None:
@@ -121,15 +121,15 @@ def test_an_empty_list_of_stocks_is_an_error(make: Make, stub: AkshareStub) -> N
 
 @pytest.mark.parametrize("times", [1, 99])
 def test_a_later_page_that_says_empty_does_not_make_the_answer_empty(make: Make, stub: AkshareStub, times: int) -> None:
-    whole = make().corporate_actions()
+    whole = make().corporate_actions(FIRST, LAST)
     assert len(whole)
     stub.fail("slow", BONUS, times=4)  # three periods without a row, then the first page of the one with rows
     stub.fail("empty", BONUS, times=times)
     if times == 1:
-        assert_frame_equal(make().corporate_actions(), whole)
+        assert_frame_equal(make().corporate_actions(FIRST, LAST), whole)
     else:
         with pytest.raises(SourceError, match=r"stock_fhps_em\(20191231\): one of its 2 pages says .* no row"):
-            make(attempts=1).corporate_actions()
+            make(attempts=1).corporate_actions(FIRST, LAST)
     assert stub.faults[0].times == 0
 
 

@@ -56,18 +56,18 @@ def test_reference_tables_equal_the_simulated_ones(make: Make, market: Simulated
     assert source.sessions(FIRST, LAST).equals(market.sessions)
     actions = market["corporate_actions"]
     inside = actions[actions["ex_date"].between(pd.Timestamp(FIRST), pd.Timestamp(LAST))].reset_index(drop=True)
-    assert_frame_equal(source.corporate_actions(), inside)
-    assert_frame_equal(source.st_spells(), clipped(market["st_spells"], ["symbol"]))
+    assert_frame_equal(source.corporate_actions(FIRST, LAST), inside)
+    assert_frame_equal(source.st_spells(FIRST, LAST), clipped(market["st_spells"], ["symbol"]))
 
 
 def test_index_members_change_on_the_very_session(make: Make, market: SimulatedTables) -> None:
     known = market["index_members"]
     known = known[known["index_code"] != "399006.SZ"]
-    assert_frame_equal(make().index_members(), clipped(known, ["index_code", "symbol"]))
+    assert_frame_equal(make().index_members(FIRST, LAST), clipped(known, ["index_code", "symbol"]))
 
 
 def test_industries_are_right_on_every_sampled_session(make: Make, market: SimulatedTables) -> None:
-    found = make().industries()
+    found = make().industries(FIRST, LAST)
     for day in (market.sessions[0], *market.sessions[market.sessions.day <= 3]):
         expected = clipped(market["industries"], ["symbol"])
         shown, wanted = (
@@ -86,10 +86,10 @@ def test_the_tables_pass_the_pipelines_own_checks(make: Make, market: SimulatedT
         "bars": base.bars(source, FIRST, LAST),
         "index_bars": source.index_bars(FIRST, LAST),
         "securities": source.securities(),
-        "st_spells": source.st_spells(),
-        "industries": source.industries(),
-        "index_members": source.index_members(),
-        "corporate_actions": source.corporate_actions(),
+        "st_spells": source.st_spells(FIRST, LAST),
+        "industries": source.industries(FIRST, LAST),
+        "index_members": source.index_members(FIRST, LAST),
+        "corporate_actions": source.corporate_actions(FIRST, LAST),
         "suspensions": source.suspensions(FIRST, LAST),
     }
     results = run_checks(tables, source.describe(), source.sessions(FIRST, LAST))
@@ -162,7 +162,7 @@ def test_an_index_without_bars_is_an_error(make: Make, stub: BaostockStub) -> No
 def test_an_index_without_members_is_an_error(make: Make, stub: BaostockStub) -> None:
     stub.fail("empty", "query_hs300_stocks", times=99)
     with pytest.raises(SourceError, match=r"names no member of 000300\.SH"):
-        make().index_members()
+        make().index_members(FIRST, LAST)
 
 
 def test_a_range_without_a_session_is_an_error(make: Make) -> None:

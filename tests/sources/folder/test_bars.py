@@ -47,7 +47,7 @@ def test_sessions_without_trading_are_absent_and_st_flags_become_spells(tmp_path
     given.to_csv(path, index=False)
     source = FolderSource(folder_settings(path, index_file))
     assert len(source.bars(FIRST, LAST)) == len(given) - 2
-    spells = source.st_spells()
+    spells = source.st_spells(FIRST, LAST)
     assert spells["symbol"].tolist() == ["000002.SZ", "300003.SZ"]
     assert spells["start_date"].tolist() == [pd.Timestamp(days[5]), pd.Timestamp(days[30])]
     assert spells["end_date"].iloc[0] == pd.Timestamp(days[9])

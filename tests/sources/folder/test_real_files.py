@@ -49,7 +49,7 @@ def test_the_forward_adjusted_panel_loads_passes_its_checks_and_says_what_it_can
         "bars": bars,
         "index_bars": source.index_bars(FIRST, LAST),
         "securities": source.securities(),
-        "st_spells": source.st_spells(),
+        "st_spells": source.st_spells(date.min, date.max),
     }
     results = run_checks(tables, source.describe(), sessions)
     by_name = {result.name: result for result in results}

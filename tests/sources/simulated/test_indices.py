@@ -12,7 +12,7 @@ from tests.sources.simulated.measures import WHOLE, wide
 
 
 def membership(market: SimulatedMarket, code: str, like: pd.DataFrame) -> pd.DataFrame:
-    table = market.index_members().query("index_code == @code")
+    table = market.index_members(*WHOLE).query("index_code == @code")
     inside = pd.DataFrame(False, index=like.index, columns=like.columns)
     for row in table.itertuples():
         last = like.index[-1] if pd.isna(row.end_date) else row.end_date
@@ -42,7 +42,7 @@ def test_index_bars_are_consistent(market: SimulatedMarket) -> None:
 
 
 def test_members_change_only_at_the_half_years_or_when_a_stock_leaves(market: SimulatedMarket) -> None:
-    table = market.index_members()
+    table = market.index_members(*WHOLE)
     entered = table.loc[table["start_date"] > "2018-01-02", "start_date"]
     assert len(entered) > 20
     assert entered.dt.month.isin([6, 12]).all()

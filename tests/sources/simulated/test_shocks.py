@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.sources.simulated.shocks import SESSIONS_A_YEAR
-from ljwx_pipeline.sources.simulated.source import SimulatedMarket
+from ljwx_pipeline.sources.simulated.source import WORLD_FIRST, WORLD_LAST, SimulatedMarket
 from tests.sources.simulated.measures import wide
 
 
@@ -61,4 +61,4 @@ def test_about_one_close_in_eighty_is_at_the_upper_limit(bars: pd.DataFrame, mar
 
 def test_a_stock_goes_ex_dividend_about_seven_times_in_ten_years(bars: pd.DataFrame, market: SimulatedMarket) -> None:
     years = len(bars) / SESSIONS_A_YEAR
-    assert len(market.corporate_actions()) / years == pytest.approx(0.72, abs=0.08)
+    assert len(market.corporate_actions(WORLD_FIRST, WORLD_LAST)) / years == pytest.approx(0.72, abs=0.08)

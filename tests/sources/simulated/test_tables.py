@@ -9,7 +9,7 @@ from tests.sources.simulated.measures import WHOLE, wide
 
 
 def test_a_stock_has_one_industry_on_every_session(market: SimulatedMarket, all_sessions: pd.DatetimeIndex) -> None:
-    table = market.industries()
+    table = market.industries(*WHOLE)
     by_symbol = table.groupby("symbol")
     assert by_symbol["end_date"].apply(lambda ends: ends.isna().sum() == 1).all()
     moved = table[table["end_date"].notna()].merge(table, on="symbol", suffixes=("", "_next"))
@@ -30,7 +30,7 @@ def test_the_market_value_is_kept_through_suspensions(market: SimulatedMarket, b
 def test_bonus_shares_leave_the_market_value_where_it_was(market: SimulatedMarket, bars: pd.DataFrame) -> None:
     value = wide(market.market_values(*WHOLE), "market_value_cny")
     shares = (value / wide(bars, "close_cny").reindex_like(value)).ffill()
-    bonus = market.corporate_actions().query("bonus_shares_per_share > 0")
+    bonus = market.corporate_actions(*WHOLE).query("bonus_shares_per_share > 0")
     for action in bonus.itertuples():
         own = shares[action.symbol].dropna()
         at = own.index.get_loc(action.ex_date)

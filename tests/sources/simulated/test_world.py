@@ -26,7 +26,7 @@ def marked(market: SimulatedMarket, bars: pd.DataFrame) -> pd.DataFrame:
     """Bars with board, special treatment and limit prices (CNY)."""
     boards = market.securities().set_index("symbol")["board"]
     frame = bars.assign(board=bars["symbol"].map(boards), is_st=False)
-    for spell in market.st_spells().itertuples():
+    for spell in market.st_spells(*WHOLE).itertuples():
         inside = (frame["symbol"] == spell.symbol) & (frame["session_date"] >= spell.start_date)
         if not pd.isna(spell.end_date):
             inside &= frame["session_date"] <= spell.end_date
@@ -84,7 +84,7 @@ def test_adjusted_prices_are_continuous_through_ex_dates(market: SimulatedMarket
 
 
 def test_the_ex_right_reference_is_what_the_declared_action_leaves(market: SimulatedMarket, bars: pd.DataFrame) -> None:
-    actions = market.corporate_actions().rename(columns={"ex_date": "session_date"})
+    actions = market.corporate_actions(*WHOLE).rename(columns={"ex_date": "session_date"})
     ordered = bars.sort_values(["symbol", "session_date"])
     ordered["last_close"] = ordered.groupby("symbol")["close_cny"].shift(1)
     ex = actions.merge(ordered, on=["symbol", "session_date"], how="left").dropna(subset=["last_close"])
@@ -98,7 +98,7 @@ def test_the_factor_moves_on_ex_dates_and_on_no_other(market: SimulatedMarket, b
     ordered = bars.sort_values(["symbol", "session_date"])
     previous = ordered.groupby("symbol")["adj_factor"].shift(1)
     moved = ordered.loc[previous.notna() & (ordered["adj_factor"] != previous), ["symbol", "session_date"]]
-    declared = market.corporate_actions()
+    declared = market.corporate_actions(*WHOLE)
     pairs = set(zip(declared["symbol"], declared["ex_date"], strict=True))
     assert set(zip(moved["symbol"], moved["session_date"], strict=True)) <= pairs
     assert len(moved) >= 0.99 * len(declared)
@@ -131,7 +131,7 @@ def test_newcomers_list_during_the_period_and_the_star_board_not_before_it_opene
 def test_the_delisted_had_fallen_and_were_under_special_treatment(market: SimulatedMarket, bars: pd.DataFrame) -> None:
     securities = market.securities().dropna(subset=["delist_date"])
     assert len(securities) >= 5
-    spells = market.st_spells().set_index("symbol")
+    spells = market.st_spells(*WHOLE).set_index("symbol")
     falls = []
     for stock in securities.itertuples():
         spell = spells.loc[[stock.symbol]].iloc[-1]
@@ -144,7 +144,7 @@ def test_the_delisted_had_fallen_and_were_under_special_treatment(market: Simula
 
 
 def test_special_treatment_comes_and_goes(market: SimulatedMarket) -> None:
-    spells = market.st_spells()
+    spells = market.st_spells(*WHOLE)
     assert len(spells) >= 20
     assert spells["end_date"].notna().any()
     assert (spells["end_date"].dropna() >= spells.loc[spells["end_date"].notna(), "start_date"]).all()

@@ -15,11 +15,10 @@ from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.sources import base
 from ljwx_pipeline.sources.tushare import TushareSource
-from tests.fakes.provider_stubs.market import SimulatedTables, simulated_tables
+from tests.fakes.provider_stubs.market import FIRST, LAST, SimulatedTables, simulated_tables
 from tests.fakes.provider_stubs.tushare import TushareStub
 from tests.fakes.provider_stubs.tushare_source import tushare_source
 
-BY_RANGE = ("index_bars", "market_values", "suspensions", "price_limits", "financial_indicators", "news", "macro")
 #: What half of the provider's last decimal amounts to: thousand CNY to three decimals, 10,000 CNY and factors to four.
 ROUNDING = {"amount_cny": 0.5, "market_value_cny": 0.5, "adj_factor": 5e-5}
 Read = Callable[[str], pd.DataFrame]
@@ -42,7 +41,7 @@ def table(source: TushareSource, name: str) -> pd.DataFrame:
     if name == "bars":
         return base.bars(source, market.first, market.last)
     method = getattr(source, name)
-    frame = method(market.first, market.last) if name in BY_RANGE else method()
+    frame = method() if name == "securities" else method(market.first, market.last)
     assert isinstance(frame, pd.DataFrame)
     return frame
 
@@ -168,5 +167,5 @@ def test_nothing_is_asked_and_no_token_read_before_the_first_table(stub: Tushare
 
 
 def test_few_symbols_have_their_dividends_asked_by_symbol(stub: TushareStub) -> None:
-    tushare_source(stub, symbols=("S00003.SIM",)).corporate_actions()
+    tushare_source(stub, symbols=("S00003.SIM",)).corporate_actions(FIRST, LAST)
     assert stub.asked("dividend") == [{"ts_code": "S00003.SIM", "limit": 2000, "offset": 0}]

@@ -13,6 +13,7 @@ from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.sources.base import BarUnit
 from ljwx_pipeline.sources.tushare import dividends, proofs
 from ljwx_pipeline.sources.tushare.client import TushareClient
+from tests.fakes.provider_stubs.market import FIRST, LAST
 from tests.fakes.provider_stubs.tushare import TOKEN, Fault, TushareStub
 from tests.fakes.provider_stubs.tushare_source import tushare_settings, tushare_source
 from tests.fakes.provider_stubs.waits import Waits
@@ -32,10 +33,11 @@ def tables(stub: TushareStub) -> Iterator[dict[str, pd.DataFrame]]:
 @pytest.mark.parametrize("name", ["securities", "st_spells", "corporate_actions"])
 def test_half_a_list_is_made_whole_by_asking_on(name: str, stub: TushareStub, waits: Waits) -> None:
     api = {"securities": "stock_basic", "st_spells": "namechange", "corporate_actions": "dividend"}[name]
-    whole = getattr(tushare_source(stub, waits), name)()
+    span = () if name == "securities" else (FIRST, LAST)
+    whole = getattr(tushare_source(stub, waits), name)(*span)
     calls = len(stub.asked("dividend"))
     stub.faults.append(Fault("silent_half", None, api, max(1, calls)))
-    pd.testing.assert_frame_equal(getattr(tushare_source(stub, waits), name)(), whole)
+    pd.testing.assert_frame_equal(getattr(tushare_source(stub, waits), name)(*span), whole)
     assert stub.faults[0].times == 0
 
 
@@ -48,7 +50,9 @@ def test_a_list_of_stocks_that_stays_short_is_found_out_by_who_traded(
     with pytest.raises(
         SourceError, match=r"stock_basic lacks \d+ of the \d+ stocks that traded on .* first S00001\.SIM"
     ):
-        source.bars_of(UNIT) if ask == "bars" else getattr(source, ask)()
+        {"bars": lambda: source.bars_of(UNIT), "st_spells": lambda: source.st_spells(FIRST, LAST)}.get(
+            ask, source.securities
+        )()
 
 
 def test_a_list_of_names_that_stays_short_is_refused(
@@ -57,7 +61,7 @@ def test_a_list_of_names_that_stays_short_is_refused(
     names = tables["namechange"]
     tables["namechange"] = names[names["ts_code"] != "S00003.SIM"]
     with pytest.raises(SourceError, match=r"namechange has no name of 1 of \d+ stocks, first S00003\.SIM"):
-        tushare_source(stub, waits).st_spells()
+        tushare_source(stub, waits).st_spells(FIRST, LAST)
 
 
 @pytest.mark.parametrize("symbols", [(), ("S00003.SIM", "S00016.SIM")])
@@ -66,7 +70,7 @@ def test_dividends_that_stay_lost_are_found_out_by_the_factors(
 ) -> None:
     tables["dividend"] = tables["dividend"].iloc[:0]
     with pytest.raises(SourceError, match=r"dividend has no reason for (\d+) of \1 moves of the factors, first S000"):
-        tushare_source(stub, waits, symbols=symbols).corporate_actions()
+        tushare_source(stub, waits, symbols=symbols).corporate_actions(FIRST, LAST)
 
 
 def test_most_dividends_lost_are_found_out_too(
@@ -76,17 +80,17 @@ def test_most_dividends_lost_are_found_out_too(
     some = sorted(told["ts_code"].unique())[::2]
     tables["dividend"] = told[told["ts_code"].isin(some)]
     with pytest.raises(SourceError, match=r"dividend has no reason for \d+ of \d+ moves"):
-        tushare_source(stub, waits).corporate_actions()
+        tushare_source(stub, waits).corporate_actions(FIRST, LAST)
 
 
 def test_a_move_that_is_denied_twice_is_another_event(
     tables: dict[str, pd.DataFrame], stub: TushareStub, waits: Waits
 ) -> None:
-    whole = tushare_source(stub, waits).corporate_actions()
+    whole = tushare_source(stub, waits).corporate_actions(FIRST, LAST)
     lost = whole["symbol"].iloc[0]
     tables["dividend"] = tables["dividend"][tables["dividend"]["ts_code"] != lost]
     stub.calls.clear()
-    found = tushare_source(stub, waits).corporate_actions()
+    found = tushare_source(stub, waits).corporate_actions(FIRST, LAST)
     assert found["symbol"].tolist() == whole.loc[whole["symbol"] != lost, "symbol"].tolist()
     asked = [call["ts_code"] for call in stub.asked("dividend")]
     assert sorted(set(asked)) == sorted(asked[:-1])
@@ -109,7 +113,7 @@ def test_a_session_cut_short_is_made_whole_by_asking_for_the_stocks(stub: Tushar
 
 
 def test_the_factors_cost_a_call_a_month(stub: TushareStub, waits: Waits) -> None:
-    tushare_source(stub, waits).corporate_actions()
+    tushare_source(stub, waits).corporate_actions(FIRST, LAST)
     months = stub.market.sessions.to_period("M").nunique()
     assert len(stub.asked("adj_factor")) == months + 1
 
@@ -117,7 +121,7 @@ def test_the_factors_cost_a_call_a_month(stub: TushareStub, waits: Waits) -> Non
 def test_the_list_of_stocks_is_proven_once(stub: TushareStub, waits: Waits) -> None:
     source = tushare_source(stub, waits)
     source.securities()
-    source.st_spells()
+    source.st_spells(FIRST, LAST)
     assert len(stub.asked("daily")) == 2
 
 

@@ -17,7 +17,7 @@ from ljwx_pipeline.market.tables import SUSPENSIONS
 from ljwx_pipeline.sources.base import BarUnit
 from ljwx_pipeline.sources.tushare import TushareSource
 from tests.fakes.provider_stubs import tushare as provider
-from tests.fakes.provider_stubs.market import simulated_tables
+from tests.fakes.provider_stubs.market import FIRST, LAST, simulated_tables
 from tests.fakes.provider_stubs.tushare import TOKEN, Fault, TushareStub
 from tests.fakes.provider_stubs.tushare_source import tushare_source
 from tests.fakes.provider_stubs.waits import Waits
@@ -163,9 +163,9 @@ def test_an_index_that_lacks_sessions_is_refused(stub: TushareStub, waits: Waits
         ("stk_limit", lambda source: source.price_limits(DAY, DAY)),
         ("suspend_d", lambda source: source.suspensions(DAY, DAY + timedelta(days=9))),
         ("index_daily", lambda source: source.index_bars(DAY, DAY)),
-        ("index_weight", lambda source: source.index_members()),
-        ("dividend", lambda source: source.corporate_actions()),
-        ("namechange", lambda source: source.st_spells()),
+        ("index_weight", lambda source: source.index_members(FIRST, LAST)),
+        ("dividend", lambda source: source.corporate_actions(FIRST, LAST)),
+        ("namechange", lambda source: source.st_spells(FIRST, LAST)),
         ("stock_basic", lambda source: source.securities()),
         ("fina_indicator", lambda source: source.financial_indicators(date(2020, 8, 1), date(2020, 8, 31))),
         ("trade_cal", lambda source: source.sessions(DAY, DAY)),
@@ -190,7 +190,7 @@ def test_a_range_in_which_nobody_was_suspended_is_proven_by_the_bars(stub: Tusha
 
 
 def test_a_range_without_an_ex_date_is_proven_by_the_factors(stub: TushareStub, waits: Waits) -> None:
-    assert tushare_source(stub, waits, symbols=("S00014.SIM",)).corporate_actions().empty
+    assert tushare_source(stub, waits, symbols=("S00014.SIM",)).corporate_actions(FIRST, LAST).empty
     assert [call["ts_code"] for call in stub.asked("adj_factor")] == ["S00014.SIM"]
 
 

@@ -1,0 +1,53 @@
+"""A day more costs two calls a stock and a handful beside them, and day by day gives what a whole load gives."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+from ljwx_pipeline.sources.baostock import BaostockSource
+from tests.fakes.increments import assert_same_lake, ingest_all
+from tests.fakes.provider_stubs.baostock import BaostockStub
+from tests.fakes.provider_stubs.market import FIRST, LAST, SimulatedTables
+
+Make = Callable[..., BaostockSource]
+
+
+def test_a_day_more_asks_twice_a_stock(make: Make, stub: BaostockStub, market: SimulatedTables, tmp_path: Path) -> None:
+    sessions = market.sessions
+    ingest_all(make(), tmp_path, FIRST, sessions[-2].date())
+    stub.asked.clear()
+    source = make()
+    ingest_all(source, tmp_path, FIRST, LAST)
+    stocks = len(source.bar_units(sessions[-6].date(), LAST))
+    paid = market["corporate_actions"]["ex_date"].between(sessions[-6], sessions[-1]).sum()
+    asked = Counter(stub.asked)
+    indices, members = 3, 2
+    assert asked.pop("query_history_k_data_plus") == stocks + indices, "bars, spells and suspensions of one answer"
+    assert asked.pop("query_adjust_factor") == stocks
+    assert asked.pop("query_dividend_data", 0) == paid
+    assert asked.pop("query_hs300_stocks") + asked.pop("query_zz500_stocks") == 2 * members, "first and last session"
+    assert asked.pop("query_stock_industry") == 2
+    assert asked.pop("query_stock_basic") == 1
+    assert asked == {"login": 1, "query_trade_dates": 4}
+
+
+def test_day_by_day_gives_what_a_whole_load_gives(make: Make, market: SimulatedTables, tmp_path: Path) -> None:
+    changed = market["index_members"]["start_date"]
+    day = changed[changed.between(market.sessions[1], market.sessions[-1])].iloc[0]
+    at = int(market.sessions.searchsorted(day))
+    for last in (at - 3, at - 1, at, at + 4, at + 20):
+        grown = ingest_all(make(), tmp_path / "grown", FIRST, market.sessions[last].date())
+    whole = ingest_all(make(), tmp_path / "whole", FIRST, market.sessions[at + 20].date())
+    assert (whole.read("index_members")["start_date"] == day).any()
+    names = ("st_spells", "index_members", "corporate_actions", "suspensions", "raw_bars")
+    assert_same_lake(grown, whole, names)
+
+
+def test_a_narrower_range_takes_nothing_away(make: Make, market: SimulatedTables, tmp_path: Path) -> None:
+    lake = ingest_all(make(), tmp_path, FIRST, LAST)
+    names = ("st_spells", "index_members", "corporate_actions", "suspensions")
+    before = {name: lake.content_hash(name) for name in names}
+    ingest_all(make(), tmp_path, market.sessions[30].date(), market.sessions[50].date())
+    assert {name: lake.content_hash(name) for name in names} == before
