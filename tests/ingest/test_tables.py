@@ -108,7 +108,7 @@ def test_a_table_that_became_known_later_reads_as_empty_once_the_market_was_know
     source, early = RemoteSource(LAST), NOW.replace(hour=1)
     calendar = pd.DataFrame({"session_date": pd.DatetimeIndex(["2024-01-02"])})
     lake.write(CALENDAR, calendar, known_at=early)
-    ingest_whole_table(source, lake, "securities", NOW.replace(hour=3))
+    ingest_securities(source, lake, NOW.replace(hour=3))
     assert read_market_table(lake, "securities", as_of=NOW.replace(hour=2)).empty
     assert len(read_market_table(lake, "securities", as_of=NOW.replace(hour=3)))
     for table in ("securities", "industries", CALENDAR):
