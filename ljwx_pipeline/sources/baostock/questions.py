@@ -50,13 +50,16 @@ class Questions:
         The connection.
     symbols
         The symbols to load; none means all.
+    last_session
+        Last session to load: what is asked of a symbol reaches there, so that later months need no question.
     clock
         The seam to time.
     """
 
-    def __init__(self, wire: BaostockWire, symbols: tuple[str, ...], clock: Clock) -> None:
+    def __init__(self, wire: BaostockWire, symbols: tuple[str, ...], last_session: date, clock: Clock) -> None:
         self._wire = wire
         self._symbols = symbols
+        self._last_session = last_session
         self._clock = clock
         self._kept: dict[str, _Kept] = {}
         self._factors: dict[str, pd.DataFrame] = {}
@@ -98,8 +101,9 @@ class Questions:
         """Return what a symbol's rows of ``[first, last]`` say of trading and special treatment; asked for once."""
         kept = self._kept.get(symbol)
         if kept is None or not kept.covers(first, last):
-            fields = tables.BAR_FIELDS if last - first <= FIGURES_KEPT else tables.STATUS_FIELDS
-            kept = self._keep(symbol, first, last, self._fetch(symbol, first, last, fields))
+            until = max(last, min(self._last_session, last_published_day(self._clock.now())))
+            fields = tables.BAR_FIELDS if until - first <= FIGURES_KEPT else tables.STATUS_FIELDS
+            kept = self._keep(symbol, first, until, self._fetch(symbol, first, until, fields))
         return kept.days.between(first, last)
 
     def daily(self, symbol: str, first: date, last: date) -> tables.Days:

@@ -40,7 +40,7 @@ class BaostockSource(BySymbolSource):
     settings
         Address, calls a minute, seconds a call, tries.
     source
-        The symbols to load.
+        The symbols to load, and the last session.
     indices
         Index codes whose bars and members are wanted.
     clock, sleep
@@ -58,7 +58,7 @@ class BaostockSource(BySymbolSource):
     ) -> None:
         super().__init__(source.symbols, indices, clock)
         self._wire = BaostockWire(settings, self._clock, sleep)
-        self._questions = Questions(self._wire, source.symbols, self._clock)
+        self._questions = Questions(self._wire, source.symbols, source.last_session, self._clock)
 
     def describe(self) -> SourceDescription:
         """Return what baostock cannot say."""

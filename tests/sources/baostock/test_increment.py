@@ -6,7 +6,10 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
+import pandas as pd
+
 from ljwx_pipeline.sources.baostock import BaostockSource
+from ljwx_pipeline.sources.base import month_units
 from tests.fakes.increments import assert_same_lake, ingest_all
 from tests.fakes.provider_stubs.baostock import BaostockStub
 from tests.fakes.provider_stubs.market import FIRST, LAST, SimulatedTables
@@ -51,3 +54,12 @@ def test_a_narrower_range_takes_nothing_away(make: Make, market: SimulatedTables
     before = {name: lake.content_hash(name) for name in names}
     ingest_all(make(), tmp_path, market.sessions[30].date(), market.sessions[50].date())
     assert {name: lake.content_hash(name) for name in names} == before
+
+
+def test_months_of_suspensions_are_one_question_a_stock(
+    make: Make, stub: BaostockStub, market: SimulatedTables
+) -> None:
+    source = make()
+    found = [source.suspensions(unit.first, unit.last) for unit in month_units(FIRST, LAST)]
+    assert stub.asked.count("query_history_k_data_plus") <= len(source.bar_units(FIRST, LAST))
+    pd.testing.assert_frame_equal(pd.concat(found, ignore_index=True), market["suspensions"])
