@@ -17,17 +17,10 @@ from assets.resources import Line
 from assets.reuse import code_hash
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.arrivals import arrivals
-from ljwx_pipeline.ingest.judged import (
-    BAR_CHECKS,
-    BREACHES,
-    CHECKED_BARS,
-    QUARANTINE,
-    SCORES,
-    JudgedBlock,
-    Judgement,
-    judge_bars,
-    merged,
-)
+from ljwx_pipeline.ingest.judged import BAR_CHECKS, Judgement, judge_bars
+from ljwx_pipeline.ingest.judged_block import JudgedBlock, merged
+from ljwx_pipeline.ingest.judged_notes import NOTES_WHOLE
+from ljwx_pipeline.ingest.judged_store import BREACHES, CHECKED_BARS, QUARANTINE, SCORES
 from ljwx_pipeline.ingest.judged_tables import TABLE_CHECKS, judge_tables
 from ljwx_pipeline.ingest.rewrites import read_rewrites
 from ljwx_pipeline.ingest.tables import WHOLE_TABLES
@@ -61,9 +54,10 @@ FIRST_COLUMNS = ["session_date", "score"]
 def _specs() -> list[dg.AssetCheckSpec]:
     schemas = [(f"{table}.schema", "error", "columns, types, ranges and unique keys") for table in ASSET_OF_TABLE]
     shares = [("bars.quarantine_share", "error", "refused when too much of a session is in quarantine")]
+    notes = [(NOTES_WHOLE, "warn", "shown when a kept verdict was damaged, so that its months were judged again")]
     rules = [(rule.name, rule.severity, f"{WHEN[rule.severity]} {rule.says}") for rule in (*BAR_CHECKS, *TABLE_CHECKS)]
     specs = []
-    for name, severity, description in [*schemas, *shares, *rules]:
+    for name, severity, description in [*schemas, *shares, *notes, *rules]:
         table, what = name.split(".")
         specs.append(
             dg.AssetCheckSpec(
