@@ -64,10 +64,14 @@ def draft_bytes(path: Path, data: bytes | pa.Buffer) -> Draft:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         above = make_folder(path.parent)
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            rest = memoryview(data)
+            while rest.nbytes:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
