@@ -46,8 +46,8 @@ from ljwx_pipeline.quality.score import breach_counts, scores
 
 #: The rule that a block without any row breaks.
 EVERY_SESSION = "bars.every_session_present"
-#: Rows judged at a time, and the lengths a block may have: several of them, so that judging one hides reading another.
-BLOCK_ROWS, SPANS_MONTHS = 600_000, (1, 2, 3, 6, 12, 24)
+#: Rows judged at a time, and the lengths a block may have.
+BLOCK_ROWS, SPANS_MONTHS = 600_000, (1, 2, 3, 6, 12, 24, 60, 120, 240)
 #: Earlier sessions that the statistics of a month's first rows look at.
 CONTEXT_SESSIONS = 60
 #: Rules and statistics of bars, alone or beside other tables.
