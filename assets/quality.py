@@ -16,13 +16,13 @@ from assets.metadata import embedded, frame_metadata, preview
 from assets.resources import Line
 from assets.reuse import code_hash
 from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.ingest import rewrites
 from ljwx_pipeline.ingest.arrivals import arrivals
 from ljwx_pipeline.ingest.judged import BAR_CHECKS, Judgement, judge_bars
 from ljwx_pipeline.ingest.judged_block import JudgedBlock, merged
 from ljwx_pipeline.ingest.judged_notes import NOTES_WHOLE
 from ljwx_pipeline.ingest.judged_store import BREACHES, CHECKED_BARS, QUARANTINE, SCORES
 from ljwx_pipeline.ingest.judged_tables import TABLE_CHECKS, judge_tables
-from ljwx_pipeline.ingest.rewrites import read_rewrites
 from ljwx_pipeline.ingest.tables import WHOLE_TABLES
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.reads import ReadsJournal
@@ -104,27 +104,13 @@ def _sentences(result: CheckResult) -> str:
 @dg.asset_check(asset=RAW_BARS_KEY, blocking=True)
 def history_not_restated(line: Line) -> dg.AssetCheckResult:
     """Shown when held rows came back different, refused while more than a share of a month did: another unit, maybe."""
-    limit = line.settings.quality.max_restated_frac
-    noted = read_rewrites(line.home / REWRITES)
-    beyond = [rewrite for rewrite in noted if rewrite.frac > limit]
-    said = ", ".join(
-        f"{item.restated_rows:,} of {item.held_rows:,} rows of {item.month[:7]}" for item in (beyond or noted)[:3]
-    )
-    others = f" and {len(beyond or noted) - 3} more months" if len(beyond or noted) > 3 else ""
-    remedy = (
-        f". More than {limit:g} of a month: look with `ljwx data diff`; to accept it, load once with "
-        "`--set quality.max_restated_frac=1`"
-    )
-    changed = f"{said}{others} came back different{remedy if beyond else ''}"
+    noted = rewrites.read_rewrites(line.home / REWRITES)
+    result = rewrites.history_not_restated(noted, max_frac=line.settings.quality.max_restated_frac)
     return dg.AssetCheckResult(
-        passed=not noted,
-        severity=dg.AssetCheckSeverity.ERROR if beyond else dg.AssetCheckSeverity.WARN,
-        description=changed if noted else "no held row came back different",
-        metadata={
-            "restated_rows": sum(item.restated_rows for item in noted),
-            "months": len(noted),
-            "months_beyond_limit": len(beyond),
-        },
+        passed=result.passed,
+        severity=dg.AssetCheckSeverity.ERROR if result.blocks else dg.AssetCheckSeverity.WARN,
+        description=". ".join(part for part in (result.message, result.repair) if part),
+        metadata=dict(result.measured),
     )
 
 

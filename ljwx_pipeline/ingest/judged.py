@@ -100,7 +100,7 @@ def judge_bars(
     notes, beside = Notes(checked), Beside(raw, as_of)
     questions = _questions(raw, judgement, beside, as_of)
     outcomes: list[JudgedBlock | Future[JudgedBlock]] = []
-    reading: Future[_Given] | None = None
+    reading: Future[_Given | None] | None = None
     open_jumps: tuple[str, ...] = ()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         for question, following in zip(questions, [*questions[1:], None], strict=True):
@@ -252,9 +252,7 @@ def _judged(
     )
     came = arrivals(raw, judgement.description, question.sessions)
     said = {
-        SCORES: scores(
-            judgement.description.name, rows, found, question.sessions, before=given.before, known_at=came
-        ),
+        SCORES: scores(judgement.description.name, rows, found, question.sessions, before=given.before, known_at=came),
         BREACHES: breach_counts(rows, found),
     }
     if any(result.blocks for result in outcome.results):

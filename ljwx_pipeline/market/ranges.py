@@ -1,4 +1,4 @@
-"""Ranges of dates as arrays over sessions: who was under special treatment, in an index, in an industry, and when.
+"""Ranges of dates as arrays over sessions: who was under special treatment or in an index, and when.
 
 Every range is inclusive and ``end_date`` NaT lasts. A range becomes known with its own dates, so an array built here
 tells of each session what held on it and nothing of later ones. Not here: prices (``panel.py``).
@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import DataQualityError
 
-#: What a label is where no range says.
-UNKNOWN = "unknown"
-
 
 def range_mask(ranges: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> NDArray[np.bool_]:
     """Return where a range covers the session, bool of shape ``(n_symbols, n_sessions)``.
@@ -27,32 +24,8 @@ def range_mask(ranges: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.Date
         Axes of the result, sessions ascending.
     """
     out = np.zeros((len(symbols), len(sessions)), dtype=bool)
-    for row, start, stop, _ in _spans(ranges, symbols, sessions):
+    for row, start, stop in _spans(ranges, symbols, sessions):
         out[row, start:stop] = True
-    return out
-
-
-def range_labels(
-    ranges: pd.DataFrame, column: str, symbols: tuple[str, ...], sessions: pd.DatetimeIndex
-) -> NDArray[np.object_]:
-    """Return the value of ``column`` that held on each session, object of shape ``(n_symbols, n_sessions)``.
-
-    ``UNKNOWN`` stands where no range says: an industry nobody stated is not today's.
-
-    Raises
-    ------
-    DataQualityError
-        When two ranges of a symbol overlap: then no one value held.
-    """
-    out = np.full((len(symbols), len(sessions)), UNKNOWN, dtype=object)
-    values = ranges[column].to_numpy()
-    for row, start, stop, at in _spans(ranges, symbols, sessions):
-        if (out[row, start:stop] != UNKNOWN).any():
-            raise DataQualityError(
-                f"{symbols[row]} has two values of {column} on {sessions[start]:%Y-%m-%d}",
-                "close the earlier range before the later one begins",
-            )
-        out[row, start:stop] = values[at]
     return out
 
 
@@ -75,13 +48,11 @@ def index_member_mask(
     return range_mask(mine, symbols, sessions)
 
 
-def _spans(
-    ranges: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex
-) -> list[tuple[int, int, int, int]]:
-    """Return row, first and past-the-last column, and position among ``ranges``, of every range on the axes."""
+def _spans(ranges: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> list[tuple[int, int, int]]:
+    """Return row, first and past-the-last column of every range on the axes."""
     rows = pd.Index(symbols).get_indexer(pd.Index(ranges["symbol"]))
     starts = sessions.searchsorted(pd.DatetimeIndex(ranges["start_date"]), side="left")
     ends = pd.DatetimeIndex(ranges["end_date"])
     stops = np.where(ends.isna(), len(sessions), sessions.searchsorted(ends, side="right"))
-    found = zip(rows, starts, stops, range(len(ranges)), strict=True)
-    return [(int(row), int(start), int(stop), at) for row, start, stop, at in found if row >= 0 and start < stop]
+    found = zip(rows, starts, stops, strict=True)
+    return [(int(row), int(start), int(stop)) for row, start, stop in found if row >= 0 and start < stop]

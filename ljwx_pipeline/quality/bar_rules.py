@@ -119,7 +119,7 @@ def gaps_are_suspensions(market: Market) -> Finding:
     silent = listed & ~(by_day[place].T[code] & (place >= 0))
     of, when = np.nonzero(silent)
     names = securities["symbol"].to_numpy()
-    sample = [f"{names[one]} {market.sessions[day]:%Y-%m-%d}" for one, day in zip(of[:SAMPLE], when, strict=False)]
+    sample = [f"{names[one]} {market.sessions[int(day)]:%Y-%m-%d}" for one, day in zip(of[:SAMPLE], when, strict=False)]
     return Finding(int(np.count_nonzero(listed)), len(of), "rows", tuple(sample))
 
 

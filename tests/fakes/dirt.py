@@ -6,6 +6,7 @@ tables, and the judging (``tests/quality/test_dirt.py``, ``benchmarks/dirt_corpu
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -16,10 +17,13 @@ import pandas as pd
 
 from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.errors import LjwxError
+from ljwx_pipeline.ingest.rewrites import history_not_restated, note_rewrites
+from ljwx_pipeline.ingest.store import store_whole_months
+from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.quality.anomalies import ANOMALIES
 from ljwx_pipeline.quality.checks import CHECKS
-from ljwx_pipeline.quality.history import feed_on_time, restated
+from ljwx_pipeline.quality.history import feed_on_time
 from ljwx_pipeline.quality.quarantine import split
 from ljwx_pipeline.quality.reconcile import reconcile
 from ljwx_pipeline.quality.results import CheckResult
@@ -31,6 +35,8 @@ from tests.fakes.provider_files import folder_settings, tushare_daily, tushare_i
 Tables = dict[str, pd.DataFrame]
 PRICES = ["open_cny", "high_cny", "low_cny", "close_cny", "pre_close_cny"]
 LEVELS = ["open_points", "high_points", "low_points", "close_points"]
+#: The profiles' ``quality.max_restated_frac``.
+MAX_RESTATED_FRAC = 0.2
 FIRST, LAST = date(2010, 1, 1), date(2026, 12, 31)
 
 
@@ -85,7 +91,7 @@ def judged(
     """Return the results by name of judging ``clean`` with ``kind`` put into it."""
     dirty = kind.inject({name: frame.copy() for name, frame in clean.items()}, rng)
     if kind.judge == "restated":
-        results = [restated("bars", clean["bars"], dirty["bars"], keys=["symbol", "session_date"]).result]
+        results = [came_again(clean["bars"], dirty["bars"])]
     elif kind.judge == "reconcile":
         results = [reconcile(clean["bars"], dirty["bars"]).result]
     elif kind.judge == "lag":
@@ -96,6 +102,18 @@ def judged(
     if kind.judge == "split":
         results = [split("bars", dirty["bars"], results, at=datetime(2026, 1, 2, tzinfo=UTC)).session_share]
     return {result.name: result for result in results}
+
+
+def came_again(before: pd.DataFrame, after: pd.DataFrame) -> CheckResult:
+    """Return the verdict on a lake that held ``before`` and was given ``after`` for the same months."""
+    with tempfile.TemporaryDirectory() as folder:
+        lake = Lake(Path(folder) / "lake")
+        for day, bars in enumerate((before, after), start=2):
+            months = {f"{month}-01": rows for month, rows in bars.groupby(bars["session_date"].dt.strftime("%Y-%m"))}
+            stored = store_whole_months(lake, "raw_bars", months, datetime(2026, 1, day, tzinfo=UTC))
+        changed = [month for month in stored if month.restated_rows]
+        noted = note_rewrites(Path(folder) / "rewrites.json", changed, max_frac=MAX_RESTATED_FRAC)
+    return history_not_restated(noted, max_frac=MAX_RESTATED_FRAC)
 
 
 def all_results(tables: Tables, sessions: pd.DatetimeIndex, adjustment: str = "raw") -> list[CheckResult]:
@@ -588,8 +606,14 @@ TABLE_KINDS = (
     ),
     TableDirt("a listed security that never trades", never_traded, "securities.listed_ones_trade", "warn"),
     TableDirt("a bar on a suspended session", suspended_but_traded, "suspensions.did_not_trade", "warn", real=False),
-    TableDirt("rows are restated", scaled_rows(1.01, ["amount_cny"]), "bars.not_restated", "warn", judge="restated"),
-    TableDirt("history is rewritten", columns(PRICES, 0.9), "bars.not_restated", "error", judge="restated"),
+    TableDirt(
+        "rows are restated",
+        scaled_rows(1.01, ["amount_cny"]),
+        "bars.history_not_restated",
+        "warn",
+        judge="restated",
+    ),
+    TableDirt("history is rewritten", columns(PRICES, 0.9), "bars.history_not_restated", "error", judge="restated"),
     TableDirt(
         "two providers differ",
         scaled_rows(1.01, ["close_cny"]),

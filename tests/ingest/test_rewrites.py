@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.rewrites import note_rewrites, read_rewrites
+from ljwx_pipeline.ingest.rewrites import history_not_restated, note_rewrites, read_rewrites
 from ljwx_pipeline.ingest.store import StoredMonth
 from ljwx_pipeline.lake import TableVersion
 
@@ -44,6 +44,18 @@ def test_a_rewrite_is_not_hidden_by_a_smaller_one_of_the_same_month(path: Path) 
     note_rewrites(path, [stored("2024-03-01", restated=90)], max_frac=0.2)
     (noted,) = note_rewrites(path, [stored("2024-03-01", restated=1)], max_frac=0.2)
     assert noted.frac == 0.9
+
+
+def test_a_rewritten_history_blocks_and_a_corrected_row_is_shown(path: Path) -> None:
+    assert history_not_restated([], max_frac=0.2).passed
+    few = history_not_restated(note_rewrites(path, [stored("2024-03-01", restated=3)], max_frac=0.2), max_frac=0.2)
+    assert (few.passed, few.severity, few.measured["restated_rows"]) == (False, "warn", 3)
+    months = [stored(f"2024-{month:02d}-01", restated=90) for month in range(1, 6)]
+    many = history_not_restated(note_rewrites(path, months, max_frac=0.2), max_frac=0.2)
+    assert many.blocks
+    assert many.message.startswith("90 of 100 rows of 2024-01, 90 of 100 rows of 2024-02")
+    assert "and 2 more months came back different" in many.message
+    assert "max_restated_frac=1" in many.repair
 
 
 def test_nothing_restated_leaves_no_record_and_a_damaged_one_is_named(path: Path) -> None:

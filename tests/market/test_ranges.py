@@ -1,4 +1,4 @@
-"""Ranges by date become arrays by session: inclusive ends, lasting ones, silence as unknown, overlaps refused."""
+"""Ranges by date become arrays by session: inclusive ends, lasting ones, nothing of later ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import DataQualityError
-from ljwx_pipeline.market.ranges import UNKNOWN, index_member_mask, range_labels, range_mask
+from ljwx_pipeline.market.ranges import index_member_mask, range_mask
 
 SYMBOLS = ("a", "b", "c")
 SESSIONS = pd.DatetimeIndex(["2024-01-02", "2024-01-03", "2024-01-04", "2024-01-05", "2024-01-08"])
@@ -28,25 +28,12 @@ def test_days_off_and_foreign_symbols_do_no_harm() -> None:
     assert not got.any()
 
 
-def test_a_label_is_the_one_that_held_and_unknown_where_nobody_said() -> None:
-    stated = ranges(("a", "bank", "2024-01-02", "2024-01-03"), ("a", "steel", "2024-01-05", None))
-    got = range_labels(stated, "industry", SYMBOLS, SESSIONS)
-    assert got[0].tolist() == ["bank", "bank", UNKNOWN, "steel", "steel"]
-    assert set(got[1:].ravel()) == {UNKNOWN}
-
-
-def test_two_labels_at_once_are_refused() -> None:
-    stated = ranges(("a", "bank", "2024-01-02", "2024-01-04"), ("a", "steel", "2024-01-04", None))
-    with pytest.raises(DataQualityError, match="a has two values of industry on 2024-01-04"):
-        range_labels(stated, "industry", SYMBOLS, SESSIONS)
-
-
 def test_no_session_tells_of_a_later_range() -> None:
-    stated = ranges(("a", "bank", "2024-01-02", "2024-01-03"), ("a", "steel", "2024-01-05", None))
-    whole = range_labels(stated, "industry", SYMBOLS, SESSIONS)
+    stated = ranges(("a", "", "2024-01-02", "2024-01-03"), ("a", "", "2024-01-05", None))
+    whole = range_mask(stated, SYMBOLS, SESSIONS)
     for cut in range(1, len(SESSIONS)):
         known = stated[stated["start_date"] <= SESSIONS[cut - 1]]
-        np.testing.assert_array_equal(range_labels(known, "industry", SYMBOLS, SESSIONS[:cut]), whole[:, :cut])
+        np.testing.assert_array_equal(range_mask(known, SYMBOLS, SESSIONS[:cut]), whole[:, :cut])
 
 
 def test_index_members_are_those_of_that_index_on_that_session() -> None:
