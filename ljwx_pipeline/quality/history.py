@@ -23,7 +23,7 @@ def lag_hours(sessions: pd.DatetimeIndex, known_at: pd.Series | None) -> pd.Seri
 
     Negative where rows were known before the close; NaN where the instant is not given.
     """
-    if known_at is None:
+    if known_at is None or known_at.isna().all():
         return pd.Series(np.nan, index=sessions)
     known = pd.DatetimeIndex(known_at.reindex(sessions))
     closed = (sessions + CLOSE).tz_localize(SHANGHAI)
