@@ -16,20 +16,13 @@ from assets.metadata import embedded, frame_metadata, preview
 from assets.resources import Line
 from assets.reuse import code_hash
 from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.ingest import rewrites
 from ljwx_pipeline.ingest.arrivals import arrivals
-from ljwx_pipeline.ingest.judged import (
-    BAR_CHECKS,
-    BREACHES,
-    CHECKED_BARS,
-    QUARANTINE,
-    SCORES,
-    JudgedBlock,
-    Judgement,
-    judge_bars,
-    merged,
-)
+from ljwx_pipeline.ingest.judged import BAR_CHECKS, Judgement, judge_bars
+from ljwx_pipeline.ingest.judged_block import JudgedBlock, merged
+from ljwx_pipeline.ingest.judged_notes import NOTES_WHOLE
+from ljwx_pipeline.ingest.judged_store import BREACHES, CHECKED_BARS, QUARANTINE, SCORES
 from ljwx_pipeline.ingest.judged_tables import TABLE_CHECKS, judge_tables
-from ljwx_pipeline.ingest.rewrites import read_rewrites, vanished_symbols
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.reads import ReadsJournal
 from ljwx_pipeline.lake.store import read_versions
@@ -61,9 +54,10 @@ FIRST_COLUMNS = ["session_date", "score"]
 def _specs() -> list[dg.AssetCheckSpec]:
     schemas = [(f"{table}.schema", "error", "columns, types, ranges and unique keys") for table in ASSET_OF_TABLE]
     shares = [("bars.quarantine_share", "error", "refused when too much of a session is in quarantine")]
+    notes = [(NOTES_WHOLE, "warn", "shown when a kept verdict was damaged, so that its months were judged again")]
     rules = [(rule.name, rule.severity, f"{WHEN[rule.severity]} {rule.says}") for rule in (*BAR_CHECKS, *TABLE_CHECKS)]
     specs = []
-    for name, severity, description in [*schemas, *shares, *rules]:
+    for name, severity, description in [*schemas, *shares, *notes, *rules]:
         table, what = name.split(".")
         specs.append(
             dg.AssetCheckSpec(
@@ -110,34 +104,20 @@ def _sentences(result: CheckResult) -> str:
 @dg.asset_check(asset=RAW_BARS_KEY, blocking=True)
 def history_not_restated(line: Line) -> dg.AssetCheckResult:
     """Shown when held rows came back different, refused while more than a share of a month did: another unit, maybe."""
-    limit = line.settings.quality.max_restated_frac
-    noted = read_rewrites(line.home / REWRITES, line.lake())
-    beyond = [rewrite for rewrite in noted if rewrite.frac > limit]
-    said = ", ".join(
-        f"{item.restated_rows:,} of {item.held_rows:,} rows of {item.month[:7]}" for item in (beyond or noted)[:3]
-    )
-    others = f" and {len(beyond or noted) - 3} more months" if len(beyond or noted) > 3 else ""
-    remedy = (
-        f". More than {limit:g} of a month: look with `ljwx data diff`; to accept it, load once with "
-        "`--set quality.max_restated_frac=1`"
-    )
-    changed = f"{said}{others} came back different{remedy if beyond else ''}"
+    noted = rewrites.read_rewrites(line.home / REWRITES, line.lake())
+    result = rewrites.history_not_restated(noted, max_frac=line.settings.quality.max_restated_frac)
     return dg.AssetCheckResult(
-        passed=not noted,
-        severity=dg.AssetCheckSeverity.ERROR if beyond else dg.AssetCheckSeverity.WARN,
-        description=changed if noted else "no held row came back different",
-        metadata={
-            "restated_rows": sum(item.restated_rows for item in noted),
-            "months": len(noted),
-            "months_beyond_limit": len(beyond),
-        },
+        passed=result.passed,
+        severity=dg.AssetCheckSeverity.ERROR if result.blocks else dg.AssetCheckSeverity.WARN,
+        description=". ".join(part for part in (result.message, result.repair) if part),
+        metadata=dict(result.measured),
     )
 
 
 @dg.asset_check(asset=RAW_BARS_KEY)
 def symbols_still_given(line: Line) -> dg.AssetCheckResult:
     """Shown when symbols that had bars in a month have none in it any more; they are named."""
-    gone, judged = vanished_symbols(line.lake(), read_rewrites(line.home / REWRITES, line.lake()))
+    gone, judged = rewrites.vanished_symbols(line.lake(), rewrites.read_rewrites(line.home / REWRITES, line.lake()))
     result = judge_symbols(gone, judged)
     return dg.AssetCheckResult(
         passed=result.passed,

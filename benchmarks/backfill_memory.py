@@ -20,7 +20,8 @@ from typing import Any, Literal
 from benchmarks.whole_market import WholeMarket, ingest_beside
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.bars import ingest_bars
-from ljwx_pipeline.ingest.judged import Judgement, judge_bars, merged
+from ljwx_pipeline.ingest.judged import Judgement, judge_bars
+from ljwx_pipeline.ingest.judged_block import merged
 from ljwx_pipeline.ingest.judged_tables import judge_tables
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake

@@ -25,7 +25,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from benchmarks.whole_market import WholeMarket
-from ljwx_pipeline.ingest.judged import BAR_CHECKS, BESIDE_BY_DATE, Judgement, judge_bars, merged
+from ljwx_pipeline.ingest.beside import BESIDE_BY_DATE
+from ljwx_pipeline.ingest.judged import BAR_CHECKS, Judgement, judge_bars
+from ljwx_pipeline.ingest.judged_block import merged
 from ljwx_pipeline.ingest.plan import RAW_BARS
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake, split_by_month

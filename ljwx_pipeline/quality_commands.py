@@ -87,7 +87,7 @@ def _lake(home: Path, name: str) -> Lake:
 
 
 def _checked(settings: Settings) -> Lake:
-    from ljwx_pipeline.ingest.judged import BREACHES, CHECKED_BARS, QUARANTINE, SCORES
+    from ljwx_pipeline.ingest.judged_store import BREACHES, CHECKED_BARS, QUARANTINE, SCORES
 
     checked = _lake(market_home(settings), "checked")
     if not checked.holds(QUARANTINE) and not checked.holds(CHECKED_BARS):
@@ -100,7 +100,7 @@ def _checked(settings: Settings) -> Lake:
 
 
 def _quarantine(settings: Settings, arguments: argparse.Namespace) -> int:
-    from ljwx_pipeline.ingest.judged import QUARANTINE
+    from ljwx_pipeline.ingest.judged_store import QUARANTINE
     from ljwx_pipeline.ingest.released import KEYS
 
     rows = _checked(settings).read(QUARANTINE).drop_duplicates(KEYS, keep="last")
@@ -161,7 +161,7 @@ def _releases(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _quality(settings: Settings, arguments: argparse.Namespace) -> int:
-    from ljwx_pipeline.ingest.judged import BREACHES, SCORES
+    from ljwx_pipeline.ingest.judged_store import BREACHES, SCORES
 
     if arguments.sessions < 1:
         raise ConfigError(f"--sessions {arguments.sessions} shows nothing", "ask for 1 or more")

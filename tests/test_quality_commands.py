@@ -16,7 +16,8 @@ import pytest
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import load_settings, market_home
 from ljwx_pipeline.errors import ConfigError, DataQualityError, LakeError
-from ljwx_pipeline.ingest.judged import BAR_CHECKS, BREACHES, QUARANTINE, SCORES
+from ljwx_pipeline.ingest.judged import BAR_CHECKS
+from ljwx_pipeline.ingest.judged_store import BREACHES, QUARANTINE, SCORES
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.market.tables import SourceDescription

@@ -12,7 +12,7 @@ from datetime import date
 import numpy as np
 import pandas as pd
 
-from ljwx_pipeline.ingest.judged import JudgedBlock, merged
+from ljwx_pipeline.ingest.judged_block import JudgedBlock, merged
 from ljwx_pipeline.ingest.plan import RAW_BARS, months_of
 from ljwx_pipeline.ingest.store import newest_version
 from ljwx_pipeline.ingest.tables import read_market_table

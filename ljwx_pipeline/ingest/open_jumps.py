@@ -66,7 +66,9 @@ def with_later_rows(
 
 def left_open(rows: pd.DataFrame, quarantined: pd.DataFrame, before: tuple[str, ...]) -> tuple[str, ...]:
     """Return the symbols whose last row, of this block or of one before, is out for an unexplained jump."""
-    last = rows.drop_duplicates("symbol", keep="last").set_index("symbol")["session_date"]
     out = quarantined.loc[quarantined["check"] == JUMPS].groupby("symbol")["session_date"].max()
+    if out.empty and not before:
+        return ()
+    last = rows.drop_duplicates("symbol", keep="last").set_index("symbol")["session_date"]
     still = out.index[out.to_numpy() == last.reindex(out.index).to_numpy()]
     return tuple(sorted({*still, *(symbol for symbol in before if symbol not in last.index)}))

@@ -10,7 +10,7 @@ from datetime import date, datetime
 import pandas as pd
 
 from ljwx_pipeline.errors import DataQualityError
-from ljwx_pipeline.ingest.judged import QUARANTINE
+from ljwx_pipeline.ingest.judged_store import QUARANTINE
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.quality.quarantine import RELEASES, release
 

@@ -21,6 +21,10 @@ from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.partition import Partition
 from ljwx_pipeline.lake.store import folders_in, read_versions
+from ljwx_pipeline.quality.results import CheckResult
+
+#: Months that a verdict names.
+NAMED = 3
 
 
 @dataclass(frozen=True)
@@ -168,3 +172,30 @@ def _read(path: Path) -> _Record:
 def _write(path: Path, record: _Record) -> None:
     body = {"looked_at": record.looked_at, "noted": [asdict(rewrite) for rewrite in record.noted]}
     write_bytes(path, json.dumps(body).encode())
+
+
+def history_not_restated(noted: Sequence[Rewrite], *, max_frac: float) -> CheckResult:
+    """Return the verdict on what ``read_rewrites`` gives: shown when held rows came back different.
+
+    An ``error`` while more than ``max_frac`` of a month did: another unit or another adjustment looks like that.
+    """
+    beyond = [rewrite for rewrite in noted if rewrite.frac > max_frac]
+    named = beyond or noted
+    said = ", ".join(f"{item.restated_rows:,} of {item.held_rows:,} rows of {item.month[:7]}" for item in named[:NAMED])
+    others = f" and {len(named) - NAMED} more months" if len(named) > NAMED else ""
+    remedy = (
+        f"More than {max_frac:g} of a month: look with `ljwx data diff`; to accept it, load once with "
+        "`--set quality.max_restated_frac=1`"
+    )
+    return CheckResult(
+        "bars.history_not_restated",
+        not noted,
+        "error" if beyond else "warn",
+        {
+            "restated_rows": sum(item.restated_rows for item in noted),
+            "months": len(noted),
+            "months_beyond_limit": len(beyond),
+        },
+        f"{said}{others} came back different" if noted else "no held row came back different",
+        remedy if beyond else "",
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,10 +64,14 @@ def draft_bytes(path: Path, data: bytes | pa.Buffer) -> Draft:
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(8)}.part")
     try:
         above = make_folder(path.parent)
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        try:
+            rest = memoryview(data)
+            while rest.nbytes:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -158,8 +162,8 @@ def read_parquet(path: Path, *, sha256: str | None = None) -> pd.DataFrame:
     return frame
 
 
-def open_parquet(path: Path, *, sha256: str) -> Any:
-    """Return ``path`` as an open ``pyarrow.parquet.ParquetFile`` that reads text as dictionaries.
+def open_parquet(path: Path, *, sha256: str, columns: Sequence[str]) -> Any:
+    """Return ``path`` as an open ``pyarrow.parquet.ParquetFile`` that reads text among ``columns`` as dictionaries.
 
     Raises
     ------
@@ -168,11 +172,18 @@ def open_parquet(path: Path, *, sha256: str) -> Any:
     """
     data = read_bytes(path, sha256=sha256)
     try:
-        plain = pq.ParquetFile(pa.BufferReader(data))
-        text = [field.name for field in plain.schema_arrow if pa.types.is_string(field.type)]
-        return pq.ParquetFile(pa.BufferReader(data), metadata=plain.metadata, read_dictionary=text) if text else plain
+        # asked of every column it is done to text and bytes alone; to learn first which is text costs a second opening
+        opened = pq.ParquetFile(pa.BufferReader(data), read_dictionary=list(columns))
+        made = [field for field in opened.schema_arrow if pa.types.is_dictionary(field.type)]
+        return opened if all(pa.types.is_string(field.type.value_type) for field in made) else _plainly_opened(data)
     except (pa.ArrowInvalid, OSError) as error:
         raise _no_parquet(path, error) from error
+
+
+def _plainly_opened(data: bytes) -> Any:
+    plain = pq.ParquetFile(pa.BufferReader(data))
+    text = [field.name for field in plain.schema_arrow if pa.types.is_string(field.type)]
+    return pq.ParquetFile(pa.BufferReader(data), metadata=plain.metadata, read_dictionary=text)
 
 
 def read_bytes(path: Path, *, sha256: str | None = None) -> bytes:

@@ -17,8 +17,8 @@ from ljwx_pipeline.lake.atomic_parquet import Draft, discard, draft_bytes, encod
 from ljwx_pipeline.lake.manifest import DataFile, TableVersion, manifest_bytes, manifest_path
 from ljwx_pipeline.lake.rows import session_span
 
-#: Two encode while others wait for the disk.
-WRITERS = 4
+#: Two encode while the others wait for the disk.
+WRITERS = 6
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import LakeError
 
-_NO_TIME = np.iinfo(np.int64).min
+#: Pieces are hashed together until they are so many.
+JOINED_BYTES = 1 << 20
 
 
 def content_hash(rows: pd.DataFrame | pa.Table) -> str:
@@ -35,17 +36,41 @@ def content_hash(rows: pd.DataFrame | pa.Table) -> str:
     names = [str(name) for name in (rows.columns if isinstance(rows, pd.DataFrame) else rows.column_names)]
     if len(set(names)) < len(names):
         raise LakeError(f"columns {names} repeat a name", "rename one of them")
-    digest = hashlib.sha256(f"rows={len(rows)}".encode())
+    digest = _Digest()
+    digest.add(f"rows={len(rows)}".encode())
     for position, name in enumerate(names):
         if isinstance(rows, pd.DataFrame):
             kind, chunks = _canonical(name, rows.iloc[:, position])
         else:
             kind, chunks = _canonical_arrow(name, rows.column(position))
-        digest.update(f"|{len(name)}:{name}:{kind}|".encode())
+        digest.add(f"|{len(name)}:{name}:{kind}|".encode())
         for chunk in chunks:
-            digest.update(len(chunk).to_bytes(8, "little"))
-            digest.update(chunk)
+            digest.add(len(chunk).to_bytes(8, "little"))
+            digest.add(chunk)
     return digest.hexdigest()
+
+
+class _Digest:
+    """SHA-256 of pieces: small ones are joined, as each call lets other threads in and then waits for its turn."""
+
+    def __init__(self) -> None:
+        self._hash = hashlib.sha256()
+        self._waiting: list[bytes | memoryview] = []
+        self._size = 0
+
+    def add(self, piece: bytes | memoryview) -> None:
+        self._waiting.append(piece)
+        self._size += piece.nbytes if isinstance(piece, memoryview) else len(piece)
+        if self._size >= JOINED_BYTES:
+            self._flush()
+
+    def hexdigest(self) -> str:
+        self._flush()
+        return self._hash.hexdigest()
+
+    def _flush(self) -> None:
+        self._hash.update(self._waiting[0] if len(self._waiting) == 1 else b"".join(self._waiting))
+        self._waiting, self._size = [], 0
 
 
 def combined_hash(parts: dict[str, str]) -> str:
@@ -75,7 +100,9 @@ def _canonical_arrow(name: str, column: pa.ChunkedArray) -> tuple[str, list[byte
     """Return what ``_canonical`` returns for the column a frame would hold, without making the frame."""
     kind = column.type
     if pa.types.is_timestamp(kind):
-        nanoseconds = column.cast(pa.timestamp("ns", kind.tz)).cast(pa.int64()).fill_null(_NO_TIME).to_numpy()
+        if kind.unit != "ns":
+            column = column.cast(pa.timestamp("ns", kind.tz))
+        nanoseconds = column.to_numpy().astype("M8[ns]", copy=False).view(np.int64)  # NaT is the least integer
         return f"datetime[{kind.tz}]" if kind.tz else "datetime", [nanoseconds.astype("<i8", copy=False).data]
     if pa.types.is_integer(kind) and not column.null_count:
         to = "<u8" if pa.types.is_unsigned_integer(kind) else "<i8"
@@ -86,7 +113,8 @@ def _canonical_arrow(name: str, column: pa.ChunkedArray) -> tuple[str, list[byte
     if pa.types.is_boolean(kind) and not column.null_count:
         return "bool", [column.to_numpy().astype("<i8").data]
     if pa.types.is_null(kind) or pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        return "text", _words_and_codes(column.cast(pa.string()).combine_chunks().dictionary_encode())
+        plain = column if pa.types.is_string(kind) else column.cast(pa.string())
+        return "text", _words_and_codes(plain.combine_chunks().dictionary_encode())
     if pa.types.is_dictionary(kind):
         return "text", _words_and_codes(_by_first_appearance(name, column))
     return "text", _text(name, column.to_pandas())
@@ -103,7 +131,9 @@ def _by_first_appearance(name: str, column: pa.ChunkedArray) -> Any:
 
 def _floats(values: NDArray[np.float64]) -> memoryview:
     values = values + 0.0  # a copy, and -0.0 becomes 0.0
-    values[np.isnan(values)] = np.nan
+    missing = np.isnan(values)
+    if missing.any():
+        values[missing] = np.nan  # of the many NaN one
     return values.astype("<f8", copy=False).data
 
 
@@ -131,7 +161,7 @@ def _encoded(name: str, column: Any) -> Any:
 
 def _words_and_codes(encoded: Any) -> list[bytes | memoryview]:
     # codes by first appearance: a million symbols hash as fast as a million integers
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    codes = (encoded.indices.fill_null(-1) if encoded.null_count else encoded.indices).to_numpy(zero_copy_only=False)
     words = encoded.dictionary
     lengths = pc.binary_length(words).to_numpy().astype("<i8")
     return [codes.astype("<i8").data, lengths.data, b"".join(words.cast(pa.binary()).to_pylist())]

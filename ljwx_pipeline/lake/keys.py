@@ -61,6 +61,9 @@ def keys_of(table: str, columns: Sequence[str], keys: Sequence[str] | None = Non
 def order_codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
     """Return integers that sort as the values do, a missing value last."""
     kind = column.type
+    if pa.types.is_timestamp(kind) and not column.null_count:
+        instants: NDArray[np.int64] = column.to_numpy().view(np.int64)
+        return instants
     if pa.types.is_timestamp(kind):
         return _integers(column.cast(pa.timestamp(kind.unit)).cast(pa.int64()))
     if pa.types.is_integer(kind) and kind != pa.uint64():
@@ -78,18 +81,21 @@ def order_codes(column: pa.ChunkedArray) -> NDArray[np.int64]:
 def is_sorted(columns: Sequence[pa.ChunkedArray]) -> bool:
     """Return whether rows given by key columns, the first weighing most, never descend, a missing value being last."""
     undecided = np.ones(max(len(columns[0]) - 1, 0), dtype=bool)
-    for column in columns:
+    for number, column in enumerate(columns, start=1):
         if pa.types.is_string(column.type) and not column.null_count:
             # neighbours as they are: half the rows' work of numbering the words first
             words = column.combine_chunks()
-            descends = pc.greater(words.slice(0, len(words) - 1), words.slice(1)).to_numpy(zero_copy_only=False)
-            equal = pc.equal(words.slice(0, len(words) - 1), words.slice(1)).to_numpy(zero_copy_only=False)
+            earlier, later = words.slice(0, len(words) - 1), words.slice(1)
+            descends = pc.greater(earlier, later).to_numpy(zero_copy_only=False)
         else:
+            earlier = later = None
             codes = order_codes(column)
-            descends, equal = codes[:-1] > codes[1:], codes[:-1] == codes[1:]
+            descends = codes[:-1] > codes[1:]
         if (undecided & descends).any():
             return False
-        undecided &= equal
+        if number < len(columns):
+            equal = codes[:-1] == codes[1:] if earlier is None else pc.equal(earlier, later).to_numpy(False)
+            undecided &= equal
     return True
 
 

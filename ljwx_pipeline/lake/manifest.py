@@ -30,7 +30,7 @@ class DataFile:
     rows
         Number of rows.
     sessions
-        First and last ``session_date`` in it; None when it has none or its manifest does not say.
+        First and last ``session_date`` in it; None when it or one of its rows has none, or its manifest does not say.
     """
 
     name: str

@@ -110,9 +110,11 @@ def between(table: pa.Table, first: date | None, last: date | None) -> pa.Table:
 
 
 def session_span(table: pa.Table) -> tuple[date, date] | None:
-    """Return the first and last ``session_date`` of ``table``, or None where it has none."""
+    """Return the first and last ``session_date`` of ``table``, or None where it has none or a row has none."""
     if SESSION not in table.column_names or not pa.types.is_timestamp(table.schema.field(SESSION).type):
         return None
+    if table.column(SESSION).null_count:
+        return None  # such rows stand last, whatever the span of the others
     ends = pc.min_max(table.column(SESSION)).as_py()
     return None if ends["min"] is None else (pd.Timestamp(ends["min"]).date(), pd.Timestamp(ends["max"]).date())
 

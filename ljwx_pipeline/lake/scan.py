@@ -5,6 +5,7 @@ Not here: which version an instant sees (``partition.py``, ``store.py``).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -75,13 +76,25 @@ def rows_of(versions: Sequence[TableVersion], selection: Selection = EVERYTHING)
         raise LakeError(f"table {table} has no column {', '.join(unknown)}", f"name some of: {', '.join(columns)}")
     if selection.by_session and SESSION not in columns:
         raise LakeError(f"table {table} has no {SESSION}", "read it whole, without a first and last session")
-    several = len(versions) > 1 or len(versions[0].files) > 1
+    several = not _one_after_another(table, versions)
     helpers = [*(SORT_KEYS.get(table, []) if several else []), *([SESSION] if selection.by_session else [])]
     read = [*wanted, *(name for name in dict.fromkeys(helpers) if name in columns and name not in wanted)]
     parts = in_threads(lambda version: _version_rows(version, read, selection), versions, THREADS)
     rows = concatenated([part for tables in parts for part in tables])
     rows = ordered(table, rows) if several else rows
     return rows.select(wanted) if len(read) > len(wanted) or rows.column_names != wanted else rows
+
+
+def _one_after_another(table: str, versions: Sequence[TableVersion]) -> bool:
+    """Return whether the files' rows, each file's in the table's order, are in it together: by their sessions alone."""
+    files = [file for version in versions for file in version.files]
+    if len(files) == 1:
+        return True
+    spans = [file.sessions for file in files if file.rows]
+    if SORT_KEYS.get(table, [""])[0] != SESSION or None in spans:
+        return False
+    known = [span for span in spans if span is not None]
+    return all(earlier[1] < later[0] for earlier, later in itertools.pairwise(known))
 
 
 def _agreed_columns(versions: Sequence[TableVersion]) -> tuple[str, ...]:
@@ -139,7 +152,7 @@ def _named_rows(path: Path, file: DataFile, columns: Sequence[str], selection: S
 
 
 def _file_rows(path: Path, file: DataFile, columns: Sequence[str], selection: Selection) -> pa.Table:
-    opened = open_parquet(path, sha256=file.sha256)
+    opened = open_parquet(path, sha256=file.sha256, columns=columns)
     try:
         if selection.holds(file.sessions):
             rows = opened.read(columns=list(columns), use_threads=False).select(list(columns))

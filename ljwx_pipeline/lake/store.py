@@ -232,9 +232,25 @@ class Lake:
         LakeError
             When the table does not exist, nothing of it was known by then, or retention removed what was.
         """
+        if not (chosen := self._known(self.partitions(table), table, as_of)):
+            raise LakeError(f"nothing of table {table} was known{_at(as_of)}", "ask for a later instant")
+        return chosen
+
+    def known(self, table: str, *, as_of: datetime | None = None) -> list[TableVersion]:
+        """Return what ``current`` does, and nothing of a table that was not known then or never written.
+
+        Raises
+        ------
+        LakeError
+            When retention removed what was known then.
+        """
+        found = [Partition(path) for path in folders_in(self.table_folder(table))]
+        return self._known(found, table, as_of)
+
+    def _known(self, partitions: Sequence[Partition], table: str, as_of: datetime | None) -> list[TableVersion]:
         limit = None if as_of is None else in_utc("as_of", as_of)
         chosen: list[TableVersion] = []
-        for partition in self.partitions(table):
+        for partition in partitions:
             found = partition.known_by(limit)
             if isinstance(found, TableVersion):
                 chosen.append(found)
@@ -244,8 +260,6 @@ class Lake:
                     "which retention removed",
                     "ask for a later instant, or restore it from a backup",
                 )
-        if not chosen:
-            raise LakeError(f"nothing of table {table} was known{_at(as_of)}", "ask for a later instant")
         return chosen
 
     def holds(self, table: str) -> bool:

@@ -2,7 +2,7 @@
 
 Everything is robust (medians and median absolute deviations), so that the dirt itself does not set the scale. These
 checks are data like those of ``checks.py`` and run the same way: ``run_checks(..., checks=(*CHECKS, *ANOMALIES))``.
-With ``before`` holding some sixty earlier sessions, a single session is judged too. Not here: versions of the same rows
+With ``before`` holding some sixty earlier sessions, a single session is judged too. Not here: rows that came late
 (``history.py``), other providers' rows (``reconcile.py``).
 """
 

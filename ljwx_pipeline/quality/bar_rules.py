@@ -6,12 +6,14 @@ Not here: the pass over the rows (``scan_kernel.py``), statistics (``anomalies.p
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.quality import scan_kernel
+from ljwx_pipeline.quality.days import Days, days_of
 from ljwx_pipeline.quality.rule import SAMPLE, Finding, Market, rows_found, sessions_found
 from ljwx_pipeline.quality.scan import symbol_codes
 
@@ -27,7 +29,7 @@ def rows_with(*bits: int) -> Callable[[Market], Finding]:
     wanted = np.uint32(np.bitwise_or.reduce(bits))
 
     def test(market: Market) -> Finding:
-        return rows_found(market.tables["bars"], (market.bar_bits & wanted) != 0)
+        return _found(market, wanted)
 
     return test
 
@@ -35,18 +37,26 @@ def rows_with(*bits: int) -> Callable[[Market], Finding]:
 def unit_check(market: Market) -> Finding:
     """Find bars whose amount / volume lies outside [low, high], and say what such rows look like."""
     bars = market.tables["bars"]
-    bad = (market.bar_bits & np.uint32(scan_kernel.AVERAGE_OUTSIDE)) != 0
-    inside = float(1.0 - bad.mean())
-    wrong = bars[bad & (bars["volume_shares"] > 0).to_numpy()] if bad.any() else bars.iloc[:0]
+    found = _found(market, np.uint32(scan_kernel.AVERAGE_OUTSIDE))
+    inside = {"inside_frac": 1.0 - found.bad / len(bars)}
+    wrong = bars.take(found.rows)
+    wrong = wrong[wrong["volume_shares"] > 0]
     if wrong.empty:
-        return rows_found(bars, bad, inside_frac=inside)
+        return replace(found, measured=inside)
     times = wrong["amount_cny"] / wrong["volume_shares"] / wrong["close_cny"]
-    return rows_found(bars, bad, inside_frac=inside, average_over_close=float(times.median()))
+    return replace(found, measured={**inside, "average_over_close": float(times.median())})
+
+
+def _found(market: Market, wanted: np.uint32) -> Finding:
+    bars = market.tables["bars"]
+    if not market.any_bar_bits & wanted:
+        return Finding(len(bars), 0, "rows", ())
+    return rows_found(bars, (market.bar_bits & wanted) != 0)
 
 
 def sessions_present(market: Market) -> Finding:
     """Find sessions of the range without a single bar."""
-    traded = pd.DatetimeIndex(market.tables["bars"]["session_date"].unique())
+    traded = pd.DatetimeIndex(market.bar_days.instants)
     return sessions_found(market.sessions, market.sessions.difference(traded))
 
 
@@ -63,12 +73,12 @@ def session_coverage(market: Market) -> tuple[pd.Series, pd.Series]:
     Earlier rows of ``market.before`` count as far as they hold whole sessions; where they hold each symbol's last row
     alone, a session is at least compared with how many symbols there are.
     """
-    counts = market.tables["bars"].groupby("session_date").size().sort_index()
+    counts = market.bar_days.rows
     before = market.before.get("bars")
     if before is None or before.empty:
         return counts, counts.rolling(COVERAGE_WINDOW_SESSIONS, min_periods=1).median()
     recent = before["session_date"] >= counts.index[0] - pd.Timedelta(days=2 * COVERAGE_WINDOW_SESSIONS)
-    earlier = before[recent].groupby("session_date").size().sort_index()
+    earlier = days_of(before.loc[recent, "session_date"]).rows
     if earlier.index.size < 2 or earlier.median() < earlier.max() / 2:
         # last rows alone: most stand on the last session, stragglers before it
         earlier = pd.Series([int(earlier.sum())] * COVERAGE_WINDOW_SESSIONS)
@@ -80,62 +90,65 @@ def session_coverage(market: Market) -> tuple[pd.Series, pd.Series]:
 def within_published_limits(market: Market) -> Finding:
     """Find bars that trade beyond the limits published for their session."""
     bars, limits = market.tables["bars"], market.tables["price_limits"]
-    cells = _Cells(bars, limits)
+    cells = _Cells(market, limits)
     row = np.full(cells.size, -1, dtype=np.int64)
-    row[cells.of_second[::-1]] = np.arange(len(limits) - 1, -1, -1)  # of a key given twice the first counts
-    at = row[cells.of_first]
-    up = np.where(at >= 0, limits["limit_up_cny"].to_numpy()[at], np.nan)
-    down = np.where(at >= 0, limits["limit_down_cny"].to_numpy()[at], np.nan)
-    bad = (bars["high_cny"].to_numpy() > up + LIMIT_SLACK_CNY) | (bars["low_cny"].to_numpy() < down - LIMIT_SLACK_CNY)
-    return rows_found(bars, bad, judged=int((at >= 0).sum()))
+    row[cells.of_other[::-1]] = np.arange(len(limits) - 1, -1, -1)  # of a key given twice the first counts
+    at = row[cells.of_bars]
+    up = np.append(limits["limit_up_cny"].to_numpy() + LIMIT_SLACK_CNY, np.nan)[at]  # -1 is the last
+    down = np.append(limits["limit_down_cny"].to_numpy() - LIMIT_SLACK_CNY, np.nan)[at]
+    bad = (bars["high_cny"].to_numpy() > up) | (bars["low_cny"].to_numpy() < down)
+    return rows_found(bars, bad, judged=int(np.count_nonzero(at >= 0)))
 
 
 def gaps_are_suspensions(market: Market) -> Finding:
     """Find sessions that a listed symbol misses without being suspended."""
-    bars, days = market.tables["bars"], market.sessions.to_numpy()
-    cells = _Cells(bars, market.tables["suspensions"])
-    explained = np.zeros((cells.size // len(cells.symbols), len(cells.symbols)), dtype=bool)
-    explained.reshape(-1)[cells.of_first] = True
-    explained.reshape(-1)[cells.of_second] = True
+    days = market.sessions.to_numpy()
+    cells = _Cells(market, market.tables["suspensions"])
+    explained = np.zeros(cells.size, dtype=bool)
+    explained[cells.of_bars] = explained[cells.of_other] = True
+    by_day = explained[:-1].reshape(len(cells.days), len(cells.symbols))
     securities = market.tables["securities"]
     code = pd.Index(cells.symbols).get_indexer(pd.Index(securities["symbol"]))
-    traded = np.zeros(len(cells.symbols) + 1, dtype=bool)
-    traded[cells.codes_of_first] = True
-    securities, code = securities[traded[code]], code[traded[code]]
+    traded = (code >= 0) & (code < len(market.bar_symbols[1]))
+    securities, code = securities[traded], code[traded]
     starts = days.searchsorted(securities["list_date"].fillna(market.sessions[0]).to_numpy())
     stops = days.searchsorted(securities["delist_date"].fillna(pd.Timestamp.max.normalize()).to_numpy())
-    place = cells.place_of(days)
-    missing, expected = [], 0
-    for symbol, column, start, stop in zip(securities["symbol"], code, starts, stops, strict=True):
-        expected += max(int(stop - start), 0)
-        inside = place[start:stop]
-        silent = np.flatnonzero((inside < 0) | ~explained[inside, column])
-        missing.append((symbol, start + silent))
-    found = [f"{symbol} {market.sessions[at]:%Y-%m-%d}" for symbol, places in missing for at in places[:SAMPLE]][
-        :SAMPLE
-    ]
-    return Finding(expected, sum(len(places) for _, places in missing), "rows", tuple(found))
+    place = pd.Index(cells.days).get_indexer(market.sessions)
+    at = np.arange(len(days))
+    listed = (at >= starts[:, None]) & (at < stops[:, None])
+    silent = listed & ~(by_day[place].T[code] & (place >= 0))
+    of, when = np.nonzero(silent)
+    names = securities["symbol"].to_numpy()
+    sample = [f"{names[one]} {market.sessions[int(day)]:%Y-%m-%d}" for one, day in zip(of[:SAMPLE], when, strict=False)]
+    return Finding(int(np.count_nonzero(listed)), len(of), "rows", tuple(sample))
 
 
 class _Cells:
-    """The keys of two tables as cells of one grid of days and symbols: comparing them is then a lookup.
+    """The keys of the bars and of another table as cells of one grid of days and symbols: comparing is then a lookup.
 
-    ``of_first`` and ``of_second`` are each row's cell, ``size`` the number of cells.
+    ``of_bars`` and ``of_other`` are each row's cell, ``size`` the number of cells with one more, the last, for rows
+    without a day or a symbol. The bars' symbols come first in ``symbols``.
     """
 
-    def __init__(self, first: pd.DataFrame, second: pd.DataFrame) -> None:
-        names = np.concatenate([first["symbol"].to_numpy(), second["symbol"].to_numpy()])
-        codes, self.symbols = symbol_codes(names)
-        instants = np.concatenate([first["session_date"].to_numpy(), second["session_date"].to_numpy()])
-        place, self._instants = pd.factorize(instants)
-        cells = place.astype(np.int64) * len(self.symbols) + codes
-        self.of_first, self.of_second = cells[: len(first)], cells[len(first) :]
-        self.codes_of_first = codes[: len(first)]
-        self.size = len(self._instants) * len(self.symbols)
+    def __init__(self, market: Market, other: pd.DataFrame) -> None:
+        codes, names = market.bar_symbols
+        other_codes, other_names = symbol_codes(other["symbol"].to_numpy())
+        other_days = days_of(other["session_date"])
+        joined = pd.Index(names).get_indexer(pd.Index(other_names))
+        unknown = np.flatnonzero(joined < 0)
+        joined[unknown] = len(names) + np.arange(len(unknown))
+        self.symbols = np.concatenate([names, other_names[unknown]])
+        self.days = np.union1d(market.bar_days.instants, other_days.instants)
+        self.size = len(self.days) * len(self.symbols) + 1
+        self.of_bars = self._cells(market.bar_days, codes)
+        self.of_other = self._cells(other_days, np.append(joined, -1)[other_codes])
 
-    def place_of(self, days: NDArray[np.datetime64]) -> NDArray[np.int64]:
-        """Return each day's row of the grid, -1 where neither table has it."""
-        return pd.Index(self._instants).get_indexer(pd.Index(days))
+    def _cells(self, days: Days, codes: NDArray[np.int64]) -> NDArray[np.int64]:
+        begins = np.append(self.days.searchsorted(days.instants) * len(self.symbols), -1)  # -1 is the last
+        cells: NDArray[np.int64] = begins[days.place] + codes
+        if days.place.min(initial=0) < 0 or codes.min(initial=0) < 0:
+            cells[(days.place < 0) | (codes < 0)] = self.size - 1
+        return cells
 
 
 def suspended_do_not_trade(market: Market) -> Finding:

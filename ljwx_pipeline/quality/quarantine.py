@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.tables import TABLES
+from ljwx_pipeline.quality.days import days_of
 from ljwx_pipeline.quality.results import CheckResult, Positions
 from ljwx_pipeline.quality.rule import SINGLE_ROWS
 
@@ -139,11 +140,10 @@ def release(
 
 def session_share(table: str, frame: pd.DataFrame, out: Positions, most: float = MAX_SESSION_FRAC) -> CheckResult:
     """Return whether every session of ``frame`` keeps enough rows when those at ``out`` are taken out."""
-    days = frame["session_date"]
-    lost = days.take(out).value_counts().sort_index()
-    whole = days[days.isin(lost.index)].value_counts().reindex(lost.index)
-    share = lost / whole
-    bad = share.index[((share > most) & (lost > SINGLE_ROWS)).to_numpy()]
+    days = days_of(frame["session_date"])
+    lost = days.counts_at(out)
+    share = pd.Series(lost / days.counts, index=days.rows.index)
+    bad = share.index[(share.to_numpy() > most) & (lost > SINGLE_ROWS)]
     measured = {"quarantined": len(out), "judged": len(frame), "bad": len(bad), "limit_frac": most}
     name, repair = f"{table}.quarantine_share", "load the session again; correct its source before releasing rows"
     if bad.empty:

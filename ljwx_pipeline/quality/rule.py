@@ -16,8 +16,9 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.market.tables import SourceDescription
+from ljwx_pipeline.quality.days import Days, days_of
 from ljwx_pipeline.quality.results import NO_ROWS, Positions
-from ljwx_pipeline.quality.scan import ScanContext, scan
+from ljwx_pipeline.quality.scan import ScanContext, Symbols, scan, symbol_codes
 from ljwx_pipeline.quality.scan_kernel import Bits
 
 Mask = NDArray[np.bool_]
@@ -69,7 +70,22 @@ class Market:
             before=self.before.get("bars"),
             as_of=self.as_of,
         )
-        return scan(self.tables["bars"], context)
+        return scan(self.tables["bars"], context, self.bar_symbols)
+
+    @cached_property
+    def bar_symbols(self) -> Symbols:
+        """Each bar's symbol as a number from 0 (-1 where it is none), and the symbols by number."""
+        return symbol_codes(self.tables["bars"]["symbol"].to_numpy())
+
+    @cached_property
+    def bar_days(self) -> Days:
+        """The sessions that bars stand on, how many on each, and each bar's."""
+        return days_of(self.tables["bars"]["session_date"])
+
+    @cached_property
+    def any_bar_bits(self) -> np.uint32:
+        """Every bit that some bar has: a rule whose bits are not among them need not look at the rows."""
+        return np.uint32(np.bitwise_or.reduce(self.bar_bits, initial=0))
 
     def once(self, name: str, make: Callable[[], pd.Series]) -> pd.Series:
         """Return what ``make`` gives, computed the first time that any check asks for ``name``."""

@@ -64,7 +64,7 @@ def run_checks(
     market = Market(sound, description, sessions, earlier, as_of)
     if "bars" in given:
         with_bars = Market({**sound, "bars": given["bars"]}, description, sessions, earlier, as_of)
-        known["bars"] = validate_bars(given["bars"], lambda: with_bars.bar_bits)
+        known["bars"] = validate_bars(with_bars)
         market = market if known["bars"].blocks else with_bars
     return [known[name] for name in tables] + [_outcome(check, market, tables) for check in checks]
 

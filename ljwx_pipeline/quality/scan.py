@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,11 @@ from numpy.typing import NDArray
 from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
 from ljwx_pipeline.market.rulebook import BOOK_FIRST, BOOK_LAST, price_limit_frac
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.quality.scan_kernel import LISTING_SESSIONS, TICK_CNY, UNSORTED, Bits, scan_rows
+from ljwx_pipeline.quality.scan_kernel import LISTING_SESSIONS, NO_ROW, TICK_CNY, UNSORTED, Bits, scan_rows
 
 Int = NDArray[np.int64]
+#: Each row's symbol as a number, and the symbols by number.
+Symbols: TypeAlias = tuple[Int, NDArray[np.object_]]
 
 COLUMNS = (
     "open_cny",
@@ -66,41 +68,70 @@ class ScanContext:
     as_of: date | None = None
 
 
-def scan(bars: pd.DataFrame, context: ScanContext) -> Bits:
+def scan(bars: pd.DataFrame, context: ScanContext, symbols: Symbols | None = None) -> Bits:
     """Return the bits of ``scan_kernel`` for each bar, shape ``(len(bars),)``, in the order given.
 
     Rows by symbol and session or by session and symbol take one pass; rows in another order are flagged, sorted, and
     judged as sorted.
+
+    Parameters
+    ----------
+    symbols
+        What ``symbol_codes`` gives for the bars, where it is known already.
     """
-    symbols = bars["symbol"].to_numpy()
-    instant_ns = bars["session_date"].to_numpy().view(np.int64)
-    columns = [bars[name].to_numpy() for name in COLUMNS]
-    earlier = 0
-    if context.before is not None and len(context.before):
-        before = context.before.sort_values("session_date", kind="stable")
-        earlier = len(before)
-        symbols = np.concatenate([before["symbol"].to_numpy(), symbols])
-        instant_ns = np.concatenate([before["session_date"].to_numpy().view(np.int64), instant_ns])
-        columns = [np.concatenate([before[name].to_numpy(), own]) for name, own in zip(COLUMNS, columns, strict=True)]
-    code, names = symbol_codes(symbols)
-    known = _known(names, context)
-    judge: Any = scan_rows  # takes the columns and what is known in order
-    bits: Bits = judge(code, instant_ns, *columns, *known)
+    code, names = symbol_codes(bars["symbol"].to_numpy()) if symbols is None else symbols
+    before = context.before if context.before is not None and len(context.before) else None
+    judge: Any = scan_rows  # takes the columns, the rows before them and what is known in order
+    bits: Bits = judge(code, *_columns(bars), *_carried(names, before), *_known(names, context))
     out_of_order = bits & np.uint32(UNSORTED)
-    if out_of_order.any():
-        order = np.lexsort((instant_ns, code))
-        bits[order] = judge(code[order], instant_ns[order], *(column[order] for column in columns), *known)
-        bits |= out_of_order
-    return bits[earlier:]
+    if not out_of_order.any():
+        return bits
+    whole = bars if before is None else pd.concat([before[list(bars.columns)], bars])
+    code, names = symbol_codes(whole["symbol"].to_numpy())
+    columns = _columns(whole)
+    order = np.lexsort((columns[0], code))
+    again: Bits = np.empty(len(whole), dtype=np.uint32)
+    given = (code[order], *(column[order] for column in columns))
+    again[order] = judge(*given, *_carried(names, None), *_known(names, context))
+    return again[len(whole) - len(bars) :] | out_of_order
 
 
 def last_rows(bars: pd.DataFrame) -> pd.DataFrame:
-    """Return the last row of each symbol: what ``ScanContext.before`` needs of the sessions before a month."""
-    ordered = bars.sort_values("session_date", kind="stable")
-    return ordered.drop_duplicates("symbol", keep="last").sort_values("symbol", ignore_index=True)
+    """Return the last row of each symbol, by symbol: what the scan needs of the sessions before a month.
+
+    Of rows given twice the first counts, as it does within the scan.
+    """
+    instant_ns = bars["session_date"].to_numpy().view(np.int64)
+    if (instant_ns[1:] < instant_ns[:-1]).any():
+        bars = bars.sort_values("session_date", kind="stable")
+        instant_ns = bars["session_date"].to_numpy().view(np.int64)
+    code, names = symbol_codes(bars["symbol"].to_numpy())
+    newest = np.empty(len(names), dtype=np.int64)
+    newest[code] = instant_ns  # ascending: the last one stays
+    rows = np.flatnonzero(instant_ns == newest[code])
+    chosen = np.empty(len(names), dtype=np.int64)
+    chosen[code[rows][::-1]] = rows[::-1]
+    return bars.take(chosen).sort_values("symbol", ignore_index=True)
 
 
-def symbol_codes(symbols: NDArray[np.object_]) -> tuple[Int, NDArray[np.object_]]:
+def _columns(bars: pd.DataFrame) -> list[NDArray[Any]]:
+    return [bars["session_date"].to_numpy().view(np.int64), *(bars[name].to_numpy() for name in COLUMNS)]
+
+
+def _carried(names: NDArray[np.object_], before: pd.DataFrame | None) -> tuple[Int, NDArray[np.float64]]:
+    """Return the instant and the columns of each symbol's last earlier row; ``NO_ROW`` where there is none."""
+    instant = np.full(len(names), NO_ROW, dtype=np.int64)
+    values = np.full((len(COLUMNS), len(names)), np.nan)
+    if before is not None:
+        last = last_rows(before)
+        at = pd.Index(names).get_indexer(pd.Index(last["symbol"]))
+        rows = np.flatnonzero(at >= 0)
+        instant[at[rows]] = last["session_date"].to_numpy().view(np.int64)[rows]
+        values[:, at[rows]] = last[list(COLUMNS)].to_numpy(dtype=np.float64)[rows].T
+    return instant, values
+
+
+def symbol_codes(symbols: NDArray[np.object_]) -> Symbols:
     """Return each row's symbol as a number, and the symbols by number; rows grouped by symbol cost a comparison."""
     if len(symbols) > 1 and symbols[0] == symbols[1]:
         starts = np.flatnonzero(np.r_[True, symbols[1:] != symbols[:-1]])

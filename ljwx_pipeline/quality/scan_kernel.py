@@ -53,6 +53,8 @@ LIMIT_FRAC = 0.01
 LISTING_SESSIONS = 5
 #: Providers write one factor as 5.714 here and 5.7142 there.
 FACTOR_NOISE_FRAC = 1e-4
+#: The instant of a row that is not there.
+NO_ROW = np.iinfo(np.int64).min
 
 
 @kernel
@@ -67,6 +69,8 @@ def scan_rows(  # noqa: C901 - one pass over the columns is the point; each rule
     volume: Float,
     amount: Float,
     factor: Float,
+    carried_ns: Int,
+    carried: Float,
     session_of_day: Int,
     first_day: int,
     as_of_day: int,
@@ -89,6 +93,9 @@ def scan_rows(  # noqa: C901 - one pass over the columns is the point; each rule
         Each row's symbol as a number from 0.
     instant_ns, open_, high, low, close, reference, volume, amount, factor
         The columns; ``instant_ns`` counts from 1970.
+    carried_ns, carried
+        By symbol, its last row before these: instant (``NO_ROW`` without one), and the eight columns in their order,
+        shape ``(8, n_symbols)``.
     session_of_day, first_day
         Position in the sessions of each calendar day from ``first_day`` (days from 1970) on; -1 where it is none.
     as_of_day
@@ -162,25 +169,32 @@ def scan_rows(  # noqa: C901 - one pass over the columns is the point; each rule
                 found |= np.uint32(BEYOND_LIMIT)
         p = previous[c]
         if p >= 0:
-            earlier = instant_ns[p]
+            earlier, p_close, p_factor = instant_ns[p], close[p], factor[p]
+            alike = o == open_[p] and h == high[p] and lo == low[p] and x == p_close
+            traded_alike = v == volume[p] and a == amount[p]
+            same = alike and traded_alike and ref == reference[p] and f == p_factor
+        else:
+            earlier, p_close, p_factor = carried_ns[c], carried[3, c], carried[7, c]
+            alike = o == carried[0, c] and h == carried[1, c] and lo == carried[2, c] and x == p_close
+            traded_alike = v == carried[5, c] and a == carried[6, c]
+            same = True  # the twin is not judged here
+        if earlier != NO_ROW:
             if instant_ns[i] == earlier:
                 found |= np.uint32(DUPLICATE)
-                same = o == open_[p] and h == high[p] and lo == low[p] and x == close[p] and ref == reference[p]
-                if not (same and v == volume[p] and a == amount[p] and f == factor[p]):
+                if not same:
                     bits[p] |= np.uint32(DUPLICATE)  # which of the two is right is not known
             elif instant_ns[i] < earlier:
                 found |= np.uint32(UNSORTED)
             else:
-                alike = o == open_[p] and h == high[p] and lo == low[p] and x == close[p]
-                if alike and v > 0.0 and v == volume[p] and a == amount[p]:
+                if alike and v > 0.0 and traded_alike:
                     found |= np.uint32(REPEATED)
-                ratio = factor[p] / f
-                expected = close[p] * ratio
+                ratio = p_factor / f
+                expected = p_close * ratio
                 if abs(ref - expected) > REFERENCE_FRAC * expected + tick_slack:
                     found |= np.uint32(REFERENCE_OFF)
                 if ratio > 1.0 + FACTOR_NOISE_FRAC:
                     found |= np.uint32(FACTOR_FALLS)
-                elif ratio != 1.0 and abs(ratio - 1.0) <= FACTOR_NOISE_FRAC and abs(ref - close[p]) < 0.5 * TICK_CNY:
+                elif ratio != 1.0 and abs(ratio - 1.0) <= FACTOR_NOISE_FRAC and abs(ref - p_close) < 0.5 * TICK_CNY:
                     found |= np.uint32(FACTOR_NOISE)
                 previous[c] = i
         else:

@@ -5,7 +5,6 @@ Not here: checks that need more than one table or the calendar (``checks.py``).
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -18,8 +17,7 @@ from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.market.tables import BARS, TABLES
 from ljwx_pipeline.quality import scan_kernel
 from ljwx_pipeline.quality.results import CheckResult, Positions, Severity
-from ljwx_pipeline.quality.rule import SINGLE_FRAC, SINGLE_ROWS, row_name
-from ljwx_pipeline.quality.scan_kernel import Bits
+from ljwx_pipeline.quality.rule import SINGLE_FRAC, SINGLE_ROWS, Market, row_name
 
 if TYPE_CHECKING:
     import pandera.pandas as pa
@@ -102,22 +100,17 @@ def validate(table: str, frame: pd.DataFrame) -> CheckResult:
     return _holds(table, frame)
 
 
-def validate_bars(frame: pd.DataFrame, bits: Callable[[], Bits]) -> CheckResult:
-    """Return ``validate("bars", frame)``, found by the scan: pandera is asked only where there is something to say.
+def validate_bars(market: Market) -> CheckResult:
+    """Return ``validate("bars", ...)`` of the market's bars, whatever their columns and types, found by the scan.
 
-    Parameters
-    ----------
-    frame
-        Bars, whatever their columns and types.
-    bits
-        Called when columns and types are right: gives the scan's mask of each row.
+    The scan needs the right columns and types; pandera is asked only where there is something to say.
     """
-    if not _is_typed(frame):
+    frame = market.tables["bars"]
+    if not _is_typed(market):
         return validate("bars", frame)
-    broken = (bits() & np.uint32(BAR_BITS)) != 0
-    if not broken.any():
+    if not market.any_bar_bits & np.uint32(BAR_BITS):
         return _holds("bars", frame)
-    rows = np.flatnonzero(broken)
+    rows = np.flatnonzero((market.bar_bits & np.uint32(BAR_BITS)) != 0)
     said = validate("bars", frame.take(rows))
     # an infinity, and a repeated row whose twin stands unbroken elsewhere, hold pandera's schema when alone
     where = row_name(frame, int(rows[0]))
@@ -126,13 +119,15 @@ def validate_bars(frame: pd.DataFrame, bits: Callable[[], Bits]) -> CheckResult:
     return CheckResult("bars.schema", False, _severity(frame, rows), measured, message, REPAIR_ROWS, rows)
 
 
-def _is_typed(frame: pd.DataFrame) -> bool:
+def _is_typed(market: Market) -> bool:
+    frame = market.tables["bars"]
     if list(frame.columns) != list(BARS):
         return False
     if any(str(frame[column].dtype) != dtype for column, dtype in BARS.items() if dtype != "str"):
         return False
-    symbols = pd.unique(frame["symbol"].to_numpy())
-    return all(isinstance(word, str) and word != "" for word in symbols) and not frame["session_date"].hasnans
+    codes, words = market.bar_symbols
+    named = all(isinstance(word, str) and word != "" for word in words) and codes.min(initial=0) >= 0
+    return named and not (market.bar_days.place.min(initial=0) < 0)
 
 
 def _holds(table: str, frame: pd.DataFrame) -> CheckResult:

@@ -19,12 +19,14 @@ import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.quality.bar_rules import COVERAGE_WINDOW_SESSIONS
+from ljwx_pipeline.quality.days import days_of
 from ljwx_pipeline.quality.history import lag_hours
-from ljwx_pipeline.quality.results import CheckResult
+from ljwx_pipeline.quality.results import NO_ROWS, CheckResult
 
 WARN_WEIGHT = 0.25
 LATE_COST = 0.1
 ON_TIME_HOURS, LATE_HOURS = 12.0, 72.0
+#: Heaviest first: a row weighs as its worst breach.
 WEIGHTS = {"error": 1.0, "quarantine": 1.0, "warn": WARN_WEIGHT}
 
 
@@ -62,22 +64,21 @@ def scores(
         lag_hours, score``.
     """
     mine = [result for result in results if result.table == table and not result.passed]
-    weight = np.zeros(len(bars))
-    counts = {}
+    days = days_of(bars["session_date"])
+    weight, counts = np.zeros(len(days.instants)), {}
+    worse = NO_ROWS
     for severity, value in WEIGHTS.items():
-        marked = np.zeros(len(bars), dtype=bool)
-        for result in mine:
-            if result.severity == severity:
-                marked[result.rows] = True
-        counts[f"{severity}_rows"] = marked
-        weight = np.maximum(weight, marked * value)
+        marked = np.unique(np.concatenate([NO_ROWS, *(item.rows for item in mine if item.severity == severity)]))
+        counts[f"{severity}_rows"] = days.counts_at(marked)
+        weight += value * days.counts_at(np.setdiff1d(marked, worse, assume_unique=True))
+        worse = np.union1d(worse, marked)
     if any(result.blocks and result.name.endswith(".schema") and not len(result.rows) for result in mine):
-        weight = np.ones(len(bars))
-    by_row = pd.DataFrame({"rows": 1, "weight": weight, **counts})
-    found = by_row.groupby(bars["session_date"].to_numpy()).sum().reindex(sessions, fill_value=0)
+        weight = days.counts.astype(np.float64)
+    by_day = pd.DataFrame({"weight": weight, **counts}, index=days.rows.index).assign(rows=days.counts)
+    found = by_day.reindex(sessions, fill_value=0)
     rows = found["rows"]
     earlier = bars.iloc[:0] if before is None else before
-    held = pd.concat([earlier.groupby("session_date").size().sort_index(), rows.where(rows > 0)])
+    held = pd.concat([days_of(earlier["session_date"]).rows, rows.where(rows > 0)])
     usual = held.rolling(COVERAGE_WINDOW_SESSIONS, min_periods=1).median().fillna(0).iloc[-len(rows) :]
     clean = (1.0 - found["weight"] / rows.clip(lower=1)).where(rows > 0, 0.0)
     coverage = (rows / usual.clip(lower=1)).clip(upper=1.0)

@@ -17,7 +17,9 @@ import pytest
 from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest import judged
-from ljwx_pipeline.ingest.judged import JudgedBlock, Judgement, judge_bars, merged
+from ljwx_pipeline.ingest.judged import Judgement, judge_bars
+from ljwx_pipeline.ingest.judged_block import JudgedBlock, merged
+from ljwx_pipeline.ingest.judged_notes import NOTES_WHOLE
 from ljwx_pipeline.ingest.open_jumps import JUMPS
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake, split_by_month
@@ -290,11 +292,47 @@ def test_months_that_join_a_longer_block_are_told_of_once(world: World, monkeypa
             assert not again.duplicated(keys).any(), name
 
 
-def test_a_damaged_note_is_named(world: World) -> None:
-    world.judge()
-    (world.checked.root / "judged" / "2024-02-01.json").write_text("{")
-    with pytest.raises(LakeError, match=r"2024-02-01\.json is damaged .* delete it"):
+@pytest.mark.parametrize("text", ["{", "[]", '{"key": "x"}', "\udcff"])
+def test_a_damaged_note_is_told_of_and_its_block_judged_again(
+    world: World, caplog: pytest.LogCaptureFixture, text: str
+) -> None:
+    before = world.judge()
+    (world.checked.root / "judged" / "2024-02-01.json").write_bytes(text.encode(errors="surrogateescape"))
+    again = world.judge()
+    assert len(world.judged) == 1
+    (told,) = [result for result in merged(again) if not result.passed and result.name == NOTES_WHOLE]
+    assert told.severity == "warn"
+    assert "2024-02-01.json is damaged" in told.message
+    assert [record.levelname for record in caplog.records if "2024-02-01.json is damaged" in record.message] == [
+        "WARNING"
+    ]
+    assert merged(world.judge()) == merged(before)
+
+
+def test_a_table_that_became_known_only_later_is_not_known(world: World) -> None:
+    clean_at = world.now
+    suspensions = world.market.suspensions(FIRST, LAST)
+    world.raw.write_partitions("suspensions", split_by_month(suspensions), known_at=world.tick())
+    blocks = judge_bars(world.raw, world.checked, world.judgement, as_of=clean_at, known_at=world.tick())
+    by_name = {result.name: result for result in merged(blocks)}
+    assert by_name["bars.gaps_are_suspensions"].severity == "not_applicable"
+    assert by_name["bars.within_published_limits"].severity == "error"
+
+
+def test_a_block_that_cannot_be_stored_is_no_outcome(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = judged.store_block
+
+    def full(checked: Lake, months: tuple[str, ...], *rest: Any) -> tuple[str, ...]:
+        if months == ("2024-03-01",):
+            raise LakeError("the disk is full", "free some space")
+        return real(checked, months, *rest)
+
+    monkeypatch.setattr(judged, "store_block", full)
+    with pytest.raises(LakeError, match="the disk is full"):
         world.judge()
+    monkeypatch.setattr(judged, "store_block", real)
+    world.judge()
+    pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
 
 
 def test_bars_are_judged_as_they_were_known_at_an_instant(world: World) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import DataQualityError
-from ljwx_pipeline.ingest.judged import QUARANTINE
+from ljwx_pipeline.ingest.judged_store import QUARANTINE
 from ljwx_pipeline.ingest.released import read_releases, release_rows
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.market.tables import TABLES

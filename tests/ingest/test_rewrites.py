@@ -12,7 +12,14 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.ingest.rewrites import Rewrite, begin_ingest, note_rewrites, read_rewrites, vanished_symbols
+from ljwx_pipeline.ingest.rewrites import (
+    Rewrite,
+    begin_ingest,
+    history_not_restated,
+    note_rewrites,
+    read_rewrites,
+    vanished_symbols,
+)
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.retention import retain
 from tests.fakes.bars import random_bars
@@ -112,6 +119,17 @@ def test_what_an_earlier_release_noted_still_waits(market: Market) -> None:
     market.path.write_text(json.dumps([earlier]))
     assert read_rewrites(market.path, market.lake) == [Rewrite(**earlier)]
     assert market.ingest(BARS) == [0.9]
+
+
+def test_a_rewritten_history_blocks_and_a_corrected_row_is_shown() -> None:
+    assert history_not_restated([], max_frac=0.2).passed
+    few = history_not_restated([Rewrite("2024-03-01", 3, 100, "")], max_frac=0.2)
+    assert (few.passed, few.severity, few.measured["restated_rows"]) == (False, "warn", 3)
+    many = history_not_restated([Rewrite(f"2024-{month:02d}-01", 90, 100, "") for month in range(1, 6)], max_frac=0.2)
+    assert many.blocks
+    assert many.message.startswith("90 of 100 rows of 2024-01, 90 of 100 rows of 2024-02")
+    assert "and 2 more months came back different" in many.message
+    assert "max_restated_frac=1" in many.repair
 
 
 def test_a_damaged_record_is_named(market: Market) -> None:

@@ -14,7 +14,7 @@ from ljwx_pipeline.market.tables import BARS, INDEX_BARS, SourceDescription
 from ljwx_pipeline.quality.results import CheckResult
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.sources.folder.source import FolderSource
-from tests.fakes.dirt import FIRST, LAST, all_results
+from tests.fakes.dirt import FIRST, LAST, all_results, came_again
 from tests.fakes.provider_files import folder_settings
 
 pytestmark = pytest.mark.real_data
@@ -132,12 +132,11 @@ def test_indices_of_another_schema_among_stocks_are_refused_where_they_are_read(
 
 
 def test_real_restatement_by_forward_adjustment_is_a_rewritten_history(real_data_dir: Path) -> None:
-    from ljwx_pipeline.quality.history import restated
-
     folder = real_data_dir / "licensed" / "qbot"
-    raw, forward = (pd.read_csv(folder / name) for name in ("600519_raw.csv", "600519.SH_qfq.csv"))
-    keys = ["ts_code", "trade_date"]
-    both = [frame[[*keys, "close", "vol"]].drop_duplicates(keys) for frame in (raw, forward)]
-    found = restated("bars", *both, keys=keys)
-    assert found.result.blocks
-    assert set(found.changed["column"]) >= {"close"}
+    names = {"ts_code": "symbol", "trade_date": "session_date"}
+    both = []
+    for name in ("600519_raw.csv", "600519.SH_qfq.csv"):
+        frame = pd.read_csv(folder / name)[[*names, "close", "vol"]].rename(columns=names)
+        frame["session_date"] = pd.to_datetime(frame["session_date"].astype(str))
+        both.append(frame.drop_duplicates(["symbol", "session_date"]))
+    assert came_again(*both).blocks

@@ -22,8 +22,14 @@ def known_at(hours: float) -> Inject:
 
 
 KINDS = (
-    TableDirt("rows are restated", scaled_rows(1.01, ["amount_cny"]), "bars.not_restated", "warn", judge="restated"),
-    TableDirt("history is rewritten", columns(PRICES, 0.9), "bars.not_restated", "error", judge="restated"),
+    TableDirt(
+        "rows are restated",
+        scaled_rows(1.01, ["amount_cny"]),
+        "bars.history_not_restated",
+        "warn",
+        judge="restated",
+    ),
+    TableDirt("history is rewritten", columns(PRICES, 0.9), "bars.history_not_restated", "error", judge="restated"),
     TableDirt(
         "two providers differ",
         scaled_rows(1.01, ["close_cny"]),

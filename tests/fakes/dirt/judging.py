@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.config import SimulatedSettings
+from ljwx_pipeline.ingest.rewrites import begin_ingest, history_not_restated, note_rewrites
+from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.quality.anomalies import ANOMALIES
 from ljwx_pipeline.quality.checks import CHECKS
-from ljwx_pipeline.quality.history import feed_on_time, restated
+from ljwx_pipeline.quality.history import feed_on_time
 from ljwx_pipeline.quality.quarantine import split
 from ljwx_pipeline.quality.reconcile import reconcile
 from ljwx_pipeline.quality.results import CheckResult
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.sources.simulated.source import WORLD_FIRST, WORLD_LAST, SimulatedMarket
 from tests.fakes.dirt.kind import TableDirt, Tables
+
+#: The profiles' ``quality.max_restated_frac``.
+MAX_RESTATED_FRAC = 0.2
 
 
 def clean_market() -> tuple[Tables, pd.DatetimeIndex]:
@@ -45,7 +52,7 @@ def judged(
     """Return the results by name of judging ``clean`` with ``kind`` put into it."""
     dirty = kind.inject({name: frame.copy() for name, frame in clean.items()}, rng)
     if kind.judge == "restated":
-        results = [restated("bars", clean["bars"], dirty["bars"], keys=["symbol", "session_date"]).result]
+        results = [came_again(clean["bars"], dirty["bars"])]
     elif kind.judge == "reconcile":
         results = [reconcile(clean["bars"], dirty["bars"]).result]
     elif kind.judge == "lag":
@@ -56,6 +63,17 @@ def judged(
     if kind.judge == "split":
         results = [split("bars", dirty["bars"], results, at=datetime(2026, 1, 2, tzinfo=UTC)).session_share]
     return {result.name: result for result in results}
+
+
+def came_again(before: pd.DataFrame, after: pd.DataFrame) -> CheckResult:
+    """Return the verdict on a lake that held ``before`` and was given ``after`` for the same months."""
+    with tempfile.TemporaryDirectory() as folder:
+        lake, noted_at = Lake(Path(folder) / "lake"), Path(folder) / "rewrites.json"
+        for day, bars in enumerate((before, after), start=2):
+            begin_ingest(noted_at, lake)
+            lake.write_partitions("raw_bars", split_by_month(bars), known_at=datetime(2026, 1, day, tzinfo=UTC))
+            noted = note_rewrites(noted_at, lake, max_frac=MAX_RESTATED_FRAC)
+    return history_not_restated(noted, max_frac=MAX_RESTATED_FRAC)
 
 
 def all_results(tables: Tables, sessions: pd.DatetimeIndex, adjustment: str = "raw") -> list[CheckResult]:
