@@ -197,5 +197,5 @@ def history_not_restated(noted: Sequence[Rewrite], *, max_frac: float) -> CheckR
             "months_beyond_limit": len(beyond),
         },
         f"{said}{others} came back different" if noted else "no held row came back different",
-        remedy if beyond else "",
+        remedy if beyond else "read the provider's notice; `ljwx data diff` shows the rows",
     )

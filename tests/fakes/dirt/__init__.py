@@ -6,7 +6,7 @@ A kind changes tables (``TABLE_KINDS``, a module for each sort of table or mista
 
 from tests.fakes.dirt import bars, files, history, indices, prices, reference, sessions, units
 from tests.fakes.dirt.files import file_outcome
-from tests.fakes.dirt.judging import all_results, clean_market, judged
+from tests.fakes.dirt.judging import all_results, came_again, clean_market, judged
 from tests.fakes.dirt.kind import FIRST, LAST, FileDirt, TableDirt, Tables
 
 TABLE_KINDS = (
@@ -29,6 +29,7 @@ __all__ = [
     "TableDirt",
     "Tables",
     "all_results",
+    "came_again",
     "clean_market",
     "file_outcome",
     "judged",
