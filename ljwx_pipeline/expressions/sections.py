@@ -1,0 +1,271 @@
+"""Compiled kernels of cross-sections: one session's values of all symbols in, one value a symbol out.
+
+The members of a session are gathered first, in the order of the panel's symbols, and every sum runs over them alone in
+that order: a value does not depend on who else stands in the panel, on how categories are numbered, or on threads.
+Not here: which sessions and symbols are asked for (``stages.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from enum import IntEnum, auto
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ljwx_pipeline.expressions.compiled import kernel
+
+Values = NDArray[np.float64]
+Places = NDArray[np.int64]
+#: A median absolute deviation times this estimates a normal standard deviation.
+NORMAL_MAD = 1.4826
+#: Deviations below this share of the mean are rounding: the cross-section is flat.
+FLAT_FRAC = 1e-14
+#: A regressor of which no larger share is left beside the groups and the earlier regressors tells nothing new.
+COLLINEAR_FRAC = 1e-9
+
+
+class Section(IntEnum):
+    """What a cross-section computes; from ``GROUP_RANK`` on the second input is a category."""
+
+    RANK = auto()
+    ZSCORE = auto()
+    DEMEAN = auto()
+    MEAN = auto()
+    SCALE = auto()
+    WINSORISE = auto()
+    WINSORISE_MAD = auto()
+    NEUTRALISE = auto()
+    GROUP_RANK = auto()
+    GROUP_ZSCORE = auto()
+    GROUP_DEMEAN = auto()
+    GROUP_MEAN = auto()
+    NEUTRALISE_IN_GROUPS = auto()
+
+
+@kernel
+def mean_of(x: Values) -> float:
+    """Return the mean, summed in order."""
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i]
+    return total / len(x)
+
+
+@kernel
+def percentiles(out: Values, x: Values) -> None:
+    """Write ranks over their number, in (0, 1]; equals share their mean rank."""
+    order = np.argsort(x)
+    n = len(x)
+    first = 0
+    while first < n:
+        last = first
+        while last + 1 < n and x[order[last + 1]] == x[order[first]]:
+            last += 1
+        rank = (first + last) / 2.0 + 1.0
+        for i in range(first, last + 1):
+            out[order[i]] = rank / n
+        first = last + 1
+
+
+@kernel
+def standard_scores(out: Values, x: Values) -> None:
+    """Write distances from the mean in sample standard deviations; NaN for one value, or where all are equal."""
+    n, mean = len(x), mean_of(x)
+    squares = 0.0
+    for i in range(n):
+        squares += (x[i] - mean) * (x[i] - mean)
+    edge = FLAT_FRAC * mean
+    flat = n < 2 or squares <= n * edge * edge
+    for i in range(n):
+        out[i] = np.nan if flat else (x[i] - mean) / math.sqrt(squares / (n - 1.0))
+
+
+@kernel
+def sorted_quantile(ordered: Values, level: float) -> float:
+    """Return the quantile of ascending values, linear between order statistics."""
+    place = level * (len(ordered) - 1)
+    low = int(place)
+    if low + 1 == len(ordered):
+        return ordered[low]
+    return ordered[low] + (ordered[low + 1] - ordered[low]) * (place - low)
+
+
+@kernel
+def clip_between(out: Values, x: Values, low: float, high: float) -> None:
+    """Write ``x`` held between two bounds."""
+    for i in range(len(x)):
+        out[i] = min(max(x[i], low), high)
+
+
+@kernel
+def winsorised(out: Values, x: Values, lower: float, upper: float) -> None:
+    """Write ``x`` held between two of its quantiles."""
+    ordered = np.sort(x)
+    clip_between(out, x, sorted_quantile(ordered, lower), sorted_quantile(ordered, upper))
+
+
+@kernel
+def winsorised_by_mad(out: Values, x: Values, deviations: float) -> None:
+    """Write ``x`` held within so many scaled median absolute deviations of the median; unchanged where that is 0."""
+    median = sorted_quantile(np.sort(x), 0.5)
+    reach = deviations * NORMAL_MAD * sorted_quantile(np.sort(np.abs(x - median)), 0.5)
+    if reach > 0.0:
+        clip_between(out, x, median - reach, median + reach)
+    else:
+        out[:] = x
+
+
+@kernel
+def absolute_shares(out: Values, x: Values) -> None:
+    """Write ``x`` over the sum of its absolute values; NaN where that is 0."""
+    total = 0.0
+    for i in range(len(x)):
+        total += abs(x[i])
+    for i in range(len(x)):
+        out[i] = x[i] / total if total > 0.0 else np.nan
+
+
+@kernel
+def demean_groups(x: Values, order: Places, starts: Places) -> None:
+    """Take each group's mean out of ``x``, in place; a group is ``order[starts[g]:starts[g + 1]]``."""
+    for group in range(len(starts) - 1):
+        first, stop = starts[group], starts[group + 1]
+        total = 0.0
+        for i in range(first, stop):
+            total += x[order[i]]
+        for i in range(first, stop):
+            x[order[i]] -= total / (stop - first)
+
+
+@kernel
+def dot(x: Values, y: Values) -> float:
+    """Return the sum of products, in order."""
+    total = 0.0
+    for i in range(len(x)):
+        total += x[i] * y[i]
+    return total
+
+
+@kernel
+def residuals(out: Values, x: Values, regressors: Values, order: Places, starts: Places) -> None:
+    """Write what least squares on group intercepts and ``regressors``, shape ``(k, n)``, leaves of ``x``.
+
+    Regressors are made orthogonal in their order, twice for the sake of rounding; one that is collinear with what came
+    before it, or for which no degree of freedom is left, is left out.
+    """
+    out[:] = x
+    demean_groups(out, order, starts)
+    free = len(x) - (len(starts) - 1)
+    kept = np.empty(regressors.shape)
+    lengths = np.empty(len(regressors))
+    count = 0
+    for k in range(len(regressors)):
+        if free < 2:
+            break
+        z = kept[count]
+        z[:] = regressors[k]
+        whole = math.sqrt(dot(z, z))
+        for _ in range(2):
+            demean_groups(z, order, starts)
+            for j in range(count):
+                share = dot(z, kept[j]) / lengths[j]
+                for i in range(len(z)):
+                    z[i] -= share * kept[j, i]
+        length = dot(z, z)
+        if math.sqrt(length) > COLLINEAR_FRAC * whole:
+            lengths[count] = length
+            count += 1
+            free -= 1
+    for j in range(count):
+        share = dot(out, kept[j]) / lengths[j]
+        for i in range(len(out)):
+            out[i] -= share * kept[j, i]
+
+
+@kernel
+def one_group(code: int, out: Values, x: Values) -> None:
+    """Write a statistic that needs nothing but the values."""
+    if code == Section.RANK or code == Section.GROUP_RANK:
+        percentiles(out, x)
+    elif code == Section.ZSCORE or code == Section.GROUP_ZSCORE:
+        standard_scores(out, x)
+    elif code == Section.DEMEAN or code == Section.GROUP_DEMEAN:
+        out[:] = x - mean_of(x)
+    elif code == Section.MEAN or code == Section.GROUP_MEAN:
+        out[:] = mean_of(x)
+    elif code == Section.SCALE:
+        absolute_shares(out, x)
+
+
+@kernel
+def run_section(code: int, low: float, high: float, inputs: Values, member: NDArray[np.bool_], out: Values) -> None:
+    """Compute one cross-section statistic over some sessions.
+
+    Parameters
+    ----------
+    code
+        A ``Section``.
+    low, high
+        Its numbers, where it has any.
+    inputs
+        float64, shape ``(n_inputs, n_sessions, n_symbols)``: the series, the category where the statistic has one,
+        the regressors.
+    member
+        Who belongs, shape ``(n_sessions, n_symbols)``.
+    out
+        float64 of that shape: NaN for who does not belong and where an input is unknown or infinite.
+    """
+    symbols = out.shape[1]
+    rows = np.empty(symbols, dtype=np.int64)
+    grouped = code >= Section.GROUP_RANK
+    first_regressor = 2 if grouped else 1
+    for session in range(out.shape[0]):
+        n = 0
+        for symbol in range(symbols):
+            known = member[session, symbol]
+            for i in range(len(inputs)):
+                known = known and abs(inputs[i, session, symbol]) < np.inf
+            out[session, symbol] = np.nan
+            if known:
+                rows[n] = symbol
+                n += 1
+        if n == 0:
+            continue
+        x, y = np.empty(n), np.empty(n)
+        for i in range(n):
+            x[i] = inputs[0, session, rows[i]]
+        order = np.arange(n)
+        bounds = np.zeros(n + 1, dtype=np.int64)
+        groups = 1
+        bounds[1] = n
+        if grouped:
+            codes = np.empty(n)
+            for i in range(n):
+                codes[i] = inputs[1, session, rows[i]]
+            order = np.argsort(codes, kind="mergesort")  # stable: within a group the symbols keep their order
+            groups = 0
+            for i in range(n):
+                if i == 0 or codes[order[i]] != codes[order[i - 1]]:
+                    bounds[groups] = i
+                    groups += 1
+            bounds[groups] = n
+        starts = bounds[: groups + 1]
+        if code == Section.WINSORISE:
+            winsorised(y, x, low, high)
+        elif code == Section.WINSORISE_MAD:
+            winsorised_by_mad(y, x, low)
+        elif code == Section.NEUTRALISE or code == Section.NEUTRALISE_IN_GROUPS:
+            regressors = np.empty((len(inputs) - first_regressor, n))
+            for k in range(len(regressors)):
+                for i in range(n):
+                    regressors[k, i] = inputs[first_regressor + k, session, rows[i]]
+            residuals(y, x, regressors, order, starts)
+        else:
+            for group in range(groups):
+                mine = order[starts[group] : starts[group + 1]]
+                part = np.empty(len(mine))
+                one_group(code, part, x[mine])
+                y[mine] = part
+        for i in range(n):
+            out[session, rows[i]] = y[i]
