@@ -242,7 +242,9 @@ def _run_sessions(call: SectionCall, inputs: list[Float], members: Float | None,
     stacked = np.empty((len(inputs), at.stop - at.start, len(result)))
     for position, values in enumerate(inputs):
         stacked[position] = values[:, at].T
-    member = np.ones(stacked.shape[1:], dtype=np.bool_) if members is None else np.equal(members[:, at].T, 1.0, order="C")
+    member = (
+        np.ones(stacked.shape[1:], dtype=np.bool_) if members is None else np.equal(members[:, at].T, 1.0, order="C")
+    )
     out = np.empty(stacked.shape[1:])
     run_section(int(call.section), call.low, call.high, stacked, member, out)
     result[:, at] = out.T

@@ -100,7 +100,11 @@ def _levels(instructions: Sequence[Instruction]) -> list[int]:
 
 
 def _cut(
-    instructions: Sequence[Instruction], roots: list[int], names: Mapping[int, str], fields: tuple[str, ...], store: bool
+    instructions: Sequence[Instruction],
+    roots: list[int],
+    names: Mapping[int, str],
+    fields: tuple[str, ...],
+    store: bool,
 ) -> Program:
     """Return the program that computes ``roots`` from what has a name; ``store`` adds their storing."""
     needed: set[int] = set()
@@ -134,9 +138,7 @@ def _call(item: Instruction, names: Mapping[int, str], result: str) -> SectionCa
     )
 
 
-def _freed(
-    drafts: list[tuple[Program, tuple[str, ...], tuple[SectionCall, ...]]], last: Program
-) -> tuple[Stage, ...]:
+def _freed(drafts: list[tuple[Program, tuple[str, ...], tuple[SectionCall, ...]]], last: Program) -> tuple[Stage, ...]:
     """Return the stages, each with the panels that neither a later stage nor the last program reads."""
     stages: list[Stage] = []
     later = set(last.fields)
