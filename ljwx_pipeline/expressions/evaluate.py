@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def evaluate(
     with _workers(threads) as each:
         for piece in _pieces(plan, panel):
             panels = _run_stages(plan, _cut_fields(panel, piece), len(panel.symbols), piece, each)
-            each(lambda start, p=piece, f=panels: _store_block(plan.last, f, values, start, p), _starts(panel))
+            each(partial(_store_block, plan.last, panels, values, piece), range(0, shape[1], BLOCK_SYMBOLS))
     return FactorValues(tuple(expressions), panel.symbols, panel.sessions, values)
 
 
@@ -143,10 +143,7 @@ def evaluate_blocks(
         for first in range(0, symbols, block_symbols):
             stop = min(first + block_symbols, symbols)
             block = {name: values[first:stop] for name, values in fields.items()}
-            each(
-                lambda start, b=block: _store_block(plan.last, b, buffer, start, whole),
-                range(0, stop - first, BLOCK_SYMBOLS),
-            )
+            each(partial(_store_block, plan.last, block, buffer, whole), range(0, stop - first, BLOCK_SYMBOLS))
             names, mine = tuple(expressions), panel.symbols[first:stop]
             yield FactorValues(names, mine, panel.sessions, buffer[:, : stop - first])
 
@@ -186,17 +183,17 @@ def _workers(threads: int) -> Iterator[_Each]:
         yield in_turn
         return
     with ThreadPoolExecutor(threads) as pool:
-        yield lambda function, items: deque(pool.map(function, items), maxlen=0) and None
+
+        def shared(function: Callable[[int], None], items: Iterable[int]) -> None:
+            list(pool.map(function, items))
+
+        yield shared
 
 
 def _plan(expressions: Mapping[str, Expr], panel: Panel) -> Plan:
     if not expressions:
         raise FactorError("there is no expression to evaluate", "give at least one")
     return plan_of(expressions, frozenset(panel.fields))
-
-
-def _starts(panel: Panel) -> range:
-    return range(0, len(panel.symbols), BLOCK_SYMBOLS)
 
 
 def _pieces(plan: Plan, panel: Panel) -> Iterator[_Piece]:
@@ -224,14 +221,12 @@ def _run_stages(plan: Plan, fields: dict[str, Float], symbols: int, piece: _Piec
     for stage in plan.stages:
         panels |= {name: np.empty(shape) for name in stage.panels}
         if stage.panels:
-            each(lambda start, s=stage: _keep_block(s, panels, start), range(0, symbols, BLOCK_SYMBOLS))
+            each(partial(_keep_block, stage, panels), range(0, symbols, BLOCK_SYMBOLS))
         for call in stage.calls:
             result = panels[call.result] = np.empty(shape)
             inputs = [panels[name] for name in call.inputs]
-            each(
-                lambda first, c=call, i=inputs, r=result: _run_sessions(c, i, fields.get(MEMBERSHIP), r, first),
-                range(0, shape[1], BLOCK_SESSIONS),
-            )
+            members = fields.get(MEMBERSHIP)
+            each(partial(_run_sessions, call, inputs, members, result), range(0, shape[1], BLOCK_SESSIONS))
         for name in stage.frees:
             del panels[name]
     return panels
@@ -259,7 +254,7 @@ def _keep_block(stage: Stage, panels: dict[str, Float], start: int) -> None:
 
 
 def _store_block(
-    program: Program, panels: Mapping[str, Float], values: NDArray[np.floating[Any]], start: int, piece: _Piece
+    program: Program, panels: Mapping[str, Float], values: NDArray[np.floating[Any]], piece: _Piece, start: int
 ) -> None:
     fields = _block_of(program, panels, start)
     if piece.whole:

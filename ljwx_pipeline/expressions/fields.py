@@ -83,5 +83,5 @@ FIELDS = {spec.name: spec for spec in _SPECS}
 
 
 def nearest_fields(name: str) -> tuple[str, ...]:
-    """Return up to three field names that ``name`` may have been meant for, the likeliest first; all if none is near."""
+    """Return up to three names that ``name`` may have been meant for, the likeliest first; all if none is near."""
     return tuple(get_close_matches(name, FIELDS, n=3, cutoff=0.5)) or tuple(FIELDS)

@@ -1,6 +1,7 @@
 """The machine that runs a program over rows, one symbol after the other; compiled as a whole.
 
-Not here: what an operation computes (``kernels.py``, ``value_kernels.py``, ``lag_kernels.py``), which instructions there are (``program.py``).
+Not here: what an operation computes (``kernels.py``, ``value_kernels.py``, ``lag_kernels.py``), which instructions
+there are (``program.py``).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Expression nodes: frozen, typed trees over panel fields; kind, window, horizon, inputs and hash are derived from them.
+"""Expression nodes: frozen, typed trees over panel fields, from which kind, window, horizon, inputs and hash follow.
 
 A node cannot hold itself: it is frozen, and its parts exist before it does. Not here: the functions people write
 factors with (``operators.py``), which fields there are (``fields.py``), how a tree is computed (``lowering.py``).
@@ -551,15 +551,19 @@ def _require_kinds(node: Apply) -> None:
         case Elementwise.MASK:
             require_flag(arguments[1], word)
         case Elementwise.FILL:
-            require_numeric(arguments[0], word)
-            if not isinstance(arguments[1], Const):
-                raise FactorError(
-                    f"fill wants a constant, and {arguments[1]} is none", "use where(is_known(...), ...), or last_known"
-                )
-            if arguments[0].kind is Kind.FLAG and arguments[1].value not in (0.0, 1.0):
-                raise FactorError(f"{arguments[0]} is a flag and cannot be {arguments[1]}", "fill it with 0 or 1")
+            _require_filling(*arguments)
         case Elementwise.IS_KNOWN:
             pass
         case _:
             for argument in arguments:
                 require_numeric(argument, word)
+
+
+def _require_filling(series: Expr, constant: Expr) -> None:
+    require_numeric(series, Elementwise.FILL)
+    if not isinstance(constant, Const):
+        raise FactorError(
+            f"fill wants a constant, and {constant} is none", "use where(is_known(...), ...), or last_known"
+        )
+    if series.kind is Kind.FLAG and constant.value not in (0.0, 1.0):
+        raise FactorError(f"{series} is a flag and cannot be {constant}", "fill it with 0 or 1")

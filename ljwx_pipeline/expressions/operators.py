@@ -113,12 +113,12 @@ def equal(left: Operand, right: Operand) -> Expr:
 
 
 def and_(left: Expr, right: Expr) -> Expr:
-    """Return whether both flags are true: 0 where one is false, else NaN where one is unknown; also ``left & right``."""
+    """Return whether both flags are true: 0 where one is false, else NaN where one is unknown; also ``a & b``."""
     return Apply(Elementwise.AND, (left, right))
 
 
 def or_(left: Expr, right: Expr) -> Expr:
-    """Return whether a flag is true: 1 where one is true, else NaN where one is unknown; also ``left | right``."""
+    """Return whether a flag is true: 1 where one is true, else NaN where one is unknown; also ``a | b``."""
     return Apply(Elementwise.OR, (left, right))
 
 
@@ -143,7 +143,7 @@ def is_known(series: Expr) -> Expr:
 
 
 def fill(series: Expr, constant: float) -> Expr:
-    """Return ``series`` with ``constant`` for NaN; nothing is ever filled from another session but by ``last_known``."""
+    """Return ``series`` with ``constant`` for NaN; only ``last_known`` takes a value from another session."""
     return Apply(Elementwise.FILL, (series, as_expr(constant)))
 
 
@@ -345,7 +345,7 @@ def winsorise(series: Expr, lower: float = 0.01, upper: float = 0.99) -> Expr:
 
 
 def winsorise_mad(series: Expr, deviations: float = 3.0) -> Expr:
-    """Return the value held within ``deviations * 1.4826 * MAD`` of the cross-section's median; as it is where MAD is 0.
+    """Return the value held within ``deviations * 1.4826 * MAD`` of the cross-section's median; unchanged if MAD is 0.
 
     MAD is the median absolute deviation from the median; 1.4826 makes it a standard deviation for normal values.
     """

@@ -86,9 +86,10 @@ def sorted_quantile(ordered: Values, level: float) -> float:
     """Return the quantile of ascending values, linear between order statistics."""
     place = level * (len(ordered) - 1)
     low = int(place)
-    if low + 1 == len(ordered):
-        return ordered[low]
-    return ordered[low] + (ordered[low + 1] - ordered[low]) * (place - low)
+    found: float = ordered[low]
+    if low + 1 < len(ordered):
+        found += (ordered[low + 1] - ordered[low]) * (place - low)
+    return found
 
 
 @kernel
@@ -199,6 +200,43 @@ def one_group(code: int, out: Values, x: Values) -> None:
 
 
 @kernel
+def gather_known(rows: Places, inputs: Values, member: NDArray[np.bool_]) -> int:
+    """Write the members of which every input, shape ``(n_inputs, n_symbols)``, is finite; return how many there are."""
+    n = 0
+    for symbol in range(len(member)):
+        known = member[symbol]
+        for i in range(len(inputs)):
+            known = known and abs(inputs[i, symbol]) < np.inf
+        if known:
+            rows[n] = symbol
+            n += 1
+    return n
+
+
+@kernel
+def group_starts(codes: Values, order: Places) -> Places:
+    """Return where each group begins in ``order``, and its end; ``order`` sorts the codes."""
+    starts = np.empty(len(codes) + 1, dtype=np.int64)
+    groups = 0
+    for i in range(len(codes)):
+        if i == 0 or codes[order[i]] != codes[order[i - 1]]:
+            starts[groups] = i
+            groups += 1
+    starts[groups] = len(codes)
+    return starts[: groups + 1]
+
+
+@kernel
+def each_group(code: int, out: Values, x: Values, order: Places, starts: Places) -> None:
+    """Write a statistic of each group."""
+    for group in range(len(starts) - 1):
+        mine = order[starts[group] : starts[group + 1]]
+        part = np.empty(len(mine))
+        one_group(code, part, x[mine])
+        out[mine] = part
+
+
+@kernel
 def run_section(code: int, low: float, high: float, inputs: Values, member: NDArray[np.bool_], out: Values) -> None:
     """Compute one cross-section statistic over some sessions.
 
@@ -216,56 +254,31 @@ def run_section(code: int, low: float, high: float, inputs: Values, member: NDAr
     out
         float64 of that shape: NaN for who does not belong and where an input is unknown or infinite.
     """
-    symbols = out.shape[1]
-    rows = np.empty(symbols, dtype=np.int64)
+    places = np.empty(out.shape[1], dtype=np.int64)
     grouped = code >= Section.GROUP_RANK
-    first_regressor = 2 if grouped else 1
     for session in range(out.shape[0]):
-        n = 0
-        for symbol in range(symbols):
-            known = member[session, symbol]
-            for i in range(len(inputs)):
-                known = known and abs(inputs[i, session, symbol]) < np.inf
-            out[session, symbol] = np.nan
-            if known:
-                rows[n] = symbol
-                n += 1
+        here = inputs[:, session]
+        out[session] = np.nan
+        rows = places[: gather_known(places, here, member[session])]
+        n = len(rows)
         if n == 0:
             continue
-        x, y = np.empty(n), np.empty(n)
-        for i in range(n):
-            x[i] = inputs[0, session, rows[i]]
-        order = np.arange(n)
-        bounds = np.zeros(n + 1, dtype=np.int64)
-        groups = 1
-        bounds[1] = n
+        x, y = here[0][rows], np.empty(n)
+        order, starts = np.arange(n), np.array([0, n])
         if grouped:
-            codes = np.empty(n)
-            for i in range(n):
-                codes[i] = inputs[1, session, rows[i]]
+            codes = here[1][rows]
             order = np.argsort(codes, kind="mergesort")  # stable: within a group the symbols keep their order
-            groups = 0
-            for i in range(n):
-                if i == 0 or codes[order[i]] != codes[order[i - 1]]:
-                    bounds[groups] = i
-                    groups += 1
-            bounds[groups] = n
-        starts = bounds[: groups + 1]
+            starts = group_starts(codes, order)
         if code == Section.WINSORISE:
             winsorised(y, x, low, high)
         elif code == Section.WINSORISE_MAD:
             winsorised_by_mad(y, x, low)
         elif code == Section.NEUTRALISE or code == Section.NEUTRALISE_IN_GROUPS:
-            regressors = np.empty((len(inputs) - first_regressor, n))
+            first = 2 if grouped else 1
+            regressors = np.empty((len(here) - first, n))
             for k in range(len(regressors)):
-                for i in range(n):
-                    regressors[k, i] = inputs[first_regressor + k, session, rows[i]]
+                regressors[k] = here[first + k][rows]
             residuals(y, x, regressors, order, starts)
         else:
-            for group in range(groups):
-                mine = order[starts[group] : starts[group + 1]]
-                part = np.empty(len(mine))
-                one_group(code, part, x[mine])
-                y[mine] = part
-        for i in range(n):
-            out[session, rows[i]] = y[i]
+            each_group(code, y, x, order, starts)
+        out[session][rows] = y

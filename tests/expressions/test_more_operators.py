@@ -65,7 +65,7 @@ def test_and_and_or_know_an_answer_where_one_side_settles_it() -> None:
     np.testing.assert_array_equal(values_of(F & G, x, f=left, g=right), [1, 0, NAN, 0, 0, 0, NAN, 0, NAN])
     np.testing.assert_array_equal(values_of(F | G, x, f=left, g=right), [1, 1, 1, 1, 0, NAN, 1, NAN, NAN])
     np.testing.assert_array_equal(values_of(~F, x[:3], f=THREE), [0, 1, NAN])
-    assert (F & G, F | G, ~F) == (op.and_(F, G), op.or_(F, G), op.not_(F))
+    assert (op.and_(F, G), op.or_(F, G), op.not_(F)) == (F & G, F | G, ~F)
 
 
 def test_an_unknown_condition_chooses_nothing() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ljwx_pipeline.expressions.operators import field, mean, rolling_max, rolling_sum, std
 from ljwx_pipeline.expressions.lowering import split_window
+from ljwx_pipeline.expressions.operators import field, mean, rolling_max, rolling_sum, std
 from ljwx_pipeline.expressions.program import Op
 from ljwx_pipeline.expressions.stages import plan_of
 from ljwx_pipeline.factors.alpha158 import alpha158
