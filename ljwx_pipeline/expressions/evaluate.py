@@ -18,7 +18,7 @@ from ljwx_pipeline.expressions.compiled import kernel
 from ljwx_pipeline.expressions.machine import run
 from ljwx_pipeline.expressions.nodes import Expr
 from ljwx_pipeline.expressions.program import Program
-from ljwx_pipeline.expressions.sections import run_section
+from ljwx_pipeline.expressions.sections import ORDERED, run_section
 from ljwx_pipeline.expressions.stages import Plan, SectionCall, Stage, plan_of
 from ljwx_pipeline.market.panel import Float, Panel
 
@@ -240,8 +240,12 @@ def _run_sessions(call: SectionCall, inputs: list[Float], members: Float | None,
     member = (
         np.ones(stacked.shape[1:], dtype=np.bool_) if members is None else np.equal(members[:, at].T, 1.0, order="C")
     )
+    ascending = np.empty((0, 0), dtype=np.int64)
+    if call.section in ORDERED:
+        # infinity, not NaN, for who does not enter: with NaN in it numpy sorts at a third of the speed
+        ascending = np.argsort(np.where(member & np.isfinite(stacked[0]), stacked[0], np.inf), axis=1)
     out = np.empty(stacked.shape[1:])
-    run_section(int(call.section), call.low, call.high, stacked, member, out)
+    run_section(int(call.section), call.low, call.high, stacked, member, ascending, out)
     result[:, at] = out.T
 
 

@@ -43,6 +43,10 @@ class Section(IntEnum):
     NEUTRALISE_IN_GROUPS = auto()
 
 
+#: Statistics of the values in their order, whoever holds them: numpy sorts with vector instructions, we do not.
+ORDERED = (Section.RANK, Section.WINSORISE, Section.WINSORISE_MAD)
+
+
 @kernel
 def mean_of(x: Values) -> float:
     """Return the mean, summed in order."""
@@ -53,18 +57,15 @@ def mean_of(x: Values) -> float:
 
 
 @kernel
-def percentiles(out: Values, x: Values) -> None:
-    """Write ranks over their number, in (0, 1]; equals share their mean rank."""
-    order = np.argsort(x)
-    n = len(x)
+def percentiles(out: Values, ordered: Values) -> None:
+    """Write ranks of ascending values over their number, in (0, 1]; equals share their mean rank."""
+    n = len(ordered)
     first = 0
     while first < n:
         last = first
-        while last + 1 < n and x[order[last + 1]] == x[order[first]]:
+        while last + 1 < n and ordered[last + 1] == ordered[first]:
             last += 1
-        rank = (first + last) / 2.0 + 1.0
-        for i in range(first, last + 1):
-            out[order[i]] = rank / n
+        out[first : last + 1] = ((first + last) / 2.0 + 1.0) / n
         first = last + 1
 
 
@@ -100,21 +101,20 @@ def clip_between(out: Values, x: Values, low: float, high: float) -> None:
 
 
 @kernel
-def winsorised(out: Values, x: Values, lower: float, upper: float) -> None:
-    """Write ``x`` held between two of its quantiles."""
-    ordered = np.sort(x)
-    clip_between(out, x, sorted_quantile(ordered, lower), sorted_quantile(ordered, upper))
+def winsorised(out: Values, ordered: Values, lower: float, upper: float) -> None:
+    """Write ascending values held between two of their quantiles."""
+    clip_between(out, ordered, sorted_quantile(ordered, lower), sorted_quantile(ordered, upper))
 
 
 @kernel
-def winsorised_by_mad(out: Values, x: Values, deviations: float) -> None:
-    """Write ``x`` held within so many scaled median absolute deviations of the median; unchanged where that is 0."""
-    median = sorted_quantile(np.sort(x), 0.5)
-    reach = deviations * NORMAL_MAD * sorted_quantile(np.sort(np.abs(x - median)), 0.5)
+def winsorised_by_mad(out: Values, ordered: Values, deviations: float) -> None:
+    """Write ascending values held within so many scaled MADs of their median; as they are where the MAD is 0."""
+    median = sorted_quantile(ordered, 0.5)
+    reach = deviations * NORMAL_MAD * sorted_quantile(np.sort(np.abs(ordered - median)), 0.5)
     if reach > 0.0:
-        clip_between(out, x, median - reach, median + reach)
+        clip_between(out, ordered, median - reach, median + reach)
     else:
-        out[:] = x
+        out[:] = ordered
 
 
 @kernel
@@ -186,9 +186,12 @@ def residuals(out: Values, x: Values, regressors: Values, order: Places, starts:
 
 @kernel
 def one_group(code: int, out: Values, x: Values) -> None:
-    """Write a statistic that needs nothing but the values."""
-    if code == Section.RANK or code == Section.GROUP_RANK:
-        percentiles(out, x)
+    """Write a statistic that needs nothing but the values of one group, which may be all."""
+    if code == Section.GROUP_RANK:
+        order = np.argsort(x)
+        ranks = np.empty(len(x))
+        percentiles(ranks, x[order])
+        out[order] = ranks
     elif code == Section.ZSCORE or code == Section.GROUP_ZSCORE:
         standard_scores(out, x)
     elif code == Section.DEMEAN or code == Section.GROUP_DEMEAN:
@@ -237,7 +240,9 @@ def each_group(code: int, out: Values, x: Values, order: Places, starts: Places)
 
 
 @kernel
-def run_section(code: int, low: float, high: float, inputs: Values, member: NDArray[np.bool_], out: Values) -> None:
+def run_section(
+    code: int, low: float, high: float, inputs: Values, member: NDArray[np.bool_], ascending: Places, out: Values
+) -> None:
     """Compute one cross-section statistic over some sessions.
 
     Parameters
@@ -251,6 +256,9 @@ def run_section(code: int, low: float, high: float, inputs: Values, member: NDAr
         the regressors.
     member
         Who belongs, shape ``(n_sessions, n_symbols)``.
+    ascending
+        For a statistic of ``ORDERED`` each session's symbols, those that enter it first and by their value; of that
+        shape. Else empty.
     out
         float64 of that shape: NaN for who does not belong and where an input is unknown or infinite.
     """
@@ -263,13 +271,17 @@ def run_section(code: int, low: float, high: float, inputs: Values, member: NDAr
         n = len(rows)
         if n == 0:
             continue
+        if len(ascending) > 0:
+            rows = ascending[session, :n]
         x, y = here[0][rows], np.empty(n)
         order, starts = np.arange(n), np.array([0, n])
         if grouped:
             codes = here[1][rows]
             order = np.argsort(codes, kind="mergesort")  # stable: within a group the symbols keep their order
             starts = group_starts(codes, order)
-        if code == Section.WINSORISE:
+        if code == Section.RANK:
+            percentiles(y, x)
+        elif code == Section.WINSORISE:
             winsorised(y, x, low, high)
         elif code == Section.WINSORISE_MAD:
             winsorised_by_mad(y, x, low)
