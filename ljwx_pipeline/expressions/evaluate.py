@@ -104,7 +104,7 @@ def evaluate(
     with _workers(threads) as each:
         for piece in _pieces(plan, panel):
             panels = _run_stages(plan, _cut_fields(panel, piece), len(panel.symbols), piece, each)
-            each(partial(_store_block, plan.last, panels, values, piece), range(0, shape[1], BLOCK_SYMBOLS))
+            each(partial(_store_block, plan.last, panels, values, shape[1], piece), range(0, shape[1], BLOCK_SYMBOLS))
     return FactorValues(tuple(expressions), panel.symbols, panel.sessions, values)
 
 
@@ -143,7 +143,8 @@ def evaluate_blocks(
         for first in range(0, symbols, block_symbols):
             stop = min(first + block_symbols, symbols)
             block = {name: values[first:stop] for name, values in fields.items()}
-            each(partial(_store_block, plan.last, block, buffer, whole), range(0, stop - first, BLOCK_SYMBOLS))
+            store = partial(_store_block, plan.last, block, buffer, stop - first, whole)
+            each(store, range(0, stop - first, BLOCK_SYMBOLS))
             names, mine = tuple(expressions), panel.symbols[first:stop]
             yield FactorValues(names, mine, panel.sessions, buffer[:, : stop - first])
 
@@ -250,7 +251,8 @@ def _run_sessions(call: SectionCall, inputs: list[Float], members: Float | None,
 
 
 def _keep_block(stage: Stage, panels: dict[str, Float], start: int) -> None:
-    fields = _block_of(stage.program, panels, start)
+    symbols, sessions = panels[stage.panels[0]].shape
+    fields = _block_of(stage.program, panels, symbols, sessions, start)
     out = np.empty((len(stage.panels), *fields.shape[1:]))
     run(stage.program.code, stage.program.numbers, stage.program.rows, fields, out, 0)
     for name, values in zip(stage.panels, out, strict=True):
@@ -258,9 +260,14 @@ def _keep_block(stage: Stage, panels: dict[str, Float], start: int) -> None:
 
 
 def _store_block(
-    program: Program, panels: Mapping[str, Float], values: NDArray[np.floating[Any]], piece: _Piece, start: int
+    program: Program,
+    panels: Mapping[str, Float],
+    values: NDArray[np.floating[Any]],
+    symbols: int,
+    piece: _Piece,
+    start: int,
 ) -> None:
-    fields = _block_of(program, panels, start)
+    fields = _block_of(program, panels, symbols, piece.high - piece.low, start)
     if piece.whole:
         run(program.code, program.numbers, program.rows, fields, values, start)
         return
@@ -269,12 +276,13 @@ def _store_block(
     values[:, start : start + fields.shape[1], piece.first : piece.stop] = out[:, :, piece.inside]
 
 
-def _block_of(program: Program, panels: Mapping[str, Float], start: int) -> NDArray[np.float64]:
+def _block_of(
+    program: Program, panels: Mapping[str, Float], symbols: int, sessions: int, start: int
+) -> NDArray[np.float64]:
     """Return what ``program`` loads of a block of symbols, shape ``(n_fields, n_symbols, n_sessions)``."""
-    parts = [panels[name][start : start + BLOCK_SYMBOLS] for name in program.fields]
-    fields = np.empty((len(parts), *parts[0].shape))
-    for position, part in enumerate(parts):
-        fields[position] = part
+    fields = np.empty((len(program.fields), min(BLOCK_SYMBOLS, symbols - start), sessions))
+    for position, name in enumerate(program.fields):
+        fields[position] = panels[name][start : start + BLOCK_SYMBOLS]
     return fields
 
 

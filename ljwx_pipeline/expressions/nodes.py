@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from numbers import Integral
 from typing import NoReturn
 
 from ljwx_pipeline.errors import FactorError
@@ -278,6 +279,10 @@ class Ref(Expr):
     series: Expr
     sessions: int
 
+    def __post_init__(self) -> None:
+        """Refuse a part of a session."""
+        _require_whole(self.sessions, "a reference")
+
     @property
     def children(self) -> tuple[Expr, ...]:
         """Return the series."""
@@ -306,8 +311,7 @@ class Windowed(Expr):
 
     def __post_init__(self) -> None:
         """Refuse a window without a session, and classes where numbers are wanted."""
-        if isinstance(self.over, bool) or not isinstance(self.over, int):
-            raise FactorError(f"a window of {self.over!r} sessions is no whole number", "use 1, 2, 3 and so on")
+        _require_whole(self.over, "a window")
         if self.over < 1:
             raise FactorError(f"a window of {self.over} sessions is empty", "use a window of 1 session or more")
         self._require_series()
@@ -534,6 +538,11 @@ def require_flag(expression: Expr, word: str) -> None:
         raise FactorError(
             f"{word} wants a flag, and {expression} is a {expression.kind}", "compare it first, as in volume > 0"
         )
+
+
+def _require_whole(sessions: int, what: str) -> None:
+    if isinstance(sessions, bool) or not isinstance(sessions, Integral):
+        raise FactorError(f"{what} of {sessions!r} sessions is no whole number", "use 1, 2, 3 and so on")
 
 
 def _require_kinds(node: Apply) -> None:

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.expressions import operators as op
 from ljwx_pipeline.expressions.evaluate import evaluate
-from ljwx_pipeline.expressions.nodes import Expr, Kind
+from ljwx_pipeline.expressions.nodes import Const, Expr, Kind
 from ljwx_pipeline.market.panel import Panel
+from tests.fakes.panels import random_panel
 
 X, Y = op.field("x"), op.field("y")
 F, G = op.field("f", Kind.FLAG), op.field("g", Kind.FLAG)
@@ -212,6 +213,7 @@ REFUSED = [
     (lambda: op.winsorise_mad(X, 0), "winsorise_mad at 0 deviations"),
     (lambda: op.ema(X, 5, alpha=1.5), "alpha 1.5 is outside"),
     (lambda: op.mean(X, 2.5), "window of 2.5 sessions is no whole number"),
+    (lambda: op.ref(X, 0.5), "reference of 0.5 sessions is no whole number"),
     (lambda: X + "close", "'close' is neither an expression nor a number"),
 ]
 
@@ -220,6 +222,43 @@ REFUSED = [
 def test_a_wrong_kind_is_refused_where_it_is_written_naming_the_sub_expression(define, says: str) -> None:
     with pytest.raises(FactorError, match=says):
         define()
+
+
+COMPANY = {
+    **{name: ours(op.field("close"), n) for n, (name, (ours, _)) in enumerate(WINDOWED.items(), start=7)},
+    "cov": op.cov(op.field("close"), op.field("volume"), 9),
+    "beta": op.beta(op.delta(op.field("close"), 2), op.field("volume"), 21),
+    "resid_std": op.resid_std(op.field("close"), op.field("volume"), 15),
+    "filled": op.mean(op.fill(op.ref(op.field("close"), 3), 0), 5),
+    "since high": op.sessions_since(op.field("high") >= op.rolling_max(op.field("high"), 10), 30),
+    "chosen": op.ema(op.where(op.field("close") > op.field("open"), op.field("volume"), 0), 18),
+    "masked": op.skew(op.mask(op.field("close"), op.field("volume") > op.mean(op.field("volume"), 4)), 16),
+}
+
+
+def bits(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), np.float32(np.nan), values).view(np.uint32)
+
+
+@settings(max_examples=10, deadline=None)
+@given(seed=st.integers(0, 10_000), end=st.integers(45, 90), suspended=st.sampled_from([0.0, 0.05, 0.4]))
+def test_the_last_window_alone_on_any_threads_has_the_bits_of_all_history_in_company(
+    seed: int, end: int, suspended: float
+) -> None:
+    panel = random_panel(symbols=18, sessions=90, seed=seed, suspended=suspended)
+    whole = evaluate(COMPANY, panel, threads=3)
+    for name, expression in COMPANY.items():
+        recent = evaluate({name: expression}, panel.sessions_slice(end - expression.window, end))
+        np.testing.assert_array_equal(bits(recent.of(name)[:, -1]), bits(whole.of(name)[:, end - 1]), err_msg=name)
+
+
+def test_a_constant_is_the_same_everywhere() -> None:
+    np.testing.assert_array_equal(values_of(Const(2.0) * 3, [1, NAN]), [6, 6])
+    np.testing.assert_array_equal(values_of(op.cs_rank(Const(2.0)), [1, NAN]), [1, 1])
+
+
+def test_windows_may_come_from_numpy() -> None:
+    assert str(op.mean(X, np.int64(5))) == "mean(x, 5)"
 
 
 def test_flags_count_as_zero_and_one_in_arithmetic() -> None:
