@@ -125,7 +125,10 @@ def test_groups_are_taken_apart_and_an_unknown_group_is_nan(name: str, cells: li
 
 
 def least_squares(x: np.ndarray, regressors: np.ndarray, industry: np.ndarray) -> np.ndarray:
-    design = np.column_stack([pd.get_dummies(industry).to_numpy(dtype=float), regressors])
+    groups = pd.get_dummies(industry).to_numpy(dtype=float)
+    # the last regressors are left out where no degree of freedom would remain
+    kept = regressors[:, : max(0, len(x) - groups.shape[1] - 1)]
+    design = np.column_stack([groups, kept])
     return x - design @ np.linalg.lstsq(design, x, rcond=None)[0]
 
 
