@@ -28,6 +28,7 @@ TABLE_START, TABLE_END = "<!-- results -->", "<!-- /results -->"
 #: Every benchmark by its id. A new one is a line here and a module beside.
 BENCHMARKS = {
     "W1": "benchmarks.w1_alpha158",
+    "cross_sections": "benchmarks.cross_sections",
     "W3b": "benchmarks.w3b_topk_dropout",
     "W7": "benchmarks.w7_checks",
     "W10": "benchmarks.w10_lake",

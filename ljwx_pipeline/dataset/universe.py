@@ -6,8 +6,6 @@ The one place for it; training, backtest and the live runner ask here. Not here:
 
 from __future__ import annotations
 
-from datetime import date
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -15,8 +13,8 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import UniverseSettings
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.expressions.operators import field, mean
-from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
 from ljwx_pipeline.market.panel import Panel
+from ljwx_pipeline.market.panel_fields import listed_sessions
 from ljwx_pipeline.market.ranges import index_member_mask, range_mask
 
 Bool = NDArray[np.bool_]
@@ -38,7 +36,7 @@ def scorable_mask(
     Parameters
     ----------
     panel
-        With fields ``close`` and ``amount``.
+        With fields ``close`` and ``amount_cny``.
     securities, st_spells, index_members
         Canonical tables. A stock without a listing date was listed long ago. Without spells (the source does not know
         them) none is special.
@@ -50,26 +48,15 @@ def scorable_mask(
     DataQualityError
         When ``universe.index`` is named and the source tells none of its members.
     """
-    amount = evaluate({"amount": mean(field("amount"), universe.mean_amount_window_sessions)}, panel, dtype=np.float64)
+    amount = evaluate(
+        {"amount": mean(field("amount_cny"), universe.mean_amount_window_sessions)}, panel, dtype=np.float64
+    )
     has_bar = ~np.isnan(panel.fields["close"])
     allowed: Bool = has_bar & (amount.of("amount") >= universe.min_mean_amount_cny)
-    allowed &= _listed_sessions(panel, securities) >= universe.min_listed_sessions
+    # an unknown listing date (NaN) is long ago
+    allowed &= ~(listed_sessions(securities, panel.symbols, panel.sessions) < universe.min_listed_sessions)
     if universe.exclude_st:
         allowed &= ~range_mask(st_spells, panel.symbols, panel.sessions)
     if universe.index:
         allowed &= index_member_mask(index_members, universe.index, panel.symbols, panel.sessions)
     return allowed
-
-
-def _listed_sessions(panel: Panel, securities: pd.DataFrame) -> NDArray[np.int64]:
-    """Return the sessions since listing, 0 on the first, negative before it; the calendar knows those before the panel.
-
-    Where the listing date is unknown they count from the calendar's start.
-    """
-    start = panel.sessions[0]
-    calendar = sessions_between(date.fromisoformat(CALENDAR_START), start.date())
-    earlier = calendar[calendar < start]
-    every = earlier.append(panel.sessions)
-    dates = pd.DatetimeIndex(securities.set_index("symbol")["list_date"].reindex(list(panel.symbols)))
-    position = np.where(dates.isna(), 0, every.searchsorted(dates)).astype(np.int64)
-    return np.arange(len(earlier), len(every))[None, :] - position[:, None]

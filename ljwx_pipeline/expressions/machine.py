@@ -1,6 +1,7 @@
 """The machine that runs a program over rows, one symbol after the other; compiled as a whole.
 
-Not here: what an operation computes (``kernels.py``), which instructions there are (``program.py``).
+Not here: what an operation computes (``kernels.py``, ``value_kernels.py``, ``lag_kernels.py``), which instructions
+there are (``program.py``).
 """
 
 from __future__ import annotations
@@ -11,7 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.expressions import kernels as k
+from ljwx_pipeline.expressions import lag_kernels as lag
 from ljwx_pipeline.expressions import program
+from ljwx_pipeline.expressions import value_kernels as value
 from ljwx_pipeline.expressions.compiled import kernel_over
 from ljwx_pipeline.expressions.program import Op
 
@@ -99,9 +102,77 @@ def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noq
         k.quantile_of(out, a, integer, number)
 
 
-@kernel_over(k, program)
+@kernel_over(value, program)
+def _chosen(step: NDArray[np.int64], reg: Rows) -> None:
+    op = step[0]
+    out, a, b, c = reg[step[1]], reg[step[2]], reg[step[3]], reg[step[4]]
+    if op == Op.EXP:
+        value.exponential(out, a)
+    elif op == Op.SQRT:
+        value.square_root(out, a)
+    elif op == Op.SIGN:
+        value.sign_of(out, a)
+    elif op == Op.POWER:
+        value.power_of(out, a, b, step[-1])
+    elif op == Op.EQUAL:
+        value.equals(out, a, b)
+    elif op == Op.AND:
+        value.both(out, a, b)
+    elif op == Op.OR:
+        value.either(out, a, b)
+    elif op == Op.NOT:
+        value.negation(out, a)
+    elif op == Op.WHERE:
+        value.choose(out, a, b, c)
+    elif op == Op.KEEP_WHERE:
+        value.keep_where(out, a, b)
+    elif op == Op.FILL:
+        value.filled(out, a, b)
+
+
+@kernel_over(lag, program)
+def _visiting(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noqa: C901 - a dispatch table
+    op, integer = step[0], step[-1]
+    out, a, b, c = reg[step[1]], reg[step[2]], reg[step[3]], reg[step[4]]
+    d, e = reg[step[5]], reg[step[6]]
+    if op == Op.ONE_FILLED:
+        lag.one_filled(out, a)
+    elif op == Op.MULTIPLY_WINDOWS:
+        lag.multiply_windows(out, a, b, integer)
+    elif op == Op.VAR_OF:
+        lag.var_of(out, a, b)
+    elif op == Op.ZSCORE_OF:
+        lag.zscore_of(out, a, b, c, d)
+    elif op == Op.BETA_OF:
+        lag.beta_of(out, a, b, c, d)
+    elif op == Op.RESID_STD_OF:
+        lag.resid_std_of(out, a, b, c, d, e)
+    elif op == Op.COVERAGE_OF:
+        lag.coverage_of(out, a, integer)
+    elif op == Op.DECAYED_MEAN:
+        lag.decayed_mean(out, a, integer, number)
+    elif op == Op.MEAN_DEVIATION_OF:
+        lag.mean_deviation_of(out, a, b, c, integer)
+    elif op == Op.SKEW_OF:
+        lag.skew_of(out, a, b, c, integer)
+    elif op == Op.KURT_OF:
+        lag.kurt_of(out, a, b, c, integer)
+    elif op == Op.LAST_KNOWN:
+        lag.last_known_of(out, a, integer)
+    elif op == Op.SINCE:
+        lag.since_of(out, a, integer)
+    elif op == Op.STREAK:
+        lag.streak_of(out, a, integer)
+
+
+@kernel_over(k, lag, value, program)
 def run(
-    code: NDArray[np.int64], numbers: NDArray[np.float64], rows: int, fields: Rows, out: NDArray[np.floating[Any]]
+    code: NDArray[np.int64],
+    numbers: NDArray[np.float64],
+    rows: int,
+    fields: Rows,
+    out: NDArray[np.floating[Any]],
+    first: int,
 ) -> None:
     """Run a program over a block of symbols.
 
@@ -112,8 +183,10 @@ def run(
     fields
         float64, shape ``(n_fields, n_symbols, n_sessions)``.
     out
-        float32 or float64, shape ``(n_expressions, n_symbols, n_sessions)``; every element is written, infinite
-        ones as NaN.
+        float32 or float64, C-ordered so that it is compiled once, shape ``(n_expressions, n_all_symbols, n_sessions)``.
+    first
+        Row of ``out`` of the block's first symbol. Every element of the block's rows is written, infinite ones as NaN
+        unless the instruction says otherwise.
     """
     sessions = fields.shape[2]
     reg = np.empty((rows, sessions))
@@ -124,14 +197,24 @@ def run(
             if op == Op.LOAD:
                 source = fields[step[-1], symbol]
                 target = reg[step[1]]
-                for t in range(sessions):
-                    target[t] = source[t] if abs(source[t]) < np.inf else np.nan
+                if numbers[position] != 0.0:
+                    target[:] = source
+                else:
+                    for t in range(sessions):
+                        target[t] = source[t] if abs(source[t]) < np.inf else np.nan
             elif op == Op.STORE:
                 values = reg[step[2]]
-                stored = out[step[-1], symbol]
-                for t in range(sessions):
-                    stored[t] = values[t] if abs(values[t]) < np.inf else np.nan
+                stored = out[step[-1], first + symbol]
+                if numbers[position] != 0.0:
+                    stored[:] = values
+                else:
+                    for t in range(sessions):
+                        stored[t] = values[t] if abs(values[t]) < np.inf else np.nan
             elif op < Op.ADD_WINDOWS:
                 _elementwise(step, numbers[position], reg)
-            else:
+            elif op < Op.EXP:
                 _windowed(step, numbers[position], reg)
+            elif op < Op.ONE_FILLED:
+                _chosen(step, reg)
+            else:
+                _visiting(step, numbers[position], reg)

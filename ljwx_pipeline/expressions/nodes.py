@@ -1,7 +1,7 @@
-"""Expression nodes: frozen trees over panel fields, from which window, horizon, inputs and hash are derived.
+"""Expression nodes: frozen, typed trees over panel fields, from which kind, window, horizon, inputs and hash follow.
 
-Not here: the functions people write factors with (``operators.py``), how a tree is computed (``program.py``,
-``kernels.py``).
+A node cannot hold itself: it is frozen, and its parts exist before it does. Not here: the functions people write
+factors with (``operators.py``), which fields there are (``fields.py``), how a tree is computed (``lowering.py``).
 """
 
 from __future__ import annotations
@@ -10,9 +10,19 @@ import hashlib
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from numbers import Integral
 from typing import NoReturn
 
 from ljwx_pipeline.errors import FactorError
+
+
+class Kind(StrEnum):
+    """What a value is: an amount, yes (1) or no (0), or the code of a class, of which only equality means anything."""
+
+    NUMBER = "number"
+    FLAG = "flag"
+    CATEGORY = "category"
 
 
 class Elementwise(StrEnum):
@@ -30,6 +40,19 @@ class Elementwise(StrEnum):
     LESS = "less"
     ABS = "abs"
     LOG = "log"
+    EXP = "exp"
+    SQRT = "sqrt"
+    SIGN = "sign"
+    POWER = "power"
+    SIGNED_POWER = "signed_power"
+    EQUAL = "=="
+    AND = "and"
+    OR = "or"
+    NOT = "not"
+    WHERE = "where"
+    MASK = "mask"
+    IS_KNOWN = "is_known"
+    FILL = "fill"
 
 
 class Statistic(StrEnum):
@@ -46,11 +69,47 @@ class Statistic(StrEnum):
     IDX_MAX = "idx_max"
     IDX_MIN = "idx_min"
     RANK = "rank"
+    PRODUCT = "product"
+    VAR = "var"
+    SKEW = "skew"
+    KURT = "kurt"
+    MEAN_DEVIATION = "mean_deviation"
+    DECAY_LINEAR = "decay_linear"
+    ZSCORE = "zscore"
+    COVERAGE = "coverage"
+    LAST_KNOWN = "last_known"
+    SESSIONS_SINCE = "sessions_since"
+    STREAK = "streak"
+
+
+class PairStatistic(StrEnum):
+    """Operations on the last ``window`` sessions of two series."""
+
+    COV = "cov"
+    BETA = "beta"
+    RESID_STD = "resid_std"
+
+
+class CrossStatistic(StrEnum):
+    """Operations on one session, over the symbols of the cross-section."""
+
+    RANK = "cs_rank"
+    ZSCORE = "cs_zscore"
+    DEMEAN = "cs_demean"
+    MEAN = "cs_mean"
+    SCALE = "cs_scale"
+    WINSORISE = "winsorise"
+    WINSORISE_MAD = "winsorise_mad"
+    NEUTRALISE = "neutralise"
+    GROUP_RANK = "group_rank"
+    GROUP_ZSCORE = "group_zscore"
+    GROUP_DEMEAN = "group_demean"
+    GROUP_MEAN = "group_mean"
 
 
 @dataclass(frozen=True)
 class Expr:
-    """A value for every symbol and session; combine with ``+ - * / > < >= <=``, numbers and ``operators``."""
+    """A value for every symbol and session; combine with ``+ - * / > < >= <= & | ~``, numbers and ``operators``."""
 
     @property
     def children(self) -> tuple[Expr, ...]:
@@ -58,6 +117,11 @@ class Expr:
         return ()
 
     @property
+    def kind(self) -> Kind:
+        """Return what the values are."""
+        return Kind.NUMBER
+
+    @cached_property
     def span(self) -> tuple[int, int]:
         """Return the first and last session read, relative to the session computed: ``(-59, 0)`` for 60 sessions."""
         spans = [child.span for child in self.children]
@@ -73,9 +137,9 @@ class Expr:
         """Return the sessions looked ahead: 0 for everything that may be called a factor."""
         return max(0, self.span[1])
 
-    @property
+    @cached_property
     def inputs(self) -> frozenset[str]:
-        """Return the names of the panel fields read."""
+        """Return the names of the panel fields read; who belongs to a cross-section is not among them."""
         return frozenset[str]().union(*(child.inputs for child in self.children))
 
     @property
@@ -110,6 +174,9 @@ class Expr:
     def __rtruediv__(self, other: Operand) -> Expr:
         return Apply(Elementwise.DIV, (as_expr(other), self))
 
+    def __neg__(self) -> Expr:
+        return Apply(Elementwise.MUL, (Const(-1.0), self))
+
     def __gt__(self, other: Operand) -> Expr:
         return Apply(Elementwise.GT, (self, as_expr(other)))
 
@@ -122,6 +189,15 @@ class Expr:
     def __le__(self, other: Operand) -> Expr:
         return Apply(Elementwise.LE, (self, as_expr(other)))
 
+    def __and__(self, other: Expr) -> Expr:
+        return Apply(Elementwise.AND, (self, as_expr(other)))
+
+    def __or__(self, other: Expr) -> Expr:
+        return Apply(Elementwise.OR, (self, as_expr(other)))
+
+    def __invert__(self) -> Expr:
+        return Apply(Elementwise.NOT, (self,))
+
 
 Operand = Expr | float | int
 
@@ -131,8 +207,14 @@ class Field(Expr):
     """A panel field, as it stands."""
 
     name: str
+    of_kind: Kind = Kind.NUMBER
 
     @property
+    def kind(self) -> Kind:
+        """Return what the field holds."""
+        return self.of_kind
+
+    @cached_property
     def inputs(self) -> frozenset[str]:
         """Return the field's own name."""
         return frozenset({self.name})
@@ -163,14 +245,29 @@ class Apply(Expr):
     operation: Elementwise
     arguments: tuple[Expr, ...]
 
+    def __post_init__(self) -> None:
+        """Refuse an argument of the wrong kind."""
+        _require_kinds(self)
+
     @property
     def children(self) -> tuple[Expr, ...]:
         """Return the arguments."""
         return self.arguments
 
+    @property
+    def kind(self) -> Kind:
+        """Return a flag for comparisons and logic, what is chosen from for choices, else a number."""
+        if self.operation in FLAG_RESULT:
+            return Kind.FLAG
+        if self.operation in (Elementwise.MASK, Elementwise.FILL):
+            return self.arguments[0].kind
+        if self.operation is Elementwise.WHERE and self.arguments[1].kind is self.arguments[2].kind:
+            return self.arguments[1].kind
+        return Kind.NUMBER
+
     def __str__(self) -> str:
         parts = [str(argument) for argument in self.arguments]
-        if self.operation.isalpha():
+        if self.operation.isidentifier():
             return f"{self.operation}({', '.join(parts)})"
         return f"({f' {self.operation} '.join(parts)})"
 
@@ -182,12 +279,21 @@ class Ref(Expr):
     series: Expr
     sessions: int
 
+    def __post_init__(self) -> None:
+        """Refuse a part of a session."""
+        _require_whole(self.sessions, "a reference")
+
     @property
     def children(self) -> tuple[Expr, ...]:
         """Return the series."""
         return (self.series,)
 
     @property
+    def kind(self) -> Kind:
+        """Return the series' kind."""
+        return self.series.kind
+
+    @cached_property
     def span(self) -> tuple[int, int]:
         """Return the series' span moved back by ``sessions``."""
         low, high = self.series.span
@@ -204,11 +310,21 @@ class Windowed(Expr):
     over: int
 
     def __post_init__(self) -> None:
-        """Refuse a window without a session."""
+        """Refuse a window without a session, and classes where numbers are wanted."""
+        _require_whole(self.over, "a window")
         if self.over < 1:
             raise FactorError(f"a window of {self.over} sessions is empty", "use a window of 1 session or more")
+        self._require_series()
+
+    def _require_series(self) -> None:
+        for child in self.children:
+            require_numeric(child, self._word)
 
     @property
+    def _word(self) -> str:
+        return type(self).__name__.lower()
+
+    @cached_property
     def span(self) -> tuple[int, int]:
         """Return the series' span, extended back over the window."""
         low, high = super().span
@@ -222,10 +338,21 @@ class Rolling(Windowed):
     statistic: Statistic
     series: Expr
 
+    def _require_series(self) -> None:
+        if self.statistic in (Statistic.SESSIONS_SINCE, Statistic.STREAK):
+            require_flag(self.series, self.statistic)
+        elif self.statistic is not Statistic.LAST_KNOWN:
+            require_numeric(self.series, self.statistic)
+
     @property
     def children(self) -> tuple[Expr, ...]:
         """Return the series."""
         return (self.series,)
+
+    @property
+    def kind(self) -> Kind:
+        """Return a number, or the series' kind where one of its values is repeated."""
+        return self.series.kind if self.statistic is Statistic.LAST_KNOWN else Kind.NUMBER
 
     def __str__(self) -> str:
         return f"{self.statistic}({self.series}, {self.over})"
@@ -269,6 +396,183 @@ class Corr(Windowed):
         return f"corr({self.left}, {self.right}, {self.over})"
 
 
+@dataclass(frozen=True)
+class Pair(Windowed):
+    """A statistic of two series over the sessions where both are known."""
+
+    statistic: PairStatistic
+    left: Expr
+    right: Expr
+
+    @property
+    def _word(self) -> str:
+        return self.statistic
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        """Return both series."""
+        return (self.left, self.right)
+
+    def __str__(self) -> str:
+        return f"{self.statistic}({self.left}, {self.right}, {self.over})"
+
+
+@dataclass(frozen=True)
+class Ema(Windowed):
+    """The exponentially weighted mean of the window: weight ``(1 - alpha) ** age``, over the known values."""
+
+    alpha: float
+    series: Expr
+
+    def __post_init__(self) -> None:
+        """Refuse a weight outside (0, 1]."""
+        super().__post_init__()
+        if not 0 < self.alpha <= 1:
+            raise FactorError(f"ema's alpha {self.alpha} is outside (0, 1]", "use 2 / (sessions + 1), or 1 / sessions")
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        """Return the series."""
+        return (self.series,)
+
+    def __str__(self) -> str:
+        return f"ema({self.series}, {self.over}, {self.alpha!r})"
+
+
+@dataclass(frozen=True)
+class CrossSection(Expr):
+    """A statistic of one session over the symbols of the cross-section; it reads no other session.
+
+    Parameters
+    ----------
+    statistic
+        Which one.
+    series
+        What it is about.
+    group
+        Category within which it is taken, if any.
+    regressors
+        What ``neutralise`` takes out.
+    limits
+        The numbers of ``winsorise`` (lower and upper level) and ``winsorise_mad`` (deviations).
+    """
+
+    statistic: CrossStatistic
+    series: Expr
+    group: Expr | None = None
+    regressors: tuple[Expr, ...] = ()
+    limits: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse a series that is no number, a group that is no category, and limits that mean nothing."""
+        for child in (self.series, *self.regressors):
+            require_numeric(child, self.statistic)
+        if self.group is not None and self.group.kind is not Kind.CATEGORY:
+            raise FactorError(
+                f"{self.statistic} wants a category to group by, and {self.group} is a {self.group.kind}",
+                "group by a category, such as industry",
+            )
+        if self.statistic is CrossStatistic.WINSORISE and not 0 <= self.limits[0] < self.limits[1] <= 1:
+            raise FactorError(
+                f"winsorise levels {self.limits[0]} and {self.limits[1]} are no range", "use levels such as 0.01, 0.99"
+            )
+        if self.statistic is CrossStatistic.WINSORISE_MAD and not 0 < self.limits[0] < math.inf:
+            raise FactorError(
+                f"winsorise_mad at {self.limits[0]} deviations leaves nothing", "use a number of deviations such as 3"
+            )
+        if self.statistic is CrossStatistic.NEUTRALISE and self.group is None and not self.regressors:
+            raise FactorError(
+                f"neutralise({self.series}) names nothing to take out", "give by=, a regressor, or use cs_demean"
+            )
+
+    @property
+    def children(self) -> tuple[Expr, ...]:
+        """Return the series, the group where there is one, and the regressors."""
+        return (self.series, *(() if self.group is None else (self.group,)), *self.regressors)
+
+    def __str__(self) -> str:
+        parts = [str(self.series)]
+        parts += [] if self.group is None else [f"by={self.group}"]
+        parts += [*map(str, self.regressors), *map(repr, self.limits)]
+        return f"{self.statistic}({', '.join(parts)})"
+
+
+#: Operations whose result is a flag.
+FLAG_RESULT = frozenset(
+    {
+        *(Elementwise.GT, Elementwise.LT, Elementwise.GE, Elementwise.LE, Elementwise.EQUAL),
+        *(Elementwise.AND, Elementwise.OR, Elementwise.NOT, Elementwise.IS_KNOWN),
+    }
+)
+
+
 def as_expr(operand: Operand) -> Expr:
-    """Return ``operand`` as an expression; numbers become constants."""
-    return operand if isinstance(operand, Expr) else Const(float(operand))
+    """Return ``operand`` as an expression; numbers become constants.
+
+    Raises
+    ------
+    FactorError
+        When it is neither.
+    """
+    if isinstance(operand, Expr):
+        return operand
+    try:
+        return Const(float(operand))
+    except (TypeError, ValueError):
+        raise FactorError(
+            f"{operand!r} is neither an expression nor a number", "name a field with field('...')"
+        ) from None
+
+
+def require_numeric(expression: Expr, word: str) -> None:
+    """Refuse a category where ``word`` computes with numbers; a flag counts as 0 or 1."""
+    if expression.kind is Kind.CATEGORY:
+        raise FactorError(
+            f"{word} wants numbers, and {expression} is a category", "group by it, or compare it with equal()"
+        )
+
+
+def require_flag(expression: Expr, word: str) -> None:
+    """Refuse anything but a flag where ``word`` asks yes or no."""
+    if expression.kind is not Kind.FLAG:
+        raise FactorError(
+            f"{word} wants a flag, and {expression} is a {expression.kind}", "compare it first, as in volume > 0"
+        )
+
+
+def _require_whole(sessions: int, what: str) -> None:
+    if isinstance(sessions, bool) or not isinstance(sessions, Integral):
+        raise FactorError(f"{what} of {sessions!r} sessions is no whole number", "use 1, 2, 3 and so on")
+
+
+def _require_kinds(node: Apply) -> None:
+    word, arguments = node.operation, node.arguments
+    match word:
+        case Elementwise.AND | Elementwise.OR | Elementwise.NOT:
+            for argument in arguments:
+                require_flag(argument, word)
+        case Elementwise.WHERE | Elementwise.EQUAL:
+            if word is Elementwise.WHERE:
+                require_flag(arguments[0], word)
+            if {argument.kind for argument in arguments[-2:]} != {Kind.CATEGORY}:
+                for argument in arguments[-2:]:
+                    require_numeric(argument, word)
+        case Elementwise.MASK:
+            require_flag(arguments[1], word)
+        case Elementwise.FILL:
+            _require_filling(*arguments)
+        case Elementwise.IS_KNOWN:
+            pass
+        case _:
+            for argument in arguments:
+                require_numeric(argument, word)
+
+
+def _require_filling(series: Expr, constant: Expr) -> None:
+    require_numeric(series, Elementwise.FILL)
+    if not isinstance(constant, Const):
+        raise FactorError(
+            f"fill wants a constant, and {constant} is none", "use where(is_known(...), ...), or last_known"
+        )
+    if series.kind is Kind.FLAG and constant.value not in (0.0, 1.0):
+        raise FactorError(f"{series} is a flag and cannot be {constant}", "fill it with 0 or 1")

@@ -1,32 +1,16 @@
-"""From expressions to a program: a flat list of row instructions in which equal work appears once.
+"""A program: a flat list of row instructions, and the rows they are given.
 
-Instructions are hash-consed, so sub-expressions, windowed sums, counts and extremes shared by several factors are
-computed once; rows are reused as soon as nothing reads them any more. How a window is put together depends on its
-length alone, never on what else is in the catalogue: a factor has the same bits in every company.
+Not here: which instructions an expression becomes (``lowering.py``), how cross-sections cut a program in stages
+(``stages.py``), what an instruction computes (the kernels, which ``machine.py`` calls).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum, auto
 
 import numpy as np
 from numpy.typing import NDArray
-
-from ljwx_pipeline.errors import FactorError
-from ljwx_pipeline.expressions.nodes import (
-    Apply,
-    Const,
-    Corr,
-    Elementwise,
-    Expr,
-    Field,
-    Quantile,
-    Ref,
-    Rolling,
-    Statistic,
-)
 
 #: Raise by one when a kernel or a rule below changes any value: it is part of every factor hash.
 SEMANTICS_VERSION = 1
@@ -72,16 +56,46 @@ class Op(IntEnum):
     POSITION_OF = auto()
     RANK_OF = auto()
     QUANTILE_OF = auto()
+    EXP = auto()
+    SQRT = auto()
+    SIGN = auto()
+    POWER = auto()
+    EQUAL = auto()
+    AND = auto()
+    OR = auto()
+    NOT = auto()
+    WHERE = auto()
+    KEEP_WHERE = auto()
+    FILL = auto()
+    ONE_FILLED = auto()
+    MULTIPLY_WINDOWS = auto()
+    VAR_OF = auto()
+    ZSCORE_OF = auto()
+    BETA_OF = auto()
+    RESID_STD_OF = auto()
+    COVERAGE_OF = auto()
+    DECAYED_MEAN = auto()
+    MEAN_DEVIATION_OF = auto()
+    SKEW_OF = auto()
+    KURT_OF = auto()
+    LAST_KNOWN = auto()
+    SINCE = auto()
+    STREAK = auto()
+    SECTION = auto()  # a cross-section: never in a program, it stands between two of them
 
 
 @dataclass(frozen=True)
 class Instruction:
-    """One operation on rows; ``reads`` are positions of the instructions whose rows it reads."""
+    """One operation on rows; ``reads`` are positions of the instructions whose rows it reads.
+
+    ``number`` of a ``LOAD`` or ``STORE`` other than 0 leaves infinite values alone: rows that pass between stages.
+    """
 
     op: Op
     reads: tuple[int, ...] = ()
     integer: int = 0
     number: float = 0.0
+    second: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -91,7 +105,7 @@ class Program:
     Parameters
     ----------
     fields
-        Panel fields in the order ``LOAD`` numbers them.
+        Panel fields (or results of an earlier stage) in the order ``LOAD`` numbers them.
     code
         int64, shape ``(n_instructions, COLUMNS)``.
     numbers
@@ -106,173 +120,8 @@ class Program:
     rows: int
 
 
-def split_window(length: int) -> tuple[int, int]:
-    """Return the lengths (newer, older) that a window of ``length`` > 1 is joined from.
-
-    Halves, else two thirds and one third, else all but one: 60, 30, 20, 10 and 5 then share all their parts.
-    """
-    if length % 2 == 0:
-        return length // 2, length // 2
-    if length % 3 == 0:
-        return 2 * length // 3, length // 3
-    return length - 1, 1
-
-
-def compile_program(expressions: Mapping[str, Expr], known_fields: frozenset[str]) -> Program:
-    """Return the program that stores ``expressions`` in their order.
-
-    Raises
-    ------
-    FactorError
-        When one reads a field that is not known; the message names both.
-    """
-    fields = tuple(sorted(frozenset[str]().union(*(e.inputs for e in expressions.values()))))
-    for name, expression in expressions.items():
-        missing = sorted(expression.inputs - known_fields)
-        if missing:
-            raise FactorError(
-                f"factor {name} reads unknown field {missing[0]!r}", f"use one of {', '.join(sorted(known_fields))}"
-            )
-    builder = _Builder(fields)
-    for position, expression in enumerate(expressions.values()):
-        builder.emit(Op.STORE, builder.series(expression), integer=position)
-    return _allocate(fields, builder.instructions)
-
-
-class _Builder:
-    """Turns expressions into instructions, each kept once."""
-
-    def __init__(self, fields: tuple[str, ...]) -> None:
-        self.instructions: list[Instruction] = []
-        self._fields = {name: position for position, name in enumerate(fields)}
-        self._position: dict[Instruction, int] = {}
-        self._series: dict[Expr, int] = {}
-
-    def emit(self, op: Op, *reads: int, integer: int = 0, number: float = 0.0) -> int:
-        instruction = Instruction(op, reads, integer, number)
-        if instruction not in self._position:
-            self._position[instruction] = len(self.instructions)
-            self.instructions.append(instruction)
-        return self._position[instruction]
-
-    def series(self, expression: Expr) -> int:
-        if expression not in self._series:
-            self._series[expression] = self._build(expression)
-        return self._series[expression]
-
-    def _build(self, expression: Expr) -> int:
-        match expression:
-            case Field(name):
-                return self.emit(Op.LOAD, integer=self._fields[name])
-            case Const(value):
-                return self.emit(Op.CONST, number=value)
-            case Ref(series, sessions):
-                return self.emit(Op.SHIFT, self.series(series), integer=sessions)
-            case Apply(operation, arguments):
-                return self._apply(operation, [self.series(argument) for argument in arguments])
-            case Rolling(over, statistic, series):
-                return self._rolling(statistic, self.series(series), over)
-            case Quantile(over, level, series):
-                return self.emit(Op.QUANTILE_OF, self.series(series), integer=over, number=level)
-            case Corr(over, left, right):
-                return self._corr(self.series(left), self.series(right), over)
-        raise FactorError(f"{type(expression).__name__} is not an expression", "build factors from operators only")
-
-    def _apply(self, operation: Elementwise, reads: list[int]) -> int:
-        match operation:
-            case Elementwise.GT | Elementwise.GE:
-                return self.emit(Op.ABOVE, *reads, integer=int(operation is Elementwise.GE))
-            case Elementwise.LT | Elementwise.LE:
-                return self.emit(Op.ABOVE, *reversed(reads), integer=int(operation is Elementwise.LE))
-        plain = {
-            Elementwise.ADD: Op.ADD,
-            Elementwise.SUB: Op.SUB,
-            Elementwise.MUL: Op.MUL,
-            Elementwise.DIV: Op.DIV,
-            Elementwise.GREATER: Op.LARGER,
-            Elementwise.LESS: Op.SMALLER,
-            Elementwise.ABS: Op.ABS,
-            Elementwise.LOG: Op.LOG,
-        }
-        return self.emit(plain[operation], *reads)
-
-    def _rolling(self, statistic: Statistic, x: int, over: int) -> int:
-        if statistic in (Statistic.MAX, Statistic.MIN, Statistic.IDX_MAX, Statistic.IDX_MIN):
-            return self._extreme(statistic, x, over)
-        count = self._sum(self.emit(Op.KNOWN, x), over)
-        if statistic is Statistic.RANK:
-            return self.emit(Op.RANK_OF, x, count, integer=over)
-        total = self._sum(self.emit(Op.ZERO_FILLED, x), over)
-        match statistic:
-            case Statistic.SUM:
-                return self.emit(Op.SUM_OF, total, count)
-            case Statistic.MEAN:
-                return self.emit(Op.DIV, total, count)
-            case Statistic.STD:
-                return self.emit(Op.STD_OF, self._comoment(x, x, over), count)
-        return self._regression(statistic, x, over, total, count)
-
-    def _regression(self, statistic: Statistic, x: int, over: int, total: int, count: int) -> int:
-        time = self.emit(Op.SESSION_NUMBERS, x)
-        slope_parts = self._comoment(time, x, over), self._comoment(time, time, over, like=x)
-        match statistic:
-            case Statistic.SLOPE:
-                return self.emit(Op.SLOPE_OF, *slope_parts, count)
-            case Statistic.RSQUARE:
-                return self.emit(Op.RSQUARE_OF, *slope_parts, self._comoment(x, x, over), count)
-        return self.emit(Op.RESI_OF, x, total, *slope_parts, self._sum(time, over), count)
-
-    def _sum(self, x: int, over: int) -> int:
-        if over == 1:
-            return x
-        newer, older = split_window(over)
-        return self.emit(Op.ADD_WINDOWS, self._sum(x, newer), self._sum(x, older), integer=newer)
-
-    def _comoment(self, x: int, y: int, over: int, *, like: int | None = None) -> int:
-        """Return the sum of products of deviations; counts follow ``like``, else ``y``, which has x's NaNs."""
-        if over == 1:
-            return self.emit(Op.CONST, number=0.0)
-        newer, older = split_window(over)
-        known = self.emit(Op.KNOWN, y if like is None else like)
-        counts = self._sum(known, newer), self._sum(known, older)
-        gaps = []
-        for series in (x, y):
-            base = self.emit(Op.ZERO_FILLED, series)
-            sums = self._sum(base, newer), self._sum(base, older)
-            gaps.append(self.emit(Op.MEAN_GAPS, *sums, *counts, integer=newer))
-        parts = self._comoment(x, y, newer, like=like), self._comoment(x, y, older, like=like)
-        weights = self.emit(Op.JOIN_WEIGHTS, *counts, integer=newer)
-        return self.emit(Op.JOIN_COMOMENTS, *parts, *gaps, weights, integer=newer)
-
-    def _corr(self, left: int, right: int, over: int) -> int:
-        x, y = self.emit(Op.MASK_BY, left, right), self.emit(Op.MASK_BY, right, left)
-        count = self._sum(self.emit(Op.KNOWN, y), over)
-        parts = self._comoment(x, y, over), self._comoment(x, x, over), self._comoment(y, y, over)
-        return self.emit(Op.CORR_OF, *parts, count)
-
-    def _extreme(self, statistic: Statistic, x: int, over: int) -> int:
-        sign = 1.0 if statistic in (Statistic.MAX, Statistic.IDX_MAX) else -1.0
-        base = self.emit(Op.LOW_FILLED, x, number=sign)
-        if statistic in (Statistic.MAX, Statistic.MIN):
-            return self.emit(Op.EXTREME_OF, self._max(base, over), number=sign)
-        return self.emit(Op.POSITION_OF, self._max(base, over), self._index(base, over), integer=over)
-
-    def _max(self, x: int, over: int) -> int:
-        if over == 1:
-            return x
-        newer, older = split_window(over)
-        return self.emit(Op.MAX_WINDOWS, self._max(x, newer), self._max(x, older), integer=newer)
-
-    def _index(self, x: int, over: int) -> int:
-        if over == 1:
-            return self.emit(Op.SESSION_NUMBERS, x)
-        newer, older = split_window(over)
-        parts = (f(x, part) for part in (newer, older) for f in (self._max, self._index))
-        return self.emit(Op.JOIN_INDICES, *parts, integer=newer)
-
-
-def _allocate(fields: tuple[str, ...], instructions: list[Instruction]) -> Program:
-    """Give each instruction a row, reusing rows after their last reader."""
+def allocate(fields: tuple[str, ...], instructions: list[Instruction]) -> Program:
+    """Return the program of ``instructions``: each is given a row, and rows are reused after their last reader."""
     last_reader = {read: reader for reader, item in enumerate(instructions) for read in item.reads}
     row_of: dict[int, int] = {}
     free: list[int] = []

@@ -8,7 +8,7 @@ qlib's float32 prices (ours are float64 until stored).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 from ljwx_pipeline.expressions.nodes import Expr
 from ljwx_pipeline.expressions.operators import (
@@ -32,79 +32,111 @@ from ljwx_pipeline.expressions.operators import (
     slope,
     std,
 )
-from ljwx_pipeline.factors.catalogue import Catalogue, catalogue
+from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue, family
 
 WINDOWS = (5, 10, 20, 30, 60)
 #: Added to denominators that may be zero, as in qlib.
 TINY = 1e-12
+SOURCE = "qlib 0.9.7, Alpha158"
 
 OPEN, HIGH, LOW, CLOSE = field("open"), field("high"), field("low"), field("close")
 VWAP, VOLUME = field("vwap"), field("volume")
+BEFORE = ref(CLOSE, 1)
+RISE, FALL = BEFORE < CLOSE, BEFORE > CLOSE
 
-Family = Callable[[int], Expr]
+Formula = Callable[[int], Expr]
 
 
 def alpha158() -> Catalogue:
     """Return the catalogue: 9 candle shapes, 4 prices, 29 families over windows of 5, 10, 20, 30 and 60 sessions."""
-    return catalogue("alpha158", [*_candles(), *_prices(), *_rolling()])
+    return catalogue(
+        "alpha158", [*_candles(), *_prices(), *_trends(), *_extremes(), *_counts(), *_movements(), *_volumes()]
+    )
 
 
-def _candles() -> Iterator[tuple[str, Expr]]:
+def _candles() -> list[Factor]:
     spread = HIGH - LOW + TINY
     upper, lower = HIGH - greater(OPEN, CLOSE), less(OPEN, CLOSE) - LOW
     shift = 2 * CLOSE - HIGH - LOW
-    yield "KMID", (CLOSE - OPEN) / OPEN
-    yield "KLEN", (HIGH - LOW) / OPEN
-    yield "KMID2", (CLOSE - OPEN) / spread
-    yield "KUP", upper / OPEN
-    yield "KUP2", upper / spread
-    yield "KLOW", lower / OPEN
-    yield "KLOW2", lower / spread
-    yield "KSFT", shift / OPEN
-    yield "KSFT2", shift / spread
+    return [
+        _fraction("KMID", (CLOSE - OPEN) / OPEN, "body of the candle over the open"),
+        _fraction("KLEN", (HIGH - LOW) / OPEN, "height of the candle over the open"),
+        _fraction("KMID2", (CLOSE - OPEN) / spread, "body over the candle's height"),
+        _fraction("KUP", upper / OPEN, "upper shadow over the open"),
+        _fraction("KUP2", upper / spread, "upper shadow over the candle's height"),
+        _fraction("KLOW", lower / OPEN, "lower shadow over the open"),
+        _fraction("KLOW2", lower / spread, "lower shadow over the candle's height"),
+        _fraction("KSFT", shift / OPEN, "where the close lies in the candle, over the open"),
+        _fraction("KSFT2", shift / spread, "where the close lies in the candle, over its height"),
+    ]
 
 
-def _prices() -> Iterator[tuple[str, Expr]]:
-    for name, price in (("OPEN0", OPEN), ("HIGH0", HIGH), ("LOW0", LOW), ("VWAP0", VWAP)):
-        yield name, price / CLOSE
+def _prices() -> list[Factor]:
+    return [
+        _fraction("OPEN0", OPEN / CLOSE, "open over the close"),
+        _fraction("HIGH0", HIGH / CLOSE, "high over the close"),
+        _fraction("LOW0", LOW / CLOSE, "low over the close"),
+        _fraction("VWAP0", VWAP / CLOSE, "average price over the close"),
+    ]
 
 
-def _rolling() -> Iterator[tuple[str, Expr]]:
-    before = ref(CLOSE, 1)
-    rise, fall = before < CLOSE, before > CLOSE
-    families: dict[str, Family] = {
-        "ROC": lambda n: ref(CLOSE, n) / CLOSE,
-        "MA": lambda n: mean(CLOSE, n) / CLOSE,
-        "STD": lambda n: std(CLOSE, n) / CLOSE,
-        "BETA": lambda n: slope(CLOSE, n) / CLOSE,
-        "RSQR": lambda n: rsquare(CLOSE, n),
-        "RESI": lambda n: resi(CLOSE, n) / CLOSE,
-        "MAX": lambda n: rolling_max(HIGH, n) / CLOSE,
-        "MIN": lambda n: rolling_min(LOW, n) / CLOSE,
-        "QTLU": lambda n: quantile(CLOSE, n, 0.8) / CLOSE,
-        "QTLD": lambda n: quantile(CLOSE, n, 0.2) / CLOSE,
-        "RANK": lambda n: rank(CLOSE, n),
-        "RSV": lambda n: (CLOSE - rolling_min(LOW, n)) / (rolling_max(HIGH, n) - rolling_min(LOW, n) + TINY),
-        "IMAX": lambda n: idx_max(HIGH, n) / n,
-        "IMIN": lambda n: idx_min(LOW, n) / n,
-        "IMXD": lambda n: (idx_max(HIGH, n) - idx_min(LOW, n)) / n,
-        "CORR": lambda n: corr(CLOSE, log(VOLUME + 1), n),
-        "CORD": lambda n: corr(CLOSE / before, log(VOLUME / ref(VOLUME, 1) + 1), n),
-        "CNTP": lambda n: mean(rise, n),
-        "CNTN": lambda n: mean(fall, n),
-        "CNTD": lambda n: mean(rise, n) - mean(fall, n),
-        **_gains("SUM", CLOSE),
-        "VMA": lambda n: mean(VOLUME, n) / (VOLUME + TINY),
-        "VSTD": lambda n: std(VOLUME, n) / (VOLUME + TINY),
-        "WVMA": _weighted_volatility,
-        **_gains("VSUM", VOLUME),
-    }
-    for name, family in families.items():
-        for window in WINDOWS:
-            yield f"{name}{window}", family(window)
+def _trends() -> list[Factor]:
+    return [
+        *_family("ROC", lambda n: ref(CLOSE, n) / CLOSE, "close {n} sessions ago over the close"),
+        *_family("MA", lambda n: mean(CLOSE, n) / CLOSE, "mean close of {n} sessions over the close"),
+        *_family("STD", lambda n: std(CLOSE, n) / CLOSE, "standard deviation of {n} closes over the close"),
+        *_family("BETA", lambda n: slope(CLOSE, n) / CLOSE, "slope of {n} closes over the close", "1 / session"),
+        *_family("RSQR", lambda n: rsquare(CLOSE, n), "how straight {n} closes run: R squared on time"),
+        *_family("RESI", lambda n: resi(CLOSE, n) / CLOSE, "distance from the line through {n} closes, over the close"),
+    ]
 
 
-def _gains(prefix: str, series: Expr) -> dict[str, Family]:
+def _extremes() -> list[Factor]:
+    return [
+        *_family("MAX", lambda n: rolling_max(HIGH, n) / CLOSE, "highest price of {n} sessions over the close"),
+        *_family("MIN", lambda n: rolling_min(LOW, n) / CLOSE, "lowest price of {n} sessions over the close"),
+        *_family("QTLU", lambda n: quantile(CLOSE, n, 0.8) / CLOSE, "upper fifth of {n} closes over the close"),
+        *_family("QTLD", lambda n: quantile(CLOSE, n, 0.2) / CLOSE, "lower fifth of {n} closes over the close"),
+        *_family("RANK", lambda n: rank(CLOSE, n), "rank of the close among {n}", "rank"),
+        *_family(
+            "RSV",
+            lambda n: (CLOSE - rolling_min(LOW, n)) / (rolling_max(HIGH, n) - rolling_min(LOW, n) + TINY),
+            "where the close lies between low and high of {n} sessions",
+        ),
+        *_family("IMAX", lambda n: idx_max(HIGH, n) / n, "when the highest of {n} sessions was, 1 for now"),
+        *_family("IMIN", lambda n: idx_min(LOW, n) / n, "when the lowest of {n} sessions was, 1 for now"),
+        *_family("IMXD", lambda n: (idx_max(HIGH, n) - idx_min(LOW, n)) / n, "IMAX{n} less IMIN{n}"),
+    ]
+
+
+def _counts() -> list[Factor]:
+    return [
+        *_family("CORR", lambda n: corr(CLOSE, log(VOLUME + 1), n), "correlation of {n} closes and volumes"),
+        *_family(
+            "CORD",
+            lambda n: corr(CLOSE / BEFORE, log(VOLUME / ref(VOLUME, 1) + 1), n),
+            "correlation of {n} changes of close and volume",
+        ),
+        *_family("CNTP", lambda n: mean(RISE, n), "share of rises in {n} sessions"),
+        *_family("CNTN", lambda n: mean(FALL, n), "share of falls in {n} sessions"),
+        *_family("CNTD", lambda n: mean(RISE, n) - mean(FALL, n), "CNTP{n} less CNTN{n}"),
+    ]
+
+
+def _movements() -> list[Factor]:
+    return _gains("SUM", CLOSE, "price")
+
+
+def _volumes() -> list[Factor]:
+    return [
+        *_family("VMA", lambda n: mean(VOLUME, n) / (VOLUME + TINY), "mean volume of {n} sessions over the volume"),
+        *_family("VSTD", lambda n: std(VOLUME, n) / (VOLUME + TINY), "deviation of {n} volumes over the volume"),
+        *_family("WVMA", _weighted_volatility, "spread of {n} volume-weighted moves over their mean"),
+        *_gains("VSUM", VOLUME, "volume"),
+    ]
+
+
+def _gains(prefix: str, series: Expr, what: str) -> list[Factor]:
     """Return the shares of rises (P), of falls (N) and their difference (D) in all movement of ``series``."""
     before = ref(series, 1)
 
@@ -117,13 +149,21 @@ def _gains(prefix: str, series: Expr) -> dict[str, Family]:
     def movement(n: int) -> Expr:
         return rolling_sum(absolute(series - before), n) + TINY
 
-    return {
-        f"{prefix}P": lambda n: rises(n) / movement(n),
-        f"{prefix}N": lambda n: falls(n) / movement(n),
-        f"{prefix}D": lambda n: (rises(n) - falls(n)) / movement(n),
-    }
+    return [
+        *_family(f"{prefix}P", lambda n: rises(n) / movement(n), f"share of rises in {{n}} sessions' moves of {what}"),
+        *_family(f"{prefix}N", lambda n: falls(n) / movement(n), f"share of falls in {{n}} sessions' moves of {what}"),
+        *_family(f"{prefix}D", lambda n: (rises(n) - falls(n)) / movement(n), f"{prefix}P{{n}} less {prefix}N{{n}}"),
+    ]
 
 
 def _weighted_volatility(window: int) -> Expr:
     weighted = absolute(CLOSE / ref(CLOSE, 1) - 1) * VOLUME
     return std(weighted, window) / (mean(weighted, window) + TINY)
+
+
+def _fraction(name: str, expression: Expr, meaning: str) -> Factor:
+    return Factor(name, expression, meaning, SOURCE, "fraction")
+
+
+def _family(prefix: str, formula: Formula, meaning: str, unit: str = "fraction") -> list[Factor]:
+    return family(prefix, formula, WINDOWS, meaning=meaning, source=SOURCE, unit=unit)

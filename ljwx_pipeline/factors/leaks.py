@@ -24,7 +24,7 @@ Values = NDArray[np.floating[Any]]
 FactorFunction = Callable[[Panel], Mapping[str, Values]]
 #: Where a panel is cut when nothing is asked, as shares of its sessions.
 CUT_SHARES = (0.5, 0.75, 0.9)
-#: A catalogue's factors see one symbol at a time, so that many symbols are proof enough.
+#: Symbols looked at: a leak is in the formula, whoever it is computed of; cross-sections are then of this sample.
 SAMPLE_SYMBOLS = 40
 
 

@@ -13,12 +13,12 @@ from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.panel import Float, Panel, dense
 
 PRICES = ("open", "high", "low", "close")
-#: Fields of the factor panel, all that a factor may read.
-FACTOR_FIELDS = (*PRICES, "vwap", "volume", "amount")
+#: Fields of the factor panel; ``panel_fields.py`` has those of the other tables.
+FACTOR_FIELDS = (*PRICES, "vwap", "volume", "amount_cny")
 
 
 def factor_panel(bars: pd.DataFrame, *, symbols: tuple[str, ...], sessions: pd.DatetimeIndex, adjustment: str) -> Panel:
-    """Return open, high, low, close, vwap (adjusted CNY), volume (adjusted shares) and amount (CNY).
+    """Return open, high, low, close, vwap (adjusted CNY), volume (adjusted shares), amount_cny.
 
     Raw bars are multiplied by their cumulative adjustment factor, which only ever uses the past; volume is divided by
     it, and the volume-weighted price is amount / volume times it (the close where nothing was traded). Under a
@@ -51,11 +51,11 @@ def factor_panel(bars: pd.DataFrame, *, symbols: tuple[str, ...], sessions: pd.D
     amount = dense(bars, "amount_cny", symbols, sessions)
     if adjustment != "raw":
         vwap = (price["open"] + price["high"] + price["low"] + price["close"]) / 4
-        return Panel(symbols, sessions, {**price, "vwap": vwap, "volume": volume, "amount": amount})
+        return Panel(symbols, sessions, {**price, "vwap": vwap, "volume": volume, "amount_cny": amount})
     factor = _positive_factor(bars, symbols, sessions)
     traded = np.divide(amount, volume, out=price["close"].copy(), where=volume > 0)
     adjusted = {name: values * factor for name, values in price.items()}
-    fields = {**adjusted, "vwap": traded * factor, "volume": volume / factor, "amount": amount}
+    fields = {**adjusted, "vwap": traded * factor, "volume": volume / factor, "amount_cny": amount}
     return Panel(symbols, sessions, fields)
 
 

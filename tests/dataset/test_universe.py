@@ -26,7 +26,7 @@ OLD = pd.Timestamp("2001-05-10")
 @pytest.fixture
 def panel() -> Panel:
     shape = (2, len(SESSIONS))
-    return Panel(SYMBOLS, SESSIONS, {"close": np.full(shape, 10.0), "amount": np.full(shape, 2e6)})
+    return Panel(SYMBOLS, SESSIONS, {"close": np.full(shape, 10.0), "amount_cny": np.full(shape, 2e6)})
 
 
 def securities(*list_dates: pd.Timestamp) -> pd.DataFrame:
@@ -52,7 +52,7 @@ def mask(
 
 def test_old_liquid_stocks_are_scored_on_every_bar_and_only_there(panel: Panel) -> None:
     panel.fields["close"][0, 30] = np.nan
-    panel.fields["amount"][0, 30] = np.nan
+    panel.fields["amount_cny"][0, 30] = np.nan
     got = mask(panel, OLD, OLD)
     assert not got[0, 30]
     assert got.sum() == got.size - 1
@@ -60,7 +60,7 @@ def test_old_liquid_stocks_are_scored_on_every_bar_and_only_there(panel: Panel) 
 
 def test_a_new_stock_waits_for_its_sessions_since_listing(panel: Panel) -> None:
     panel.fields["close"][1, :10] = np.nan
-    panel.fields["amount"][1, :10] = np.nan
+    panel.fields["amount_cny"][1, :10] = np.nan
     got = mask(panel, OLD, SESSIONS[10])
     assert np.flatnonzero(got[1])[0] == 30
     assert got[1, 30:].all()
@@ -116,7 +116,7 @@ def test_an_index_whose_members_nobody_tells_is_refused(panel: Panel) -> None:
 
 
 def test_thin_trading_excludes_by_the_mean_of_the_sessions_traded(panel: Panel) -> None:
-    amount = panel.fields["amount"]
+    amount = panel.fields["amount_cny"]
     amount[0, 40:45] = [0.5e6, 0.5e6, 0.5e6, np.nan, 0.5e6]
     got = mask(panel, OLD, OLD)
     # three thin sessions of five leave 1.1 million, four of four leave half a million
@@ -126,7 +126,7 @@ def test_thin_trading_excludes_by_the_mean_of_the_sessions_traded(panel: Panel) 
 
 
 def test_the_answer_does_not_depend_on_the_sessions_that_follow(panel: Panel) -> None:
-    panel.fields["amount"][:] = np.random.default_rng(0).uniform(0, 2e6, panel.fields["amount"].shape)
+    panel.fields["amount_cny"][:] = np.random.default_rng(0).uniform(0, 2e6, panel.fields["amount_cny"].shape)
     whole = mask(panel, OLD, SESSIONS[3])
     cut = mask(panel.sessions_slice(0, 60), OLD, SESSIONS[3])
     np.testing.assert_array_equal(whole[:, :60], cut)

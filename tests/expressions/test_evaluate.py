@@ -104,7 +104,7 @@ def test_a_label_looks_ahead_and_is_nan_where_the_future_is_unknown() -> None:
 
 def test_an_unknown_field_is_refused_with_the_factor_and_the_known_fields() -> None:
     panel = random_panel(symbols=2, sessions=10)
-    with pytest.raises(FactorError, match=r"factor PE reads unknown field 'earnings'.*amount, close"):
+    with pytest.raises(FactorError, match=r"factor PE reads unknown field 'earnings'.*amount_cny, close"):
         evaluate({"PE": CLOSE / field("earnings")}, panel)
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from ljwx_pipeline.expressions.lowering import split_window
 from ljwx_pipeline.expressions.operators import field, mean, rolling_max, rolling_sum, std
-from ljwx_pipeline.expressions.program import Op, compile_program, split_window
+from ljwx_pipeline.expressions.program import Op
+from ljwx_pipeline.expressions.stages import plan_of
 from ljwx_pipeline.factors.alpha158 import alpha158
 
 FIELDS = frozenset({"close", "high", "low", "open", "vwap", "volume"})
@@ -13,7 +15,7 @@ CLOSE = field("close")
 
 
 def count(expressions, op: Op) -> int:
-    return int((compile_program(expressions, FIELDS).code[:, 0] == op).sum())
+    return int((plan_of(expressions, FIELDS).last.code[:, 0] == op).sum())
 
 
 @pytest.mark.parametrize("length", range(2, 130))
@@ -43,7 +45,7 @@ def test_maximum_and_its_position_share_their_parts() -> None:
 
 
 def test_no_instruction_writes_a_row_it_reads() -> None:
-    program = compile_program(alpha158().expressions, FIELDS)
+    program = plan_of(alpha158().expressions, FIELDS).last
     reads_by_op = {
         Op.JOIN_COMOMENTS: 5,
         Op.MEAN_GAPS: 4,
@@ -59,7 +61,7 @@ def test_no_instruction_writes_a_row_it_reads() -> None:
 
 
 def test_rows_are_reused() -> None:
-    program = compile_program(alpha158().expressions, FIELDS)
+    program = plan_of(alpha158().expressions, FIELDS).last
     assert program.rows < len(program.code) / 10
 
 

@@ -27,7 +27,7 @@ def random_panel(symbols: int = 6, sessions: int = 150, *, seed: int = 5, suspen
         "close": close,
         "vwap": (open_ + high + low + close) / 4,
         "volume": volume,
-        "amount": volume * close,
+        "amount_cny": volume * close,
     }
     absent = rng.random(shape) < suspended
     absent[-1, : sessions // 3] = True
