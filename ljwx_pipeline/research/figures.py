@@ -23,6 +23,9 @@ WIDE, HALF = 9.2, 4.5
 SMOOTH_SESSIONS = 20
 #: More factors than this make labels nobody can read.
 LABELLED = 60
+#: Ticks of growth on a log scale, where it stays near 1 and where it does not.
+FINE_TICKS = (0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 1.75, 2, 2.5)
+COARSE_TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100)
 
 
 def ic_figure(sheet: FactorSheet, stick: Yardstick) -> str:
@@ -75,9 +78,7 @@ def quantile_figure(sheet: FactorSheet, stick: Yardstick) -> str:
             axis.bar([str(place + 1) for place in range(quantiles)], values, color=QUANTILE_COLOURS, width=0.7)
             axis.axhline(0, color=MUTED, linewidth=0.8)
             axis.grid(visible=False, axis="x")
-            axis.set_ylabel("bps")
-            held = f"{horizon} session" + ("s" if horizon > 1 else "")
-            axis.set_title(f"Return over the universe, bps a session, held {held}")
+            axis.set_title(f"Bps a session over the universe, {horizon} held")
         np.atleast_1d(axes)[-1].set_xlabel("quantile (1: lowest values)")
     return inline(out)
 
@@ -93,8 +94,8 @@ def growth_figure(sheet: FactorSheet, stick: Yardstick) -> str:
         axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axis.yaxis.set_minor_formatter(NullFormatter())
         low, high = axis.get_ylim()
-        candidates = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9, 1, 1.1, 1.25, 1.5, 2, 3, 5, 10, 20, 50, 100)
-        axis.set_yticks([tick for tick in candidates if low <= tick <= high])
+        ticks = FINE_TICKS if high / low < 3 else COARSE_TICKS
+        axis.set_yticks([tick for tick in ticks if low <= tick <= high])
         axis.axhline(1, color=MUTED, linewidth=0.7)
         axis.set_title("Growth of 1 over the universe, by quantile (log scale)")
         axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderaxespad=0.2, columnspacing=1.2)
@@ -132,7 +133,7 @@ def correlation_figure(found: SetSheet) -> str:
     cells = found.correlations[np.ix_(order, order)]
     names = [found.sheets[position].note.name for position in order]
     labelled = len(names) <= LABELLED
-    size = min(WIDE, 3.2 + 0.2 * len(names))
+    size = correlation_inches(found)
     with canvas(size, size * 0.86, salt=f"{SALT}map") as (axis, out):
         from matplotlib.colors import LinearSegmentedColormap
 
@@ -156,6 +157,11 @@ def correlation_figure(found: SetSheet) -> str:
         title = "Mean rank correlation" + ("" if labelled else f" (every {_nth(step)} name shown)")
         axis.set_title(title)
     return inline(out)
+
+
+def correlation_inches(found: SetSheet) -> float:
+    """Return how wide the map is drawn, so that letters and cells keep their size on the page."""
+    return min(WIDE, 3.6 + 0.25 * len(found.sheets))
 
 
 def ranking_figure(found: SetSheet, shown: int = 30) -> str:

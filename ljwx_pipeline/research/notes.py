@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.research.tear_sheet import FactorNote
 
-_ALPHA158 = "Alpha158 (qlib 0.9.7)"
+_ALPHA158 = "qlib Alpha158"
 #: Family: meaning and unit; ``{n}`` is the window in sessions.
 _FAMILIES = {
     "KMID": ("close less open, over open", "ratio"),

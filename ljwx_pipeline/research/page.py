@@ -12,7 +12,9 @@ from typing import Any
 
 from ljwx_pipeline.page import page_environment
 from ljwx_pipeline.research.figures import (
+    WIDE,
     correlation_figure,
+    correlation_inches,
     decay_figure,
     growth_figure,
     ic_figure,
@@ -82,6 +84,7 @@ def render_set(found: SetSheet, context: PageContext, *, pages: Mapping[str, str
         notable=notable,
         notable_t=NOTABLE_T,
         by_luck=len(rows) * LUCK_FRAC,
+        map_width_frac=correlation_inches(found) / WIDE,
     )
 
 
