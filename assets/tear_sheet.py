@@ -105,9 +105,7 @@ def write_sheet(context: dg.AssetExecutionContext, line: Line, market: ResearchM
     write_tear_sheet(found, folder, about, with_pages=())
 
 
-def stored_factors(
-    tables: Path, market: ResearchMarket
-) -> Iterator[tuple[FactorNote, NDArray[np.floating[Any]]]]:
+def stored_factors(tables: Path, market: ResearchMarket) -> Iterator[tuple[FactorNote, NDArray[np.floating[Any]]]]:
     """Yield each stored factor on the market's symbols and sessions, which are among those stored."""
     from ljwx_pipeline.research.notes import factor_notes
 

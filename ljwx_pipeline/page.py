@@ -11,7 +11,7 @@ from typing import Any
 
 
 def page_environment(package: str) -> Any:
-    """Return the jinja2 environment of the templates of ``package`` and the shared ones; an unknown name is an error."""
+    """Return the jinja2 environment of ``package``'s templates and the shared ones; an unknown name is an error."""
     # only a page needs jinja2
     from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 

@@ -28,6 +28,8 @@ if TYPE_CHECKING:  # pandas and numba: loaded when the command runs, not when th
 SHIPPED = ("alpha158",)
 #: Factors printed on the terminal; the files hold all of them.
 SHOWN_FACTORS = 20
+#: Factors that get a page of their own unless ``--pages`` says otherwise: a page takes a second.
+PAGES = 20
 
 
 def add_tear_sheet_command(
@@ -55,9 +57,19 @@ def add_tear_sheet_command(
         help="alpha158 (the default), or a Python file with a function catalogue() that returns a Catalogue",
     )
     parser.add_argument("--factor", nargs="+", metavar="NAME", help="only these (default: every one)")
-    parser.add_argument("--from", dest="first", metavar="D", help="first session measured (default: the first there is)")
-    parser.add_argument("--to", dest="last", metavar="D", help="last session measured; held-out sessions are never read")
+    parser.add_argument(
+        "--from", dest="first", metavar="D", help="first session measured (default: the first there is)"
+    )
+    parser.add_argument(
+        "--to", dest="last", metavar="D", help="last session measured; held-out sessions are never read"
+    )
     parser.add_argument("--out", metavar="DIR", help="folder for the files (default: tear_sheets/ in the market's own)")
+    parser.add_argument(
+        "--pages",
+        type=int,
+        metavar="N",
+        help=f"a page for each of the N factors with the largest |t| (default: {PAGES}, or all that --factor names)",
+    )
     parser.add_argument("--json", action="store_true", help="print the machine-readable form")
     parser.set_defaults(handler=lambda arguments: _tear_sheet(settings_of(arguments), arguments))
 
@@ -78,7 +90,11 @@ def _tear_sheet(settings: Settings, arguments: argparse.Namespace) -> int:
     _require_seen(market.panel.sessions, first, last, settings.research.held_out_sessions)
     stick = yardstick(market, settings.label, first=first, last=last)
     threads = settings.model.threads
-    with _progress(len(expressions)) as (measured, written):
+    pages = len(expressions) if arguments.factor and arguments.pages is None else arguments.pages
+    pages = min(PAGES if pages is None else pages, len(expressions))
+    if pages < 0:
+        raise ConfigError(f"--pages {pages} is less than none", "write 0 for no page but the set's")
+    with _progress(len(expressions), pages) as (measured, written):
         found = measure_set(
             catalogue.name,
             evaluated(expressions, notes, market, threads=threads),
@@ -87,7 +103,7 @@ def _tear_sheet(settings: Settings, arguments: argparse.Namespace) -> int:
             on_factor=measured,
         )
         context = PageContext(**context_of, hashes=_hashes(settings, catalogue, market))
-        index = write_tear_sheet(found, folder, context, on_page=written)
+        index = write_tear_sheet(found, folder, context, with_pages=found.strongest(pages), on_page=written)
     body = {**summary_document(found, context), "page": str(index.absolute())}
     return show_result(arguments, body, _text(body))
 
@@ -202,7 +218,7 @@ def _hashes(settings: Settings, catalogue: Catalogue, market: ResearchMarket) ->
 
 
 @contextlib.contextmanager
-def _progress(factors: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+def _progress(factors: int, pages: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
     """Yield what is called for each factor measured and for each page written; a bar on a terminal, or nothing."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
@@ -211,7 +227,7 @@ def _progress(factors: int) -> Iterator[tuple[Callable[[str], None], Callable[[s
     columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as progress:
         measuring = progress.add_task("measuring factors", total=factors)
-        writing = progress.add_task("writing pages", total=factors)
+        writing = progress.add_task("writing pages", total=pages)
         yield lambda _: progress.advance(measuring), lambda _: progress.advance(writing)
 
 

@@ -20,7 +20,7 @@ from tests.fakes.bars import random_bars
 ROOT = Path(__file__).resolve().parent.parent
 THEN = datetime(2024, 1, 1, tzinfo=UTC)
 BARS = random_bars(symbols=15, sessions=200)
-OWN = '''
+OWN = """
 from ljwx_pipeline.expressions.operators import field, mean, ref
 from ljwx_pipeline.factors.catalogue import catalogue as made
 
@@ -30,7 +30,7 @@ WORDS = {"MOM5": ("five sessions' return", "my notebook", "ratio")}
 def catalogue():
     close = field("close")
     return made("mine", [("MOM5", close / ref(close, 5) - 1), ("DEV10", close / mean(close, 10))])
-'''
+"""
 
 
 @pytest.fixture
@@ -69,6 +69,15 @@ def test_some_factors_of_the_shipped_catalogue(home: Path, capsys: pytest.Captur
     assert sorted(path.name for path in (folder / "factors").iterdir()) == ["KMID.html", "ROC5.html"]
 
 
+def test_as_many_pages_as_asked_of_the_strongest_first(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tear-sheet", "--factor", "ROC5", "KMID", "STD5", "--pages", "1", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["factors"]
+    strongest = max(rows, key=lambda row: abs(row["rank_ic_t"]))["factor"]
+    folder = home / "tear_sheets" / "alpha158"
+    assert [path.stem for path in (folder / "factors").iterdir()] == [strongest]
+    assert "--pages -1 is less than none" in refused(capsys, "--pages", "-1")
+
+
 def test_a_user_s_own_file_with_its_words_over_a_range(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,7 +90,11 @@ def test_a_user_s_own_file_with_its_words_over_a_range(
     assert (body["set"], body["sessions"]) == ("mine", 81)
     assert (body["first_session"], body["last_session"]) == (first, last)
     momentum, deviation = body["factors"]
-    assert (momentum["meaning"], momentum["source"], momentum["unit"]) == ("five sessions' return", "my notebook", "ratio")
+    assert (momentum["meaning"], momentum["source"], momentum["unit"]) == (
+        "five sessions' return",
+        "my notebook",
+        "ratio",
+    )
     assert (momentum["window_sessions"], deviation["window_sessions"]) == (6, 10)
     assert body["page"] == str(tmp_path / "sheet" / "index.html")
     written = json.loads((tmp_path / "sheet" / "summary.json").read_text())
@@ -119,7 +132,10 @@ def test_an_unknown_factor_is_one_line_with_some_that_exist(home: Path, capsys: 
         ("import nothing_of_this_name", "failed with ModuleNotFoundError"),
         ("x = 1", "failed with AttributeError"),
         ("def catalogue(): return 3", "returned int, not a Catalogue"),
-        (OWN.replace('("five sessions\' return", "my notebook", "ratio")', '"a ratio"'), "write (meaning, source, unit)"),
+        (
+            OWN.replace('("five sessions\' return", "my notebook", "ratio")', '"a ratio"'),
+            "write (meaning, source, unit)",
+        ),
         (OWN.replace("ref(close, 5)", "ref(close, -5)"), "looks 5 sessions ahead"),
         ("def catalogue(:", "failed with SyntaxError"),
     ],

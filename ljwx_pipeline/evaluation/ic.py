@@ -1,6 +1,7 @@
 """Tables of information coefficients of a model's scores, for people.
 
-Not here: the coefficients themselves (``coefficients.py``), a factor's (``research/``), whether their mean is above zero by more than luck (``promotion/statistics.py``).
+Not here: the coefficients themselves (``coefficients.py``), a factor's (``research/``), whether their mean is above
+zero by more than luck (``promotion/statistics.py``).
 """
 
 from __future__ import annotations

@@ -167,11 +167,8 @@ def correlation_inches(found: SetSheet) -> float:
 def ranking_figure(found: SetSheet, shown: int = 30) -> str:
     """Return the mean rank IC of the factors with the largest |t|, with twice its error."""
     place = found.yardstick.headline
-    measured = [
-        (one.note.name, one.rank_ic_summary[place].mean or 0.0, one.rank_ic_summary[place].t or 0.0)
-        for one in found.sheets
-    ]
-    first = sorted(measured, key=lambda row: (-abs(row[2]), row[0]))[:shown]
+    measured = {one.note.name: one.rank_ic_summary[place] for one in found.sheets}
+    first = [(name, measured[name].mean or 0.0, measured[name].t or 0.0) for name in found.strongest(shown)]
     with canvas(WIDE, 0.9 + 0.17 * len(first), salt=f"{SALT}ranking") as (axis, out):
         names, means = [row[0] for row in first][::-1], [row[1] for row in first][::-1]
         errors = [2 * abs(mean / t) if t else 0.0 for _, mean, t in first][::-1]
@@ -190,7 +187,9 @@ def _write_cells(axis: Any, cells: NDArray[np.float64]) -> None:
     for row, column in np.argwhere(np.isfinite(cells)):
         value = cells[row, column]
         colour = "white" if abs(value) > 0.75 else INK
-        axis.text(column, row, f"{value:.2f}".replace("-", "\u2212"), ha="center", va="center", color=colour, fontsize=8)
+        axis.text(
+            column, row, f"{value:.2f}".replace("-", "\u2212"), ha="center", va="center", color=colour, fontsize=8
+        )
 
 
 def _nth(step: int) -> str:

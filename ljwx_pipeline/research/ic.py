@@ -104,7 +104,9 @@ def delayed_rank_ic(
         if delay >= sessions:
             found.append(None)
             continue
-        values = panel_rank_ic(factor.sessions(0, sessions - delay), returns.sessions(delay, sessions), min_pairs=min_pairs)
+        values = panel_rank_ic(
+            factor.sessions(0, sessions - delay), returns.sessions(delay, sessions), min_pairs=min_pairs
+        )
         known = values[np.isfinite(values)]
         found.append(float(known.mean()) if len(known) else None)
     return tuple(found)
@@ -186,7 +188,9 @@ def clustered_order(correlations: Float) -> list[int]:
     distance = 1 - np.abs(np.nan_to_num(correlations))
     np.fill_diagonal(distance, 0.0)
     condensed = squareform(np.clip((distance + distance.T) / 2, 0.0, 1.0), checks=False)
-    return [int(leaf) for leaf in leaves_list(linkage(condensed, method="average", optimal_ordering=len(distance) < 500))]
+    return [
+        int(leaf) for leaf in leaves_list(linkage(condensed, method="average", optimal_ordering=len(distance) < 500))
+    ]
 
 
 def _or_none(value: float) -> float | None:

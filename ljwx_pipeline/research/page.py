@@ -68,7 +68,8 @@ def render_factor(sheet: FactorSheet, stick: Yardstick, context: PageContext, *,
 
 def render_set(found: SetSheet, context: PageContext, *, pages: Mapping[str, str]) -> str:
     """Return the set's page; ``pages`` gives the link of each factor that has a page of its own."""
-    rows = sorted((sheet.summary(found.yardstick) for sheet in found.sheets), key=_by_t)
+    by_name = {sheet.note.name: sheet.summary(found.yardstick) for sheet in found.sheets}
+    rows = [by_name[name] for name in found.strongest(len(by_name))]
     figures = {"ranking": ranking_figure(found)}
     if len(found.sheets) > 1:
         figures["map"] = correlation_figure(found)
@@ -92,7 +93,13 @@ def money(value: float | None) -> str:
     """Return CNY as millions or billions, a dash for nothing."""
     if value is None:
         return "–"
-    return f"{value / 1e9:,.1f} bn" if value >= 1e9 else f"{value / 1e6:,.0f} m" if value >= 1e7 else f"{value / 1e6:,.1f} m"
+    return (
+        f"{value / 1e9:,.1f} bn"
+        if value >= 1e9
+        else f"{value / 1e6:,.0f} m"
+        if value >= 1e7
+        else f"{value / 1e6:,.1f} m"
+    )
 
 
 def sessions_text(value: float | None) -> str:
@@ -100,13 +107,7 @@ def sessions_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.1f}" if value < 10 else f"{value:.0f}"
 
 
-def _by_t(row: Mapping[str, Any]) -> tuple[float, str]:
-    return -abs(row["rank_ic_t"] or 0.0), row["factor"]
-
-
-def _render(
-    template: str, stick: Yardstick, context: PageContext, figures: Mapping[str, str], **more: Any
-) -> str:
+def _render(template: str, stick: Yardstick, context: PageContext, figures: Mapping[str, str], **more: Any) -> str:
     from markupsafe import Markup  # only a page needs it
 
     environment = page_environment("ljwx_pipeline.research")

@@ -113,8 +113,7 @@ def cumulative_growth(session_returns: Float) -> Float:
 
     Of one-session returns: rebalanced every session, equal weights, before any cost.
     """
-    growth: Float = np.cumprod(1 + np.nan_to_num(session_returns), axis=0)
-    return growth
+    return np.asarray(np.cumprod(1 + np.nan_to_num(session_returns), axis=0), dtype=np.float64)
 
 
 def capacity_cny(buckets: Buckets, mean_amount_cny: Float, quantile: int, *, participation_frac: float) -> Float:

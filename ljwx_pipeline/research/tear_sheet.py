@@ -216,6 +216,12 @@ class SetSheet:
     correlation_sessions: int
     clustered: tuple[int, ...]
 
+    def strongest(self, count: int) -> tuple[str, ...]:
+        """Return the names of the ``count`` factors whose rank IC has the largest absolute t, by name where equal."""
+        place = self.yardstick.headline
+        ranked = sorted((-abs(one.rank_ic_summary[place].t or 0.0), one.note.name) for one in self.sheets)
+        return tuple(name for _, name in ranked[:count])
+
     def table(self) -> pd.DataFrame:
         """Return the summary, a row a factor, in the sheets' order."""
         return pd.DataFrame([sheet.summary(self.yardstick) for sheet in self.sheets])
@@ -255,8 +261,8 @@ def yardstick(
         universe=np.ascontiguousarray(market.universe[:, span].T),
         mean_amount_cny=np.ascontiguousarray(market.mean_amount_cny[:, span].T),
         horizons=horizons,
-        entered=tuple(by_session(values[:, span]) for values in entered.values),
-        close_to_close=by_session(seen.values[0][:, span]),
+        entered=tuple(by_session(entered.of(horizon)[:, span]) for horizon in horizons),
+        close_to_close=by_session(seen.of(label.horizon_sessions)[:, span]),
         label=label,
     )
 
@@ -309,9 +315,7 @@ def measure_factor(note: FactorNote, values: NDArray[np.floating[Any]], stick: Y
         autocorrelation=rank_autocorrelation(factor, min_pairs=MIN_NAMES),
         coverage=np.divide(known, wanted, out=np.full(len(known), np.nan), where=wanted > 0),
         long_quantile=long_quantile,
-        capacity=capacity_cny(
-            buckets, stick.mean_amount_cny, long_quantile, participation_frac=PARTICIPATION_FRAC
-        ),
+        capacity=capacity_cny(buckets, stick.mean_amount_cny, long_quantile, participation_frac=PARTICIPATION_FRAC),
     )
 
 

@@ -38,7 +38,7 @@ def main() -> None:
     factor = np.round(rng.normal(size=(SESSIONS, NAMES)).cumsum(axis=0), 2)
     factor[rng.uniform(size=factor.shape) < 0.08] = np.nan
     prices = pd.DataFrame(close, index=days, columns=names)
-    stacked = pd.DataFrame(factor, index=days, columns=names).stack().rename_axis(["date", "asset"])
+    stacked = pd.DataFrame(factor, index=days, columns=names).stack().rename_axis(["date", "asset"])  # noqa: PD013
     clean = alphalens.utils.get_clean_factor_and_forward_returns(
         stacked, prices, quantiles=QUANTILES, periods=HORIZONS, filter_zscore=None, max_loss=1.0
     )
@@ -51,6 +51,7 @@ def main() -> None:
     turnover = [
         performance.quantile_turnover(buckets, quantile, 1).reindex(used.index) for quantile in range(1, QUANTILES + 1)
     ]
+    by_name = buckets.unstack().reindex(index=used.index, columns=names)  # noqa: PD010
     golden = {
         "made_by": "tests/research/golden_alphalens.py",
         "alphalens_reloaded": version("alphalens-reloaded"),
@@ -62,7 +63,7 @@ def main() -> None:
         "rank_ic": exact(used.to_numpy()),
         "excess_by_session": exact(by_date.to_numpy().reshape(QUANTILES, len(used), len(HORIZONS))),
         "excess": exact(overall.to_numpy()),
-        "buckets": exact(buckets.unstack().reindex(index=used.index, columns=names).to_numpy(dtype=float)),
+        "buckets": exact(by_name.to_numpy(dtype=float)),
         "turnover": exact(pd.concat(turnover, axis=1).to_numpy(dtype=float)),
         "rank_autocorrelation": exact(performance.factor_rank_autocorrelation(clean, 1).reindex(used.index).to_numpy()),
     }

@@ -27,7 +27,8 @@ def test_the_close_the_value_has_seen_moves_no_entered_return() -> None:
     moved = CLOSE.copy()
     moved[0, 4] *= 2
     before, after = (
-        entered_returns(PANEL.with_fields({"close": close}), (1,), entry_lag_sessions=1).of(1) for close in (CLOSE, moved)
+        entered_returns(PANEL.with_fields({"close": close}), (1,), entry_lag_sessions=1).of(1)
+        for close in (CLOSE, moved)
     )
     assert before[0, 4] == after[0, 4]
     seen, seen_after = (close_to_close_returns(close, [1]).of(1)[0, 4] for close in (CLOSE, moved))

@@ -82,7 +82,9 @@ def test_likeness_is_the_mean_of_spearman_s_over_the_sessions() -> None:
     factors[3] = np.nan
     found = rank_correlations(factors)
     for first, second in ((0, 1), (0, 2), (1, 2)):
-        by_day = [spearmanr(a, b, nan_policy="omit").statistic for a, b in zip(factors[first], factors[second], strict=True)]
+        by_day = [
+            spearmanr(a, b, nan_policy="omit").statistic for a, b in zip(factors[first], factors[second], strict=True)
+        ]
         assert found[first, second] == found[second, first] == pytest.approx(np.mean(by_day), abs=1e-12)
     assert (np.diag(found) == 1).all()
     assert np.isnan(found[3, :3]).all()

@@ -188,7 +188,9 @@ def test_the_files_agree_with_each_other_and_pages_need_no_network(found: SetShe
     assert sorted(path.name for path in (tmp_path / "factors").iterdir()) == ["knows.html", "noise.html"]
     document = json.loads((tmp_path / "summary.json").read_text())
     summary = pd.read_parquet(tmp_path / "summary.parquet")
-    assert [row["factor"] for row in document["factors"]] == summary["factor"].tolist() == ["knows", "opposite", "noise"]
+    assert (
+        [row["factor"] for row in document["factors"]] == summary["factor"].tolist() == ["knows", "opposite", "noise"]
+    )
     assert summary["rank_ic_mean"].tolist() == [row["rank_ic_mean"] for row in document["factors"]]
     sessions = pd.read_parquet(tmp_path / "sessions.parquet")
     by_factor = sessions.groupby("factor")["rank_ic_5"].mean()
@@ -208,7 +210,9 @@ def test_the_files_agree_with_each_other_and_pages_need_no_network(found: SetShe
 
 def test_the_same_numbers_give_the_same_bytes_and_names_are_escaped(found: SetSheet) -> None:
     assert render_set(found, CONTEXT, pages={}) == render_set(found, CONTEXT, pages={})
-    odd = measure_factor(note("<b>&../x"), np.zeros((len(found.yardstick.symbols), len(found.yardstick.sessions))), found.yardstick)
+    odd = measure_factor(
+        note("<b>&../x"), np.zeros((len(found.yardstick.symbols), len(found.yardstick.sessions))), found.yardstick
+    )
     html = render_factor(odd, found.yardstick, CONTEXT)
     assert "<b>&../x" not in html
     assert "&lt;b&gt;&amp;../x" in html
