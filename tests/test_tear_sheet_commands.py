@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import pytest
 
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import load_settings, market_home
 from ljwx_pipeline.errors import ConfigError, FactorError, LakeError
-from ljwx_pipeline.lake import Lake, split_by_month
-from ljwx_pipeline.market.tables import empty_table
-from tests.fakes.bars import random_bars
+from tests.fakes.bars import random_bars, store_bars
 
 ROOT = Path(__file__).resolve().parent.parent
-THEN = datetime(2024, 1, 1, tzinfo=UTC)
 BARS = random_bars(symbols=15, sessions=200)
 OWN = """
 from ljwx_pipeline.expressions.operators import field, mean, ref
@@ -39,14 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(ROOT)
     monkeypatch.setenv("LJWX_HOME", str(tmp_path / "home"))
     folder = market_home(load_settings(profile="simulated"))
-    lake, symbols = Lake(folder / "lake"), sorted(BARS["symbol"].unique())
-    securities = pd.DataFrame(
-        {"symbol": symbols, "name": symbols, "board": 1, "list_date": pd.NaT, "delist_date": pd.NaT}
-    ).astype({"list_date": "datetime64[ns]", "delist_date": "datetime64[ns]"})
-    days = pd.DataFrame({"session_date": sorted(BARS["session_date"].unique())})
-    for table, frame in {"calendar": days, "securities": securities, "st_spells": empty_table("st_spells")}.items():
-        lake.write(table, frame, partition="all", known_at=THEN)
-    Lake(folder / "checked").write_partitions("bars", split_by_month(BARS), known_at=THEN)
+    store_bars(folder, BARS)
     return folder
 
 

@@ -78,7 +78,7 @@ def quantile_figure(sheet: FactorSheet, stick: Yardstick) -> str:
             axis.bar([str(place + 1) for place in range(quantiles)], values, color=QUANTILE_COLOURS, width=0.7)
             axis.axhline(0, color=MUTED, linewidth=0.8)
             axis.grid(visible=False, axis="x")
-            axis.set_title(f"Bps a session over the universe, {horizon} held")
+            axis.set_title(f"Bps a session over the universe, held for {horizon}")
         np.atleast_1d(axes)[-1].set_xlabel("quantile (1: lowest values)")
     return inline(out)
 

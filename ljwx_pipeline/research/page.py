@@ -81,6 +81,7 @@ def render_set(found: SetSheet, context: PageContext, *, pages: Mapping[str, str
         figures,
         found=found,
         rows=rows,
+        sources=sorted({row["source"] for row in rows}),
         pages=pages,
         notable=notable,
         notable_t=NOTABLE_T,

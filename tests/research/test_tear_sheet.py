@@ -30,7 +30,7 @@ from ljwx_pipeline.research.tear_sheet import (
     measure_set,
     yardstick,
 )
-from tests.fakes.bars import random_bars
+from tests.fakes.bars import listed_securities, random_bars
 
 CONTEXT = PageContext("simulated", "random walks, raw prices", True, {"factor_hash": "abc"})
 
@@ -40,11 +40,7 @@ def note(name: str) -> FactorNote:
 
 
 def tables(bars: pd.DataFrame) -> MarketTables:
-    symbols = sorted(bars["symbol"].unique())
-    securities = pd.DataFrame(
-        {"symbol": symbols, "name": symbols, "board": 1, "list_date": pd.NaT, "delist_date": pd.NaT}
-    ).astype({"list_date": "datetime64[ns]", "delist_date": "datetime64[ns]"})
-    return MarketTables(bars, securities, empty_table("st_spells"), empty_table("index_members"), "raw")
+    return MarketTables(bars, listed_securities(bars), empty_table("st_spells"), empty_table("index_members"), "raw")
 
 
 @pytest.fixture(scope="module")
