@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ljwx_pipeline.plot_style import BLUE, GREY, INK, MUTED, RED, canvas, inline
+from ljwx_pipeline.plot_style import BLUE, GREY, INK, MUTED, RED, canvas, inline, plain_dates
 from ljwx_pipeline.research.tear_sheet import DELAYS, FactorSheet, SetSheet, Yardstick, monthly_means
 
 #: From the lowest quantile to the highest.
@@ -41,7 +41,7 @@ def ic_figure(sheet: FactorSheet, stick: Yardstick) -> str:
         running.plot(stick.sessions, np.nancumsum(series), color=BLUE, linewidth=1.4)
         running.axhline(0, color=MUTED, linewidth=0.8)
         running.set_title("Cumulative rank IC, summed over sessions")
-        _plain_dates(running)
+        plain_dates(running, most=9)
         running.margins(x=0.01)
     return inline(out)
 
@@ -99,7 +99,7 @@ def growth_figure(sheet: FactorSheet, stick: Yardstick) -> str:
         axis.axhline(1, color=MUTED, linewidth=0.7)
         axis.set_title("Growth of 1 over the universe, by quantile (log scale)")
         axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=5, borderaxespad=0.2, columnspacing=1.2)
-        _plain_dates(axis)
+        plain_dates(axis, most=9)
         axis.margins(x=0.01)
     return inline(out)
 
@@ -122,7 +122,7 @@ def upkeep_figure(sheet: FactorSheet, stick: Yardstick) -> str:
         coverage.set_ylim(-0.03, 1.06)
         coverage.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         coverage.set_title("Coverage: share of the universe with a value")
-        _plain_dates(coverage)
+        plain_dates(coverage, most=9)
         coverage.margins(x=0.01)
     return inline(out)
 
@@ -200,12 +200,3 @@ def _smooth(values: NDArray[np.float64]) -> NDArray[np.float64]:
     means = pd.Series(values).rolling(SMOOTH_SESSIONS, min_periods=SMOOTH_SESSIONS // 2).mean()
     smoothed: NDArray[np.float64] = means.to_numpy(dtype=np.float64)
     return smoothed
-
-
-def _plain_dates(axis: Any) -> None:
-    import matplotlib.dates
-
-    dates: Any = matplotlib.dates  # its classes carry no types
-    locator = dates.AutoDateLocator(minticks=3, maxticks=9)
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))
