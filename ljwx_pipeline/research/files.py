@@ -21,6 +21,7 @@ from ljwx_pipeline.research.tear_sheet import FactorSheet, SetSheet, Yardstick
 
 INDEX = "index.html"
 FACTOR_FOLDER = "factors"
+SUMMARY = "summary.json"
 
 
 def write_tear_sheet(
@@ -36,8 +37,8 @@ def write_tear_sheet(
     Parameters
     ----------
     with_pages
-        Names of the factors that get a page of their own; all of them if None. Pages of other factors that an earlier
-        sheet left in the folder are removed.
+        Names of the factors that get a page of their own; all of them if None. Other pages that an earlier sheet says
+        it wrote into the folder are removed, and nothing else is.
     on_page
         Called with the name of each factor whose page is written.
 
@@ -52,10 +53,11 @@ def write_tear_sheet(
         html = render_factor(sheet, found.yardstick, context, set_page=f"../{INDEX}")
         write_bytes(folder / pages[sheet.note.name], html.encode())
         on_page(sheet.note.name)
-    for stale in set((folder / FACTOR_FOLDER).glob("*.html")) - {folder / page for page in pages.values()}:
-        stale.unlink()
+    for stale in _earlier_pages(folder) - set(pages.values()):
+        (folder / stale).unlink(missing_ok=True)
     table = found.table()
-    write_bytes(folder / "summary.json", json.dumps(summary_document(found, context), indent=1).encode())
+    document = {**summary_document(found, context), "pages": pages}
+    write_bytes(folder / SUMMARY, json.dumps(document, indent=1).encode())
     write_parquet(folder / "summary.parquet", table)
     write_parquet(folder / "sessions.parquet", session_table(found))
     write_parquet(folder / "quantiles.parquet", quantile_table(found))
@@ -124,6 +126,15 @@ def _sessions(sheet: FactorSheet, stick: Yardstick) -> pd.DataFrame:
             "capacity_cny": sheet.capacity,
         }
     )
+
+
+def _earlier_pages(folder: Path) -> set[str]:
+    """Return the pages that the sheet in ``folder`` says it wrote; none where there is no sheet, or a damaged one."""
+    try:
+        said = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["pages"].values()
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
+    return {page for page in map(str, said) if re.fullmatch(rf"{FACTOR_FOLDER}/[\w.~-]+\.html", page)}
 
 
 def _file_name(factor: str) -> str:

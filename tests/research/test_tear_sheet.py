@@ -175,13 +175,15 @@ def test_a_set_without_a_factor_is_refused(stick: Yardstick) -> None:
 
 
 def test_the_files_agree_with_each_other_and_pages_need_no_network(found: SetSheet, tmp_path: Path) -> None:
-    stale = tmp_path / "factors" / "GONE.html"
-    stale.parent.mkdir()
-    stale.write_text("an earlier set's")
+    somebody_s = tmp_path / "factors" / "mine.html"
+    somebody_s.parent.mkdir()
+    somebody_s.write_text("not ours")
+    write_tear_sheet(found, tmp_path, CONTEXT, with_pages=["opposite"])
+    assert (tmp_path / "factors" / "opposite.html").is_file()
     seen: list[str] = []
     index = write_tear_sheet(found, tmp_path, CONTEXT, with_pages=["knows", "noise"], on_page=seen.append)
     assert seen == ["knows", "noise"]
-    assert sorted(path.name for path in (tmp_path / "factors").iterdir()) == ["knows.html", "noise.html"]
+    assert sorted(path.name for path in (tmp_path / "factors").iterdir()) == ["knows.html", "mine.html", "noise.html"]
     document = json.loads((tmp_path / "summary.json").read_text())
     summary = pd.read_parquet(tmp_path / "summary.parquet")
     assert (
@@ -219,3 +221,18 @@ def test_the_map_of_a_large_set_names_only_some(market: ResearchMarket, stick: Y
     many = measure_set("many", [(note(f"F{i:02d}"), part) for i, part in enumerate(values)], stick)
     html = render_set(many, CONTEXT, pages={})
     assert html.count("<tr><td>F") == 70
+
+
+def test_a_damaged_or_forged_summary_removes_nothing(found: SetSheet, tmp_path: Path) -> None:
+    outside = tmp_path / "outside.html"
+    outside.write_text("not ours")
+    folder = tmp_path / "sheet"
+    (folder / "factors").mkdir(parents=True)
+    for text in (
+        "{",
+        '{"pages": 3}',
+        json.dumps({"pages": {"a": "../outside.html", "b": "factors/../../outside.html"}}),
+    ):
+        (folder / "summary.json").write_text(text)
+        write_tear_sheet(found, folder, CONTEXT, with_pages=())
+        assert outside.read_text() == "not ours"
