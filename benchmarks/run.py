@@ -30,6 +30,7 @@ BENCHMARKS = {
     "W1": "benchmarks.w1_alpha158",
     "cross_sections": "benchmarks.cross_sections",
     "W3b": "benchmarks.w3b_topk_dropout",
+    "W3c": "benchmarks.w3c_factor_ic",
     "W7": "benchmarks.w7_checks",
     "W10": "benchmarks.w10_lake",
     "W14": "benchmarks.w14_daily_overhead",

@@ -9,7 +9,7 @@ from datetime import date
 
 import dagster as dg
 
-from assets import evaluation, features, live, market, quality, research, scoring
+from assets import evaluation, features, live, market, quality, research, scoring, tear_sheet
 from assets.io_managers import LakeIOManager, TableIOManager
 from assets.partitions import month_partitions
 from assets.resources import Line
@@ -63,6 +63,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             features.feast_offline_store,
             features.feast_online_store,
             research.training_dataset,
+            tear_sheet.factor_tear_sheet,
             research.tuned_hyperparameters,
             research.walk_forward_predictions,
             research.model_bundle,

@@ -20,6 +20,7 @@ from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home
 from ljwx_pipeline.data_commands import add_data_commands, instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
 from ljwx_pipeline.factor_commands import add_factor_commands
+from ljwx_pipeline.tear_sheet_commands import add_tear_sheet_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -85,6 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
 
     add_factor_commands(commands)
+    add_tear_sheet_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
 
     summary = commands.add_parser("summary", help="what the last run found")
     summary.add_argument("--json", action="store_true", help="print the machine-readable form")

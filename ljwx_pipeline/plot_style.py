@@ -1,6 +1,7 @@
 """How every figure looks: the colours they share, and SVG text that can stand inside HTML, the same bytes each time.
 
-No script, nothing to fetch. Not here: the figures (``quality/figures.py``, ``evaluation/figures.py``).
+No script, nothing to fetch. Not here: the figures (``quality/figures.py``, ``research/figures.py``,
+``evaluation/figures.py``).
 """
 
 from __future__ import annotations
@@ -65,3 +66,13 @@ def inline(out: StringIO) -> str:
     head, rest = text.split(">", 1)
     kept = [part for part in head.split() if not part.startswith(("width=", "height="))]
     return f"{' '.join(kept)}>{rest}"
+
+
+def plain_dates(axis: Any, *, most: int = 7) -> None:
+    """Label the dates below ``axis`` as short as they can be, at ``most`` places."""
+    import matplotlib.dates
+
+    dates: Any = matplotlib.dates  # its classes carry no types
+    locator = dates.AutoDateLocator(minticks=3, maxticks=most)
+    axis.xaxis.set_major_locator(locator)
+    axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))

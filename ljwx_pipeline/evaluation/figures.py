@@ -6,14 +6,13 @@ Not here: the page around them (``report.py``).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.evaluation.metrics import drawdowns, returns_of
-from ljwx_pipeline.plot_style import BLUE, GREY, INK, MUTED, ORANGE, RED, canvas, inline
+from ljwx_pipeline.plot_style import BLUE, GREY, INK, MUTED, ORANGE, RED, canvas, inline, plain_dates
 
 STRATEGY, GAIN, LOSS = BLUE, "#2f7fb8", RED
 INDICES = (ORANGE, "#4a9a7e", "#8a6fb0", GREY)
@@ -125,7 +124,7 @@ def rank_ic_figure(rank_ic: pd.DataFrame) -> str:
         running.plot(rank_ic["session_date"], rank_ic["rank_ic"].cumsum(), color=STRATEGY, linewidth=1.5)
         running.axhline(0, color=MUTED, linewidth=0.8)
         running.set_title("Cumulative rank IC")
-        _plain_dates(running)
+        plain_dates(running)
     return inline(out)
 
 
@@ -141,12 +140,3 @@ def quantile_figure(quantiles: NDArray[np.float64]) -> str:
         axis.set_ylabel("bps")
         axis.set_title("Forward return over the session's mean, by score quantile")
     return inline(out)
-
-
-def _plain_dates(axis: Any) -> None:
-    import matplotlib.dates
-
-    dates: Any = matplotlib.dates  # its classes carry no types
-    locator = dates.AutoDateLocator(minticks=3, maxticks=7)
-    axis.xaxis.set_major_locator(locator)
-    axis.xaxis.set_major_formatter(dates.ConciseDateFormatter(locator))

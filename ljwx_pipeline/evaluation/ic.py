@@ -1,6 +1,7 @@
-"""Information coefficients: how well a session's scores order what came after it.
+"""Tables of information coefficients of a model's scores, for people.
 
-Not here: whether their mean is above zero by more than luck (``promotion/statistics.py``).
+Not here: the coefficients themselves (``coefficients.py``), a factor's (``research/``), whether their mean is above
+zero by more than luck (``promotion/statistics.py``).
 """
 
 from __future__ import annotations
@@ -11,11 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-Float = NDArray[np.float64]
-Int = NDArray[np.int64]
+from ljwx_pipeline.coefficients import row_coefficients
 
-#: A session with fewer rows has no coefficient.
-MIN_ROWS = 5
+Float = NDArray[np.float64]
 
 
 def ic_by_session(
@@ -35,17 +34,17 @@ def ic_by_session(
     Returns
     -------
     DataFrame with ``session_date``, ``ic`` (Pearson), ``rank_ic`` (Spearman, ties averaged) and ``rows``, ascending. A
-    session with fewer than ``MIN_ROWS`` rows, or where either side is constant, is absent.
+    session with fewer than ``coefficients.MIN_PAIRS`` rows, or where either side is constant, is absent.
     """
-    kept = np.isfinite(scores) & np.isfinite(forward_return)
-    group = np.asarray(session_index, dtype=np.int64)[kept]
-    x, y = np.asarray(scores, dtype=np.float64)[kept], np.asarray(forward_return, dtype=np.float64)[kept]
-    count = np.bincount(group, minlength=len(sessions))
-    ic = _correlation(x, y, group, count)
-    rank_ic = _correlation(_ranks(x, group), _ranks(y, group), group, count)
-    found = (count >= MIN_ROWS) & np.isfinite(rank_ic) & np.isfinite(ic)
+    present, found = row_coefficients(scores, forward_return, session_index)
+    known = np.isfinite(found.rank_ic) & np.isfinite(found.ic)
     return pd.DataFrame(
-        {"session_date": sessions[found], "ic": ic[found], "rank_ic": rank_ic[found], "rows": count[found]}
+        {
+            "session_date": sessions[present[known]],
+            "ic": found.ic[known],
+            "rank_ic": found.rank_ic[known],
+            "rows": found.pairs[known],
+        }
     )
 
 
@@ -88,18 +87,3 @@ def quantile_returns(
     per_session = enough.groupby(["session", "bucket"])["excess"].mean()
     means = per_session.groupby("bucket").mean().reindex(np.arange(quantiles, dtype=np.float64))
     return means.to_numpy(dtype=np.float64)
-
-
-def _ranks(values: Float, group: Int) -> Float:
-    return np.asarray(pd.Series(values).groupby(group).rank(), dtype=np.float64)
-
-
-def _correlation(x: Float, y: Float, group: Int, count: Int) -> Float:
-    safe = np.maximum(count, 1)
-    x = x - (np.bincount(group, x, len(count)) / safe)[group]
-    y = y - (np.bincount(group, y, len(count)) / safe)[group]
-    xy, xx, yy = (np.bincount(group, product, len(count)) for product in (x * y, x * x, y * y))
-    spread = np.sqrt(xx * yy)
-    # a constant side leaves rounding dust instead of zero
-    found = np.where(spread > 1e-12 * safe, xy / np.where(spread > 0, spread, 1.0), np.nan)
-    return np.asarray(found, dtype=np.float64)

@@ -7,7 +7,6 @@ the page's markup (``templates/report.html.j2``).
 from __future__ import annotations
 
 import base64
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.evaluation.figures import equity_figure, monthly_figure, quantile_figure, rank_ic_figure
 from ljwx_pipeline.market.tables import SourceDescription
+from ljwx_pipeline.page import heading, number, page_environment, percent
 
 TEMPLATE = "report.html.j2"
 
@@ -119,28 +119,6 @@ class ReportInputs:
     shap: Sequence[Picture]
 
 
-def percent(value: float | None, digits: int = 1) -> str:
-    """Return a fraction as a percentage; a dash for what could not be measured."""
-    return _dash(f"{{:.{digits}%}}", value)
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """Return a number with thousands separated; a dash for what could not be measured."""
-    return _dash(f"{{:,.{digits}f}}", value)
-
-
-def _dash(pattern: str, value: float | None) -> str:
-    if value is None or not math.isfinite(value):
-        return "–"
-    return pattern.format(value).replace("-", "\u2212")
-
-
-def heading(name: str) -> str:
-    """Return a name as words that begin with a capital: ``data_hash`` as "Data hash"."""
-    words = name.replace("_", " ")
-    return words[:1].upper() + words[1:]
-
-
 def gate_row(line: GateLine) -> tuple[str, str, str]:
     """Return what a check measured, the value, and what was asked for, as a person reads them."""
     label, relation, unit = GATE_MEASURES.get(line.name, (heading(line.name), "", "number"))
@@ -180,20 +158,12 @@ def _cell(value: Any) -> str:
 
 def render_report(inputs: ReportInputs) -> str:
     """Return the page as one HTML text, the same bytes for the same inputs."""
-    # only a report needs jinja2
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
+    from markupsafe import Markup  # only a page needs it
 
-    environment = Environment(
-        loader=PackageLoader("ljwx_pipeline.evaluation", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(percent=percent, number=number, cell=_cell, heading=heading, zip=zip)
+    environment = page_environment("ljwx_pipeline.evaluation")
+    environment.filters["cell"] = _cell
     sessions = pd.DatetimeIndex(inputs.equity.index)
-    return environment.get_template(TEMPLATE).render(
+    page: str = environment.get_template(TEMPLATE).render(
         r=inputs,
         promoted=inputs.decision == "promoted",
         failed=sum(not line.passed for line in inputs.gate),
@@ -211,3 +181,4 @@ def render_report(inputs: ReportInputs) -> str:
         quantile_svg=Markup(quantile_figure(inputs.quantiles)),  # noqa: S704
         shap=[(picture.caption, base64.b64encode(picture.png).decode("ascii")) for picture in inputs.shap],
     )
+    return page

@@ -12,11 +12,11 @@ import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
+from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import Binned, bin_rows, dataset_params
-from ljwx_pipeline.models.rank_ic import mean_rank_ic
 
 Params = Mapping[str, float | int]
 

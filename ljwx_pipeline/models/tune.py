@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.clock import Clock, SystemClock
+from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings, TuneSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import Binned, bin_rows
-from ljwx_pipeline.models.rank_ic import mean_rank_ic
 from ljwx_pipeline.models.train import boost, booster_params
 
 if TYPE_CHECKING:

@@ -13,11 +13,11 @@ import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.clock import Clock, SystemClock
+from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import bin_rows
-from ljwx_pipeline.models.rank_ic import mean_rank_ic
 from ljwx_pipeline.models.train import Params, train
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri, stdtrit
 
+from ljwx_pipeline.coefficients import newey_west_error, newey_west_lag
 from ljwx_pipeline.errors import PromotionError
 
 #: Independent stretches the Newey-West kernel must find in a series before its error is worth anything.
@@ -68,24 +69,12 @@ class DeflatedSharpe:
     kurtosis: float
 
 
-def newey_west_lag(sessions: int, purge_sessions: int) -> int:
-    """Return the Bartlett bandwidth for a daily series whose labels reach ``purge_sessions`` ahead.
-
-    Rank ICs of overlapping labels are autocorrelated up to lag ``purge_sessions - 1``. The Bartlett weights
-    ``1 - l / (L + 1)`` shrink exactly those terms, so a bandwidth of just that lag misses a quarter of the variance;
-    four times the purge misses a twentieth (simulated with five-session labels over 1,200 sessions: a level of 0.95
-    is exceeded by 5.7 % of noise series, 0.99 by 1.3 %, 0.999 by 0.2 %). Never less than Newey and West's (1994)
-    rule ``4 (T / 100)^(2/9)``.
-    """
-    return max(4 * purge_sessions, math.floor(4 * math.pow(sessions / 100, 2 / 9)))
-
-
 def mean_interval(values: NDArray[np.float64], *, purge_sessions: int, confidence: float) -> MeanInterval:
     """Return the mean of a daily series with a lower bound that knows its labels overlap.
 
-    The variance of the mean is ``(g_0 + 2 sum_{l=1..L} (1 - l/(L+1)) g_l) / T`` with autocovariances ``g_l`` (Newey
-    and West 1987). The quantile is Student's with ``floor(T / (L+1)) - 1`` degrees of freedom: as many independent
-    stretches as the kernel finds, which for short series agrees with Kiefer and Vogelsang's (2005) fixed-b values.
+    The error is Newey and West's (``newey_west_error``). The quantile is Student's with ``floor(T / (L+1)) - 1``
+    degrees of freedom: as many independent stretches as the kernel finds, which for short series agrees with Kiefer
+    and Vogelsang's (2005) fixed-b values.
 
     Parameters
     ----------
@@ -111,12 +100,7 @@ def mean_interval(values: NDArray[np.float64], *, purge_sessions: int, confidenc
             f"test on at least {MIN_BLOCKS * (lag + 1)} sessions",
         )
     mean = float(series.mean())
-    deviation = series - mean
-    variance = float(deviation @ deviation) / sessions
-    for step in range(1, lag + 1):
-        variance += 2 * (1 - step / (lag + 1)) * float(deviation[step:] @ deviation[:-step]) / sessions
-    # Bartlett weights keep the estimate non-negative; rounding may leave a tiny negative for a constant series.
-    error = math.sqrt(max(variance, 0.0) / sessions)
+    error = newey_west_error(series, lag)
     lower = mean - float(stdtrit(degrees, confidence)) * error
     return MeanInterval(mean, error, lower, lag, degrees, sessions)
 

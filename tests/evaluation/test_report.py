@@ -22,11 +22,10 @@ from ljwx_pipeline.evaluation.report import (
     Picture,
     ReportInputs,
     gate_row,
-    number,
-    percent,
     render_report,
 )
 from ljwx_pipeline.market.tables import SourceDescription, Unknown
+from ljwx_pipeline.page import number, percent
 from ljwx_pipeline.promotion.gate import Evidence, decide
 
 PNG = base64.b64decode(  # one grey pixel

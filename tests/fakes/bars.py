@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.market.calendar import sessions_between
+from ljwx_pipeline.market.tables import empty_table
 
 
 def random_bars(*, symbols: int = 20, sessions: int = 300, seed: int = 0, suspended_frac: float = 0.02) -> pd.DataFrame:
@@ -44,3 +47,23 @@ def random_bars(*, symbols: int = 20, sessions: int = 300, seed: int = 0, suspen
         )
         frames.append(frame[rng.uniform(size=sessions) >= suspended_frac])
     return pd.concat(frames, ignore_index=True).sort_values(["session_date", "symbol"], ignore_index=True)
+
+
+def listed_securities(bars: pd.DataFrame) -> pd.DataFrame:
+    """The securities of ``bars``, all on the main board and listed long ago."""
+    symbols = sorted(bars["symbol"].unique())
+    return pd.DataFrame(
+        {"symbol": symbols, "name": symbols, "board": 1, "list_date": pd.NaT, "delist_date": pd.NaT}
+    ).astype({"list_date": "datetime64[ns]", "delist_date": "datetime64[ns]"})
+
+
+def store_bars(market: Path, bars: pd.DataFrame, *, known_at: datetime = datetime(2024, 1, 1, tzinfo=UTC)) -> None:
+    """Fill the lakes of a market's folder with ``bars`` as checked, and the tables a universe is made of."""
+    tables = {
+        "calendar": pd.DataFrame({"session_date": sorted(bars["session_date"].unique())}),
+        "securities": listed_securities(bars),
+        "st_spells": empty_table("st_spells"),
+    }
+    for table, frame in tables.items():
+        Lake(market / "lake").write(table, frame, partition="all", known_at=known_at)
+    Lake(market / "checked").write_partitions("bars", split_by_month(bars), known_at=known_at)

@@ -7,10 +7,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import bin_rows
-from ljwx_pipeline.models.rank_ic import mean_rank_ic
 from ljwx_pipeline.models.train import booster_params, split_tail, train
 from tests.fakes.planted import PURGE, planted_dataset
 

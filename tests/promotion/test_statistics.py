@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ljwx_pipeline.coefficients import newey_west_lag
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.promotion.statistics import (
     deflated_sharpe,
     expected_maximum_sharpe,
     mean_interval,
-    newey_west_lag,
     probabilistic_sharpe,
 )
 

@@ -1,0 +1,1 @@
+"""What single factors are worth before any model: tear sheets."""

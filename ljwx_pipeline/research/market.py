@@ -1,0 +1,73 @@
+"""The market as research may see it: sessions without the held-out ones, adjusted panel, universe, usual amounts.
+
+Not here: reading the tables (the commands and the assets), who may be scored (``dataset/universe.py``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.config import Settings
+from ljwx_pipeline.dataset import scorable_mask, sessions_for_research
+from ljwx_pipeline.errors import DatasetError
+from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.expressions.operators import field, mean
+from ljwx_pipeline.market.adjustment import factor_panel
+from ljwx_pipeline.market.panel import Panel
+
+#: Sessions over which a name's usual amount is taken.
+AMOUNT_WINDOW_SESSIONS = 20
+
+
+@dataclass(frozen=True)
+class MarketTables:
+    """The canonical tables a tear sheet reads (``market/tables.py``), and how their prices are adjusted."""
+
+    bars: pd.DataFrame
+    securities: pd.DataFrame
+    st_spells: pd.DataFrame
+    index_members: pd.DataFrame
+    adjustment: str
+
+
+@dataclass(frozen=True)
+class ResearchMarket:
+    """What factors are computed from and held against.
+
+    Parameters
+    ----------
+    panel
+        Adjusted prices of the research sessions.
+    universe
+        bool, shape ``(n_symbols, n_sessions)``: who may be scored, by what was known at that session's close.
+    mean_amount_cny
+        Same shape: mean amount of the last 20 sessions traded, this one included.
+    """
+
+    panel: Panel
+    universe: NDArray[np.bool_]
+    mean_amount_cny: NDArray[np.float64]
+
+
+def research_market(tables: MarketTables, sessions: pd.DatetimeIndex, settings: Settings) -> ResearchMarket:
+    """Return the market over ``sessions`` less the held-out ones at their end, which nothing here may read.
+
+    Raises
+    ------
+    DatasetError
+        When no bar or no session is left.
+    """
+    seen = sessions_for_research(sessions, settings.research.held_out_sessions)
+    bars = tables.bars[tables.bars["session_date"].isin(seen)]
+    if bars.empty:
+        raise DatasetError("no bar lies in the research sessions", "run `ljwx run` or `ljwx backfill` first")
+    panel = factor_panel(
+        bars, symbols=tuple(sorted(bars["symbol"].unique())), sessions=seen, adjustment=tables.adjustment
+    )
+    universe = scorable_mask(panel, tables.securities, tables.st_spells, tables.index_members, settings.universe)
+    usual = evaluate({"amount": mean(field("amount"), AMOUNT_WINDOW_SESSIONS)}, panel, dtype=np.float64)
+    return ResearchMarket(panel, universe, np.asarray(usual.of("amount"), dtype=np.float64))

@@ -1,0 +1,262 @@
+"""The body of ``ljwx tear-sheet``: what each factor is worth alone, measured on the line's own lake.
+
+Not here: the measures and the pages (``research/``), the rest of the command line (``cli.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import importlib.util
+from collections.abc import Callable, Iterator, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ljwx_pipeline.command_output import day_of, grid, show_result
+from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.errors import ConfigError, FactorError, LakeError
+
+if TYPE_CHECKING:  # pandas and numba: loaded when the command runs, not when the parser is built
+    import pandas as pd
+
+    from ljwx_pipeline.factors.catalogue import Catalogue
+    from ljwx_pipeline.research.market import ResearchMarket
+    from ljwx_pipeline.research.notes import Words
+
+#: Catalogues that go by a name.
+SHIPPED = ("alpha158",)
+#: Factors printed on the terminal; the files hold all of them.
+SHOWN_FACTORS = 20
+#: Factors that get a page of their own unless ``--pages`` says otherwise: a page takes a second.
+PAGES = 20
+
+
+def add_tear_sheet_command(
+    subparsers: Any,
+    *,
+    add_settings_options: Callable[[argparse.ArgumentParser], None],
+    settings_of: Callable[[argparse.Namespace], Settings],
+) -> None:
+    """Add ``tear-sheet`` to the command line.
+
+    Parameters
+    ----------
+    subparsers
+        What ``ArgumentParser.add_subparsers`` returned.
+    add_settings_options, settings_of
+        How the command line names a profile and reads it; a profile is a market, and a market has one lake.
+    """
+    text = "what each factor is worth alone: rank IC, decay, quantiles, turnover, capacity, as pages and as tables"
+    parser = subparsers.add_parser("tear-sheet", help=text, description=text)
+    add_settings_options(parser)
+    parser.add_argument(
+        "--catalogue",
+        default=SHIPPED[0],
+        metavar="NAME|FILE.py",
+        help="alpha158 (the default), or a Python file with a function catalogue() that returns a Catalogue",
+    )
+    parser.add_argument("--factor", nargs="+", metavar="NAME", help="only these (default: every one)")
+    parser.add_argument(
+        "--from", dest="first", metavar="D", help="first session measured (default: the first there is)"
+    )
+    parser.add_argument(
+        "--to", dest="last", metavar="D", help="last session measured; held-out sessions are never read"
+    )
+    parser.add_argument("--out", metavar="DIR", help="folder for the files (default: tear_sheets/ in the market's own)")
+    parser.add_argument(
+        "--pages",
+        type=int,
+        metavar="N",
+        help=f"a page for each of the N factors with the largest |t| (default: {PAGES}, or all that --factor names)",
+    )
+    parser.add_argument("--json", action="store_true", help="print the machine-readable form")
+    parser.set_defaults(handler=lambda arguments: _tear_sheet(settings_of(arguments), arguments))
+
+
+def _tear_sheet(settings: Settings, arguments: argparse.Namespace) -> int:
+    # numba, pandas, matplotlib: only when a sheet is made
+    from ljwx_pipeline.research.files import summary_document, write_tear_sheet
+    from ljwx_pipeline.research.notes import factor_notes
+    from ljwx_pipeline.research.page import PageContext
+    from ljwx_pipeline.research.tear_sheet import evaluated, measure_set, yardstick
+
+    first, last = _day(arguments.first, "--from"), _day(arguments.last, "--to")
+    catalogue, words = open_catalogue(arguments.catalogue)
+    expressions = _chosen(catalogue, arguments.factor)
+    notes = factor_notes(catalogue, words)
+    folder = Path(arguments.out) if arguments.out else market_home(settings) / "tear_sheets" / catalogue.name
+    market, context_of = _market(settings)
+    _require_seen(market.panel.sessions, first, last, settings.research.held_out_sessions)
+    stick = yardstick(market, settings.label, first=first, last=last)
+    threads = settings.model.threads
+    pages = len(expressions) if arguments.factor and arguments.pages is None else arguments.pages
+    pages = min(PAGES if pages is None else pages, len(expressions))
+    if pages < 0:
+        raise ConfigError(f"--pages {pages} is less than none", "write 0 for no page but the set's")
+    with _progress(len(expressions), pages) as (measured, written):
+        found = measure_set(
+            catalogue.name,
+            evaluated(expressions, notes, market, threads=threads),
+            stick,
+            threads=threads,
+            on_factor=measured,
+        )
+        context = PageContext(**context_of, hashes=_hashes(settings, catalogue, market))
+        index = write_tear_sheet(found, folder, context, with_pages=found.strongest(pages), on_page=written)
+    body = {**summary_document(found, context), "page": str(index.absolute())}
+    return show_result(arguments, body, _text(body))
+
+
+def open_catalogue(named: str) -> tuple[Catalogue, Words]:
+    """Return the catalogue that ``--catalogue`` names and what its file says of its factors.
+
+    A file defines ``catalogue()``; it may also define ``WORDS``, meaning, source and unit by factor. The file is the
+    user's own code and runs as such.
+
+    Raises
+    ------
+    ConfigError
+        For a name that is neither shipped nor a file.
+    FactorError
+        When the file cannot be run, has no such function, or the function returns something else.
+    """
+    from ljwx_pipeline.factors.alpha158 import alpha158
+    from ljwx_pipeline.factors.catalogue import Catalogue
+
+    if named in SHIPPED:
+        return alpha158(), {}
+    path = Path(named)
+    if path.suffix != ".py" or not path.is_file():
+        raise ConfigError(
+            f"--catalogue {named} is neither {' nor '.join(SHIPPED)} nor a Python file", "name one of these, or FILE.py"
+        )
+    spec = importlib.util.spec_from_file_location(f"ljwx_catalogue_{path.stem}", path)
+    if spec is None or spec.loader is None:
+        raise ConfigError(f"--catalogue {named} cannot be loaded", "give a Python file")
+    module = importlib.util.module_from_spec(spec)
+    remedy = "define catalogue() so that it returns factors.catalogue.catalogue(name, factors)"
+    try:
+        spec.loader.exec_module(module)
+        made = module.catalogue()
+        words = {str(name): _three(name, said) for name, said in getattr(module, "WORDS", {}).items()}
+    except FactorError:
+        raise
+    except Exception as error:  # the user's own code may raise anything, and a mistake in it is no traceback
+        raise FactorError(f"{path} failed with {type(error).__name__} ({error})", remedy) from error
+    if not isinstance(made, Catalogue):
+        raise FactorError(f"catalogue() of {path} returned {type(made).__name__}, not a Catalogue", remedy)
+    return made, words
+
+
+def _three(name: object, said: object) -> tuple[str, str, str]:
+    if not isinstance(said, tuple | list) or len(said) != 3:
+        raise FactorError(f"WORDS[{name!r}] is {said!r}", "write (meaning, source, unit)")
+    meaning, source, unit = said
+    return str(meaning), str(source), str(unit)
+
+
+def _chosen(catalogue: Catalogue, names: Sequence[str] | None) -> dict[str, Any]:
+    unknown = [name for name in names or () if name not in catalogue.expressions]
+    if unknown:
+        known = ", ".join(catalogue.names[:8]) + (", ..." if len(catalogue.names) > 8 else "")
+        raise FactorError(f"{catalogue.name} has no factor {', '.join(unknown)}", f"choose among {known}")
+    wanted = set(names) if names else set(catalogue.names)
+    return {name: expression for name, expression in catalogue.expressions.items() if name in wanted}
+
+
+def _market(settings: Settings) -> tuple[ResearchMarket, dict[str, Any]]:
+    """Return the market in the line's lake, and what a page says of its source."""
+    import pandas as pd
+
+    from ljwx_pipeline.ingest.tables import CALENDAR, read_market_table
+    from ljwx_pipeline.lake import Lake
+    from ljwx_pipeline.research.market import MarketTables, research_market
+    from ljwx_pipeline.sources.open import open_source
+
+    home, span = market_home(settings), settings.source
+    lake, checked = Lake(home / "lake"), Lake(home / "checked")
+    held = pd.DatetimeIndex(read_market_table(lake, CALENDAR)["session_date"], name="session_date")
+    sessions = held[(held >= pd.Timestamp(span.first_session)) & (held <= pd.Timestamp(span.last_session))]
+    if not len(sessions) or not checked.holds("bars"):
+        raise LakeError(f"no bar of {home.name} was ever checked", "run `ljwx backfill` first")
+    source = open_source(settings).describe()
+    tables = MarketTables(
+        bars=checked.read("bars", first=sessions[0].date(), last=sessions[-1].date()),
+        securities=read_market_table(lake, "securities"),
+        st_spells=read_market_table(lake, "st_spells"),
+        index_members=read_market_table(lake, "index_members"),
+        adjustment=source.adjustment,
+    )
+    said = {"profile": settings.profile, "source": f"{source.name}, {source.adjustment} prices"}
+    return research_market(tables, sessions, settings), {**said, "simulated": source.simulated}
+
+
+def _require_seen(sessions: pd.DatetimeIndex, first: date | None, last: date | None, held_out: int) -> None:
+    begin, end = sessions[0].date(), sessions[-1].date()
+    if last is not None and last > end:
+        raise ConfigError(
+            f"--to {last} lies past the last research session {end}",
+            f"choose {end} at most: the {held_out} sessions after it are held out, and research never reads them",
+        )
+    if first is not None and last is not None and first > last:
+        raise ConfigError(f"--from {first} lies after --to {last}", "exchange them")
+    if first is not None and not begin <= first <= end:
+        raise ConfigError(f"--from {first} lies outside the research sessions", f"choose {begin} to {end}")
+
+
+def _hashes(settings: Settings, catalogue: Catalogue, market: ResearchMarket) -> dict[str, str]:
+    from ljwx_pipeline.label import label_hash
+
+    return {
+        "catalogue": catalogue.name,
+        "factor_hash": catalogue.version_hash,
+        "label_hash": label_hash(settings.label),
+        "configuration_hash": settings.config_hash,
+        "panel": f"{len(market.panel.symbols)} symbols x {len(market.panel.sessions)} research sessions",
+    }
+
+
+@contextlib.contextmanager
+def _progress(factors: int, pages: int) -> Iterator[tuple[Callable[[str], None], Callable[[str], None]]]:
+    """Yield what is called for each factor measured and for each page written; a bar on a terminal, or nothing."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True, highlight=False)
+    columns = (TextColumn("{task.description}"), BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as progress:
+        measuring = progress.add_task("measuring factors", total=factors)
+        writing = progress.add_task("writing pages", total=pages)
+        yield lambda _: progress.advance(measuring), lambda _: progress.advance(writing)
+
+
+def _text(body: dict[str, Any]) -> str:
+    rows = sorted(body["factors"], key=lambda row: (-abs(row["rank_ic_t"] or 0.0), row["factor"]))
+    headers = ["factor", "rank IC", "ICIR", "t", "half-life", "spread/yr", "turnover", "coverage", "capacity m CNY"]
+    lines = [
+        [
+            row["factor"],
+            _shown(row["rank_ic_mean"], "{:.4f}"),
+            _shown(row["rank_icir"], "{:.3f}"),
+            _shown(row["rank_ic_t"], "{:.1f}"),
+            _shown(row["half_life_sessions"], "{:.1f}"),
+            _shown(row["spread_per_year_frac"], "{:.1%}"),
+            _shown(row["turnover_frac"], "{:.1%}"),
+            _shown(row["coverage_frac"], "{:.1%}"),
+            _shown(None if row["capacity_cny"] is None else row["capacity_cny"] / 1e6, "{:,.1f}"),
+        ]
+        for row in rows[:SHOWN_FACTORS]
+    ]
+    over = f"{body['first_session']} to {body['last_session']}, {body['horizon_sessions']} sessions held"
+    left = len(rows) - len(lines)
+    more = [f"{left} more: see the page"] if left > 0 else []
+    return "\n".join([f"{body['set']}, {over}, largest |t| first", "", grid(headers, lines), *more, "", body["page"]])
+
+
+def _shown(value: float | None, pattern: str) -> str:
+    return "-" if value is None else pattern.format(value)
+
+
+def _day(text: str | None, option: str) -> date | None:
+    return None if text is None else day_of(text, option)
