@@ -43,9 +43,9 @@ def check_leaks(
 ) -> LeakReport:
     """Return the findings of every check of a catalogue, over all symbols of ``panel``.
 
-    Before each cut the last ``COMPARED`` sessions are computed from as little history as each factor declares and from
-    a market whose later sessions are different (``worlds.py``); both must give the bits of the whole panel. A mean
-    rank IC beyond belief is a finding too.
+    Before each cut the last ``COMPARED`` sessions are computed from no more history than the catalogue declares (at
+    the last cut: than each factor declares) and from a market whose later sessions are different (``worlds.py``); both
+    must give the bits of the whole panel. A mean rank IC beyond belief is a finding too.
 
     Parameters
     ----------
@@ -74,10 +74,11 @@ def check_leaks(
     tally = Tally()
     for cut in chosen:
         around = _Around(catalogue, panel, whole, cut)
-        for finding in (*around.truncated(), *around.changed(), *(around.rescaled() if rebased else ())):
+        truncated = around.truncated(own_windows=cut == chosen[-1])
+        for finding in (*truncated, *around.changed(), *(around.rescaled() if rebased else ())):
             tally.add(finding)
     named = {name: whole.values[position] for position, name in enumerate(whole.names)}
-    suspects = too_good(named, panel.fields["close"], panel.symbols, panel.sessions)
+    suspects = too_good(named, panel.fields["close"], panel.sessions)
     days = tuple(panel.sessions[cut].date() for cut in chosen)
     return LeakReport((*tally.findings(), *suspects), days)
 
@@ -94,29 +95,29 @@ class _Around:
             name: np.array(whole.values[position, :, self._first : cut]) for position, name in enumerate(whole.names)
         }
 
-    def truncated(self) -> list[Finding]:
-        """Return what changes when a factor sees its declared window alone, and nothing from the cut on."""
+    def truncated(self, *, own_windows: bool) -> list[Finding]:
+        """Return what changes when a factor sees the declared window alone, and nothing from the cut on."""
         by_window: dict[int, dict[str, Expr]] = {}
         for name, expression in self._catalogue.expressions.items():
-            by_window.setdefault(expression.window, {})[name] = expression
+            window = expression.window if own_windows else self._catalogue.window
+            by_window.setdefault(window, {})[name] = expression
         findings = []
         for window, expressions in by_window.items():
             start = max(0, self._first - window + 1)
             said = f"the declared window of {window} sessions alone"
             recent = self._panel.sessions_slice(start, self._cut)
             for finding in self._compared(expressions, recent, start, "warm-up", said):
-                expression = {finding.factor: expressions[finding.factor]}
+                alone = {finding.factor: expressions[finding.factor]}
                 past = self._panel.sessions_slice(0, self._cut)
-                ahead = self._compared(expression, past, 0, "look-ahead", "the truncated panel")
+                ahead = self._compared(alone, past, 0, "look-ahead", "the truncated panel")
                 findings += ahead or [finding]
         return findings
 
     def changed(self) -> list[Finding]:
         """Return what changes with the sessions after the cut, and with symbols that no cross-section may see."""
         findings = []
-        aspects: tuple[Aspect, ...] = AFTER_CUT
         moved = {finding.factor for finding in self._in_world(AFTER_CUT, self._catalogue.expressions, "look-ahead")}
-        for aspect in aspects:
+        for aspect in AFTER_CUT:
             left = {name: self._catalogue.expressions[name] for name in self._catalogue.names if name in moved}
             if left:
                 found = self._in_world((aspect,), left, KIND_OF[aspect])

@@ -36,14 +36,14 @@ class Judgement:
     inert
         Factors that no price moves: they stand or fall with the calendar and the symbols' names alone, or were
         computed elsewhere, which no perturbation shows.
-    values
+    whole
         The factors on the market as it is.
     """
 
     names: tuple[str, ...]
     findings: tuple[Finding, ...]
     inert: frozenset[str]
-    values: Mapping[str, Values]
+    whole: Mapping[str, Values]
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ class _Case:
         place = {symbol: row for row, symbol in enumerate(there.symbols)}
         common = [(row, place[s]) for row, s in enumerate(here.symbols) if s in place and s not in left_out]
         mine, other = [row for row, _ in common], [row for _, row in common]
-        offset = int(here.sessions.get_loc(there.sessions[0]))  # the other world may begin later
+        offset = int(here.sessions.searchsorted(there.sessions[0]))  # the other world may begin later
         symbols = tuple(here.symbols[row] for row in mine)
         findings = []
         for name in self._whole:

@@ -27,13 +27,11 @@ MAX_SESSIONS = 60
 TARGETS = (((0, 1), "the next session's return"), ((1, 5), "the five-session return entered at the next close"))
 
 
-def too_good(
-    values: Mapping[str, Values], close: Float, symbols: tuple[str, ...], sessions: pd.DatetimeIndex
-) -> list[Finding]:
+def too_good(values: Mapping[str, Values], close: Float, sessions: pd.DatetimeIndex) -> list[Finding]:
     """Return the factors whose mean rank IC with a forward return is beyond ``IC_BOUND`` and ``T_BOUND``.
 
     Returns do not overlap; at most about ``MAX_SESSIONS`` sessions are looked at; ``before`` is the mean rank IC and
-    ``after`` the bound, at the session and symbol where the means begin.
+    ``after`` the bound, at the first session.
     """
     findings: list[Finding] = []
     for (entry, horizon), said in TARGETS:

@@ -115,21 +115,20 @@ def _membership(
 ) -> tuple[pd.DataFrame, np.ndarray]:
     inside = [int(symbol) for symbol in rng.permutation(np.flatnonzero(present[:, :5].any(axis=1)))[:_MEMBERS]]
     since = dict.fromkeys(inside, 0)
-    rows = []
+    rows: list[tuple[int, object, object]] = []
     for change in range(_CHANGES_EVERY, SESSIONS, _CHANGES_EVERY):
         leaving = [int(symbol) for symbol in rng.choice(sorted(since), _CHANGED, replace=False)]
         leaving += [symbol for symbol in since if not present[symbol, change:].any() and symbol not in leaving]
         outside = sorted({int(symbol) for symbol in np.flatnonzero(present[:, change])} - set(since))
-        for symbol in leaving:
-            rows.append((symbol, sessions[since.pop(symbol)], sessions[change - 1]))
+        rows += [(symbol, sessions[since.pop(symbol)], sessions[change - 1]) for symbol in leaving]
         since |= {int(symbol): change for symbol in rng.choice(outside, min(len(leaving), len(outside)), replace=False)}
     rows += [(symbol, sessions[first], pd.NaT) for symbol, first in since.items()]
     table = pd.DataFrame(
         {
             "index_code": INDEX,
             "symbol": [symbols[row[0]] for row in rows],
-            "start_date": pd.DatetimeIndex([row[1] for row in rows]),
-            "end_date": pd.DatetimeIndex([row[2] for row in rows]),
+            "start_date": pd.to_datetime([row[1] for row in rows]),
+            "end_date": pd.to_datetime([row[2] for row in rows]),
         }
     ).sort_values(["start_date", "symbol"], ignore_index=True)
     return table, index_member_mask(table, INDEX, symbols, sessions)
@@ -150,7 +149,7 @@ def _securities(symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> pd.Data
 
 
 def _industries(rng: np.random.Generator, symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> pd.DataFrame:
-    rows = []
+    rows: list[tuple[str, str, object, object]] = []
     for number, symbol in enumerate(symbols):
         name, first = INDUSTRIES[number % len(INDUSTRIES)], sessions[0]
         if number % 8 == 0:

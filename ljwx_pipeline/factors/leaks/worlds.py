@@ -228,7 +228,7 @@ def _other_listings(market: Market, cut: int, rng: np.random.Generator) -> Marke
         fresh[:, :listed] = np.nan
         fields[name] = np.concatenate([values[keep], fresh])
     symbols = (*(panel.symbols[row] for row in keep), *_NEW_SYMBOLS)
-    gone = {symbol for symbol, seen in zip(panel.symbols, known, strict=True) if not seen}
+    gone = {symbol for symbol, seen in zip(panel.symbols, known.tolist(), strict=True) if not seen}
     for name, table in tables.items():
         tables[name] = table[~table["symbol"].isin(gone)].reset_index(drop=True)
     if "securities" in tables:
@@ -249,14 +249,14 @@ def _other_delistings(market: Market, cut: int, rng: np.random.Generator) -> Mar
     dead = alive[rng.random(len(alive)) < 0.5]
     ends = {int(row): int(rng.integers(cut, count)) for row in dead}
     for values in panel.fields.values():
-        for row in revived:
-            values[row, last_bar[row] + 1 :] = values[row, last_bar[row]]
+        for alike in revived:
+            values[alike, last_bar[alike] + 1 :] = values[alike, last_bar[alike]]
         for row, end in ends.items():
             values[row, end:] = np.nan
     if "securities" in tables:
         table = tables["securities"]
-        dates = {panel.symbols[row]: panel.sessions[end] for row, end in ends.items()}
-        dates |= dict.fromkeys((panel.symbols[row] for row in revived), pd.NaT)
+        dates: dict[str, object] = {panel.symbols[row]: panel.sessions[end] for row, end in ends.items()}
+        dates |= {panel.symbols[row]: pd.NaT for row in revived}
         changed = [dates.get(symbol, old) for symbol, old in zip(table["symbol"], table["delist_date"], strict=True)]
         tables["securities"] = table.assign(delist_date=pd.DatetimeIndex(changed))
     return Market(panel, tables)
