@@ -127,8 +127,8 @@ def _membership(
         {
             "index_code": INDEX,
             "symbol": [symbols[row[0]] for row in rows],
-            "start_date": pd.to_datetime([row[1] for row in rows]),
-            "end_date": pd.to_datetime([row[2] for row in rows]),
+            "start_date": pd.Series([row[1] for row in rows], dtype="datetime64[ns]"),
+            "end_date": pd.Series([row[2] for row in rows], dtype="datetime64[ns]"),
         }
     ).sort_values(["start_date", "symbol"], ignore_index=True)
     return table, index_member_mask(table, INDEX, symbols, sessions)

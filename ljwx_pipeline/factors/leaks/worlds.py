@@ -80,7 +80,7 @@ def other_world(market: Market, cut: int, aspects: Sequence[Aspect]) -> Market:
 def known_at(market: Market, cut: int) -> Market:
     """Return what was known at the close of the session before ``cut``: no later bar, row, date or symbol."""
     last = market.panel.sessions[cut - 1]
-    seen = ~np.isnan(market.panel.fields["close"][:, :cut]).all(axis=1)
+    seen = (~np.isnan(market.panel.fields["close"][:, :cut])).any(axis=1)
     panel = _rows(market.panel, np.flatnonzero(seen)).sessions_slice(0, cut)
     return Market(panel, {name: _known_rows(name, table, last) for name, table in market.tables.items()})
 
@@ -218,7 +218,7 @@ def _other_members(market: Market, cut: int, rng: np.random.Generator) -> Market
 def _other_listings(market: Market, cut: int, rng: np.random.Generator) -> Market:
     panel, tables = market.panel, dict(market.tables)
     close = panel.fields["close"]
-    known = ~np.isnan(close[:, :cut]).all(axis=1)
+    known = (~np.isnan(close[:, :cut])).any(axis=1)
     keep = np.flatnonzero(known)
     models = rng.choice(keep, len(_NEW_SYMBOLS))
     listed = min(cut + 2, close.shape[1] - 1)
@@ -228,7 +228,7 @@ def _other_listings(market: Market, cut: int, rng: np.random.Generator) -> Marke
         fresh[:, :listed] = np.nan
         fields[name] = np.concatenate([values[keep], fresh])
     symbols = (*(panel.symbols[row] for row in keep), *_NEW_SYMBOLS)
-    gone = {symbol for symbol, seen in zip(panel.symbols, known.tolist(), strict=True) if not seen}
+    gone = {panel.symbols[row] for row in np.flatnonzero(~known)}
     for name, table in tables.items():
         tables[name] = table[~table["symbol"].isin(gone)].reset_index(drop=True)
     if "securities" in tables:
