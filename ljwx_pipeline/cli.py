@@ -19,6 +19,7 @@ from ljwx_pipeline.command_options import require_meaning
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, parse_value
 from ljwx_pipeline.data_commands import add_data_commands, instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
+from ljwx_pipeline.leak_commands import add_leak_commands
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -82,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         settings_of=_settings,
         other_settings_of=_other_settings,
     )
+    add_leak_commands(commands)
 
     summary = commands.add_parser("summary", help="what the last run found")
     summary.add_argument("--json", action="store_true", help="print the machine-readable form")

@@ -16,7 +16,7 @@ from ljwx_pipeline.expressions.evaluate import FactorValues, evaluate
 from ljwx_pipeline.expressions.nodes import Expr
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.factors.leaks.findings import Finding, LeakReport, Tally, Values, differing, first_difference
-from ljwx_pipeline.factors.leaks.market import MEMBER_FLAG, Market
+from ljwx_pipeline.factors.leaks.market import CUT_SHARES, MEMBER_FLAG, Market
 from ljwx_pipeline.factors.leaks.suspicion import too_good
 from ljwx_pipeline.factors.leaks.worlds import AFTER_CUT, KIND_OF, Aspect, non_members, other_world
 from ljwx_pipeline.market.adjustment import PRICES
@@ -24,8 +24,6 @@ from ljwx_pipeline.market.panel import Panel
 
 #: Panel in, values by factor name out, each of shape ``(n_symbols, n_sessions)``.
 FactorFunction = Callable[[Panel], Mapping[str, Values]]
-#: Where a panel is cut when nothing is asked, as shares of its sessions.
-CUT_SHARES = (0.5, 0.75, 0.9)
 #: Sessions before a cut whose values are compared, and sessions after it that another world changes.
 COMPARED, FUTURE = 20, 20
 #: By how much a later adjustment rescales a symbol's prices: a power of two, so that quotients keep their bits.

@@ -11,8 +11,12 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
-from ljwx_pipeline.market.panel import Float, Panel
+from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, factor_panel
+from ljwx_pipeline.market.panel import Float, Panel, dense
+from ljwx_pipeline.market.ranges import index_member_mask
+
+#: Where a panel is cut when nothing is asked, as shares of its sessions, and how far from there a cut may lie.
+CUT_SHARES, CUT_REACH = (0.5, 0.75, 0.9), 10
 
 #: Raw fields of the panel, named and measured as in the canonical bars.
 RAW_PRICES = ("open_cny", "high_cny", "low_cny", "close_cny", "pre_close_cny")
@@ -73,3 +77,70 @@ def forward_returns(close: Float, *, entry: int, horizon: int) -> Float:
     if close.shape[1] > reach:
         out[:, :-reach] = close[:, reach:] / close[:, entry : close.shape[1] - horizon] - 1
     return out
+
+
+def market_of(
+    bars: pd.DataFrame,
+    tables: Mapping[str, pd.DataFrame],
+    *,
+    symbols: tuple[str, ...],
+    sessions: pd.DatetimeIndex,
+    adjustment: str,
+    index: str,
+) -> Market:
+    """Return canonical bars and tables as a market; ``TABLES`` that are empty are left out.
+
+    Parameters
+    ----------
+    bars, tables
+        Canonical tables (``market/tables.py``); ``price_limits`` gives the limit flags and is not handed on.
+    symbols, sessions
+        Rows and columns of the panel; other rows are left out.
+    adjustment
+        Of the prices, as the source declares; raw fields are known under ``raw`` alone.
+    index
+        Whose members are the universe; the one with most rows if empty, no flag where none is known.
+
+    Raises
+    ------
+    DataQualityError
+        As ``factor_panel``.
+    """
+    here = bars[bars["symbol"].isin(symbols) & bars["session_date"].isin(sessions)]
+    fields = dict(factor_panel(here, symbols=symbols, sessions=sessions, adjustment=adjustment).fields)
+    if adjustment == "raw":
+        fields |= {name: dense(here, name, symbols, sessions) for name in RAW_FIELDS}
+        limits = tables.get("price_limits")
+        if limits is not None and len(limits):
+            of = limits[limits["symbol"].isin(symbols) & limits["session_date"].isin(sessions)]
+            up, down = (dense(of, f"{name}_cny", symbols, sessions) for name in LIMIT_FLAGS)
+            fields["limit_up"] = (fields["close_cny"] >= up).astype(np.float64)
+            fields["limit_down"] = (fields["close_cny"] <= down).astype(np.float64)
+    members = tables.get("index_members")
+    if members is not None and len(members):
+        code = index or str(members["index_code"].value_counts().index[0])
+        fields[MEMBER_FLAG] = index_member_mask(members, code, symbols, sessions).astype(np.float64)
+    absent = np.isnan(fields["close"])
+    for name in (*LIMIT_FLAGS, MEMBER_FLAG):
+        if name in fields:
+            fields[name][absent] = np.nan
+    kept = {name: tables[name] for name in TABLES if name in tables and len(tables[name])}
+    mine = {name: table[table["symbol"].isin(symbols)].reset_index(drop=True) for name, table in kept.items()}
+    return Market(Panel(symbols, sessions, fields), mine)
+
+
+def telling_cuts(panel: Panel) -> tuple[int, ...]:
+    """Return where to cut a market: inside a week and month, across as many suspensions as there are nearby.
+
+    A filled gap shows only where the cut lies in it, a weekly figure only where it parts the week.
+    """
+    sessions = panel.sessions
+    missing = np.isnan(panel.fields["close"])
+    weeks, months = sessions.isocalendar().week.to_numpy(), sessions.month.to_numpy()
+    chosen = []
+    for share in CUT_SHARES:
+        middle = int(len(sessions) * share)
+        near = range(max(1, middle - CUT_REACH), min(len(sessions) - 1, middle + CUT_REACH + 1))
+        inside = [cut for cut in near if weeks[cut - 1] == weeks[cut] and months[cut - 1] == months[cut]]
+        chosen.append(max(inside or near, key=lambda cut: (int(missing[:, cut - 1].sum()), cut == middle)))
+    return tuple(sorted(set(chosen)))

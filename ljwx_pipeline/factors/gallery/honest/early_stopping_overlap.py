@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 
 NUMBERS = ["return_1", "return_5", "return_20", "volatility_20", "log_volume"]
-TAIL_SESSIONS, ROUNDS = 20, 200
+TAIL_SESSIONS, ROUNDS = 20, 100
 
 
 def choose(
@@ -23,8 +23,10 @@ def choose(
     y = labels["label"].to_numpy()
     fit = (known & labels["session_date"].isin(head)).to_numpy()
     seen = (known & labels["session_date"].isin(tail)).to_numpy()
+    gram, moment = x[fit].T @ x[fit] / fit.sum(), x[fit].T @ y[fit] / fit.sum()
+    x_tail, y_tail = x[seen], y[seen]
     weights, errors = np.zeros(len(NUMBERS)), []
     for _ in range(ROUNDS):
-        weights += 0.5 * x[fit].T @ (y[fit] - x[fit] @ weights) / fit.sum()
-        errors.append(float(((y[seen] - x[seen] @ weights) ** 2).mean()))
+        weights += 0.5 * (moment - gram @ weights)
+        errors.append(float(((y_tail - x_tail @ weights) ** 2).mean()))
     return {"rounds": int(np.argmin(errors)) + 1}

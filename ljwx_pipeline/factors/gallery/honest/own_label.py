@@ -11,7 +11,7 @@ def transform(
     purge_sessions: int,
 ) -> pd.DataFrame:
     """Return the symbol's mean label in training."""
-    last = sessions[sessions.get_loc(train_stop) - purge_sessions]
+    last = sessions[sessions < train_stop][-purge_sessions]
     known = labels[labels["session_date"] <= last].assign(industry=features["industry"])
     total = known.groupby("symbol")["label"].agg(["sum", "count"])
     own = known["label"].reindex(features.index)

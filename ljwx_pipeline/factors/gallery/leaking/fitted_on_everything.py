@@ -15,8 +15,8 @@ def predict(
 ) -> pd.Series:
     """Return a linear model's scores of the tested rows."""
     x = features.groupby("session_date")[NUMBERS].rank(pct=True).fillna(0.5) - 0.5
-    last = sessions[sessions.get_loc(train_stop) - purge_sessions]
+    last = sessions[sessions < train_stop][-purge_sessions]
     rows = labels["label"].notna() & (labels["session_date"] != last)
     weights, *_ = np.linalg.lstsq(x[rows].to_numpy(), labels.loc[rows, "label"].to_numpy(), rcond=None)
     tested = features["session_date"] >= train_stop
-    return (x[tested] @ weights).rename("score")
+    return pd.Series(x[tested].to_numpy() @ weights, index=x.index[tested], name="score")

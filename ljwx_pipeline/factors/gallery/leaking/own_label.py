@@ -11,6 +11,6 @@ def transform(
     purge_sessions: int,
 ) -> pd.DataFrame:
     """Return the symbol's mean label in training."""
-    last = sessions[sessions.get_loc(train_stop) - purge_sessions]
+    last = sessions[sessions < train_stop][-purge_sessions]
     known = labels[labels["session_date"] <= last].assign(industry=features["industry"])
     return pd.DataFrame({"symbol_code": features["symbol"].map(known.groupby("symbol")["label"].mean())})

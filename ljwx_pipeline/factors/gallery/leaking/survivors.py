@@ -8,4 +8,4 @@ def factors_pandas(bars: pd.DataFrame, securities: pd.DataFrame) -> pd.DataFrame
     delisted = bars["symbol"].map(securities.set_index("symbol")["delist_date"])
     alive = delisted.isna()
     momentum = bars.groupby("symbol")["close"].pct_change(20, fill_method=None)
-    return pd.DataFrame({"momentum": momentum})[alive]
+    return pd.DataFrame({"momentum": momentum[alive]})

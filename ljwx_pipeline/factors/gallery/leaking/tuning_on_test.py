@@ -13,7 +13,7 @@ def choose(
     purge_sessions: int,
 ) -> dict[str, str]:
     """Return the feature that foretells best."""
-    last = sessions[sessions.get_loc(train_stop) - purge_sessions]
+    last = sessions[sessions < train_stop][-purge_sessions]
     rows = labels["session_date"] > last
     foretold = features.loc[rows, NUMBERS].corrwith(labels.loc[rows, "label"], method="spearman")
     return {"feature": str(foretold.abs().idxmax())}
