@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -126,25 +125,11 @@ def file_text(verdicts: list[dict[str, Any]]) -> str:
     """Return one line a factor or step, and below them the evidence of each finding."""
     lines = [[v["name"], v["made_by"], v["verdict"], ", ".join(v["kinds"]) or "-"] for v in verdicts]
     text = [grid(["factor or step", "made by", "verdict", "kind"], lines)]
-    text += [_evidence(finding) for verdict in verdicts for finding in verdict["findings"]]
+    text += [str(finding["evidence"]) for verdict in verdicts for finding in verdict["findings"]]
     text += [f"{verdict['name']}: {verdict['note']}" for verdict in verdicts if verdict["note"]]
     leaking = sum(verdict["verdict"] == "leak" for verdict in verdicts)
     text.append(f"{leaking} of {len(verdicts)} leak" if leaking else f"{len(verdicts)} judged, none leaks")
     return "\n".join(text)
-
-
-def _evidence(finding: Mapping[str, Any]) -> str:
-    of = f" of {finding['symbol']}" if finding["symbol"] else ""
-    cut = f", cut at {finding['cut']}" if finding["cut"] else ""
-    values = f"is {_said(finding['before'])}, and {_said(finding['after'])}"
-    return (
-        f"{finding['kind']}: {finding['factor']}{of} on {finding['session']} {values} in {finding['world']} "
-        f"({finding['cells']} cells{cut})"
-    )
-
-
-def _said(value: float | None) -> str:
-    return "missing" if value is None else f"{value:.6g}"
 
 
 def _lake_market(arguments: argparse.Namespace) -> Market:

@@ -102,12 +102,12 @@ class _Around:
         findings = []
         for window, expressions in by_window.items():
             start = max(0, self._first - window + 1)
-            said = f"the declared window of {window} sessions alone"
+            said = f"on the declared window of {window} sessions alone"
             recent = self._panel.sessions_slice(start, self._cut)
             for finding in self._compared(expressions, recent, start, "warm-up", said):
                 alone = {finding.factor: expressions[finding.factor]}
                 past = self._panel.sessions_slice(0, self._cut)
-                ahead = self._compared(alone, past, 0, "look-ahead", "the truncated panel")
+                ahead = self._compared(alone, past, 0, "look-ahead", "on the truncated panel")
                 findings += ahead or [finding]
         return findings
 
@@ -135,7 +135,7 @@ class _Around:
         start = max(0, self._first - self._catalogue.window + 1)
         part = self._panel.sessions_slice(start, self._cut)
         prices = {name: part.fields[name] * RESCALED for name in (*PRICES, "vwap") if name in part.fields}
-        said = f"prices rebased by {RESCALED:g} after a later dividend"
+        said = f"on prices rebased by {RESCALED:g} after a later dividend"
         return self._compared(
             self._catalogue.expressions, part.with_fields(prices), start, "restatement", said, rounding=True
         )
@@ -145,7 +145,7 @@ class _Around:
         part = Market(self._panel.sessions_slice(start, self._cut + FUTURE), {})
         here = self._cut - start
         left_out = non_members(part, here) if Aspect.NON_MEMBERS in aspects else frozenset[str]()
-        said = f"a world with {aspects[0] if len(aspects) == 1 else 'another future'}"
+        said = f"in a world with {aspects[0] if len(aspects) == 1 else 'another future'}"
         world = other_world(part, here, aspects).panel
         return self._compared(expressions, world, start, kind, said, left_out=left_out)
 

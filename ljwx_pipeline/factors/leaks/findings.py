@@ -42,7 +42,7 @@ class Finding:
     cut
         First session whose events were changed or taken away; None where nothing was cut.
     world
-        What was different in the other world, in words.
+        Which other world that is, in words that go on from "is before and after".
     """
 
     kind: str
@@ -53,14 +53,14 @@ class Finding:
     after: float
     cells: int
     cut: date | None = None
-    world: str = "the truncated panel"
+    world: str = "on the truncated panel"
 
     def __str__(self) -> str:
         of = f" of {self.symbol}" if self.symbol else ""
         cut = "" if self.cut is None else f", cut at {self.cut}"
         return (
-            f"{self.kind}: {self.factor}{of} on {self.session} is {self.before} "
-            f"and {self.after} on {self.world} ({self.cells} cells differ{cut})"
+            f"{self.kind}: {self.factor}{of} on {self.session} is {self.before:.10g} "
+            f"and {self.after:.10g} {self.world} ({self.cells} cells{cut})"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -74,7 +74,7 @@ class Finding:
             "after": _json(self.after),
             "cells": self.cells,
             "cut": None if self.cut is None else str(self.cut),
-            "world": self.world,
+            "evidence": str(self),
         }
 
 

@@ -34,8 +34,8 @@ class Judgement:
     findings
         By kind and factor; none for an honest factor.
     inert
-        Factors that no price moves: they stand or fall with the calendar and the symbols' names alone, or were
-        computed elsewhere, which no perturbation shows.
+        Factors that nothing of the panel moves though they differ from symbol to symbol: they come from names and
+        tables alone, or were computed elsewhere, which no other world shows.
     whole
         The factors on the market as it is.
     """
@@ -123,8 +123,8 @@ class _Case:
             findings += [f for f in self.found(aspect, cut, left) if (f.kind, f.factor) not in known]
         unexplained = moved - {finding.factor for finding in findings}
         if unexplained:
-            together = other_world(self._market, cut, AFTER_CUT), "a world where all after the cut is different"
-            for world, said in (together, (known_at(self._market, cut), "a world that ends at the cut")):
+            together = other_world(self._market, cut, AFTER_CUT), "in a world where all after the cut is different"
+            for world, said in (together, (known_at(self._market, cut), "in a world that ends at the cut")):
                 found = self._compared(world, cut, unexplained, "look-ahead", said)
                 findings += found
                 unexplained -= {finding.factor for finding in found}
@@ -134,7 +134,7 @@ class _Case:
         """Return the findings of ``names`` in the world that differs in one aspect."""
         left_out = non_members(self._market, cut) if aspect is Aspect.NON_MEMBERS else frozenset[str]()
         world = other_world(self._market, cut, (aspect,))
-        return self._compared(world, cut, names, KIND_OF[aspect], f"a world with {aspect}", left_out)
+        return self._compared(world, cut, names, KIND_OF[aspect], f"in a world with {aspect}", left_out)
 
     def needing_more(self, cut: int, window: int) -> list[Finding]:
         """Return the factors whose last value changes when the bars before the declared window are missing."""
@@ -144,7 +144,7 @@ class _Case:
         fields = {name: np.ascontiguousarray(values[rows]) for name, values in panel.fields.items()}
         recent = Market(type(panel)(full.panel.symbols, panel.sessions, fields), full.tables)
         named = set(self._whole)
-        return self._compared(recent, cut, named, "warm-up", f"the last {window} sessions alone", first=cut - 1)
+        return self._compared(recent, cut, named, "warm-up", f"on the last {window} sessions alone", first=cut - 1)
 
     def _compared(
         self,

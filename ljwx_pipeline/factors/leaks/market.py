@@ -26,6 +26,8 @@ LIMIT_FLAGS = ("limit_up", "limit_down")
 MEMBER_FLAG = "in_universe"
 #: Every field of the panel a user's file is handed.
 FIELDS = (*FACTOR_FIELDS, *RAW_FIELDS, *LIMIT_FLAGS, MEMBER_FLAG)
+#: Where the rows of frames handed to a user's file are numbered from.
+FIRST_ROW = 1_000_000
 #: Canonical tables (``market/tables.py``) a user's file may ask for beside the panel.
 TABLES = (
     "securities",
@@ -53,7 +55,10 @@ class Market:
     tables: Mapping[str, pd.DataFrame]
 
     def bars(self) -> pd.DataFrame:
-        """Return one row a symbol and session with a bar: both names and every field; by symbol, then session."""
+        """Return one row a symbol and session with a bar: both names and every field; by symbol, then session.
+
+        Rows are numbered from ``FIRST_ROW``: an answer numbered anew is then seen not to be about these rows.
+        """
         panel = self.panel
         at_symbol, at_session = np.nonzero(~np.isnan(panel.fields["close"]))
         columns: dict[str, object] = {
@@ -61,7 +66,7 @@ class Market:
             "session_date": panel.sessions[at_session],
         }
         columns |= {name: values[at_symbol, at_session] for name, values in panel.fields.items()}
-        return pd.DataFrame(columns)
+        return pd.DataFrame(columns, index=pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(at_symbol)))
 
     def copies(self) -> Market:
         """Return a market whose arrays and tables may be written to without harm to this one."""

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.factors.leaks.findings import Finding, differing
-from ljwx_pipeline.factors.leaks.market import Market, forward_returns
+from ljwx_pipeline.factors.leaks.market import FIRST_ROW, Market, forward_returns
 from ljwx_pipeline.market.ranges import UNKNOWN, range_labels
 
 Bool = NDArray[np.bool_]
@@ -101,12 +101,12 @@ def sample_table(market: Market) -> Table:
     """Return the table of a market: plain features and the five-session return entered at the next close."""
     panel = market.panel
     close, volume = panel.fields["close"], panel.fields["volume"]
-    frame = pd.DataFrame(close.T)
-    ret = frame.pct_change(fill_method=None)
+    prices = pd.DataFrame(close.T)
+    ret = prices.pct_change(fill_method=None)
     numbers: dict[str, pd.DataFrame] = {
         "return_1": ret,
-        "return_5": frame / frame.shift(5) - 1,
-        "return_20": frame / frame.shift(20) - 1,
+        "return_5": prices / prices.shift(5) - 1,
+        "return_20": prices / prices.shift(20) - 1,
         "volatility_20": ret.rolling(20, min_periods=10).std(),
         "log_volume": pd.DataFrame(np.log(volume.T)),
     }
@@ -117,9 +117,11 @@ def sample_table(market: Market) -> Table:
         "symbol": np.array(panel.symbols, dtype=object)[at_symbol],
         "session_date": panel.sessions[at_session],
     }
-    features = pd.DataFrame(keys | {name: f.to_numpy()[at_session, at_symbol] for name, f in numbers.items()})
+    rows = pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(at_symbol))
+    columns = {name: frame.to_numpy()[at_session, at_symbol] for name, frame in numbers.items()}
+    features = pd.DataFrame(keys | columns, index=rows)
     features["industry"] = _industry(market, features)
-    labels = _ranked(pd.DataFrame(keys | {"forward_return": forward[at_symbol, at_session]}))
+    labels = _ranked(pd.DataFrame(keys | {"forward_return": forward[at_symbol, at_session]}, index=rows))
     sessions = pd.DatetimeIndex(sorted(features["session_date"].unique()))
     return Table(features, labels, sessions, int(len(sessions) * TRAIN_SHARE))
 
@@ -150,28 +152,32 @@ def judge_transform(name: str, step: Step, table: Table, *, scores: bool = False
             table.with_features(at >= middle),
             at < middle if not scores else tested & (at < middle),
             "full-sample-fit",
-            "a table whose later rows are different",
+            "in a table whose later rows are different",
             middle,
         ),
         base.against(
             table.with_labels(tested, flipped),
             (at < stop + PURGE_SESSIONS) & (tested | (not scores)),
             "test-rows",
-            "a table whose labels from train_stop on are different",
+            "in a table whose labels from train_stop on are different",
             stop,
         ),
         base.against(
             table.with_labels((at > stop - PURGE_SESSIONS) & (at < stop), flipped),
             at == stop,
             "label-overlap",
-            "a table whose labels not yet known at train_stop are different",
+            "in a table whose labels not yet known at train_stop are different",
             stop,
         ),
     ]
     if not scores:
         found.append(
             base.against(
-                table.with_features(tested), ~tested, "full-sample-fit", "a table whose tested rows are different", stop
+                table.with_features(tested),
+                ~tested,
+                "full-sample-fit",
+                "in a table whose tested rows are different",
+                stop,
             )
         )
         found.append(base.own_labels(~tested))
@@ -228,7 +234,7 @@ def judge_split(name: str, step: Step, table: Table) -> list[Finding]:
                     before=float(gap[wrong][0]),
                     after=float(PURGE_SESSIONS),
                     cells=0,
-                    world=f"the sessions that must lie between it and a tested one (split {number})",
+                    world=f"as the least sessions from it to a tested one (split {number})",
                 )
     return [Finding(**{**finding.__dict__, "cells": cells[kind]}) for kind, finding in found.items()]
 
@@ -281,7 +287,7 @@ class _Rows:
             alone = np.arange(len(forward)) == at
             other = self._table.with_labels(alone, forward + 10 * float(np.nanstd(forward)))
             cut = int(self._table.positions[at])
-            finding = self.against(other, alone, "own-label", "a table where this row's label is different", cut)
+            finding = self.against(other, alone, "own-label", "in a table where this row's label is different", cut)
             if finding is not None:
                 return finding
         return None
@@ -372,7 +378,7 @@ def _choice_finding(name: str, kind: str, table: Table, chosen: Any, other: Any,
         after=after,
         cells=cells,
         cut=table.sessions[table.stop].date(),
-        world=f"a table with other {said}, where {other!r:.80} is chosen and not {chosen!r:.80}",
+        world=f"in a table with other {said}, where {other!r:.80} is chosen and not {chosen!r:.80}",
     )
 
 

@@ -31,7 +31,7 @@ def too_good(values: Mapping[str, Values], close: Float, sessions: pd.DatetimeIn
     """Return the factors whose mean rank IC with a forward return is beyond ``IC_BOUND`` and ``T_BOUND``.
 
     Returns do not overlap; at most about ``MAX_SESSIONS`` sessions are looked at; ``before`` is the mean rank IC and
-    ``after`` the bound, at the first session.
+    ``after`` the bound.
     """
     findings: list[Finding] = []
     for (entry, horizon), said in TARGETS:
@@ -45,7 +45,7 @@ def too_good(values: Mapping[str, Values], close: Float, sessions: pd.DatetimeIn
                 continue
             mean, error = float(ics.mean()), float(ics.std(ddof=1)) / len(ics) ** 0.5
             if abs(mean) > IC_BOUND and abs(mean) > T_BOUND * error:
-                world = f"the bound for a rank IC with {said} (t {mean / error if error else np.inf:.1f})"
+                world = f"as the bound of a mean rank IC with {said} (t {mean / error if error else np.inf:.1f})"
                 findings.append(
                     Finding("too-good", name, "", sessions[0].date(), mean, IC_BOUND, len(ics), world=world)
                 )

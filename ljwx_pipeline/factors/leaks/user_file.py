@@ -47,7 +47,7 @@ from ljwx_pipeline.factors.leaks.suspicion import too_good
 FACTOR_FUNCTIONS = ("factors", "factors_pandas")
 STEPS = ("transform", "predict", "choose", "split")
 _MODULE = "ljwx_checked_file"
-_INERT = "no price or volume moves it: it was made from names and dates alone, or elsewhere, where no check can follow"
+_INERT = "nothing of the panel moves it: it comes from names, dates and tables alone, or from elsewhere, unseen"
 
 
 @dataclass(frozen=True)

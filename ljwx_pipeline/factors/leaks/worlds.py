@@ -96,9 +96,10 @@ def _known_rows(name: str, table: pd.DataFrame, last: pd.Timestamp) -> pd.DataFr
         "securities": "list_date",
     }[name]
     known = table[~(table[begins] > last)].reset_index(drop=True)
-    for end in ("end_date", "delist_date"):
-        if end in known:
-            known[end] = known[end].where(known[end] <= last)
+    if "end_date" in known:  # inclusive: that it was the last day is known a session later
+        known["end_date"] = known["end_date"].where(known["end_date"] < last)
+    if "delist_date" in known:
+        known["delist_date"] = known["delist_date"].where(known["delist_date"] <= last)
     return known
 
 
@@ -297,12 +298,14 @@ def _other_non_members(market: Market, cut: int, rng: np.random.Generator) -> Ma
 
 
 def _other_past(market: Market, cut: int, rng: np.random.Generator) -> Market:
-    """Change every price and volume before ``cut``: what does not move a factor then is no price."""
+    """Change everything of the panel before ``cut``: what does not move a factor then is nothing of it."""
     shape = market.panel.fields["close"][:, :cut].shape
     for name, values in market.panel.fields.items():
         if name in _PRICES:
             values[:, :cut] *= np.exp(rng.normal(0, 0.05, shape))
-        elif name not in LIMIT_FLAGS and name != MEMBER_FLAG:
+        elif name in LIMIT_FLAGS or name == MEMBER_FLAG:
+            values[:, :cut] = np.where(rng.random(shape) < 0.5, 1 - values[:, :cut], values[:, :cut])
+        else:
             values[:, :cut] *= np.exp(rng.normal(0, 0.5, shape))
     return market
 
