@@ -83,7 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
         settings_of=_settings,
         other_settings_of=_other_settings,
     )
-    add_leak_commands(commands)
+    add_leak_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
 
     summary = commands.add_parser("summary", help="what the last run found")
     summary.add_argument("--json", action="store_true", help="print the machine-readable form")

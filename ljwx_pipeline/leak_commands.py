@@ -8,11 +8,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import grid, show_result
-from ljwx_pipeline.config import Settings, load_settings, market_home
+from ljwx_pipeline.config import Settings, market_home
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
 
 if TYPE_CHECKING:  # the checks cost pandas and numba: loaded when the command runs
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # the checks cost pandas and numba: loaded when the command r
     from ljwx_pipeline.factors.leaks.market import Market
 
 CLEAN, LEAKS, NOT_JUDGED = 0, 1, 2
+#: Options that name a market, which only ``--lake`` looks at.
+MARKET_OPTIONS = ("profile", "seed", "set", "data", "index_data", "adjustment")
 #: Of the line's own data: so many symbols, evenly spaced, over so many newest sessions.
 SYMBOLS, SESSIONS = 200, 500
 LEAST_SYMBOLS, LEAST_SESSIONS = 10, 120
@@ -31,8 +34,21 @@ FACTORS, factors(panel), factors_pandas(bars), transform, predict, choose or spl
 Exit code 0: clean; 1: leaks were found; 2: the file could not be judged."""
 
 
-def add_leak_commands(subparsers: Any) -> None:
-    """Add ``check-leaks`` to the command line; ``subparsers`` is what ``ArgumentParser.add_subparsers`` returned."""
+def add_leak_commands(
+    subparsers: Any,
+    *,
+    add_settings_options: Callable[[argparse.ArgumentParser], None],
+    settings_of: Callable[[argparse.Namespace], Settings],
+) -> None:
+    """Add ``check-leaks`` to the command line.
+
+    Parameters
+    ----------
+    subparsers
+        What ``ArgumentParser.add_subparsers`` returned.
+    add_settings_options, settings_of
+        How the command line names a market and reads its settings.
+    """
     parser: argparse.ArgumentParser = subparsers.add_parser(
         "check-leaks",
         help="judge your own factors, or the gallery of seeded leaks, by what was known at the time",
@@ -42,28 +58,27 @@ def add_leak_commands(subparsers: Any) -> None:
     parser.add_argument("file", nargs="?", metavar="FILE.py", help="the file to judge; it is run")
     parser.add_argument("--gallery", action="store_true", help="judge the seeded leaks and their honest twins instead")
     parser.add_argument("--json", action="store_true", help="print the machine-readable form")
-    parser.add_argument(
-        "--data",
-        choices=("synthetic", "lake"),
-        default="synthetic",
-        help="synthetic (the default): a built-in seeded market; lake: checked bars of this line's market",
+    own = parser.add_argument_group(
+        "the line's own data",
+        "with --lake the file is judged on checked bars of the market the options name; else on a built-in seeded one",
     )
-    parser.add_argument("--profile", metavar="NAME", help="with --data lake: whose market (default: simulated)")
-    parser.add_argument("--symbols", type=int, metavar="N", help=f"with --data lake: default {SYMBOLS}, evenly spaced")
-    parser.add_argument("--sessions", type=int, metavar="N", help=f"with --data lake: default {SESSIONS}, the newest")
+    own.add_argument("--lake", action="store_true", help="judge on this line's own data")
+    own.add_argument("--symbols", type=int, default=SYMBOLS, metavar="N", help=f"evenly spaced (default {SYMBOLS})")
+    own.add_argument("--sessions", type=int, default=SESSIONS, metavar="N", help=f"the newest (default {SESSIONS})")
+    add_settings_options(parser)
     parser.add_argument("--seconds", type=float, default=SECONDS, metavar="S", help=f"time limit (default {SECONDS:g})")
     parser.add_argument(
         "--memory-mib", type=int, default=MEMORY_MIB, metavar="N", help=f"memory limit (default {MEMORY_MIB})"
     )
     parser.add_argument("--verbose", action="store_true", help="show what the file prints, and tracebacks, on stderr")
-    parser.set_defaults(handler=_check_leaks)
+    parser.set_defaults(handler=lambda arguments: _check_leaks(arguments, settings_of))
 
 
-def _check_leaks(arguments: argparse.Namespace) -> int:
+def _check_leaks(arguments: argparse.Namespace, settings_of: Callable[[argparse.Namespace], Settings]) -> int:
     try:
         if arguments.gallery:
             return _gallery(arguments)
-        return _file(arguments)
+        return _file(arguments, settings_of)
     except LjwxError as error:
         sys.stderr.write(f"error: {error}\n")
         if arguments.json:
@@ -104,7 +119,7 @@ def gallery_text(run: GalleryRun) -> str:
     return f"{grid(headers, lines)}\n{said}"
 
 
-def _file(arguments: argparse.Namespace) -> int:
+def _file(arguments: argparse.Namespace, settings_of: Callable[[argparse.Namespace], Settings]) -> int:
     from ljwx_pipeline.factors.leaks.sandbox import Limits, judged_apart
 
     if arguments.file is None:
@@ -113,10 +128,19 @@ def _file(arguments: argparse.Namespace) -> int:
     if not path.is_file():
         raise ConfigError(f"{path} is no file", "give the path of a Python file")
     limits = Limits(arguments.seconds, arguments.memory_mib)
-    market = _lake_market(arguments) if arguments.data == "lake" else None
+    named = [option for option in MARKET_OPTIONS if getattr(arguments, option)]
+    if named and not arguments.lake:
+        option = named[0].replace("_", "-")
+        raise ConfigError(f"--{option} names a market, and the file is judged on a built-in one", "add --lake")
+    market = _lake_market(settings_of(arguments), arguments) if arguments.lake else None
     verdicts = judged_apart(path.resolve(), market, limits, verbose=arguments.verbose)
     leaking = [verdict["name"] for verdict in verdicts if verdict["verdict"] == "leak"]
-    body = {"file": str(path), "data": arguments.data, "leaking": len(leaking), "verdicts": verdicts}
+    body = {
+        "file": str(path),
+        "data": "lake" if arguments.lake else "synthetic",
+        "leaking": len(leaking),
+        "verdicts": verdicts,
+    }
     show_result(arguments, body, file_text(verdicts))
     return LEAKS if leaking else CLEAN
 
@@ -132,7 +156,7 @@ def file_text(verdicts: list[dict[str, Any]]) -> str:
     return "\n".join(text)
 
 
-def _lake_market(arguments: argparse.Namespace) -> Market:
+def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
     """Return the newest sessions of this market's checked bars, and the tables beside them.
 
     Raises
@@ -145,9 +169,7 @@ def _lake_market(arguments: argparse.Namespace) -> Market:
     from ljwx_pipeline.lake import Lake
     from ljwx_pipeline.sources.open import open_source
 
-    settings: Settings = load_settings(profile=arguments.profile)
-    wanted_symbols = SYMBOLS if arguments.symbols is None else arguments.symbols
-    wanted_sessions = SESSIONS if arguments.sessions is None else arguments.sessions
+    wanted_symbols, wanted_sessions = arguments.symbols, arguments.sessions
     for name, value, least in (
         ("--symbols", wanted_symbols, LEAST_SYMBOLS),
         ("--sessions", wanted_sessions, LEAST_SESSIONS),
@@ -157,7 +179,7 @@ def _lake_market(arguments: argparse.Namespace) -> Market:
     home = market_home(settings)
     checked, lake = Lake(home / "checked"), Lake(home / "lake")
     if not checked.holds("bars"):
-        raise LakeError(f"no bar of {home.name} was ever judged", "run `ljwx backfill` first, or leave --data lake out")
+        raise LakeError(f"no bar of {home.name} was ever judged", "run `ljwx backfill` first, or leave --lake out")
     calendar = read_market_table(lake, "calendar")["session_date"].sort_values()
     sessions = calendar.iloc[-wanted_sessions:]
     bars = checked.read("bars", first=sessions.iloc[0].date(), last=sessions.iloc[-1].date())
@@ -168,7 +190,7 @@ def _lake_market(arguments: argparse.Namespace) -> Market:
         raise LakeError(
             f"{home.name} holds {len(symbols)} symbols and {len(sessions)} sessions, fewer than {LEAST_SYMBOLS} and "
             f"{LEAST_SESSIONS}",
-            "load more data, or leave --data lake out",
+            "load more data, or leave --lake out",
         )
     return market_of(
         bars,

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ljwx_pipeline.cli import main
+from ljwx_pipeline.config import load_settings, market_home
 from ljwx_pipeline.factors.leaks.gallery import FOLDER, run_gallery
+from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.leak_commands import gallery_text
+from tests.fakes.bars import random_bars
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -67,9 +72,10 @@ def test_a_file_that_cannot_be_judged_is_exit_code_2_and_one_line(
         ([], "no file is named"),
         (["nosuch.py"], "nosuch.py is no file"),
         (["README.md", "--gallery"], "judges its own files"),
-        (["README.md", "--data", "lake"], "was ever judged: run `ljwx backfill` first"),
-        (["README.md", "--data", "lake", "--symbols", "3"], "--symbols 3 is too few"),
-        (["README.md", "--data", "lake", "--profile", "nosuch"], "profile 'nosuch' has no file"),
+        (["README.md", "--lake"], "was ever judged: run `ljwx backfill` first"),
+        (["README.md", "--lake", "--symbols", "3"], "--symbols 3 is too few"),
+        (["README.md", "--lake", "--profile", "nosuch"], "profile 'nosuch' has no file"),
+        (["README.md", "--data", "bars.csv"], "--data names a market, and the file is judged on a built-in one"),
     ],
 )
 def test_a_mistake_on_the_command_line_is_exit_code_2(
@@ -86,3 +92,21 @@ def test_the_gallery_is_shown_with_a_line_a_leak() -> None:
     assert len(lines) == 5
     assert lines[2].split()[:3] == ["survivors", "survivorship", "yes"]
     assert lines[-1].startswith("2 of 2 seeded leaks caught, 0 honest twins falsely accused")
+
+
+def test_a_file_is_judged_on_the_lines_own_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    bars, at = random_bars(symbols=12, sessions=140), datetime(2024, 6, 3, tzinfo=UTC)
+    home = market_home(load_settings())
+    calendar = pd.DataFrame({"session_date": sorted(bars["session_date"].unique())})
+    Lake(home / "lake").write("calendar", calendar, known_at=at)
+    Lake(home / "checked").write_partitions("bars", split_by_month(bars), known_at=at)
+    leaking = FOLDER / "leaking" / "todays_adjustment_level.py"
+    assert main(["check-leaks", str(leaking), "--lake", "--json"]) == 1
+    said = json.loads(capfd.readouterr().out)
+    assert said["data"] == "lake"
+    (finding, *_) = said["verdicts"][0]["findings"]
+    assert finding["kind"] == "restatement"
+    assert finding["symbol"] in set(bars["symbol"])
+    assert main(["check-leaks", str(FOLDER / "honest" / "todays_adjustment_level.py"), "--lake"]) == 0
+    assert main(["check-leaks", str(FOLDER / "honest" / "restated_financials.py"), "--lake"]) == 2
+    assert "this data does not know financial_indicators" in capfd.readouterr().err
