@@ -41,9 +41,9 @@ def check_leaks(
 ) -> LeakReport:
     """Return the findings of every check of a catalogue, over all symbols of ``panel``.
 
-    Before each cut the last ``COMPARED`` sessions are computed from no more history than the catalogue declares (at
-    the last cut: than each factor declares) and from a market whose later sessions are different (``worlds.py``); both
-    must give the bits of the whole panel. A mean rank IC beyond belief is a finding too.
+    Before each cut the last ``COMPARED`` sessions are computed from no more history than the catalogue declares and a
+    market whose later sessions are different (``worlds.py``); at the last cut also from no more than each factor
+    declares and nothing later. Both must give the bits of the whole panel. A mean rank IC beyond belief is a finding too.
 
     Parameters
     ----------
@@ -58,7 +58,7 @@ def check_leaks(
     rebased
         Whether prices are rebased on the newest dividend (``forward``): then a factor must not read their level.
     threads
-        Threads that compute the whole panel.
+        Threads that compute.
 
     Raises
     ------
@@ -71,9 +71,9 @@ def check_leaks(
         raise FactorError("the values are of other factors, symbols or sessions", "compute them on this panel")
     tally = Tally()
     for cut in chosen:
-        around = _Around(catalogue, panel, whole, cut)
-        truncated = around.truncated(own_windows=cut == chosen[-1])
-        for finding in (*truncated, *around.changed(), *(around.rescaled() if rebased else ())):
+        around = _Around(catalogue, panel, whole, cut, threads)
+        found = around.recomputed(own_windows=cut == chosen[-1])
+        for finding in (*found, *around.beside_non_members(), *(around.rescaled() if rebased else ())):
             tally.add(finding)
     named = {name: whole.values[position] for position, name in enumerate(whole.names)}
     suspects = too_good(named, panel.fields["close"], panel.sessions)
@@ -84,8 +84,10 @@ def check_leaks(
 class _Around:
     """The sessions around one cut: what the whole panel says of the last before it, and other ways to compute that."""
 
-    def __init__(self, catalogue: Catalogue, panel: Panel, whole: FactorValues, cut: int) -> None:
+    def __init__(self, catalogue: Catalogue, panel: Panel, whole: FactorValues, cut: int, threads: int) -> None:
         self._catalogue = catalogue
+        self._threads = threads
+        self._window = catalogue.window
         self._panel = panel
         self._cut = cut
         self._first = max(0, cut - COMPARED)
@@ -93,11 +95,32 @@ class _Around:
             name: np.array(whole.values[position, :, self._first : cut]) for position, name in enumerate(whole.names)
         }
 
-    def truncated(self, *, own_windows: bool) -> list[Finding]:
-        """Return what changes when a factor sees the declared window alone, and nothing from the cut on."""
+    def recomputed(self, *, own_windows: bool) -> list[Finding]:
+        """Return what changes when a factor sees the declared window and another future.
+
+        Where anything does, or each factor is to be held to its own window, the declared window alone and then each
+        aspect of the future tell why.
+        """
+        moved = {finding.factor for finding in self._in_world(AFTER_CUT, self._catalogue.expressions, "look-ahead")}
+        findings = self._truncated(own_windows=own_windows) if own_windows or moved else []
+        moved -= {finding.factor for finding in findings}
+        for aspect in AFTER_CUT:
+            left = {name: self._catalogue.expressions[name] for name in self._catalogue.names if name in moved}
+            if left:
+                found = self._in_world((aspect,), left, KIND_OF[aspect])
+                findings += found
+                moved -= {finding.factor for finding in found}
+        return findings
+
+    def beside_non_members(self) -> list[Finding]:
+        """Return the factors that read the members' flag and change with symbols that were never members."""
+        reading = {name: e for name, e in self._catalogue.expressions.items() if MEMBER_FLAG in e.inputs}
+        return self._in_world((Aspect.NON_MEMBERS,), reading, "membership") if reading else []
+
+    def _truncated(self, *, own_windows: bool) -> list[Finding]:
         by_window: dict[int, dict[str, Expr]] = {}
         for name, expression in self._catalogue.expressions.items():
-            window = expression.window if own_windows else self._catalogue.window
+            window = expression.window if own_windows else self._window
             by_window.setdefault(window, {})[name] = expression
         findings = []
         for window, expressions in by_window.items():
@@ -111,28 +134,9 @@ class _Around:
                 findings += ahead or [finding]
         return findings
 
-    def changed(self) -> list[Finding]:
-        """Return what changes with the sessions after the cut, and with symbols that no cross-section may see."""
-        findings = []
-        moved = {finding.factor for finding in self._in_world(AFTER_CUT, self._catalogue.expressions, "look-ahead")}
-        for aspect in AFTER_CUT:
-            left = {name: self._catalogue.expressions[name] for name in self._catalogue.names if name in moved}
-            if left:
-                found = self._in_world((aspect,), left, KIND_OF[aspect])
-                findings += found
-                moved -= {finding.factor for finding in found}
-        members_only = {
-            name: expression
-            for name, expression in self._catalogue.expressions.items()
-            if MEMBER_FLAG in expression.inputs
-        }
-        if members_only:
-            findings += self._in_world((Aspect.NON_MEMBERS,), members_only, "membership")
-        return findings
-
     def rescaled(self) -> list[Finding]:
         """Return the factors that read the level of prices which a later dividend will rebase."""
-        start = max(0, self._first - self._catalogue.window + 1)
+        start = max(0, self._first - self._window + 1)
         part = self._panel.sessions_slice(start, self._cut)
         prices = {name: part.fields[name] * RESCALED for name in (*PRICES, "vwap") if name in part.fields}
         said = f"on prices rebased by {RESCALED:g} after a later dividend"
@@ -141,7 +145,7 @@ class _Around:
         )
 
     def _in_world(self, aspects: Sequence[Aspect], expressions: Mapping[str, Expr], kind: str) -> list[Finding]:
-        start = max(0, self._first - self._catalogue.window + 1)
+        start = max(0, self._first - self._window + 1)
         part = Market(self._panel.sessions_slice(start, self._cut + FUTURE), {})
         here = self._cut - start
         left_out = non_members(part, here) if Aspect.NON_MEMBERS in aspects else frozenset[str]()
@@ -160,7 +164,7 @@ class _Around:
         left_out: frozenset[str] = frozenset(),
         rounding: bool = False,
     ) -> list[Finding]:
-        values = evaluate(expressions, panel)
+        values = evaluate(expressions, panel, self._threads)
         place = {symbol: row for row, symbol in enumerate(panel.symbols)}
         rows = [row for row, s in enumerate(self._panel.symbols) if s in place and s not in left_out]
         symbols = tuple(self._panel.symbols[row] for row in rows)

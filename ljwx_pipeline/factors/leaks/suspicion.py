@@ -10,7 +10,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ljwx_pipeline.factors.leaks.findings import Finding, Values
 from ljwx_pipeline.factors.leaks.market import forward_returns
@@ -37,9 +36,9 @@ def too_good(values: Mapping[str, Values], close: Float, sessions: pd.DatetimeIn
     for (entry, horizon), said in TARGETS:
         known = np.arange(0, close.shape[1] - entry - horizon, horizon)
         looked = known[:: max(1, len(known) // MAX_SESSIONS)]
-        target = forward_returns(close, entry=entry, horizon=horizon)[:, looked]
+        target = session_ranks(forward_returns(close, entry=entry, horizon=horizon)[:, looked])
         for name, factor in values.items():
-            ics = session_rank_ics(factor[:, looked], target)
+            ics = session_correlations(session_ranks(factor[:, looked]), target)
             ics = ics[~np.isnan(ics)]
             if len(ics) < MIN_SESSIONS or name in {finding.factor for finding in findings}:
                 continue
@@ -52,21 +51,24 @@ def too_good(values: Mapping[str, Values], close: Float, sessions: pd.DatetimeIn
     return findings
 
 
-def session_rank_ics(factor: Values, target: Float) -> Float:
-    """Return each session's rank correlation over symbols, NaN with fewer than ``MIN_SYMBOLS`` known in both.
+def session_ranks(values: Values) -> Float:
+    """Return each session's ranks over the symbols with a finite value, NaN elsewhere; shape as ``values``.
 
-    Symbols with equal values rank in their order: enough for a suspicion, and quick.
+    Equal values rank in the order of their symbols: enough for a suspicion, and quick.
     """
-    both = np.isfinite(factor) & ~np.isnan(target)
+    known = np.isfinite(values)
+    rows = np.ascontiguousarray(np.where(known, values, np.inf).T)  # a session's values side by side sort faster
+    ranks = np.empty(rows.shape)
+    np.put_along_axis(ranks, np.argsort(rows, axis=1, kind="stable"), np.arange(len(values), dtype=np.float64), axis=1)
+    return np.where(known, ranks.T, np.nan)
+
+
+def session_correlations(x: Float, y: Float) -> Float:
+    """Return each session's correlation over the symbols known in both, NaN with fewer than ``MIN_SYMBOLS``."""
+    both = ~(np.isnan(x) | np.isnan(y))
     count = both.sum(axis=0)
-    x, y = _centred_ranks(factor, both, count), _centred_ranks(target, both, count)
-    with np.errstate(invalid="ignore"):
-        ics = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0))
-    return np.where(count >= MIN_SYMBOLS, ics, np.nan)
-
-
-def _centred_ranks(values: Values, known: NDArray[np.bool_], count: NDArray[np.int64]) -> Float:
-    order = np.argsort(np.where(known, values, np.inf), axis=0, kind="stable")
-    ranks = np.empty(values.shape)
-    np.put_along_axis(ranks, order, np.arange(len(values), dtype=np.float64)[:, None], axis=0)
-    return np.where(known, ranks - (count - 1) / 2, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        a = np.where(both, x - np.where(both, x, 0.0).sum(axis=0) / count, 0.0)
+        b = np.where(both, y - np.where(both, y, 0.0).sum(axis=0) / count, 0.0)
+        out = (a * b).sum(axis=0) / np.sqrt((a * a).sum(axis=0) * (b * b).sum(axis=0))
+    return np.where(count >= MIN_SYMBOLS, out, np.nan)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ljwx_pipeline.factors.leaks.market import forward_returns
-from ljwx_pipeline.factors.leaks.suspicion import session_rank_ics, too_good
+from ljwx_pipeline.factors.leaks.suspicion import session_correlations, session_ranks, too_good
 from tests.fakes.panels import random_panel
 
 
@@ -29,5 +29,5 @@ def test_a_narrow_or_short_panel_raises_no_suspicion() -> None:
 def test_rank_ic_is_one_for_the_target_itself_and_minus_one_for_its_reverse() -> None:
     target = np.random.default_rng(1).normal(size=(30, 3))
     target[4, 1] = np.nan
-    np.testing.assert_allclose(session_rank_ics(target**3, target), 1.0)
-    np.testing.assert_allclose(session_rank_ics(-target, target), -1.0)
+    np.testing.assert_allclose(session_correlations(session_ranks(target**3), session_ranks(target)), 1.0)
+    np.testing.assert_allclose(session_correlations(session_ranks(-target), session_ranks(target)), -1.0)
