@@ -43,7 +43,7 @@ def check_leaks(
 
     Before each cut the last ``COMPARED`` sessions are computed from no more history than the catalogue declares and a
     market whose later sessions are different (``worlds.py``); at the last cut also from no more than each factor
-    declares and nothing later. Both must give the bits of the whole panel. A mean rank IC beyond belief is a finding too.
+    declares and nothing later. Both must give the bits of the whole panel. A mean rank IC beyond belief is a finding.
 
     Parameters
     ----------
