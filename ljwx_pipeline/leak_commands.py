@@ -164,6 +164,8 @@ def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
     LjwxError
         When nothing was ever checked, or too little is there to judge on.
     """
+    import pandas as pd
+
     from ljwx_pipeline.factors.leaks.market import TABLES, market_of
     from ljwx_pipeline.ingest.tables import read_market_table
     from ljwx_pipeline.lake import Lake
@@ -196,13 +198,7 @@ def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
         bars,
         {name: read_market_table(lake, name) for name in (*TABLES, "price_limits")},
         symbols=symbols,
-        sessions=_index(sessions),
+        sessions=pd.DatetimeIndex(sessions, name="session_date"),
         adjustment=open_source(settings).describe().adjustment,
         index=settings.universe.index,
     )
-
-
-def _index(sessions: Any) -> Any:
-    import pandas as pd
-
-    return pd.DatetimeIndex(sessions, name="session_date")

@@ -35,13 +35,7 @@ from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.factors.leaks.findings import Finding, Values
 from ljwx_pipeline.factors.leaks.function_checks import Declared, Judgement, MarketFunction, judge_function
 from ljwx_pipeline.factors.leaks.market import TABLES, Market
-from ljwx_pipeline.factors.leaks.pipeline_checks import (
-    PURGE_SESSIONS,
-    judge_choice,
-    judge_split,
-    judge_transform,
-    sample_table,
-)
+from ljwx_pipeline.factors.leaks.pipeline_checks import judge_choice, judge_split, judge_transform, sample_table
 from ljwx_pipeline.factors.leaks.suspicion import too_good
 
 FACTOR_FUNCTIONS = ("factors", "factors_pandas")
@@ -189,17 +183,28 @@ class _Source:
             line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
             said = error.msg if isinstance(error, SyntaxError) else str(error)
             raise FactorError(f"{path.name} is no Python{line}: {said}", "mend the file") from None
-        folder = str(path.resolve().parent)
-        if folder not in sys.path:
-            sys.path.insert(0, folder)
+        self._folder = path.resolve().parent
+        if str(self._folder) not in sys.path:
+            sys.path.append(str(self._folder))  # last: no neighbour of the file takes a library's place
+        self._loaded_before = frozenset(sys.modules)
 
     def fresh(self) -> ModuleType:
-        """Return the file's module, run anew: what an earlier call kept in its globals is gone."""
+        """Return the file's module, run anew with its neighbours: what an earlier call kept in globals is gone."""
+        for name in set(sys.modules) - self._loaded_before:
+            if self._is_neighbour(name):
+                del sys.modules[name]
         module = ModuleType(_MODULE)
         module.__file__ = str(self._path)
         sys.modules[_MODULE] = module
         self._guarded("the file", lambda: exec(self._code, module.__dict__))  # noqa: S102 - to run it is the command
         return module
+
+    def _is_neighbour(self, name: str) -> bool:
+        """Return whether a module was imported from the file's own folder, which may hold an environment too."""
+        place = getattr(sys.modules[name], "__file__", None)
+        if place is None or name.partition(".")[0] == "ljwx_pipeline":
+            return False
+        return Path(place).is_relative_to(self._folder) and "site-packages" not in Path(place).parts
 
     def named_expressions(self) -> dict[str, Expr]:
         """Return ``FACTORS`` as expressions by name."""
@@ -349,6 +354,3 @@ def _from_rows(made_by: str, frame: pd.DataFrame, market: Market, bars: pd.DataF
         values[flat] = numbers[name].to_numpy(dtype=np.float64)[on]
         out[str(name)] = values.reshape(len(panel.symbols), len(panel.sessions))
     return out
-
-
-__all__ = ["PURGE_SESSIONS", "Verdict", "judge_file"]

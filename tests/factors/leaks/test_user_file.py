@@ -113,6 +113,20 @@ def factors(panel):
     assert "nothing of the panel moves it" in found["stored"].note
 
 
+def test_what_a_neighbour_of_the_file_remembers_hides_no_leak(tmp_path: Path) -> None:
+    (tmp_path / "keeper_of_mine.py").write_text("KEPT = {}\n")
+    found = judged(
+        tmp_path,
+        """
+from keeper_of_mine import KEPT
+def factors_pandas(bars):
+    KEPT.setdefault("mean", bars["amount"].mean())
+    return (bars["amount"] / KEPT["mean"]).rename("turnover")
+""",
+    )
+    assert kinds(found) == {"turnover": {"look-ahead"}}
+
+
 def test_an_expression_is_held_to_its_own_window_and_to_bits(tmp_path: Path) -> None:
     found = judged(
         tmp_path,
