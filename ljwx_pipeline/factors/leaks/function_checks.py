@@ -142,7 +142,7 @@ class _Case:
         full = known_at(self._market, cut)
         rows = [self._market.panel.symbols.index(symbol) for symbol in full.panel.symbols]
         fields = {name: np.ascontiguousarray(values[rows]) for name, values in panel.fields.items()}
-        recent = Market(type(panel)(full.panel.symbols, panel.sessions, fields), full.tables)
+        recent = Market(type(panel)(full.panel.symbols, panel.sessions, fields), full.tables, full.rebased)
         named = set(self._whole)
         return self._compared(recent, cut, named, "warm-up", f"on the last {window} sessions alone", first=cut - 1)
 
@@ -173,7 +173,7 @@ class _Case:
             before = self._whole[name][mine, first:cut]
             after = values[name][other, first - offset : cut - offset]
             finding = first_difference(
-                differing(before, after, rounding=not self._declared.exact),
+                differing(before, after, rounding=world.rebased or not self._declared.exact),
                 before,
                 after,
                 symbols=symbols,

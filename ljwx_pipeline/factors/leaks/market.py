@@ -49,10 +49,13 @@ class Market:
         Adjusted fields, and as far as they are known those of ``FIELDS``; NaN where there is no bar.
     tables
         Canonical tables by name; those that are not known are missing.
+    rebased
+        Whether adjusted prices are rebased on the newest dividend (``forward``), so that a later one rescales them all.
     """
 
     panel: Panel
     tables: Mapping[str, pd.DataFrame]
+    rebased: bool = False
 
     def bars(self) -> pd.DataFrame:
         """Return one row a symbol and session with a bar: both names and every field; by symbol, then session.
@@ -72,7 +75,7 @@ class Market:
         """Return a market whose arrays and tables may be written to without harm to this one."""
         fields = {name: values.copy() for name, values in self.panel.fields.items()}
         tables = {name: table.copy() for name, table in self.tables.items()}
-        return Market(Panel(self.panel.symbols, self.panel.sessions, fields), tables)
+        return Market(Panel(self.panel.symbols, self.panel.sessions, fields), tables, self.rebased)
 
 
 def forward_returns(close: Float, *, entry: int, horizon: int) -> Float:
@@ -131,7 +134,7 @@ def market_of(
             fields[name][absent] = np.nan
     kept = {name: tables[name] for name in TABLES if name in tables and len(tables[name])}
     mine = {name: table[table["symbol"].isin(symbols)].reset_index(drop=True) for name, table in kept.items()}
-    return Market(Panel(symbols, sessions, fields), mine)
+    return Market(Panel(symbols, sessions, fields), mine, rebased=adjustment == "forward")
 
 
 def telling_cuts(panel: Panel) -> tuple[int, ...]:

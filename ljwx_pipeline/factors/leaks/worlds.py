@@ -8,6 +8,7 @@ Not here: computing factors in them (``function_checks.py``).
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from enum import StrEnum
 
 import numpy as np
@@ -82,7 +83,8 @@ def known_at(market: Market, cut: int) -> Market:
     last = market.panel.sessions[cut - 1]
     seen = (~np.isnan(market.panel.fields["close"][:, :cut])).any(axis=1)
     panel = _rows(market.panel, np.flatnonzero(seen)).sessions_slice(0, cut)
-    return Market(panel, {name: _known_rows(name, table, last) for name, table in market.tables.items()})
+    tables = {name: _known_rows(name, table, last) for name, table in market.tables.items()}
+    return replace(market, panel=panel, tables=tables)
 
 
 def _known_rows(name: str, table: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
@@ -144,13 +146,15 @@ def _other_splits(market: Market, cut: int, rng: np.random.Generator) -> Market:
     panel, tables = market.panel, dict(market.tables)
     fields = dict(panel.fields)
     chosen = np.arange(len(panel.symbols)) % 2 == 0
-    ratio = np.where(chosen, 2.0 + rng.integers(0, 2, len(chosen)), 1.0)[:, None]
+    ratio = np.where(chosen, 2.0 ** rng.integers(1, 3, len(chosen)), 1.0)[:, None]
     ex = min(cut + 1, len(panel.sessions) - 1)
     for name, values in fields.items():
         if name in RAW_PRICES:
             values[:, ex:] /= ratio
         elif name in ("adj_factor", "volume_shares"):
             values[:, ex:] *= ratio
+        elif market.rebased and name in (*PRICES, "vwap"):
+            values[:, :] /= ratio  # of all sessions, as the provider does on the ex-date
     if "corporate_actions" in tables:
         more = pd.DataFrame(
             {
@@ -161,7 +165,7 @@ def _other_splits(market: Market, cut: int, rng: np.random.Generator) -> Market:
             }
         )
         tables["corporate_actions"] = pd.concat([tables["corporate_actions"], more], ignore_index=True)
-    return Market(panel, tables)
+    return replace(market, tables=tables)
 
 
 def _other_facts(market: Market, cut: int, rng: np.random.Generator) -> Market:
@@ -182,7 +186,7 @@ def _other_facts(market: Market, cut: int, rng: np.random.Generator) -> Market:
         ended = now.assign(end_date=now["end_date"].where(~lasting, last))
         begun = now[lasting].assign(industry=now.loc[lasting, "industry"].map(moved), start_date=next_session)
         tables["industries"] = pd.concat([ended, begun], ignore_index=True)
-    return Market(market.panel, tables)
+    return replace(market, tables=tables)
 
 
 def _other_members(market: Market, cut: int, rng: np.random.Generator) -> Market:
@@ -213,7 +217,7 @@ def _other_members(market: Market, cut: int, rng: np.random.Generator) -> Market
         changed = values["market_value_cny"].to_numpy(dtype=np.float64).copy()
         changed[later] *= np.exp(rng.normal(0, 2, int(later.sum())))
         tables["market_values"] = values.assign(market_value_cny=changed)
-    return Market(panel, tables)
+    return replace(market, tables=tables)
 
 
 def _other_listings(market: Market, cut: int, rng: np.random.Generator) -> Market:
@@ -237,7 +241,7 @@ def _other_listings(market: Market, cut: int, rng: np.random.Generator) -> Marke
         fresh_rows["symbol"], fresh_rows["list_date"] = list(_NEW_SYMBOLS), panel.sessions[listed]
         fresh_rows["delist_date"] = pd.NaT
         tables["securities"] = pd.concat([tables["securities"], fresh_rows], ignore_index=True)
-    return Market(Panel(symbols, panel.sessions, fields), tables)
+    return replace(market, panel=Panel(symbols, panel.sessions, fields), tables=tables)
 
 
 def _other_delistings(market: Market, cut: int, rng: np.random.Generator) -> Market:
@@ -260,7 +264,7 @@ def _other_delistings(market: Market, cut: int, rng: np.random.Generator) -> Mar
         dates |= {panel.symbols[row]: pd.NaT for row in revived}
         changed = [dates.get(symbol, old) for symbol, old in zip(table["symbol"], table["delist_date"], strict=True)]
         tables["securities"] = table.assign(delist_date=pd.DatetimeIndex(changed))
-    return Market(panel, tables)
+    return replace(market, tables=tables)
 
 
 def _other_course(market: Market, cut: int, rng: np.random.Generator) -> Market:

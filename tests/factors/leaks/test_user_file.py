@@ -7,8 +7,11 @@ from pathlib import Path
 import pytest
 
 from ljwx_pipeline.errors import FactorError
+from ljwx_pipeline.factors.leaks.market import Market
 from ljwx_pipeline.factors.leaks.synthetic import CUTS, synthetic_market
 from ljwx_pipeline.factors.leaks.user_file import Verdict, judge_file
+from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
+from ljwx_pipeline.market.panel import Panel
 
 
 def judged(folder: Path, text: str) -> dict[str, Verdict]:
@@ -99,6 +102,7 @@ def test_a_factor_computed_elsewhere_is_noted_and_not_believed_when_too_good(tmp
         tmp_path,
         """
 import numpy as np
+from ljwx_pipeline.factors.leaks.market import Market
 from ljwx_pipeline.factors.leaks.synthetic import synthetic_market
 def factors(panel):
     whole = synthetic_market().panel
@@ -111,6 +115,19 @@ def factors(panel):
     )
     assert kinds(found) == {"stored": {"too-good"}}
     assert "nothing of the panel moves it" in found["stored"].note
+
+
+def test_levels_leak_on_prices_that_are_rebased_and_returns_do_not(tmp_path: Path) -> None:
+    whole = synthetic_market()
+    fields = {name: whole.panel.fields[name] for name in FACTOR_FIELDS}
+    rebased = Market(Panel(whole.panel.symbols, whole.panel.sessions, fields), {}, rebased=True)
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from ljwx_pipeline.expressions.operators import field, ref\n"
+        "FACTORS = {'level': field('close'), 'change': field('close') / ref(field('close'), 5) - 1}\n"
+    )
+    found = {verdict.name: verdict for verdict in judge_file(path, rebased, CUTS)}
+    assert kinds(found) == {"level": {"restatement"}, "change": set()}
 
 
 def test_what_a_neighbour_of_the_file_remembers_hides_no_leak(tmp_path: Path) -> None:
