@@ -21,11 +21,13 @@ CUT_SHARES, CUT_REACH = (0.5, 0.75, 0.9), 10
 #: Raw fields of the panel, named and measured as in the canonical bars.
 RAW_PRICES = ("open_cny", "high_cny", "low_cny", "close_cny", "pre_close_cny")
 RAW_FIELDS = (*RAW_PRICES, "volume_shares", "adj_factor")
+#: Money traded, under the panel's name for it and the bars'.
+MONEY = ("amount", "amount_cny")
 #: 1.0 where it holds, 0.0 where it does not: the close is locked at a limit; the symbol is a member of the index.
 LIMIT_FLAGS = ("limit_up", "limit_down")
 MEMBER_FLAG = "in_universe"
 #: Every field of the panel a user's file is handed.
-FIELDS = (*FACTOR_FIELDS, *RAW_FIELDS, *LIMIT_FLAGS, MEMBER_FLAG)
+FIELDS = tuple(dict.fromkeys((*FACTOR_FIELDS, *MONEY, *RAW_FIELDS, *LIMIT_FLAGS, MEMBER_FLAG)))
 #: Where the rows of frames handed to a user's file are numbered from.
 FIRST_ROW = 1_000_000
 #: Canonical tables (``market/tables.py``) a user's file may ask for beside the panel.
@@ -116,6 +118,7 @@ def market_of(
     """
     here = bars[bars["symbol"].isin(symbols) & bars["session_date"].isin(sessions)]
     fields = dict(factor_panel(here, symbols=symbols, sessions=sessions, adjustment=adjustment).fields)
+    fields |= {name: dense(here, "amount_cny", symbols, sessions) for name in MONEY}
     if adjustment == "raw":
         fields |= {name: dense(here, name, symbols, sessions) for name in RAW_FIELDS}
         limits = tables.get("price_limits")

@@ -46,7 +46,12 @@ def synthetic_market() -> Market:
     amount = volume * (raw["open_cny"] + raw["close_cny"] + raw["high_cny"] + raw["low_cny"]) / 4
     members, in_index = _membership(rng, symbols, sessions, present)
     fields: dict[str, Float] = {name: raw[f"{name}_cny"] * factor for name in ("open", "high", "low", "close")}
-    fields |= {"vwap": amount / volume * factor, "volume": volume / factor, "amount": amount}
+    fields |= {
+        "vwap": amount / volume * factor,
+        "volume": volume / factor,
+        "amount": amount,
+        "amount_cny": amount.copy(),
+    }
     fields |= {**raw, "volume_shares": volume, "adj_factor": factor}
     fields["limit_up"] = (raw["close_cny"] >= _limit(raw["pre_close_cny"], 1 + _LIMIT_FRAC)).astype(np.float64)
     fields["limit_down"] = (raw["close_cny"] <= _limit(raw["pre_close_cny"], 1 - _LIMIT_FRAC)).astype(np.float64)

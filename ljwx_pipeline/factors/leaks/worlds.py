@@ -18,11 +18,20 @@ from ljwx_pipeline.factors.leaks.market import LIMIT_FLAGS, MEMBER_FLAG, RAW_PRI
 from ljwx_pipeline.market.adjustment import PRICES
 from ljwx_pipeline.market.panel import Float, Panel
 
-_PRICES = frozenset((*PRICES, "vwap", *RAW_PRICES))
+#: Fields by what they are, whether a panel has them or not: prices as traded, flags, codes of categories.
+_AS_TRADED = frozenset(
+    (*RAW_PRICES, *(f"raw_{name}_cny" for name in PRICES), "limit_up_price_cny", "limit_down_price_cny")
+)
+_FLAGS = frozenset((*LIMIT_FLAGS, "is_st", "is_suspended"))
+_CATEGORIES = frozenset({"industry"})
+_PRICES = frozenset((*PRICES, "vwap", *_AS_TRADED))
 #: Fields that an adjustment, and not a price, decides.
 _FACTORS = frozenset({"adj_factor"})
 #: Fields known at the open of their session; all others become known during it.
-KNOWN_AT_OPEN = frozenset({"open", "open_cny", "pre_close_cny", "adj_factor", MEMBER_FLAG})
+KNOWN_AT_OPEN = frozenset(
+    {"open", "open_cny", "raw_open_cny", "pre_close_cny", "adj_factor", MEMBER_FLAG, "industry", "is_st"}
+    | {"limit_up_price_cny", "limit_down_price_cny", "listed_sessions"}
+)
 #: Symbols that exist in another world alone.
 _NEW_SYMBOLS = ("999901.SH", "999902.SZ")
 
@@ -120,8 +129,10 @@ def _other_prices(market: Market, cut: int, rng: np.random.Generator) -> Market:
     for name, values in fields.items():
         if name == MEMBER_FLAG or name in _FACTORS:
             continue
-        if name in LIMIT_FLAGS:
+        if name in _FLAGS:
             values[:, cut:] = np.where(rng.random(shape) < 0.3, 1 - values[:, cut:], values[:, cut:])
+        elif name in _CATEGORIES:
+            values[:, cut:] = np.roll(values[:, cut:], 1, axis=0)
         elif name == "pre_close_cny":
             values[:, cut:] *= before
         elif name in _PRICES:
@@ -149,9 +160,9 @@ def _other_splits(market: Market, cut: int, rng: np.random.Generator) -> Market:
     ratio = np.where(chosen, 2.0 ** rng.integers(1, 3, len(chosen)), 1.0)[:, None]
     ex = min(cut + 1, len(panel.sessions) - 1)
     for name, values in fields.items():
-        if name in RAW_PRICES:
+        if name in _AS_TRADED:
             values[:, ex:] /= ratio
-        elif name in ("adj_factor", "volume_shares"):
+        elif name in ("adj_factor", "volume_shares", "raw_volume_shares"):
             values[:, ex:] *= ratio
         elif market.rebased and name in (*PRICES, "vwap"):
             values[:, :] /= ratio  # of all sessions, as the provider does on the ex-date
@@ -275,7 +286,7 @@ def _other_course(market: Market, cut: int, rng: np.random.Generator) -> Market:
     for name, values in fields.items():
         if name in KNOWN_AT_OPEN:
             continue
-        if name in LIMIT_FLAGS:
+        if name in _FLAGS:
             values[:, at] = 1 - values[:, at]
         else:
             values[:, at] *= move
@@ -294,7 +305,7 @@ def _other_non_members(market: Market, cut: int, rng: np.random.Generator) -> Ma
     outside = np.flatnonzero(~(panel.fields[MEMBER_FLAG][:, :cut] == 1).any(axis=1))
     for number, row in enumerate(outside):
         for name, values in panel.fields.items():
-            if name != MEMBER_FLAG and name not in LIMIT_FLAGS:
+            if name != MEMBER_FLAG and name not in _FLAGS | _CATEGORIES:
                 values[row] *= np.exp(rng.normal(0, 1))
             if number % 3 == 0:
                 values[row, :cut] = np.nan
@@ -307,8 +318,10 @@ def _other_past(market: Market, cut: int, rng: np.random.Generator) -> Market:
     for name, values in market.panel.fields.items():
         if name in _PRICES:
             values[:, :cut] *= np.exp(rng.normal(0, 0.05, shape))
-        elif name in LIMIT_FLAGS or name == MEMBER_FLAG:
+        elif name in _FLAGS or name == MEMBER_FLAG:
             values[:, :cut] = np.where(rng.random(shape) < 0.5, 1 - values[:, :cut], values[:, :cut])
+        elif name in _CATEGORIES:
+            values[:, :cut] = np.roll(values[:, :cut], 1, axis=0)
         else:
             values[:, :cut] *= np.exp(rng.normal(0, 0.5, shape))
     return market

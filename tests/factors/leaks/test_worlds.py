@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.factors.leaks.market import FIELDS, TABLES, market_of, telling_cuts
+from ljwx_pipeline.factors.leaks.market import FIELDS, MONEY, TABLES, market_of, telling_cuts
 from ljwx_pipeline.factors.leaks.synthetic import CUTS, INDEX, synthetic_market
 from ljwx_pipeline.factors.leaks.worlds import AFTER_CUT, Aspect, known_at, other_world
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
@@ -92,14 +92,14 @@ def test_canonical_tables_become_a_market_again() -> None:
     panel = market.panel
     bars = market.bars()
     rows = bars.assign(amount_cny=bars["amount"])
-    made = market_of(rows, market.tables, symbols=panel.symbols, sessions=panel.sessions, adjustment="raw", index=INDEX)
+    made = market_of(bars, market.tables, symbols=panel.symbols, sessions=panel.sessions, adjustment="raw", index=INDEX)
     for name in (*FACTOR_FIELDS, "close_cny", "in_universe"):
         np.testing.assert_allclose(made.panel.fields[name], panel.fields[name], rtol=1e-12)
     assert "limit_up" not in made.panel.fields
     forward = market_of(
-        rows, {}, symbols=panel.symbols[:5], sessions=panel.sessions[:50], adjustment="forward", index=""
+        bars, {}, symbols=panel.symbols[:5], sessions=panel.sessions[:50], adjustment="forward", index=""
     )
-    assert set(forward.panel.fields) == set(FACTOR_FIELDS)
+    assert set(forward.panel.fields) == {*FACTOR_FIELDS, *MONEY}
 
 
 def test_cuts_lie_inside_a_week_and_across_suspensions() -> None:
