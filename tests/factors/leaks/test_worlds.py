@@ -91,7 +91,6 @@ def test_canonical_tables_become_a_market_again() -> None:
     market = synthetic_market()
     panel = market.panel
     bars = market.bars()
-    rows = bars.assign(amount_cny=bars["amount"])
     made = market_of(bars, market.tables, symbols=panel.symbols, sessions=panel.sessions, adjustment="raw", index=INDEX)
     for name in (*FACTOR_FIELDS, "close_cny", "in_universe"):
         np.testing.assert_allclose(made.panel.fields[name], panel.fields[name], rtol=1e-12)
