@@ -3,6 +3,7 @@
 Not here: how a factor is defined (``ljwx_pipeline.factors``) or Feast is asked (``ljwx_pipeline.feature_store``).
 """
 
+from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from ljwx_pipeline.lake.content_hash import content_hash
 
 GROUP = "features"
 OWNERS = ["team:quant"]
+#: Findings whose evidence is kept with a check.
+EVIDENCE_SHOWN = 20
 FEATURE_REPO = Path(__file__).resolve().parent.parent / "feature_repo"
 
 
@@ -60,21 +63,58 @@ def alpha158_factors(
     )
 
 
-@dg.asset_check(
-    asset=alpha158_factors,
-    blocking=True,
-    additional_ins={"checked_bars": dg.AssetIn("checked_bars"), "calendar": dg.AssetIn("calendar")},
+#: The blocking checks of a feature set by their name: the kind of leak each is about, and what it says.
+LEAK_CHECKS = {
+    "no_lookahead": ("look-ahead", "No factor changes when all that came after a session is cut off or different."),
+    "declared_window_suffices": ("warm-up", "No factor needs more history than its declared window."),
+    "no_later_restatement": ("restatement", "No factor changes when later splits or dividends rebase earlier prices."),
+    "members_of_the_session": ("membership", "No factor changes with later listings, index changes or non-members."),
+    "no_survivorship": ("survivorship", "No factor of an earlier session changes with who was delisted later."),
+    "believable": ("too-good", "No factor foretells returns better than any honest one does."),
+}
+
+
+@dg.multi_asset_check(
+    name="alpha158_leak_checks",
+    can_subset=True,
+    ins={"checked_bars": dg.AssetIn("checked_bars"), "calendar": dg.AssetIn("calendar")},
+    specs=[
+        dg.AssetCheckSpec(
+            name,
+            asset=alpha158_factors,
+            blocking=True,
+            description=says,
+            additional_deps=["checked_bars", "calendar"],
+        )
+        for name, (_, says) in LEAK_CHECKS.items()
+    ],
 )
-def no_lookahead(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.AssetCheckResult:
-    """No factor changes when the future is cut off, and none needs more history than its declared window."""
+def leak_checks(
+    context: dg.AssetCheckExecutionContext, line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
+) -> Iterator[dg.AssetCheckResult]:
+    """Recompute the stored factors from less and from other data, once for all checks; one result a kind of leak."""
     from ljwx_pipeline.factors.leaks import check_leaks
 
-    report = check_leaks(alpha158(), panel_of(line, checked_bars, calendar))
-    return dg.AssetCheckResult(
-        passed=report.passed,
-        description="; ".join(map(str, report.findings[:3])),
-        metadata={"findings": len(report.findings), "cuts": str(report.cuts)},
-    )
+    panel = panel_of(line, checked_bars, calendar)
+    rebased = line.source().describe().adjustment == "forward"
+    report = check_leaks(alpha158(), panel, values=load_factors(line.tables), rebased=rebased)
+    for name, (kind, says) in LEAK_CHECKS.items():
+        if dg.AssetCheckKey(alpha158_factors.key, name) not in context.selected_asset_check_keys:
+            continue
+        findings = report.of(kind)
+        yield dg.AssetCheckResult(
+            check_name=name,
+            asset_key=alpha158_factors.key,
+            passed=not findings,
+            description="; ".join(map(str, findings[:3])) or says,
+            metadata={
+                "findings": len(findings),
+                "factors": len(alpha158().names),
+                "symbols": len(panel.symbols),
+                "cuts": ", ".join(map(str, report.cuts)),
+                "evidence": [finding.as_dict() for finding in findings[:EVIDENCE_SHOWN]],
+            },
+        )
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba"})

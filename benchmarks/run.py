@@ -37,6 +37,7 @@ BENCHMARKS = {
     "dirt_corpus": "benchmarks.dirt_corpus",
     "session_ingest": "benchmarks.session_ingest",
     "backfill_memory": "benchmarks.backfill_memory",
+    "leak_check": "benchmarks.leak_check",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 

@@ -85,7 +85,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             quality.on_time,
             quality.market_checks,
             quality.great_expectations_suite,
-            features.no_lookahead,
+            features.leak_checks,
             features.feast_parity,
         ],
         jobs=[main, daily, ingest, research_job(research_selection), deploy],

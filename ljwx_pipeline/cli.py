@@ -20,6 +20,7 @@ from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home
 from ljwx_pipeline.data_commands import add_data_commands, instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
 from ljwx_pipeline.factor_commands import add_factor_commands
+from ljwx_pipeline.leak_commands import add_leak_commands
 from ljwx_pipeline.tear_sheet_commands import add_tear_sheet_command
 
 
@@ -84,8 +85,8 @@ def build_parser() -> argparse.ArgumentParser:
         settings_of=_settings,
         other_settings_of=_other_settings,
     )
-
     add_factor_commands(commands)
+    add_leak_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_tear_sheet_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
 
     summary = commands.add_parser("summary", help="what the last run found")

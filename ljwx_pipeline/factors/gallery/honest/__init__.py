@@ -1,0 +1,1 @@
+"""The same ideas without the leak; none may be accused."""

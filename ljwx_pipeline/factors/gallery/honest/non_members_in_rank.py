@@ -1,0 +1,12 @@
+"""Ranked among everybody with a bar, and said to be."""
+
+import pandas as pd
+
+UNIVERSE = "all"
+
+
+def factors_pandas(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return one column."""
+    momentum = bars.groupby("symbol")["close"].pct_change(5, fill_method=None)
+    rank = momentum.groupby(bars["session_date"]).rank(pct=True)
+    return pd.DataFrame({"momentum_rank": rank[bars["in_universe"] == 1]})

@@ -1,0 +1,1 @@
+"""Files that use what was not known; every one must be caught."""

@@ -1,0 +1,5 @@
+"""An expression that refers five sessions ahead."""
+
+from ljwx_pipeline.expressions.operators import field, mean, ref
+
+FACTORS = {"gap_to_mean": ref(field("close"), -5) / mean(field("close"), 20)}

@@ -1,0 +1,11 @@
+"""Ranked among those who are members of the index at the end."""
+
+import pandas as pd
+
+
+def factors_pandas(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return one column."""
+    momentum = bars.groupby("symbol")["close"].pct_change(5, fill_method=None)
+    flag = bars.groupby("symbol")["in_universe"].transform("last") == 1
+    rank = momentum[flag].groupby(bars["session_date"]).rank(pct=True)
+    return pd.DataFrame({"momentum_rank": rank})

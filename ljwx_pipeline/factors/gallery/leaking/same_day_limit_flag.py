@@ -1,0 +1,13 @@
+"""Bought at the open, unless the session will close locked at its limit: known at the close alone."""
+
+import pandas as pd
+
+DECISION = "open"
+
+
+def factors_pandas(bars: pd.DataFrame) -> pd.DataFrame:
+    """Return one column."""
+    by_symbol = bars.groupby("symbol")
+    gap = bars["open_cny"] / bars["pre_close_cny"] - 1
+    locked = bars["limit_up"] == 1
+    return pd.DataFrame({"gap": gap.where(~locked), "days": by_symbol.cumcount()})
