@@ -22,9 +22,9 @@ from assets.research import GROUP, OWNERS
 from assets.resources import Line
 from assets.tracking import research_run, research_run_id
 from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.factors.catalogue import Factor
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.research.market import MarketTables, ResearchMarket, research_market
-from ljwx_pipeline.research.tear_sheet import FactorNote
 
 #: Factors named beside the asset.
 TOP_FACTORS = 15
@@ -105,15 +105,13 @@ def write_sheet(context: dg.AssetExecutionContext, line: Line, market: ResearchM
     write_tear_sheet(found, folder, about, with_pages=())
 
 
-def stored_factors(tables: Path, market: ResearchMarket) -> Iterator[tuple[FactorNote, NDArray[np.floating[Any]]]]:
+def stored_factors(tables: Path, market: ResearchMarket) -> Iterator[tuple[Factor, NDArray[np.floating[Any]]]]:
     """Yield each stored factor on the market's symbols and sessions, which are among those stored."""
-    from ljwx_pipeline.research.notes import factor_notes
-
-    stored, notes = load_factors(tables), factor_notes(alpha158())
+    stored, declared = load_factors(tables), {factor.name: factor for factor in alpha158().factors}
     rows = pd.Index(stored.symbols).get_indexer(pd.Index(market.panel.symbols))
     columns = stored.sessions.get_indexer(market.panel.sessions)
     for name in stored.names:
-        yield notes[name], stored.of(name)[np.ix_(rows, columns)]
+        yield declared[name], stored.of(name)[np.ix_(rows, columns)]
 
 
 def sheet_key(line: Line, tables: MarketTables, calendar: pd.DataFrame) -> reuse.Key:

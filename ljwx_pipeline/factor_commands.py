@@ -22,10 +22,10 @@ def add_factor_commands(commands: argparse._SubParsersAction[argparse.ArgumentPa
     factors = commands.add_parser("factors", help="which factors there are, and the language they are written in")
     asked = factors.add_subparsers(required=True, metavar="QUESTION")
     listed = asked.add_parser("list", help="every factor: catalogue, name, window, unit, meaning")
-    listed.add_argument("--catalogue", metavar="NAME", help="only this catalogue's, such as alpha158")
+    listed.add_argument("--catalogue", metavar="NAME|FILE.py", help="only this catalogue's, such as alpha158")
     shown = asked.add_parser("show", help="one factor: formula, window, fields read, unit, meaning, source")
     shown.add_argument("name", metavar="FACTOR")
-    shown.add_argument("--catalogue", metavar="NAME", help="where two catalogues have a factor of that name")
+    shown.add_argument("--catalogue", metavar="NAME|FILE.py", help="only of this one")
     language = asked.add_parser("language", help="every operator and field that a factor may be written with")
     for parser, body in ((listed, _list), (shown, _show), (language, _language)):
         parser.add_argument("--json", action="store_true", help="print the machine-readable form")

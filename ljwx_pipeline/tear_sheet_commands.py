@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from datetime import date
 from pathlib import Path
@@ -20,12 +19,9 @@ from ljwx_pipeline.errors import ConfigError, FactorError, LakeError
 if TYPE_CHECKING:  # pandas and numba: loaded when the command runs, not when the parser is built
     import pandas as pd
 
-    from ljwx_pipeline.factors.catalogue import Catalogue
+    from ljwx_pipeline.factors.catalogue import Catalogue, Factor
     from ljwx_pipeline.research.market import ResearchMarket
-    from ljwx_pipeline.research.notes import Words
 
-#: Catalogues that go by a name.
-SHIPPED = ("alpha158",)
 #: Factors printed on the terminal; the files hold all of them.
 SHOWN_FACTORS = 20
 #: Factors that get a page of their own unless ``--pages`` says otherwise: a page takes a second.
@@ -52,9 +48,9 @@ def add_tear_sheet_command(
     add_settings_options(parser)
     parser.add_argument(
         "--catalogue",
-        default=SHIPPED[0],
+        default="alpha158",
         metavar="NAME|FILE.py",
-        help="alpha158 (the default), or a Python file with a function catalogue() that returns a Catalogue",
+        help="a name that `ljwx factors list` says (default: %(default)s), or a Python file of your own, which is run",
     )
     parser.add_argument("--factor", nargs="+", metavar="NAME", help="only these (default: every one)")
     parser.add_argument(
@@ -76,28 +72,27 @@ def add_tear_sheet_command(
 
 def _tear_sheet(settings: Settings, arguments: argparse.Namespace) -> int:
     # numba, pandas, matplotlib: only when a sheet is made
+    from ljwx_pipeline.factors.catalogues import open_catalogue
     from ljwx_pipeline.research.files import summary_document, write_tear_sheet
-    from ljwx_pipeline.research.notes import factor_notes
     from ljwx_pipeline.research.page import PageContext
     from ljwx_pipeline.research.tear_sheet import evaluated, measure_set, yardstick
 
     first, last = _day(arguments.first, "--from"), _day(arguments.last, "--to")
-    catalogue, words = open_catalogue(arguments.catalogue)
-    expressions = _chosen(catalogue, arguments.factor)
-    notes = factor_notes(catalogue, words)
+    catalogue = open_catalogue(arguments.catalogue)
+    factors = _chosen(catalogue, arguments.factor)
     folder = Path(arguments.out) if arguments.out else market_home(settings) / "tear_sheets" / catalogue.name
     market, context_of = _market(settings)
     _require_seen(market.panel.sessions, first, last, settings.research.held_out_sessions)
     stick = yardstick(market, settings.label, first=first, last=last)
     threads = settings.model.threads
-    pages = len(expressions) if arguments.factor and arguments.pages is None else arguments.pages
-    pages = min(PAGES if pages is None else pages, len(expressions))
+    pages = len(factors) if arguments.factor and arguments.pages is None else arguments.pages
+    pages = min(PAGES if pages is None else pages, len(factors))
     if pages < 0:
         raise ConfigError(f"--pages {pages} is less than none", "write 0 for no page but the set's")
-    with _progress(len(expressions), pages) as (measured, written):
+    with _progress(len(factors), pages) as (measured, written):
         found = measure_set(
             catalogue.name,
-            evaluated(expressions, notes, market, threads=threads),
+            evaluated(factors, market, threads=threads),
             stick,
             threads=threads,
             on_factor=measured,
@@ -108,61 +103,12 @@ def _tear_sheet(settings: Settings, arguments: argparse.Namespace) -> int:
     return show_result(arguments, body, _text(body))
 
 
-def open_catalogue(named: str) -> tuple[Catalogue, Words]:
-    """Return the catalogue that ``--catalogue`` names and what its file says of its factors.
-
-    A file defines ``catalogue()``; it may also define ``WORDS``, meaning, source and unit by factor. The file is the
-    user's own code and runs as such.
-
-    Raises
-    ------
-    ConfigError
-        For a name that is neither shipped nor a file.
-    FactorError
-        When the file cannot be run, has no such function, or the function returns something else.
-    """
-    from ljwx_pipeline.factors.alpha158 import alpha158
-    from ljwx_pipeline.factors.catalogue import Catalogue
-
-    if named in SHIPPED:
-        return alpha158(), {}
-    path = Path(named)
-    if path.suffix != ".py" or not path.is_file():
-        raise ConfigError(
-            f"--catalogue {named} is neither {' nor '.join(SHIPPED)} nor a Python file", "name one of these, or FILE.py"
-        )
-    spec = importlib.util.spec_from_file_location(f"ljwx_catalogue_{path.stem}", path)
-    if spec is None or spec.loader is None:
-        raise ConfigError(f"--catalogue {named} cannot be loaded", "give a Python file")
-    module = importlib.util.module_from_spec(spec)
-    remedy = "define catalogue() so that it returns factors.catalogue.catalogue(name, factors)"
-    try:
-        spec.loader.exec_module(module)
-        made = module.catalogue()
-        words = {str(name): _three(name, said) for name, said in getattr(module, "WORDS", {}).items()}
-    except FactorError:
-        raise
-    except Exception as error:  # the user's own code may raise anything, and a mistake in it is no traceback
-        raise FactorError(f"{path} failed with {type(error).__name__} ({error})", remedy) from error
-    if not isinstance(made, Catalogue):
-        raise FactorError(f"catalogue() of {path} returned {type(made).__name__}, not a Catalogue", remedy)
-    return made, words
-
-
-def _three(name: object, said: object) -> tuple[str, str, str]:
-    if not isinstance(said, tuple | list) or len(said) != 3:
-        raise FactorError(f"WORDS[{name!r}] is {said!r}", "write (meaning, source, unit)")
-    meaning, source, unit = said
-    return str(meaning), str(source), str(unit)
-
-
-def _chosen(catalogue: Catalogue, names: Sequence[str] | None) -> dict[str, Any]:
-    unknown = [name for name in names or () if name not in catalogue.expressions]
+def _chosen(catalogue: Catalogue, names: Sequence[str] | None) -> tuple[Factor, ...]:
+    unknown = [name for name in names or () if name not in catalogue.names]
     if unknown:
         known = ", ".join(catalogue.names[:8]) + (", ..." if len(catalogue.names) > 8 else "")
         raise FactorError(f"{catalogue.name} has no factor {', '.join(unknown)}", f"choose among {known}")
-    wanted = set(names) if names else set(catalogue.names)
-    return {name: expression for name, expression in catalogue.expressions.items() if name in wanted}
+    return tuple(factor for factor in catalogue.factors if not names or factor.name in names)
 
 
 def _market(settings: Settings) -> tuple[ResearchMarket, dict[str, Any]]:

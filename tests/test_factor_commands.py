@@ -41,8 +41,8 @@ def test_show_explains_one_factor_whatever_the_case(capsys: pytest.CaptureFixtur
         "formula": "corr((close / ref(close, 1)), log(((volume / ref(volume, 1)) + 1.0)), 5)",
         "window_sessions": 6,
         "inputs": ["close", "volume"],
-        "unit": "fraction",
-        "meaning": "correlation of 5 changes of close and volume",
+        "unit": "correlation",
+        "meaning": "correlation of the close's and the volume's change over 5 sessions",
         "source": "qlib 0.9.7, Alpha158",
     }
     assert main(["factors", "show", "CORD5"]) == 0

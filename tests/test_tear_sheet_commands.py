@@ -17,14 +17,13 @@ ROOT = Path(__file__).resolve().parent.parent
 BARS = random_bars(symbols=15, sessions=200)
 OWN = """
 from ljwx_pipeline.expressions.operators import field, mean, ref
-from ljwx_pipeline.factors.catalogue import catalogue as made
+from ljwx_pipeline.factors.catalogue import Factor
 
-WORDS = {"MOM5": ("five sessions' return", "my notebook", "ratio")}
-
-
-def catalogue():
-    close = field("close")
-    return made("mine", [("MOM5", close / ref(close, 5) - 1), ("DEV10", close / mean(close, 10))])
+close = field("close")
+FACTORS = [
+    Factor("MOM5", close / ref(close, 5) - 1, "five sessions' return", "my notebook", "ratio"),
+    ("DEV10", close / mean(close, 10)),
+]
 """
 
 
@@ -83,6 +82,7 @@ def test_a_user_s_own_file_with_its_words_over_a_range(
         "my notebook",
         "ratio",
     )
+    assert (deviation["meaning"], deviation["source"]) == ("(close / mean(close, 10))", "mine.py")
     assert (momentum["window_sessions"], deviation["window_sessions"]) == (6, 10)
     assert body["page"] == str(tmp_path / "sheet" / "index.html")
     written = json.loads((tmp_path / "sheet" / "summary.json").read_text())
@@ -97,7 +97,6 @@ def test_held_out_sessions_cannot_be_asked_for(home: Path, capsys: pytest.Captur
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        (["--catalogue", "alpha191"], "--catalogue alpha191 is neither alpha158 nor a Python file"),
         (["--from", "yesterday"], "--from 'yesterday' is no date"),
         (["--from", "2018-06-01", "--to", "2018-05-01"], "--from 2018-06-01 lies after --to 2018-05-01"),
         (["--from", "2031-01-01"], "--from 2031-01-01 lies outside the research sessions"),
@@ -109,6 +108,11 @@ def test_a_mistake_is_one_line_with_its_remedy(
     assert expected in refused(capsys, *words)
 
 
+def test_an_unknown_catalogue_is_one_line_with_those_there_are(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, "--catalogue", "alpha191", code=FactorError.exit_code)
+    assert "there is no catalogue 'alpha191': use one of alpha158, or a FILE.py" in said
+
+
 def test_an_unknown_factor_is_one_line_with_some_that_exist(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "--factor", "ROC7", "KMID", code=FactorError.exit_code)
     assert "alpha158 has no factor ROC7: choose among KMID, KLEN" in said
@@ -117,15 +121,12 @@ def test_an_unknown_factor_is_one_line_with_some_that_exist(home: Path, capsys: 
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        ("import nothing_of_this_name", "failed with ModuleNotFoundError"),
-        ("x = 1", "failed with AttributeError"),
+        ("import nothing_of_this_name", "raised ModuleNotFoundError"),
+        ("x = 1", "mine.py declares no factor: define FACTORS"),
         ("def catalogue(): return 3", "returned int, not a Catalogue"),
-        (
-            OWN.replace('("five sessions\' return", "my notebook", "ratio")', '"a ratio"'),
-            "write (meaning, source, unit)",
-        ),
+        (OWN.replace('"ratio"', '""'), "factor MOM5 has no unit"),
         (OWN.replace("ref(close, 5)", "ref(close, -5)"), "looks 5 sessions ahead"),
-        ("def catalogue(:", "failed with SyntaxError"),
+        ("def catalogue(:", "mine.py is no Python in line 1"),
     ],
 )
 def test_a_fault_in_the_user_s_file_is_one_line(

@@ -59,15 +59,15 @@ def _candles() -> list[Factor]:
     upper, lower = HIGH - greater(OPEN, CLOSE), less(OPEN, CLOSE) - LOW
     shift = 2 * CLOSE - HIGH - LOW
     return [
-        _fraction("KMID", (CLOSE - OPEN) / OPEN, "body of the candle over the open"),
-        _fraction("KLEN", (HIGH - LOW) / OPEN, "height of the candle over the open"),
-        _fraction("KMID2", (CLOSE - OPEN) / spread, "body over the candle's height"),
+        _fraction("KMID", (CLOSE - OPEN) / OPEN, "close less open, over the open"),
+        _fraction("KLEN", (HIGH - LOW) / OPEN, "high less low, over the open"),
+        _fraction("KMID2", (CLOSE - OPEN) / spread, "close less open, over high less low"),
         _fraction("KUP", upper / OPEN, "upper shadow over the open"),
-        _fraction("KUP2", upper / spread, "upper shadow over the candle's height"),
+        _fraction("KUP2", upper / spread, "upper shadow over high less low"),
         _fraction("KLOW", lower / OPEN, "lower shadow over the open"),
-        _fraction("KLOW2", lower / spread, "lower shadow over the candle's height"),
-        _fraction("KSFT", shift / OPEN, "where the close lies in the candle, over the open"),
-        _fraction("KSFT2", shift / spread, "where the close lies in the candle, over its height"),
+        _fraction("KLOW2", lower / spread, "lower shadow over high less low"),
+        _fraction("KSFT", shift / OPEN, "twice the close less high and low, over the open"),
+        _fraction("KSFT2", shift / spread, "twice the close less high and low, over high less low"),
     ]
 
 
@@ -76,7 +76,7 @@ def _prices() -> list[Factor]:
         _fraction("OPEN0", OPEN / CLOSE, "open over the close"),
         _fraction("HIGH0", HIGH / CLOSE, "high over the close"),
         _fraction("LOW0", LOW / CLOSE, "low over the close"),
-        _fraction("VWAP0", VWAP / CLOSE, "average price over the close"),
+        _fraction("VWAP0", VWAP / CLOSE, "volume-weighted price over the close"),
     ]
 
 
@@ -86,52 +86,64 @@ def _trends() -> list[Factor]:
         *_family("MA", lambda n: mean(CLOSE, n) / CLOSE, "mean close of {n} sessions over the close"),
         *_family("STD", lambda n: std(CLOSE, n) / CLOSE, "standard deviation of {n} closes over the close"),
         *_family("BETA", lambda n: slope(CLOSE, n) / CLOSE, "slope of {n} closes over the close", "1 / session"),
-        *_family("RSQR", lambda n: rsquare(CLOSE, n), "how straight {n} closes run: R squared on time"),
-        *_family("RESI", lambda n: resi(CLOSE, n) / CLOSE, "distance from the line through {n} closes, over the close"),
+        *_family("RSQR", lambda n: rsquare(CLOSE, n), "R squared of {n} closes on time: how straight they run"),
+        *_family("RESI", lambda n: resi(CLOSE, n) / CLOSE, "residual of the close from the line through {n}, over it"),
     ]
 
 
 def _extremes() -> list[Factor]:
     return [
-        *_family("MAX", lambda n: rolling_max(HIGH, n) / CLOSE, "highest price of {n} sessions over the close"),
-        *_family("MIN", lambda n: rolling_min(LOW, n) / CLOSE, "lowest price of {n} sessions over the close"),
-        *_family("QTLU", lambda n: quantile(CLOSE, n, 0.8) / CLOSE, "upper fifth of {n} closes over the close"),
-        *_family("QTLD", lambda n: quantile(CLOSE, n, 0.2) / CLOSE, "lower fifth of {n} closes over the close"),
+        *_family("MAX", lambda n: rolling_max(HIGH, n) / CLOSE, "highest high of {n} sessions over the close"),
+        *_family("MIN", lambda n: rolling_min(LOW, n) / CLOSE, "lowest low of {n} sessions over the close"),
+        *_family("QTLU", lambda n: quantile(CLOSE, n, 0.8) / CLOSE, "80 % quantile of {n} closes over the close"),
+        *_family("QTLD", lambda n: quantile(CLOSE, n, 0.2) / CLOSE, "20 % quantile of {n} closes over the close"),
         *_family("RANK", lambda n: rank(CLOSE, n), "rank of the close among {n}", "rank"),
         *_family(
             "RSV",
             lambda n: (CLOSE - rolling_min(LOW, n)) / (rolling_max(HIGH, n) - rolling_min(LOW, n) + TINY),
-            "where the close lies between low and high of {n} sessions",
+            "place of the close between lowest low and highest high of {n} sessions",
         ),
-        *_family("IMAX", lambda n: idx_max(HIGH, n) / n, "when the highest of {n} sessions was, 1 for now"),
-        *_family("IMIN", lambda n: idx_min(LOW, n) / n, "when the lowest of {n} sessions was, 1 for now"),
-        *_family("IMXD", lambda n: (idx_max(HIGH, n) - idx_min(LOW, n)) / n, "IMAX{n} less IMIN{n}"),
+        *_family("IMAX", lambda n: idx_max(HIGH, n) / n, "when the highest high of {n} sessions was, 1 for now"),
+        *_family("IMIN", lambda n: idx_min(LOW, n) / n, "when the lowest low of {n} sessions was, 1 for now"),
+        *_family(
+            "IMXD",
+            lambda n: (idx_max(HIGH, n) - idx_min(LOW, n)) / n,
+            "sessions from the lowest low to the highest high, over {n}",
+        ),
     ]
 
 
 def _counts() -> list[Factor]:
     return [
-        *_family("CORR", lambda n: corr(CLOSE, log(VOLUME + 1), n), "correlation of {n} closes and volumes"),
+        *_family(
+            "CORR",
+            lambda n: corr(CLOSE, log(VOLUME + 1), n),
+            "correlation of close and log volume over {n} sessions",
+            "correlation",
+        ),
         *_family(
             "CORD",
             lambda n: corr(CLOSE / BEFORE, log(VOLUME / ref(VOLUME, 1) + 1), n),
-            "correlation of {n} changes of close and volume",
+            "correlation of the close's and the volume's change over {n} sessions",
+            "correlation",
         ),
         *_family("CNTP", lambda n: mean(RISE, n), "share of rises in {n} sessions"),
         *_family("CNTN", lambda n: mean(FALL, n), "share of falls in {n} sessions"),
-        *_family("CNTD", lambda n: mean(RISE, n) - mean(FALL, n), "CNTP{n} less CNTN{n}"),
+        *_family("CNTD", lambda n: mean(RISE, n) - mean(FALL, n), "share of rises less that of falls in {n} sessions"),
     ]
 
 
 def _movements() -> list[Factor]:
-    return _gains("SUM", CLOSE, "price")
+    return _gains("SUM", CLOSE, "close")
 
 
 def _volumes() -> list[Factor]:
     return [
         *_family("VMA", lambda n: mean(VOLUME, n) / (VOLUME + TINY), "mean volume of {n} sessions over the volume"),
-        *_family("VSTD", lambda n: std(VOLUME, n) / (VOLUME + TINY), "deviation of {n} volumes over the volume"),
-        *_family("WVMA", _weighted_volatility, "spread of {n} volume-weighted moves over their mean"),
+        *_family(
+            "VSTD", lambda n: std(VOLUME, n) / (VOLUME + TINY), "standard deviation of {n} volumes over the volume"
+        ),
+        *_family("WVMA", _weighted_volatility, "standard deviation of {n} volume-weighted moves over their mean"),
         *_gains("VSUM", VOLUME, "volume"),
     ]
 
@@ -150,9 +162,17 @@ def _gains(prefix: str, series: Expr, what: str) -> list[Factor]:
         return rolling_sum(absolute(series - before), n) + TINY
 
     return [
-        *_family(f"{prefix}P", lambda n: rises(n) / movement(n), f"share of rises in {{n}} sessions' moves of {what}"),
-        *_family(f"{prefix}N", lambda n: falls(n) / movement(n), f"share of falls in {{n}} sessions' moves of {what}"),
-        *_family(f"{prefix}D", lambda n: (rises(n) - falls(n)) / movement(n), f"{prefix}P{{n}} less {prefix}N{{n}}"),
+        *_family(
+            f"{prefix}P", lambda n: rises(n) / movement(n), f"rises in all movement of the {what} over {{n}} sessions"
+        ),
+        *_family(
+            f"{prefix}N", lambda n: falls(n) / movement(n), f"falls in all movement of the {what} over {{n}} sessions"
+        ),
+        *_family(
+            f"{prefix}D",
+            lambda n: (rises(n) - falls(n)) / movement(n),
+            f"rises less falls in all movement of the {what} over {{n}} sessions",
+        ),
     ]
 
 

@@ -1,25 +1,30 @@
-"""Which catalogues there are: the explicit list. A new one is a module of its own and one line here."""
+"""Which catalogues there are: the explicit list, and any file. A new one is a module of its own and one line here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.factors.catalogue import Catalogue
+from ljwx_pipeline.factors.factor_file import FactorFile
 
 #: Builders by name; nothing is built at import.
 CATALOGUES: dict[str, Callable[[], Catalogue]] = {"alpha158": alpha158}
 
 
-def open_catalogue(name: str) -> Catalogue:
-    """Return the catalogue called ``name``.
+def open_catalogue(named: str) -> Catalogue:
+    """Return the catalogue that goes by a name, or that a user's ``FILE.py`` declares; the file is run.
 
     Raises
     ------
     FactorError
-        When there is none of that name; the message lists those there are.
+        When there is none of that name and no such file; the message lists those there are. As ``FactorFile``.
     """
-    if name not in CATALOGUES:
-        raise FactorError(f"there is no catalogue {name!r}", f"use one of {', '.join(CATALOGUES)}")
-    return CATALOGUES[name]()
+    if named in CATALOGUES:
+        return CATALOGUES[named]()
+    path = Path(named)
+    if path.suffix != ".py" or not path.is_file():
+        raise FactorError(f"there is no catalogue {named!r}", f"use one of {', '.join(CATALOGUES)}, or a FILE.py")
+    return FactorFile(path).catalogue()

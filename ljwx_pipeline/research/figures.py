@@ -32,7 +32,7 @@ def ic_figure(sheet: FactorSheet, stick: Yardstick) -> str:
     """Return the mean rank IC of each month as bars, and its running sum over sessions."""
     series = sheet.rank_ic[:, stick.headline]
     months = monthly_means(series, stick.sessions)
-    with canvas(WIDE, 3.9, salt=f"{SALT}ic {sheet.note.name}", nrows=2, sharex=True) as (axes, out):
+    with canvas(WIDE, 3.9, salt=f"{SALT}ic {sheet.factor.name}", nrows=2, sharex=True) as (axes, out):
         bars, running = axes
         at = pd.PeriodIndex(months.index).to_timestamp() + pd.Timedelta(days=14)
         bars.bar(at, months, width=24, color=[BLUE if value >= 0 else RED for value in months])
@@ -48,7 +48,7 @@ def ic_figure(sheet: FactorSheet, stick: Yardstick) -> str:
 
 def decay_figure(sheet: FactorSheet, stick: Yardstick) -> str:
     """Return the mean rank IC by sessions held, with twice its error, and by sessions a trade comes late."""
-    with canvas(HALF, 4.3, salt=f"{SALT}decay {sheet.note.name}", nrows=2) as (axes, out):
+    with canvas(HALF, 4.3, salt=f"{SALT}decay {sheet.factor.name}", nrows=2) as (axes, out):
         held, late = axes
         names = [str(horizon) for horizon in stick.horizons]
         means = [one.mean if one.mean is not None else np.nan for one in sheet.rank_ic_summary]
@@ -72,7 +72,7 @@ def quantile_figure(sheet: FactorSheet, stick: Yardstick) -> str:
     """Return each quantile's mean return over the universe's, basis points a session, by sessions held."""
     quantiles = sheet.quantile_excess.shape[1]
     shown = [h for h in dict.fromkeys((1, stick.label.horizon_sessions, stick.horizons[-1])) if h in stick.horizons]
-    with canvas(HALF, 4.3, salt=f"{SALT}quantiles {sheet.note.name}", nrows=len(shown), sharex=True) as (axes, out):
+    with canvas(HALF, 4.3, salt=f"{SALT}quantiles {sheet.factor.name}", nrows=len(shown), sharex=True) as (axes, out):
         for axis, horizon in zip(np.atleast_1d(axes), shown, strict=True):
             values = sheet.quantile_excess[stick.horizons.index(horizon)] / horizon * 10_000
             axis.bar([str(place + 1) for place in range(quantiles)], values, color=QUANTILE_COLOURS, width=0.7)
@@ -85,7 +85,7 @@ def quantile_figure(sheet: FactorSheet, stick: Yardstick) -> str:
 
 def growth_figure(sheet: FactorSheet, stick: Yardstick) -> str:
     """Return growth of 1 of each quantile over the universe's return, before costs."""
-    with canvas(WIDE, 2.9, salt=f"{SALT}growth {sheet.note.name}") as (axis, out):
+    with canvas(WIDE, 2.9, salt=f"{SALT}growth {sheet.factor.name}") as (axis, out):
         from matplotlib.ticker import FuncFormatter, NullFormatter
 
         for place, colour in enumerate(QUANTILE_COLOURS):
@@ -106,7 +106,7 @@ def growth_figure(sheet: FactorSheet, stick: Yardstick) -> str:
 
 def upkeep_figure(sheet: FactorSheet, stick: Yardstick) -> str:
     """Return turnover of the outer quantiles, rank autocorrelation and coverage over time, smoothed for the eye."""
-    with canvas(WIDE, 4.6, salt=f"{SALT}upkeep {sheet.note.name}", nrows=3, sharex=True) as (axes, out):
+    with canvas(WIDE, 4.6, salt=f"{SALT}upkeep {sheet.factor.name}", nrows=3, sharex=True) as (axes, out):
         from matplotlib.ticker import PercentFormatter
 
         turnover, persistence, coverage = axes
@@ -131,7 +131,7 @@ def correlation_figure(found: SetSheet) -> str:
     """Return the map of mean rank correlations, like factors beside each other."""
     order = np.array(found.clustered)
     cells = found.correlations[np.ix_(order, order)]
-    names = [found.sheets[position].note.name for position in order]
+    names = [found.sheets[position].factor.name for position in order]
     labelled = len(names) <= LABELLED
     size = correlation_inches(found)
     with canvas(size, size * 0.86, salt=f"{SALT}map") as (axis, out):
@@ -167,7 +167,7 @@ def correlation_inches(found: SetSheet) -> float:
 def ranking_figure(found: SetSheet, shown: int = 30) -> str:
     """Return the mean rank IC of the factors with the largest |t|, with twice its error."""
     place = found.yardstick.headline
-    measured = {one.note.name: one.rank_ic_summary[place] for one in found.sheets}
+    measured = {one.factor.name: one.rank_ic_summary[place] for one in found.sheets}
     first = [(name, measured[name].mean or 0.0, measured[name].t or 0.0) for name in found.strongest(shown)]
     with canvas(WIDE, 0.9 + 0.17 * len(first), salt=f"{SALT}ranking") as (axis, out):
         names, means = [row[0] for row in first][::-1], [row[1] for row in first][::-1]

@@ -47,12 +47,12 @@ def write_tear_sheet(
     LakeError
         When the folder cannot be written.
     """
-    chosen = [sheet for sheet in found.sheets if with_pages is None or sheet.note.name in with_pages]
-    pages = {sheet.note.name: f"{FACTOR_FOLDER}/{_file_name(sheet.note.name)}" for sheet in chosen}
+    chosen = [sheet for sheet in found.sheets if with_pages is None or sheet.factor.name in with_pages]
+    pages = {sheet.factor.name: f"{FACTOR_FOLDER}/{sheet.factor.name}.html" for sheet in chosen}
     for sheet in chosen:
         html = render_factor(sheet, found.yardstick, context, set_page=f"../{INDEX}")
-        write_bytes(folder / pages[sheet.note.name], html.encode())
-        on_page(sheet.note.name)
+        write_bytes(folder / pages[sheet.factor.name], html.encode())
+        on_page(sheet.factor.name)
     for stale in _earlier_pages(folder) - set(pages.values()):
         (folder / stale).unlink(missing_ok=True)
     table = found.table()
@@ -94,7 +94,7 @@ def quantile_table(found: SetSheet) -> pd.DataFrame:
     horizons, quantiles = len(found.yardstick.horizons), found.sheets[0].quantile_excess.shape[1]
     return pd.DataFrame(
         {
-            "factor": np.repeat([sheet.note.name for sheet in found.sheets], horizons * quantiles),
+            "factor": np.repeat([sheet.factor.name for sheet in found.sheets], horizons * quantiles),
             "horizon_sessions": np.tile(np.repeat(found.yardstick.horizons, quantiles), len(found.sheets)),
             "quantile": np.tile(np.arange(1, quantiles + 1), horizons * len(found.sheets)),
             "mean_excess_frac": np.concatenate([sheet.quantile_excess.ravel() for sheet in found.sheets]),
@@ -104,7 +104,7 @@ def quantile_table(found: SetSheet) -> pd.DataFrame:
 
 def correlation_table(found: SetSheet) -> pd.DataFrame:
     """Return a row a factor and a column a factor, in the set's order."""
-    names = [sheet.note.name for sheet in found.sheets]
+    names = [sheet.factor.name for sheet in found.sheets]
     table = pd.DataFrame(found.correlations, columns=names)
     table.insert(0, "factor", names)
     return table
@@ -114,7 +114,7 @@ def _sessions(sheet: FactorSheet, stick: Yardstick) -> pd.DataFrame:
     by_horizon = {f"rank_ic_{horizon}": sheet.rank_ic[:, place] for place, horizon in enumerate(stick.horizons)}
     return pd.DataFrame(
         {
-            "factor": sheet.note.name,
+            "factor": sheet.factor.name,
             "session_date": stick.sessions,
             **by_horizon,
             "ic": sheet.ic,
@@ -134,9 +134,4 @@ def _earlier_pages(folder: Path) -> set[str]:
         said = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))["pages"].values()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return set()
-    return {page for page in map(str, said) if re.fullmatch(rf"{FACTOR_FOLDER}/[\w.~-]+\.html", page)}
-
-
-def _file_name(factor: str) -> str:
-    """Return a file name of its own for each factor, whatever characters its name has."""
-    return re.sub(r"[^\w.-]", lambda found: f"~{ord(found[0]):x}", factor) + ".html"
+    return {page for page in map(str, said) if re.fullmatch(rf"{FACTOR_FOLDER}/\w+\.html", page)}

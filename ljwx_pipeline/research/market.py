@@ -69,5 +69,5 @@ def research_market(tables: MarketTables, sessions: pd.DatetimeIndex, settings: 
         bars, symbols=tuple(sorted(bars["symbol"].unique())), sessions=seen, adjustment=tables.adjustment
     )
     universe = scorable_mask(panel, tables.securities, tables.st_spells, tables.index_members, settings.universe)
-    usual = evaluate({"amount": mean(field("amount"), AMOUNT_WINDOW_SESSIONS)}, panel, dtype=np.float64)
+    usual = evaluate({"amount": mean(field("amount_cny"), AMOUNT_WINDOW_SESSIONS)}, panel, dtype=np.float64)
     return ResearchMarket(panel, universe, np.asarray(usual.of("amount"), dtype=np.float64))

@@ -68,7 +68,7 @@ def render_factor(sheet: FactorSheet, stick: Yardstick, context: PageContext, *,
 
 def render_set(found: SetSheet, context: PageContext, *, pages: Mapping[str, str]) -> str:
     """Return the set's page; ``pages`` gives the link of each factor that has a page of its own."""
-    by_name = {sheet.note.name: sheet.summary(found.yardstick) for sheet in found.sheets}
+    by_name = {sheet.factor.name: sheet.summary(found.yardstick) for sheet in found.sheets}
     rows = [by_name[name] for name in found.strongest(len(by_name))]
     figures = {"ranking": ranking_figure(found)}
     if len(found.sheets) > 1:

@@ -6,7 +6,7 @@ Not here: the measures' formulas (``ic.py``, ``quantiles.py``), the page (``page
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -20,7 +20,7 @@ from ljwx_pipeline.coefficients import BySession, by_session, panel_coefficients
 from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.errors import DatasetError
 from ljwx_pipeline.expressions.evaluate import evaluate
-from ljwx_pipeline.expressions.nodes import Expr
+from ljwx_pipeline.factors.catalogue import Factor
 from ljwx_pipeline.research.forward import close_to_close_returns, entered_returns
 from ljwx_pipeline.research.ic import (
     IcSummary,
@@ -58,18 +58,6 @@ MIN_NAMES = 10
 CORRELATION_SESSIONS = 60
 #: Factors evaluated at a time: bounds the memory of a large catalogue over a whole market.
 FACTORS_AT_A_TIME = 16
-
-
-@dataclass(frozen=True)
-class FactorNote:
-    """What a person should know of a factor before its numbers; ``window_sessions`` counts the session itself."""
-
-    name: str
-    meaning: str
-    source: str
-    unit: str
-    window_sessions: int
-    expression: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,8 +102,8 @@ class FactorSheet:
 
     Parameters
     ----------
-    note
-        What it is.
+    factor
+        What it is, as declared.
     rank_ic, rank_ic_summary
         By session and horizon, shape ``(n_sessions, n_horizons)``, and in numbers by horizon.
     ic, ic_summary
@@ -142,7 +130,7 @@ class FactorSheet:
         What it could hold, CNY (``quantiles.capacity_cny`` at ``PARTICIPATION_FRAC``).
     """
 
-    note: FactorNote
+    factor: Factor
     rank_ic: Float
     rank_ic_summary: tuple[IcSummary, ...]
     ic: Float
@@ -167,11 +155,11 @@ class FactorSheet:
         spread = self.spread_summary.mean
         side = 0 if self.long_quantile == 0 else 1
         return {
-            "factor": self.note.name,
-            "meaning": self.note.meaning,
-            "source": self.note.source,
-            "unit": self.note.unit,
-            "window_sessions": self.note.window_sessions,
+            "factor": self.factor.name,
+            "meaning": self.factor.meaning,
+            "source": self.factor.source,
+            "unit": self.factor.unit,
+            "window_sessions": self.factor.expression.window,
             "horizon_sessions": horizon,
             "rank_ic_mean": headline.mean,
             "rank_icir": headline.icir,
@@ -219,7 +207,7 @@ class SetSheet:
     def strongest(self, count: int) -> tuple[str, ...]:
         """Return the names of the ``count`` factors whose rank IC has the largest absolute t, by name where equal."""
         place = self.yardstick.headline
-        ranked = sorted((-abs(one.rank_ic_summary[place].t or 0.0), one.note.name) for one in self.sheets)
+        ranked = sorted((-abs(one.rank_ic_summary[place].t or 0.0), one.factor.name) for one in self.sheets)
         return tuple(name for _, name in ranked[:count])
 
     def table(self) -> pd.DataFrame:
@@ -267,11 +255,13 @@ def yardstick(
     )
 
 
-def measure_factor(note: FactorNote, values: NDArray[np.floating[Any]], stick: Yardstick) -> FactorSheet:
+def measure_factor(declared: Factor, values: NDArray[np.floating[Any]], stick: Yardstick) -> FactorSheet:
     """Return one factor's sheet.
 
     Parameters
     ----------
+    declared
+        The factor, for its words.
     values
         Shape ``(n_symbols, n_sessions)`` over all sessions of the market; NaN or infinite is unknown, and names
         outside the universe are left out.
@@ -299,7 +289,7 @@ def measure_factor(note: FactorNote, values: NDArray[np.floating[Any]], stick: Y
     known, wanted = np.isfinite(factor.values).sum(axis=1), stick.universe.sum(axis=1)
     seen = panel_rank_ic(factor, stick.close_to_close, min_pairs=MIN_NAMES)
     return FactorSheet(
-        note=note,
+        factor=declared,
         rank_ic=rank_ic,
         rank_ic_summary=by_horizon,
         ic=found.ic,
@@ -321,7 +311,7 @@ def measure_factor(note: FactorNote, values: NDArray[np.floating[Any]], stick: Y
 
 def measure_set(
     name: str,
-    factors: Iterable[tuple[FactorNote, NDArray[np.floating[Any]]]],
+    factors: Iterable[tuple[Factor, NDArray[np.floating[Any]]]],
     stick: Yardstick,
     *,
     threads: int = 1,
@@ -348,18 +338,18 @@ def measure_set(
     sampled = sampled_sessions(len(stick.sessions), CORRELATION_SESSIONS)
 
     def measured(
-        factor: tuple[FactorNote, NDArray[np.floating[Any]]],
+        factor: tuple[Factor, NDArray[np.floating[Any]]],
     ) -> tuple[FactorSheet, NDArray[np.float64]]:
-        note, values = factor
-        sheet = measure_factor(note, values, stick)
+        declared, values = factor
+        sheet = measure_factor(declared, values, stick)
         sample = np.where(stick.universe[sampled], values[:, stick.span].T[sampled].astype(np.float64), np.nan)
-        on_factor(note.name)
+        on_factor(declared.name)
         return sheet, sample
 
     results: list[tuple[FactorSheet, NDArray[np.float64]]] = []
     with ThreadPoolExecutor(threads) as pool:
         # in batches: a pool takes its whole input at once, and with it every factor's values
-        batch: list[tuple[FactorNote, NDArray[np.floating[Any]]]] = []
+        batch: list[tuple[Factor, NDArray[np.floating[Any]]]] = []
         for factor in factors:
             batch.append(factor)
             if len(batch) == FACTORS_AT_A_TIME:
@@ -380,15 +370,14 @@ def measure_set(
 
 
 def evaluated(
-    expressions: Mapping[str, Expr], notes: Mapping[str, FactorNote], market: ResearchMarket, *, threads: int = 1
-) -> Iterable[tuple[FactorNote, NDArray[np.floating[Any]]]]:
+    factors: Sequence[Factor], market: ResearchMarket, *, threads: int = 1
+) -> Iterable[tuple[Factor, NDArray[np.floating[Any]]]]:
     """Yield each factor with its values over the market's sessions, computed a few at a time."""
-    names = list(expressions)
-    for start in range(0, len(names), FACTORS_AT_A_TIME):
-        part = names[start : start + FACTORS_AT_A_TIME]
-        values = evaluate({name: expressions[name] for name in part}, market.panel, threads)
-        for name in part:
-            yield notes[name], values.of(name)
+    for start in range(0, len(factors), FACTORS_AT_A_TIME):
+        part = factors[start : start + FACTORS_AT_A_TIME]
+        values = evaluate({factor.name: factor.expression for factor in part}, market.panel, threads)
+        for factor in part:
+            yield factor, values.of(factor.name)
 
 
 def monthly_means(values: Float, sessions: pd.DatetimeIndex) -> pd.Series:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -15,14 +16,12 @@ from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import DatasetError
 from ljwx_pipeline.expressions.operators import field, ref
 from ljwx_pipeline.factors.alpha158 import alpha158
-from ljwx_pipeline.factors.catalogue import catalogue
+from ljwx_pipeline.factors.catalogue import Factor
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.research.files import session_table, write_tear_sheet
 from ljwx_pipeline.research.market import MarketTables, ResearchMarket, research_market
-from ljwx_pipeline.research.notes import factor_notes
 from ljwx_pipeline.research.page import PageContext, render_factor, render_set
 from ljwx_pipeline.research.tear_sheet import (
-    FactorNote,
     SetSheet,
     Yardstick,
     evaluated,
@@ -35,8 +34,8 @@ from tests.fakes.bars import listed_securities, random_bars
 CONTEXT = PageContext("simulated", "random walks, raw prices", True, {"factor_hash": "abc"})
 
 
-def note(name: str) -> FactorNote:
-    return FactorNote(name, f"what {name} means", "a test", "ratio", 21, "ref(close, 20) / close")
+def declared(name: str) -> Factor:
+    return Factor(name, ref(field("close"), 20) / field("close"), f"what {name} means", "a test", "ratio")
 
 
 def tables(bars: pd.DataFrame) -> MarketTables:
@@ -70,7 +69,7 @@ def planted(market: ResearchMarket) -> np.ndarray:
 @pytest.fixture
 def found(market: ResearchMarket, stick: Yardstick, planted: np.ndarray) -> SetSheet:
     noise = np.random.default_rng(2).normal(size=planted.shape)
-    factors = [(note("knows"), planted), (note("opposite"), -planted), (note("noise"), noise)]
+    factors = [(declared("knows"), planted), (declared("opposite"), -planted), (declared("noise"), noise)]
     return measure_set("planted", factors, stick)
 
 
@@ -106,10 +105,10 @@ def test_who_may_not_be_scored_does_not_count(market: ResearchMarket, settings: 
     universe = market.universe.copy()
     universe[:25] = False
     half = yardstick(ResearchMarket(market.panel, universe, market.mean_amount_cny), settings.label)
-    before = measure_factor(note("knows"), planted, half)
+    before = measure_factor(declared("knows"), planted, half)
     changed = planted.copy()
     changed[:25] = 1e9
-    after = measure_factor(note("knows"), changed, half)
+    after = measure_factor(declared("knows"), changed, half)
     assert before.rank_ic.tobytes() == after.rank_ic.tobytes()
     assert before.capacity.tobytes() == after.capacity.tobytes()
 
@@ -117,13 +116,13 @@ def test_who_may_not_be_scored_does_not_count(market: ResearchMarket, settings: 
 def test_coverage_is_the_share_of_the_universe_with_a_value(stick: Yardstick) -> None:
     holed = np.ones((len(stick.symbols), len(stick.sessions)))
     holed[::2] = np.nan
-    sheet = measure_factor(note("holed"), holed, stick)
+    sheet = measure_factor(declared("holed"), holed, stick)
     expected = stick.universe[:, 1::2].sum(axis=1) / stick.universe.sum(axis=1)
     assert sheet.coverage == pytest.approx(expected, abs=1e-15)
 
 
 def test_a_factor_without_a_value_is_a_row_of_unknowns_and_still_a_page(stick: Yardstick) -> None:
-    sheet = measure_factor(note("empty"), np.full((len(stick.symbols), len(stick.sessions)), np.nan), stick)
+    sheet = measure_factor(declared("empty"), np.full((len(stick.symbols), len(stick.sessions)), np.nan), stick)
     row = sheet.summary(stick)
     assert (row["rank_ic_mean"], row["rank_ic_t"], row["capacity_cny"], row["turnover_frac"]) == (None,) * 4
     assert row["coverage_frac"] == 0
@@ -136,7 +135,7 @@ def test_a_range_of_sessions_is_cut_out_and_its_returns_may_end_after_it(
     first, last = stick.sessions[100].date(), stick.sessions[180].date()
     part = yardstick(market, settings.label, first=first, last=last)
     assert (part.sessions[0].date(), part.sessions[-1].date()) == (first, last)
-    whole, cut = measure_factor(note("knows"), planted, stick), measure_factor(note("knows"), planted, part)
+    whole, cut = measure_factor(declared("knows"), planted, stick), measure_factor(declared("knows"), planted, part)
     assert cut.rank_ic.tobytes() == whole.rank_ic[100:181].tobytes()
     assert np.isfinite(cut.rank_ic[-1]).all()
 
@@ -149,24 +148,12 @@ def test_too_short_a_range_is_refused_with_what_there_is(market: ResearchMarket,
 def test_a_catalogue_is_evaluated_in_parts_with_the_same_numbers_on_any_number_of_threads(
     market: ResearchMarket, stick: Yardstick
 ) -> None:
-    chosen = dict(list(alpha158().expressions.items())[:20])
-    notes = factor_notes(alpha158())
-    one = measure_set("a", evaluated(chosen, notes, market), stick)
-    two = measure_set("a", evaluated(chosen, notes, market, threads=2), stick, threads=2)
-    assert [sheet.note.name for sheet in two.sheets] == list(chosen)
+    chosen = alpha158().factors[:20]
+    one = measure_set("a", evaluated(chosen, market), stick)
+    two = measure_set("a", evaluated(chosen, market, threads=2), stick, threads=2)
+    assert tuple(sheet.factor for sheet in two.sheets) == chosen
     pd.testing.assert_frame_equal(session_table(one), session_table(two), check_exact=True)
     assert one.correlations.tobytes() == two.correlations.tobytes()
-
-
-def test_every_shipped_factor_has_words_and_another_its_expression() -> None:
-    notes = factor_notes(alpha158())
-    assert all(said.source == "qlib Alpha158" and "{n}" not in said.meaning for said in notes.values())
-    assert notes["ROC20"].meaning == "close 20 sessions ago over today's"
-    assert notes["ROC20"].window_sessions == 21
-    own = catalogue("mine", [("MOM", field("close") / ref(field("close"), 5)), ("X", field("close"))])
-    mine = factor_notes(own, {"MOM": ("five sessions' return", "me", "ratio")})
-    assert (mine["MOM"].meaning, mine["MOM"].source, mine["MOM"].unit) == ("five sessions' return", "me", "ratio")
-    assert mine["X"].meaning == str(own.expressions["X"])
 
 
 def test_a_set_without_a_factor_is_refused(stick: Yardstick) -> None:
@@ -206,11 +193,10 @@ def test_the_files_agree_with_each_other_and_pages_need_no_network(found: SetShe
     assert 'href="factors/opposite.html"' not in index.read_text(encoding="utf-8")
 
 
-def test_the_same_numbers_give_the_same_bytes_and_names_are_escaped(found: SetSheet) -> None:
+def test_the_same_numbers_give_the_same_bytes_and_words_are_escaped(found: SetSheet) -> None:
     assert render_set(found, CONTEXT, pages={}) == render_set(found, CONTEXT, pages={})
-    odd = measure_factor(
-        note("<b>&../x"), np.zeros((len(found.yardstick.symbols), len(found.yardstick.sessions))), found.yardstick
-    )
+    zeros = np.zeros((len(found.yardstick.symbols), len(found.yardstick.sessions)))
+    odd = measure_factor(replace(declared("ODD"), meaning="<b>&../x"), zeros, found.yardstick)
     html = render_factor(odd, found.yardstick, CONTEXT)
     assert "<b>&../x" not in html
     assert "&lt;b&gt;&amp;../x" in html
@@ -218,7 +204,7 @@ def test_the_same_numbers_give_the_same_bytes_and_names_are_escaped(found: SetSh
 
 def test_the_map_of_a_large_set_names_only_some(market: ResearchMarket, stick: Yardstick) -> None:
     values = np.random.default_rng(5).normal(size=(70, *market.universe.shape)).astype(np.float32)
-    many = measure_set("many", [(note(f"F{i:02d}"), part) for i, part in enumerate(values)], stick)
+    many = measure_set("many", [(declared(f"F{i:02d}"), part) for i, part in enumerate(values)], stick)
     html = render_set(many, CONTEXT, pages={})
     assert html.count("<tr><td>F") == 70
 

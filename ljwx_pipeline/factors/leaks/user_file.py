@@ -2,7 +2,7 @@
 
 The file is Python code and is run, anew for every world, so that nothing it remembers carries over. It defines any of::
 
-    FACTORS = {"NAME": expression, ...}        or a list of (name, expression)
+    FACTORS, def catalogue()                   expressions, as ``factors/factor_file.py`` reads them
     def factors(panel, ...): ...               {name: array of shape (symbols, sessions)}
     def factors_pandas(bars, ...): ...         a frame with the rows of bars, one column a factor
     def transform(features, labels, ...): ...  a frame with the rows of features: scaling, encoding, imputing
@@ -17,8 +17,6 @@ their names. Not here: limits of time and memory (``sandbox.py``).
 from __future__ import annotations
 
 import inspect
-import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +26,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ljwx_pipeline.errors import FactorError, LjwxError
+from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.expressions.nodes import Expr
-from ljwx_pipeline.factors.catalogue import Catalogue
+from ljwx_pipeline.factors.factor_file import FUNCTION, LIST, FactorFile, declared_with
 from ljwx_pipeline.factors.leaks.findings import Finding, Values
 from ljwx_pipeline.factors.leaks.function_checks import Declared, Judgement, MarketFunction, judge_function
 from ljwx_pipeline.factors.leaks.market import TABLES, Market
@@ -40,7 +38,6 @@ from ljwx_pipeline.factors.leaks.suspicion import too_good
 
 FACTOR_FUNCTIONS = ("factors", "factors_pandas")
 STEPS = ("transform", "predict", "choose", "split")
-_MODULE = "ljwx_checked_file"
 _INERT = "nothing of the panel moves it: it comes from names, dates and tables alone, or from elsewhere, unseen"
 
 
@@ -53,7 +50,7 @@ class Verdict:
     name
         The factor, or the step's function.
     made_by
-        ``FACTORS`` or the function of the file.
+        ``FACTORS``, or the function of the file.
     findings
         None for an honest one.
     note
@@ -94,9 +91,10 @@ def judge_file(path: Path, market: Market, cuts: Sequence[int]) -> list[Verdict]
     module = source.fresh()
     declared = _declared(module)
     verdicts: list[Verdict] = []
-    if hasattr(module, "FACTORS"):
+    made_by = declared_with(module)
+    if made_by is not None:
         exact = Declared(declared.decided_at_open, declared.members_only, None, exact=True)
-        verdicts += _factor_verdicts("FACTORS", source.expressions, market, cuts, exact)
+        verdicts += _factor_verdicts(made_by, source.expressions, market, cuts, exact)
         verdicts = _with_warm_up(verdicts, source, market, cuts)
     for name in FACTOR_FUNCTIONS:
         if callable(getattr(module, name, None)):
@@ -117,7 +115,7 @@ def judge_file(path: Path, market: Market, cuts: Sequence[int]) -> list[Verdict]
     if not verdicts:
         raise FactorError(
             f"{path.name} defines nothing to judge",
-            f"define FACTORS, or one of the functions {', '.join((*FACTOR_FUNCTIONS, *STEPS))}",
+            f"define {LIST}, or one of the functions {', '.join((FUNCTION, *FACTOR_FUNCTIONS, *STEPS))}",
         )
     return verdicts
 
@@ -170,66 +168,15 @@ def _declared(module: ModuleType) -> Declared:
     return Declared(said["DECISION"][0] == "open", said["UNIVERSE"][0] == "members", window)
 
 
-class _Source:
-    """The file, compiled once and run as often as asked."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        try:
-            self._code = compile(path.read_bytes(), str(path), "exec")
-        except OSError as error:
-            raise FactorError(f"{path} cannot be read ({error.strerror})", "give the path of a Python file") from None
-        except (SyntaxError, ValueError) as error:
-            line = f" in line {error.lineno}" if isinstance(error, SyntaxError) else ""
-            said = error.msg if isinstance(error, SyntaxError) else str(error)
-            raise FactorError(f"{path.name} is no Python{line}: {said}", "mend the file") from None
-        self._folder = path.resolve().parent
-        if str(self._folder) not in sys.path:
-            sys.path.append(str(self._folder))  # last: no neighbour of the file takes a library's place
-        self._loaded_before = frozenset(sys.modules)
-
-    def fresh(self) -> ModuleType:
-        """Return the file's module, run anew with its neighbours: what an earlier call kept in globals is gone."""
-        for name in set(sys.modules) - self._loaded_before:
-            if self._is_neighbour(name):
-                del sys.modules[name]
-        module = ModuleType(_MODULE)
-        module.__file__ = str(self._path)
-        sys.modules[_MODULE] = module
-        self._guarded("the file", lambda: exec(self._code, module.__dict__))  # noqa: S102 - to run it is the command
-        return module
-
-    def _is_neighbour(self, name: str) -> bool:
-        """Return whether a module was imported from the file's own folder, which may hold an environment too."""
-        place = getattr(sys.modules[name], "__file__", None)
-        if place is None or name.partition(".")[0] == "ljwx_pipeline":
-            return False
-        return Path(place).is_relative_to(self._folder) and "site-packages" not in Path(place).parts
+class _Source(FactorFile):
+    """The file's factors, functions and steps as functions of a market."""
 
     def named_expressions(self) -> dict[str, Expr]:
-        """Return ``FACTORS`` as expressions by name."""
-        given = self.fresh().FACTORS
-        if isinstance(given, Catalogue):
-            return dict(given.expressions)
-        pairs = list(given.items()) if isinstance(given, Mapping) else given
-        try:
-            named: list[tuple[str, Any]] = [(str(name), getattr(value, "expression", value)) for name, value in pairs]
-        except (TypeError, ValueError):
-            raise FactorError("FACTORS is no mapping and no list of pairs", "write {name: expression}") from None
-        for name, value in named:
-            if not isinstance(value, Expr):
-                raise FactorError(
-                    f"factor {name} is a {type(value).__name__}, not an expression",
-                    "build it from ljwx_pipeline.expressions.operators",
-                )
-        if not named:
-            raise FactorError("FACTORS is empty", "name at least one factor")
-        if len(dict(named)) < len(named):
-            raise FactorError("two factors of FACTORS share a name", "give each a name of its own")
-        return dict(named)
+        """Return the declared factors as expressions by name."""
+        return {factor.name: factor.expression for factor in self.factors()}
 
     def expressions(self, market: Market) -> Mapping[str, Values]:
-        """Return ``FACTORS`` computed on a market."""
+        """Return the declared factors computed on a market."""
         values = evaluate(self.named_expressions(), market.panel)
         return dict(zip(values.names, values.values, strict=True))
 
@@ -278,21 +225,7 @@ class _Source:
                 arguments[wanted] = value
             else:
                 positional.append(value)
-        return self._guarded(name, lambda: function(*positional, **arguments))
-
-    def _guarded(self, what: str, call: Callable[[], Any]) -> Any:
-        try:
-            return call()
-        except LjwxError:
-            raise
-        except MemoryError:
-            raise FactorError(f"{what} needs more memory than it may use", "raise --memory-mib") from None
-        except (Exception, SystemExit) as error:
-            frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(self._path)]
-            where = f" in line {frames[-1].lineno} of {self._path.name}" if frames else ""
-            raise FactorError(
-                f"{what} raised {type(error).__name__}: {error}{where}", "mend it, or see the traceback with --verbose"
-            ) from error
+        return self.guarded(name, lambda: function(*positional, **arguments))
 
 
 def _dense(made_by: str, answer: Any, market: Market, bars: pd.DataFrame) -> dict[str, Values]:

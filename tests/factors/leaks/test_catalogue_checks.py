@@ -13,7 +13,7 @@ from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.expressions.nodes import Expr, Rolling
 from ljwx_pipeline.expressions.operators import field, mean, ref
 from ljwx_pipeline.factors.alpha158 import alpha158
-from ljwx_pipeline.factors.catalogue import Catalogue, catalogue
+from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.factors.leaks import check_leaks, lookahead_check, warm_up_check
 from ljwx_pipeline.market.panel import Panel
 from tests.fakes.panels import random_panel
@@ -104,9 +104,13 @@ def test_a_cut_that_compares_nothing_is_refused(cut: int, panel: Panel) -> None:
         lookahead_check(honest_reversal, panel, cuts=(cut,))
 
 
+def declared(**expressions: Expr) -> tuple[Factor, ...]:
+    return tuple(Factor(name, expression, "as named", "own", "mixed") for name, expression in expressions.items())
+
+
 def unsafe(**expressions: Expr) -> Catalogue:
     """Return a catalogue past the door that refuses what looks ahead."""
-    return Catalogue("unsafe", expressions)
+    return Catalogue("unsafe", declared(**expressions))
 
 
 def test_every_symbol_is_looked_at() -> None:
@@ -138,7 +142,7 @@ def test_an_expression_that_declares_too_little_history_is_caught_by_its_own_win
 
 
 def test_levels_of_rebased_prices_are_refused_and_their_quotients_are_not(panel: Panel) -> None:
-    factors = catalogue("mine", [("LEVEL", field("close")), ("RETURN", field("close") / ref(field("close"), 5) - 1)])
+    factors = catalogue("mine", declared(LEVEL=field("close"), RETURN=field("close") / ref(field("close"), 5) - 1))
     assert check_leaks(factors, panel).passed
     report = check_leaks(factors, panel, rebased=True)
     assert {(finding.kind, finding.factor) for finding in report.findings} == {("restatement", "LEVEL")}
@@ -149,7 +153,7 @@ def test_alpha158_stands_on_rebased_prices_too(panel: Panel) -> None:
 
 
 def test_stored_values_are_what_is_checked(panel: Panel) -> None:
-    factors = catalogue("mine", [("RETURN", field("close") / ref(field("close"), 5) - 1)])
+    factors = catalogue("mine", declared(RETURN=field("close") / ref(field("close"), 5) - 1))
     stored = evaluate(factors.expressions, panel)
     assert check_leaks(factors, panel, values=stored).passed
     cut = int(len(panel.sessions) * 0.5)
@@ -163,7 +167,7 @@ def test_stored_values_are_what_is_checked(panel: Panel) -> None:
 
 
 def test_values_of_another_panel_are_refused(panel: Panel) -> None:
-    factors = catalogue("mine", [("CLOSE", field("close"))])
+    factors = catalogue("mine", declared(CLOSE=field("close")))
     with pytest.raises(FactorError, match="other factors, symbols or sessions"):
         check_leaks(factors, panel, values=evaluate(factors.expressions, panel.sessions_slice(0, 100)))
 
@@ -172,6 +176,6 @@ def test_a_stored_column_that_foretells_too_well_is_not_believed() -> None:
     panel = random_panel(symbols=30, sessions=160, suspended=0.0)
     told = np.full_like(panel.fields["close"], np.nan)
     told[:, :-1] = panel.fields["close"][:, 1:] / panel.fields["close"][:, :-1]
-    report = check_leaks(catalogue("mine", [("TOLD", field("told"))]), panel.with_fields({"told": told}), cuts=(80,))
+    report = check_leaks(unsafe(TOLD=field("told")), panel.with_fields({"told": told}), cuts=(80,))
     assert [finding.kind for finding in report.findings] == ["too-good"]
     assert report.findings[0].before > 0.99

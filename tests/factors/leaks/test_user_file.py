@@ -168,8 +168,6 @@ def test_an_expression_is_held_to_its_own_window_and_to_bits(tmp_path: Path) -> 
             "rows that are not those of bars: keep the index",
         ),
         ("raise SystemExit(3)", "the file raised SystemExit: 3"),
-        ("FACTORS = {'x': 3}", "is a int, not an expression"),
-        ("FACTORS = 3", "no mapping"),
         ("FACTORS = {}", "FACTORS is empty"),
         ("DECISION = 'noon'\ndef factors(panel):\n    return {}", "DECISION = 'noon' is unknown"),
         ("WINDOW = 0\ndef factors(panel):\n    return {}", "WINDOW = 0 is no number of sessions"),
