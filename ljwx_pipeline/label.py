@@ -6,6 +6,7 @@ Not here: which rows are trained on (``dataset.py``), what an entry costs (``tra
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,6 +56,29 @@ def label_values(panel: Panel, label: LabelSettings) -> NDArray[np.float64]:
             "ask for a longer range of sessions or shorten label.horizon_sessions",
         )
     return values
+
+
+def forward_returns(close: NDArray[np.floating[Any]], *, entry: int, horizon: int) -> NDArray[np.float64]:
+    """Return ``close[t + entry + horizon] / close[t + entry] - 1`` of an array: the label's formula for any entry.
+
+    Parameters
+    ----------
+    close
+        Adjusted, shape ``(n_symbols, n_sessions)``.
+    entry
+        Sessions from t to the entry; 0 trades at the very close that t has seen, which no label may.
+    horizon
+        Sessions held.
+
+    Returns
+    -------
+    Shape as ``close``; NaN where either session has no bar or lies past the end.
+    """
+    out = np.full(close.shape, np.nan)
+    reach = entry + horizon
+    if close.shape[1] > reach:
+        out[:, :-reach] = close[:, reach:] / close[:, entry : close.shape[1] - horizon] - 1
+    return out
 
 
 def rank_label(forward: NDArray[np.float64]) -> NDArray[np.float32]:

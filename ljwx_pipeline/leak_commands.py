@@ -196,7 +196,7 @@ def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
         )
     return market_of(
         bars,
-        {name: read_market_table(lake, name) for name in (*TABLES, "price_limits")},
+        {name: read_market_table(lake, name) for name in (*TABLES, "price_limits", "st_spells", "suspensions")},
         symbols=symbols,
         sessions=pd.DatetimeIndex(sessions, name="session_date"),
         adjustment=open_source(settings).describe().adjustment,

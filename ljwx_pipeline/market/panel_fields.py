@@ -35,6 +35,8 @@ AS_TRADED = {
     "pre_close_cny": "pre_close_cny",
     "raw_volume_shares": "volume_shares",
 }
+#: Of a session with price limits: the limits, and whether the close was at them.
+LIMIT_PRICES, LIMIT_FLAGS = ("limit_up_price_cny", "limit_down_price_cny"), ("limit_up", "limit_down")
 MARKET_VALUES = ("market_value_cny", "float_market_value_cny")
 
 

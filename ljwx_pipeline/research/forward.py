@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.errors import DatasetError
-from ljwx_pipeline.label import label_values
+from ljwx_pipeline.label import forward_returns, label_values
 from ljwx_pipeline.market.panel import Panel
 
 Float = NDArray[np.float64]
@@ -75,11 +75,10 @@ def close_to_close_returns(close: NDArray[np.floating[Any]], horizons: Sequence[
         When a horizon is not shorter than the panel.
     """
     sessions = close.shape[1]
-    values = np.full((len(horizons), *close.shape), np.nan)
-    for position, horizon in enumerate(horizons):
+    for horizon in horizons:
         if not 0 < horizon < sessions:
             raise DatasetError(
                 f"a horizon of {horizon} sessions does not fit {sessions} sessions", "shorten it or add sessions"
             )
-        values[position, :, :-horizon] = close[:, horizon:] / close[:, :-horizon] - 1
+    values = np.stack([forward_returns(close, entry=0, horizon=horizon) for horizon in horizons])
     return ForwardReturns(tuple(horizons), 0, values)

@@ -12,22 +12,18 @@ import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, factor_panel
-from ljwx_pipeline.market.panel import Float, Panel, dense
+from ljwx_pipeline.market.panel import Panel, dense
+from ljwx_pipeline.market.panel_fields import AS_TRADED, LIMIT_FLAGS, LIMIT_PRICES, panel_fields
 from ljwx_pipeline.market.ranges import index_member_mask
 
 #: Where a panel is cut when nothing is asked, as shares of its sessions, and how far from there a cut may lie.
 CUT_SHARES, CUT_REACH = (0.5, 0.75, 0.9), 10
 
-#: Raw fields of the panel, named and measured as in the canonical bars.
-RAW_PRICES = ("open_cny", "high_cny", "low_cny", "close_cny", "pre_close_cny")
-RAW_FIELDS = (*RAW_PRICES, "volume_shares", "adj_factor")
-#: Money traded, under the panel's name for it and the bars'.
-MONEY = ("amount", "amount_cny")
-#: 1.0 where it holds, 0.0 where it does not: the close is locked at a limit; the symbol is a member of the index.
-LIMIT_FLAGS = ("limit_up", "limit_down")
+#: 1.0 where it holds, 0.0 where it does not: the symbol is a member of the index.
 MEMBER_FLAG = "in_universe"
-#: Every field of the panel a user's file is handed.
-FIELDS = tuple(dict.fromkeys((*FACTOR_FIELDS, *MONEY, *RAW_FIELDS, *LIMIT_FLAGS, MEMBER_FLAG)))
+#: Fields handed out as columns of bars, under the names of the language (``expressions/fields.py``), and the adjustment
+#: factor. The panel's others come from tables that a file may ask for, whose columns must not meet them in a merge.
+BAR_FIELDS = (*FACTOR_FIELDS, *AS_TRADED, *LIMIT_PRICES, *LIMIT_FLAGS, MEMBER_FLAG, "adj_factor")
 #: Where the rows of frames handed to a user's file are numbered from.
 FIRST_ROW = 1_000_000
 #: Canonical tables (``market/tables.py``) a user's file may ask for beside the panel.
@@ -48,7 +44,7 @@ class Market:
     Parameters
     ----------
     panel
-        Adjusted fields, and as far as they are known those of ``FIELDS``; NaN where there is no bar.
+        The adjusted fields, and as far as they are known all others of the language and ``adj_factor``.
     tables
         Canonical tables by name; those that are not known are missing.
     rebased
@@ -60,7 +56,7 @@ class Market:
     rebased: bool = False
 
     def bars(self) -> pd.DataFrame:
-        """Return one row a symbol and session with a bar: both names and every field; by symbol, then session.
+        """Return one row a symbol and session with a bar: both names and ``BAR_FIELDS``; by symbol, then session.
 
         Rows are numbered from ``FIRST_ROW``: an answer numbered anew is then seen not to be about these rows.
         """
@@ -70,7 +66,8 @@ class Market:
             "symbol": np.array(panel.symbols, dtype=object)[at_symbol],
             "session_date": panel.sessions[at_session],
         }
-        columns |= {name: values[at_symbol, at_session] for name, values in panel.fields.items()}
+        fields = {name: panel.fields[name] for name in BAR_FIELDS if name in panel.fields}
+        columns |= {name: values[at_symbol, at_session] for name, values in fields.items()}
         return pd.DataFrame(columns, index=pd.RangeIndex(FIRST_ROW, FIRST_ROW + len(at_symbol)))
 
     def copies(self) -> Market:
@@ -78,15 +75,6 @@ class Market:
         fields = {name: values.copy() for name, values in self.panel.fields.items()}
         tables = {name: table.copy() for name, table in self.tables.items()}
         return Market(Panel(self.panel.symbols, self.panel.sessions, fields), tables, self.rebased)
-
-
-def forward_returns(close: Float, *, entry: int, horizon: int) -> Float:
-    """Return close[t + entry + horizon] / close[t + entry] - 1, NaN past the end; shapes as ``close``."""
-    out = np.full_like(close, np.nan)
-    reach = entry + horizon
-    if close.shape[1] > reach:
-        out[:, :-reach] = close[:, reach:] / close[:, entry : close.shape[1] - horizon] - 1
-    return out
 
 
 def market_of(
@@ -103,41 +91,32 @@ def market_of(
     Parameters
     ----------
     bars, tables
-        Canonical tables (``market/tables.py``); ``price_limits`` gives the limit flags and is not handed on.
+        Canonical tables (``market/tables.py``); only those in ``TABLES`` are handed on, the panel is made of all.
     symbols, sessions
         Rows and columns of the panel; other rows are left out.
     adjustment
-        Of the prices, as the source declares; raw fields are known under ``raw`` alone.
+        Of the prices, as the source declares; fields as traded are known under ``raw`` alone.
     index
         Whose members are the universe; the one with most rows if empty, no flag where none is known.
 
     Raises
     ------
     DataQualityError
-        As ``factor_panel``.
+        As ``factor_panel`` and ``panel_fields``.
     """
     here = bars[bars["symbol"].isin(symbols) & bars["session_date"].isin(sessions)]
-    fields = dict(factor_panel(here, symbols=symbols, sessions=sessions, adjustment=adjustment).fields)
-    fields |= {name: dense(here, "amount_cny", symbols, sessions) for name in MONEY}
+    panel = factor_panel(here, symbols=symbols, sessions=sessions, adjustment=adjustment)
+    fields = panel_fields({**tables, "bars": here}, symbols=symbols, sessions=sessions, adjustment=adjustment)
     if adjustment == "raw":
-        fields |= {name: dense(here, name, symbols, sessions) for name in RAW_FIELDS}
-        limits = tables.get("price_limits")
-        if limits is not None and len(limits):
-            of = limits[limits["symbol"].isin(symbols) & limits["session_date"].isin(sessions)]
-            up, down = (dense(of, f"{name}_cny", symbols, sessions) for name in LIMIT_FLAGS)
-            fields["limit_up"] = (fields["close_cny"] >= up).astype(np.float64)
-            fields["limit_down"] = (fields["close_cny"] <= down).astype(np.float64)
+        fields["adj_factor"] = dense(here, "adj_factor", symbols, sessions)
     members = tables.get("index_members")
     if members is not None and len(members):
         code = index or str(members["index_code"].value_counts().index[0])
-        fields[MEMBER_FLAG] = index_member_mask(members, code, symbols, sessions).astype(np.float64)
-    absent = np.isnan(fields["close"])
-    for name in (*LIMIT_FLAGS, MEMBER_FLAG):
-        if name in fields:
-            fields[name][absent] = np.nan
+        inside = index_member_mask(members, code, symbols, sessions).astype(np.float64)
+        fields[MEMBER_FLAG] = np.where(np.isnan(panel.fields["close"]), np.nan, inside)
     kept = {name: tables[name] for name in TABLES if name in tables and len(tables[name])}
     mine = {name: table[table["symbol"].isin(symbols)].reset_index(drop=True) for name, table in kept.items()}
-    return Market(Panel(symbols, sessions, fields), mine, rebased=adjustment == "forward")
+    return Market(panel.with_fields(fields), mine, rebased=adjustment == "forward")
 
 
 def telling_cuts(panel: Panel) -> tuple[int, ...]:

@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.factors.leaks.findings import Finding, differing
-from ljwx_pipeline.factors.leaks.market import FIRST_ROW, Market, forward_returns
+from ljwx_pipeline.factors.leaks.market import FIRST_ROW, Market
+from ljwx_pipeline.label import forward_returns
 from ljwx_pipeline.market.ranges import UNKNOWN, range_labels
 
 Bool = NDArray[np.bool_]

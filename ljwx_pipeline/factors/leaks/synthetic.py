@@ -12,9 +12,9 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from ljwx_pipeline.factors.leaks.market import Market
-from ljwx_pipeline.market.panel import Float, Panel
-from ljwx_pipeline.market.ranges import index_member_mask
+from ljwx_pipeline.factors.leaks.market import Market, market_of
+from ljwx_pipeline.market.panel import Float
+from ljwx_pipeline.market.panel_fields import LIMIT_FLAGS
 
 SYMBOLS, SESSIONS = 40, 300
 #: Where this market is cut: in mid-week and mid-month, with symbols suspended across each.
@@ -44,29 +44,32 @@ def synthetic_market() -> Market:
     raw = _raw_prices(rng, present, factor)
     volume = np.round(rng.lognormal(13.5, 0.7, present.shape), -2)
     amount = volume * (raw["open_cny"] + raw["close_cny"] + raw["high_cny"] + raw["low_cny"]) / 4
-    members, in_index = _membership(rng, symbols, sessions, present)
-    fields: dict[str, Float] = {name: raw[f"{name}_cny"] * factor for name in ("open", "high", "low", "close")}
-    fields |= {
-        "vwap": amount / volume * factor,
-        "volume": volume / factor,
-        "amount": amount,
-        "amount_cny": amount.copy(),
+    bars = raw | {"volume_shares": volume, "amount_cny": amount, "adj_factor": factor}
+    limits = {
+        f"{name}_cny": _limit(raw["pre_close_cny"], 1 + frac)
+        for name, frac in zip(LIMIT_FLAGS, (_LIMIT_FRAC, -_LIMIT_FRAC), strict=True)
     }
-    fields |= {**raw, "volume_shares": volume, "adj_factor": factor}
-    fields["limit_up"] = (raw["close_cny"] >= _limit(raw["pre_close_cny"], 1 + _LIMIT_FRAC)).astype(np.float64)
-    fields["limit_down"] = (raw["close_cny"] <= _limit(raw["pre_close_cny"], 1 - _LIMIT_FRAC)).astype(np.float64)
-    fields["in_universe"] = in_index.astype(np.float64)
-    for values in fields.values():
-        values[~present] = np.nan
+    members = _membership(rng, symbols, sessions, present)
     tables = {
         "securities": _securities(symbols, sessions),
         "industries": _industries(rng, symbols, sessions),
         "index_members": members,
-        "market_values": _market_values(rng, symbols, sessions, fields["close_cny"]),
+        "market_values": _market_values(rng, symbols, sessions, present, raw["close_cny"]),
         "corporate_actions": _corporate_actions(symbols, sessions, factor),
         "financial_indicators": _reports(rng, symbols, sessions),
+        "price_limits": _rows(symbols, sessions, present, limits),
     }
-    return Market(Panel(symbols, sessions, fields), tables)
+    rows = _rows(symbols, sessions, present, bars)
+    return market_of(rows, tables, symbols=symbols, sessions=sessions, adjustment="raw", index=INDEX)
+
+
+def _rows(
+    symbols: tuple[str, ...], sessions: pd.DatetimeIndex, present: np.ndarray, columns: dict[str, Float]
+) -> pd.DataFrame:
+    """Return a table with one row a symbol and session that is present."""
+    at_symbol, at_session = np.nonzero(present)
+    keys = {"symbol": np.array(symbols, dtype=object)[at_symbol], "session_date": sessions[at_session]}
+    return pd.DataFrame({**keys, **{name: values[at_symbol, at_session] for name, values in columns.items()}})
 
 
 def _presence(rng: np.random.Generator) -> np.ndarray:
@@ -117,7 +120,7 @@ def _limit(reference: Float, share: float) -> Float:
 
 def _membership(
     rng: np.random.Generator, symbols: tuple[str, ...], sessions: pd.DatetimeIndex, present: np.ndarray
-) -> tuple[pd.DataFrame, np.ndarray]:
+) -> pd.DataFrame:
     inside = [int(symbol) for symbol in rng.permutation(np.flatnonzero(present[:, :5].any(axis=1)))[:_MEMBERS]]
     since = dict.fromkeys(inside, 0)
     rows: list[tuple[int, object, object]] = []
@@ -128,7 +131,7 @@ def _membership(
         rows += [(symbol, sessions[since.pop(symbol)], sessions[change - 1]) for symbol in leaving]
         since |= {int(symbol): change for symbol in rng.choice(outside, min(len(leaving), len(outside)), replace=False)}
     rows += [(symbol, sessions[first], pd.NaT) for symbol, first in since.items()]
-    table = pd.DataFrame(
+    return pd.DataFrame(
         {
             "index_code": INDEX,
             "symbol": [symbols[row[0]] for row in rows],
@@ -136,7 +139,6 @@ def _membership(
             "end_date": pd.Series([row[2] for row in rows], dtype="datetime64[ns]"),
         }
     ).sort_values(["start_date", "symbol"], ignore_index=True)
-    return table, index_member_mask(table, INDEX, symbols, sessions)
 
 
 def _securities(symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> pd.DataFrame:
@@ -167,17 +169,14 @@ def _industries(rng: np.random.Generator, symbols: tuple[str, ...], sessions: pd
 
 
 def _market_values(
-    rng: np.random.Generator, symbols: tuple[str, ...], sessions: pd.DatetimeIndex, close: Float
+    rng: np.random.Generator,
+    symbols: tuple[str, ...],
+    sessions: pd.DatetimeIndex,
+    present: np.ndarray,
+    close_cny: Float,
 ) -> pd.DataFrame:
     shares = np.round(rng.lognormal(20, 1, SYMBOLS))
-    at_symbol, at_session = np.nonzero(~np.isnan(close))
-    return pd.DataFrame(
-        {
-            "symbol": np.array(symbols, dtype=object)[at_symbol],
-            "session_date": sessions[at_session],
-            "market_value_cny": close[at_symbol, at_session] * shares[at_symbol],
-        }
-    )
+    return _rows(symbols, sessions, present, {"market_value_cny": close_cny * shares[:, None]})
 
 
 def _corporate_actions(symbols: tuple[str, ...], sessions: pd.DatetimeIndex, factor: Float) -> pd.DataFrame:

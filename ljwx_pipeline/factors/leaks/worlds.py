@@ -14,14 +14,13 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
-from ljwx_pipeline.factors.leaks.market import LIMIT_FLAGS, MEMBER_FLAG, RAW_PRICES, Market
+from ljwx_pipeline.factors.leaks.market import MEMBER_FLAG, Market
 from ljwx_pipeline.market.adjustment import PRICES
 from ljwx_pipeline.market.panel import Float, Panel
+from ljwx_pipeline.market.panel_fields import AS_TRADED, LIMIT_FLAGS, LIMIT_PRICES
 
 #: Fields by what they are, whether a panel has them or not: prices as traded, flags, codes of categories.
-_AS_TRADED = frozenset(
-    (*RAW_PRICES, *(f"raw_{name}_cny" for name in PRICES), "limit_up_price_cny", "limit_down_price_cny")
-)
+_AS_TRADED = frozenset((*AS_TRADED, *LIMIT_PRICES)) - {"raw_volume_shares"}
 _FLAGS = frozenset((*LIMIT_FLAGS, "is_st", "is_suspended"))
 _CATEGORIES = frozenset({"industry"})
 _PRICES = frozenset((*PRICES, "vwap", *_AS_TRADED))
@@ -29,8 +28,8 @@ _PRICES = frozenset((*PRICES, "vwap", *_AS_TRADED))
 _FACTORS = frozenset({"adj_factor"})
 #: Fields known at the open of their session; all others become known during it.
 KNOWN_AT_OPEN = frozenset(
-    {"open", "open_cny", "raw_open_cny", "pre_close_cny", "adj_factor", MEMBER_FLAG, "industry", "is_st"}
-    | {"limit_up_price_cny", "limit_down_price_cny", "listed_sessions"}
+    {"open", "raw_open_cny", "pre_close_cny", "adj_factor", MEMBER_FLAG, "industry", "is_st", "listed_sessions"}
+    | {*LIMIT_PRICES}
 )
 #: Symbols that exist in another world alone.
 _NEW_SYMBOLS = ("999901.SH", "999902.SZ")
@@ -162,7 +161,7 @@ def _other_splits(market: Market, cut: int, rng: np.random.Generator) -> Market:
     for name, values in fields.items():
         if name in _AS_TRADED:
             values[:, ex:] /= ratio
-        elif name in ("adj_factor", "volume_shares", "raw_volume_shares"):
+        elif name in ("adj_factor", "raw_volume_shares"):
             values[:, ex:] *= ratio
         elif market.rebased and name in (*PRICES, "vwap"):
             values[:, :] /= ratio  # of all sessions, as the provider does on the ex-date
@@ -290,7 +289,7 @@ def _other_course(market: Market, cut: int, rng: np.random.Generator) -> Market:
             values[:, at] = 1 - values[:, at]
         else:
             values[:, at] *= move
-    for high, low, first in (("high", "low", "open"), ("high_cny", "low_cny", "open_cny")):
+    for high, low, first in (("high", "low", "open"), ("raw_high_cny", "raw_low_cny", "raw_open_cny")):
         if {high, low, first} <= set(fields):
             fields[high][:, at] = np.fmax(fields[high][:, at], fields[first][:, at])
             fields[low][:, at] = np.fmin(fields[low][:, at], fields[first][:, at])

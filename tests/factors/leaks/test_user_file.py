@@ -137,8 +137,8 @@ def test_what_a_neighbour_of_the_file_remembers_hides_no_leak(tmp_path: Path) ->
         """
 from keeper_of_mine import KEPT
 def factors_pandas(bars):
-    KEPT.setdefault("mean", bars["amount"].mean())
-    return (bars["amount"] / KEPT["mean"]).rename("turnover")
+    KEPT.setdefault("mean", bars["amount_cny"].mean())
+    return (bars["amount_cny"] / KEPT["mean"]).rename("turnover")
 """,
     )
     assert kinds(found) == {"turnover": {"look-ahead"}}
@@ -151,6 +151,17 @@ def test_an_expression_is_held_to_its_own_window_and_to_bits(tmp_path: Path) -> 
         "FACTORS = [('honest', mean(field('close'), 5)), ('ahead', ref(field('close'), -1))]",
     )
     assert kinds(found) == {"honest": set(), "ahead": {"look-ahead"}}
+
+
+def test_an_expression_may_read_any_field_the_market_knows(tmp_path: Path) -> None:
+    found = judged(
+        tmp_path,
+        "from ljwx_pipeline.expressions.operators import field, group_rank, log, ref\n"
+        "size, close = log(field('market_value_cny')), field('close')\n"
+        "FACTORS = {'by_industry': group_rank(size, field('industry')), 'age': log(field('listed_sessions') + 1),\n"
+        " 'room': field('limit_up_price_cny') / field('raw_close_cny'), 'money_ahead': ref(field('amount_cny'), -1)}",
+    )
+    assert kinds(found) == {"by_industry": set(), "age": set(), "room": set(), "money_ahead": {"look-ahead"}}
 
 
 @pytest.mark.parametrize(

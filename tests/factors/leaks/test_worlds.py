@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.factors.leaks.market import FIELDS, MONEY, TABLES, market_of, telling_cuts
+from ljwx_pipeline.expressions.fields import FIELDS as LANGUAGE
+from ljwx_pipeline.factors.leaks.market import BAR_FIELDS, TABLES, market_of, telling_cuts
 from ljwx_pipeline.factors.leaks.synthetic import CUTS, INDEX, synthetic_market
 from ljwx_pipeline.factors.leaks.worlds import AFTER_CUT, Aspect, known_at, other_world
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
+from ljwx_pipeline.market.panel_fields import AS_TRADED
 
 CUT = CUTS[1]
 
@@ -51,19 +53,21 @@ def test_the_same_session_keeps_its_open() -> None:
     market = synthetic_market()
     other = other_world(market, CUT, (Aspect.SAME_SESSION,))
     before, after = market.panel.fields, other.panel.fields
-    for name in ("open", "open_cny", "pre_close_cny"):
+    for name in ("open", "raw_open_cny", "pre_close_cny"):
         np.testing.assert_array_equal(before[name], after[name])
     changed = before["close"] != after["close"]
     assert changed[:, CUT - 1].any()
     assert not changed[~np.isnan(before["close"])].reshape(-1).all()
-    known = ~np.isnan(after["close_cny"])
-    assert (after["high_cny"][known] >= after["open_cny"][known]).all()
+    known = ~np.isnan(after["raw_close_cny"])
+    assert (after["raw_high_cny"][known] >= after["raw_open_cny"][known]).all()
 
 
 def test_everything_a_leak_hides_behind_happens_around_every_cut() -> None:
     market = synthetic_market()
     fields, sessions = market.panel.fields, market.panel.sessions
-    assert set(fields) == set(FIELDS)
+    assert set(BAR_FIELDS) <= set(fields)
+    assert set(fields) - set(BAR_FIELDS) == {"market_value_cny", "industry", "listed_sessions"}
+    assert set(fields) - {"adj_factor"} <= set(LANGUAGE)
     assert set(market.tables) == set(TABLES)
     has_bar = ~np.isnan(fields["close"])
     for cut in CUTS:
@@ -90,15 +94,15 @@ def test_everything_a_leak_hides_behind_happens_around_every_cut() -> None:
 def test_canonical_tables_become_a_market_again() -> None:
     market = synthetic_market()
     panel = market.panel
-    bars = market.bars()
+    bars = market.bars().rename(columns=AS_TRADED)
     made = market_of(bars, market.tables, symbols=panel.symbols, sessions=panel.sessions, adjustment="raw", index=INDEX)
-    for name in (*FACTOR_FIELDS, "close_cny", "in_universe"):
+    for name in (*FACTOR_FIELDS, "raw_close_cny", "in_universe"):
         np.testing.assert_allclose(made.panel.fields[name], panel.fields[name], rtol=1e-12)
     assert "limit_up" not in made.panel.fields
     forward = market_of(
         bars, {}, symbols=panel.symbols[:5], sessions=panel.sessions[:50], adjustment="forward", index=""
     )
-    assert set(forward.panel.fields) == {*FACTOR_FIELDS, *MONEY}
+    assert set(forward.panel.fields) == set(FACTOR_FIELDS)
 
 
 def test_cuts_lie_inside_a_week_and_across_suspensions() -> None:

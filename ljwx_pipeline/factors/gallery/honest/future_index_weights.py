@@ -6,7 +6,7 @@ import pandas as pd
 def factors_pandas(bars: pd.DataFrame, market_values: pd.DataFrame) -> pd.DataFrame:
     """Return one column."""
     rows = bars.merge(market_values, on=["symbol", "session_date"])
-    rows["change"] = rows["close_cny"] / rows["pre_close_cny"] - 1
+    rows["change"] = rows["raw_close_cny"] / rows["pre_close_cny"] - 1
     weight = rows.groupby("symbol")["market_value_cny"].shift(1)
     market = (weight * rows["change"]).groupby(rows["session_date"]).sum()
     market /= weight.groupby(rows["session_date"]).sum()

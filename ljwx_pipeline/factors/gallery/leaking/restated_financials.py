@@ -7,8 +7,8 @@ def factors_pandas(bars: pd.DataFrame, financial_indicators: pd.DataFrame) -> pd
     """Return one column."""
     by_report = financial_indicators.sort_values("announced_date").groupby(["symbol", "report_period"])
     reports = by_report.agg(announced_date=("announced_date", "first"), value=("value", "last")).reset_index()
-    left = bars[["symbol", "session_date", "close_cny"]].sort_values("session_date")
+    left = bars[["symbol", "session_date", "raw_close_cny"]].sort_values("session_date")
     right = reports.sort_values("announced_date")
     rows = pd.merge_asof(left, right, left_on="session_date", right_on="announced_date", by="symbol")
-    rows["earnings_yield"] = rows["value"] / rows["close_cny"]
+    rows["earnings_yield"] = rows["value"] / rows["raw_close_cny"]
     return rows[["symbol", "session_date", "earnings_yield"]]
