@@ -2,11 +2,12 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := .venv-peers
 export PYTHONDONTWRITEBYTECODE :=
 # idle OpenMP threads that spin take the processor from whoever else needs it
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: run up test quick lint format bench lock install providers clean help
+.PHONY: run up test quick lint format bench bench-peers lock install providers clean help
 
 help:            ## show the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -37,6 +38,8 @@ format: $(VENV)/.dev    ## rewrite the code in the house style
 bench: $(VENV)/.dev     ## benchmarks into benchmarks/results/latest.json; ONLY=W1 runs one
 	$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))
 
+bench-peers: $(PEERS)/.installed  ## what the benchmarks compare with, in .venv-peers: qlib, vnpy.alpha, alphalens
+
 install: $(VENV)/.pipeline  ## the virtual environment alone
 
 providers: $(VENV)/.pipeline  ## what the akshare and baostock profiles need, added to the virtual environment
@@ -51,9 +54,12 @@ lock:            ## compile requirements/*.txt with hashes; needs uv
 	  --custom-compile-command "make lock" requirements/runner.in -c requirements/pipeline.txt -o requirements/runner.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" requirements/providers.in -c requirements/pipeline.txt -o requirements/providers.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" requirements/bench-peers.in -c requirements/pipeline.txt \
+	  --excludes requirements/bench-peers.excludes -o requirements/bench-peers.txt
 
-clean:           ## remove the virtual environment (state in LJWX_HOME stays)
-	rm -rf $(VENV)
+clean:           ## remove the virtual environments (state in LJWX_HOME stays)
+	rm -rf $(VENV) $(PEERS)
 
 # the two stamps: the pipeline's lock, and the developer's that adds to it
 $(VENV)/bin/python:
@@ -68,4 +74,11 @@ $(VENV)/.pipeline: requirements/pipeline.txt pyproject.toml | $(VENV)/bin/python
 
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+# --no-deps: the lock leaves out what requirements/bench-peers.excludes names, which pip would ask for
+$(PEERS)/.installed: requirements/bench-peers.txt | $(VENV)/bin/python
+	$(BIN)/python -m venv $(PEERS)
+	@echo "installing the peers (1.6 GB once, minutes on a slow line)"
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench-peers.txt
 	@touch $@
