@@ -1,7 +1,7 @@
 """Runs qlib's Alpha158 over a folder that ``qlib_store.py`` wrote; for the peers' interpreter.
 
-``python qlib_alpha158.py <folder> <answer.json> [--workers 2] [--values <out.npz>] [--factors <extra.json>]``. The answer
-holds the version, the seconds spent in qlib's own loader (the import is not among them) and the rows computed.
+``python qlib_alpha158.py <folder> <answer.json> [--workers 2] [--values <out.npz>]``. The answer holds the version, the
+seconds spent in qlib's own loader (the import is not among them) and the rows computed.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ def main() -> None:
     parser.add_argument("answer", type=Path)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--values", type=Path, help="write names, symbols and float32 values (name, symbol, session)")
-    parser.add_argument("--factors", type=Path, help="a JSON object of more factors: name to qlib expression")
     options = parser.parse_args()
 
     import qlib
@@ -32,9 +31,6 @@ def main() -> None:
     qlib.init(provider_uri=str(options.folder), region="cn", kernels=options.workers, expression_cache=None,
               dataset_cache=None, clear_mem_cache=True, logging_level="ERROR")  # fmt: skip
     fields, names = Alpha158DL.get_feature_config()
-    if options.factors is not None:
-        more = json.loads(options.factors.read_text(encoding="utf-8"))
-        fields, names = [*fields, *more.values()], [*names, *more]
     loader = QlibDataLoader(config={"feature": (fields, names)})
     began = time.perf_counter()
     frame = loader.load(instruments="all")

@@ -1,7 +1,7 @@
 """Ours beside qlib 0.9.7's own values, frozen by ``benchmarks/peers/make_qlib_golden.py``.
 
-128 factors agree on every session of an awkward panel (127 of them in every cell). The other 30 differ only where a window
-meets a session without a bar or the start of the history, and there each of qlib's values is accounted for by a rule.
+128 factors agree on every session of an awkward panel, 127 of them in every cell. The other 30 differ only where a
+window meets a session without a bar or the start of the history, and there each of qlib's values follows from a rule.
 The examples of docs/alpha158-against-qlib.md are the last tests.
 """
 
@@ -98,7 +98,8 @@ def test_the_others_have_it_where_no_window_meets_a_gap(
 ) -> None:
     bars = ~np.isnan(panel.fields["close"])
     need = alpha158().expressions[name].window
-    whole = pd.DataFrame(bars.T).rolling(need).sum().to_numpy().T == need
+    known = pd.DataFrame(bars.T).rolling(need).sum().to_numpy().T
+    whole = known == need
     assert whole.sum() >= 150
     different = differs(of_qlib(golden, name), ours.of(name))
     assert not (different & whole).any()
@@ -155,7 +156,9 @@ def correlation(panel: Panel, symbol: int, session: int, name: str, dtype: np.dt
     return float(np.corrcoef(x, y)[0, 1])
 
 
-def example(golden: dict[str, Any], examples: FactorValues, name: str, symbol: int, session: int) -> tuple[float, float]:
+def example(
+    golden: dict[str, Any], examples: FactorValues, name: str, symbol: int, session: int
+) -> tuple[float, float]:
     """Return qlib's value and ours of one cell of the examples, rounded to six decimals."""
     theirs = golden["example_values"][NAMES.index(name), symbol, session]
     mine = examples.of(name)[symbol, session]
