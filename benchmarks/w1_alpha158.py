@@ -49,7 +49,7 @@ def measure(symbols: int, repeats: int) -> dict[str, Any]:
     """Return rows, seconds and memory of this very process."""
     panel = seeded_panel(symbols, SESSIONS)
     expressions = alpha158().expressions
-    before_mib = _peak_mib()
+    before_mib = peak_mib()
     began = time.perf_counter()
     values = evaluate(expressions, panel, THREADS)
     first_s = time.perf_counter() - began
@@ -67,8 +67,8 @@ def measure(symbols: int, repeats: int) -> dict[str, Any]:
         "best_wall_s": round(min(walls), 4),
         "cpu_s": round(statistics.median(cpus), 4),
         "first_wall_s": round(first_s, 3),
-        "peak_mib": round(_peak_mib(), 1),
-        "bytes_a_value": round((_peak_mib() - before_mib) * 2**20 / (rows * len(expressions)), 2),
+        "peak_mib": round(peak_mib(), 1),
+        "bytes_a_value": round((peak_mib() - before_mib) * 2**20 / (rows * len(expressions)), 2),
         "known_frac": round(_known_frac(values), 4),
         "threads": THREADS,
     }
@@ -96,7 +96,8 @@ def _known_frac(values: FactorValues) -> float:
     return float(np.mean([np.isfinite(values.of(name)).mean() for name in values.names]))
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
+    """Return this process's own peak so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 

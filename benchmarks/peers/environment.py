@@ -89,7 +89,7 @@ def run_child(command: Sequence[str | Path], *arguments: str | Path) -> ChildRun
             if child.returncode != 0:
                 output.seek(0)
                 said = output.read().decode(errors="replace")[-2000:]
-                raise PeerFault(f"{Path(whole[1]).name} ended with exit code {child.returncode}: {said}")
+                raise PeerFault(f"{' '.join(whole[1:3])} ended with exit code {child.returncode}: {said}")
         parsed = json.loads(answer.read_text(encoding="utf-8"))
     return ChildRun(wall, usage.ru_utime + usage.ru_stime, memory.peak_mib, parsed)
 

@@ -1,8 +1,8 @@
 """Runs vnpy.alpha's Alpha158 over a Parquet file of bars; for the peers' interpreter.
 
 ``python vnpy_alpha158.py <bars.parquet> <answer.json> [--workers 2]``. The file has the columns vt_symbol, datetime,
-open, high, low, close, volume and vwap, one row a bar. The answer holds the version, the seconds of ``prepare_data`` (which
-starts its own processes) and the rows computed; the label that the dataset always adds is switched off.
+open, high, low, close, volume and vwap, one row a bar. The answer holds the version, the seconds of ``prepare_data``
+(which starts its own processes) and the rows computed; the label that the dataset always adds is switched off.
 """
 
 from __future__ import annotations
