@@ -28,6 +28,8 @@ TABLE_START, TABLE_END = "<!-- results -->", "<!-- /results -->"
 #: Every benchmark by its id. A new one is a line here and a module beside.
 BENCHMARKS = {
     "W1": "benchmarks.w1_alpha158",
+    "W1b": "benchmarks.w1b_whole_market",
+    "W1c": "benchmarks.w1c_newest_session",
     "W3b": "benchmarks.w3b_topk_dropout",
     "W7": "benchmarks.w7_checks",
     "W10": "benchmarks.w10_lake",
