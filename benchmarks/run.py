@@ -31,6 +31,8 @@ BENCHMARKS = {
     "W1b": "benchmarks.w1b_whole_market",
     "W1c": "benchmarks.w1c_newest_session",
     "W3b": "benchmarks.w3b_topk_dropout",
+    "W6": "benchmarks.w6_point_in_time_join",
+    "W6b": "benchmarks.w6b_online_read",
     "W7": "benchmarks.w7_checks",
     "W10": "benchmarks.w10_lake",
     "W14": "benchmarks.w14_daily_overhead",

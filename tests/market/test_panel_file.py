@@ -67,7 +67,10 @@ def test_dates_and_float32_and_null_are_read_as_what_they_mean(panel: Panel, tmp
         (lambda bars: bars.drop(columns="volume"), "has no column volume"),
         (lambda bars: bars.assign(symbol=bars["symbol"].where(bars.index > 1)), "2 rows have no symbol"),
         (lambda bars: bars.assign(session_date=bars["session_date"].where(bars.index > 0)), "1 rows have no session"),
-        (lambda bars: bars.assign(session_date=bars["session_date"] + pd.Timedelta("15h")), "session_date .* is no date"),
+        (
+            lambda bars: bars.assign(session_date=bars["session_date"] + pd.Timedelta("15h")),
+            "session_date .* is no date",
+        ),
         (lambda bars: bars.assign(close=bars["close"].astype(str)), "column close of .* is .*string, not a number"),
     ],
 )
