@@ -35,7 +35,7 @@ def main() -> None:
     panel = read_panel(options.bars, FIELDS)
     read_s = time.perf_counter() - began
     if options.block_symbols is None:
-        values = evaluate(alpha158().expressions, panel, options.threads).values  # noqa: PD011 - an array's
+        values = evaluate(alpha158().expressions, panel, options.threads).values
         known = int(np.isfinite(values[:, :, -1]).sum())
     else:
         blocks = blocks_of(panel, options.block_symbols, options.threads)
@@ -57,7 +57,7 @@ def blocks_of(panel: Panel, block_symbols: int, threads: int) -> Iterator[NDArra
         part = slice(start, start + block_symbols)
         fields = {name: values[part] for name, values in panel.fields.items()}
         block = Panel(panel.symbols[part], panel.sessions, fields)
-        yield evaluate(expressions, block, threads).values  # noqa: PD011 - an array's
+        yield evaluate(expressions, block, threads).values
 
 
 if __name__ == "__main__":

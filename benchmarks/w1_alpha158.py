@@ -152,9 +152,7 @@ def measure(panel: Panel, rows: int, turns_of_ours: int, peers: Sequence[str]) -
 def our_turn(turns: Turns, catalogue: Mapping[str, Expr], panel: Panel, bars: Path) -> None:
     """Measure ours three times: the catalogue, the catalogue and a user's ten, a fresh process; and the limit."""
     more = {**catalogue, **user_factors()}
-    out = np.zeros((len(catalogue), *panel.fields["close"].shape), dtype=np.float32)
-    turns.clock("limit", lambda: write_once(out), repeats=3)
-    del out
+    limit(turns, (len(catalogue), *panel.fields["close"].shape))
     for _ in range(3):
         turns.clock("kernel", lambda: evaluate(catalogue, panel, THREADS))
         turns.clock("kernel_168", lambda: evaluate(more, panel, THREADS))
@@ -162,10 +160,11 @@ def our_turn(turns: Turns, catalogue: Mapping[str, Expr], panel: Panel, bars: Pa
     turns.child("ours", run_child(command, bars, "--threads", str(THREADS)))
 
 
-def write_once(out: np.ndarray) -> None:
-    """Fill an array, its halves on two threads."""
+def limit(turns: Turns, shape: tuple[int, ...]) -> None:
+    """Measure writing a float32 array of ``shape`` once, its parts on the threads, into memory that is there."""
+    parts = np.array_split(np.zeros(shape, dtype=np.float32), THREADS)
     with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(lambda half: half.fill(1.0), np.array_split(out, THREADS)))
+        turns.clock("limit", lambda: list(pool.map(lambda part: part.fill(1.0), parts)), repeats=4)
 
 
 def figures(turns: Turns, first_s: float, bytes_a_value: float, peers: Sequence[str]) -> dict[str, Any]:
