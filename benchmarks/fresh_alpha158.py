@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.bars_file import FIELDS
-from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.expressions import evaluate as engine
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.market.panel_file import read_panel
@@ -35,7 +35,7 @@ def main() -> None:
     panel = read_panel(options.bars, FIELDS)
     read_s = time.perf_counter() - began
     if options.block_symbols is None:
-        values = evaluate(alpha158().expressions, panel, options.threads).values
+        values = engine.evaluate(alpha158().expressions, panel, options.threads).values
         known = int(np.isfinite(values[:, :, -1]).sum())
     else:
         blocks = blocks_of(panel, options.block_symbols, options.threads)
@@ -53,11 +53,14 @@ def main() -> None:
 def blocks_of(panel: Panel, block_symbols: int, threads: int) -> Iterator[NDArray[np.floating[Any]]]:
     """Yield the values of ``block_symbols`` symbols after the other, shape ``(158, n_symbols, n_sessions)``."""
     expressions = alpha158().expressions
+    if hasattr(engine, "evaluate_blocks"):  # one buffer for all blocks
+        for block in engine.evaluate_blocks(expressions, panel, block_symbols=block_symbols, threads=threads):
+            yield block.values
+        return
     for start in range(0, len(panel.symbols), block_symbols):
         part = slice(start, start + block_symbols)
         fields = {name: values[part] for name, values in panel.fields.items()}
-        block = Panel(panel.symbols[part], panel.sessions, fields)
-        yield evaluate(expressions, block, threads).values
+        yield engine.evaluate(expressions, Panel(panel.symbols[part], panel.sessions, fields), threads).values
 
 
 if __name__ == "__main__":

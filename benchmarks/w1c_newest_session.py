@@ -45,7 +45,8 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 def measure(symbols: int, repeats: int) -> dict[str, Any]:
     """Return seconds and memory of this very process."""
-    window = alpha158().window
+    factors = alpha158()
+    window = factors.window
     whole = seeded_panel(symbols, window + repeats + 1)
     held = whole.sessions_slice(0, window)
     walls, cpus = [], []
@@ -53,7 +54,7 @@ def measure(symbols: int, repeats: int) -> dict[str, Any]:
         arriving = {name: values[:, session] for name, values in whole.fields.items()}
         wall, cpu = time.perf_counter(), time.process_time()
         held = appended(held, whole, session, arriving)
-        newest_session(alpha158(), held, THREADS)
+        newest_session(factors.expressions, held, THREADS)
         walls.append(time.perf_counter() - wall)
         cpus.append(time.process_time() - cpu)
     return {

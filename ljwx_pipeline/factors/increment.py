@@ -8,15 +8,16 @@ thousand instructions; long rows share it (measured: 0.5 instead of 1.3 CPU seco
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.expressions.evaluate import FactorValues, evaluate
 from ljwx_pipeline.expressions.nodes import Apply, Const, Corr, Expr, Field, Quantile, Ref, Rolling
-from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.market.panel import Panel
 
 #: About this many sessions stand in one row: rows that fit the processor's cache, and enough of them for every thread.
@@ -25,52 +26,58 @@ ROW_SESSIONS = 2_500
 _OF_ONE_SYMBOL = (Field, Const, Ref, Apply, Rolling, Quantile, Corr)
 
 
-def newest_session(catalogue: Catalogue, panel: Panel, threads: int = 1) -> FactorValues:
+def newest_session(expressions: Mapping[str, Expr], panel: Panel, threads: int = 1) -> FactorValues:
     """Return the values of the panel's last session.
 
     Parameters
     ----------
-    catalogue
-        The factors.
+    expressions
+        Factors by name; none may look ahead.
     panel
-        At least the last ``catalogue.window`` sessions; more are not read, fewer count as NaN before the first.
+        At least the sessions of the longest window; more are not read, and where there are fewer, those before the
+        first count as NaN.
     threads
         Threads that share the symbols.
 
     Returns
     -------
     FactorValues
-        float32, shape ``(n_factors, n_symbols, 1)``; the same bits as the last session of ``evaluate`` over the whole
+        float32, shape ``(n_names, n_symbols, 1)``; the same bits as the last session of ``evaluate`` over the whole
         history. NaN as there.
 
     Raises
     ------
     FactorError
-        When a factor reads a field that the panel lacks.
+        When one reads a field that the panel lacks, looks ahead, or when there is none.
     """
+    ahead = [name for name, expression in expressions.items() if expression.horizon > 0]
+    if ahead:
+        raise FactorError(f"{ahead[0]} looks ahead: the newest session has no value of it", "leave labels out")
     length = len(panel.sessions)
-    recent = panel.sessions_slice(max(0, length - catalogue.window), length)
-    if all(_of_one_symbol(expression) for expression in catalogue.expressions.values()):
-        values = _folded(catalogue, recent, threads)
+    window = max((expression.window for expression in expressions.values()), default=1)
+    recent = panel.sessions_slice(max(0, length - window), length)
+    if all(_of_one_symbol(expression) for expression in expressions.values()):
+        values = _folded(expressions, recent, window, threads)
     else:
-        result = evaluate(catalogue.expressions, recent, threads)
+        result = evaluate(expressions, recent, threads)
         values = result.values[:, :, -1:]  # noqa: PD011 - an array's, no frame's
-    return FactorValues(catalogue.names, panel.symbols, panel.sessions[-1:], np.ascontiguousarray(values))
+    return FactorValues(tuple(expressions), panel.symbols, panel.sessions[-1:], np.ascontiguousarray(values))
 
 
-def _folded(catalogue: Catalogue, recent: Panel, threads: int) -> NDArray[np.floating[Any]]:
+def _folded(expressions: Mapping[str, Expr], recent: Panel, window: int, threads: int) -> NDArray[np.floating[Any]]:
     """Return the last session's values of rows that each hold several symbols' sessions."""
-    symbols, window = len(recent.symbols), catalogue.window
+    symbols = len(recent.symbols)
     a_row = max(1, min(symbols, ROW_SESSIONS // window))
     rows = -(-symbols // a_row)
     fields = {}
-    for name in catalogue.inputs & recent.fields.keys():
+    read = frozenset[str]().union(*(expression.inputs for expression in expressions.values()))
+    for name in read & recent.fields.keys():
         padded = np.full((rows * a_row, window), np.nan)
         padded[:symbols, window - len(recent.sessions) :] = recent.fields[name]
         fields[name] = padded.reshape(rows, a_row * window)
     numbered = pd.date_range("2000-01-01", periods=a_row * window, name="session_date")
     long_rows = Panel(tuple(str(row) for row in range(rows)), numbered, fields)
-    result = evaluate(catalogue.expressions, long_rows, threads)
+    result = evaluate(expressions, long_rows, threads)
     last = result.values[:, :, window - 1 :: window]  # noqa: PD011 - an array's, no frame's
     return last.reshape(len(last), rows * a_row)[:, :symbols, np.newaxis]
 
