@@ -78,7 +78,7 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
 
 # --no-deps: the lock leaves out what requirements/bench-peers.excludes names, which pip would ask for
 $(PEERS)/.installed: requirements/bench-peers.txt | $(VENV)/bin/python
-	$(BIN)/python -m venv $(PEERS)
+	$(BIN)/python -m venv --clear $(PEERS)
 	@echo "installing the peers (1.6 GB once, minutes on a slow line)"
 	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench-peers.txt
 	@touch $@
