@@ -38,7 +38,7 @@ format: $(VENV)/.dev    ## rewrite the code in the house style
 bench: $(VENV)/.dev     ## benchmarks into benchmarks/results/latest.json; ONLY=W1 runs one
 	$(BIN)/python -m benchmarks.run $(if $(ONLY),--only $(ONLY))
 
-bench-peers: $(PEERS)/.peers  ## the peers that benchmarks measure against, in an environment of their own
+bench-peers: $(PEERS)/.installed  ## what the benchmarks compare with, in .venv-peers: qlib, vnpy.alpha, alphalens
 
 install: $(VENV)/.pipeline  ## the virtual environment alone
 
@@ -55,7 +55,8 @@ lock:            ## compile requirements/*.txt with hashes; needs uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" requirements/providers.in -c requirements/pipeline.txt -o requirements/providers.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
-	  --custom-compile-command "make lock" requirements/bench-peers.in -o requirements/bench-peers.txt
+	  --custom-compile-command "make lock" requirements/bench-peers.in -c requirements/pipeline.txt \
+	  --excludes requirements/bench-peers.excludes -o requirements/bench-peers.txt
 
 clean:           ## remove the virtual environments (state in LJWX_HOME stays)
 	rm -rf $(VENV) $(PEERS)
@@ -75,7 +76,9 @@ $(VENV)/.dev: requirements/dev.txt $(VENV)/.pipeline
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@touch $@
 
-$(PEERS)/.peers: requirements/bench-peers.txt
-	$(PYTHON) -m venv $(PEERS)
-	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench-peers.txt
+# --no-deps: the lock leaves out what requirements/bench-peers.excludes names, which pip would ask for
+$(PEERS)/.installed: requirements/bench-peers.txt | $(VENV)/bin/python
+	$(BIN)/python -m venv --clear $(PEERS)
+	@echo "installing the peers (1.6 GB once, minutes on a slow line)"
+	$(PEERS)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench-peers.txt
 	@touch $@

@@ -28,9 +28,13 @@ TABLE_START, TABLE_END = "<!-- results -->", "<!-- /results -->"
 #: Every benchmark by its id. A new one is a line here and a module beside.
 BENCHMARKS = {
     "W1": "benchmarks.w1_alpha158",
+    "W1b": "benchmarks.w1b_whole_market",
+    "W1c": "benchmarks.w1c_newest_session",
     "cross_sections": "benchmarks.cross_sections",
     "W3b": "benchmarks.w3b_topk_dropout",
     "W3c": "benchmarks.w3c_factor_ic",
+    "W6": "benchmarks.w6_point_in_time_join",
+    "W6b": "benchmarks.w6b_online_read",
     "W7": "benchmarks.w7_checks",
     "W10": "benchmarks.w10_lake",
     "W14": "benchmarks.w14_daily_overhead",

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.peer_process import PeerProcess, peers_installed
+from benchmarks.peers.environment import PeerProcess, interpreter
 from ljwx_pipeline.coefficients import by_session, panel_rank_ic
 from ljwx_pipeline.research.quantiles import quantile_buckets, quantile_returns
 
@@ -41,7 +41,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     measured: list[dict[str, float]] = []
     peer: dict[str, Any] | None = None
     difference = None
-    if peers_installed():
+    if interpreter() is not None:
         peer, measured, difference = _in_turn(panel, numbers, rounds)
     else:
         measured = [_measured(panel) for _ in range(rounds)]
@@ -96,7 +96,7 @@ def _in_turn(panel: Panel, numbers: Numbers, rounds: int) -> tuple[dict[str, Any
     with tempfile.TemporaryDirectory(prefix="ljwx-w3c-") as name:
         folder = Path(name)
         np.savez(folder / "panel.npz", horizons=np.array(HORIZONS), **panel)
-        with PeerProcess("w3c_alphalens.py", name) as process:
+        with PeerProcess("w3c_alphalens.py", folder) as process:
             about = process.about
             process.ask("results")  # warm, and its numbers
             theirs = dict(np.load(folder / "peer.npz"))

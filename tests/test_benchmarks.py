@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from scipy.stats import spearmanr
 
-from benchmarks import backfill_memory, peer_process, session_ingest
+from benchmarks import backfill_memory, session_ingest
 from benchmarks import dirt_corpus as corpus
 from benchmarks import run as harness
 from benchmarks import w3c_factor_ic as w3c
@@ -144,7 +144,7 @@ def test_the_prototype_of_w7_finds_what_the_scan_finds():
 
 
 def test_w3c_without_its_peer_claims_no_ratio_and_measures_what_scipy_says(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(w3c, "peers_installed", lambda: False)
+    monkeypatch.setattr(w3c, "interpreter", lambda: None)
     found = harness.checked("W3c", w3c.run(quick=True))
     assert (found["peer"], found["ratio"], found["holds"]) == (None, None, False)
     panel = w3c.seeded_panel(40, 3)
@@ -154,25 +154,6 @@ def test_w3c_without_its_peer_claims_no_ratio_and_measures_what_scipy_says(monke
     for session in range(3):
         expected = spearmanr(panel["factor"][session], panel["forward_5"][session], nan_policy="omit").statistic
         assert numbers["rank_ic"][session, 1] == pytest.approx(expected, abs=1e-12)
-
-
-def test_a_peer_answers_line_by_line_and_its_end_is_noticed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    script = tmp_path / "benchmarks" / "peers" / "echo.py"
-    script.parent.mkdir(parents=True)
-    script.write_text(
-        "import json, sys\n"
-        "print(json.dumps({'name': sys.argv[1], 'version': '1'}), flush=True)\n"
-        "for line in sys.stdin:\n"
-        "    if line == 'stop\\n': sys.exit(3)\n"
-        "    print(json.dumps({'said': line.strip()}), flush=True)\n"
-    )
-    monkeypatch.setattr(peer_process, "ROOT", tmp_path)
-    monkeypatch.setattr(peer_process, "PEER_PYTHON", Path(sys.executable))
-    with peer_process.PeerProcess("echo.py", "somebody") as process:
-        assert process.about == {"name": "somebody", "version": "1"}
-        assert process.ask("run") == {"said": "run"}
-        with pytest.raises(RuntimeError, match="exit code 3"):
-            process.ask("stop")
 
 
 def test_the_corpus_of_dirt_counts_kinds_and_false_blocks():
