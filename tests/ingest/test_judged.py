@@ -189,6 +189,20 @@ def test_dirty_rows_land_in_quarantine_and_not_among_the_bars(world: World) -> N
     assert breaches[breaches["check"] == "bars.volume_where_prices_moved"]["rows"].sum() == 2
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("amount_cny", np.inf), ("amount_cny", -np.inf), ("volume_shares", 5e-324), ("adj_factor", np.inf)],
+)
+def test_a_figure_without_end_is_taken_out_and_its_verdict_noted(world: World, column: str, value: float) -> None:
+    world.write(world.with_dirt([100], **{column: value}))
+    first = world.judge()
+    assert world.judge() == first
+    assert not world.judged  # every verdict could be kept
+    assert sum(block.quarantined_rows for block in first) == 1
+    figures = [figure for block in first for result in block.results for figure in result.measured.values()]
+    assert np.isfinite([figure for figure in figures if not isinstance(figure, str)]).all()
+
+
 def test_a_month_that_passes_whole_is_the_raw_months_own_file_and_one_that_does_not_is_not(world: World) -> None:
     world.write(world.with_dirt([100], volume_shares=0.0))
     world.judge()
