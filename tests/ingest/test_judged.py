@@ -189,6 +189,20 @@ def test_dirty_rows_land_in_quarantine_and_not_among_the_bars(world: World) -> N
     assert breaches[breaches["check"] == "bars.volume_where_prices_moved"]["rows"].sum() == 2
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("amount_cny", np.inf), ("amount_cny", -np.inf), ("volume_shares", 5e-324), ("adj_factor", np.inf)],
+)
+def test_a_figure_without_end_is_taken_out_and_its_verdict_noted(world: World, column: str, value: float) -> None:
+    world.write(world.with_dirt([100], **{column: value}))
+    first = world.judge()
+    assert world.judge() == first
+    assert not world.judged  # every verdict could be kept
+    assert sum(block.quarantined_rows for block in first) == 1
+    figures = [figure for block in first for result in block.results for figure in result.measured.values()]
+    assert np.isfinite([figure for figure in figures if not isinstance(figure, str)]).all()
+
+
 def test_a_month_that_passes_whole_is_the_raw_months_own_file_and_one_that_does_not_is_not(world: World) -> None:
     world.write(world.with_dirt([100], volume_shares=0.0))
     world.judge()
@@ -456,6 +470,20 @@ def test_a_checked_month_that_is_gone_is_judged_again(world: World) -> None:
     world.judge()
     assert len(world.judged) == 1
     pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
+
+
+@pytest.mark.parametrize("lost", ["quarantine", "quality_scores", "breaches"])
+@pytest.mark.parametrize("months", [["2024-01-01"], MONTHS])
+def test_what_was_said_of_a_block_and_is_gone_is_said_again(world: World, lost: str, months: list[str]) -> None:
+    world.write(world.with_dirt([100], volume_shares=0.0))
+    world.judge()
+    before = world.checked.read(lost)
+    for month in months:
+        shutil.rmtree(world.checked.partition_folder(lost, month))
+    world.judge()
+    assert len(world.judged) == len(months)
+    said = [name for name in before.columns if name != "quarantined_at"]
+    pd.testing.assert_frame_equal(world.checked.read(lost)[said], before[said])
 
 
 def test_a_file_that_both_lakes_hold_is_mended_by_deleting_both_folders_and_loading_again(world: World) -> None:
