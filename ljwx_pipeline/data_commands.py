@@ -285,11 +285,13 @@ def _diff(lake: Lake, arguments: argparse.Namespace) -> int:
 
 
 def _side(lake: Lake, text: str) -> _Side:
+    from ljwx_pipeline.lake.catalogue import was_known
+
     catalogue = _catalogue(lake)
     if text in {dataset.name for dataset in catalogue.list()}:
         return _Side(text, tuple(catalogue.show(text).tables), lambda table: catalogue.versions(text, table))
     instant = instant_of(text)
-    known = tuple(table for table in lake.tables() if any(item.known_at <= instant for item in lake.versions(table)))
+    known = tuple(table for table in lake.tables() if was_known(lake, table, instant))
     return _Side(text, known, lambda table: lake.current(table, as_of=instant))
 
 

@@ -161,6 +161,14 @@ def test_retention_removes_nothing_without_yes(full: Lake, ljwx: Ljwx) -> None:
     assert len(list(full.root.rglob("*.parquet"))) == len(before) - 1
 
 
+def test_what_retention_removed_is_refused_and_not_taken_for_never_known(full: Lake, ljwx: Ljwx) -> None:
+    full.write("calendar", BARS[["session_date"]].head(1), known_at=MONDAY)
+    full.write("calendar", BARS[["session_date"]].head(2), known_at=TUESDAY)
+    ljwx("retain", "--keep-days", "1", "--yes")
+    with pytest.raises(LakeError, match="which retention removed"):
+        ljwx("diff", MONDAY.isoformat(), "now", "--table", "calendar")
+
+
 def test_appended_files_are_compacted(full: Lake, ljwx: Ljwx) -> None:
     later = BARS[BARS["session_date"] == BARS["session_date"].max()]
     later = later.assign(symbol=["T" + symbol[1:] for symbol in later["symbol"]])
