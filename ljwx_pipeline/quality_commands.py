@@ -93,8 +93,8 @@ def _checked(settings: Settings) -> Lake:
     if not checked.holds(QUARANTINE) and not checked.holds(CHECKED_BARS):
         raise LakeError(f"no bar of {market_home(settings).name} was ever judged", RUN_FIRST)
     lost = [name for name in (QUARANTINE, SCORES, BREACHES) if not checked.holds(name)]
-    if lost:  # the notes of what was judged still stand, so no run would make them again
-        remedy = f"delete {checked.root / 'judged'} and run `ljwx backfill`: every month is then judged again"
+    if lost:
+        remedy = "run `ljwx backfill`: the months they were of are then judged again"
         raise LakeError(f"{checked.root} has lost {', '.join(lost)}", remedy)
     return checked
 

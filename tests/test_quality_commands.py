@@ -109,7 +109,7 @@ def test_quarantine_counts_by_check_and_shows_the_newest_row_first(checked: Lake
 def test_a_table_that_was_deleted_is_told_with_how_it_is_made_again(checked: Lake, ljwx: Ljwx, lost: str) -> None:
     shutil.rmtree(checked.table_folder(lost))
     told = ljwx("quality", code=LakeError.exit_code)
-    assert f"has lost {lost}: delete {checked.root / 'judged'} and run `ljwx backfill`" in told
+    assert f"has lost {lost}: run `ljwx backfill`" in told
 
 
 def test_quarantine_of_one_check_and_of_one_that_holds_nothing(checked: Lake, ljwx: Ljwx) -> None:

@@ -477,6 +477,20 @@ def test_a_checked_month_that_is_gone_is_judged_again(world: World) -> None:
     pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
 
 
+@pytest.mark.parametrize("lost", ["quarantine", "quality_scores", "breaches"])
+@pytest.mark.parametrize("months", [["2024-01-01"], MONTHS])
+def test_what_was_said_of_a_block_and_is_gone_is_said_again(world: World, lost: str, months: list[str]) -> None:
+    world.write(world.with_dirt([100], volume_shares=0.0))
+    world.judge()
+    before = world.checked.read(lost)
+    for month in months:
+        shutil.rmtree(world.checked.partition_folder(lost, month))
+    world.judge()
+    assert len(world.judged) == len(months)
+    said = [name for name in before.columns if name != "quarantined_at"]
+    pd.testing.assert_frame_equal(world.checked.read(lost)[said], before[said])
+
+
 def test_a_file_that_both_lakes_hold_is_mended_by_deleting_both_folders_and_loading_again(world: World) -> None:
     world.judge()
     shared = world.checked.current("bars")[2].paths[0]
