@@ -90,12 +90,33 @@ def _checked(settings: Settings) -> Lake:
     from ljwx_pipeline.ingest.judged_store import BREACHES, CHECKED_BARS, QUARANTINE, SCORES
 
     checked = _lake(market_home(settings), "checked")
-    if not checked.holds(QUARANTINE) and not checked.holds(CHECKED_BARS):
+    held = {name for name in (CHECKED_BARS, QUARANTINE, SCORES, BREACHES) if checked.holds(name)}
+    if not held:
         raise LakeError(f"no bar of {market_home(settings).name} was ever judged", RUN_FIRST)
-    lost = [name for name in (QUARANTINE, SCORES, BREACHES) if not checked.holds(name)]
+    refused = held == {SCORES, BREACHES}  # all that is stored of bars of which none passed
+    lost = [name for name in (QUARANTINE, SCORES, BREACHES) if name not in held and not refused]
     if lost:
         remedy = "run `ljwx backfill`: the months they were of are then judged again"
         raise LakeError(f"{checked.root} has lost {', '.join(lost)}", remedy)
+    return checked
+
+
+def _in_quarantine(settings: Settings) -> Lake:
+    """Return the checked lake that holds rows in quarantine, or held some.
+
+    Raises
+    ------
+    LakeError
+        When none was ever judged, or all that were judged were refused as a whole: then no single row is at fault.
+    """
+    from ljwx_pipeline.ingest.judged_store import QUARANTINE
+
+    checked = _checked(settings)
+    if not checked.holds(QUARANTINE):
+        raise LakeError(
+            f"every bar of {market_home(settings).name} was refused, none was taken out alone",
+            "see `ljwx data quality` for the checks they broke, correct the source and run `ljwx backfill` again",
+        )
     return checked
 
 
@@ -103,7 +124,7 @@ def _quarantine(settings: Settings, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.ingest.judged_store import QUARANTINE
     from ljwx_pipeline.ingest.released import KEYS
 
-    rows = _checked(settings).read(QUARANTINE).drop_duplicates(KEYS, keep="last")
+    rows = _in_quarantine(settings).read(QUARANTINE).drop_duplicates(KEYS, keep="last")
     counts = {str(name): int(n) for name, n in rows["check"].value_counts().items()}
     if arguments.check is not None:
         if arguments.check not in counts:
@@ -128,7 +149,7 @@ def _release(settings: Settings, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.ingest.released import release_rows, rows_in_quarantine
     from ljwx_pipeline.quality.quarantine import release
 
-    checked, at = _checked(settings), utc_now()
+    checked, at = _in_quarantine(settings), utc_now()
     session = day_of(arguments.session, "--session")
     mine = rows_in_quarantine(checked, symbol=arguments.symbol, session=session, check=arguments.check)
     made = release(mine, reason=arguments.reason, released_by=arguments.by, at=at)
