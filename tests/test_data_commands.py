@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ljwx_pipeline.config import load_settings, market_home
-from ljwx_pipeline.data_commands import add_data_commands, instant_of
+from ljwx_pipeline.data_commands import add_data_commands
+from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.lake import Catalogue, Lake, split_by_month
 from ljwx_pipeline.lake.reads import ReadsJournal
