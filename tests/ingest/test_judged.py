@@ -19,7 +19,7 @@ from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest import judged
 from ljwx_pipeline.ingest.judged import Judgement, judge_bars
 from ljwx_pipeline.ingest.judged_block import JudgedBlock, merged
-from ljwx_pipeline.ingest.judged_notes import NOTES_WHOLE
+from ljwx_pipeline.ingest.judged_notes import NOTES_WHOLE, Notes
 from ljwx_pipeline.ingest.open_jumps import JUMPS
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake, split_by_month
@@ -306,6 +306,25 @@ def test_months_that_join_a_longer_block_are_told_of_once(world: World, monkeypa
             assert not again.duplicated(keys).any(), name
 
 
+def test_a_longer_block_that_was_stored_and_not_noted_is_not_told_of_beside_its_months(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.judge()
+    whole, write = world.checked.read("quality_scores"), Notes.write
+
+    def killed(*_: Any) -> None:
+        raise LakeError("the disk is full", "free some space")
+
+    monkeypatch.setattr(judged, "BLOCK_ROWS", 10_000)
+    monkeypatch.setattr(Notes, "write", killed)
+    with pytest.raises(LakeError, match="the disk is full"):
+        world.judge()
+    monkeypatch.setattr(judged, "BLOCK_ROWS", MONTH_ROWS)
+    monkeypatch.setattr(Notes, "write", write)
+    world.judge()
+    pd.testing.assert_frame_equal(world.checked.read("quality_scores"), whole)
+
+
 @pytest.mark.parametrize("text", ["{", "[]", '{"key": "x"}', "\udcff"])
 def test_a_damaged_note_is_told_of_and_its_block_judged_again(
     world: World, caplog: pytest.LogCaptureFixture, text: str
@@ -500,3 +519,13 @@ def test_a_file_that_both_lakes_hold_is_mended_by_deleting_both_folders_and_load
     world.judge()
     pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
     pd.testing.assert_frame_equal(world.raw.read("raw_bars"), world.bars)
+
+
+@pytest.mark.parametrize("day", ["2024-03-16", "2024-03-30", "2024-06-01"], ids=["within", "last", "first"])
+def test_a_row_beside_the_sessions_is_taken_out_wherever_in_its_block_it_stands(world: World, day: str) -> None:
+    of_month = world.bars[world.bars["session_date"].dt.month == int(day[5:7])]
+    world.write(pd.concat([world.bars, of_month.tail(1).assign(session_date=pd.Timestamp(day))]))
+    found = {result.name: result for result in merged(world.judge())}["bars.on_known_sessions"]
+    assert (found.passed, found.severity) == (False, "quarantine")
+    assert day in found.message
+    pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
