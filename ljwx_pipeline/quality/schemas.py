@@ -227,8 +227,8 @@ def _is_text(column: pd.Series) -> bool:
 
 
 def _is_not_infinite(column: pd.Series) -> pd.Series:
-    finite: pd.Series = ~np.isinf(column)
-    return finite
+    found: pd.Series = ~np.isinf(column)
+    return found
 
 
 def _first(frame: pd.DataFrame, cases: pd.DataFrame) -> str:
