@@ -13,6 +13,7 @@ from assets.io_managers import read_json, write_json
 from assets.resources import Line
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
+from ljwx_pipeline.lake.reads import ReadsJournal
 
 DOCUMENT = "lineage"
 #: Every table a result depends on, beside the checked bars.
@@ -41,6 +42,15 @@ def record_lineage(line: Line) -> dict[str, str]:
     }
     write_json(line.tables, DOCUMENT, lineage)
     return lineage
+
+
+def record_reads(line: Line, reader: str, run_id: str) -> None:
+    """Record what of the tables beside the bars ``reader`` sees now, so that a difference can name who saw the old."""
+    lake = line.lake()
+    journal = ReadsJournal(lake)
+    for table in DATA_TABLES:
+        if versions := lake.known(table):
+            journal.record_versions(reader, run_id, versions)
 
 
 def known_at(line: Line) -> str:

@@ -79,8 +79,9 @@ def calendar(line: Line) -> dg.MaterializeResult[None]:
 
 
 def _store_calendar(line: Line) -> TableVersion:
-    source, span, now = line.source(), line.settings.source, utc_now()
+    source, span = line.source(), line.settings.source
     lake, asked = line.lake(), source.sessions(span.first_session, span.last_session)
+    now = utc_now()  # of the answer, not of the question
     # a narrower range adds nothing and takes nothing away: bars of the other sessions are held too
     frame = pd.DataFrame({"session_date": line.held_sessions().union(asked) if lake.holds(CALENDAR) else asked})
     lake.write(DESCRIPTION, description_table(source.describe()), partition=WHOLE, known_at=now)
@@ -111,7 +112,7 @@ REFERENCE_TABLES = (SECURITIES, *RANGE_TABLES, "corporate_actions")
 def reference_tables(context: dg.AssetExecutionContext, line: Line) -> Iterator[dg.MaterializeResult[None]]:
     """Read the slowly changing tables of the source; what it does not know is an empty table, never a guess."""
     with flagging(line), listening(said_by(context.log)):
-        yield _kept_whole(line, SECURITIES, ingest_securities(line.source(), line.lake(), utc_now()))
+        yield _kept_whole(line, SECURITIES, ingest_securities(line.source(), line.lake()))
         for name in RANGE_TABLES:
             version = ingest_range_table(
                 line.source(),
@@ -120,7 +121,6 @@ def reference_tables(context: dg.AssetExecutionContext, line: Line) -> Iterator[
                 line.sessions(),
                 coverage_file=_coverage_file(line, name),
                 recheck_sessions=line.settings.ingest.recheck_sessions,
-                known_at=utc_now(),
                 scope=_scope(line, name),
                 say=context.log.warning,
             )
@@ -187,7 +187,6 @@ def _dated(context: dg.AssetExecutionContext, line: Line, name: str) -> dg.Mater
         line.sessions(),
         coverage_file=_coverage_file(line, name),
         recheck_sessions=line.settings.ingest.recheck_sessions,
-        known_at=utc_now(),
         scope=_scope(line, name),
         say=context.log.warning,
     )

@@ -16,7 +16,7 @@ from assets import reuse
 from assets.datasets import build, load_dataset, save_dataset
 from assets.features import feature_table
 from assets.io_managers import read_json, read_table, write_json, write_table
-from assets.lineage import flat_settings, git_revision, lineage_of, record_lineage
+from assets.lineage import flat_settings, git_revision, lineage_of, record_lineage, record_reads
 from assets.metadata import embedded, frame_metadata, line_plot, preview
 from assets.panels import TradingTables, trading_market
 from assets.report import rank_ic_table
@@ -41,6 +41,7 @@ TOP_FACTORS = 15
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numpy"}, deps=[feature_table, "index_members"])
 def training_dataset(
+    context: dg.AssetExecutionContext,
     line: Line,
     forward_return_label: pd.DataFrame,
     checked_bars: pd.DataFrame,
@@ -54,6 +55,7 @@ def training_dataset(
     dataset = build(line, forward_return_label, tables, calendar)
     save_dataset(line.tables, dataset)
     lineage = record_lineage(line)
+    record_reads(line, "training_dataset", context.run_id)
     run_id = begin_research_run(
         line,
         tags={

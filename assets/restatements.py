@@ -25,7 +25,7 @@ from ljwx_pipeline.ingest.store import newest_version
 from ljwx_pipeline.ingest.tables import WHOLE
 from ljwx_pipeline.lake import Catalogue, Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
-from ljwx_pipeline.lake.catalogue import Dataset, Pin
+from ljwx_pipeline.lake.catalogue import Dataset, Pin, was_known
 from ljwx_pipeline.lake.diff import RowChange, diff_versions
 from ljwx_pipeline.lake.keys import SORT_KEYS
 from ljwx_pipeline.lake.partition import Partition
@@ -69,7 +69,7 @@ def pin_dataset(line: Line, model: str, version: str, run_id: str) -> str:
     catalogue = Catalogue(lake)
     if name not in {dataset.name for dataset in catalogue.list()}:
         as_of = datetime.fromisoformat(lineage_of(line)["known_at"])
-        tables = [table for table in lake.tables() if _is_known(lake, table, as_of)]
+        tables = [table for table in lake.tables() if was_known(lake, table, as_of)]
         catalogue.create(name, tables, as_of, description=f"what {model} version {version} was made from")
         journal = ReadsJournal(lake)
         for table in tables:
@@ -212,7 +212,3 @@ def _fact(changes: Sequence[RestatedPartition]) -> str:
         where = f" of {', '.join(months[:MONTHS_SAID])}{more}" if months else ""
         parts.append(f"{sum(change.rows for change in of_table)} rows{where} restated in {table}")
     return "; ".join(parts)
-
-
-def _is_known(lake: Lake, table: str, as_of: datetime) -> bool:
-    return any(partition.known_by(as_of) is not None for partition in lake.partitions(table))

@@ -32,6 +32,7 @@ from ljwx_pipeline.ingest.plan import RAW_BARS
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.lake.diff import diff_as_of
+from ljwx_pipeline.market.tables import DATE_COLUMNS
 from ljwx_pipeline.quality.checks import CHECKS
 from ljwx_pipeline.quality.rule import Check
 from ljwx_pipeline.sources.base import BarUnit
@@ -123,7 +124,8 @@ def store_beside(market: WholeMarket, raw: Lake) -> None:
     first, last = market.days[0].date(), market.days[-1].date()
     raw.write("securities", market.securities(), known_at=KNOWN)
     for name in BESIDE_BY_DATE:
-        raw.write_partitions(name, split_by_month(getattr(market, name)(first, last)), known_at=KNOWN)
+        months = split_by_month(getattr(market, name)(first, last), column=DATE_COLUMNS.get(name, "session_date"))
+        raw.write_partitions(name, months, known_at=KNOWN)
 
 
 def _store(raw: Lake, file: Path) -> None:

@@ -183,7 +183,7 @@ def ingest_beside(market: WholeMarket, lake: Lake, folder: Path) -> None:
     """Ingest the calendar and the tables that bars are judged beside."""
     sessions = market.sessions(market.days[0].date(), market.days[-1].date())
     lake.write(CALENDAR, pd.DataFrame({"session_date": sessions}), known_at=utc_now())
-    ingest_securities(market, lake, utc_now())
+    ingest_securities(market, lake)
     for ingest, table in (
         (ingest_range_table, "st_spells"),
         *((ingest_dated_table, name) for name in ("corporate_actions", "price_limits", "suspensions")),
@@ -195,5 +195,4 @@ def ingest_beside(market: WholeMarket, lake: Lake, folder: Path) -> None:
             sessions,
             coverage_file=folder / f"{table}.json",
             recheck_sessions=1,
-            known_at=utc_now(),
         )

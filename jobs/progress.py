@@ -2,10 +2,15 @@
 
 The job's name stands first, every finished step is a line with its seconds. A message that an asset logs
 (``context.log.info``) is the inner progress of the step it comes from: it shows in Dagster's UI and here.
+
+Lines go to a copy of the error stream that was taken before the run. While a step runs Dagster points the stream itself
+at a file, shows that file through a ``tail`` and ends it without waiting: the last line of a run was lost now and then
+(dagster issue 23336).
 """
 
 from __future__ import annotations
 
+import os
 import time
 from types import TracebackType
 
@@ -32,7 +37,8 @@ class StepProgress:
         self.seconds: dict[str, float] = {}
         self.failed_checks: list[str] = []
         self.checks = {"passed": 0, "warned": 0, "failed": 0, "blocked": 0}
-        self._console = Console(stderr=True, highlight=False)
+        self._terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1)
+        self._console = Console(file=self._terminal, highlight=False)
         self._started: dict[str, float] = {}
         self._said: dict[str, float] = {}
         self._progress = Progress(
@@ -56,6 +62,7 @@ class StepProgress:
         self, _type: type[BaseException] | None, _value: BaseException | None, _tb: TracebackType | None
     ) -> None:
         self._progress.stop()
+        self._terminal.close()
 
     def handle(self, entry: dg.EventLogEntry, _cursor: str | None = None) -> None:
         """Take one event of the run."""
@@ -72,17 +79,6 @@ class StepProgress:
             self._note_check(event.asset_check_evaluation_data)
         elif event.event_type_value in {"STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED"}:
             self._finish(step, event.event_type_value, now)
-
-    def complete(self, result: dg.ExecuteInProcessResult) -> None:
-        """Show the steps of a finished run whose end no event told in time; the result knows them all."""
-        for event in result.all_events:
-            if (
-                event.step_key is not None
-                and event.event_type_value == "STEP_SUCCESS"
-                and event.step_key not in self.seconds
-            ):
-                self._started.setdefault(event.step_key, time.monotonic() - event.step_success_data.duration_ms / 1000)
-                self._finish(event.step_key, "STEP_SUCCESS", time.monotonic())
 
     def _inner(self, step: str, message: str, now: float) -> None:
         self._progress.update(self._task, description=f"{step}: {message}")

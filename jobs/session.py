@@ -91,7 +91,6 @@ class LineRun:
                     raise_on_error=True,
                     run_config=SILENT_CONSOLE,
                 )
-                progress.complete(result)
             except Exception as error:
                 fail_research_run(self._line, str(error))
                 if not isinstance(error, dg.DagsterError):

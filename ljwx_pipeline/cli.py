@@ -17,7 +17,8 @@ from ljwx_pipeline import __version__
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.command_options import require_meaning
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, parse_value
-from ljwx_pipeline.data_commands import add_data_commands, instant_of
+from ljwx_pipeline.data_commands import add_data_commands
+from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
 from ljwx_pipeline.factor_commands import add_factor_commands
 from ljwx_pipeline.leak_commands import add_leak_commands

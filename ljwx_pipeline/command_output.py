@@ -9,9 +9,12 @@ import argparse
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.errors import ConfigError
+
+if TYPE_CHECKING:  # loaded when a command has rows to show
+    import pandas as pd
 
 
 def show_result(arguments: argparse.Namespace, body: Mapping[str, Any], text: str) -> int:
@@ -62,6 +65,20 @@ def day_of(text: str, what: str) -> date:
         return date.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"{what} {text!r} is no date", "write it as 2024-01-31") from None
+
+
+def plain_rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the rows as plain values: dates as text, whole numbers as such, None for what is missing."""
+    import pandas as pd
+
+    def plain(value: Any) -> Any:
+        if not isinstance(value, str) and pd.isna(value):
+            return None
+        if isinstance(value, pd.Timestamp):
+            return f"{value:%Y-%m-%d}" if value.tzinfo is None else value.isoformat()
+        return value.item() if hasattr(value, "item") else value
+
+    return [{str(name): plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
 
 
 def _is_number(text: str) -> bool:

@@ -1,29 +1,24 @@
-"""The bodies of ``ljwx data ...``: what the lake holds, datasets, differences, upkeep and the story of one row.
+"""The bodies of ``ljwx data ...``: what the lake holds, upkeep and the story of one row.
 
-Each command gathers one plain structure and prints it as JSON or as a table. Not here: whether the rows are good
-(``quality_commands.py``, added below the same word), the rest of the command line (``cli.py``), fetching.
+Each command gathers one plain structure and prints it as JSON or as a table. Added below the same word: datasets and
+differences (``dataset_commands.py``), whether the rows are good (``quality_commands.py``), two providers side by side
+(``reconcile_commands.py``). Not here: the rest of the command line (``cli.py``), fetching.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.command_output import cell, day_of, grid, show_result, size_text
 from ljwx_pipeline.config import Settings, load_settings, market_home
-from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.dataset_commands import EMPTY, add_dataset_commands, pairs, require_tables
 from ljwx_pipeline.quality_commands import add_quality_commands
+from ljwx_pipeline.reconcile_commands import add_reconcile_command
 
 if TYPE_CHECKING:  # the lake costs pandas and pyarrow: loaded when a command runs, not when the parser is built
-    from ljwx_pipeline.lake import Catalogue, Dataset, Lake, TableVersion
-    from ljwx_pipeline.lake.diff import TableDiff
-
-SAMPLE_LINES = 10
-EMPTY = "the lake holds no table yet"
+    from ljwx_pipeline.lake import Lake
 
 
 def _add_profile(parser: argparse.ArgumentParser) -> None:
@@ -75,26 +70,11 @@ def add_data_commands(
         )
         return parser
 
-    add_quality_commands(add, other_settings_of=other_settings_of)
+    add_quality_commands(add)
+    add_reconcile_command(add, other_settings_of=other_settings_of)
 
     command("tables", _tables, "tables with partitions, versions, rows, sessions and size")
-    command("list", _list, "every dataset")
-    show = command("show", _show, "one dataset: what it pins and what was made from it")
-    show.add_argument("name", metavar="NAME")
-    create = command("create", _create, "pin what tables say at an instant under a name")
-    create.add_argument("name", metavar="NAME")
-    create.add_argument("--tables", nargs="+", metavar="TABLE", help="default: every table")
-    create.add_argument("--as-of", metavar="INSTANT", help="default: now; a date means its end in Asia/Shanghai")
-    create.add_argument("--description", default="", metavar="TEXT")
-    compare = command("diff", _diff, "what changed between two datasets or instants, and who read the old rows")
-    compare.add_argument("before", metavar="A", help="a dataset, an instant, a date or 'now'")
-    compare.add_argument("after", metavar="B")
-    compare.add_argument("--table", metavar="TABLE", help="default: every table")
-    tag = command("tag", _tag, "add a tag to a dataset")
-    tag.add_argument("name", metavar="NAME")
-    tag.add_argument("tag", metavar="TAG")
-    delete = command("delete", _delete, "remove a dataset that no run or model was made from")
-    delete.add_argument("name", metavar="NAME")
+    add_dataset_commands(command)
     compact = command("compact", _compact, "make one file of the many that daily appends left; no reader notices")
     compact.add_argument("--table", metavar="TABLE", help="default: every table")
     retain = command("retain", _retain, "remove versions superseded long ago; without --yes only say which")
@@ -108,68 +88,10 @@ def add_data_commands(
     history.add_argument("--session", required=True, metavar="D", help="YYYY-MM-DD")
 
 
-def instant_of(text: str) -> datetime:
-    """Return the instant ``text`` names: ``now``, an ISO instant, or a date, which means its end.
-
-    Without a zone it is Asia/Shanghai.
-
-    Raises
-    ------
-    LakeError
-        When it is none of these.
-    """
-    if text == "now":
-        return utc_now()
-    try:
-        found = datetime.fromisoformat(text)
-        if _is_date(text):
-            found = datetime.combine(found.date() + timedelta(days=1), time(), SHANGHAI) - timedelta(microseconds=1)
-        found = found if found.tzinfo is not None else found.replace(tzinfo=SHANGHAI)
-        found.astimezone(UTC)  # an instant at the end of time has none
-    except (ValueError, OverflowError):
-        raise LakeError(f"{text!r} is no dataset and no instant", "see `ljwx data list`, or write 2024-01-31") from None
-    return found
-
-
-def _is_date(text: str) -> bool:
-    """Return whether ``text`` names a day, in whatever of ISO's forms, and no time of it."""
-    try:
-        date.fromisoformat(text)
-    except ValueError:
-        return False
-    return True
-
-
-@dataclass(frozen=True)
-class _Side:
-    """One side of a comparison: its name, its tables, and the versions of one of them."""
-
-    label: str
-    tables: tuple[str, ...]
-    versions: Callable[[str], Sequence[TableVersion]]
-
-
 def _lake_of(settings: Settings, *, checked: bool) -> Lake:
     from ljwx_pipeline.lake import Lake
 
     return Lake(market_home(settings) / ("checked" if checked else "lake"))
-
-
-def _catalogue(lake: Lake) -> Catalogue:
-    from ljwx_pipeline.lake import Catalogue
-
-    return Catalogue(lake)
-
-
-def _require_tables(lake: Lake, names: Sequence[str]) -> None:
-    """Raise for a table that is not in the lake, naming those that are."""
-    held = lake.tables()
-    for name in names:
-        if name not in held:
-            remedy = (
-                f"choose one of: {', '.join(held)}" if held else "it holds none yet: run `ljwx run` or `ljwx backfill`"
-            )
-            raise LakeError(f"table {name} is not in the lake {lake.root}", remedy)
 
 
 def _tables(lake: Lake, arguments: argparse.Namespace) -> int:
@@ -198,129 +120,11 @@ def _described(lake: Lake, table: str) -> dict[str, Any]:
     }
 
 
-def _list(lake: Lake, arguments: argparse.Namespace) -> int:
-    found = _catalogue(lake).list()
-    lines = [
-        [
-            item.name,
-            item.created_at.isoformat(timespec="seconds"),
-            cell(sum(pin.rows for pins in item.tables.values() for pin in pins.values())),
-            ", ".join(item.tables),
-            ", ".join(item.tags),
-            cell(len(item.references)),
-            item.description,
-        ]
-        for item in found
-    ]
-    headers = ["dataset", "created at (UTC)", "rows", "tables", "tags", "references", "description"]
-    text = grid(headers, lines) if found else "no dataset yet: make one with `ljwx data create NAME`"
-    return show_result(arguments, {"datasets": [item.as_dict() for item in found]}, text)
-
-
-def _show(lake: Lake, arguments: argparse.Namespace) -> int:
-    return _show_dataset(arguments, _catalogue(lake).show(arguments.name))
-
-
-def _create(lake: Lake, arguments: argparse.Namespace) -> int:
-    as_of = None if arguments.as_of is None else instant_of(arguments.as_of)
-    if as_of is not None and as_of > utc_now():
-        raise LakeError(f"{arguments.as_of} is in the future", "nobody knows yet what will be known then")
-    _require_tables(lake, arguments.tables or ())
-    made = _catalogue(lake).create(arguments.name, arguments.tables, as_of, description=arguments.description)
-    return _show_dataset(arguments, made)
-
-
-def _tag(lake: Lake, arguments: argparse.Namespace) -> int:
-    return _show_dataset(arguments, _catalogue(lake).tag(arguments.name, arguments.tag))
-
-
-def _delete(lake: Lake, arguments: argparse.Namespace) -> int:
-    gone = _catalogue(lake).delete(arguments.name)
-    return show_result(arguments, {"deleted": gone.name}, f"dataset {gone.name} is gone; its rows stay until retention")
-
-
-def _show_dataset(arguments: argparse.Namespace, dataset: Dataset) -> int:
-    heading = [
-        f"dataset     {dataset.name}",
-        f"description {dataset.description or '-'}",
-        f"created at  {dataset.created_at.isoformat(timespec='seconds')}",
-        f"as of       {dataset.as_of.isoformat(timespec='seconds')}",
-        f"content     {dataset.content_hash[:16]}",
-        f"tags        {', '.join(dataset.tags) or '-'}",
-        f"made from it: {', '.join(f'{item.kind} {item.id}' for item in dataset.references) or 'nothing yet'}",
-    ]
-    lines = [
-        [table, cell(len(pins)), cell(sum(pin.rows for pin in pins.values())), dataset.table_hash(table)[:16]]
-        for table, pins in dataset.tables.items()
-    ]
-    text = "\n".join([*heading, "", grid(["table", "partitions", "rows", "content"], lines)])
-    return show_result(arguments, dataset.as_dict(), text)
-
-
-def _diff(lake: Lake, arguments: argparse.Namespace) -> int:
-    from ljwx_pipeline.lake.diff import diff_versions
-
-    before, after = _side(lake, arguments.before), _side(lake, arguments.after)
-    tables = [arguments.table] if arguments.table else sorted({*before.tables, *after.tables})
-    found: list[TableDiff] = []
-    only: dict[str, str] = {}
-    for table in tables:
-        holders = [side for side in (before, after) if table in side.tables]
-        if not holders:
-            known = ", ".join(sorted({*before.tables, *after.tables})) or "none was known then"
-            raise LakeError(f"neither {before.label} nor {after.label} has a table {table}", f"choose one of: {known}")
-        if len(holders) == 1:
-            only[table] = holders[0].label
-        else:
-            found.append(diff_versions(lake, before.versions(table), after.versions(table)))
-    body = {
-        "before": before.label,
-        "after": after.label,
-        "tables": [item.as_dict() for item in found],
-        "only_in": only,
-    }
-    parts = [_diff_text(item) for item in found]
-    parts += [f"{table}: only in {label}" for table, label in only.items()]
-    return show_result(arguments, body, "\n\n".join([f"{before.label} -> {after.label}", *(parts or [EMPTY])]))
-
-
-def _side(lake: Lake, text: str) -> _Side:
-    catalogue = _catalogue(lake)
-    if text in {dataset.name for dataset in catalogue.list()}:
-        return _Side(text, tuple(catalogue.show(text).tables), lambda table: catalogue.versions(text, table))
-    instant = instant_of(text)
-    known = tuple(table for table in lake.tables() if any(item.known_at <= instant for item in lake.versions(table)))
-    return _Side(text, known, lambda table: lake.current(table, as_of=instant))
-
-
-def _diff_text(found: TableDiff) -> str:
-    if found.is_empty:
-        return f"{found.table}: the same {found.rows_after:,} rows"
-    body = found.as_dict()
-    lines = [
-        f"{found.table}: {found.rows_before:,} -> {found.rows_after:,} rows; {found.added:,} added, "
-        f"{found.removed:,} removed, {found.changed:,} changed; partitions: {', '.join(found.partitions)}"
-    ]
-    if body["changed_by_column"]:
-        counts = [f"{name} {count:,}" for name, count in body["changed_by_column"].items()]
-        lines.append(f"  rows changed by column: {', '.join(counts)}")
-    sides = ("columns_added", "columns_removed")
-    lines += [f"  {name.replace('_', ' ')}: {', '.join(body[name])}" for name in sides if body[name]]
-    for row in body["changed_sample"][:SAMPLE_LINES]:
-        moves = [f"{name} {cell['before']} -> {cell['after']}" for name, cell in row["columns"].items()]
-        lines.append(f"  ~ {_pairs(row['key'])}: {'; '.join(moves)}")
-    lines += [f"  + {_pairs(row)}" for row in body["added_sample"][:SAMPLE_LINES]]
-    lines += [f"  - {_pairs(row)}" for row in body["removed_sample"][:SAMPLE_LINES]]
-    readers = [f"{item['reader']} (run {item['run_id']}, {item['at'][:19]})" for item in body["readers"]]
-    lines.append(f"  the old rows were read by: {', '.join(readers) or 'nobody on record'}")
-    return "\n".join(lines)
-
-
 def _compact(lake: Lake, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.lake.compaction import compact
 
     done, tables = [], [arguments.table] if arguments.table else lake.tables()
-    _require_tables(lake, tables)
+    require_tables(lake, tables)
     for table in tables:
         for version in lake.current(table):
             if len(version.files) > 1:
@@ -356,7 +160,7 @@ def _history(lake: Lake, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.lake.row_history import row_history
 
     session = day_of(arguments.session, "--session")
-    _require_tables(lake, [arguments.table])
+    require_tables(lake, [arguments.table])
     story = row_history(lake, arguments.table, symbol=arguments.symbol, session=session)
     told: list[dict[str, Any]] = [
         {
@@ -380,10 +184,6 @@ def _history(lake: Lake, arguments: argparse.Namespace) -> int:
 
 def _restated(said: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     if not said:
-        return _pairs(row)
+        return pairs(row)
     moves = [f"{name} {said.get(name)} -> {value}" for name, value in row.items() if said.get(name) != value]
     return "; ".join(moves)
-
-
-def _pairs(row: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name} {value}" for name, value in row.items())

@@ -1,27 +1,24 @@
-"""The bodies of ``ljwx data quarantine | release | releases | quality | reconcile``: whether the stored rows are good.
+"""The bodies of ``ljwx data quarantine | release | releases | quality``: whether the stored rows are good.
 
 Each command gathers one plain structure and prints it as JSON or as a table. Not here: the rules (``quality/``),
-judging (``ingest/judged.py``), the other commands of the lake (``data_commands.py``).
+judging (``ingest/judged.py``), two providers side by side (``reconcile_commands.py``), the other commands of the lake
+(``data_commands.py``).
 """
 
 from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.clock import utc_now
-from ljwx_pipeline.command_output import cell, day_of, grid, show_result
-from ljwx_pipeline.config import Settings, ljwx_home, market_home
+from ljwx_pipeline.command_output import cell, day_of, grid, plain_rows, show_result
+from ljwx_pipeline.config import Settings, market_home
 from ljwx_pipeline.errors import ConfigError, DataQualityError, LakeError
 
 if TYPE_CHECKING:  # the lake costs pandas and pyarrow: loaded when a command runs, not when the parser is built
-    import pandas as pd
-
     from ljwx_pipeline.lake import Lake
-    from ljwx_pipeline.quality.reconcile import Reconciliation
 
 Body = Callable[[Settings, argparse.Namespace], int]
 #: Rows shown unless ``--limit`` says otherwise, and sessions unless ``--sessions`` does.
@@ -29,29 +26,15 @@ SHOWN_ROWS, SHOWN_SESSIONS = 50, 20
 #: Checks named beside a bad session.
 NAMED_CHECKS = 3
 RUN_FIRST = "run `ljwx backfill` first"
-#: Options of ``reconcile`` that stand for a field of ``quality.reconcile.Tolerances``.
-TOLERANCES = {
-    "price_cny": "prices, absolute (default 0.005: half a tick)",
-    "volume_frac": "volumes, relative (default 0.005)",
-    "amount_frac": "amounts, relative (default 0.005)",
-    "factor_frac": "adjustment factors, relative to the symbol's usual quotient (default 0.001)",
-    "block_beyond_frac": "share of rows that may disagree before the command fails (default 0.05)",
-}
 
 
-def add_quality_commands(
-    add: Callable[[str, Body, str], argparse.ArgumentParser],
-    *,
-    other_settings_of: Callable[[argparse.Namespace, str], Settings],
-) -> None:
+def add_quality_commands(add: Callable[[str, Body, str], argparse.ArgumentParser]) -> None:
     """Add the commands.
 
     Parameters
     ----------
     add
         Makes the parser of one command with the options that name a market and ``--json``.
-    other_settings_of
-        Reads a second profile under the same options.
     """
     quarantine = add("quarantine", _quarantine, "bars taken out by a check: counts, then the rows, newest first")
     quarantine.add_argument("--check", metavar="NAME", help="only this check's, such as bars.jumps_are_explained")
@@ -66,18 +49,6 @@ def add_quality_commands(
     add("releases", _releases, "every release: row, check, reason, who and when")
     quality = add("quality", _quality, "the quality score of the newest sessions, the worst of them, and the trend")
     quality.add_argument("--sessions", type=int, default=SHOWN_SESSIONS, metavar="N", help="default: 20")
-    compare = add(
-        "reconcile",
-        lambda settings, arguments: _reconcile(settings, arguments, other_settings_of),
-        "compare this market's raw bars with another's; exit code 5 when too many disagree",
-    )
-    compare.add_argument("other", metavar="OTHER", help="a profile (read with the same options), or a market's folder")
-    compare.add_argument("--first", metavar="D", help="first session compared; default: the first both hold")
-    compare.add_argument("--last", metavar="D", help="last session compared; default: the last both hold")
-    compare.add_argument("--limit", type=int, default=SHOWN_ROWS, metavar="N", help="disagreements shown (0: all)")
-    within = compare.add_argument_group("tolerances")
-    for name, text in TOLERANCES.items():
-        within.add_argument(f"--{name.replace('_', '-')}", type=float, metavar="X", help=text)
 
 
 def _lake(home: Path, name: str) -> Lake:
@@ -90,12 +61,33 @@ def _checked(settings: Settings) -> Lake:
     from ljwx_pipeline.ingest.judged_store import BREACHES, CHECKED_BARS, QUARANTINE, SCORES
 
     checked = _lake(market_home(settings), "checked")
-    if not checked.holds(QUARANTINE) and not checked.holds(CHECKED_BARS):
+    held = {name for name in (CHECKED_BARS, QUARANTINE, SCORES, BREACHES) if checked.holds(name)}
+    if not held:
         raise LakeError(f"no bar of {market_home(settings).name} was ever judged", RUN_FIRST)
-    lost = [name for name in (QUARANTINE, SCORES, BREACHES) if not checked.holds(name)]
-    if lost:  # the notes of what was judged still stand, so no run would make them again
-        remedy = f"delete {checked.root / 'judged'} and run `ljwx backfill`: every month is then judged again"
+    refused = held == {SCORES, BREACHES}  # all that is stored of bars of which none passed
+    lost = [name for name in (QUARANTINE, SCORES, BREACHES) if name not in held and not refused]
+    if lost:
+        remedy = "run `ljwx backfill`: the months they were of are then judged again"
         raise LakeError(f"{checked.root} has lost {', '.join(lost)}", remedy)
+    return checked
+
+
+def _in_quarantine(settings: Settings) -> Lake:
+    """Return the checked lake that holds rows in quarantine, or held some.
+
+    Raises
+    ------
+    LakeError
+        When none was ever judged, or all that were judged were refused as a whole: then no single row is at fault.
+    """
+    from ljwx_pipeline.ingest.judged_store import QUARANTINE
+
+    checked = _checked(settings)
+    if not checked.holds(QUARANTINE):
+        raise LakeError(
+            f"every bar of {market_home(settings).name} was refused, none was taken out alone",
+            "see `ljwx data quality` for the checks they broke, correct the source and run `ljwx backfill` again",
+        )
     return checked
 
 
@@ -103,7 +95,7 @@ def _quarantine(settings: Settings, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.ingest.judged_store import QUARANTINE
     from ljwx_pipeline.ingest.released import KEYS
 
-    rows = _checked(settings).read(QUARANTINE).drop_duplicates(KEYS, keep="last")
+    rows = _in_quarantine(settings).read(QUARANTINE).drop_duplicates(KEYS, keep="last")
     counts = {str(name): int(n) for name, n in rows["check"].value_counts().items()}
     if arguments.check is not None:
         if arguments.check not in counts:
@@ -112,7 +104,7 @@ def _quarantine(settings: Settings, arguments: argparse.Namespace) -> int:
         rows = rows[rows["check"] == arguments.check]
     newest = rows.sort_values(["session_date", "symbol", "check"], ascending=[False, True, True], kind="stable")
     shown = newest.head(arguments.limit) if arguments.limit > 0 else newest
-    body: dict[str, Any] = {"bars": len(rows.drop_duplicates(KEYS[:2])), "by_check": counts, "rows": _records(shown)}
+    body: dict[str, Any] = {"bars": len(rows.drop_duplicates(KEYS[:2])), "by_check": counts, "rows": plain_rows(shown)}
     if rows.empty:
         return show_result(arguments, body, "nothing is in quarantine")
     parts = [grid(["check", "rows"], [[name, cell(n)] for name, n in counts.items()]), ""]
@@ -128,7 +120,7 @@ def _release(settings: Settings, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.ingest.released import release_rows, rows_in_quarantine
     from ljwx_pipeline.quality.quarantine import release
 
-    checked, at = _checked(settings), utc_now()
+    checked, at = _in_quarantine(settings), utc_now()
     session = day_of(arguments.session, "--session")
     mine = rows_in_quarantine(checked, symbol=arguments.symbol, session=session, check=arguments.check)
     made = release(mine, reason=arguments.reason, released_by=arguments.by, at=at)
@@ -146,7 +138,7 @@ def _release(settings: Settings, arguments: argparse.Namespace) -> int:
     verb = "would release" if arguments.dry_run else "released"
     text = [f"{verb} {arguments.symbol} on {session} for {check}" for check in made["check"]]
     text.append("nothing was written" if arguments.dry_run else "it passes from the next run on: `ljwx backfill`")
-    return show_result(arguments, {"dry_run": arguments.dry_run, "releases": _records(made)}, "\n".join(text))
+    return show_result(arguments, {"dry_run": arguments.dry_run, "releases": plain_rows(made)}, "\n".join(text))
 
 
 def _releases(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -154,7 +146,7 @@ def _releases(settings: Settings, arguments: argparse.Namespace) -> int:
 
     made = read_releases(_lake(market_home(settings), "lake")).sort_values("released_at", ascending=False)
     columns = ["symbol", "session_date", "check", "released_by", "released_at", "reason"]
-    found = _records(made[columns])
+    found = plain_rows(made[columns])
     lines = [[str(row[name])[:19] if name == "released_at" else str(row[name]) for name in columns] for row in found]
     headers = ["symbol", "session", "check", "released by", "released at (UTC)", "reason"]
     return show_result(arguments, {"releases": found}, grid(headers, lines) if found else "nothing was ever released")
@@ -183,7 +175,7 @@ def _quality(settings: Settings, arguments: argparse.Namespace) -> int:
             "coverage_frac": float(worst["coverage_frac"]),
             "breaches": {str(check): int(n) for check, n in zip(found["check"], found["rows"], strict=True)},
         },
-        "sessions": _records(shown.drop(columns=["source"])),
+        "sessions": plain_rows(shown.drop(columns=["source"])),
     }
     return show_result(arguments, body, _quality_text(body))
 
@@ -214,117 +206,3 @@ def _quality_text(body: dict[str, Any]) -> str:
             f"worst  {worst['session_date']} with {worst['score']:.2f}: {said}; coverage {worst['coverage_frac']:.3f}",
         ]
     )
-
-
-def _reconcile(
-    settings: Settings, arguments: argparse.Namespace, other_settings_of: Callable[[argparse.Namespace, str], Settings]
-) -> int:
-    from ljwx_pipeline.quality.reconcile import Tolerances, reconcile
-
-    homes = (market_home(settings), _home_of(arguments, other_settings_of))
-    names = (homes[0].name, homes[1].name)
-    if homes[0] == homes[1]:
-        raise ConfigError(f"{names[0]} would be compared with itself", "name another profile or market")
-    lakes = tuple(_lake(home, "lake") for home in homes)
-    _require_comparable(names, lakes)
-    first, last = _overlap(names, lakes, arguments)
-    one, other = (lake.read("raw_bars", first=first, last=last) for lake in lakes)
-    both = set(one["symbol"]) & set(other["symbol"])
-    only = {name: sorted(set(bars["symbol"]) - both) for name, bars in zip(names, (one, other), strict=True)}
-    given = {name: value for name in TOLERANCES if (value := getattr(arguments, name)) is not None}
-    found = reconcile(
-        one[one["symbol"].isin(both)],
-        other[other["symbol"].isin(both)],
-        names=names,
-        tolerances=Tolerances(**given),
-    )
-    table = found.disagreements
-    shown = table.head(arguments.limit) if arguments.limit > 0 else table
-    body = {
-        "one": names[0],
-        "other": names[1],
-        "first": str(first),
-        "last": str(last),
-        "symbols": len(both),
-        "only_in": only,
-        "matched_rows": found.matched,
-        "agrees": found.result.passed,
-        "blocks": found.result.blocks,
-        "message": found.result.message,
-        "counts": dict(found.counts),
-        "disagreements": _records(shown),
-    }
-    show_result(arguments, body, _reconcile_text(body, found))
-    return DataQualityError.exit_code if found.result.blocks else 0
-
-
-def _reconcile_text(body: dict[str, Any], found: Reconciliation) -> str:
-    parts = [
-        f"{body['first']} to {body['last']}, {body['symbols']:,} symbols and {found.matched:,} rows in both",
-        *(f"only in {name}: {len(some):,} symbols, not compared" for name, some in body["only_in"].items() if some),
-        "",
-    ]
-    rows = body["disagreements"]
-    if rows:
-        headers = ["symbol", "session", "kind", "column", body["one"], body["other"], "difference"]
-        columns = ("symbol", "session_date", "kind", "column", "one", "other", "difference")
-        parts += [grid(headers, [[_figure(row[name]) for name in columns] for row in rows]), ""]
-        if len(rows) < len(found.disagreements):
-            parts.append(f"{len(found.disagreements) - len(rows):,} more are not shown: --limit 0 shows all")
-    verdict = "agree" if found.result.passed else "BLOCKS" if found.result.blocks else "differ, within what is allowed"
-    return "\n".join([*parts, f"{verdict}: {found.result.message}"])
-
-
-def _home_of(arguments: argparse.Namespace, other_settings_of: Callable[[argparse.Namespace, str], Settings]) -> Path:
-    name: str = arguments.other
-    market = ljwx_home() / "markets" / name
-    # a name with a slash or none at all would lead elsewhere; no profile has digits of a market behind it
-    if Path(name).name == name and (market / "lake").is_dir():
-        return market
-    return market_home(other_settings_of(arguments, name))
-
-
-def _require_comparable(names: tuple[str, str], lakes: tuple[Lake, ...]) -> None:
-    from ljwx_pipeline.sources.replay import DESCRIPTION, description_from
-
-    for name, lake in zip(names, lakes, strict=True):
-        if not lake.holds("raw_bars"):
-            raise LakeError(f"market {name} holds no bars", "run `ljwx backfill` with the options that name it")
-    said = [description_from(lake.read(DESCRIPTION)).adjustment for lake in lakes if lake.holds(DESCRIPTION)]
-    if len(set(said)) > 1:
-        raise ConfigError(
-            f"prices of {names[0]} are {said[0]}, those of {names[1]} {said[1]}: every ex-date would disagree",
-            "load both with the same adjustment",
-        )
-
-
-def _overlap(names: tuple[str, str], lakes: tuple[Lake, ...], arguments: argparse.Namespace) -> tuple[date, date]:
-    firsts, lasts = [], []
-    for lake in lakes:
-        spans = [version.sessions for version in lake.current("raw_bars") if version.sessions is not None]
-        firsts.append(min(first for first, _ in spans))
-        lasts.append(max(last for _, last in spans))
-    first = max([*firsts, *([day_of(arguments.first, "--first")] if arguments.first else [])])
-    last = min([*lasts, *([day_of(arguments.last, "--last")] if arguments.last else [])])
-    if first > last:
-        held = "; ".join(f"{name} {start} to {stop}" for name, start, stop in zip(names, firsts, lasts, strict=True))
-        raise LakeError(f"no session is in both ({held})", "load the missing one, or ask for other dates")
-    return first, last
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows as plain values: dates as text, whole numbers as such, None for what is missing."""
-    import pandas as pd
-
-    def plain(value: Any) -> Any:
-        if not isinstance(value, str) and pd.isna(value):
-            return None
-        if isinstance(value, pd.Timestamp):
-            return f"{value:%Y-%m-%d}" if value.tzinfo is None else value.isoformat()
-        return value.item() if hasattr(value, "item") else value
-
-    return [{str(name): plain(value) for name, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _figure(value: Any) -> str:
-    return "-" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)

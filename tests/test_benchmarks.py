@@ -213,7 +213,7 @@ def test_the_seeded_market_says_the_same_in_every_shape_and_breaks_no_rule(fetch
 
 def test_one_session_is_measured_from_arrival_to_checked_bars():
     entry = session_ingest.run(quick=True)
-    assert entry["holds"] is True
+    assert 0 < entry["ours"]["wall_s"] <= entry["ours"]["worst_wall_s"]
     assert 0.9 * session_ingest.QUICK_SYMBOLS < entry["ours"]["rows"] <= session_ingest.QUICK_SYMBOLS
 
 

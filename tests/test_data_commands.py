@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from ljwx_pipeline.config import load_settings, market_home
-from ljwx_pipeline.data_commands import add_data_commands, instant_of
+from ljwx_pipeline.data_commands import add_data_commands
+from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.lake import Catalogue, Lake, split_by_month
 from ljwx_pipeline.lake.reads import ReadsJournal
@@ -159,6 +160,14 @@ def test_retention_removes_nothing_without_yes(full: Lake, ljwx: Ljwx) -> None:
         assert sorted(full.root.rglob("*.parquet")) == before
     assert ljwx("retain", "--keep-days", "1", "--yes", "--json")["versions"][0]["version"] == 1
     assert len(list(full.root.rglob("*.parquet"))) == len(before) - 1
+
+
+def test_what_retention_removed_is_refused_and_not_taken_for_never_known(full: Lake, ljwx: Ljwx) -> None:
+    full.write("calendar", BARS[["session_date"]].head(1), known_at=MONDAY)
+    full.write("calendar", BARS[["session_date"]].head(2), known_at=TUESDAY)
+    ljwx("retain", "--keep-days", "1", "--yes")
+    with pytest.raises(LakeError, match="which retention removed"):
+        ljwx("diff", MONDAY.isoformat(), "now", "--table", "calendar")
 
 
 def test_appended_files_are_compacted(full: Lake, ljwx: Ljwx) -> None:

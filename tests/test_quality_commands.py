@@ -17,7 +17,7 @@ from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import load_settings, market_home
 from ljwx_pipeline.errors import ConfigError, DataQualityError, LakeError
 from ljwx_pipeline.ingest.judged import BAR_CHECKS
-from ljwx_pipeline.ingest.judged_store import BREACHES, QUARANTINE, SCORES
+from ljwx_pipeline.ingest.judged_store import BREACHES, CHECKED_BARS, QUARANTINE, SCORES
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.market.tables import SourceDescription
@@ -93,6 +93,15 @@ def test_before_anything_was_judged_the_remedy_is_told(ljwx: Ljwx) -> None:
     assert "nothing was ever released" in ljwx("releases")
 
 
+def test_bars_that_were_all_refused_have_scores_and_no_quarantine(checked: Lake, ljwx: Ljwx) -> None:
+    shutil.rmtree(checked.table_folder(QUARANTINE))
+    shutil.rmtree(checked.table_folder(CHECKED_BARS), ignore_errors=True)
+    assert "worst" in ljwx("quality")
+    for command in (["quarantine"], release(OLD)):
+        told = ljwx(*command, code=LakeError.exit_code)
+        assert "was refused, none was taken out alone: see `ljwx data quality`" in told
+
+
 def test_quarantine_counts_by_check_and_shows_the_newest_row_first(checked: Lake, ljwx: Ljwx) -> None:
     told = ljwx("quarantine", "--json")
     assert (told["bars"], told["by_check"]) == (2, {"bars.jump": 2, "bars.stale": 1})
@@ -109,7 +118,7 @@ def test_quarantine_counts_by_check_and_shows_the_newest_row_first(checked: Lake
 def test_a_table_that_was_deleted_is_told_with_how_it_is_made_again(checked: Lake, ljwx: Ljwx, lost: str) -> None:
     shutil.rmtree(checked.table_folder(lost))
     told = ljwx("quality", code=LakeError.exit_code)
-    assert f"has lost {lost}: delete {checked.root / 'judged'} and run `ljwx backfill`" in told
+    assert f"has lost {lost}: run `ljwx backfill`" in told
 
 
 def test_quarantine_of_one_check_and_of_one_that_holds_nothing(checked: Lake, ljwx: Ljwx) -> None:

@@ -101,6 +101,7 @@ def judge_bars(
     questions = _questions(raw, judgement, beside, as_of)
     outcomes: list[JudgedBlock | Future[JudgedBlock]] = []
     reading: Future[_Given | None] | None = None
+    storing: Future[JudgedBlock] | None = None
     open_jumps: tuple[str, ...] = ()
     with ThreadPoolExecutor(1) as reader, ThreadPoolExecutor(1) as writer:
         for question, following in zip(questions, [*questions[1:], None], strict=True):
@@ -113,10 +114,10 @@ def judge_bars(
                 ahead = following is not None and _kept(notes, checked, following, following.key(open_jumps)) is None
                 reading = reader.submit(_read, following, beside) if following is not None and ahead else None
                 outcome, said, passed = _judged(raw, judgement, question, given, open_jumps, known_at)
-                if outcomes and isinstance(outcomes[-1], Future):
-                    outcomes[-1].result()  # no more than one block waits to be stored
-                asked = (notes, checked, key, outcome, said, passed, known_at)
-                outcomes.append(writer.submit(_store, *asked))
+                if storing is not None:
+                    storing.result()  # no more than one block waits to be stored
+                storing = writer.submit(_store, notes, checked, key, outcome, said, passed, known_at)
+                outcomes.append(storing)
             open_jumps = outcome.open_jumps
         done = [outcome.result() if isinstance(outcome, Future) else outcome for outcome in outcomes]
     return [notes.told(outcome) for outcome in done]
@@ -124,9 +125,13 @@ def judge_bars(
 
 @dataclass(frozen=True)
 class _Question:
-    """One block: its months, their sessions and those before, its raw versions, all that are read, and hashes of it."""
+    """One block: its months, their sessions and those before, its raw versions, all that are read, and hashes of it.
+
+    Its rows are those of ``days``, first and last: a row beside the sessions is judged too, to be told of.
+    """
 
     months: tuple[str, ...]
+    days: tuple[pd.Timestamp, pd.Timestamp]
     sessions: pd.DatetimeIndex
     context: pd.DatetimeIndex
     versions: Mapping[str, TableVersion]
@@ -168,8 +173,8 @@ def _questions(raw: Lake, judgement: Judgement, beside: Beside, as_of: datetime 
     }
     found = []
     for months in _blocks(held, max(version.rows for version in versions.values())):
-        start = int(sessions.searchsorted(pd.Timestamp(months[0])))
-        stop = int(sessions.searchsorted(pd.Timestamp(months[-1]) + pd.offsets.MonthBegin(1)))
+        begins, ends = pd.Timestamp(months[0]), pd.Timestamp(months[-1]) + pd.offsets.MonthEnd()
+        start, stop = int(sessions.searchsorted(begins)), int(sessions.searchsorted(ends, side="right"))
         inside, context = sessions[start:stop], sessions[max(start - CONTEXT_SESSIONS, 0) : start]
         begin = f"{(context if len(context) else inside)[0]:%Y-%m-01}"
         near = {month: version for month, version in versions.items() if begin <= month <= months[-1]}
@@ -180,7 +185,8 @@ def _questions(raw: Lake, judgement: Judgement, beside: Beside, as_of: datetime 
             **common,
         }
         own = {month: versions[month] for month in months if month in versions}
-        found.append(_Question(months, inside, context, own, tuple(near.values()), hashes))
+        days = max(begins, sessions[0]), min(ends, sessions[-1])
+        found.append(_Question(months, days, inside, context, own, tuple(near.values()), hashes))
     return found
 
 
@@ -205,9 +211,10 @@ def _kept(notes: Notes, checked: Lake, question: _Question, key: str) -> JudgedB
 def _read(question: _Question, beside: Beside) -> _Given | None:
     if not question.versions:
         return None
-    whole = question.context.append(question.sessions)
-    read = read_versions(question.near, first=whole[0].date(), last=whole[-1].date())
-    start = int(read["session_date"].searchsorted(question.sessions[0]))
+    begins, ends = question.days
+    first = question.context[0] if len(question.context) else begins
+    read = read_versions(question.near, first=first.date(), last=ends.date())
+    start = int(read["session_date"].searchsorted(begins))
     rows = read.iloc[start:]
     rows.index = pd.RangeIndex(len(rows))  # a view: resetting the index would copy the block
     return _Given(read.iloc[:start], rows, beside.tables(question.months, question.sessions))
@@ -280,7 +287,7 @@ def _store(
 ) -> JudgedBlock:
     """Store a block and then its note: killed in between, the block is judged again."""
     if said:
-        notes.forget(outcome.months[1:])  # what was said of a month alone is now said of the block
+        notes.forget(outcome.months)  # what was said of a month alone is now said of the block
     outcome = replace(outcome, stored=store_block(checked, outcome.months, said, passed, known_at))
     notes.write(outcome.months[0], key, outcome)
     return outcome

@@ -28,7 +28,7 @@ class JudgedBlock:
     rows, quarantined_rows
         Bars judged, and those of them taken out.
     stored
-        Content hash of what is stored of each month since, empty where nothing is.
+        Content hashes of what is stored since of each month and said of the block, empty where nothing is.
     open_jumps
         Symbols left on an adjustment factor that an unexplained jump made wrong: so are their rows in the next block.
     """

@@ -102,4 +102,4 @@ class Notes:
 
 
 def _plain(value: float | int | str) -> float | int | str:
-    return value if isinstance(value, str) else float(value) if float(value) != int(value) else int(value)
+    return value if isinstance(value, str) else int(value) if float(value).is_integer() else float(value)

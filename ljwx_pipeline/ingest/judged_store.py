@@ -65,7 +65,7 @@ def store_block(
     passed: PassedBars | None,
     known_at: datetime,
 ) -> tuple[str, ...]:
-    """Store a block in ``checked`` and return what it holds of each month since, as ``stored_hashes`` does.
+    """Store a block in ``checked`` and return what it holds of it since, as ``stored_hashes`` does.
 
     Parameters
     ----------
@@ -84,8 +84,12 @@ def store_block(
 
 
 def stored_hashes(checked: Lake, months: tuple[str, ...]) -> tuple[str, ...]:
-    """Return what the checked lake holds of each month: a file that is gone is as good as never judged."""
+    """Return what the checked lake holds of each month, and then of what is said of the block.
+
+    A file that is gone is as good as never judged.
+    """
     versions = [newest_version(checked, CHECKED_BARS, month) for month in months]
+    versions += [newest_version(checked, table, months[0]) for table in (QUARANTINE, SCORES, BREACHES)]
     return tuple(
         version.content_hash if version is not None and all(path.exists() for path in version.paths) else ""
         for version in versions

@@ -12,6 +12,7 @@ import pandas as pd
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.ingest.judged_store import QUARANTINE
 from ljwx_pipeline.lake import Lake, TableVersion
+from ljwx_pipeline.lake.store import read_versions
 from ljwx_pipeline.quality.quarantine import RELEASES, release
 
 TABLE = "releases"
@@ -19,9 +20,15 @@ KEYS = ["symbol", "session_date", "check"]
 
 
 def read_releases(lake: Lake, *, as_of: datetime | None = None) -> pd.DataFrame:
-    """Return every release made by ``as_of`` (now, when None); empty when there is none."""
-    if lake.holds(TABLE) and (as_of is None or lake.versions(TABLE)[0].known_at <= as_of):
-        return lake.read(TABLE, as_of=as_of)
+    """Return every release made by ``as_of`` (now, when None); empty when there is none.
+
+    Raises
+    ------
+    LakeError
+        When retention removed what was released by then.
+    """
+    if versions := lake.known(TABLE, as_of=as_of):
+        return read_versions(versions)
     dtypes = {name: "object" if dtype == "str" else dtype for name, dtype in RELEASES.items()}
     return pd.DataFrame({name: pd.Series(dtype=dtype) for name, dtype in dtypes.items()})
 

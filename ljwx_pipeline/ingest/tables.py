@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.aside import Warn, set_aside, warn
 from ljwx_pipeline.ingest.ranges import merged_ranges, spliced_ranges
@@ -56,10 +57,12 @@ class Coverage:
     scope: str = ""
 
 
-def ingest_securities(source: MarketSource, lake: Lake, known_at: datetime) -> TableVersion:
+def ingest_securities(source: MarketSource, lake: Lake, *, clock: Clock | None = None) -> TableVersion:
     """Store the list of securities as ``source`` tells it now; the same content is no new version."""
+    clock = clock or SystemClock()
     with only_ingest(lake):
-        return lake.write(SECURITIES, source.securities(), partition=WHOLE, known_at=known_at)
+        frame = source.securities()
+        return lake.write(SECURITIES, frame, partition=WHOLE, known_at=clock.now())
 
 
 def ingest_range_table(
@@ -70,8 +73,8 @@ def ingest_range_table(
     *,
     coverage_file: Path,
     recheck_sessions: int,
-    known_at: datetime,
     scope: str = "",
+    clock: Clock | None = None,
     say: Warn = warn,
 ) -> TableVersion:
     """Bring a table of ranges by date up to ``sessions``; the same content is no new version.
@@ -90,9 +93,12 @@ def ingest_range_table(
         Newest covered sessions to ask for again.
     scope
         What beside the dates is asked for, as the indices of their tables.
+    clock
+        Tells when what was asked for became known: when it was all there, not when it was asked for.
     say
         Receives what is said of a damaged file.
     """
+    clock = clock or SystemClock()
     with only_ingest(lake):
         said, first, last = source.describe(), sessions[0].date(), sessions[-1].date()
         held = lake.read(table) if lake.holds(table) else empty_table(table)
@@ -100,7 +106,7 @@ def ingest_range_table(
             frame: pd.DataFrame = getattr(source, table)(first, last)
             if table in said.snapshots:
                 frame = merged_ranges(table, held, frame)
-            return lake.write(table, frame, partition=WHOLE, known_at=known_at)
+            return lake.write(table, frame, partition=WHOLE, known_at=clock.now())
         covered = _read_coverage(coverage_file, scope, say) if lake.holds(table) else None
         base, reach = (first, _last_told(held, last)) if covered is None else (covered.first, covered.last)
         start, stop = first, last
@@ -111,7 +117,7 @@ def ingest_range_table(
         frame = getattr(source, table)(start, stop)
         if len(held):
             frame = spliced_ranges(table, held, frame, start, stop, reach=reach)
-        version = lake.write(table, frame, partition=WHOLE, known_at=known_at)
+        version = lake.write(table, frame, partition=WHOLE, known_at=clock.now())
         told_to = stop if covered is None else max(reach, stop)
         _write_coverage(coverage_file, Coverage(min(base, start), told_to, scope=scope))
         return version
@@ -125,8 +131,8 @@ def ingest_dated_table(
     *,
     coverage_file: Path,
     recheck_sessions: int,
-    known_at: datetime,
     scope: str = "",
+    clock: Clock | None = None,
     say: Warn = warn,
 ) -> list[StoredMonth]:
     """Bring a dated table up to ``sessions``: what is not covered yet, and the newest sessions once more.
@@ -142,11 +148,14 @@ def ingest_dated_table(
         Newest covered sessions to ask for again.
     scope
         What beside the dates is asked for, as the indices of their tables.
+    clock
+        Tells when what was asked for became known: when it was all there, not when it was asked for.
     say
         Receives what is said of a damaged file.
     """
     if table in source.describe().untold:
         return []
+    clock = clock or SystemClock()
     with only_ingest(lake):
         first, last = sessions[0].date(), sessions[-1].date()
         covered = None if source.describe().fetches == "at_hand" else _read_coverage(coverage_file, scope, say)
@@ -158,13 +167,13 @@ def ingest_dated_table(
             before = month_units(covered.first, start - timedelta(days=1)) if covered.first < start else []
             lost = [unit for unit in before if not _is_held(lake, table, unit) and _month(unit) not in empty]
             units = [*lost, *month_units(start, last)]
-        _leave_the_whole(lake, table, known_at)
+        _leave_the_whole(lake, table, clock.now())
         stored = []
         for unit in told(units, f"months of {table}"):
             frame: pd.DataFrame = getattr(source, table)(unit.first, unit.last)
             if len(frame) or _is_held(lake, table, unit):
                 asked = pd.date_range(unit.first, unit.last)
-                stored.append(store_month(lake, table, _month(unit), frame, asked, known_at))
+                stored.append(store_month(lake, table, _month(unit), frame, asked, clock.now()))
                 empty.discard(_month(unit))
             else:
                 empty.add(_month(unit))

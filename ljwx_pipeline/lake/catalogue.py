@@ -269,7 +269,7 @@ class Catalogue:
             if binding:
                 raise LakeError(
                     f"dataset {name} is what {', '.join(binding)} was made from",
-                    "keep it, or remove those references first",
+                    "keep it; once they are gone for good, take each off with Catalogue.remove_reference",
                 )
             (self._folder / f"{name}.json").unlink()
             sync_folder(self._folder)

@@ -159,7 +159,9 @@ class ReadsJournal:
             descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o644)
             try:
                 os.lseek(descriptor, _end_of_last_line(descriptor), os.SEEK_SET)
-                os.write(descriptor, line)
+                rest = memoryview(line)
+                while rest.nbytes:  # a disk that is nearly full takes part of it and says no fault
+                    rest = rest[os.write(descriptor, rest) :]
                 os.truncate(descriptor, os.lseek(descriptor, 0, os.SEEK_CUR))
                 os.fsync(descriptor)
             finally:

@@ -44,6 +44,9 @@ def unit_check(market: Market) -> Finding:
     if wrong.empty:
         return replace(found, measured=inside)
     times = wrong["amount_cny"] / wrong["volume_shares"] / wrong["close_cny"]
+    times = times[np.isfinite(times)]  # an amount without end says nothing of units
+    if times.empty:
+        return replace(found, measured=inside)
     return replace(found, measured={**inside, "average_over_close": float(times.median())})
 
 

@@ -27,6 +27,7 @@ KINDS = {
     "adj_factor": "factor",
 }
 MISSING_ONE, MISSING_OTHER = "missing_one", "missing_other"
+TWICE_ONE, TWICE_OTHER = "twice_one", "twice_other"
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ class Reconciliation:
     ----------
     disagreements
         ``symbol, session_date, kind, column, one, other, difference``; ``missing_one`` and ``missing_other`` are rows
-        that this side lacks, without a column and numbers.
+        that this side lacks, ``twice_one`` and ``twice_other`` rows that it gives more than once, without a column and
+        numbers.
     matched
         Rows both have.
     result
@@ -90,7 +92,7 @@ def reconcile(
     Parameters
     ----------
     one, other
-        Canonical bars, keys unique in either.
+        Canonical bars; of a row given more than once the first is compared.
     names
         The providers, for the message.
     tolerances
@@ -98,11 +100,17 @@ def reconcile(
     """
     within = tolerances or Tolerances()
     left, right = one.set_index(KEYS), other.set_index(KEYS)
+    again = [
+        _keys_alone(table.index[table.index.duplicated()].unique(), kind)
+        for table, kind in ((left, TWICE_ONE), (right, TWICE_OTHER))
+    ]
+    left, right = left[~left.index.duplicated()], right[~right.index.duplicated()]
     both = left.index.intersection(right.index)
     a, b = left.loc[both], right.loc[both]
     parts = [
-        _missing(right.index.difference(left.index), MISSING_ONE),
-        _missing(left.index.difference(right.index), MISSING_OTHER),
+        *again,
+        _keys_alone(right.index.difference(left.index), MISSING_ONE),
+        _keys_alone(left.index.difference(right.index), MISSING_OTHER),
     ]
     for column, kind in KINDS.items():
         mine, theirs = a[column].to_numpy(dtype=np.float64), b[column].to_numpy(dtype=np.float64)
@@ -134,7 +142,7 @@ def _compared(
     return difference, np.abs(difference) > (within.volume_frac if kind == "volume" else within.amount_frac)
 
 
-def _missing(keys: pd.Index, kind: str) -> pd.DataFrame:
+def _keys_alone(keys: pd.Index, kind: str) -> pd.DataFrame:
     return keys.to_frame(index=False).assign(kind=kind, column="", one=np.nan, other=np.nan, difference=np.nan)
 
 
@@ -156,7 +164,12 @@ def _verdict(table: pd.DataFrame, judged: int, names: tuple[str, str], within: T
         f"{symbol} {day:%Y-%m-%d} ({kind})"
         for symbol, day, kind in rows[[*KEYS, "kind"]].head(SAMPLE).itertuples(index=False)
     )
-    sides = {MISSING_ONE: f"missing in {names[0]}", MISSING_OTHER: f"missing in {names[1]}"}
+    sides = {
+        MISSING_ONE: f"missing in {names[0]}",
+        MISSING_OTHER: f"missing in {names[1]}",
+        TWICE_ONE: f"given twice in {names[0]}",
+        TWICE_OTHER: f"given twice in {names[1]}",
+    }
     kinds = ", ".join(f"{n} {sides.get(kind, kind)}" for kind, n in counts.items())
     message = f"{names[0]} and {names[1]} disagree on {bad} of {judged} rows ({kinds}); first {said}"
     return CheckResult(name, False, severity, measured, message, repair)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.ingest.bars import ingest_bars
 from ljwx_pipeline.ingest.tables import (
     DATED_TABLES,
@@ -25,7 +24,7 @@ RECHECKED = 5
 def ingest_all(source: MarketSource, home: Path, first: date, last: date) -> Lake:
     """Bring the lake below ``home`` up to ``[first, last]``: reference tables, dated ones, bars; return it."""
     lake, sessions = Lake(home / "lake"), source.sessions(first, last)
-    ingest_securities(source, lake, utc_now())
+    ingest_securities(source, lake)
     for ingest, names in ((ingest_range_table, tuple(RANGE_TABLES)), (ingest_dated_table, DATED_TABLES)):
         for name in names:
             ingest(
@@ -35,7 +34,6 @@ def ingest_all(source: MarketSource, home: Path, first: date, last: date) -> Lak
                 sessions,
                 coverage_file=home / f"{name}.json",
                 recheck_sessions=RECHECKED,
-                known_at=utc_now(),
             )
     ingest_bars(source, lake, first, last, staging=home / "staging", recheck_sessions=RECHECKED)
     return lake

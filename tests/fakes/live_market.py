@@ -65,8 +65,10 @@ def live_tables(*, symbols: int = 24, sessions: int = 150, feed_sessions: int = 
             "bonus_shares_per_share": np.where(np.arange(symbols) % 3 == 0, 0.35, 0.0),
         }
     )
+    began = 5 - feed_sessions  # one spell within the feed, and one that lasts
+    ended = max(began, -10)
     spells = pd.DataFrame(
-        {"symbol": names[6:8], "start_date": [days[-feed_sessions + 5], days[-20]], "end_date": [days[-10], pd.NaT]}
+        {"symbol": names[6:8], "start_date": [days[began], days[-20]], "end_date": [days[ended], pd.NaT]}
     )
     spells = spells.astype({"start_date": "datetime64[ns]", "end_date": "datetime64[ns]"})
     return Tables(bars, securities, spells, actions)

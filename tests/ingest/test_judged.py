@@ -19,7 +19,7 @@ from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest import judged
 from ljwx_pipeline.ingest.judged import Judgement, judge_bars
 from ljwx_pipeline.ingest.judged_block import JudgedBlock, merged
-from ljwx_pipeline.ingest.judged_notes import NOTES_WHOLE
+from ljwx_pipeline.ingest.judged_notes import NOTES_WHOLE, Notes
 from ljwx_pipeline.ingest.open_jumps import JUMPS
 from ljwx_pipeline.ingest.released import read_releases
 from ljwx_pipeline.lake import Lake, split_by_month
@@ -189,6 +189,20 @@ def test_dirty_rows_land_in_quarantine_and_not_among_the_bars(world: World) -> N
     assert breaches[breaches["check"] == "bars.volume_where_prices_moved"]["rows"].sum() == 2
 
 
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("amount_cny", np.inf), ("amount_cny", -np.inf), ("volume_shares", 5e-324), ("adj_factor", np.inf)],
+)
+def test_a_figure_without_end_is_taken_out_and_its_verdict_noted(world: World, column: str, value: float) -> None:
+    world.write(world.with_dirt([100], **{column: value}))
+    first = world.judge()
+    assert world.judge() == first
+    assert not world.judged  # every verdict could be kept
+    assert sum(block.quarantined_rows for block in first) == 1
+    figures = [figure for block in first for result in block.results for figure in result.measured.values()]
+    assert np.isfinite([figure for figure in figures if not isinstance(figure, str)]).all()
+
+
 def test_a_month_that_passes_whole_is_the_raw_months_own_file_and_one_that_does_not_is_not(world: World) -> None:
     world.write(world.with_dirt([100], volume_shares=0.0))
     world.judge()
@@ -290,6 +304,25 @@ def test_months_that_join_a_longer_block_are_told_of_once(world: World, monkeypa
             assert len(again) == len(tables[name]), name
             keys = [column for column in ("session_date", "symbol", "check") if column in again]
             assert not again.duplicated(keys).any(), name
+
+
+def test_a_longer_block_that_was_stored_and_not_noted_is_not_told_of_beside_its_months(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.judge()
+    whole, write = world.checked.read("quality_scores"), Notes.write
+
+    def killed(*_: Any) -> None:
+        raise LakeError("the disk is full", "free some space")
+
+    monkeypatch.setattr(judged, "BLOCK_ROWS", 10_000)
+    monkeypatch.setattr(Notes, "write", killed)
+    with pytest.raises(LakeError, match="the disk is full"):
+        world.judge()
+    monkeypatch.setattr(judged, "BLOCK_ROWS", MONTH_ROWS)
+    monkeypatch.setattr(Notes, "write", write)
+    world.judge()
+    pd.testing.assert_frame_equal(world.checked.read("quality_scores"), whole)
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"key": "x"}', "\udcff"])
@@ -458,6 +491,20 @@ def test_a_checked_month_that_is_gone_is_judged_again(world: World) -> None:
     pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
 
 
+@pytest.mark.parametrize("lost", ["quarantine", "quality_scores", "breaches"])
+@pytest.mark.parametrize("months", [["2024-01-01"], MONTHS])
+def test_what_was_said_of_a_block_and_is_gone_is_said_again(world: World, lost: str, months: list[str]) -> None:
+    world.write(world.with_dirt([100], volume_shares=0.0))
+    world.judge()
+    before = world.checked.read(lost)
+    for month in months:
+        shutil.rmtree(world.checked.partition_folder(lost, month))
+    world.judge()
+    assert len(world.judged) == len(months)
+    said = [name for name in before.columns if name != "quarantined_at"]
+    pd.testing.assert_frame_equal(world.checked.read(lost)[said], before[said])
+
+
 def test_a_file_that_both_lakes_hold_is_mended_by_deleting_both_folders_and_loading_again(world: World) -> None:
     world.judge()
     shared = world.checked.current("bars")[2].paths[0]
@@ -472,3 +519,13 @@ def test_a_file_that_both_lakes_hold_is_mended_by_deleting_both_folders_and_load
     world.judge()
     pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
     pd.testing.assert_frame_equal(world.raw.read("raw_bars"), world.bars)
+
+
+@pytest.mark.parametrize("day", ["2024-03-16", "2024-03-30", "2024-06-01"], ids=["within", "last", "first"])
+def test_a_row_beside_the_sessions_is_taken_out_wherever_in_its_block_it_stands(world: World, day: str) -> None:
+    of_month = world.bars[world.bars["session_date"].dt.month == int(day[5:7])]
+    world.write(pd.concat([world.bars, of_month.tail(1).assign(session_date=pd.Timestamp(day))]))
+    found = {result.name: result for result in merged(world.judge())}["bars.on_known_sessions"]
+    assert (found.passed, found.severity) == (False, "quarantine")
+    assert day in found.message
+    pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)

@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.errors import DataQualityError, LakeError
 from ljwx_pipeline.ingest.judged_store import QUARANTINE
 from ljwx_pipeline.ingest.released import read_releases, release_rows
 from ljwx_pipeline.lake import Lake, TableVersion
+from ljwx_pipeline.lake.retention import retain
 from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.quality.quarantine import RELEASES, row_hashes
 
@@ -110,3 +111,13 @@ def test_a_release_made_after_an_instant_was_not_known_then(lake: Lake, checked:
     let_pass(lake, checked)
     assert read_releases(lake, as_of=NOW - timedelta(seconds=1)).empty
     assert len(read_releases(lake, as_of=NOW)) == 1
+
+
+def test_releases_that_retention_removed_are_refused_and_not_taken_for_none(lake: Lake, checked: Lake) -> None:
+    let_pass(lake, checked)
+    let_pass(lake, checked, symbol="600001.SH", at=NOW + timedelta(days=1))
+    retain(lake, keep_days=30, dry_run=False, now=NOW + timedelta(days=60))
+    with pytest.raises(LakeError, match="retention removed"):
+        read_releases(lake, as_of=NOW)
+    assert read_releases(lake, as_of=NOW - timedelta(days=1)).empty
+    assert len(read_releases(lake)) == 2

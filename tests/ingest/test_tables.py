@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Thread
 
 import pandas as pd
 import pytest
 
+from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.store import StoredMonth, only_ingest
-from ljwx_pipeline.ingest.tables import CALENDAR, WHOLE, ingest_dated_table, ingest_securities, read_market_table
+from ljwx_pipeline.ingest.tables import (
+    CALENDAR,
+    WHOLE,
+    ingest_dated_table,
+    ingest_range_table,
+    ingest_securities,
+    read_market_table,
+)
 from ljwx_pipeline.lake import Lake
 from tests.fakes.remote_source import RemoteSource
 
@@ -47,7 +55,7 @@ def ingest(
         coverage_file=lake.root.parent / f"{table}.json",
         recheck_sessions=recheck,
         scope=scope,
-        known_at=NOW.replace(hour=hour),
+        clock=ManualClock(NOW.replace(hour=hour)),
     )
 
 
@@ -88,8 +96,37 @@ def test_a_damaged_coverage_file_is_set_aside_and_the_table_asked_for_whole(
 
 def test_a_whole_table_of_the_same_content_is_no_new_version(lake: Lake) -> None:
     source = RemoteSource(LAST)
-    first = ingest_securities(source, lake, NOW)
-    assert ingest_securities(source, lake, NOW.replace(hour=5)) == first
+    first = ingest_securities(source, lake, clock=ManualClock(NOW))
+    assert ingest_securities(source, lake, clock=ManualClock(NOW.replace(hour=5))) == first
+
+
+@pytest.mark.parametrize("table", ["market_values", "st_spells", "securities"])
+def test_what_was_told_became_known_when_it_was_told_and_not_when_it_was_asked_for(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, table: str
+) -> None:
+    source, clock, told_in = RemoteSource(LAST), ManualClock(NOW), timedelta(hours=1)
+    told = getattr(source.market, table)
+
+    def slowly(*span: date) -> pd.DataFrame:
+        clock.set(clock.now() + told_in)
+        return told(*span)
+
+    monkeypatch.setattr(source, table, slowly, raising=False)
+    if table == "securities":
+        ingest_securities(source, lake, clock=clock)
+    else:
+        whole = table == "st_spells"
+        (ingest_range_table if whole else ingest_dated_table)(
+            source,
+            lake,
+            table,
+            source.sessions(FIRST, LAST),
+            coverage_file=lake.root.parent / "covered.json",
+            recheck_sessions=1,
+            clock=clock,
+        )
+    asked = 2 if table == "market_values" else 1
+    assert [version.known_at for version in lake.versions(table)] == [NOW + told_in * (n + 1) for n in range(asked)]
 
 
 def test_an_empty_lake_says_that_nothing_was_loaded(lake: Lake) -> None:
@@ -108,7 +145,7 @@ def test_a_table_that_became_known_later_reads_as_empty_once_the_market_was_know
     source, early = RemoteSource(LAST), NOW.replace(hour=1)
     calendar = pd.DataFrame({"session_date": pd.DatetimeIndex(["2024-01-02"])})
     lake.write(CALENDAR, calendar, known_at=early)
-    ingest_securities(source, lake, NOW.replace(hour=3))
+    ingest_securities(source, lake, clock=ManualClock(NOW.replace(hour=3)))
     assert read_market_table(lake, "securities", as_of=NOW.replace(hour=2)).empty
     assert len(read_market_table(lake, "securities", as_of=NOW.replace(hour=3)))
     for table in ("securities", "industries", CALENDAR):
@@ -120,7 +157,9 @@ def test_a_table_that_became_known_later_reads_as_empty_once_the_market_was_know
 def test_an_ingest_waits_for_another_one_of_the_same_market(lake: Lake, table: str) -> None:
     source = RemoteSource(LAST)
     whole = table == "securities"
-    second = Thread(target=lambda: ingest_securities(source, lake, NOW) if whole else ingest(source, lake, table))
+    second = Thread(
+        target=lambda: ingest_securities(source, lake, clock=ManualClock(NOW)) if whole else ingest(source, lake, table)
+    )
     with only_ingest(lake):
         second.start()
         second.join(0.5)

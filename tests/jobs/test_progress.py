@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from dagster._core.execution.compute_logs import redirect_to_file
 
 from jobs.progress import StepProgress
 
 
 @pytest.mark.parametrize(("steps", "words"), [(27, "job main, 27 steps\n"), (1, "job main, 1 step\n")])
-def test_the_job_is_named_before_its_first_step(capsys: pytest.CaptureFixture[str], steps: int, words: str) -> None:
+def test_the_job_is_named_before_its_first_step(capfd: pytest.CaptureFixture[str], steps: int, words: str) -> None:
     with StepProgress("main", steps):
-        assert capsys.readouterr().err == words
+        assert capfd.readouterr().err == words
 
 
-def test_a_dumb_terminal_gets_lines_alone(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dumb_terminal_gets_lines_alone(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the stream for a terminal
     monkeypatch.setattr("jobs.progress.QUIET_S", -1.0)
     said: Any = SimpleNamespace(dagster_event=None, step_key="raw_bars", user_message="half of it")
     with StepProgress("main", 2) as progress:
         progress.handle(said)
-    assert capsys.readouterr().err == "job main, 2 steps\n     … raw_bars: half of it\n"
+    assert capfd.readouterr().err == "job main, 2 steps\n     … raw_bars: half of it\n"
+
+
+def test_what_is_said_while_a_step_s_output_is_captured_reaches_the_terminal(
+    capfd: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    said: Any = SimpleNamespace(dagster_event=SimpleNamespace(event_type_value="STEP_SUCCESS"), step_key="raw_bars")
+    with StepProgress("main", 1) as progress, redirect_to_file(sys.stderr, str(tmp_path / "captured.err")):
+        progress.handle(said)
+    assert "raw_bars" in capfd.readouterr().err
+    assert progress.seconds == {"raw_bars": 0.0}

@@ -52,3 +52,12 @@ def test_a_number_only_one_side_has_is_a_disagreement() -> None:
     assert empty.result.blocks
     assert empty.counts == {"missing_other": len(BARS)}
     assert isinstance(empty.disagreements, pd.DataFrame)
+
+
+def test_a_row_that_one_side_gives_twice_is_listed_and_its_first_compared() -> None:
+    twice = pd.concat([BARS, BARS.iloc[[10]].assign(close_cny=1.0), BARS.iloc[[10]]], ignore_index=True)
+    found = reconcile(twice, BARS, names=("one house", "another"))
+    assert found.counts == {"twice_one": 1}
+    assert (found.result.severity, found.matched) == ("warn", len(BARS))
+    assert "1 given twice in one house" in found.result.message
+    assert reconcile(BARS, twice).counts == {"twice_other": 1}

@@ -129,6 +129,16 @@ def day(text: str) -> pd.Timestamp:
             "limit_down_cny",
         ),
         (
+            "price_limits",
+            {"symbol": "A", "session_date": day("2020-01-02"), "limit_up_cny": np.inf, "limit_down_cny": np.nan},
+            "limit_up_cny is not infinite",
+        ),
+        (
+            "market_values",
+            {"symbol": "A", "session_date": day("2020-01-02"), "market_value_cny": np.inf},
+            "market_value_cny is not infinite",
+        ),
+        (
             "corporate_actions",
             {"symbol": "A", "ex_date": day("2020-01-02"), "cash_cny_per_share": -1.0, "bonus_shares_per_share": 0.0},
             "cash_cny_per_share",

@@ -137,8 +137,14 @@ class AkshareSource(BySymbolSource):
         return found[found["session_date"].between(first, stop)].reset_index(drop=True)
 
     def index_bars(self, first: date, last: date) -> pd.DataFrame:
-        """Return daily bars of the wanted indices."""
-        parts = [self._questions.index_bars(code, first, last) for code in self._indices]
+        """Return daily bars of the wanted indices; one that began later begins with its first session.
+
+        Raises
+        ------
+        SourceError
+            When an index has no bar, or lacks a session after its first.
+        """
+        parts = [self._index(code, first, last) for code in self._indices]
         return canonical("index_bars", pd.concat(parts), by=("index_code", "session_date"))
 
     def suspensions(self, first: date, last: date) -> pd.DataFrame:
@@ -147,6 +153,17 @@ class AkshareSource(BySymbolSource):
         rows = [(symbol, day) for day in days for symbol in self._questions.suspended_on(day)]
         frame = pd.DataFrame(rows, columns=["symbol", "session_date"])
         return canonical("suspensions", frame, by=("session_date", "symbol"))
+
+    def _index(self, code: str, first: date, last: date) -> pd.DataFrame:
+        found = self._questions.index_bars(code, first, last)
+        given, span = pd.DatetimeIndex(found["session_date"]), self._published(first, last)
+        missing = span[span >= given.min()].difference(given)
+        if len(missing):
+            raise SourceError(
+                f"the page of index {code} lacks {missing[0]:%Y-%m-%d} ({len(missing)} such sessions)",
+                "the session is not published yet, or the answer was cut short: ask again later",
+            )
+        return found
 
     def _published(self, first: date, last: date) -> pd.DatetimeIndex:
         return sessions_between(first, min(last, last_published_day(self._clock.now())))

@@ -143,8 +143,9 @@ class Questions:
         return self._complete(tables.provider_code(code), first, last, tables.INDEX_FIELDS, self._expected(first, last))
 
     def rows_on(self, query: str, day: pd.Timestamp) -> pd.DataFrame:
-        """Return the answer to a question that takes a day."""
-        return self._wire.rows(query, date=f"{day:%Y-%m-%d}")
+        """Return the answer to a question that takes a day; that there is nothing has to be said twice."""
+        rows = self._wire.rows(query, date=f"{day:%Y-%m-%d}")
+        return rows if len(rows) else self._wire.rows(query, date=f"{day:%Y-%m-%d}")
 
     def _code(self, symbol: str) -> str:
         return self._listing[1].get(symbol) or tables.provider_code(symbol)

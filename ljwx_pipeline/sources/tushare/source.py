@@ -273,7 +273,12 @@ class TushareSource:
                 f"tushare's index_daily has no bar of {code} from {span[0]:%Y-%m-%d} to {span[-1]:%Y-%m-%d}",
                 "check evaluation.indices (000300.SH, 000905.SH, 399006.SZ), or ask again later",
             )
-        missing = span[span >= table["session_date"].iloc[0]].difference(pd.DatetimeIndex(table["session_date"]))
+        began = table["session_date"].iloc[0]
+        if began > span[0]:  # an index that began later, or an answer that lost its oldest rows: asked for alone
+            before = {**params, "end_date": day(span[span < began][-1])}
+            older = prices.index_bars(fetch(self._questions.client, INDEX_DAILY, before))
+            began = began if older.empty else older["session_date"].iloc[0]
+        missing = span[span >= began].difference(pd.DatetimeIndex(table["session_date"]))
         if len(missing):
             raise SourceError(
                 f"tushare's index_daily of {code} lacks {missing[0]:%Y-%m-%d} ({len(missing)} such sessions)",

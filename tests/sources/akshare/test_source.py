@@ -127,6 +127,14 @@ def test_rows_left_out_without_a_word_are_asked_for_again(
     assert len(source.bars_of(unit)) == rows_of_one(market)
 
 
+def test_an_index_of_which_the_page_leaves_sessions_out_is_refused(make: Make, stub: AkshareStub) -> None:
+    whole = make().index_bars(FIRST, LAST)
+    stub.fail("half", HIST, times=1)
+    with pytest.raises(SourceError, match=r"the page of index 000300\.SH lacks 2020-\d\d-\d\d \(\d+ such sessions\)"):
+        make().index_bars(FIRST, LAST)
+    pd.testing.assert_frame_equal(make().index_bars(FIRST, LAST), whole)
+
+
 def test_a_stock_not_listed_then_is_not_asked_about(make: Make, stub: AkshareStub) -> None:
     source = make(symbols=ONE)
     source.securities()

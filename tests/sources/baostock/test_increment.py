@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
+import pytest
 
 from ljwx_pipeline.sources.baostock import BaostockSource
 from ljwx_pipeline.sources.base import month_units
@@ -63,3 +64,16 @@ def test_months_of_suspensions_are_one_question_a_stock(
     found = [source.suspensions(unit.first, unit.last) for unit in month_units(FIRST, LAST)]
     assert stub.asked.count("query_history_k_data_plus") <= len(source.bar_units(FIRST, LAST))
     pd.testing.assert_frame_equal(pd.concat(found, ignore_index=True), market["suspensions"])
+
+
+@pytest.mark.parametrize("table", ["index_members", "industries"])
+def test_one_empty_answer_leaves_no_hole_in_what_is_held(
+    make: Make, stub: BaostockStub, market: SimulatedTables, tmp_path: Path, table: str
+) -> None:
+    query = {"index_members": "query_hs300_stocks", "industries": "query_stock_industry"}[table]
+    ingest_all(make(), tmp_path / "grown", FIRST, market.sessions[30].date())
+    stub.fail("empty", query)
+    grown = ingest_all(make(), tmp_path / "grown", FIRST, market.sessions[31].date())
+    assert not stub.faults[-1].times
+    whole = ingest_all(make(), tmp_path / "whole", FIRST, market.sessions[31].date())
+    assert_same_lake(grown, whole, (table,))

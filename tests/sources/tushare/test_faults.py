@@ -154,6 +154,23 @@ def test_an_index_that_lacks_sessions_is_refused(stub: TushareStub, waits: Waits
         stub.tables["index_daily"] = whole
 
 
+def test_an_index_whose_oldest_sessions_were_cut_off_is_refused_and_one_that_began_later_is_not(
+    stub: TushareStub, waits: Waits
+) -> None:
+    first, last = date(2020, 6, 1), date(2020, 6, 30)
+    stub.faults.append(Fault("silent_half", None, "index_daily"))
+    with pytest.raises(SourceError, match=r"index_daily of 000300\.SH lacks 2020-06-01 \(\d+ such sessions\)"):
+        tushare_source(stub, waits).index_bars(first, last)
+    whole = stub.tables["index_daily"]
+    began = (whole["ts_code"] != "000905.SH") | (whole["trade_date"] >= "20200610")
+    stub.tables["index_daily"] = whole[began]
+    try:
+        found = tushare_source(stub, waits).index_bars(first, last)
+    finally:
+        stub.tables["index_daily"] = whole
+    assert found.groupby("index_code")["session_date"].min()["000905.SH"] == pd.Timestamp("2020-06-10")
+
+
 @pytest.mark.parametrize(
     ("api", "ask"),
     [
