@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ if TYPE_CHECKING:  # pandas and numba: loaded when the command runs, not when th
     from ljwx_pipeline.factors.catalogue import Catalogue, Factor
     from ljwx_pipeline.research.market import ResearchMarket
 
+#: Tables read only where a factor asks for more than adjusted prices.
+BESIDE = ("index_bars", "industries", "market_values", "suspensions", "price_limits")
 #: Factors printed on the terminal; the files hold all of them.
 SHOWN_FACTORS = 20
 #: Factors that get a page of their own unless ``--pages`` says otherwise: a page takes a second.
@@ -81,7 +83,7 @@ def _tear_sheet(settings: Settings, arguments: argparse.Namespace) -> int:
     catalogue = open_catalogue(arguments.catalogue)
     factors = _chosen(catalogue, arguments.factor)
     folder = Path(arguments.out) if arguments.out else market_home(settings) / "tear_sheets" / catalogue.name
-    market, context_of = _market(settings)
+    market, context_of = _market(settings, frozenset[str]().union(*(one.expression.inputs for one in factors)))
     _require_seen(market.panel.sessions, first, last, settings.research.held_out_sessions)
     stick = yardstick(market, settings.label, first=first, last=last)
     threads = settings.model.threads
@@ -111,12 +113,13 @@ def _chosen(catalogue: Catalogue, names: Sequence[str] | None) -> tuple[Factor, 
     return tuple(factor for factor in catalogue.factors if not names or factor.name in names)
 
 
-def _market(settings: Settings) -> tuple[ResearchMarket, dict[str, Any]]:
-    """Return the market in the line's lake, and what a page says of its source."""
+def _market(settings: Settings, reads: Collection[str]) -> tuple[ResearchMarket, dict[str, Any]]:
+    """Return the market in the line's lake with the fields that factors read, and what a page says of its source."""
     import pandas as pd
 
     from ljwx_pipeline.ingest.tables import CALENDAR, read_market_table
     from ljwx_pipeline.lake import Lake
+    from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
     from ljwx_pipeline.research.market import MarketTables, research_market
     from ljwx_pipeline.sources.open import open_source
 
@@ -133,9 +136,10 @@ def _market(settings: Settings) -> tuple[ResearchMarket, dict[str, Any]]:
         st_spells=read_market_table(lake, "st_spells"),
         index_members=read_market_table(lake, "index_members"),
         adjustment=source.adjustment,
+        beside={name: read_market_table(lake, name) for name in BESIDE if not set(reads) <= set(FACTOR_FIELDS)},
     )
     said = {"profile": settings.profile, "source": f"{source.name}, {source.adjustment} prices"}
-    return research_market(tables, sessions, settings), {**said, "simulated": source.simulated}
+    return research_market(tables, sessions, settings, reads), {**said, "simulated": source.simulated}
 
 
 def _require_seen(sessions: pd.DatetimeIndex, first: date | None, last: date | None, held_out: int) -> None:

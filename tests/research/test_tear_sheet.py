@@ -14,7 +14,7 @@ import pytest
 
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import DatasetError
-from ljwx_pipeline.expressions.operators import field, ref
+from ljwx_pipeline.expressions.operators import field, group_rank, ref
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.factors.catalogue import Factor
 from ljwx_pipeline.market.tables import empty_table
@@ -138,6 +138,30 @@ def test_a_range_of_sessions_is_cut_out_and_its_returns_may_end_after_it(
     whole, cut = measure_factor(declared("knows"), planted, stick), measure_factor(declared("knows"), planted, part)
     assert cut.rank_ic.tobytes() == whole.rank_ic[100:181].tobytes()
     assert np.isfinite(cut.rank_ic[-1]).all()
+
+
+def test_factors_read_what_the_tables_know_and_cross_sections_are_of_the_universe(
+    bars: pd.DataFrame, settings: Settings
+) -> None:
+    sessions = pd.DatetimeIndex(bars["session_date"].unique())
+    symbols = sorted(bars["symbol"].unique())
+    industries = pd.DataFrame(
+        {"symbol": symbols, "industry": ["banks", "chips"] * 20, "start_date": sessions[0], "end_date": pd.NaT}
+    )
+    beside = replace(tables(bars), beside={"industries": industries})
+    reads = {"close", "industry", "raw_close_cny", "market_value_cny"}
+    market = research_market(beside, sessions, settings, reads)
+    assert {"industry", "raw_close_cny"} <= market.panel.fields.keys()
+    assert "market_value_cny" not in market.panel.fields
+    assert (market.panel.fields["in_universe"] == market.universe).all()
+    ranked = Factor("RANK", group_rank(field("raw_close_cny"), field("industry")), "rank", "a test", "rank")
+    ((_, values),) = evaluated([ranked], market)
+    assert np.isnan(values[~market.universe]).all()
+    banks = np.arange(40) % 2 == 0
+    for session in (50, 150):
+        known = market.universe[:, session] & banks
+        expected = pd.Series(market.panel.fields["raw_close_cny"][known, session]).rank(pct=True)
+        np.testing.assert_allclose(values[known, session], expected, rtol=1e-6)
 
 
 def test_too_short_a_range_is_refused_with_what_there_is(market: ResearchMarket, settings: Settings) -> None:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 
 from ljwx_pipeline.errors import FactorError
-from ljwx_pipeline.expressions.evaluate import FactorValues, evaluate
+from ljwx_pipeline.expressions.evaluate import MEMBERSHIP, FactorValues, evaluate
 from ljwx_pipeline.expressions.nodes import Expr
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.factors.leaks.findings import Finding, LeakReport, Tally, Values, differing, first_difference
-from ljwx_pipeline.factors.leaks.market import CUT_SHARES, MEMBER_FLAG, Market
+from ljwx_pipeline.factors.leaks.market import CUT_SHARES, Market
 from ljwx_pipeline.factors.leaks.suspicion import too_good
 from ljwx_pipeline.factors.leaks.worlds import AFTER_CUT, KIND_OF, Aspect, non_members, other_world
 from ljwx_pipeline.market.adjustment import PRICES
@@ -114,7 +114,7 @@ class _Around:
 
     def beside_non_members(self) -> list[Finding]:
         """Return the factors that read the members' flag and change with symbols that were never members."""
-        reading = {name: e for name, e in self._catalogue.expressions.items() if MEMBER_FLAG in e.inputs}
+        reading = {name: e for name, e in self._catalogue.expressions.items() if MEMBERSHIP in e.inputs}
         return self._in_world((Aspect.NON_MEMBERS,), reading, "membership") if reading else []
 
     def _truncated(self, *, own_windows: bool) -> list[Finding]:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from ljwx_pipeline.expressions.evaluate import MEMBERSHIP
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, factor_panel
 from ljwx_pipeline.market.panel import Panel, dense
 from ljwx_pipeline.market.panel_fields import AS_TRADED, LIMIT_FLAGS, LIMIT_PRICES, panel_fields
@@ -19,11 +20,9 @@ from ljwx_pipeline.market.ranges import index_member_mask
 #: Where a panel is cut when nothing is asked, as shares of its sessions, and how far from there a cut may lie.
 CUT_SHARES, CUT_REACH = (0.5, 0.75, 0.9), 10
 
-#: 1.0 where it holds, 0.0 where it does not: the symbol is a member of the index.
-MEMBER_FLAG = "in_universe"
 #: Fields handed out as columns of bars, under the names of the language (``expressions/fields.py``), and the adjustment
 #: factor. The panel's others come from tables that a file may ask for, whose columns must not meet them in a merge.
-BAR_FIELDS = (*FACTOR_FIELDS, *AS_TRADED, *LIMIT_PRICES, *LIMIT_FLAGS, MEMBER_FLAG, "adj_factor")
+BAR_FIELDS = (*FACTOR_FIELDS, *AS_TRADED, *LIMIT_PRICES, *LIMIT_FLAGS, MEMBERSHIP, "adj_factor")
 #: Where the rows of frames handed to a user's file are numbered from.
 FIRST_ROW = 1_000_000
 #: Canonical tables (``market/tables.py``) a user's file may ask for beside the panel.
@@ -113,7 +112,7 @@ def market_of(
     if members is not None and len(members):
         code = index or str(members["index_code"].value_counts().index[0])
         inside = index_member_mask(members, code, symbols, sessions).astype(np.float64)
-        fields[MEMBER_FLAG] = np.where(np.isnan(panel.fields["close"]), np.nan, inside)
+        fields[MEMBERSHIP] = np.where(np.isnan(panel.fields["close"]), np.nan, inside)
     kept = {name: tables[name] for name in TABLES if name in tables and len(tables[name])}
     mine = {name: table[table["symbol"].isin(symbols)].reset_index(drop=True) for name, table in kept.items()}
     return Market(panel.with_fields(fields), mine, rebased=adjustment == "forward")

@@ -14,7 +14,8 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
-from ljwx_pipeline.factors.leaks.market import MEMBER_FLAG, Market
+from ljwx_pipeline.expressions.evaluate import MEMBERSHIP
+from ljwx_pipeline.factors.leaks.market import Market
 from ljwx_pipeline.market.adjustment import PRICES
 from ljwx_pipeline.market.panel import Float, Panel
 from ljwx_pipeline.market.panel_fields import AS_TRADED, LIMIT_FLAGS, LIMIT_PRICES
@@ -28,7 +29,7 @@ _PRICES = frozenset((*PRICES, "vwap", *_AS_TRADED))
 _FACTORS = frozenset({"adj_factor"})
 #: Fields known at the open of their session; all others become known during it.
 KNOWN_AT_OPEN = frozenset(
-    {"open", "raw_open_cny", "pre_close_cny", "adj_factor", MEMBER_FLAG, "industry", "is_st", "listed_sessions"}
+    {"open", "raw_open_cny", "pre_close_cny", "adj_factor", MEMBERSHIP, "industry", "is_st", "listed_sessions"}
     | {*LIMIT_PRICES}
 )
 #: Symbols that exist in another world alone.
@@ -126,7 +127,7 @@ def _other_prices(market: Market, cut: int, rng: np.random.Generator) -> Market:
     scale = jump * np.exp(rng.normal(0, 0.08, shape))
     before = np.concatenate([np.ones((shape[0], 1)), scale[:, :-1]], axis=1)
     for name, values in fields.items():
-        if name == MEMBER_FLAG or name in _FACTORS:
+        if name == MEMBERSHIP or name in _FACTORS:
             continue
         if name in _FLAGS:
             values[:, cut:] = np.where(rng.random(shape) < 0.3, 1 - values[:, cut:], values[:, cut:])
@@ -203,8 +204,8 @@ def _other_members(market: Market, cut: int, rng: np.random.Generator) -> Market
     panel, tables = market.panel, dict(market.tables)
     last, first = panel.sessions[cut - 1], panel.sessions[cut]
     swapped = rng.random(len(panel.symbols)) < 0.5
-    if MEMBER_FLAG in panel.fields:
-        flag = panel.fields[MEMBER_FLAG]
+    if MEMBERSHIP in panel.fields:
+        flag = panel.fields[MEMBERSHIP]
         flag[swapped, cut:] = 1 - flag[swapped, cut:]
     names = {symbol for symbol, out in zip(panel.symbols, swapped, strict=True) if out}
     if "index_members" in tables:
@@ -299,12 +300,12 @@ def _other_course(market: Market, cut: int, rng: np.random.Generator) -> Market:
 def _other_non_members(market: Market, cut: int, rng: np.random.Generator) -> Market:
     """Change the whole life of every symbol that was never a member before ``cut``; take some of them away."""
     panel = market.panel
-    if MEMBER_FLAG not in panel.fields:
+    if MEMBERSHIP not in panel.fields:
         return market
-    outside = np.flatnonzero(~(panel.fields[MEMBER_FLAG][:, :cut] == 1).any(axis=1))
+    outside = np.flatnonzero(~(panel.fields[MEMBERSHIP][:, :cut] == 1).any(axis=1))
     for number, row in enumerate(outside):
         for name, values in panel.fields.items():
-            if name != MEMBER_FLAG and name not in _FLAGS | _CATEGORIES:
+            if name != MEMBERSHIP and name not in _FLAGS | _CATEGORIES:
                 values[row] *= np.exp(rng.normal(0, 1))
             if number % 3 == 0:
                 values[row, :cut] = np.nan
@@ -317,7 +318,7 @@ def _other_past(market: Market, cut: int, rng: np.random.Generator) -> Market:
     for name, values in market.panel.fields.items():
         if name in _PRICES:
             values[:, :cut] *= np.exp(rng.normal(0, 0.05, shape))
-        elif name in _FLAGS or name == MEMBER_FLAG:
+        elif name in _FLAGS or name == MEMBERSHIP:
             values[:, :cut] = np.where(rng.random(shape) < 0.5, 1 - values[:, :cut], values[:, :cut])
         elif name in _CATEGORIES:
             values[:, :cut] = np.roll(values[:, :cut], 1, axis=0)
@@ -328,7 +329,7 @@ def _other_past(market: Market, cut: int, rng: np.random.Generator) -> Market:
 
 def non_members(market: Market, cut: int) -> frozenset[str]:
     """Return the symbols that ``Aspect.NON_MEMBERS`` changes: their own values may change with them."""
-    flag: Float | None = market.panel.fields.get(MEMBER_FLAG)
+    flag: Float | None = market.panel.fields.get(MEMBERSHIP)
     if flag is None:
         return frozenset()
     outside = ~(flag[:, :cut] == 1).any(axis=1)
