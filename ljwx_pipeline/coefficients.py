@@ -58,6 +58,13 @@ def by_session(panel_values: NDArray[np.floating]) -> BySession:
     return BySession(values, np.argsort(values, axis=1))
 
 
+def session_ranks(panel: BySession) -> Float:
+    """Return each session's ranks from 0, ties at their mean, shape ``(n_sessions, n_symbols)``; NaN where unknown."""
+    ranks = np.full(panel.values.shape, np.nan)
+    _session_ranks(panel.values, panel.order, ranks)
+    return ranks
+
+
 def panel_coefficients(left: BySession, right: BySession, *, min_pairs: int = MIN_PAIRS) -> Coefficients:
     """Return the coefficients of two panels, session by session.
 
@@ -93,6 +100,25 @@ def panel_rank_ic(left: BySession, right: BySession, *, min_pairs: int = MIN_PAI
         starts, min_pairs, False, out.ic, out.rank_ic, out.pairs,
     )  # fmt: skip
     return out.rank_ic
+
+
+def ranks_correlation(left: Float, right: Float, *, min_pairs: int = MIN_PAIRS) -> Float:
+    """Return the correlation of two arrays of ranks, session by session, over the names known in both.
+
+    Parameters
+    ----------
+    left, right
+        From ``session_ranks``, shape ``(n_sessions, n_symbols)``: sums of ranks are exact, so a constant side shows.
+    min_pairs
+        Sessions with fewer pairs have none.
+
+    Returns
+    -------
+    Shape ``(n_sessions,)``; NaN with too few pairs or where either side is constant.
+    """
+    out = np.full(len(left), np.nan)
+    _row_pearson(left, right, min_pairs, out)
+    return out
 
 
 def row_coefficients(
@@ -209,6 +235,12 @@ def _segments(
 
 
 @kernel
+def _session_ranks(values: Float, order: Order, ranks: Float) -> None:
+    for session in range(len(values)):
+        _mid_ranks(values[session], order[session], values[session], ranks[session])
+
+
+@kernel
 def _mid_ranks(values: Float, order: Order, other: Float, ranks: Float) -> int:
     """Write each pair's rank from 0, ties at their mean, and return the number of pairs."""
     count, at = 0, 0
@@ -226,8 +258,19 @@ def _mid_ranks(values: Float, order: Order, other: Float, ranks: Float) -> int:
 
 
 @kernel
+def _row_pearson(left: Float, right: Float, min_pairs: int, out: Float) -> None:
+    for session in range(len(out)):
+        count = 0
+        for name in range(left.shape[1]):
+            if not (np.isnan(left[session, name]) or np.isnan(right[session, name])):
+                count += 1
+        if count >= min_pairs:
+            out[session] = _pearson(left[session], right[session], count)
+
+
+@kernel
 def _pearson(x: Float, y: Float, count: int) -> float:
-    """Return Pearson's correlation over the pairs, in two passes; neither side may be constant."""
+    """Return Pearson's correlation over the pairs, in two passes; neither side may be constant, but for ranks."""
     mean_x, mean_y = 0.0, 0.0
     for at in range(len(x)):
         if not (np.isnan(x[at]) or np.isnan(y[at])):

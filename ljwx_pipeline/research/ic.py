@@ -25,8 +25,9 @@ from ljwx_pipeline.coefficients import (
     newey_west_error,
     newey_west_lag,
     panel_rank_ic,
+    ranks_correlation,
+    session_ranks,
 )
-from ljwx_pipeline.expressions.compiled import kernel
 
 Float = NDArray[np.float64]
 
@@ -137,8 +138,8 @@ def rank_autocorrelation(factor: BySession, *, lag: int = 1, min_pairs: int = MI
     Ranks are within the session's own names, ties at their mean; the correlation is Pearson's over the names known on
     both (alphalens' ``factor_rank_autocorrelation``). NaN with fewer than ``min_pairs`` names, or for the first ones.
     """
-    out = np.full(len(factor.values), np.nan)
-    _rank_autocorrelation(factor.values, factor.order, lag, min_pairs, out)
+    ranks, out = session_ranks(factor), np.full(len(factor.values), np.nan)
+    out[lag:] = ranks_correlation(ranks[lag:], ranks[: max(len(ranks) - lag, 0)], min_pairs=min_pairs)
     return out
 
 
@@ -195,39 +196,3 @@ def clustered_order(correlations: Float) -> list[int]:
 
 def _or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
-
-
-@kernel
-def _rank_autocorrelation(values: Float, order: NDArray[np.int64], lag: int, min_pairs: int, out: Float) -> None:
-    sessions, names = values.shape
-    ranks = np.full((sessions, names), np.nan)
-    for session in range(sessions):
-        row, by_value, at = values[session], order[session], 0
-        while at < names and not np.isnan(row[by_value[at]]):
-            end = at
-            while end < names and row[by_value[end]] == row[by_value[at]]:
-                end += 1
-            for place in range(at, end):
-                ranks[session, by_value[place]] = (at + end - 1) / 2
-            at = end
-    for session in range(lag, sessions):
-        now, before = ranks[session], ranks[session - lag]
-        count, mean_now, mean_before = 0, 0.0, 0.0
-        for name in range(names):
-            if not (np.isnan(now[name]) or np.isnan(before[name])):
-                count += 1
-                mean_now += now[name]
-                mean_before += before[name]
-        if count < min_pairs:
-            continue
-        mean_now /= count
-        mean_before /= count
-        xy, xx, yy = 0.0, 0.0, 0.0
-        for name in range(names):
-            if not (np.isnan(now[name]) or np.isnan(before[name])):
-                a, b = now[name] - mean_now, before[name] - mean_before
-                xy += a * b
-                xx += a * a
-                yy += b * b
-        if xx > 0 and yy > 0:
-            out[session] = xy / np.sqrt(xx * yy)
