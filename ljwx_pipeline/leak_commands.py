@@ -30,7 +30,8 @@ SECONDS, MEMORY_MIB = 300.0, 4096
 DESCRIPTION = """Judge the factors and pipeline steps in FILE.py: do they use what was not known at the time?
 
 FILE.py is Python code and is run, with your rights, in a process of its own under limits of time and memory. It defines
-FACTORS, factors(panel), factors_pandas(bars), transform, predict, choose or split; docs/leaks.md says how.
+FACTORS or catalogue(), factors(panel), factors_pandas(bars), transform, predict, choose or split; docs/leaks.md says
+how.
 Exit code 0: clean; 1: leaks were found; 2: the file could not be judged."""
 
 
