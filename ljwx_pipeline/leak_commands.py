@@ -167,7 +167,7 @@ def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
     """
     import pandas as pd
 
-    from ljwx_pipeline.factors.leaks.market import TABLES, market_of
+    from ljwx_pipeline.factors.leaks.market import BESIDE, TABLES, market_of
     from ljwx_pipeline.ingest.tables import read_market_table
     from ljwx_pipeline.lake import Lake
     from ljwx_pipeline.sources.open import open_source
@@ -197,9 +197,10 @@ def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
         )
     return market_of(
         bars,
-        {name: read_market_table(lake, name) for name in (*TABLES, "price_limits", "st_spells", "suspensions")},
+        {name: read_market_table(lake, name) for name in (*TABLES, *BESIDE)},
         symbols=symbols,
         sessions=pd.DatetimeIndex(sessions, name="session_date"),
         adjustment=open_source(settings).describe().adjustment,
         index=settings.universe.index,
+        benchmark=settings.gate.benchmark,
     )

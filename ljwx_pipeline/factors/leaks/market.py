@@ -34,6 +34,8 @@ TABLES = (
     "corporate_actions",
     "financial_indicators",
 )
+#: Further tables that fields of the panel are made of.
+BESIDE = ("price_limits", "st_spells", "suspensions", "index_bars")
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ def market_of(
     sessions: pd.DatetimeIndex,
     adjustment: str,
     index: str,
+    benchmark: str = "",
 ) -> Market:
     """Return canonical bars and tables as a market; ``TABLES`` that are empty are left out.
 
@@ -97,6 +100,8 @@ def market_of(
         Of the prices, as the source declares; fields as traded are known under ``raw`` alone.
     index
         Whose members are the universe; the one with most rows if empty, no flag where none is known.
+    benchmark
+        The index whose close is ``index_close``; no such field if empty.
 
     Raises
     ------
@@ -105,7 +110,9 @@ def market_of(
     """
     here = bars[bars["symbol"].isin(symbols) & bars["session_date"].isin(sessions)]
     panel = factor_panel(here, symbols=symbols, sessions=sessions, adjustment=adjustment)
-    fields = panel_fields({**tables, "bars": here}, symbols=symbols, sessions=sessions, adjustment=adjustment)
+    fields = panel_fields(
+        {**tables, "bars": here}, symbols=symbols, sessions=sessions, adjustment=adjustment, benchmark=benchmark
+    )
     if adjustment == "raw":
         fields["adj_factor"] = dense(here, "adj_factor", symbols, sessions)
     members = tables.get("index_members")

@@ -24,7 +24,7 @@ INDICATOR = "eps_cny"
 INDUSTRIES = ("banks", "chips", "drinks", "power")
 _FIRST_SESSION = "2021-03-01"
 _MEMBERS, _CHANGES_EVERY, _CHANGED = 20, 45, 3
-_LIMIT_FRAC = 0.1
+_LIMIT_FRAC, _FREE_FLOAT_FRAC = 0.1, 0.6
 #: First sessions of the late listings and last ones of the delisted, by symbol.
 _LISTED = {7: 70, 15: 150, 23: 215, 31: 262, 39: 276}
 _DELISTED = {3: 90, 10: 140, 17: 190, 21: 225, 28: 255, 34: 274, 37: 285}
@@ -58,9 +58,12 @@ def synthetic_market() -> Market:
         "corporate_actions": _corporate_actions(symbols, sessions, factor),
         "financial_indicators": _reports(rng, symbols, sessions),
         "price_limits": _rows(symbols, sessions, present, limits),
+        "st_spells": _special_treatment(symbols, sessions),
+        "suspensions": _rows(symbols, sessions, _listed(present) & ~present, {}),
+        "index_bars": _index_bars(sessions, raw["close_cny"], raw["pre_close_cny"]),
     }
     rows = _rows(symbols, sessions, present, bars)
-    return market_of(rows, tables, symbols=symbols, sessions=sessions, adjustment="raw", index=INDEX)
+    return market_of(rows, tables, symbols=symbols, sessions=sessions, adjustment="raw", index=INDEX, benchmark=INDEX)
 
 
 def _rows(
@@ -176,7 +179,29 @@ def _market_values(
     close_cny: Float,
 ) -> pd.DataFrame:
     shares = np.round(rng.lognormal(20, 1, SYMBOLS))
-    return _rows(symbols, sessions, present, {"market_value_cny": close_cny * shares[:, None]})
+    value = close_cny * shares[:, None]
+    columns = {"market_value_cny": value, "float_market_value_cny": _FREE_FLOAT_FRAC * value}
+    return _rows(symbols, sessions, present, columns)
+
+
+def _listed(present: np.ndarray) -> np.ndarray:
+    """Return the sessions from the first with a bar to the last."""
+    return np.asarray(
+        np.logical_or.accumulate(present, axis=1) & np.logical_or.accumulate(present[:, ::-1], axis=1)[:, ::-1]
+    )
+
+
+def _special_treatment(symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> pd.DataFrame:
+    """Return spells of every fifth symbol, each of 60 sessions, begun one after the other."""
+    marked = range(0, SYMBOLS, 5)
+    starts = [sessions[30 * number] for number in range(len(marked))]
+    ends = [sessions[30 * number + 59] for number in range(len(marked))]
+    return pd.DataFrame({"symbol": [symbols[row] for row in marked], "start_date": starts, "end_date": ends})
+
+
+def _index_bars(sessions: pd.DatetimeIndex, close_cny: Float, pre_close_cny: Float) -> pd.DataFrame:
+    points = 1000 * np.cumprod((close_cny / pre_close_cny).mean(axis=0))
+    return pd.DataFrame({"index_code": INDEX, "session_date": sessions, "close_points": points})
 
 
 def _corporate_actions(symbols: tuple[str, ...], sessions: pd.DatetimeIndex, factor: Float) -> pd.DataFrame:

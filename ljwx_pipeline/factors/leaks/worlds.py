@@ -18,7 +18,7 @@ from ljwx_pipeline.expressions.evaluate import MEMBERSHIP
 from ljwx_pipeline.factors.leaks.market import Market
 from ljwx_pipeline.market.adjustment import PRICES
 from ljwx_pipeline.market.panel import Float, Panel
-from ljwx_pipeline.market.panel_fields import AS_TRADED, LIMIT_FLAGS, LIMIT_PRICES
+from ljwx_pipeline.market.panel_fields import AS_TRADED, LIMIT_FLAGS, LIMIT_PRICES, MARKET_VALUES
 
 #: Fields by what they are, whether a panel has them or not: prices as traded, flags, codes of categories.
 _AS_TRADED = frozenset((*AS_TRADED, *LIMIT_PRICES)) - {"raw_volume_shares"}
@@ -225,9 +225,11 @@ def _other_members(market: Market, cut: int, rng: np.random.Generator) -> Market
     if "market_values" in tables:
         values = tables["market_values"]
         later = (values["session_date"] > last).to_numpy()
-        changed = values["market_value_cny"].to_numpy(dtype=np.float64).copy()
-        changed[later] *= np.exp(rng.normal(0, 2, int(later.sum())))
-        tables["market_values"] = values.assign(market_value_cny=changed)
+        scale = np.ones(len(values))
+        scale[later] = np.exp(rng.normal(0, 2, int(later.sum())))
+        tables["market_values"] = values.assign(
+            **{name: values[name] * scale for name in MARKET_VALUES if name in values}
+        )
     return replace(market, tables=tables)
 
 

@@ -39,6 +39,15 @@ def test_a_world_differs_after_the_cut_alone(aspect: Aspect) -> None:
     assert not (same and all(table.equals(other.tables[name]) for name, table in market.tables.items()))
 
 
+def test_every_column_of_later_market_values_is_another() -> None:
+    market = synthetic_market()
+    other = other_world(market, CUT, (Aspect.MEMBERSHIP,))
+    before, after = market.tables["market_values"], other.tables["market_values"]
+    later = before["session_date"] >= market.panel.sessions[CUT]
+    for name in ("market_value_cny", "float_market_value_cny"):
+        assert (before[name] == after[name]).equals(~later), name
+
+
 def test_the_given_market_is_never_written_to() -> None:
     market = synthetic_market()
     before = market.copies()
@@ -65,9 +74,10 @@ def test_the_same_session_keeps_its_open() -> None:
 def test_everything_a_leak_hides_behind_happens_around_every_cut() -> None:
     market = synthetic_market()
     fields, sessions = market.panel.fields, market.panel.sessions
+    assert set(fields) == {*LANGUAGE, "adj_factor"}
     assert set(BAR_FIELDS) <= set(fields)
-    assert set(fields) - set(BAR_FIELDS) == {"market_value_cny", "industry", "listed_sessions"}
-    assert set(fields) - {"adj_factor"} <= set(LANGUAGE)
+    for name in ("is_st", "is_suspended", "limit_up", "limit_down"):
+        assert set(np.unique(fields[name][~np.isnan(fields[name])])) == {0, 1}, name
     assert set(market.tables) == set(TABLES)
     has_bar = ~np.isnan(fields["close"])
     for cut in CUTS:
@@ -98,7 +108,7 @@ def test_canonical_tables_become_a_market_again() -> None:
     made = market_of(bars, market.tables, symbols=panel.symbols, sessions=panel.sessions, adjustment="raw", index=INDEX)
     for name in (*FACTOR_FIELDS, "raw_close_cny", "in_universe"):
         np.testing.assert_allclose(made.panel.fields[name], panel.fields[name], rtol=1e-12)
-    assert "limit_up" not in made.panel.fields
+    assert made.panel.fields.keys() & {"limit_up", "index_close"} == set()
     forward = market_of(
         bars, {}, symbols=panel.symbols[:5], sessions=panel.sessions[:50], adjustment="forward", index=""
     )
