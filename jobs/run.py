@@ -9,6 +9,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -28,6 +29,7 @@ from ljwx_pipeline.disk_space import full_disk
 from ljwx_pipeline.errors import EnvironmentFault, LakeError, LjwxError
 from ljwx_pipeline.evaluation.replayed_run import compare_with_replayed
 from ljwx_pipeline.ingest.estimate import IngestEstimate, estimate_ingest
+from ljwx_pipeline.job_process import let_signals_through
 from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
 
 
@@ -42,6 +44,7 @@ def main() -> int:
     arguments = parser.parse_args()
     overrides = json.loads(arguments.overrides_json)
     try:
+        let_signals_through()
         settings = load_settings(profile=arguments.profile, overrides=overrides)
         os.environ.update(child_environment(settings, overrides))
         plan = _plan(settings, arguments.job)
@@ -49,7 +52,8 @@ def main() -> int:
             print(json.dumps(plan.as_dict(), indent=2, ensure_ascii=False) if arguments.json else plan.sentence())
             return 0
         return _run(settings, overrides, arguments.job, as_json=arguments.json)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C finds a process that is ending
         print("stopped; what was finished is kept, run again to go on", file=sys.stderr)
         return 130
     except (OSError, SQLAlchemyError, dg.DagsterError, LjwxError) as error:
