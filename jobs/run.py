@@ -30,6 +30,7 @@ from ljwx_pipeline.errors import EnvironmentFault, LakeError, LjwxError
 from ljwx_pipeline.evaluation.replayed_run import compare_with_replayed
 from ljwx_pipeline.ingest.estimate import IngestEstimate, estimate_ingest
 from ljwx_pipeline.job_process import let_signals_through
+from ljwx_pipeline.known_markets import record_market
 from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
 
 
@@ -105,9 +106,10 @@ def _run(settings: Settings, overrides: Mapping[str, Any], job: str, *, as_json:
     clock = SystemClock()
     started_s = clock.monotonic_s()
     with LineRun(settings, overrides) as line_run:
+        record_market(settings, overrides)
         result = line_run.execute(job)
         if job == INGEST_JOB:
-            outcome = ingest_outcome(result, settings.profile, clock.monotonic_s() - started_s)
+            outcome = ingest_outcome(result, settings.profile, overrides, clock.monotonic_s() - started_s)
             print(json.dumps(outcome, indent=2, ensure_ascii=False) if as_json else outcome_table(outcome))
             return 0
         if job == "daily_pipeline":
