@@ -22,12 +22,14 @@ from assets.resources import Line
 from jobs.ingest import JOB_NAME as INGEST_JOB
 from jobs.ingest import ingest_outcome, outcome_table
 from jobs.research import JOB_NAME as RESEARCH_JOB
-from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.clock import SystemClock, utc_now
+from ljwx_pipeline.command_output import forget_colour_reset
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
 from ljwx_pipeline.dataset import RunPlan, plan_on_lake, plan_run
 from ljwx_pipeline.disk_space import full_disk
 from ljwx_pipeline.errors import EnvironmentFault, LakeError, LjwxError
 from ljwx_pipeline.evaluation.replayed_run import compare_with_replayed
+from ljwx_pipeline.failures import Failure, record_failure
 from ljwx_pipeline.ingest.estimate import IngestEstimate, estimate_ingest
 from ljwx_pipeline.job_process import let_signals_through
 from ljwx_pipeline.known_markets import record_market
@@ -60,7 +62,18 @@ def main() -> int:
     except (OSError, SQLAlchemyError, dg.DagsterError, LjwxError) as error:
         told = _told(error, arguments.profile, overrides)
         print(f"error: {told}", file=sys.stderr)
+        if not arguments.dry_run:
+            _record(Failure(utc_now().isoformat(timespec="seconds"), arguments.profile, arguments.job, str(told)))
         return told.exit_code
+    finally:
+        forget_colour_reset()
+
+
+def _record(failure: Failure) -> None:
+    try:
+        record_failure(ljwx_home(), failure)
+    except (OSError, LjwxError) as error:
+        print(f"the failure could not be noted for `ljwx doctor` ({error})", file=sys.stderr)
 
 
 def _told(error: Exception, profile: str, overrides: Mapping[str, Any]) -> LjwxError:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from jobs.ingest import outcome_table
+from ljwx_pipeline.failures import last_failures
 
 ROOT = Path(__file__).resolve().parents[2]
 OUTCOME: dict[str, Any] = {
@@ -68,6 +69,27 @@ def backfill(home: Path, last: str) -> tuple[dict[str, Any], str]:
     )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout), done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("line")
+def test_an_outage_before_any_run_exists_leaves_a_record(tmp_path: Path) -> None:
+    words = ["backfill", "--profile", "tushare", "--set", "tushare.endpoint=http://127.0.0.1:9"]
+    words += ["--set", "tushare.attempts=1"]
+    environment = dict(os.environ, LJWX_HOME=str(tmp_path), TUSHARE_TOKEN="0" * 56)
+    done = subprocess.run(
+        [sys.executable, "-m", "ljwx_pipeline.cli", *words],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 4, done.stderr
+    (failure,) = last_failures(tmp_path, 9)
+    assert (failure.profile, failure.job) == ("tushare", "ingest")
+    assert f"error: {failure.message}" in done.stderr.splitlines()
 
 
 def ljwx_data_tables(home: Path, *words: str) -> str:

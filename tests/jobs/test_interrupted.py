@@ -22,7 +22,7 @@ def typed(home: Path, *arguments: str, stop_after: str, timeout_s: float = 120.0
     if pid == 0:
         os.chdir(ROOT)
         command = [sys.executable, "-m", "ljwx_pipeline.cli", *arguments]
-        os.execve(sys.executable, command, dict(os.environ, LJWX_HOME=str(home), COLUMNS="200"))
+        os.execve(sys.executable, command, dict(os.environ, LJWX_HOME=str(home), TERM="dumb"))
     shown, pressed, until = "", False, time.monotonic() + timeout_s
     while time.monotonic() < until:
         try:
@@ -45,6 +45,7 @@ def test_ctrl_c_ends_a_backfill_in_one_sentence_and_closes_its_run(
     code, shown = typed(tmp_path, "backfill", "--set", "simulated.symbols=800", stop_after="calendar ")
     assert code == 130, shown
     assert SAID in shown.splitlines()[-1], shown
+    assert "\x1b" not in shown, "a dumb terminal knows no colour"
     for word in ("Traceback", "KeyboardInterrupt", "watch_orphans", "Error"):
         assert word not in shown, shown
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
