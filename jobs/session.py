@@ -91,6 +91,9 @@ class LineRun:
                     raise_on_error=True,
                     run_config=SILENT_CONSOLE,
                 )
+            except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+                fail_research_run(self._line, "stopped by a person")
+                raise
             except Exception as error:
                 fail_research_run(self._line, str(error))
                 if not isinstance(error, dg.DagsterError):

@@ -25,6 +25,7 @@ from urllib.parse import urlsplit
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, tracking_uri
 from ljwx_pipeline.errors import EnvironmentFault, LiveError, LjwxError
+from ljwx_pipeline.job_process import run_in_own_group
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 #: MLflow takes seconds and 200 MB to import: not into the process that only watches the others.
@@ -140,15 +141,7 @@ def run_job(
     command += ["--overrides-json", json.dumps(dict(overrides), default=str)]
     command += ["--json"] if as_json else []
     command += ["--dry-run"] if dry_run else []
-    with subprocess.Popen(command, cwd=root, env=child_environment(settings, overrides)) as child:
-        # Ctrl-C reaches the child by itself; a SIGTERM sent to this process alone is handed on
-        before = signal.signal(signal.SIGTERM, lambda number, _frame: child.send_signal(number))
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            return child.wait()
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    return run_in_own_group(command, cwd=root, environment=child_environment(settings, overrides))
 
 
 def services(settings: Settings, home: Path, *, shared: Path, runs_page: str) -> tuple[Service, ...]:

@@ -7,6 +7,7 @@ import pytest
 
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.doctor import PROVIDER_PACKAGES, Finding, examine, findings_table
+from ljwx_pipeline.failures import KEPT, Failure, last_failures, record_failure
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Nothing listens there, and to hear so takes no time.
@@ -46,6 +47,19 @@ def test_a_broken_configuration_is_named_with_its_remedy() -> None:
 def test_a_folder_that_is_no_checkout_is_told(tmp_path: Path) -> None:
     found = {finding.name: finding for finding in examine(profile=None, overrides={}, root=tmp_path)}
     assert not found["checkout"].ok
+
+
+def test_the_last_failures_of_commands_are_shown_newest_first(tmp_path: Path) -> None:
+    assert finding("simulated", "last failures").fact == "none of a command is recorded"
+    for number in range(KEPT + 5):
+        failure = Failure(f"at {number}", "tushare", "ingest", f"the provider is away: {number}")
+        record_failure(tmp_path / "home", failure)
+    with (tmp_path / "home" / "logs" / "failures.jsonl").open("a") as file:
+        file.write("{damaged\n")
+    shown = finding("simulated", "last failures").fact.split(" | ")
+    assert [line.split()[1] for line in shown] == [str(KEPT + 4), str(KEPT + 3), str(KEPT + 2)]
+    assert shown[0].endswith(f"ingest of tushare: the provider is away: {KEPT + 4}")
+    assert len(last_failures(tmp_path / "home", 1000)) == KEPT
 
 
 def test_a_missing_data_folder_is_told() -> None:

@@ -71,6 +71,7 @@ class BaostockSource(BySymbolSource):
             unknown=(*UNKNOWN, *(more if others else ())),
             fetches="by_symbol",
             windowed=("st_spells", "industries", "index_members"),
+            symbols=self._symbols,
         )
 
     def close(self) -> None:

@@ -90,6 +90,7 @@ class TushareSource:
             snapshots=("industries",),
             windowed=("index_members",),
             untold=("financial_indicators",) if self._reports is None else (),
+            symbols=self._source.symbols,
         )
 
     def sessions(self, first: date, last: date) -> pd.DatetimeIndex:
