@@ -19,7 +19,15 @@ from urllib.request import getproxies, proxy_bypass
 
 from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.command_options import require_meaning
-from ljwx_pipeline.config import FolderSettings, Settings, ljwx_home, load_settings, market_home, tracking_uri
+from ljwx_pipeline.config import (
+    FolderSettings,
+    Settings,
+    dagster_home,
+    ljwx_home,
+    load_settings,
+    market_home,
+    tracking_uri,
+)
 from ljwx_pipeline.errors import ConfigError, SourceError
 from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead
 from ljwx_pipeline.sources.folder.files import find_files
@@ -71,7 +79,7 @@ def examine(*, profile: str | None, overrides: Mapping[str, Any], root: Path) ->
     )
     findings += [_home(ljwx_home()), _disk(ljwx_home()), _calendar(settings), *_source(settings), _mlflow(settings)]
     findings += [_port(settings.ui.host, name, port) for name, port in _ports(settings)]
-    findings.append(_journal(market_home(settings)))
+    findings += [_dagster(settings), _journal(market_home(settings))]
     return findings
 
 
@@ -257,6 +265,11 @@ def _answers(host: str, port: int, *, timeout_s: float = 1.0) -> bool:
     except OSError:
         return False
     return True
+
+
+def _dagster(settings: Settings) -> Finding:
+    folder = dagster_home(settings)
+    return Finding("dagster instance", ok=True, fact=f"{folder}{'' if folder.exists() else ' (not made yet)'}")
 
 
 def _journal(home: Path) -> Finding:

@@ -39,6 +39,11 @@ def market_home(settings: Settings) -> Path:
     return ljwx_home() / "markets" / market_name(settings)
 
 
+def dagster_home(settings: Settings) -> Path:
+    """Return the folder of one market's Dagster instance: what its pages show is this market's, or this replay's."""
+    return market_home(settings) / "dagster"
+
+
 def tracking_uri(mlflow: MlflowSettings, home: Path) -> str:
     """Return MLflow's tracking address: the configured one, or SQLite under ``home`` (``LJWX_HOME``)."""
     return mlflow.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
