@@ -12,7 +12,7 @@ STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:60rem;margin:2rem auto;padding:0 1rem}
 table{border-collapse:collapse;width:100%}
 td,th{text-align:left;vertical-align:top;padding:.3rem .6rem;border-bottom:1px solid #e3e8ee}
-td.n,th.n{text-align:right}td{overflow-wrap:anywhere}svg{width:100%;height:auto}
+td.n,th.n{text-align:right}td{overflow-wrap:break-word}.d{white-space:nowrap}svg{width:100%;height:auto}
 .no{color:#c2513f}.soft{color:#66727f}code{font-size:.9em}
 """
 

@@ -61,7 +61,7 @@ def write_report_page(
         f"<p>{len(verdicts)} expectations of the suite <code>{html.escape(name)}</code> over {rows:,} bars, "
         f"{first} to {last}: {said}.</p>\n"
         '<table><thead><tr><th>Expectation</th><th>Met</th><th class="n">Judged</th>'
-        '<th class="n">Unexpected</th><th>Examples</th></tr></thead><tbody>\n'
+        '<th class="n">Unexpected</th><th>Examples, or what was seen</th></tr></thead><tbody>\n'
         + "\n".join(_row(verdict) for verdict in sorted(verdicts, key=lambda verdict: verdict.met))
         + '\n</tbody></table>\n<p class="soft">Great Expectations\' own pages of this run are in the folder '
         "<code>great_expectations</code> beside this file; they need a network for their styles.</p>"

@@ -118,7 +118,8 @@ def _rows(history: pd.DataFrame) -> Sequence[str]:
         counts = (run["rows"], run["expectations"], run["failed"], run["unexpected"])
         numbers = "".join(f'<td class="n">{value:,}</td>' for value in counts)
         rows.append(
-            f"<tr{tone}><td>{run['ran_at']:%Y-%m-%d %H:%M} UTC</td><td>{run['session']:%Y-%m-%d}</td>{numbers}"
+            f'<tr{tone}><td class="d">{run["ran_at"]:%Y-%m-%d %H:%M} UTC</td>'
+            f'<td class="d">{run["session"]:%Y-%m-%d}</td>{numbers}'
             f"<td>{html.escape(str(run['first_failed']))}</td></tr>"
         )
     return rows
