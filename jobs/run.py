@@ -24,7 +24,7 @@ from jobs.ingest import ingest_outcome, outcome_table
 from jobs.research import JOB_NAME as RESEARCH_JOB
 from ljwx_pipeline.clock import SystemClock, utc_now
 from ljwx_pipeline.command_output import forget_colour_reset
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
+from ljwx_pipeline.config import Settings, dagster_home, ljwx_home, load_settings, market_name, replayed
 from ljwx_pipeline.dataset import RunPlan, plan_on_lake, plan_run
 from ljwx_pipeline.disk_space import full_disk
 from ljwx_pipeline.errors import EnvironmentFault, LakeError, LjwxError
@@ -82,7 +82,7 @@ def _told(error: Exception, profile: str, overrides: Mapping[str, Any]) -> LjwxE
     if full is not None or isinstance(error, LjwxError):
         return full or error
     fact = (str(error).strip() or type(error).__name__).splitlines()[0]
-    remedy = f"check that {ljwx_home()} can be written, or move its dagster folder away if it is damaged"
+    remedy = f"check that {ljwx_home()} can be written, or move the dagster folder of the market away if it is damaged"
     return EnvironmentFault(fact, remedy)
 
 
@@ -115,7 +115,7 @@ def _run(settings: Settings, overrides: Mapping[str, Any], job: str, *, as_json:
 
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
-    prepare_dagster_home(ljwx_home())
+    prepare_dagster_home(dagster_home(settings))
     clock = SystemClock()
     started_s = clock.monotonic_s()
     with LineRun(settings, overrides) as line_run:

@@ -19,7 +19,15 @@ from urllib.request import getproxies, proxy_bypass
 
 from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.command_options import require_meaning
-from ljwx_pipeline.config import FolderSettings, Settings, ljwx_home, load_settings, market_home, tracking_uri
+from ljwx_pipeline.config import (
+    FolderSettings,
+    Settings,
+    dagster_home,
+    ljwx_home,
+    load_settings,
+    market_home,
+    tracking_uri,
+)
 from ljwx_pipeline.errors import ConfigError, SourceError
 from ljwx_pipeline.failures import last_failures
 from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead
@@ -74,7 +82,7 @@ def examine(*, profile: str | None, overrides: Mapping[str, Any], root: Path) ->
     )
     findings += [_home(ljwx_home()), _disk(ljwx_home()), _calendar(settings), *_source(settings), _mlflow(settings)]
     findings += [_port(settings.ui.host, name, port) for name, port in _ports(settings)]
-    findings += [_journal(market_home(settings)), _failures(ljwx_home())]
+    findings += [_dagster(settings), _journal(market_home(settings)), _failures(ljwx_home())]
     return findings
 
 
@@ -266,6 +274,11 @@ def _failures(home: Path) -> Finding:
     """Return the last failures of commands; whether they still hold is not asked."""
     last = [f"{one.at} {one.job} of {one.profile}: {one.message}" for one in last_failures(home, SHOWN_FAILURES)]
     return Finding("last failures", ok=True, fact=" | ".join(reversed(last)) or "none of a command is recorded")
+
+
+def _dagster(settings: Settings) -> Finding:
+    folder = dagster_home(settings)
+    return Finding("dagster instance", ok=True, fact=f"{folder}{'' if folder.exists() else ' (not made yet)'}")
 
 
 def _journal(home: Path) -> Finding:

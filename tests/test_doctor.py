@@ -37,6 +37,11 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+def test_each_market_is_shown_its_own_dagster_instance() -> None:
+    facts = {profile: finding(profile, "dagster instance").fact for profile in ("simulated", "noise")}
+    assert all(f"/markets/{profile}-" in fact and "(not made yet)" in fact for profile, fact in facts.items())
+
+
 def test_a_broken_configuration_is_named_with_its_remedy() -> None:
     findings = examine(profile=None, overrides={"gate.min_sharp": 1}, root=ROOT)
     assert not findings[-1].ok
