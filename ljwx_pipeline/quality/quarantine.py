@@ -6,7 +6,7 @@ Not here: where the rows in quarantine are stored, and who may release them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.quality.days import days_of
-from ljwx_pipeline.quality.results import CheckResult, Positions
+from ljwx_pipeline.quality.results import NO_ROWS, CheckResult, Positions
 from ljwx_pipeline.quality.rule import SINGLE_ROWS
 
 #: Columns that ``split`` adds to the rows it takes out.
@@ -118,6 +118,20 @@ def rows_out(
         for result in results
         if result.table == table and result.quarantines
     ]
+
+
+def after_releases(
+    table: str, frame: pd.DataFrame, results: Sequence[CheckResult], releases: pd.DataFrame | None = None
+) -> tuple[list[CheckResult], Positions]:
+    """Return the results without the rows that somebody let pass, and the positions of rows that nothing holds since.
+
+    A result keeps its verdict and its figures: only ``rows`` are fewer.
+    """
+    held = {result.name: rows for result, rows in rows_out(table, frame, results, releases)}
+    broken = [result.rows for result in results if result.name in held]
+    released = np.setdiff1d(np.concatenate([NO_ROWS, *broken]), np.concatenate([NO_ROWS, *held.values()]))
+    left = [replace(result, rows=held[result.name]) if result.name in held else result for result in results]
+    return left, released
 
 
 def release(
