@@ -177,7 +177,7 @@ def _quality(settings: Settings, arguments: argparse.Namespace) -> int:
             "session_date": f"{worst['session_date']:%Y-%m-%d}",
             "score": float(worst["score"]),
             "coverage_frac": float(worst["coverage_frac"]),
-            "lag_hours": _hours(worst.get("lag_hours")),
+            "lag_hours": _hours(worst.to_dict().get("lag_hours")),
             "breaches": {str(check): int(n) for check, n in zip(found["check"], found["rows"], strict=True)},
         },
         "sessions": plain_rows(shown.drop(columns=["source"])),

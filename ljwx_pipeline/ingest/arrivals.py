@@ -42,7 +42,7 @@ def arrivals(lake: Lake, description: SourceDescription, sessions: pd.DatetimeIn
             seen, reached = False, max(reached, last)
     known = known.where(lag_hours(sessions, known) <= BACKFILL_DAYS * 24)
     if (first_load := _first_load(lake) if known.notna().any() else None) is not None:
-        known = known.where(closes(sessions) > first_load)
+        known = known.where(closes(sessions) > pd.Timestamp(first_load))
     return known
 
 

@@ -250,6 +250,7 @@ def _judged(
         at=known_at,
         releases=releases,
         max_session_frac=judgement.max_session_frac,
+        beside=given.beside,
     )
     outcome = JudgedBlock(
         question.months,
