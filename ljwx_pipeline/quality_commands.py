@@ -162,7 +162,6 @@ def _quality(settings: Settings, arguments: argparse.Namespace) -> int:
     scores = checked.read(SCORES).drop_duplicates("session_date", keep="last").sort_values("session_date")
     if "released_rows" not in scores:
         scores["released_rows"] = 0  # judged before releases were counted
-    scores["released_rows"] = scores["released_rows"].fillna(0).astype("int64")
     shown, before = scores.tail(arguments.sessions), scores.iloc[: -arguments.sessions].tail(arguments.sessions)
     worst = shown.loc[shown["score"].idxmin()]
     breaches = checked.read(BREACHES)
