@@ -72,7 +72,7 @@ def _specs(names: tuple[str, ...]) -> list[dg.AssetSpec]:
 def calendar(line: Line) -> dg.MaterializeResult[None]:
     """Trading sessions of the source inside the configured range."""
     span = line.settings.source
-    require_held_sessions(line.source(), line.lake(), span.first_session, span.last_session)
+    require_held_sessions(line.source(), line.lake(), span.first_session, span.until)
     version = _store_calendar(line)
     frame = line.market_table(CALENDAR)
     return dg.MaterializeResult(metadata=frame_metadata(frame), data_version=dg.DataVersion(version.content_hash))
@@ -80,7 +80,7 @@ def calendar(line: Line) -> dg.MaterializeResult[None]:
 
 def _store_calendar(line: Line) -> TableVersion:
     source, span = line.source(), line.settings.source
-    lake, asked = line.lake(), source.sessions(span.first_session, span.last_session)
+    lake, asked = line.lake(), source.sessions(span.first_session, span.until)
     now = utc_now()  # of the answer, not of the question
     # a narrower range adds nothing and takes nothing away: bars of the other sessions are held too
     frame = pd.DataFrame({"session_date": line.held_sessions().union(asked) if lake.holds(CALENDAR) else asked})
@@ -232,7 +232,7 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
         """Daily bars as the source gave them, appended to the lake with the instant they became known."""
         span, window, lake = line.settings.source, context.partition_time_window, line.lake()
         first = max(span.first_session, window.start.date())
-        last = min(span.last_session, (window.end - pd.Timedelta(days=1)).date())
+        last = min(span.until, (window.end - pd.Timedelta(days=1)).date())
         require_held_sessions(line.source(), lake, first, last)
         begin_ingest(line.home / REWRITES, lake)
         say = said_by(context.log)

@@ -130,7 +130,7 @@ def symbols_still_given(line: Line) -> dg.AssetCheckResult:
 
 @dg.asset_check(asset=RAW_BARS_KEY, additional_deps=["calendar"])
 def on_time(line: Line) -> dg.AssetCheckResult:
-    """Shown when a recent session's bars came before its close or late; a backfill's sessions are not late."""
+    """Shown when a recent session's bars came before its close or late; what the first load brought is not late."""
     sessions = line.sessions()[-ON_TIME_SESSIONS:]
     came = arrivals(line.lake(), line.source().describe(), sessions)
     result = feed_on_time(sessions, came)
@@ -189,7 +189,7 @@ def quarantined_bars(line: Line) -> dg.Output[pd.DataFrame]:
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"}, deps=[checked_bars])
 def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
-    """How good each session's rows are, 0 to 100, and what was found when: by share of clean rows and coverage."""
+    """How good each session's rows are, 0 to 100: by share of clean rows, coverage, and hours that they came late."""
     from ljwx_pipeline.quality.figures import breach_figure, score_figure
 
     checked = line.checked_lake()

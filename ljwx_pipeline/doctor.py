@@ -20,6 +20,7 @@ from urllib.request import getproxies, proxy_bypass
 from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.command_options import require_meaning
 from ljwx_pipeline.config import (
+    OPEN,
     FolderSettings,
     Settings,
     dagster_home,
@@ -172,7 +173,21 @@ def _source(settings: Settings) -> list[Finding]:
     found = [_provider_package(PROVIDER_PACKAGES[kind])] if kind in PROVIDER_PACKAGES else []
     if kind == "tushare":
         found.append(_token(settings.tushare.token_file))
-    return [*found, _endpoint(settings)]
+    return [*found, _endpoint(settings), _last_session(settings)]
+
+
+def _last_session(settings: Settings) -> Finding:
+    """Return whether the schedule goes on: past a fixed last session every day would be skipped."""
+    last, name = settings.source.last_session, "last session"
+    if last == OPEN:
+        return Finding(name, ok=True, fact=f"open: {settings.source.until} today")
+    today = utc_now().astimezone(SHANGHAI).date()
+    ahead = sessions_ahead(today) - sessions_ahead(max(last, today))
+    fact = f"source.last_session is {last}, {ahead} known sessions ahead of today"
+    remedy = f"set source.last_session to {OPEN}, or to a later date: the daily job skips every session after it"
+    # past the calendar's end nothing is counted, and nothing is short but the calendar
+    ok = ahead >= MIN_HORIZON_SESSIONS or last > last_known_session()
+    return Finding(name, ok, fact, "" if ok else remedy, only_warns=True)
 
 
 def _provider_package(name: str) -> Finding:

@@ -130,11 +130,25 @@ def test_a_dataset_is_made_listed_shown_tagged_and_deleted(full: Lake, ljwx: Ljw
     assert "why" in ljwx("show", "spring")
     assert ljwx("tag", "spring", "blessed", "--json")["tags"] == ["blessed"]
     Catalogue(full).add_reference("spring", "model", "m1")
+    heading = ljwx("show", "spring").split("\n\n")[0].splitlines()
+    assert heading[-1] == "used by     model m1"
+    assert all(line[11] == " " and line[12] != " " for line in heading)  # one column of values
     with pytest.raises(LakeError, match="model m1"):
         ljwx("delete", "spring")
     Catalogue(full).remove_reference("spring", "model", "m1")
     assert "is gone" in ljwx("delete", "spring")
     assert ljwx("list", "--json") == {"datasets": []}
+
+
+def test_many_tables_of_a_dataset_are_counted_where_datasets_are_listed(full: Lake, ljwx: Ljwx) -> None:
+    for number in range(12):
+        full.write(f"table_{number}", BARS.head(1), known_at=TUESDAY)
+    ljwx("create", "whole")
+    ljwx("create", "few", "--tables", "bars", "table_1")
+    text = ljwx("list")
+    assert f"{len(full.tables())} (see `ljwx data show`)" in text
+    assert "bars, table_1" in text
+    assert max(map(len, text.splitlines())) < 120
 
 
 def test_a_difference_names_columns_and_readers(full: Lake, ljwx: Ljwx) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.doctor import PROVIDER_PACKAGES, Finding, examine, findings_table
 from ljwx_pipeline.failures import KEPT, Failure, last_failures, record_failure
+from ljwx_pipeline.market.calendar import sessions_between
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Nothing listens there, and to hear so takes no time.
@@ -191,3 +193,25 @@ def test_a_wrong_tracking_address_is_told_and_no_password_shown(address: str, sa
     assert not found["mlflow"].ok
     assert said in found["mlflow"].fact
     assert "secret" not in findings_table(list(found.values()))
+
+
+@pytest.mark.parametrize(("last", "ok"), [("today", True), ("2099-12-31", True), ("2020-12-31", False)])
+def test_a_provider_whose_last_session_is_near_is_warned_of(last: str, ok: bool) -> None:
+    found = finding("tushare", "last session", {"source.last_session": last})
+    assert found.ok is ok
+    assert ok or found.only_warns
+    assert ok or "set source.last_session to today" in found.remedy
+
+
+def test_sixty_sessions_before_a_fixed_last_session_nothing_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = sessions_between(date(2020, 1, 1), date(2020, 6, 30))
+    monkeypatch.setattr("ljwx_pipeline.doctor.utc_now", lambda: datetime.combine(sessions[0], time(10), UTC))
+    for ahead, ok in ((60, True), (59, False)):
+        found = finding("baostock", "last session", {"source.last_session": f"{sessions[ahead]:%F}"})
+        assert found.ok is ok
+        assert f"{ahead} known sessions ahead" in found.fact
+
+
+@pytest.mark.parametrize("profile", ["tushare", "akshare", "baostock"])
+def test_the_profile_of_a_provider_has_no_end(profile: str) -> None:
+    assert finding(profile, "last session").fact.startswith("open: ")

@@ -10,6 +10,7 @@ smallest section they need, never the whole ``Settings``. Import from here.
 """
 
 from ljwx_pipeline.config.data import (
+    OPEN,
     Adjustment,
     AkshareSettings,
     BaostockSettings,
@@ -49,6 +50,7 @@ from ljwx_pipeline.config.settings import Settings, replayed
 
 __all__ = [
     "DEFAULT_PROFILE",
+    "OPEN",
     "Adjustment",
     "AkshareSettings",
     "BaostockSettings",

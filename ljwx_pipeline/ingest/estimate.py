@@ -110,7 +110,7 @@ def estimate_ingest(
         source,
         lake,
         span.first_session,
-        span.last_session,
+        span.until,
         recheck_sessions=settings.ingest.recheck_sessions,
         on_their_way=None if left is None else left.plan.fetched,
     )
