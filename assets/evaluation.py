@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from assets.io_managers import read_json, read_table, write_json, write_table
-from assets.metadata import frame_metadata, line_plot
+from assets.metadata import frame_metadata, line_plot, report_links
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
 from assets.report import ReportTables, report_inputs
 from assets.resources import Line
@@ -156,7 +156,7 @@ def evaluation_report(
         run.artifacts(path, "report")
     return dg.MaterializeResult(
         metadata={
-            "report": dg.MetadataValue.url(path.absolute().as_uri()),
+            **report_links(line, "report", path),
             "bytes": len(html),
             "mlflow_run_id": research_run_id(line),
         }

@@ -4,7 +4,7 @@ Not here: checks (``quality.py``) and anything computed from prices; how rows ar
 (``ljwx_pipeline.ingest``).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from ljwx_pipeline.ingest.tables import (
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.store import read_versions
 from ljwx_pipeline.market.tables import RANGE_TABLES, empty_table
-from ljwx_pipeline.observability.progress import Progress, listening
+from ljwx_pipeline.observability.progress import Listener, Progress, Waiting, listening
 from ljwx_pipeline.sources.replay import DESCRIPTION, description_table
 
 GROUP = "market"
@@ -72,7 +72,7 @@ def _specs(names: tuple[str, ...]) -> list[dg.AssetSpec]:
 def calendar(line: Line) -> dg.MaterializeResult[None]:
     """Trading sessions of the source inside the configured range."""
     span = line.settings.source
-    require_held_sessions(line.source(), line.lake(), span.first_session, span.last_session)
+    require_held_sessions(line.source(), line.lake(), span.first_session, span.until)
     version = _store_calendar(line)
     frame = line.market_table(CALENDAR)
     return dg.MaterializeResult(metadata=frame_metadata(frame), data_version=dg.DataVersion(version.content_hash))
@@ -80,7 +80,7 @@ def calendar(line: Line) -> dg.MaterializeResult[None]:
 
 def _store_calendar(line: Line) -> TableVersion:
     source, span = line.source(), line.settings.source
-    lake, asked = line.lake(), source.sessions(span.first_session, span.last_session)
+    lake, asked = line.lake(), source.sessions(span.first_session, span.until)
     now = utc_now()  # of the answer, not of the question
     # a narrower range adds nothing and takes nothing away: bars of the other sessions are held too
     frame = pd.DataFrame({"session_date": line.held_sessions().union(asked) if lake.holds(CALENDAR) else asked})
@@ -147,11 +147,11 @@ def index_bars(context: dg.AssetExecutionContext, line: Line) -> dg.MaterializeR
         return _dated(context, line, "index_bars")
 
 
-def said_by(log: dg.DagsterLogManager) -> Callable[[Progress], None]:
-    """Return a listener that logs how far a download is, a line every ``SAID_EVERY_S`` seconds at most."""
+def said_by(log: dg.DagsterLogManager) -> Listener:
+    """Return a listener that logs how far a download is or waits for what, every ``SAID_EVERY_S`` seconds at most."""
     clock, said_s = SystemClock(), 0.0
 
-    def said(step: Progress) -> None:
+    def said(step: Progress | Waiting) -> None:
         nonlocal said_s
         now = clock.monotonic_s()
         if said_s == 0.0:
@@ -232,10 +232,11 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
         """Daily bars as the source gave them, appended to the lake with the instant they became known."""
         span, window, lake = line.settings.source, context.partition_time_window, line.lake()
         first = max(span.first_session, window.start.date())
-        last = min(span.last_session, (window.end - pd.Timedelta(days=1)).date())
+        last = min(span.until, (window.end - pd.Timedelta(days=1)).date())
         require_held_sessions(line.source(), lake, first, last)
         begin_ingest(line.home / REWRITES, lake)
-        with flagging(line) as flagged:
+        say = said_by(context.log)
+        with flagging(line) as flagged, listening(say):
             report = ingest_bars(
                 line.source(),
                 lake,
@@ -243,7 +244,7 @@ def raw_bars_asset(partitions: dg.MonthlyPartitionsDefinition) -> dg.AssetsDefin
                 last,
                 staging=line.home / "ingest" / "staging",
                 recheck_sessions=line.settings.ingest.recheck_sessions,
-                on_progress=said_by(context.log),
+                on_progress=say,
                 say=context.log.warning,
             )
         note_rewrites(line.home / REWRITES, lake, max_frac=line.settings.quality.max_restated_frac)

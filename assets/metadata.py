@@ -6,11 +6,39 @@ import base64
 import io
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import dagster as dg
 import pandas as pd
 
+from assets.resources import Line
+from ljwx_pipeline.config import report_folders
+
 PREVIEW_ROWS = 5
+
+
+def report_url(line: Line, path: Path) -> str:
+    """Return the address at which the console serves the page ``path`` of this line's reports.
+
+    Raises
+    ------
+    ValueError
+        When the console serves no folder that holds ``path``.
+    """
+    for name, folder in report_folders(line.home, line.reports).items():
+        if path.is_relative_to(folder):
+            ui = line.settings.ui
+            return f"{ui.page(ui.console_port)}/reports/{name}/{quote(path.relative_to(folder).as_posix())}"
+    msg = f"{path} is in no folder that the console serves: add it to report_folders"
+    raise ValueError(msg)
+
+
+def report_links(line: Line, name: str, path: Path) -> dict[str, dg.MetadataValue[Any]]:
+    """Return metadata ``name``, the address of a page, and ``name_path``, its file where no console runs."""
+    return {
+        name: dg.MetadataValue.url(report_url(line, path)),
+        f"{name}_path": dg.MetadataValue.path(path.absolute()),
+    }
 
 
 def frame_metadata(frame: pd.DataFrame) -> dict[str, Any]:

@@ -10,17 +10,17 @@ from datetime import date
 
 import dagster as dg
 
-from ljwx_pipeline.config import SourceSettings
+from ljwx_pipeline.config import OPEN, SourceSettings
 
 
 def month_partitions(source: SourceSettings) -> dg.MonthlyPartitionsDefinition:
-    """Return one partition a month from the source's first session to its last, the running month included.
+    """Return one partition a month from the source's first session to its last or, while that is open, on and on.
 
     Without the offset a month would be a partition only once it is over, and no session could be loaded on its day.
     """
     return dg.MonthlyPartitionsDefinition(
         start_date=source.first_session.replace(day=1).isoformat(),
-        end_date=_next_month(source.last_session).isoformat(),
+        end_date=None if source.last_session == OPEN else _next_month(source.last_session).isoformat(),
         end_offset=1,
     )
 

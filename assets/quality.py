@@ -12,10 +12,11 @@ import pandas as pd
 
 from assets.io_managers import CHECKED_BARS_ASSET
 from assets.market import CONTEXT_TABLES, LAKE_IO, REFERENCE_TABLES, REWRITES
-from assets.metadata import embedded, frame_metadata, preview
+from assets.metadata import embedded, frame_metadata, preview, report_links
 from assets.resources import Line
 from assets.reuse import code_hash
 from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.config import report_folders
 from ljwx_pipeline.ingest import rewrites
 from ljwx_pipeline.ingest.arrivals import arrivals
 from ljwx_pipeline.ingest.judged import BAR_CHECKS, Judgement, judge_bars
@@ -129,7 +130,7 @@ def symbols_still_given(line: Line) -> dg.AssetCheckResult:
 
 @dg.asset_check(asset=RAW_BARS_KEY, additional_deps=["calendar"])
 def on_time(line: Line) -> dg.AssetCheckResult:
-    """Shown when a recent session's bars came before its close or late; a backfill's sessions are not late."""
+    """Shown when a recent session's bars came before its close or late; what the first load brought is not late."""
     sessions = line.sessions()[-ON_TIME_SESSIONS:]
     came = arrivals(line.lake(), line.source().describe(), sessions)
     result = feed_on_time(sessions, came)
@@ -188,7 +189,7 @@ def quarantined_bars(line: Line) -> dg.Output[pd.DataFrame]:
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"}, deps=[checked_bars])
 def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
-    """How good each session's rows are, 0 to 100, and what was found when: by share of clean rows and coverage."""
+    """How good each session's rows are, 0 to 100: by share of clean rows, coverage, and hours that they came late."""
     from ljwx_pipeline.quality.figures import breach_figure, score_figure
 
     checked = line.checked_lake()
@@ -215,7 +216,7 @@ def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
 
 @dg.asset_check(asset=checked_bars, blocking=True)
 def great_expectations_suite(line: Line) -> dg.AssetCheckResult:
-    """The suite people read, over every checked bar or the newest months of at most a million; Data Docs linked."""
+    """The suite people read, over every checked bar or the newest months of at most a million; its page linked."""
     from ljwx_pipeline.quality.suite import SUITE_NAME, run_suite
 
     sessions = line.sessions()
@@ -224,17 +225,17 @@ def great_expectations_suite(line: Line) -> dg.AssetCheckResult:
     bars = read_versions(judged, first=sessions[0].date(), last=sessions[-1].date())
     whole = len(judged) == len(months)
     name = SUITE_NAME if whole else f"{SUITE_NAME}_since_{judged[0].partition[:7]}"
-    result = run_suite(bars, line.reports / "data-docs" / line.home.name, at=utc_now(), name=name)
+    result = run_suite(bars, report_folders(line.home, line.reports)["data-docs"], at=utc_now(), name=name)
     said = "; ".join(result.failed[:3]) or f"{result.expectations} expectations are met"
     scope = f"every one of {len(bars):,} bars" if whole else f"{len(bars):,} bars, since {judged[0].partition[:7]}"
     metadata: dict[str, dg.MetadataValue[Any] | int] = {
         "expectations": result.expectations,
         "failed": len(result.failed),
         "judged_rows": len(bars),
-        "data_docs": dg.MetadataValue.url(result.docs_index.absolute().as_uri()),
+        **report_links(line, "data_docs", result.report_page),
     }
     if result.trend_page is not None:
-        metadata["trend"] = dg.MetadataValue.url(result.trend_page.absolute().as_uri())
+        metadata |= report_links(line, "trend", result.trend_page)
     return dg.AssetCheckResult(passed=result.passed, description=f"{said}; over {scope}", metadata=metadata)
 
 

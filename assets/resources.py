@@ -91,7 +91,7 @@ class Line(dg.ConfigurableResource):
         import pandas as pd
 
         held, span = self.held_sessions(), self.settings.source
-        return held[(held >= pd.Timestamp(span.first_session)) & (held <= pd.Timestamp(span.last_session))]
+        return held[(held >= pd.Timestamp(span.first_session)) & (held <= pd.Timestamp(span.until))]
 
     def held_sessions(self) -> pd.DatetimeIndex:
         """Return every session that was ever asked for: what is stored is judged whole, whatever range is at work."""

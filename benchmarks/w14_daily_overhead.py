@@ -77,12 +77,12 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 def _job_shares() -> dict[str, Any]:
     from jobs.session import LineRun  # heavy, and after the environment names the home
-    from ljwx_pipeline.config import ljwx_home, load_settings
+    from ljwx_pipeline.config import dagster_home, load_settings
     from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
 
     settings = load_settings()
     os.environ |= child_environment(settings, {})
-    prepare_dagster_home(ljwx_home())
+    prepare_dagster_home(dagster_home(settings))
     wall, cpu = time.perf_counter(), time.process_time()
     with LineRun(settings, {}) as line, sampled_shares() as seconds:
         line.execute("daily_pipeline")

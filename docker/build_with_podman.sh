@@ -75,14 +75,14 @@ hardened -d --name ljwx-mlflow "$pipeline" mlflow server --host=127.0.0.1 --port
 healthy ljwx-mlflow 240 python docker/healthcheck.py http http://127.0.0.1:5000/health
 hardened -d --name ljwx-code-location "$pipeline"
 healthy ljwx-code-location 180 python docker/healthcheck.py tcp 4000
-hardened -d --name ljwx-webserver "$pipeline" dagster-webserver -h 127.0.0.1 -p 3000 -w docker/workspace.yaml
-hardened -d --name ljwx-daemon "$pipeline" dagster-daemon run -w docker/workspace.yaml
+hardened -d --name ljwx-webserver "$pipeline" python docker/in_market.py dagster-webserver -h 127.0.0.1 -p 3000 -w docker/workspace.yaml
+hardened -d --name ljwx-daemon "$pipeline" python docker/in_market.py dagster-daemon run -w docker/workspace.yaml
 hardened -d --name ljwx-runner "$runner"
 healthy ljwx-webserver 180 python docker/healthcheck.py http http://127.0.0.1:3000/server_info
 healthy ljwx-runner 120 python docker/healthcheck.py http http://127.0.0.1:8700/health
 hardened -d --name ljwx-console "$runner" ljwx console
 healthy ljwx-console 120 python docker/healthcheck.py http http://127.0.0.1:8710/health
-healthy ljwx-daemon 240 dagster-daemon liveness-check
+healthy ljwx-daemon 240 python docker/in_market.py dagster-daemon liveness-check
 if [[ ${RUN_LINE:-0} == 1 ]]; then
     podman exec ljwx-code-location ljwx run
 fi

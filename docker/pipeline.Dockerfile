@@ -28,11 +28,10 @@ COPY profiles profiles
 COPY feature_repo feature_repo
 COPY assets assets
 COPY jobs jobs
-COPY docker/workspace.yaml docker/healthcheck.py docker/
+COPY docker/workspace.yaml docker/healthcheck.py docker/in_market.py docker/
 # state and caches have one home, so that the root file system may be read-only (with a tmpfs on /tmp)
 ENV PATH=/opt/ljwx/bin:$PATH \
     LJWX_HOME=/var/lib/ljwx \
-    DAGSTER_HOME=/var/lib/ljwx/dagster \
     NUMBA_CACHE_DIR=/var/lib/ljwx/cache/numba \
     MPLCONFIGDIR=/tmp/matplotlib \
     PYTHONDONTWRITEBYTECODE=1 \
@@ -49,4 +48,4 @@ EXPOSE 3000 4000 5000
 # a port that accepts: `dagster api grpc-health-check` takes seconds; compose asks each service its own question
 HEALTHCHECK --interval=15s --timeout=5s --start-period=90s --retries=4 \
     CMD ["python", "docker/healthcheck.py", "tcp", "4000"]
-CMD ["dagster", "code-server", "start", "-h", "0.0.0.0", "-p", "4000", "-m", "jobs.definitions"]
+CMD ["python", "docker/in_market.py", "dagster", "code-server", "start", "-h", "0.0.0.0", "-p", "4000", "-m", "jobs.definitions"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.partitions import range_tags
-from ljwx_pipeline.config import ScheduleSettings
+from ljwx_pipeline.config import OPEN, ScheduleSettings
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.calendar import is_session
 
@@ -63,7 +63,9 @@ def daily_schedule(
         keys = partitions.get_partition_keys(current_time=context.scheduled_execution_time)
         month = _month(day)
         if month not in keys:
-            return dg.SkipReason(f"{day} is past the source's last session: raise source.last_session")
+            return dg.SkipReason(
+                f"{day} is past the source's last session: raise source.last_session, or set it to {OPEN}"
+            )
         held = last_held()
         first = keys[0] if held is None else min(max(_month(held), keys[0]), month)
         return dg.RunRequest(run_key=day.isoformat(), tags=range_tags(first, month))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
+
+from ljwx_pipeline.command_options import command_line, up_command
 
 if TYPE_CHECKING:  # the type has no public name
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -22,8 +24,13 @@ def ingest_job(selection: dg.AssetSelection) -> UnresolvedAssetJobDefinition:
     )
 
 
-def ingest_outcome(result: dg.ExecuteInProcessResult, profile: str, seconds: float) -> dict[str, Any]:
-    """Return what a finished run of the job did, from what its assets said of themselves."""
+def ingest_outcome(
+    result: dg.ExecuteInProcessResult, profile: str, overrides: Mapping[str, Any], seconds: float
+) -> dict[str, Any]:
+    """Return what a finished run of the job did, from what its assets said of themselves, and the commands that follow.
+
+    ``overrides`` are the dotted keys given on the command line: the commands repeat them.
+    """
     bars, checked, quality = (_said(result, name) for name in ("raw_bars", "checked_bars", "data_quality"))
     checks = result.get_asset_check_evaluations()
     return {
@@ -38,17 +45,26 @@ def ingest_outcome(result: dg.ExecuteInProcessResult, profile: str, seconds: flo
         "score": round(quality["mean_score"], 2),
         "checks": {
             "passed": sum(check.passed for check in checks),
-            "failed": sorted(f"{c.asset_key.to_user_string()}.{c.check_name}" for c in checks if not c.passed),
+            "warned": _names(check for check in checks if not check.passed and not _blocks(check)),
+            "blocked": _names(check for check in checks if not check.passed and _blocks(check)),
         },
         "models_flagged": bars["models_flagged"],
         "seconds": round(seconds, 1),
+        "next": {
+            "what the lake holds": command_line("data tables", profile, overrides),
+            "how good the rows are": command_line("data quality", profile, overrides),
+            "rows set aside": command_line("data quarantine", profile, overrides),
+            "run the whole line": command_line("run", profile, overrides),
+            "start the pages": up_command(profile, overrides),
+        },
     }
 
 
 def outcome_table(outcome: Mapping[str, Any]) -> str:
-    """Return the outcome as lines for a terminal, with the command that shows more."""
+    """Return the outcome as lines for a terminal, with the commands that show more and go on."""
     checks = outcome["checks"]
-    named = f": {', '.join(checks['failed'])}" if checks["failed"] else ""
+    unmet = [*checks["blocked"], *checks["warned"]]
+    counts = f"{checks['passed']} passed, {len(checks['warned'])} warn, {len(checks['blocked'])} block"
     lines = {
         "rows": f"{outcome['rows']:,} in the lake",
         "sessions": f"{outcome['sessions']:,}, {outcome['first_session']} to {outcome['last_session']}",
@@ -56,17 +72,25 @@ def outcome_table(outcome: Mapping[str, Any]) -> str:
         "restated": f"{outcome['restated']:,} rows came back different",
         "quarantined": f"{outcome['quarantined']:,} rows",
         "score": f"{outcome['score']:.2f} of 100, mean over the sessions",
-        "checks": f"{checks['passed']} passed, {len(checks['failed'])} failed{named}",
+        "checks": counts + (f": {', '.join(unmet)}" if unmet else ""),
         "models": outcome["models_flagged"],
         "seconds": f"{outcome['seconds']:.1f}",
     }
     if outcome["models_flagged"] == "none":
         del lines["models"]
-    if outcome["quarantined"]:
-        lines["quarantined"] += ": see `ljwx data quarantine`"
-    if outcome["score"] < 100:
-        lines["score"] += ": see `ljwx data quality`"
-    return "\n".join(f"{name:<12} {text}" for name, text in lines.items())
+    following = dict(outcome["next"])
+    if not outcome["quarantined"]:
+        del following["rows set aside"]
+    told = [f"{name:<12} {text}" for name, text in lines.items()]
+    return "\n".join([*told, "", "what next", *(f"  {name:<22} {command}" for name, command in following.items())])
+
+
+def _blocks(check: dg.AssetCheckEvaluation) -> bool:
+    return check.severity == dg.AssetCheckSeverity.ERROR
+
+
+def _names(checks: Iterable[dg.AssetCheckEvaluation]) -> list[str]:
+    return sorted(f"{check.asset_key.to_user_string()}.{check.check_name}" for check in checks)
 
 
 def _said(result: dg.ExecuteInProcessResult, asset: str) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import argparse
 import json
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Mapping
@@ -21,13 +22,17 @@ from assets.resources import Line
 from jobs.ingest import JOB_NAME as INGEST_JOB
 from jobs.ingest import ingest_outcome, outcome_table
 from jobs.research import JOB_NAME as RESEARCH_JOB
-from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
+from ljwx_pipeline.clock import SystemClock, utc_now
+from ljwx_pipeline.command_output import forget_colour_reset
+from ljwx_pipeline.config import Settings, dagster_home, ljwx_home, load_settings, market_name, replayed
 from ljwx_pipeline.dataset import RunPlan, plan_on_lake, plan_run
 from ljwx_pipeline.disk_space import full_disk
 from ljwx_pipeline.errors import EnvironmentFault, LakeError, LjwxError
 from ljwx_pipeline.evaluation.replayed_run import compare_with_replayed
+from ljwx_pipeline.failures import Failure, record_failure
 from ljwx_pipeline.ingest.estimate import IngestEstimate, estimate_ingest
+from ljwx_pipeline.job_process import let_signals_through
+from ljwx_pipeline.known_markets import record_market
 from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
 
 
@@ -42,6 +47,7 @@ def main() -> int:
     arguments = parser.parse_args()
     overrides = json.loads(arguments.overrides_json)
     try:
+        let_signals_through()
         settings = load_settings(profile=arguments.profile, overrides=overrides)
         os.environ.update(child_environment(settings, overrides))
         plan = _plan(settings, arguments.job)
@@ -49,13 +55,25 @@ def main() -> int:
             print(json.dumps(plan.as_dict(), indent=2, ensure_ascii=False) if arguments.json else plan.sentence())
             return 0
         return _run(settings, overrides, arguments.job, as_json=arguments.json)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C finds a process that is ending
         print("stopped; what was finished is kept, run again to go on", file=sys.stderr)
         return 130
     except (OSError, SQLAlchemyError, dg.DagsterError, LjwxError) as error:
         told = _told(error, arguments.profile, overrides)
         print(f"error: {told}", file=sys.stderr)
+        if not arguments.dry_run:
+            _record(Failure(utc_now().isoformat(timespec="seconds"), arguments.profile, arguments.job, str(told)))
         return told.exit_code
+    finally:
+        forget_colour_reset()
+
+
+def _record(failure: Failure) -> None:
+    try:
+        record_failure(ljwx_home(), failure)
+    except (OSError, LjwxError) as error:
+        print(f"the failure could not be noted for `ljwx doctor` ({error})", file=sys.stderr)
 
 
 def _told(error: Exception, profile: str, overrides: Mapping[str, Any]) -> LjwxError:
@@ -64,7 +82,7 @@ def _told(error: Exception, profile: str, overrides: Mapping[str, Any]) -> LjwxE
     if full is not None or isinstance(error, LjwxError):
         return full or error
     fact = (str(error).strip() or type(error).__name__).splitlines()[0]
-    remedy = f"check that {ljwx_home()} can be written, or move its dagster folder away if it is damaged"
+    remedy = f"check that {ljwx_home()} can be written, or move the dagster folder of the market away if it is damaged"
     return EnvironmentFault(fact, remedy)
 
 
@@ -97,13 +115,14 @@ def _run(settings: Settings, overrides: Mapping[str, Any], job: str, *, as_json:
 
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
-    prepare_dagster_home(ljwx_home())
+    prepare_dagster_home(dagster_home(settings))
     clock = SystemClock()
     started_s = clock.monotonic_s()
     with LineRun(settings, overrides) as line_run:
+        record_market(settings, overrides)
         result = line_run.execute(job)
         if job == INGEST_JOB:
-            outcome = ingest_outcome(result, settings.profile, clock.monotonic_s() - started_s)
+            outcome = ingest_outcome(result, settings.profile, overrides, clock.monotonic_s() - started_s)
             print(json.dumps(outcome, indent=2, ensure_ascii=False) if as_json else outcome_table(outcome))
             return 0
         if job == "daily_pipeline":

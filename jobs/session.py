@@ -91,6 +91,9 @@ class LineRun:
                     raise_on_error=True,
                     run_config=SILENT_CONSOLE,
                 )
+            except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+                fail_research_run(self._line, "stopped by a person")
+                raise
             except Exception as error:
                 fail_research_run(self._line, str(error))
                 if not isinstance(error, dg.DagsterError):
@@ -160,6 +163,6 @@ class LineRun:
         if job.partitions_def is None:
             return {}
         span = self._settings.source
-        sessions = self._line.source().sessions(span.first_session, span.last_session)
+        sessions = self._line.source().sessions(span.first_session, span.until)
         first, last = (f"{day:%Y-%m-01}" for day in (sessions[0], sessions[-1]))
         return range_tags(first, last)

@@ -16,6 +16,7 @@ from typing import Any
 from ljwx_pipeline import __version__
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.command_options import require_meaning
+from ljwx_pipeline.command_output import forget_colour_reset
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, parse_value
 from ljwx_pipeline.data_commands import add_data_commands
 from ljwx_pipeline.dataset_commands import instant_of
@@ -42,6 +43,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
+    finally:
+        forget_colour_reset()
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -47,6 +47,21 @@ def command_line(command: str, profile: str, overrides: Mapping[str, Any]) -> st
     return shlex.join(words)
 
 
+def market_overrides(settings: Settings, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those of ``overrides`` that choose the market (``config.market_name``) or what is read as it."""
+    kind = settings.source.kind
+    chosen = {"source.kind", "source.as_of"}
+    if kind == "simulated":
+        chosen |= {"source.first_session", "source.last_session"}
+    elif kind != "folder":
+        chosen |= {"source.symbols"}
+    return {
+        key: value
+        for key, value in overrides.items()
+        if key in chosen or (kind in ("simulated", "folder") and key.startswith(f"{kind}."))
+    }
+
+
 def up_command(profile: str, overrides: Mapping[str, Any]) -> str:
     """Return the command that starts the pages of this market: ``make up`` where no option is needed."""
     return command_line("up", profile, overrides) if overrides or profile != DEFAULT_PROFILE else "make up"

@@ -6,7 +6,9 @@ Not here: gathering the structure (the modules of the commands).
 from __future__ import annotations
 
 import argparse
+import atexit
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -21,6 +23,16 @@ def show_result(arguments: argparse.Namespace, body: Mapping[str, Any], text: st
     """Print ``body`` as JSON where the command was asked for it, ``text`` otherwise; return success's exit code."""
     print(json.dumps(body, indent=2, ensure_ascii=False, default=str) if arguments.json else text)
     return 0
+
+
+def forget_colour_reset() -> None:
+    """Keep colorama, which libraries switch on as they are loaded, from writing its reset of colours at the end.
+
+    Whoever wrote in colour here has ended it already; a terminal that knows no colour would show the reset.
+    """
+    loaded = sys.modules.get("colorama.initialise")
+    if loaded is not None:
+        atexit.unregister(loaded.reset_all)
 
 
 def grid(headers: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

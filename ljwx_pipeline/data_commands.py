@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import cell, day_of, grid, show_result, size_text
 from ljwx_pipeline.config import Settings, load_settings, market_home
-from ljwx_pipeline.dataset_commands import EMPTY, add_dataset_commands, pairs, require_tables
+from ljwx_pipeline.dataset_commands import add_dataset_commands, pairs, require_tables
 from ljwx_pipeline.quality_commands import add_quality_commands
 from ljwx_pipeline.reconcile_commands import add_reconcile_command
 
@@ -99,7 +99,13 @@ def _tables(lake: Lake, arguments: argparse.Namespace) -> int:
     columns = ("table", "partitions", "versions", "files", "rows", "first_session", "last_session", "last_known_at")
     lines = [[*(cell(entry[name]) for name in columns), size_text(entry["size_bytes"])] for entry in found]
     headers = ["table", "partitions", "versions", "files", "rows", "first", "last", "last known at (UTC)", "size"]
-    return show_result(arguments, {"tables": found}, grid(headers, lines) if found else EMPTY)
+    return show_result(arguments, {"tables": found}, grid(headers, lines) if found else _nothing(lake))
+
+
+def _nothing(lake: Lake) -> str:
+    from ljwx_pipeline.known_markets import nothing_held
+
+    return nothing_held(lake.root.parent)
 
 
 def _described(lake: Lake, table: str) -> dict[str, Any]:
@@ -131,7 +137,7 @@ def _compact(lake: Lake, arguments: argparse.Namespace) -> int:
                 compact(lake, table, version.partition)
                 done.append({"table": table, "partition": version.partition, "files_before": len(version.files)})
     lines = [[str(item["table"]), str(item["partition"]), f"{item['files_before']} -> 1"] for item in done]
-    nothing = "every partition is one file already" if tables else EMPTY
+    nothing = "every partition is one file already" if tables else _nothing(lake)
     text = grid(["table", "partition", "files"], lines) if done else nothing
     return show_result(arguments, {"compacted": done}, text)
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the lake costs pandas and pyarrow: loaded when a command ru
 
 LakeBody = Callable[["Lake", argparse.Namespace], int]
 SAMPLE_LINES = 10
+#: More tables than this are counted where datasets are listed.
+NAMED_TABLES = 3
 EMPTY = "the lake holds no table yet"
 
 
@@ -116,7 +118,7 @@ def _list(lake: Lake, arguments: argparse.Namespace) -> int:
             item.name,
             item.created_at.isoformat(timespec="seconds"),
             cell(sum(pin.rows for pins in item.tables.values() for pin in pins.values())),
-            ", ".join(item.tables),
+            _tables(tuple(item.tables)),
             ", ".join(item.tags),
             cell(len(item.references)),
             item.description,
@@ -126,6 +128,11 @@ def _list(lake: Lake, arguments: argparse.Namespace) -> int:
     headers = ["dataset", "created at (UTC)", "rows", "tables", "tags", "references", "description"]
     text = grid(headers, lines) if found else "no dataset yet: make one with `ljwx data create NAME`"
     return show_result(arguments, {"datasets": [item.as_dict() for item in found]}, text)
+
+
+def _tables(names: Sequence[str]) -> str:
+    """Return a few tables by name, many by number: a line of twelve names is wider than any terminal."""
+    return ", ".join(names) if len(names) <= NAMED_TABLES else f"{len(names)} (see `ljwx data show`)"
 
 
 def _show(lake: Lake, arguments: argparse.Namespace) -> int:
@@ -158,7 +165,7 @@ def _show_dataset(arguments: argparse.Namespace, dataset: Dataset) -> int:
         f"as of       {dataset.as_of.isoformat(timespec='seconds')}",
         f"content     {dataset.content_hash[:16]}",
         f"tags        {', '.join(dataset.tags) or '-'}",
-        f"made from it: {', '.join(f'{item.kind} {item.id}' for item in dataset.references) or 'nothing yet'}",
+        f"used by     {', '.join(f'{item.kind} {item.id}' for item in dataset.references) or 'nothing yet'}",
     ]
     lines = [
         [table, cell(len(pins)), cell(sum(pin.rows for pin in pins.values())), dataset.table_hash(table)[:16]]

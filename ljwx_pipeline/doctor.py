@@ -19,8 +19,18 @@ from urllib.request import getproxies, proxy_bypass
 
 from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.command_options import require_meaning
-from ljwx_pipeline.config import FolderSettings, Settings, ljwx_home, load_settings, market_home, tracking_uri
+from ljwx_pipeline.config import (
+    OPEN,
+    FolderSettings,
+    Settings,
+    dagster_home,
+    ljwx_home,
+    load_settings,
+    market_home,
+    tracking_uri,
+)
 from ljwx_pipeline.errors import ConfigError, SourceError
+from ljwx_pipeline.failures import last_failures
 from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead
 from ljwx_pipeline.sources.folder.files import find_files
 from ljwx_pipeline.sources.tushare.credentials import read_token
@@ -33,6 +43,8 @@ PROVIDER_PACKAGES = {"akshare": "akshare", "baostock": "baostock"}
 #: One of the hosts that akshare reads bars from.
 AKSHARE_HOST = "push2his.eastmoney.com"
 CONNECT_TIMEOUT_S = 3.0
+#: So many recorded failures are shown, the newest first.
+SHOWN_FAILURES = 3
 DEFAULT_PORTS = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
 PIPELINE_PACKAGES = (
     "dagster", "dagster-webserver", "dagster-mlflow", "pandas", "pandera", "feast", "lightgbm", "shap", "optuna",
@@ -71,7 +83,7 @@ def examine(*, profile: str | None, overrides: Mapping[str, Any], root: Path) ->
     )
     findings += [_home(ljwx_home()), _disk(ljwx_home()), _calendar(settings), *_source(settings), _mlflow(settings)]
     findings += [_port(settings.ui.host, name, port) for name, port in _ports(settings)]
-    findings.append(_journal(market_home(settings)))
+    findings += [_dagster(settings), _journal(market_home(settings)), _failures(ljwx_home())]
     return findings
 
 
@@ -161,7 +173,21 @@ def _source(settings: Settings) -> list[Finding]:
     found = [_provider_package(PROVIDER_PACKAGES[kind])] if kind in PROVIDER_PACKAGES else []
     if kind == "tushare":
         found.append(_token(settings.tushare.token_file))
-    return [*found, _endpoint(settings)]
+    return [*found, _endpoint(settings), _last_session(settings)]
+
+
+def _last_session(settings: Settings) -> Finding:
+    """Return whether the schedule goes on: past a fixed last session every day would be skipped."""
+    last, name = settings.source.last_session, "last session"
+    if last == OPEN:
+        return Finding(name, ok=True, fact=f"open: {settings.source.until} today")
+    today = utc_now().astimezone(SHANGHAI).date()
+    ahead = sessions_ahead(today) - sessions_ahead(max(last, today))
+    fact = f"source.last_session is {last}, {ahead} known sessions ahead of today"
+    remedy = f"set source.last_session to {OPEN}, or to a later date: the daily job skips every session after it"
+    # past the calendar's end nothing is counted, and nothing is short but the calendar
+    ok = ahead >= MIN_HORIZON_SESSIONS or last > last_known_session()
+    return Finding(name, ok, fact, "" if ok else remedy, only_warns=True)
 
 
 def _provider_package(name: str) -> Finding:
@@ -257,6 +283,17 @@ def _answers(host: str, port: int, *, timeout_s: float = 1.0) -> bool:
     except OSError:
         return False
     return True
+
+
+def _failures(home: Path) -> Finding:
+    """Return the last failures of commands; whether they still hold is not asked."""
+    last = [f"{one.at} {one.job} of {one.profile}: {one.message}" for one in last_failures(home, SHOWN_FAILURES)]
+    return Finding("last failures", ok=True, fact=" | ".join(reversed(last)) or "none of a command is recorded")
+
+
+def _dagster(settings: Settings) -> Finding:
+    folder = dagster_home(settings)
+    return Finding("dagster instance", ok=True, fact=f"{folder}{'' if folder.exists() else ' (not made yet)'}")
 
 
 def _journal(home: Path) -> Finding:

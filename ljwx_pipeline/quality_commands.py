@@ -8,6 +8,7 @@ judging (``ingest/judged.py``), two providers side by side (``reconcile_commands
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -159,6 +160,8 @@ def _quality(settings: Settings, arguments: argparse.Namespace) -> int:
         raise ConfigError(f"--sessions {arguments.sessions} shows nothing", "ask for 1 or more")
     checked = _checked(settings)
     scores = checked.read(SCORES).drop_duplicates("session_date", keep="last").sort_values("session_date")
+    if "released_rows" not in scores:
+        scores["released_rows"] = 0  # judged before releases were counted
     shown, before = scores.tail(arguments.sessions), scores.iloc[: -arguments.sessions].tail(arguments.sessions)
     worst = shown.loc[shown["score"].idxmin()]
     breaches = checked.read(BREACHES)
@@ -173,6 +176,7 @@ def _quality(settings: Settings, arguments: argparse.Namespace) -> int:
             "session_date": f"{worst['session_date']:%Y-%m-%d}",
             "score": float(worst["score"]),
             "coverage_frac": float(worst["coverage_frac"]),
+            "lag_hours": _hours(worst.to_dict().get("lag_hours")),
             "breaches": {str(check): int(n) for check, n in zip(found["check"], found["rows"], strict=True)},
         },
         "sessions": plain_rows(shown.drop(columns=["source"])),
@@ -180,21 +184,31 @@ def _quality(settings: Settings, arguments: argparse.Namespace) -> int:
     return show_result(arguments, body, _quality_text(body))
 
 
+def _hours(lag: float | None) -> float | None:
+    return None if lag is None or math.isnan(lag) else float(lag)
+
+
 def _quality_text(body: dict[str, Any]) -> str:
-    headers = ["session", "score", "rows", "in error", "in quarantine", "warned", "coverage"]
-    columns = ("rows", "error_rows", "quarantine_rows", "warn_rows")
+    from ljwx_pipeline.quality.score import ON_TIME_HOURS
+
+    headers = ["session", "score", "rows", "in error", "in quarantine", "released", "warned", "coverage", "lag"]
+    columns = ("rows", "error_rows", "quarantine_rows", "released_rows", "warn_rows")
     lines = [
         [
             row["session_date"],
             f"{row['score']:.2f}",
             *(cell(row[name]) for name in columns),
             f"{row['coverage_frac']:.3f}",
+            "-" if row.get("lag_hours") is None else f"{row['lag_hours']:.1f} h",
         ]
         for row in body["sessions"]
     ]
     worst, n = body["worst"], len(lines)
     named = sorted(worst["breaches"].items(), key=lambda item: -item[1])[:NAMED_CHECKS]
-    said = ", ".join(f"{check} {rows:,}" for check, rows in named) or "no rule of single rows broken"
+    causes = [f"{check} {rows:,}" for check, rows in named]
+    if worst["lag_hours"] is not None and worst["lag_hours"] > ON_TIME_HOURS:
+        causes.append(f"{worst['lag_hours']:.0f} h late")
+    said = ", ".join(causes) or "no rule of single rows broken"
     trend = "no earlier session to compare with"
     if body["trend"] is not None:
         trend = f"{body['mean_score_before']:.2f} over the {n} before ({body['trend']:+.2f})"

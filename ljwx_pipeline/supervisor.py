@@ -23,8 +23,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.config import Settings, ljwx_home, tracking_uri
+from ljwx_pipeline.config import Settings, dagster_home, ljwx_home, tracking_uri
 from ljwx_pipeline.errors import EnvironmentFault, LiveError, LjwxError
+from ljwx_pipeline.job_process import run_in_own_group
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 #: MLflow takes seconds and 200 MB to import: not into the process that only watches the others.
@@ -86,7 +87,7 @@ def child_environment(settings: Settings, overrides: Mapping[str, Any]) -> dict[
     environment |= {
         "LJWX_HOME": str(home),
         "LJWX_PROFILE": settings.profile,
-        "DAGSTER_HOME": str(home / "dagster"),
+        "DAGSTER_HOME": str(dagster_home(settings)),
         "MLFLOW_DISABLE_TELEMETRY": "true",
         # eight idle processes of 170 MB that wait for language models to judge
         "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
@@ -100,9 +101,8 @@ def child_environment(settings: Settings, overrides: Mapping[str, Any]) -> dict[
     return environment
 
 
-def prepare_dagster_home(home: Path) -> None:
-    """Write ``dagster.yaml`` once: no telemetry, no welcome, run monitoring on, ticks forgotten after a while."""
-    folder = home / "dagster"
+def prepare_dagster_home(folder: Path) -> None:
+    """Write ``folder/dagster.yaml`` once: no telemetry, no welcome, monitored runs, ticks forgotten after a while."""
     settings_file = folder / "dagster.yaml"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -140,15 +140,7 @@ def run_job(
     command += ["--overrides-json", json.dumps(dict(overrides), default=str)]
     command += ["--json"] if as_json else []
     command += ["--dry-run"] if dry_run else []
-    with subprocess.Popen(command, cwd=root, env=child_environment(settings, overrides)) as child:
-        # Ctrl-C reaches the child by itself; a SIGTERM sent to this process alone is handed on
-        before = signal.signal(signal.SIGTERM, lambda number, _frame: child.send_signal(number))
-        try:
-            return child.wait()
-        except KeyboardInterrupt:
-            return child.wait()
-        finally:
-            signal.signal(signal.SIGTERM, before)
+    return run_in_own_group(command, cwd=root, environment=child_environment(settings, overrides))
 
 
 def services(settings: Settings, home: Path, *, shared: Path, runs_page: str) -> tuple[Service, ...]:
@@ -222,7 +214,7 @@ def up(settings: Settings, overrides: Mapping[str, Any], *, root: Path) -> int:
     ports = {"mlflow": ui.mlflow_port, "dagster": ui.dagster_port, "runner": ui.runner_port, "console": ui.console_port}
     for name, port in ports.items():
         require_free_port(ui.host, port, name)
-    prepare_dagster_home(home)
+    prepare_dagster_home(dagster_home(settings))
     environment = child_environment(settings, overrides)
     runs_page = prepare_databases(environment, root)
     with tempfile.TemporaryDirectory(prefix="ljwx-") as folder:

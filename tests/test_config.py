@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import shutil
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings
+from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
 from ljwx_pipeline.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,6 +93,12 @@ def test_single_underscore_variables_are_not_settings(project: Path) -> None:
         ({"LJWX_SOURCE__KIND": "excel"}, "source.kind = 'excel' is refused"),
         ({"LJWX_SCHEDULE__DAILY_AT": '"6 pm"'}, "schedule.daily_at = '6 pm' is refused"),
         ({"LJWX_SOURCE__FIRST_SESSION": "2099-01-01"}, "is not before last_session"),
+        ({"LJWX_SOURCE__LAST_SESSION": "tomorrow"}, "write a date such as 2026-12-31, or today"),
+        ({"LJWX_SOURCE__LAST_SESSION": "7"}, "source.last_session = 7 is refused"),
+        (
+            {"LJWX_SOURCE__LAST_SESSION": "today", "LJWX_SOURCE__AS_OF": '"2016-05-04T18:00:00+08:00"'},
+            "first_session 2018-01-02 is not before last_session today (2016-05-04)",
+        ),
         ({"LJWX_FOLDER__COLUMNS": '{ volum = "v" }'}, "folder.columns.volum"),
         ({"LJWX_COSTS__SLIPPAGE_BPS__X": "1"}, "below slippage_bps, which is a value"),
     ],
@@ -212,3 +219,25 @@ def test_home_is_the_variable_or_a_hidden_folder_here(monkeypatch: pytest.Monkey
     assert ljwx_home() == tmp_path / ".ljwx"
     monkeypatch.setenv("LJWX_HOME", "state")
     assert ljwx_home() == tmp_path / "state"
+
+
+@pytest.mark.parametrize(
+    ("instant", "until"),
+    [
+        ("2027-01-04T14:59:00+08:00", date(2027, 1, 3)),
+        ("2027-01-04T15:00:00+08:00", date(2027, 1, 4)),
+        ("2027-01-04T17:00:00+00:00", date(2027, 1, 4)),
+    ],
+    ids=["before the close", "at the close", "the next day in Shanghai, before its close"],
+)
+def test_an_open_last_session_moves_with_the_clock(
+    instant: str, until: date, project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_end = load(project, overrides={"source.last_session": "today"})
+    monkeypatch.setattr("ljwx_pipeline.config.data.utc_now", lambda: datetime.fromisoformat(instant))
+    assert open_end.source.until == until
+    monkeypatch.undo()
+    replay = load(project, overrides={"source.last_session": "today", "source.as_of": instant})
+    assert replay.source.until == until
+    assert replay.config_hash == open_end.config_hash
+    assert market_name(replayed(replay)) == market_name(open_end)

@@ -15,6 +15,7 @@ from ljwx_pipeline.config import load_settings, market_home
 from ljwx_pipeline.data_commands import add_data_commands
 from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError
+from ljwx_pipeline.known_markets import record_market
 from ljwx_pipeline.lake import Catalogue, Lake, split_by_month
 from ljwx_pipeline.lake.reads import ReadsJournal
 from tests.fakes.bars import random_bars
@@ -61,6 +62,24 @@ def test_an_empty_lake_says_so(ljwx: Ljwx) -> None:
     assert "holds no table yet" in ljwx("tables")
     assert "no dataset yet" in ljwx("list")
     assert ljwx("tables", "--json") == {"tables": []}
+
+
+def test_an_empty_market_names_itself_and_those_beside_it_that_hold_tables(
+    lake: Lake, ljwx: Ljwx, tmp_path: Path
+) -> None:
+    options = {"simulated.seed": 11, "label.horizon_sessions": 3}
+    other = load_settings(profile="simulated", overrides=options)
+    Lake(market_home(other) / "lake").write_partitions("bars", split_by_month(BARS), known_at=MONDAY)
+    record_market(other, options)
+    old = tmp_path / "home" / "markets" / "folder-0badcafe"
+    Lake(old / "lake").write_partitions("bars", split_by_month(BARS), known_at=MONDAY)
+    (tmp_path / "home" / "markets" / "simulated-00000000" / "lake").mkdir(parents=True)
+    first, *others = ljwx("tables").splitlines()
+    assert first == f"the lake holds no table yet: market {lake.root.parent.name}"
+    told = {line.split()[0]: line for line in others if line.startswith("  ")}
+    assert set(told) == {market_home(other).name, old.name}
+    assert told[market_home(other).name].endswith("ljwx data tables --seed 11"), "without what chooses no market"
+    assert told[old.name].endswith("its options were not recorded")
 
 
 def test_nothing_is_made_or_claimed_where_nothing_was_loaded(lake: Lake, ljwx: Ljwx) -> None:
@@ -111,11 +130,25 @@ def test_a_dataset_is_made_listed_shown_tagged_and_deleted(full: Lake, ljwx: Ljw
     assert "why" in ljwx("show", "spring")
     assert ljwx("tag", "spring", "blessed", "--json")["tags"] == ["blessed"]
     Catalogue(full).add_reference("spring", "model", "m1")
+    heading = ljwx("show", "spring").split("\n\n")[0].splitlines()
+    assert heading[-1] == "used by     model m1"
+    assert all(line[11] == " " and line[12] != " " for line in heading)  # one column of values
     with pytest.raises(LakeError, match="model m1"):
         ljwx("delete", "spring")
     Catalogue(full).remove_reference("spring", "model", "m1")
     assert "is gone" in ljwx("delete", "spring")
     assert ljwx("list", "--json") == {"datasets": []}
+
+
+def test_many_tables_of_a_dataset_are_counted_where_datasets_are_listed(full: Lake, ljwx: Ljwx) -> None:
+    for number in range(12):
+        full.write(f"table_{number}", BARS.head(1), known_at=TUESDAY)
+    ljwx("create", "whole")
+    ljwx("create", "few", "--tables", "bars", "table_1")
+    text = ljwx("list")
+    assert f"{len(full.tables())} (see `ljwx data show`)" in text
+    assert "bars, table_1" in text
+    assert max(map(len, text.splitlines())) < 120
 
 
 def test_a_difference_names_columns_and_readers(full: Lake, ljwx: Ljwx) -> None:

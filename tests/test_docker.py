@@ -120,6 +120,26 @@ def test_webserver_and_daemon_look_for_the_code_where_it_listens(compose: dict[s
         assert compose["services"][name]["command"][-1] == "docker/workspace.yaml"
 
 
+def test_dagster_in_a_container_works_on_the_instance_of_its_market(compose: dict[str, Any], tmp_path: Path):
+    for name in ("code-location", "dagster-webserver", "dagster-daemon"):
+        assert compose["services"][name]["command"][:2] == ["python", "docker/in_market.py"]
+    assert compose["services"]["dagster-daemon"]["healthcheck"]["test"][1:3] == ["python", "docker/in_market.py"]
+    assert "DAGSTER_HOME" not in (ROOT / "docker" / "pipeline.Dockerfile").read_text()
+    prepare = compose["services"]["prepare"]["command"]
+    says = f"{sys.executable} -c 'import os; print(os.environ[\"DAGSTER_HOME\"])'"
+    for profile in ("simulated", "noise"):
+        there = {"LJWX_HOME": str(tmp_path), "LJWX_PROFILE": profile, "PYTHONPATH": str(ROOT)}
+        prepared = run(sys.executable, *prepare[1:], **there)
+        assert prepared.returncode == 0, prepared.stderr
+        home = Path(run(sys.executable, "docker/in_market.py", "sh", "-c", says, **there).stdout.strip())
+        assert (home / "dagster.yaml").is_file()
+        assert home.parent.name.startswith(f"{profile}-")
+    refused = run(sys.executable, "docker/in_market.py", "true", LJWX_PROFILE="nobody's", PYTHONPATH=str(ROOT))
+    assert refused.returncode != 0
+    assert refused.stderr.startswith("error: ")
+    assert "Traceback" not in refused.stderr
+
+
 def test_the_pipelines_image_is_told_the_revision_it_was_built_from(compose: dict[str, Any]):
     assert compose["services"]["code-location"]["build"]["args"] == {
         "LJWX_GIT_REVISION": "${LJWX_GIT_REVISION:-unknown}"

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import socket
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pytest
 
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.doctor import PROVIDER_PACKAGES, Finding, examine, findings_table
+from ljwx_pipeline.failures import KEPT, Failure, last_failures, record_failure
+from ljwx_pipeline.market.calendar import sessions_between
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Nothing listens there, and to hear so takes no time.
@@ -36,6 +39,11 @@ def test_looking_makes_nothing(tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
 
 
+def test_each_market_is_shown_its_own_dagster_instance() -> None:
+    facts = {profile: finding(profile, "dagster instance").fact for profile in ("simulated", "noise")}
+    assert all(f"/markets/{profile}-" in fact and "(not made yet)" in fact for profile, fact in facts.items())
+
+
 def test_a_broken_configuration_is_named_with_its_remedy() -> None:
     findings = examine(profile=None, overrides={"gate.min_sharp": 1}, root=ROOT)
     assert not findings[-1].ok
@@ -46,6 +54,19 @@ def test_a_broken_configuration_is_named_with_its_remedy() -> None:
 def test_a_folder_that_is_no_checkout_is_told(tmp_path: Path) -> None:
     found = {finding.name: finding for finding in examine(profile=None, overrides={}, root=tmp_path)}
     assert not found["checkout"].ok
+
+
+def test_the_last_failures_of_commands_are_shown_newest_first(tmp_path: Path) -> None:
+    assert finding("simulated", "last failures").fact == "none of a command is recorded"
+    for number in range(KEPT + 5):
+        failure = Failure(f"at {number}", "tushare", "ingest", f"the provider is away: {number}")
+        record_failure(tmp_path / "home", failure)
+    with (tmp_path / "home" / "logs" / "failures.jsonl").open("a") as file:
+        file.write("{damaged\n")
+    shown = finding("simulated", "last failures").fact.split(" | ")
+    assert [line.split()[1] for line in shown] == [str(KEPT + 4), str(KEPT + 3), str(KEPT + 2)]
+    assert shown[0].endswith(f"ingest of tushare: the provider is away: {KEPT + 4}")
+    assert len(last_failures(tmp_path / "home", 1000)) == KEPT
 
 
 def test_a_missing_data_folder_is_told() -> None:
@@ -172,3 +193,25 @@ def test_a_wrong_tracking_address_is_told_and_no_password_shown(address: str, sa
     assert not found["mlflow"].ok
     assert said in found["mlflow"].fact
     assert "secret" not in findings_table(list(found.values()))
+
+
+@pytest.mark.parametrize(("last", "ok"), [("today", True), ("2099-12-31", True), ("2020-12-31", False)])
+def test_a_provider_whose_last_session_is_near_is_warned_of(last: str, ok: bool) -> None:
+    found = finding("tushare", "last session", {"source.last_session": last})
+    assert found.ok is ok
+    assert ok or found.only_warns
+    assert ok or "set source.last_session to today" in found.remedy
+
+
+def test_sixty_sessions_before_a_fixed_last_session_nothing_is_warned_of(monkeypatch: pytest.MonkeyPatch) -> None:
+    sessions = sessions_between(date(2020, 1, 1), date(2020, 6, 30))
+    monkeypatch.setattr("ljwx_pipeline.doctor.utc_now", lambda: datetime.combine(sessions[0], time(10), UTC))
+    for ahead, ok in ((60, True), (59, False)):
+        found = finding("baostock", "last session", {"source.last_session": f"{sessions[ahead]:%F}"})
+        assert found.ok is ok
+        assert f"{ahead} known sessions ahead" in found.fact
+
+
+@pytest.mark.parametrize("profile", ["tushare", "akshare", "baostock"])
+def test_the_profile_of_a_provider_has_no_end(profile: str) -> None:
+    assert finding(profile, "last session").fact.startswith("open: ")

@@ -74,11 +74,14 @@ def checked() -> Lake:
             "error_rows": 0,
             "quarantine_rows": 0,
             "warn_rows": 0,
+            "released_rows": 0,
             "coverage_frac": 1.0,
+            "lag_hours": [None] * 20 + [3.0] * 10,
             "score": [90.0] * 20 + [100.0] * 10,
         }
     )
     scores.loc[25, ["score", "quarantine_rows"]] = [60.0, 1]
+    scores.loc[26, ["score", "released_rows", "lag_hours"]] = [90.0, 1, 168.0]
     lake.write(SCORES, scores, partition="2018-01-01", known_at=JUDGED_AT)
     breaches = pd.DataFrame(
         {"session_date": [SESSIONS[25], SESSIONS[3]], "check": ["bars.jump", "bars.stale"], "rows": [1, 2]}
@@ -158,17 +161,23 @@ def test_what_is_not_in_quarantine_or_not_answered_for_is_not_released(checked: 
 
 def test_quality_names_the_worst_session_and_the_trend(checked: Lake, ljwx: Ljwx) -> None:
     told = ljwx("quality", "--sessions", "10", "--json")
-    assert (told["mean_score"], told["mean_score_before"], told["trend"]) == (96.0, 90.0, 6.0)
+    assert (told["mean_score"], told["mean_score_before"], told["trend"]) == (95.0, 90.0, 5.0)
     assert told["worst"] == {
         "session_date": f"{SESSIONS[25]:%Y-%m-%d}",
         "score": 60.0,
         "coverage_frac": 1.0,
+        "lag_hours": 3.0,
         "breaches": {"bars.jump": 1},
     }
     assert len(told["sessions"]) == 10
     text = ljwx("quality", "--sessions", "10")
-    assert "96.00 over 10 sessions; 90.00 over the 10 before (+6.00)" in text
+    assert "95.00 over 10 sessions; 90.00 over the 10 before (+5.00)" in text
     assert "with 60.00: bars.jump 1; coverage 1.000" in text
+    late = ljwx("quality", "--sessions", "4")
+    assert f"worst  {SESSIONS[26]:%Y-%m-%d} with 90.00: 168 h late; coverage 1.000" in late
+    (row,) = [line.split() for line in late.splitlines() if line.startswith(f"{SESSIONS[26]:%F}")]
+    assert row[1:] == ["90.00", "4", "0", "0", "1", "0", "1.000", "168.0", "h"]
+    assert "no rule of single rows broken" in ljwx("quality", "--sessions", "2")
     assert "no earlier session" in ljwx("quality", "--sessions", "100")
     assert "shows nothing" in ljwx("quality", "--sessions", "0", code=ConfigError.exit_code)
 

@@ -13,7 +13,7 @@ import httpx
 import pytest
 import yaml
 
-from ljwx_pipeline.config import Settings, load_settings
+from ljwx_pipeline.config import Settings, load_settings, market_home
 from ljwx_pipeline.errors import EnvironmentFault
 from ljwx_pipeline.supervisor import (
     Service,
@@ -88,19 +88,48 @@ def test_child_processes_read_the_same_settings(settings: Settings, monkeypatch:
     assert child == parent
 
 
+def of_market(*, profile: str = "simulated", **overrides: str) -> Settings:
+    given = {key.replace("__", "."): value for key, value in overrides.items()}
+    return load_settings(profile=profile, config_file=ROOT / "ljwx.toml", overrides=given, environ={})
+
+
+def test_what_one_market_materializes_is_shown_on_no_other_markets_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path))
+    shown = of_market()
+    others = (
+        of_market(profile="noise"),
+        of_market(simulated__seed="8"),
+        of_market(source__as_of="2025-06-02T20:00:00Z"),
+    )
+    key = dg.AssetKey("raw_bars")
+    for settings in (shown, *others):
+        home = Path(child_environment(settings, {})["DAGSTER_HOME"])
+        assert home.parent == market_home(settings)
+        prepare_dagster_home(home)
+    for settings in others:
+        with dg.DagsterInstance.from_config(child_environment(settings, {})["DAGSTER_HOME"]) as instance:
+            instance.report_runless_asset_event(dg.AssetMaterialization(key, partition="2025-01-01"))
+            assert instance.get_materialized_partitions(key) == {"2025-01-01"}
+    with dg.DagsterInstance.from_config(child_environment(shown, {})["DAGSTER_HOME"]) as instance:
+        assert instance.get_materialized_partitions(key) == set()
+    assert not (tmp_path / "dagster").exists()
+
+
 def test_the_dagster_home_is_written_once_and_then_left_alone(tmp_path: Path) -> None:
-    prepare_dagster_home(tmp_path)
+    prepare_dagster_home(tmp_path / "dagster")
     written = tmp_path / "dagster" / "dagster.yaml"
     assert yaml.safe_load(written.read_text())["telemetry"] == {"enabled": False}
     assert yaml.safe_load(written.read_text())["nux"] == {"enabled": False}  # no dialogue before the first look
     written.write_text("mine: true\n")
-    prepare_dagster_home(tmp_path)
+    prepare_dagster_home(tmp_path / "dagster")
     assert written.read_text() == "mine: true\n"
 
 
 def test_dagster_lets_one_run_at_a_time_ask_a_provider(tmp_path: Path) -> None:
     prepare_dagster_home(tmp_path)
-    with dg.DagsterInstance.from_config(str(tmp_path / "dagster")) as instance:
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         pools = instance.get_concurrency_config().pool_config
     assert (pools.default_pool_limit, str(pools.pool_granularity)) == (1, "PoolGranularity.RUN")
 

@@ -10,6 +10,7 @@ smallest section they need, never the whole ``Settings``. Import from here.
 """
 
 from ljwx_pipeline.config.data import (
+    OPEN,
     Adjustment,
     AkshareSettings,
     BaostockSettings,
@@ -23,7 +24,7 @@ from ljwx_pipeline.config.data import (
     SourceSettings,
     TushareSettings,
 )
-from ljwx_pipeline.config.homes import ljwx_home, market_home, market_name, tracking_uri
+from ljwx_pipeline.config.homes import dagster_home, ljwx_home, market_home, market_name, report_folders, tracking_uri
 from ljwx_pipeline.config.load import DEFAULT_PROFILE, load_settings, parse_value
 from ljwx_pipeline.config.operation import (
     FeastSettings,
@@ -49,6 +50,7 @@ from ljwx_pipeline.config.settings import Settings, replayed
 
 __all__ = [
     "DEFAULT_PROFILE",
+    "OPEN",
     "Adjustment",
     "AkshareSettings",
     "BaostockSettings",
@@ -78,11 +80,13 @@ __all__ = [
     "UiSettings",
     "UniverseSettings",
     "WalkForwardSettings",
+    "dagster_home",
     "ljwx_home",
     "load_settings",
     "market_home",
     "market_name",
     "parse_value",
     "replayed",
+    "report_folders",
     "tracking_uri",
 ]

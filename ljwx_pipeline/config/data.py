@@ -5,12 +5,18 @@ Not here: reading data files (``sources/``).
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.config.section import Section
+
+#: A ``last_session`` that moves with the clock.
+OPEN: Literal["today"] = "today"
+#: The instant, Asia/Shanghai, from which a day's session is over.
+CLOSE = time(15)
 
 SourceKind = Literal["simulated", "folder", "tushare", "akshare", "baostock"]
 Adjustment = Literal["raw", "forward", "backward"]
@@ -37,14 +43,28 @@ class SourceSettings(Section):
     """Which data source feeds the line, and the first and last session asked of it (inclusive).
 
     ``symbols`` narrows a real provider to those; none named means every stock that ever listed. With ``as_of`` nothing
-    is fetched: the line runs on what its lake held at that instant, beside the market it replays.
+    is fetched: the line runs on what its lake held at that instant, beside the market it replays. A ``last_session`` of
+    ``today`` is open: ``until`` says what it is now.
     """
 
     kind: SourceKind
     first_session: date
-    last_session: date
+    last_session: date | Literal["today"]
     symbols: tuple[str, ...]
     as_of: str
+
+    @field_validator("last_session", mode="before")
+    @classmethod
+    def _a_day_or_today(cls, given: object) -> object:
+        if isinstance(given, str) and given != OPEN:
+            try:
+                return date.fromisoformat(given)
+            except ValueError:
+                given = None
+        if given != OPEN and not isinstance(given, date):
+            msg = f"write a date such as 2026-12-31, or {OPEN} for the newest finished session"
+            raise ValueError(msg)
+        return given
 
     @field_validator("as_of")
     @classmethod
@@ -66,10 +86,23 @@ class SourceSettings(Section):
         """The instant whose knowledge is replayed; None when the source is asked."""
         return datetime.fromisoformat(self.as_of).astimezone(UTC) if self.as_of else None
 
+    @property
+    def until(self) -> date:
+        """The last day asked of the source: ``last_session``, or while that is open the last day whose close is past.
+
+        A replay's clock stands at the instant it replays. This is the one place that resolves an open end, anew each
+        time it is asked: a process that runs for weeks moves on with the days.
+        """
+        if self.last_session != OPEN:
+            return self.last_session
+        local = (self.replayed_instant or utc_now()).astimezone(SHANGHAI)
+        return local.date() if local.time() >= CLOSE else local.date() - timedelta(days=1)
+
     @model_validator(mode="after")
     def _ordered(self) -> SourceSettings:
-        if self.first_session >= self.last_session:
-            msg = f"first_session {self.first_session} is not before last_session {self.last_session}"
+        if self.first_session >= self.until:
+            said = f"{self.last_session}" if self.last_session != OPEN else f"{OPEN} ({self.until})"
+            msg = f"first_session {self.first_session} is not before last_session {said}"
             raise ValueError(msg)
         return self
 

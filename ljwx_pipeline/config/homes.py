@@ -39,6 +39,23 @@ def market_home(settings: Settings) -> Path:
     return ljwx_home() / "markets" / market_name(settings)
 
 
+def dagster_home(settings: Settings) -> Path:
+    """Return the folder of one market's Dagster instance: what its pages show is this market's, or this replay's."""
+    return market_home(settings) / "dagster"
+
+
+def report_folders(home: Path, reports: Path) -> dict[str, Path]:
+    """Return where the pages of the market with the folder ``home`` lie, by the name the console serves them under.
+
+    ``reports`` is the folder of all markets' reports.
+    """
+    return {
+        "report": home / "report",
+        "tear_sheet": home / "tear_sheet",
+        "data-docs": reports / "data-docs" / home.name,
+    }
+
+
 def tracking_uri(mlflow: MlflowSettings, home: Path) -> str:
     """Return MLflow's tracking address: the configured one, or SQLite under ``home`` (``LJWX_HOME``)."""
     return mlflow.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"

@@ -5,6 +5,8 @@ Not here: the folders all of it lives in (``homes.py``).
 
 from __future__ import annotations
 
+from ipaddress import ip_address
+
 from pydantic import Field
 
 from ljwx_pipeline.config.section import Section
@@ -38,6 +40,14 @@ class UiSettings(Section):
         """Return the URL of a service, as this machine reaches it: one that listens everywhere is asked on loopback."""
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+    def page(self, port: int) -> str:
+        """Return the URL a person opens: as ``address``, but a name is another container's, published on loopback."""
+        try:
+            ip_address(self.host)
+        except ValueError:
+            return f"http://127.0.0.1:{port}"
+        return self.address(port)
 
 
 class LiveSettings(Section):

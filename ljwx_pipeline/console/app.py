@@ -1,10 +1,11 @@
-"""The console's pages: one HTML page and the same numbers as JSON.
+"""The console's pages: one HTML page and the same numbers as JSON, and the market's reports.
 
-Not here: SQL (``journal_reader.py``), processes and ports (``main.py``).
+Not here: SQL (``journal_reader.py``), files of reports (``reports.py``), processes and ports (``main.py``).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from starlette.requests import Request
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.console.heartbeat import heartbeat
 from ljwx_pipeline.console.journal_reader import Reader
+from ljwx_pipeline.console.reports import add_reports
 from ljwx_pipeline.console.sparkline import sparkline
 from ljwx_pipeline.errors import LjwxError
 
@@ -38,6 +40,7 @@ def make_app(
     host: str = "127.0.0.1",
     max_age_s: float = MAX_AGE_S,
     clock: Clock | None = None,
+    reports: Mapping[str, Path] | None = None,
 ) -> FastAPI:
     """Return the application.
 
@@ -51,6 +54,8 @@ def make_app(
         Configured host, served beside the loopback names.
     max_age_s
         Seconds without a word from the runner after which the page says that it is not running.
+    reports
+        Folders served below ``/reports/``, by name.
     """
     wall = clock or SystemClock()
     app = FastAPI(title="LJWX console", docs_url=None, redoc_url=None, openapi_url=None)
@@ -100,6 +105,7 @@ def make_app(
     def events(limit: int = Query(200, ge=1, le=MOST_ROWS)) -> dict[str, Any]:
         return {"events": reader.events(limit)}
 
+    add_reports(app, reports or {})
     return app
 
 

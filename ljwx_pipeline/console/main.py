@@ -6,7 +6,7 @@ import signal
 import socket
 from pathlib import Path
 
-from ljwx_pipeline.config import Settings
+from ljwx_pipeline.config import Settings, ljwx_home, report_folders
 from ljwx_pipeline.console.app import make_app
 from ljwx_pipeline.console.journal_reader import JOURNAL, Reader
 from ljwx_pipeline.errors import EnvironmentFault
@@ -31,6 +31,7 @@ def serve(home: Path, settings: Settings) -> int:
         Reader((home / JOURNAL).absolute()),
         market=home.name,
         host=host,
+        reports=report_folders(home, ljwx_home() / "reports"),
         # what the runner's own /health allows, and the pause between two words of an idle runner
         max_age_s=live.max_stall_seconds + live.seconds_per_session + live.poll_seconds + IDLE_PAUSE_S,
     )

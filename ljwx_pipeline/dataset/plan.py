@@ -61,7 +61,7 @@ def plan_run(settings: Settings, source: MarketSource, *, job: str) -> RunPlan:
         When the source cannot be read, no year can be tested, or the strategy would hold every symbol there is.
     """
     span = settings.source
-    sessions, symbols = source.sessions(span.first_session, span.last_session), len(source.securities())
+    sessions, symbols = source.sessions(span.first_session, span.until), len(source.securities())
     source.describe()  # reads the index files, where there are files
     return _planned(settings, sessions, symbols, job=job, read_from="source")
 
@@ -84,7 +84,7 @@ def plan_on_lake(settings: Settings, sessions: pd.DatetimeIndex, symbols: int, *
     if sessions.empty:
         span = settings.source
         raise LakeError(
-            f"{market_home(settings)} holds no session of {span.first_session} to {span.last_session}",
+            f"{market_home(settings)} holds no session of {span.first_session} to {span.until}",
             "run `ljwx run` over this range first, or name another one",
         )
     return _planned(settings, sessions, symbols, job=job, read_from="lake")

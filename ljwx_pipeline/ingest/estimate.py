@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import Settings, market_home
 from ljwx_pipeline.ingest.plan import RAW_BARS, held_sessions, months_of, plan_bars
@@ -18,6 +20,17 @@ from ljwx_pipeline.sources.base import MarketSource
 
 #: A unit of bars takes a call for the prices and one for the adjustment factors, at every provider.
 CALLS_A_UNIT = 2
+#: Calls a session for the tables beside the bars: tushare's market values, price limits and ex-dates; two pages of
+#: akshare's suspensions.
+CALLS_A_SESSION = {"tushare": 3, "akshare": 2}
+#: Of these, tushare asks by symbol within a month of which it wants more sessions than symbols.
+BY_SYMBOL_WHERE_FEWER = ("tushare",)
+#: Calls a symbol for the tables beside the bars: baostock's daily flags and dividends.
+CALLS_A_SYMBOL = {"baostock": 2}
+#: Questions of a month: suspensions and the factors that prove the dividends, or a sample of the industries.
+CALLS_A_MONTH = {"tushare": 3, "baostock": 1}
+#: Providers that are asked for the members of each index by the month.
+MEMBERS_BY_MONTH = ("tushare", "baostock")
 
 
 @dataclass(frozen=True)
@@ -32,8 +45,8 @@ class IngestEstimate:
         Sessions of which it holds no row; newest ones it holds that are fetched once more.
     units, units_left_over
         Pieces of a run that did not finish and of what it leaves to do, and those that it has fetched already.
-    calls, minutes
-        At least, for bars; None where everything is at hand.
+    calls, calls_beside, minutes
+        At least, for bars; about, for the tables beside them; about, for both. None where everything is at hand.
     """
 
     profile: str
@@ -46,6 +59,7 @@ class IngestEstimate:
     units: int
     units_left_over: int
     calls: int | None
+    calls_beside: int | None
     minutes: float | None
     home: str
 
@@ -59,12 +73,15 @@ class IngestEstimate:
             f"would load {self.source} data of {self.first_session} to {self.last_session} into {self.home}",
             f"sessions  {self.sessions:,}, of which {self.missing:,} are missing"
             f" and {self.again:,} are fetched once more",
-            f"units     {self.units:,} to fetch, {self.units_left_over:,} left over from a run that did not finish",
+            f"units     {self.units - self.units_left_over:,} to fetch{self._kept()}",
         ]
-        if self.calls is None:
+        if self.calls is None or self.calls_beside is None:
             return "\n".join([*lines, "calls     none: everything is at hand"])
-        said = f"{self.calls:,} at least, for bars; about {duration(self.minutes or 0.0)} at the configured rate"
-        return "\n".join([*lines, f"calls     {said}; the tables beside them come on top"])
+        said = f"{self.calls:,} at least, for bars, and about {self.calls_beside:,} for the tables beside them"
+        return "\n".join([*lines, f"calls     {said}; about {duration(self.minutes or 0.0)} at the configured rate"])
+
+    def _kept(self) -> str:
+        return f", {self.units_left_over:,} kept from an unfinished run" if self.units_left_over else ""
 
 
 def estimate_ingest(
@@ -93,7 +110,7 @@ def estimate_ingest(
         source,
         lake,
         span.first_session,
-        span.last_session,
+        span.until,
         recheck_sessions=settings.ingest.recheck_sessions,
         on_their_way=None if left is None else left.plan.fetched,
     )
@@ -102,9 +119,11 @@ def estimate_ingest(
     held = held_sessions(lake, RAW_BARS, months_of(plan.wanted))
     fetched = (plan.fetched if left is None else plan.fetched.union(left.plan.fetched)).intersection(plan.wanted)
     left_over = sum(staged.holds(unit) for unit in taken_up)
-    rate, calls = _calls_per_minute(settings), None
+    rate, calls, beside, minutes = _calls_per_minute(settings), None, None, None
     if rate is not None:
         calls = CALLS_A_UNIT * (len(units) - left_over)
+        beside = _calls_beside(settings, fetched, len(span.symbols) or len(source.securities()))
+        minutes = round((calls + beside) / rate, 1)
     return IngestEstimate(
         profile=settings.profile,
         source=span.kind,
@@ -116,8 +135,24 @@ def estimate_ingest(
         units=len(units),
         units_left_over=left_over,
         calls=calls,
-        minutes=None if rate is None or calls is None else round(calls / rate, 1),
+        calls_beside=beside,
+        minutes=minutes,
         home=str(home),
+    )
+
+
+def _calls_beside(settings: Settings, fetched: pd.DatetimeIndex, symbols: int) -> int:
+    """Return about how many calls the tables beside the bars take for the sessions ``fetched``."""
+    kind, indices = settings.source.kind, len(settings.evaluation.indices)
+    sessions_by_month = fetched.to_period("M").value_counts()
+    most = symbols if kind in BY_SYMBOL_WHERE_FEWER else len(fetched)
+    by_session = sum(min(int(sessions), most) for sessions in sessions_by_month)
+    by_month = CALLS_A_MONTH.get(kind, 0) + (indices if kind in MEMBERS_BY_MONTH else 0)
+    by_symbol = CALLS_A_SYMBOL.get(kind, 0) + (kind == "tushare" and settings.tushare.fundamentals == "per_stock")
+    return (
+        CALLS_A_SESSION.get(kind, 0) * by_session
+        + by_month * len(sessions_by_month)
+        + (by_symbol * symbols if len(fetched) else 0)
     )
 
 

@@ -38,7 +38,7 @@ from ljwx_pipeline.lake.store import read_versions
 from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.quality.anomalies import ANOMALIES
 from ljwx_pipeline.quality.checks import CHECKS
-from ljwx_pipeline.quality.quarantine import split
+from ljwx_pipeline.quality.quarantine import after_releases, split
 from ljwx_pipeline.quality.results import CheckResult
 from ljwx_pipeline.quality.rule import Check
 from ljwx_pipeline.quality.run import run_checks
@@ -242,13 +242,15 @@ def _judged(
         checks=judgement.checks,
     )
     found = [with_open_jumps(result, rows, open_jumps) for result in found]
+    releases = with_later_rows(judgement.releases, rows, found, open_jumps)
     parted = split(
         "bars",
         rows,
         found,
         at=known_at,
-        releases=with_later_rows(judgement.releases, rows, found, open_jumps),
+        releases=releases,
         max_session_frac=judgement.max_session_frac,
+        beside=given.beside,
     )
     outcome = JudgedBlock(
         question.months,
@@ -258,10 +260,18 @@ def _judged(
         left_open(rows, parted.quarantined, open_jumps),
     )
     came = arrivals(raw, judgement.description, question.sessions)
-    said = {
-        SCORES: scores(judgement.description.name, rows, found, question.sessions, before=given.before, known_at=came),
-        BREACHES: breach_counts(rows, found),
-    }
+    left, released = after_releases("bars", rows, found, releases)
+    score = scores(
+        judgement.description.name,
+        rows,
+        left,
+        question.sessions,
+        before=given.before,
+        known_at=came,
+        released=released,
+        suspensions=given.beside.get("suspensions"),
+    )
+    said = {SCORES: score, BREACHES: breach_counts(rows, left)}
     if any(result.blocks for result in outcome.results):
         return outcome, said, None
     return outcome, said | {QUARANTINE: parted.quarantined}, passed_bars(parted.kept, question.versions)

@@ -69,6 +69,11 @@ class Partition:
         return [found for number in self._numbers if isinstance(found := self._entry(number), TableVersion)]
 
     @property
+    def first_known_at(self) -> datetime | None:
+        """When the first version became known, even where retention removed it; None where there never was one."""
+        return self._entry(min({*self._numbers, *self.retired})).known_at if self.exists else None
+
+    @property
     def newest(self) -> TableVersion | None:
         """The newest version, which retention never removes."""
         found = self.known_by(None)

@@ -129,7 +129,8 @@ class SourceDescription:
     ``fetches`` says what a question costs: nothing (everything is at hand), a call a session, or a call a symbol.
     Of the tables of ranges by date, ``snapshots`` names those of which it tells today's state only, in ranges that
     begin today, and ``windowed`` those it tells of the dates asked for only; the others it tells whole. Of the tables
-    that grow by date, ``untold`` names those it is not asked for, so that nothing counts as asked.
+    that grow by date, ``untold`` names those it is not asked for, so that nothing counts as asked. ``symbols`` are
+    those it was narrowed to (none: every one); members of an index are told whole all the same.
     """
 
     name: str
@@ -140,3 +141,4 @@ class SourceDescription:
     snapshots: tuple[str, ...] = ()
     windowed: tuple[str, ...] = ()
     untold: tuple[str, ...] = ()
+    symbols: tuple[str, ...] = ()

@@ -27,7 +27,8 @@ class Progress:
     rows
         Rows fetched by this run; None where they are not counted.
     elapsed_s, remaining_s
-        Seconds spent, and the estimate of those to come from the units this run fetched; None before the first.
+        Seconds spent, and the estimate of those to come from the units this run fetched; None before the first, and of
+        a question that is one of several: how many more there will be is not known.
     unit
         The unit just done.
     """
@@ -42,12 +43,26 @@ class Progress:
     def __str__(self) -> str:
         """Return the line a person reads."""
         rows = "" if self.rows is None else f", {self.rows:,} rows"
-        left = "" if self.remaining_s is None else f", about {self.remaining_s:,.0f} s to go"
+        left = f", about {self.remaining_s:,.0f} s to go" if self.remaining_s and self.remaining_s >= 1.0 else ""
         return f"{self.done} of {self.total} fetched ({self.unit}){rows}{left}"
 
 
-Listener = Callable[[Progress], None]
+@dataclass(frozen=True)
+class Waiting:
+    """A pause that a provider's limit of calls a minute asks for; ``elapsed_s`` of it are over."""
+
+    calls_per_minute: int
+    elapsed_s: float
+
+    def __str__(self) -> str:
+        """Return the line a person reads."""
+        return f"waiting for the provider's limit of {self.calls_per_minute} calls a minute"
+
+
+Listener = Callable[[Progress | Waiting], None]
 _LISTENER: ContextVar[Listener | None] = ContextVar("listener", default=None)
+#: Whether the question being asked is a part of another one.
+_WITHIN: ContextVar[bool] = ContextVar("within", default=False)
 
 
 @contextmanager
@@ -63,9 +78,21 @@ def listening(listener: Listener) -> Iterator[None]:
 def told(items: Sequence[T], what: str, *, clock: Clock | None = None) -> Iterator[T]:
     """Give ``items`` one by one, and tell who listens when each is done; ``what`` names the question."""
     clock = clock or SystemClock()
-    listener, started = _LISTENER.get(), clock.monotonic_s()
+    listener, within, started = _LISTENER.get(), _WITHIN.get(), clock.monotonic_s()
     for number, item in enumerate(items, start=1):
-        yield item
+        _WITHIN.set(True)
+        try:
+            yield item
+        finally:
+            _WITHIN.set(within)
         if listener is not None:
             elapsed = clock.monotonic_s() - started
-            listener(Progress(number, len(items), None, elapsed, elapsed / number * (len(items) - number), what))
+            remaining = None if within else elapsed / number * (len(items) - number)
+            listener(Progress(number, len(items), None, elapsed, remaining, what))
+
+
+def tell_waiting(calls_per_minute: int, elapsed_s: float) -> None:
+    """Tell who listens that a provider's limit is waited for."""
+    listener = _LISTENER.get()
+    if listener is not None:
+        listener(Waiting(calls_per_minute, elapsed_s))

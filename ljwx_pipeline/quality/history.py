@@ -49,8 +49,12 @@ def lag_hours(sessions: pd.DatetimeIndex, known_at: pd.Series | None) -> pd.Seri
     if known_at is None or known_at.isna().all():
         return pd.Series(np.nan, index=sessions)
     known = pd.DatetimeIndex(known_at.reindex(sessions))
-    closed = (sessions + CLOSE).tz_localize(SHANGHAI)
-    return pd.Series((known - closed) / pd.Timedelta(hours=1), index=sessions)
+    return pd.Series((known - closes(sessions)) / pd.Timedelta(hours=1), index=sessions)
+
+
+def closes(sessions: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return the instant at which each session closes, 15:00 Asia/Shanghai."""
+    return (sessions + CLOSE).tz_localize(SHANGHAI)
 
 
 def feed_on_time(

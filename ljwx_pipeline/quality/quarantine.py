@@ -5,8 +5,8 @@ Not here: where the rows in quarantine are stored, and who may release them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 import numpy as np
@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.quality.days import days_of
-from ljwx_pipeline.quality.results import CheckResult, Positions
+from ljwx_pipeline.quality.reasons import row_reasons
+from ljwx_pipeline.quality.results import NO_ROWS, CheckResult, Positions
 from ljwx_pipeline.quality.rule import SINGLE_ROWS
 
 #: Columns that ``split`` adds to the rows it takes out.
@@ -63,6 +64,7 @@ def split(
     at: datetime,
     releases: pd.DataFrame | None = None,
     max_session_frac: float = MAX_SESSION_FRAC,
+    beside: Mapping[str, pd.DataFrame] | None = None,
 ) -> Split:
     """Part ``frame`` by the ``results`` of checking it.
 
@@ -80,6 +82,8 @@ def split(
         Rows of ``RELEASES`` (``symbol`` holds the index code for index bars); None or empty releases nothing.
     max_session_frac
         Share of a session's rows beyond which its quarantine blocks.
+    beside
+        Tables that the rows were judged beside, by name, for the numbers in a row's reason.
 
     Raises
     ------
@@ -89,9 +93,15 @@ def split(
     stamp = _instant(at)
     taken_out = rows_out(table, frame, results, releases)
     parts = [
-        frame.take(rows).assign(check=result.name, reason=result.message, repair=result.repair, quarantined_at=stamp)
+        taken.assign(
+            check=result.name,
+            reason=row_reasons(result, taken, beside or {}),
+            repair=result.repair,
+            quarantined_at=stamp,
+        )
         for result, rows in taken_out
         if len(rows)
+        for taken in (frame.take(rows),)
     ]
     nothing = frame.iloc[:0].assign(**{name: pd.Series(dtype=_dtype(name)) for name in REASONS})
     quarantined = pd.concat(parts, ignore_index=True) if parts else nothing
@@ -118,6 +128,20 @@ def rows_out(
         for result in results
         if result.table == table and result.quarantines
     ]
+
+
+def after_releases(
+    table: str, frame: pd.DataFrame, results: Sequence[CheckResult], releases: pd.DataFrame | None = None
+) -> tuple[list[CheckResult], Positions]:
+    """Return the results without the rows that somebody let pass, and the positions of rows that nothing holds since.
+
+    A result keeps its verdict and its figures: only ``rows`` are fewer.
+    """
+    held = {result.name: rows for result, rows in rows_out(table, frame, results, releases)}
+    broken = [result.rows for result in results if result.name in held]
+    released = np.setdiff1d(np.concatenate([NO_ROWS, *broken]), np.concatenate([NO_ROWS, *held.values()]))
+    left = [replace(result, rows=held[result.name]) if result.name in held else result for result in results]
+    return left, released
 
 
 def release(

@@ -33,7 +33,10 @@ def ranges_do_not_overlap(name: str, keys: list[str]) -> Callable[[Market], Find
 
 
 def ranges_within_listing(name: str) -> Callable[[Market], Finding]:
-    """Return the test that the ranges of table ``name`` begin within their security's listing."""
+    """Return the test that the ranges of table ``name`` begin within their security's listing.
+
+    Of a source that was narrowed to some symbols, only theirs are judged: it lists no other security.
+    """
 
     def test(market: Market) -> Finding:
         table = market.tables[name]
@@ -42,7 +45,10 @@ def ranges_within_listing(name: str) -> Callable[[Market], Finding]:
         gone = table["symbol"].map(securities["delist_date"])
         # NaT compares false: who was listed before the source's first session was listed on every day of it
         bad = (table["start_date"] < listed) | (table["start_date"] > gone)
-        return rows_found(table, bad | ~table["symbol"].isin(securities.index))
+        bad |= ~table["symbol"].isin(securities.index)
+        symbols = market.description.symbols
+        told = table["symbol"].isin(symbols) if symbols else np.ones(len(table), dtype=bool)
+        return rows_found(table, bad & told, judged=int(told.sum()))
 
     return test
 

@@ -4,7 +4,8 @@
 
 - ``clean`` is one less the mean weight of the session's rows, a row weighing as its worst breach: 1 for ``error`` and
   ``quarantine``, ``WARN_WEIGHT`` for ``warn``;
-- ``coverage`` is rows over the usual number of rows, one at most; zero for a session without rows;
+- ``coverage`` is rows over the usual number of rows less the session's published suspensions, one at most; zero for a
+  session without rows;
 - ``late`` is 0 up to ``ON_TIME_HOURS`` after the close and 1 from ``LATE_HOURS`` on, straight in between; 0 where the
   instant at which the rows became known is not given.
 
@@ -21,7 +22,7 @@ import pandas as pd
 from ljwx_pipeline.quality.bar_rules import COVERAGE_WINDOW_SESSIONS
 from ljwx_pipeline.quality.days import days_of
 from ljwx_pipeline.quality.history import lag_hours
-from ljwx_pipeline.quality.results import NO_ROWS, CheckResult
+from ljwx_pipeline.quality.results import NO_ROWS, CheckResult, Positions
 
 WARN_WEIGHT = 0.25
 LATE_COST = 0.1
@@ -39,6 +40,8 @@ def scores(
     table: str = "bars",
     known_at: pd.Series | None = None,
     before: pd.DataFrame | None = None,
+    released: Positions = NO_ROWS,
+    suspensions: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """Return one row a session: the score and everything it is made of.
 
@@ -49,19 +52,24 @@ def scores(
     bars
         The very frame that was checked.
     results
-        Of checking it; results of other tables change nothing.
+        Of checking it, without the rows that were released; results of other tables change nothing.
     sessions
         Sessions to score, ascending.
     known_at
         Instant at which each session's rows became known (UTC), by session; NaT and absent sessions are not judged.
     before
         Rows of earlier sessions, whole ones: what is usual on the first sessions. None when there are none.
+    released
+        Positions of rows that broke a rule and were let pass: counted, at no cost.
+    suspensions
+        Symbols and sessions at which the source says that they did not trade; None where it does not say. Those of
+        the sessions before are not looked at, so a month's first sessions are asked for a few rows less.
 
     Returns
     -------
     DataFrame
-        ``source, session_date, rows, usual_rows, error_rows, quarantine_rows, warn_rows, clean_frac, coverage_frac,
-        lag_hours, score``.
+        ``source, session_date, rows, usual_rows, suspended_rows, released_rows, error_rows, quarantine_rows,
+        warn_rows, clean_frac, coverage_frac, lag_hours, score``; ``usual_rows`` are those expected on the session.
     """
     mine = [result for result in results if result.table == table and not result.passed]
     days = days_of(bars["session_date"])
@@ -74,12 +82,15 @@ def scores(
         worse = np.union1d(worse, marked)
     if any(result.blocks and result.name.endswith(".schema") and not len(result.rows) for result in mine):
         weight = days.counts.astype(np.float64)
+    counts["released_rows"] = days.counts_at(released)
     by_day = pd.DataFrame({"weight": weight, **counts}, index=days.rows.index).assign(rows=days.counts)
     found = by_day.reindex(sessions, fill_value=0)
     rows = found["rows"]
     earlier = bars.iloc[:0] if before is None else before
-    held = pd.concat([days_of(earlier["session_date"]).rows, rows.where(rows > 0)])
-    usual = held.rolling(COVERAGE_WINDOW_SESSIONS, min_periods=1).median().fillna(0).iloc[-len(rows) :]
+    suspended = _suspended(bars, earlier, suspensions, sessions)
+    held = pd.concat([days_of(earlier["session_date"]).rows, (rows + suspended).where(rows > 0)])
+    listed = held.rolling(COVERAGE_WINDOW_SESSIONS, min_periods=1).median().fillna(0).iloc[-len(rows) :]
+    usual = (listed - suspended).clip(lower=0)
     clean = (1.0 - found["weight"] / rows.clip(lower=1)).where(rows > 0, 0.0)
     coverage = (rows / usual.clip(lower=1)).clip(upper=1.0)
     lag = lag_hours(sessions, known_at)
@@ -90,6 +101,7 @@ def scores(
             "session_date": sessions,
             "rows": rows.to_numpy(dtype=np.int64),
             "usual_rows": usual.to_numpy(),
+            "suspended_rows": suspended.to_numpy(dtype=np.int64),
             **{name: found[name].to_numpy(dtype=np.int64) for name in counts},
             "clean_frac": clean.to_numpy(),
             "coverage_frac": coverage.to_numpy(),
@@ -97,6 +109,20 @@ def scores(
             "score": (100.0 * clean.to_numpy() * coverage.to_numpy() * (1.0 - LATE_COST * late.to_numpy())).round(2),
         }
     )
+
+
+def _suspended(
+    bars: pd.DataFrame, before: pd.DataFrame, suspensions: pd.DataFrame | None, sessions: pd.DatetimeIndex
+) -> pd.Series:
+    """Return by session how many symbols that otherwise have bars have none and are said not to trade."""
+    if suspensions is None or suspensions.empty:
+        return pd.Series(0, index=sessions)
+    keys = ["symbol", "session_date"]
+    known = np.concatenate([bars["symbol"].unique(), before["symbol"].unique()])
+    said = suspensions.loc[suspensions["symbol"].isin(known), keys].drop_duplicates()
+    traded = pd.MultiIndex.from_frame(bars.loc[bars["symbol"].isin(said["symbol"].unique()), keys])
+    silent = said[~pd.MultiIndex.from_frame(said).isin(traded)]
+    return silent["session_date"].value_counts().reindex(sessions, fill_value=0)
 
 
 def breach_counts(bars: pd.DataFrame, results: Sequence[CheckResult], *, table: str = "bars") -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The published data contract: a Great Expectations suite over checked bars, with Data Docs a person can open.
+"""The published data contract: a Great Expectations suite over checked bars, with Data Docs and a page to open.
 
 The hard gate is ``run.run_checks``; this report is what is shown to people, so it repeats the contract in the words of
 a tool they know. Source of the idiom: Great Expectations 1.24, dataframe data source with a whole-dataframe batch.
@@ -18,6 +18,7 @@ import pandas as pd
 
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.tables import BARS
+from ljwx_pipeline.quality.suite_page import Verdict, write_report_page
 from ljwx_pipeline.quality.trend import SuiteRun, append_run, write_trend_page
 
 SUITE_NAME = "checked_bars"
@@ -38,7 +39,9 @@ class SuiteResult:
     failed
         A sentence for each that is not met.
     docs_index
-        The page to open.
+        Great Expectations' own page; it needs a network for its styles.
+    report_page
+        The page to open: every expectation, readable without a network.
     unexpected
         Values that broke an expectation.
     trend_page
@@ -49,15 +52,16 @@ class SuiteResult:
     expectations: int
     failed: tuple[str, ...]
     docs_index: Path
+    report_page: Path
     unexpected: int = 0
     trend_page: Path | None = None
 
 
 def run_suite(bars: pd.DataFrame, docs_dir: Path, *, at: datetime | None = None, name: str = SUITE_NAME) -> SuiteResult:
-    """Judge canonical ``bars`` and write Data Docs below ``docs_dir``, replacing those of the last run.
+    """Judge canonical ``bars`` and write report and Data Docs below ``docs_dir``, replacing those of the last run.
 
-    ``name`` is what Data Docs call the suite: it says which part of a table ``bars`` are. With ``at``, the instant of
-    the run, the run is added to the history in ``docs_dir`` and the page of all runs is written beside Data Docs.
+    ``name`` is what both call the suite: it says which part of a table ``bars`` are. With ``at``, the instant of
+    the run, the run is added to the history in ``docs_dir`` and the page of all runs is written beside them.
 
     Raises
     ------
@@ -84,12 +88,16 @@ def run_suite(bars: pd.DataFrame, docs_dir: Path, *, at: datetime | None = None,
     failed = tuple(_sentence(result) for result in judged if not result.success)
     unexpected = sum(int(result.result.get("unexpected_count") or 0) for result in judged if not result.success)
     index = final / "index.html"
+    days = bars["session_date"]
+    first_day, last = days.min().date(), days.max().date()
+    report = write_report_page(
+        docs_dir, [_verdict(result) for result in judged], name=name, rows=len(bars), first=first_day, last=last
+    )
     if at is None:
-        return SuiteResult(not failed, len(judged), failed, index, unexpected)
-    last = bars["session_date"].max().date()
+        return SuiteResult(not failed, len(judged), failed, index, report, unexpected)
     first = failed[0] if failed else ""
     append_run(docs_dir, SuiteRun(at, last, len(bars), len(judged), len(failed), unexpected, first))
-    return SuiteResult(not failed, len(judged), failed, index, unexpected, write_trend_page(docs_dir, index))
+    return SuiteResult(not failed, len(judged), failed, index, report, unexpected, write_trend_page(docs_dir, report))
 
 
 def expectations() -> list[Any]:
@@ -144,8 +152,25 @@ def _run(bars: pd.DataFrame, docs: Path, name: str) -> Any:
     return checkpoint.run(batch_parameters={"dataframe": bars})
 
 
+def _verdict(result: Any) -> Verdict:
+    found = result.result
+    observed = found.get("observed_value")
+    return Verdict(
+        expectation=result.expectation_config.type,
+        arguments=_arguments(result),
+        met=bool(result.success),
+        judged=found.get("element_count"),
+        unexpected=int(found.get("unexpected_count") or 0),
+        examples=tuple(str(value) for value in found.get("partial_unexpected_list") or ()),
+        observed="" if observed is None else str(observed),
+    )
+
+
+def _arguments(result: Any) -> dict[str, Any]:
+    return {name: value for name, value in result.expectation_config.kwargs.items() if name != "batch_id"}
+
+
 def _sentence(result: Any) -> str:
-    config = result.expectation_config
-    kwargs = {name: value for name, value in config.kwargs.items() if name != "batch_id"}
+    config, kwargs = result.expectation_config, _arguments(result)
     found = result.result.get("unexpected_count", result.result.get("observed_value", "not evaluated"))
     return f"{config.type} {kwargs}: {found} unexpected"

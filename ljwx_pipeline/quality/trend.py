@@ -1,6 +1,6 @@
-"""The published suite over time: a line a run in a history file, and a page beside Data Docs that shows it.
+"""The published suite over time: a line a run in a history file, and a page that shows it.
 
-Data Docs show the last run alone and are replaced by each. Not here: the suite (``suite.py``).
+Not here: the suite (``suite.py``), the page of its last run (``suite_page.py``).
 """
 
 from __future__ import annotations
@@ -17,25 +17,18 @@ import pandas as pd
 
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.quality.figures import suite_figure
+from ljwx_pipeline.quality.pages import write_page
 
 HISTORY_FILE, TREND_PAGE = "suite-history.jsonl", "suite-trend.html"
 #: Runs shown as rows of the page's table; the chart shows all.
 ROWS_SHOWN = 60
 
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>Data contract over time</title><style>
-body{{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:60rem;margin:2rem auto;padding:0 1rem}}
-table{{border-collapse:collapse;width:100%}}
-td,th{{text-align:left;padding:.3rem .6rem;border-bottom:1px solid #e3e8ee}}
-td.n{{text-align:right}}svg{{width:100%;height:auto}}.no{{color:#c2513f}}</style></head><body>
-<h1>Data contract over time</h1>
-<p>{runs} runs; the <a href="{docs}">report of the last one</a> names every expectation.</p>
+_BODY = """<p>{runs} runs; the <a href="{report}">report of the last one</a> names every expectation.</p>
 {figure}
-<table><thead><tr><th>Run</th><th>Last session</th><th>Rows</th><th>Expectations</th>
-<th>Not met</th><th>Unexpected values</th><th>First not met</th></tr></thead><tbody>
+<table><thead><tr><th>Run</th><th>Last session</th><th class="n">Rows</th><th class="n">Expectations</th>
+<th class="n">Not met</th><th class="n">Unexpected values</th><th>First not met</th></tr></thead><tbody>
 {rows}
-</tbody></table></body></html>
-"""
+</tbody></table>"""
 
 
 @dataclass(frozen=True)
@@ -106,20 +99,16 @@ def read_history(folder: Path) -> pd.DataFrame:
     return table.sort_values("ran_at", kind="stable", ignore_index=True)
 
 
-def write_trend_page(folder: Path, docs_index: Path) -> Path:
-    """Write the page that shows the history in ``folder`` and links to the last report; return it."""
+def write_trend_page(folder: Path, last_report: Path) -> Path:
+    """Write the page that shows the history in ``folder`` and links to ``last_report``; return it."""
     history = read_history(folder)
-    page = folder / TREND_PAGE
-    text = _PAGE.format(
+    body = _BODY.format(
         runs=len(history),
-        docs=html.escape(os.path.relpath(docs_index, folder)),
+        report=html.escape(os.path.relpath(last_report, folder)),
         figure=suite_figure(history),
         rows="\n".join(_rows(history)),
     )
-    draft = page.with_name(f".{page.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(page)
-    return page
+    return write_page(folder / TREND_PAGE, title="Data contract over time", body=body)
 
 
 def _rows(history: pd.DataFrame) -> Sequence[str]:
@@ -129,7 +118,8 @@ def _rows(history: pd.DataFrame) -> Sequence[str]:
         counts = (run["rows"], run["expectations"], run["failed"], run["unexpected"])
         numbers = "".join(f'<td class="n">{value:,}</td>' for value in counts)
         rows.append(
-            f"<tr{tone}><td>{run['ran_at']:%Y-%m-%d %H:%M} UTC</td><td>{run['session']:%Y-%m-%d}</td>{numbers}"
+            f'<tr{tone}><td class="d">{run["ran_at"]:%Y-%m-%d %H:%M} UTC</td>'
+            f'<td class="d">{run["session"]:%Y-%m-%d}</td>{numbers}'
             f"<td>{html.escape(str(run['first_failed']))}</td></tr>"
         )
     return rows

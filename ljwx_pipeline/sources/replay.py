@@ -153,6 +153,7 @@ def description_table(description: SourceDescription) -> pd.DataFrame:
         ("simulated", str(description.simulated), ""),
         ("adjustment", description.adjustment, ""),
         *(("unknown", unknown.what, unknown.consequence) for unknown in description.unknown),
+        *(("symbol", symbol, "") for symbol in description.symbols),
     ]
     return pd.DataFrame(rows, columns=["statement", "value", "consequence"])
 
@@ -166,4 +167,5 @@ def description_from(table: pd.DataFrame) -> SourceDescription:
         simulated=said["simulated"] == "True",
         adjustment=said["adjustment"],
         unknown=tuple(Unknown(*pair) for pair in zip(unknown["value"], unknown["consequence"], strict=True)),
+        symbols=tuple(table.loc[table["statement"] == "symbol", "value"]),
     )

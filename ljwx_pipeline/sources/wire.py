@@ -17,6 +17,7 @@ import numpy as np
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.observability.log import get_logger
+from ljwx_pipeline.observability.progress import tell_waiting
 
 logger = get_logger("sources")
 
@@ -26,6 +27,8 @@ Sleep = Callable[[float], None]
 WINDOW_S = 60.0
 #: Shorter waits are rounded up to this, so that a clock of microseconds always moves.
 SHORTEST_WAIT_S = 0.001
+#: A wait is told of this often at most.
+TELL_EVERY_S = 10.0
 
 
 class TransientFault(SourceError):
@@ -68,13 +71,17 @@ class TokenBucket:
         self._sleep = sleep
         self._taken: deque[float] = deque(maxlen=rate_per_minute)
         self._lock = threading.Lock()
+        self._told_s: float | None = None
 
     def take(self) -> float:
-        """Take a token, waiting for one if there is none, and return the seconds waited."""
+        """Take a token, waiting for one if there is none, and return the seconds waited; a wait is told of."""
         with self._lock:
             started = now = self._clock.monotonic_s()
             while len(self._taken) == self._rate and now - self._taken[0] < WINDOW_S:
-                self._sleep(max(self._taken[0] + WINDOW_S - now, SHORTEST_WAIT_S))
+                if self._told_s is None or now - self._told_s >= TELL_EVERY_S:
+                    self._told_s = now
+                    tell_waiting(self._rate, now - started)
+                self._sleep(min(max(self._taken[0] + WINDOW_S - now, SHORTEST_WAIT_S), TELL_EVERY_S))
                 now = self._clock.monotonic_s()
             self._taken.append(now)
             return now - started

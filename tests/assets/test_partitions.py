@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 
 from assets.partitions import month_partitions, range_tags
-from ljwx_pipeline.config import SourceSettings
+from ljwx_pipeline.config import OPEN, SourceSettings
 
 
 def source(first: str, last: str) -> SourceSettings:
@@ -37,3 +37,9 @@ def test_the_running_month_is_a_partition_of_a_source_that_goes_on() -> None:
     months = month_partitions(source("2026-09-01", "2026-12-31"))
     keys = months.get_partition_keys(current_time=datetime(2026, 11, 20, 10, tzinfo=UTC))
     assert keys == ["2026-09-01", "2026-10-01", "2026-11-01"]
+
+
+def test_the_months_of_an_open_source_go_on_with_the_clock() -> None:
+    open_end = source("2026-09-01", "2026-12-31").model_copy(update={"last_session": OPEN})
+    keys = month_partitions(open_end).get_partition_keys(current_time=datetime(2027, 1, 4, 10, tzinfo=UTC))
+    assert keys == ["2026-09-01", "2026-10-01", "2026-11-01", "2026-12-01", "2027-01-01"]

@@ -5,14 +5,19 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import urlsplit
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 import pytest
+from fastapi.testclient import TestClient
 
 from assets import quality
 from assets.market import REWRITES
+from ljwx_pipeline.config import Settings, report_folders
+from ljwx_pipeline.console.app import make_app
+from ljwx_pipeline.console.journal_reader import Reader
 from ljwx_pipeline.ingest.rewrites import begin_ingest, note_rewrites
 from ljwx_pipeline.ingest.store import store_month
 from ljwx_pipeline.lake import Lake, split_by_month
@@ -33,12 +38,16 @@ SUITE, RESTATED, STILL_GIVEN, ON_TIME = (
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> SimpleNamespace:
+def line(tmp_path: Path, settings: Settings) -> SimpleNamespace:
     checked = Lake(tmp_path / "checked")
     checked.write_partitions("bars", split_by_month(BARS), known_at=datetime(2024, 6, 3, tzinfo=UTC))
     sessions = pd.DatetimeIndex(sorted(BARS["session_date"].unique()))
     return SimpleNamespace(
-        checked_lake=lambda: checked, sessions=lambda: sessions, reports=tmp_path / "reports", home=tmp_path / "home"
+        checked_lake=lambda: checked,
+        sessions=lambda: sessions,
+        reports=tmp_path / "reports",
+        home=tmp_path / "home",
+        settings=settings,
     )
 
 
@@ -48,9 +57,19 @@ def test_a_small_table_is_judged_whole_and_every_run_is_a_point_of_the_trend(lin
     assert found.passed
     assert found.metadata["judged_rows"].value == len(BARS)
     assert "every one of 240 bars" in found.description
-    trend = Path(found.metadata["trend"].value.removeprefix("file://"))
+    trend = Path(found.metadata["trend_path"].value)
     assert "Data contract over time" in trend.read_text()
     assert len(read_history(trend.parent)) == 2
+
+
+def test_the_linked_pages_open_over_http_in_the_console(line: SimpleNamespace, tmp_path: Path) -> None:
+    found = SUITE(line=line)
+    app = make_app(Reader(tmp_path / "none"), market="home", reports=report_folders(line.home, line.reports))
+    with TestClient(app, base_url="http://127.0.0.1") as console:
+        for name in ("data_docs", "trend"):
+            address = found.metadata[name].value
+            assert address.startswith(f"http://127.0.0.1:{line.settings.ui.console_port}/reports/")
+            assert console.get(urlsplit(address).path).text == Path(found.metadata[f"{name}_path"].value).read_text()
 
 
 def test_of_a_large_table_the_newest_months_are_judged_and_that_is_said(

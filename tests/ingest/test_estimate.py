@@ -36,8 +36,12 @@ def test_an_empty_lake_takes_two_calls_a_session_at_the_configured_rate(tushare:
     sessions = len(source.sessions(FIRST, LAST))
     assert (told.sessions, told.missing, told.again, told.units) == (sessions, sessions, 0, sessions)
     assert told.calls == 2 * sessions
-    assert told.minutes == pytest.approx(2 * sessions / 10, abs=0.05)
-    assert f"{2 * sessions} at least, for bars; about" in told.sentence()
+    by_month = 2 * (3 + len(tushare.evaluation.indices))
+    by_session = 3 * sessions  # more stocks ever listed than a month has sessions
+    assert told.calls_beside == by_session + by_month
+    assert told.minutes == pytest.approx((2 * sessions + by_session + by_month) / 10, abs=0.05)
+    assert f"{2 * sessions} at least, for bars, and about {told.calls_beside} for the tables" in told.sentence()
+    assert "kept from" not in told.sentence()
     assert not source.calls, "no bar is asked for"
     assert not (tmp_path / "home").exists(), "nothing is written"
 
@@ -54,6 +58,7 @@ def test_what_is_held_and_what_is_staged_is_not_fetched(tushare: Settings, tmp_p
     assert (told.missing, told.again) == (february, tushare.ingest.recheck_sessions)
     assert (told.units, told.units_left_over) == (february + 5, 1)
     assert told.calls == 2 * (february + 5 - 1)
+    assert f"{february + 5 - 1} to fetch, 1 kept from an unfinished run" in told.sentence()
 
 
 def test_a_download_left_by_another_day_is_taken_up_as_it_was_planned_and_then_the_new_days(
@@ -87,7 +92,7 @@ def test_a_source_with_everything_at_hand_takes_no_call(
 ) -> None:
     monkeypatch.setenv("LJWX_HOME", str(tmp_path / "home"))
     told = estimate_ingest(settings, RemoteSource(published=LAST), tmp_path / "staging")
-    assert (told.calls, told.minutes) == (None, None)
+    assert (told.calls, told.calls_beside, told.minutes) == (None, None, None)
     assert "everything is at hand" in told.sentence()
 
 

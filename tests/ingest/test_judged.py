@@ -256,9 +256,15 @@ def one_release(world: World) -> pd.DataFrame:
 def test_a_released_row_returns(world: World) -> None:
     world.write(world.with_dirt([100], volume_shares=0.0))
     world.judge()
-    held = world.checked.read("quarantine")
+    held, day = world.checked.read("quarantine"), world.bars["session_date"].iloc[100]
     releases = release(held, reason="it was so", released_by="somebody", at=KNOWN)
+    before = world.checked.read("quality_scores").set_index("session_date").loc[day]
     blocks = world.judge(releases=releases)
+    after = world.checked.read("quality_scores").set_index("session_date").loc[day]
+    assert (before["quarantine_rows"], before["released_rows"]) == (1, 0)
+    assert (after["quarantine_rows"], after["released_rows"]) == (0, 1)
+    assert after["score"] > before["score"]
+    assert not (world.checked.read("breaches")["check"] == "bars.volume_where_prices_moved").any()
     assert sum(block.quarantined_rows for block in blocks) == 0
     assert len(world.checked.read("bars")) == len(world.bars)
     assert world.checked.read("quarantine").empty

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import dagster as dg
 import pandas as pd
 import pytest
 
@@ -62,6 +63,16 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     replay = ljwx(home, *options, settings={"source.as_of": f'"{instant}"'}, world=False)
     assert replay.code == 0, replay.err
     return Story(home, first, second, replay, symbol, day)
+
+
+def test_a_replay_leaves_no_trace_in_the_dagster_of_the_market_it_replays(story: Story) -> None:
+    (replayed,) = (path for path in (story.home / "markets").iterdir() if "as-of" in path.name)
+    counts = []
+    for market in (story.market, replayed):
+        with dg.DagsterInstance.from_config(str(market / "dagster")) as instance:
+            counts.append(len(instance.get_runs(dg.RunsFilter(job_name="main"))))
+    assert counts == [2, 1]
+    assert not (story.home / "dagster").exists()
 
 
 def test_the_restated_row_changes_the_data_and_what_is_made_of_them(story: Story) -> None:

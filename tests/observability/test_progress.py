@@ -32,5 +32,25 @@ def test_nobody_hears_what_is_asked_outside_the_block() -> None:
     assert not heard
 
 
+def test_a_question_within_another_makes_no_promise_of_its_end() -> None:
+    clock, heard = ManualClock(START), []
+    with listening(heard.append):
+        for month in told(["2024-01", "2024-02"], "months", clock=clock):
+            for session in told(["first", "second"], month, clock=clock):
+                assert session
+                clock.set(clock.now() + timedelta(seconds=10))
+        list(told(["alone"], "after", clock=clock))
+    assert [(step.unit, step.done, step.remaining_s) for step in heard] == [
+        ("2024-01", 1, None),
+        ("2024-01", 2, None),
+        ("months", 1, 20.0),
+        ("2024-02", 1, None),
+        ("2024-02", 2, None),
+        ("months", 2, 0.0),
+        ("after", 1, 0.0),
+    ]
+    assert [str(step) for step in heard if "to go" in str(step)] == ["1 of 2 fetched (months), about 20 s to go"]
+
+
 def test_rows_are_said_where_they_are_counted() -> None:
     assert str(Progress(2, 5, 1200, 1.0, None, "2024-01")) == "2 of 5 fetched (2024-01), 1,200 rows"

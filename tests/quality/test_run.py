@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -54,6 +55,24 @@ def test_good_tables_pass_everything_and_come_back_in_canonical_order(tables: Ta
     assert results["bars.average_price_in_range"].measured["inside_frac"] == 1.0
     shuffled = tables["bars"].sample(frac=1, random_state=0)
     pd.testing.assert_frame_equal(checked("bars", shuffled, list(results.values())), tables["bars"])
+
+
+def test_members_that_a_narrowed_source_lists_no_security_of_are_not_judged(tables: Tables) -> None:
+    days, held = pd.DatetimeIndex(tables["index_bars"]["session_date"].unique()), list(tables["securities"]["symbol"])
+    symbols, never = [*held[:3], "688999.SH"], pd.Series([pd.NaT] * 4, dtype="datetime64[ns]")
+    members = pd.DataFrame({"index_code": "000905.SH", "symbol": symbols, "start_date": days[0], "end_date": never})
+
+    def listed(members: pd.DataFrame, *symbols: str) -> CheckResult:
+        said = replace(description(), symbols=symbols)
+        results = run_checks({**tables, "index_members": members}, said, days)
+        return next(result for result in results if result.name == "index_members.are_listed")
+
+    assert not listed(members).passed, "of a whole market every member is a security"
+    assert listed(members, *held).passed
+    early = members.assign(
+        start_date=members["start_date"].where(members["symbol"] != held[1], days[0] - pd.Timedelta(days=30))
+    )
+    assert not listed(early, *held).passed, "those it was narrowed to are judged"
 
 
 def change(table: str, row: int, **values: object) -> Callable[[Tables], None]:

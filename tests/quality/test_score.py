@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from ljwx_pipeline.quality.figures import breach_figure, score_figure
+from ljwx_pipeline.quality.quarantine import after_releases, release
 from ljwx_pipeline.quality.results import CheckResult
 from ljwx_pipeline.quality.score import WARN_WEIGHT, breach_counts, scores
 from tests.fakes.bars import random_bars
 
 BARS = random_bars(symbols=10, sessions=30, suspended_frac=0.0)
 DAYS = pd.DatetimeIndex(sorted(BARS["session_date"].unique()))
+AT = datetime(2024, 2, 1, tzinfo=UTC)
+#: Rows that somebody let pass, each for one check.
+LET = [(0, "bars.a"), (1, "bars.a")]
 
 
 def breach(severity: str, rows: list[int], name: str = "bars.x") -> CheckResult:
@@ -74,3 +80,31 @@ def test_figures_are_inline_svg_the_same_each_time() -> None:
         assert text.startswith("<svg")
         assert "<script" not in text
         assert text == figure()
+
+
+def test_published_suspensions_cost_nothing_and_a_bar_that_is_merely_missing_does() -> None:
+    gone = BARS.index[BARS["session_date"] == DAYS[20]][:5]
+    half = BARS.drop(index=gone).reset_index(drop=True)
+    said = BARS.loc[gone[:4], ["symbol", "session_date"]].reset_index(drop=True)
+    foreign = pd.DataFrame({"symbol": [f"90000{n}.SH" for n in range(5)], "session_date": DAYS[20]})
+    halted = BARS.loc[BARS["session_date"] == DAYS[21], ["symbol", "session_date"]].head(2)  # for an hour: it has a bar
+    table = scores("one", half, [], DAYS, suspensions=pd.concat([said, said, foreign, halted]))
+    at = table.set_index("session_date").loc[DAYS[20]]
+    assert (at["rows"], at["usual_rows"], at["suspended_rows"]) == (5, 6, 4)
+    assert at["score"] == pytest.approx(100 * 5 / 6, abs=0.01)
+    others = table[table["session_date"] != DAYS[20]]
+    assert (others["score"] == 100.0).all()
+    assert (others["suspended_rows"] == 0).all()
+    complete = scores("one", half, [], DAYS, suspensions=BARS.loc[gone, ["symbol", "session_date"]])
+    assert (complete["score"] == 100.0).all()
+
+
+def test_released_rows_are_counted_and_cost_nothing() -> None:
+    found = [breach("quarantine", [0, 1], "bars.a"), breach("quarantine", [1, 2], "bars.b"), breach("warn", [3])]
+    made = [release(BARS.take([row]).assign(check=name), reason="true", released_by="desk", at=AT) for row, name in LET]
+    left, released = after_releases("bars", BARS, found, pd.concat(made))
+    assert released.tolist() == [0]  # row 1 is let pass by one check and held by the other
+    first = scores("one", BARS, left, DAYS, released=released).iloc[0]
+    assert (first["released_rows"], first["quarantine_rows"], first["warn_rows"]) == (1, 2, 1)
+    assert first["score"] == pytest.approx(100 * (1 - (2 + WARN_WEIGHT) / 10))
+    assert breach_counts(BARS, left).set_index("check")["rows"].to_dict() == {"bars.b": 2, "bars.x": 1}

@@ -9,6 +9,7 @@ import pytest
 
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.quality.suite import run_suite
+from ljwx_pipeline.quality.suite_page import REPORT_PAGE
 from ljwx_pipeline.quality.trend import HISTORY_FILE, SuiteRun, append_run, read_history, write_trend_page
 from tests.fakes.bars import random_bars
 
@@ -44,10 +45,10 @@ def test_no_history_is_an_error(tmp_path: Path) -> None:
 def test_the_page_shows_every_run_escaped_and_needs_nothing_from_outside(tmp_path: Path) -> None:
     for day in range(3):
         append_run(tmp_path, suite_run(day, failed=day % 2))
-    page = write_trend_page(tmp_path, tmp_path / "great_expectations" / "index.html").read_text(encoding="utf-8")
+    page = write_trend_page(tmp_path, tmp_path / REPORT_PAGE).read_text(encoding="utf-8")
     assert page.count("<tr") == 4
     assert "&lt;b&gt;close" in page
-    assert 'href="great_expectations/index.html"' in page
+    assert f'href="{REPORT_PAGE}"' in page
     assert "<svg" in page
     assert "<script" not in page
 
@@ -59,7 +60,13 @@ def test_a_run_of_the_suite_with_its_instant_is_kept_beside_data_docs(tmp_path: 
     second = run_suite(bars, tmp_path, at=AT + timedelta(days=1))
     assert first.trend_page == second.trend_page
     assert second.trend_page is not None
+    assert f'href="{second.report_page.name}"' in second.trend_page.read_text(encoding="utf-8")
     history = read_history(tmp_path)
     assert history["failed"].iloc[0] == 0
     assert history["unexpected"].iloc[1] == second.unexpected > 0
-    assert {path.name for path in tmp_path.iterdir()} == {"great_expectations", HISTORY_FILE, second.trend_page.name}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "great_expectations",
+        REPORT_PAGE,
+        HISTORY_FILE,
+        second.trend_page.name,
+    }

@@ -14,7 +14,7 @@ from ljwx_pipeline.ingest.tables import DATED_TABLES
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.retention import retain
 from ljwx_pipeline.market.tables import RANGE_TABLES, TABLES, SourceDescription, empty_table
-from ljwx_pipeline.sources.replay import ReplaySource, description_table
+from ljwx_pipeline.sources.replay import ReplaySource, description_from, description_table
 from tests.fakes.bars import random_bars
 
 MONDAY = datetime(2024, 6, 3, tzinfo=UTC)
@@ -45,6 +45,11 @@ def lake(tmp_path: Path) -> Lake:
     lake.write("news", news("2024-03-31 23:30"), partition="2024-03-01", known_at=MONDAY)
     lake.write("news", news("2024-04-01 00:30", "2024-04-09 10:00"), partition="2024-04-01", known_at=MONDAY)
     return lake
+
+
+def test_the_symbols_that_a_source_was_narrowed_to_are_kept_with_its_description() -> None:
+    said = SourceDescription("tushare", False, "raw", (), symbols=("600519.SH", "000001.SZ"))
+    assert description_from(description_table(said)) == said
 
 
 @pytest.mark.parametrize("name", [*WHOLE, *DATED_TABLES])

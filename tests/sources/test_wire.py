@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import SourceError
+from ljwx_pipeline.observability.progress import listening
 from ljwx_pipeline.sources.wire import RetryPolicy, TokenBucket, TransientFault, call_with_retry
 from tests.fakes.provider_stubs.waits import Waits
 
@@ -62,6 +63,21 @@ def test_a_free_token_is_taken_without_waiting_and_the_wait_is_told() -> None:
     bucket = TokenBucket(2, waits.clock, waits.sleep)
     assert (bucket.take(), bucket.take()) == (0.0, 0.0)
     assert bucket.take() == pytest.approx(60.0)
+
+
+def test_a_long_wait_is_told_every_ten_seconds_and_by_whom_it_is_asked_for() -> None:
+    waits, heard = new_waits(), []
+    bucket = TokenBucket(2, waits.clock, waits.sleep)
+    with listening(heard.append):
+        bucket.take()
+        bucket.take()
+        assert heard == []
+        waits.sleep(21.0)
+        bucket.take()
+        assert [step.elapsed_s for step in heard] == pytest.approx([0.0, 10.0, 20.0, 30.0])
+        bucket.take()
+    assert len(heard) == 4, "the next call finds a token"
+    assert str(heard[0]) == "waiting for the provider's limit of 2 calls a minute"
 
 
 def test_a_rate_of_nothing_is_refused() -> None:

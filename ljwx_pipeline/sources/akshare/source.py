@@ -67,6 +67,7 @@ class AkshareSource(BySymbolSource):
             unknown=(*UNKNOWN, *more),
             fetches="by_symbol",
             snapshots=("index_members",),
+            symbols=self._symbols,
         )
 
     def sessions(self, first: date, last: date) -> pd.DatetimeIndex:

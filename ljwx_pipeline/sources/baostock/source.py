@@ -58,7 +58,7 @@ class BaostockSource(BySymbolSource):
     ) -> None:
         super().__init__(source.symbols, indices, clock)
         self._wire = BaostockWire(settings, self._clock, sleep)
-        self._questions = Questions(self._wire, source.symbols, source.last_session, self._clock)
+        self._questions = Questions(self._wire, source.symbols, source.until, self._clock)
 
     def describe(self) -> SourceDescription:
         """Return what baostock cannot say."""
@@ -71,6 +71,7 @@ class BaostockSource(BySymbolSource):
             unknown=(*UNKNOWN, *(more if others else ())),
             fetches="by_symbol",
             windowed=("st_spells", "industries", "index_members"),
+            symbols=self._symbols,
         )
 
     def close(self) -> None:

@@ -90,6 +90,7 @@ class TushareSource:
             snapshots=("industries",),
             windowed=("index_members",),
             untold=("financial_indicators",) if self._reports is None else (),
+            symbols=self._source.symbols,
         )
 
     def sessions(self, first: date, last: date) -> pd.DatetimeIndex:
@@ -116,7 +117,7 @@ class TushareSource:
 
         The list is proven by who traded on the first and on the last session of the configured range.
         """
-        span = self.sessions(self._source.first_session, self._source.last_session)
+        span = self.sessions(self._source.first_session, self._source.until)
         self._questions.check_stocks((span[0], span[-1]))
         table = securities.securities(self._questions.stocks)
         return table[table["symbol"].isin(self._questions.chosen)].reset_index(drop=True)
