@@ -114,6 +114,8 @@ def _chosen(step: NDArray[np.int64], reg: Rows) -> None:
         value.sign_of(out, a)
     elif op == Op.POWER:
         value.power_of(out, a, b, step[-1])
+    elif op == Op.ROUND:
+        value.rounded_to(out, a, b)
     elif op == Op.EQUAL:
         value.equals(out, a, b)
     elif op == Op.AND:
