@@ -24,9 +24,9 @@ negative but where the exponent is 2. ``signedpower`` keeps the sign; in 1 and 8
 1 in absolute value. ``decay_linear`` weighs the newest session most. A comparison is 1 or 0, and NaN beside NaN, a
 ternary NaN where its condition is; ``||`` is true where either side is. A division by zero is NaN.
 
-Levels. Prices are adjusted by a cumulative factor whose level is the provider's own, and some formulas read it: they
-compare prices between symbols (3), add a price to a number (18, 101) or to a rank. ``LEVEL_DEPENDENT`` are those whose
-values change when all prices of a symbol are multiplied by a constant; two providers may disagree on them.
+Levels. The paper compares prices between symbols (``rank(open)``), adds a price to a rank or to a number, and takes
+differences of prices. Prices here are adjusted by a cumulative factor whose level is the provider's own, so 81 of the
+101 follow that level: the same market from another provider gives other values. ``LEVEL_FREE`` are the 20 that do not.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from ljwx_pipeline.factors.alpha101_from_51 import alphas_from_51
 from ljwx_pipeline.factors.alpha101_to_50 import alphas_to_50
 from ljwx_pipeline.factors.catalogue import Catalogue, catalogue
 
-#: Numbers of the alphas that follow the level of the adjustment factor; held to by a test.
-LEVEL_DEPENDENT: frozenset[int] = frozenset()
+#: Numbers of the alphas that stay as they are when all prices of a symbol are multiplied by a constant; held by a test.
+LEVEL_FREE = frozenset({1, 2, 6, 7, 14, 19, 21, 26, 30, 33, 35, 38, 43, 48, 53, 54, 56, 72, 85, 99})
 
 
 def alpha101() -> Catalogue:
