@@ -29,6 +29,7 @@ TABLE_START, TABLE_END = "<!-- results -->", "<!-- /results -->"
 BENCHMARKS = {
     "W1": "benchmarks.w1_alpha158",
     "cross_sections": "benchmarks.cross_sections",
+    "catalogues": "benchmarks.catalogues",
     "W3b": "benchmarks.w3b_topk_dropout",
     "W3c": "benchmarks.w3c_factor_ic",
     "W7": "benchmarks.w7_checks",

@@ -20,15 +20,15 @@ DECIMALS = 10
 class Series:
     """Values of symbols and sessions; what is not finite is NaN, and a comparison with NaN is NaN."""
 
-    def __init__(self, values: np.ndarray) -> None:
-        self.values = np.where(np.isfinite(values), values, np.nan)
+    def __init__(self, cells: np.ndarray) -> None:
+        self.cells = np.where(np.isfinite(cells), cells, np.nan)
 
     def _with(self, other: Series | float, operation: Callable) -> Series:
-        right = other.values if isinstance(other, Series) else other
+        right = other.cells if isinstance(other, Series) else other
         with np.errstate(all="ignore"):
-            out = operation(self.values, right)
+            out = operation(self.cells, right)
         if out.dtype == bool:
-            out = np.where(np.isnan(self.values) | np.isnan(right), np.nan, out)
+            out = np.where(np.isnan(self.cells) | np.isnan(right), np.nan, out)
         return Series(out)
 
     def __add__(self, other):
@@ -66,34 +66,34 @@ class Series:
 
 
 def abs_(x: Series) -> Series:
-    return Series(np.abs(x.values))
+    return Series(np.abs(x.cells))
 
 
 def sign(x: Series) -> Series:
-    return Series(np.sign(x.values))
+    return Series(np.sign(x.cells))
 
 
 def log(x: Series) -> Series:
     with np.errstate(all="ignore"):
-        return Series(np.log(x.values))
+        return Series(np.log(x.cells))
 
 
 def either(condition: Series, then: Series | float, other: Series | float) -> Series:
-    then, other = (y.values if isinstance(y, Series) else y for y in (then, other))
-    return Series(np.where(np.isnan(condition.values), np.nan, np.where(condition.values == 1, then, other)))
+    then, other = (y.cells if isinstance(y, Series) else y for y in (then, other))
+    return Series(np.where(np.isnan(condition.cells), np.nan, np.where(condition.cells == 1, then, other)))
 
 
 def larger(x: Series, y: Series) -> Series:
-    return Series(np.maximum(x.values, y.values))
+    return Series(np.maximum(x.cells, y.cells))
 
 
 def smaller(x: Series, y: Series) -> Series:
-    return Series(np.minimum(x.values, y.values))
+    return Series(np.minimum(x.cells, y.cells))
 
 
 def delay(x: Series, d: float) -> Series:
-    out = np.full_like(x.values, np.nan)
-    out[:, int(d) :] = x.values[:, : -int(d)]
+    out = np.full_like(x.cells, np.nan)
+    out[:, int(d) :] = x.cells[:, : -int(d)]
     return Series(out)
 
 
@@ -103,7 +103,7 @@ def delta(x: Series, d: float) -> Series:
 
 def windows(x: Series, d: float) -> np.ndarray:
     """Every window of every session, padded with NaN before the first."""
-    padded = np.concatenate([np.full((len(x.values), int(d) - 1), np.nan), x.values], axis=1)
+    padded = np.concatenate([np.full((len(x.cells), int(d) - 1), np.nan), x.cells], axis=1)
     return np.lib.stride_tricks.sliding_window_view(padded, int(d), axis=1)
 
 
@@ -171,7 +171,7 @@ def ts_min(x: Series, d: float) -> Series:
 
 
 def ts_argmax(x: Series, d: float) -> Series:
-    w = windows(Series(np.round(x.values, DECIMALS)), d)
+    w = windows(Series(np.round(x.cells, DECIMALS)), d)
     place = np.where(np.isnan(w), -np.inf, w).argmax(axis=-1) + 1.0
     return Series(np.where(np.isnan(w).all(axis=-1), np.nan, place))
 
@@ -181,7 +181,7 @@ def ts_argmin(x: Series, d: float) -> Series:
 
 
 def ts_rank(x: Series, d: float) -> Series:
-    w = windows(Series(np.round(x.values, DECIMALS)), d)
+    w = windows(Series(np.round(x.cells, DECIMALS)), d)
     last = w[..., -1:]
     n = (~np.isnan(w)).sum(axis=-1)
     place = (w < last).sum(axis=-1) + ((w == last).sum(axis=-1) + 1) / 2
@@ -197,10 +197,10 @@ def alpha101_reference(panel: Panel) -> dict[int, np.ndarray]:
     returns = close / delay(close, 1) - 1
 
     def members(x: Series) -> pd.DataFrame:
-        return pd.DataFrame(np.where(member, x.values, np.nan))
+        return pd.DataFrame(np.where(member, x.cells, np.nan))
 
     def rank(x: Series) -> Series:
-        return Series(members(Series(np.round(x.values, DECIMALS))).rank(pct=True).to_numpy())
+        return Series(members(Series(np.round(x.cells, DECIMALS))).rank(pct=True).to_numpy())
 
     def scale(x: Series) -> Series:
         inside = members(x)
@@ -635,4 +635,4 @@ def alpha101_reference(panel: Panel) -> dict[int, np.ndarray]:
         ),
         101: lambda: (close - open_) / ((high - low) + 0.001),
     }
-    return {number: formula().values for number, formula in alphas.items()}
+    return {number: formula().cells for number, formula in alphas.items()}
