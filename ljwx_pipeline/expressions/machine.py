@@ -103,7 +103,7 @@ def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noq
 
 
 @kernel_over(value, program)
-def _chosen(step: NDArray[np.int64], reg: Rows) -> None:
+def _chosen(step: NDArray[np.int64], reg: Rows) -> None:  # noqa: C901 - a dispatch table
     op = step[0]
     out, a, b, c = reg[step[1]], reg[step[2]], reg[step[3]], reg[step[4]]
     if op == Op.EXP:

@@ -16,7 +16,6 @@ from typing import NoReturn
 
 from ljwx_pipeline.errors import FactorError
 
-
 #: Decimals that ``rounded`` may keep.
 MAX_DECIMALS = 15
 
