@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from ljwx_pipeline.factors.leaks import check_leaks
 from ljwx_pipeline.market.panel import Panel
 from tests.fakes.market_panels import market_tables, whole_panel
 
+PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "factors.md"
 PRICES = {"open", "high", "low", "close", "vwap", "volume"}
 RAW = {"raw_open_cny", "raw_high_cny", "raw_low_cny", "raw_close_cny", "pre_close_cny"}
 #: Factors, sessions and fields of each; another hash is another factor version: bundles trained before are refused.
@@ -95,3 +98,24 @@ def test_the_bits_follow_neither_threads_nor_who_stands_outside_the_universe(nam
     together = evaluate(expressions, company, 2)
     for each in expressions:
         np.testing.assert_array_equal(bits(alone.of(each)), bits(together.of(each)[: len(panel.symbols)]), err_msg=each)
+
+
+def test_the_page_lists_the_catalogues_as_the_code_has_them() -> None:
+    rows = PAGE.read_text(encoding="utf-8").split("<!-- catalogues -->")[1].split("<!-- /catalogues -->")[0]
+    told = [line.rsplit("|", 2)[0] for line in rows.strip().splitlines()[2:]]
+    for line, name in zip(told, CATALOGUES, strict=True):
+        made = open_catalogue(name)
+        fields = ", ".join(f"`{field}`" for field in sorted(made.inputs))
+        assert line == f"| `{name}` | {len(made.factors)} | {made.window} | {fields} "
+
+
+def test_the_pages_walk_through_runs_as_it_stands(tmp_path: Path, monkeypatch, capsys) -> None:
+    section = PAGE.read_text(encoding="utf-8").split("## Your own factor")[1]
+    definition, script = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[:2]
+    (tmp_path / "mine.py").write_text(definition, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    exec(compile(script, "walk-through", "exec"), {})
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0].startswith("FALL5 60 ['amount_cny', 'close'] (cs_rank(")
+    assert printed[-1] == "leaks: []"
+    assert len([line for line in printed if re.match(r"S\d{5}\.SIM +0\.", line)]) == 5
