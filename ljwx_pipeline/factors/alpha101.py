@@ -11,18 +11,19 @@ level. No alpha is left out; without the tables of market values or industries, 
 name (56 reads the value; 48, 58, 59, 63, 67, 69, 70, 76, 79, 80, 82, 87, 89, 90, 91, 93, 97 and 100 the industry).
 
 Windows. A number of sessions that is not whole is rounded down, for every function, as the paper says of ts_{O}.
-Windows skip NaN, so that a suspension costs values no longer than it lasts. ``sum(x, d)`` is d times the mean of the
-known values: a sum of prices would fall on every suspension.
+Windows skip NaN; ``delay`` and ``delta`` read one session, and are NaN where it was suspended. ``sum(x, d)`` is d
+times the mean of the known values: a sum of prices would fall on every suspension.
 
 Functions. ``rank`` is the cross-sectional rank over the number of values, in (0, 1], equals sharing the mean rank;
-``ts_rank`` the same in time. Both, and the arguments of extremes, round to 10 decimals first: two correlations of 1
-are equal, whatever computing them left in the last bit. ``ts_argmax`` and ``ts_argmin`` say the position in the
-window, d for now, the earliest among equals. ``stddev`` and ``covariance`` are of a sample (n - 1), ``correlation``
-is NaN where either side is flat. ``min(x, d)`` and ``max(x, d)`` of a number are windows (29 has the only one), of
-two series the smaller and the larger (71, 73, 76, 77, 82, 87, 88, 92, 96). ``x ^ y`` is a power; no base is
-negative but where the exponent is 2. ``signedpower`` keeps the sign; in 1 and 84 the base has none. ``scale`` sums to
-1 in absolute value. ``decay_linear`` weighs the newest session most. A comparison is 1 or 0, and NaN beside NaN, a
-ternary NaN where its condition is; ``||`` is true where either side is. A division by zero is NaN.
+``ts_rank`` the same in time. What they rank, what is compared and what ``ts_argmax`` looks at is rounded to 10
+decimals first: two correlations of 1 are equal, and a price is not above its own mean, whatever computing left in the
+last bit. ``ts_argmax`` and ``ts_argmin`` say the position in the window, d for now, the earliest among equals.
+``stddev`` and ``covariance`` are of a sample (n - 1), ``correlation`` is NaN where either side is flat. ``min(x, d)``
+and ``max(x, d)`` of a number are windows (29 has the only one), of two series the smaller and the larger (71, 73, 76,
+77, 82, 87, 88, 92, 96). ``x ^ y`` is a power; no base is negative but for exponents of 1 and 2. ``signedpower`` keeps
+the sign; in 1 and 84 the base has none. ``scale`` sums to 1 in absolute value. ``decay_linear`` weighs the newest
+session most. A comparison is 1 or 0, and NaN beside NaN, a ternary NaN where its condition is; ``x < y || x == y`` is
+what is not ``y < x``. A division by zero is NaN.
 
 Levels. The paper compares prices between symbols (``rank(open)``), adds a price to a rank or to a number, and takes
 differences of prices. Prices here are adjusted by a cumulative factor whose level is the provider's own, so 81 of the

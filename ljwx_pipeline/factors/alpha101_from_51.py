@@ -37,6 +37,7 @@ from ljwx_pipeline.factors.alpha101_words import (
     delay,
     delta,
     indneutralize,
+    lower,
     mix,
     rank,
     relative_amount,
@@ -61,7 +62,12 @@ def alphas_from_51() -> list[Factor]:
 def _to_62() -> list[Factor]:
     in_range = (CLOSE - ts_min(LOW, 12)) / (ts_max(HIGH, 12) - ts_min(LOW, 12))
     return [
-        alpha(51, where(BEND < -0.05, 1, -1 * CHANGE), "1 on a slight downward bend of the close, else reversal", CNY),
+        alpha(
+            51,
+            where(lower(BEND, -0.05), 1, -1 * CHANGE),
+            "1 on a slight downward bend of the close, else reversal",
+            CNY,
+        ),
         alpha(
             52,
             (-1 * ts_min(LOW, 5) + delay(ts_min(LOW, 5), 5))
@@ -116,7 +122,7 @@ def _to_62() -> list[Factor]:
         ),
         alpha(
             61,
-            rank(VWAP - ts_min(VWAP, 16.1219)) < rank(correlation(VWAP, adv(180), 17.9282)),
+            lower(rank(VWAP - ts_min(VWAP, 16.1219)), rank(correlation(VWAP, adv(180), 17.9282))),
             "height over the low of 16 sessions below how the price follows turnover",
             FLAG,
         ),
@@ -124,7 +130,7 @@ def _to_62() -> list[Factor]:
             62,
             below(
                 rank(correlation(VWAP, total(adv(20), 22.4101), 9.91009)),
-                rank((rank(OPEN) + rank(OPEN)) < (rank(MIDDLE) + rank(HIGH))),
+                rank(lower(rank(OPEN) + rank(OPEN), rank(MIDDLE) + rank(HIGH))),
             ),
             "price following turnover less than the open ranks under the candle, reversed",
         ),
@@ -242,7 +248,7 @@ def _to_84() -> list[Factor]:
         ),
         alpha(
             75,
-            rank(correlation(VWAP, VOLUME, 4.24304)) < rank(correlation(rank(LOW), rank(adv(50)), 12.4413)),
+            lower(rank(correlation(VWAP, VOLUME, 4.24304)), rank(correlation(rank(LOW), rank(adv(50)), 12.4413))),
             "price following volume less than the low follows turnover",
             FLAG,
         ),
@@ -276,8 +282,10 @@ def _to_84() -> list[Factor]:
         ),
         alpha(
             79,
-            rank(delta(indneutralize(mix(CLOSE, OPEN, 0.60733)), 1.23438))
-            < rank(correlation(ts_rank(VWAP, 3.60973), ts_rank(adv(150), 9.18637), 14.6644)),
+            lower(
+                rank(delta(indneutralize(mix(CLOSE, OPEN, 0.60733)), 1.23438)),
+                rank(correlation(ts_rank(VWAP, 3.60973), ts_rank(adv(150), 9.18637), 14.6644)),
+            ),
             "rise within the industry below price with turnover",
             FLAG,
         ),
@@ -392,7 +400,7 @@ def _to_95() -> list[Factor]:
         alpha(
             92,
             less(
-                ts_rank(decay_linear((MIDDLE + CLOSE) < (LOW + OPEN), 14.7221), 18.8683),
+                ts_rank(decay_linear(lower(MIDDLE + CLOSE, LOW + OPEN), 14.7221), 18.8683),
                 ts_rank(decay_linear(correlation(rank(LOW), rank(adv(30)), 7.58555), 6.94024), 6.80584),
             ),
             "the smaller of how often the candle fell and of low with turnover",
@@ -414,8 +422,10 @@ def _to_95() -> list[Factor]:
         ),
         alpha(
             95,
-            rank(OPEN - ts_min(OPEN, 12.4105))
-            < ts_rank(power(rank(correlation(total(MIDDLE, 19.1351), total(adv(40), 19.1351), 12.8742)), 5), 11.7584),
+            lower(
+                rank(OPEN - ts_min(OPEN, 12.4105)),
+                ts_rank(power(rank(correlation(total(MIDDLE, 19.1351), total(adv(40), 19.1351), 12.8742)), 5), 11.7584),
+            ),
             "open over its low below price with turnover against its past",
             FLAG,
         ),

@@ -6,9 +6,7 @@ from ljwx_pipeline.expressions.nodes import Expr
 from ljwx_pipeline.expressions.operators import (
     absolute,
     cs_scale,
-    equal,
     log,
-    or_,
     power,
     product,
     sign,
@@ -34,6 +32,7 @@ from ljwx_pipeline.factors.alpha101_words import (
     delay,
     delta,
     indneutralize,
+    lower,
     rank,
     relative_amount,
     stddev,
@@ -56,7 +55,7 @@ def alphas_to_50() -> list[Factor]:
 
 
 def _to_12() -> list[Factor]:
-    peak = ts_argmax(signed_power(where(RETURNS < 0, stddev(RETURNS, 20), CLOSE), 2.0), 5)
+    peak = ts_argmax(signed_power(where(lower(RETURNS, 0), stddev(RETURNS, 20), CLOSE), 2.0), 5)
     traded = total(OPEN, 5) * total(RETURNS, 5)
     stretched = -1 * ts_rank(absolute(delta(CLOSE, 7)), 60) * sign(delta(CLOSE, 7))
     gap = VWAP - CLOSE
@@ -77,7 +76,7 @@ def _to_12() -> list[Factor]:
         alpha(6, -1 * correlation(OPEN, VOLUME, 10), "open against volume, 10 sessions"),
         alpha(
             7,
-            where(relative_amount(20) > 1, stretched, -1),
+            where(lower(1, relative_amount(20)), stretched, -1),
             "reversal of a seven-session move when more than usual is traded",
         ),
         alpha(8, -1 * rank(traded - delay(traded, 10)), "open times return of 5 sessions against 10 sessions ago"),
@@ -133,9 +132,9 @@ def _to_25() -> list[Factor]:
         alpha(
             21,
             where(
-                centre + width < recent,
+                lower(centre + width, recent),
                 -1,
-                where(recent < centre - width, 1, where(or_(busy > 1, equal(busy, 1)), 1, -1)),
+                where(lower(recent, centre - width), 1, where(lower(busy, 1), -1, 1)),
             ),
             "-1 above a band of 8 sessions, 1 below it, within it 1 if more than usual is traded",
         ),
@@ -144,10 +143,15 @@ def _to_25() -> list[Factor]:
             -1 * (delta(correlation(HIGH, VOLUME, 5), 5) * rank(stddev(CLOSE, 20))),
             "change of how high follows volume, weighed by volatility",
         ),
-        alpha(23, where(average(HIGH, 20) < HIGH, -1 * delta(HIGH, 2), 0), "reversal of the high above its mean", CNY),
+        alpha(
+            23,
+            where(lower(average(HIGH, 20), HIGH), -1 * delta(HIGH, 2), 0),
+            "reversal of the high above its mean",
+            CNY,
+        ),
         alpha(
             24,
-            where(or_(slow < 0.05, equal(slow, 0.05)), -1 * (CLOSE - ts_min(CLOSE, 100)), -1 * delta(CLOSE, 3)),
+            where(lower(0.05, slow), -1 * delta(CLOSE, 3), -1 * (CLOSE - ts_min(CLOSE, 100))),
             "height over the low of 100 sessions in a slow trend, else three-session reversal",
             CNY,
         ),
@@ -166,7 +170,7 @@ def _to_37() -> list[Factor]:
             -1 * ts_max(correlation(ts_rank(VOLUME, 5), ts_rank(HIGH, 5), 5), 3),
             "largest correlation of ranked volume and high in 3 sessions, reversed",
         ),
-        alpha(27, where(rank(total(late, 2) / 2.0) > 0.5, -1, 1), "-1 where volume and mean price move together"),
+        alpha(27, where(lower(0.5, rank(total(late, 2) / 2.0)), -1, 1), "-1 where volume and mean price move together"),
         alpha(
             28,
             cs_scale(correlation(adv(20), LOW, 5) + MIDDLE - CLOSE),
@@ -258,7 +262,7 @@ def _to_50() -> list[Factor]:
         ),
         alpha(
             46,
-            where(BEND > 0.25, -1, where(BEND < 0, 1, -1 * CHANGE)),
+            where(lower(0.25, BEND), -1, where(lower(BEND, 0), 1, -1 * CHANGE)),
             "-1 on a sharp upward bend of the close, 1 on a downward one, else reversal",
             CNY,
         ),
@@ -273,7 +277,7 @@ def _to_50() -> list[Factor]:
             following / total(power(CHANGE / delay(CLOSE, 1), 2), 250),
             "change following the change before it, within the industry, over the year's squared returns",
         ),
-        alpha(49, where(BEND < -0.1, 1, -1 * CHANGE), "1 on a downward bend of the close, else reversal", CNY),
+        alpha(49, where(lower(BEND, -0.1), 1, -1 * CHANGE), "1 on a downward bend of the close, else reversal", CNY),
         alpha(
             50,
             -1 * ts_max(rank(correlation(rank(VOLUME), rank(VWAP), 5)), 5),
@@ -284,4 +288,4 @@ def _to_50() -> list[Factor]:
 
 def _trend_or_reversal(window: int) -> Expr:
     """Return the change of close where all of the window rose or all fell, else its reversal."""
-    return where(ts_min(CHANGE, window) > 0, CHANGE, where(ts_max(CHANGE, window) < 0, CHANGE, -1 * CHANGE))
+    return where(lower(0, ts_min(CHANGE, window)), CHANGE, where(lower(ts_max(CHANGE, window), 0), CHANGE, -1 * CHANGE))

@@ -7,12 +7,12 @@ The decisions behind them are told in ``alpha101.py``. Not here: the formulas (`
 from __future__ import annotations
 
 from ljwx_pipeline.expressions import operators as op
-from ljwx_pipeline.expressions.nodes import Expr
+from ljwx_pipeline.expressions.nodes import Expr, Operand, as_expr
 from ljwx_pipeline.factors.catalogue import Factor
 
 SOURCE = "Kakushadze (2016), 101 Formulaic Alphas, Wilmott 84, arXiv:1601.00991"
-#: What is ranked is rounded to so many decimals.
-RANKED_DECIMALS = 10
+#: What is ranked or compared is rounded to so many decimals.
+DECIMALS = 10
 
 OPEN, HIGH, LOW, CLOSE = op.field("open"), op.field("high"), op.field("low"), op.field("close")
 VWAP, VOLUME, AMOUNT = op.field("vwap"), op.field("volume"), op.field("amount_cny")
@@ -33,22 +33,22 @@ def alpha(number: int, expression: Expr, meaning: str, unit: str = SCORE) -> Fac
 
 def rank(series: Expr) -> Expr:
     """Return the rank in the cross-section, of values rounded so that equals are equal."""
-    return op.cs_rank(op.rounded(series, RANKED_DECIMALS))
+    return op.cs_rank(op.rounded(series, DECIMALS))
 
 
 def ts_rank(series: Expr, window: float) -> Expr:
     """Return the rank among the last sessions' values, rounded as in ``rank``."""
-    return op.rank(op.rounded(series, RANKED_DECIMALS), int(window))
+    return op.rank(op.rounded(series, DECIMALS), int(window))
 
 
 def ts_argmax(series: Expr, window: float) -> Expr:
     """Return the position of the largest value, ``window`` for now, rounded as in ``rank``."""
-    return op.idx_max(op.rounded(series, RANKED_DECIMALS), int(window))
+    return op.idx_max(op.rounded(series, DECIMALS), int(window))
 
 
 def ts_argmin(series: Expr, window: float) -> Expr:
     """Return the position of the smallest value, ``window`` for now, rounded as in ``rank``."""
-    return op.idx_min(op.rounded(series, RANKED_DECIMALS), int(window))
+    return op.idx_min(op.rounded(series, DECIMALS), int(window))
 
 
 def ts_max(series: Expr, window: float) -> Expr:
@@ -121,6 +121,15 @@ def mix(first: Expr, second: Expr, share: float) -> Expr:
     return first * share + second * (1 - share)
 
 
+def lower(left: Operand, right: Operand) -> Expr:
+    """Return the paper's ``left < right``, both rounded as in ``rank``."""
+    return _compared(left) < _compared(right)
+
+
 def below(left: Expr, right: Expr) -> Expr:
     """Return the paper's ``(left < right) * -1``: -1 where it is so, else 0."""
-    return (left < right) * -1
+    return lower(left, right) * -1
+
+
+def _compared(operand: Operand) -> Expr:
+    return op.rounded(operand, DECIMALS) if isinstance(operand, Expr) else as_expr(operand)

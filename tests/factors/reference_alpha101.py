@@ -17,6 +17,11 @@ FLAT = 2e-5
 DECIMALS = 10
 
 
+def compared(comparison: Callable) -> Callable:
+    """Of what rounds to the same 10 decimals neither is the larger."""
+    return lambda a, b: comparison(np.round(a, DECIMALS), np.round(b, DECIMALS))
+
+
 class Series:
     """Values of symbols and sessions; what is not finite is NaN, and a comparison with NaN is NaN."""
 
@@ -54,13 +59,16 @@ class Series:
         return self._with(other, lambda a, b: np.where(np.isnan(a) | np.isnan(b), np.nan, np.power(a, b)))
 
     def __lt__(self, other):
-        return self._with(other, np.less)
+        return self._with(other, compared(np.less))
 
     def __gt__(self, other):
-        return self._with(other, np.greater)
+        return self._with(other, compared(np.greater))
 
     def __le__(self, other):
-        return self._with(other, np.less_equal)
+        return self._with(other, compared(np.less_equal))
+
+    def __ge__(self, other):
+        return self._with(other, compared(np.greater_equal))
 
     __radd__, __rmul__ = __add__, __mul__
 
@@ -247,7 +255,7 @@ def alpha101_reference(panel: Panel) -> dict[int, np.ndarray]:
         21: lambda: either(
             ((sum_(close, 8) / 8) + stddev(close, 8)) < (sum_(close, 2) / 2),
             -1,
-            either((sum_(close, 2) / 2) < ((sum_(close, 8) / 8) - stddev(close, 8)), 1, either(1 / busy <= 1, 1, -1)),
+            either((sum_(close, 2) / 2) < ((sum_(close, 8) / 8) - stddev(close, 8)), 1, either(busy >= 1, 1, -1)),
         ),
         22: lambda: -1 * (delta(correlation(high, volume, 5), 5) * rank(stddev(close, 20))),
         23: lambda: either((sum_(high, 20) / 20) < high, -1 * delta(high, 2), 0),

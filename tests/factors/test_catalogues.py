@@ -23,7 +23,7 @@ RAW = {"raw_open_cny", "raw_high_cny", "raw_low_cny", "raw_close_cny", "pre_clos
 DECLARED = {
     "alpha158": (158, 61, PRICES, "0103c755e43adc33"),
     "alpha360": (360, 60, PRICES, "ad0f45c8c2e02894"),
-    "alpha101": (101, 252, PRICES | {"amount_cny", "market_value_cny", "industry"}, "835af18c256231df"),
+    "alpha101": (101, 252, PRICES | {"amount_cny", "market_value_cny", "industry"}, "b011b3e707d59a94"),
     "ashare": (
         42,
         251,

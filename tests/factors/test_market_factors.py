@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 
 import numpy as np
@@ -10,6 +11,8 @@ import pytest
 
 from ljwx_pipeline.expressions import operators as op
 from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.factors.alpha101 import alpha101
+from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.factors.leaks import check_leaks
 from ljwx_pipeline.market.panel import Panel
@@ -75,13 +78,14 @@ def test_no_factor_looks_ahead_or_needs_more_than_its_window(panel: Panel) -> No
     assert report.passed, report.findings
 
 
+@pytest.mark.parametrize("made", [market_catalogue, ashare, alpha101], ids=lambda made: made.__name__)
 @pytest.mark.parametrize("cut", [100, 170, 240])
 def test_rows_that_came_later_change_no_bit_of_what_was_computed_before(
-    cut: int, tables: dict[str, pd.DataFrame], panel: Panel
+    cut: int, made: Callable[[], Catalogue], tables: dict[str, pd.DataFrame], panel: Panel
 ) -> None:
     sessions = panel.sessions[:cut]
     then = market_panel({name: known_on(t, sessions[-1]) for name, t in tables.items()}, panel.symbols, sessions)
-    expressions = market_catalogue().expressions
+    expressions = made().expressions
     earlier, now = evaluate(expressions, then), evaluate(expressions, panel)
     for name in expressions:
         np.testing.assert_array_equal(bits(earlier.of(name)), bits(now.of(name)[:, :cut]), err_msg=name)
