@@ -31,6 +31,7 @@ BENCHMARKS = {
     "W1b": "benchmarks.w1b_whole_market",
     "W1c": "benchmarks.w1c_newest_session",
     "cross_sections": "benchmarks.cross_sections",
+    "catalogues": "benchmarks.catalogues",
     "W3b": "benchmarks.w3b_topk_dropout",
     "W3c": "benchmarks.w3c_factor_ic",
     "W6": "benchmarks.w6_point_in_time_join",

@@ -164,6 +164,7 @@ class Builder:
             Elementwise.EXP: Op.EXP,
             Elementwise.SQRT: Op.SQRT,
             Elementwise.SIGN: Op.SIGN,
+            Elementwise.ROUND: Op.ROUND,
             Elementwise.EQUAL: Op.EQUAL,
             Elementwise.AND: Op.AND,
             Elementwise.OR: Op.OR,

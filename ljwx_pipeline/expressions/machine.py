@@ -103,7 +103,7 @@ def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noq
 
 
 @kernel_over(value, program)
-def _chosen(step: NDArray[np.int64], reg: Rows) -> None:
+def _chosen(step: NDArray[np.int64], reg: Rows) -> None:  # noqa: C901 - a dispatch table
     op = step[0]
     out, a, b, c = reg[step[1]], reg[step[2]], reg[step[3]], reg[step[4]]
     if op == Op.EXP:
@@ -114,6 +114,8 @@ def _chosen(step: NDArray[np.int64], reg: Rows) -> None:
         value.sign_of(out, a)
     elif op == Op.POWER:
         value.power_of(out, a, b, step[-1])
+    elif op == Op.ROUND:
+        value.rounded_to(out, a, b)
     elif op == Op.EQUAL:
         value.equals(out, a, b)
     elif op == Op.AND:

@@ -16,6 +16,9 @@ from typing import NoReturn
 
 from ljwx_pipeline.errors import FactorError
 
+#: Decimals that ``rounded`` may keep.
+MAX_DECIMALS = 15
+
 
 class Kind(StrEnum):
     """What a value is: an amount, yes (1) or no (0), or the code of a class, of which only equality means anything."""
@@ -45,6 +48,7 @@ class Elementwise(StrEnum):
     SIGN = "sign"
     POWER = "power"
     SIGNED_POWER = "signed_power"
+    ROUND = "round"
     EQUAL = "=="
     AND = "and"
     OR = "or"
@@ -561,6 +565,8 @@ def _require_kinds(node: Apply) -> None:
             require_flag(arguments[1], word)
         case Elementwise.FILL:
             _require_filling(*arguments)
+        case Elementwise.ROUND:
+            _require_decimals(*arguments)
         case Elementwise.IS_KNOWN:
             pass
         case _:
@@ -576,3 +582,11 @@ def _require_filling(series: Expr, constant: Expr) -> None:
         )
     if series.kind is Kind.FLAG and constant.value not in (0.0, 1.0):
         raise FactorError(f"{series} is a flag and cannot be {constant}", "fill it with 0 or 1")
+
+
+def _require_decimals(series: Expr, decimals: Expr) -> None:
+    require_numeric(series, Elementwise.ROUND)
+    if not isinstance(decimals, Const) or decimals.value not in range(MAX_DECIMALS + 1):
+        raise FactorError(
+            f"{series} cannot be rounded to {decimals} decimals", f"use a whole number from 0 to {MAX_DECIMALS}"
+        )

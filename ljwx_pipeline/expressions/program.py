@@ -60,6 +60,7 @@ class Op(IntEnum):
     SQRT = auto()
     SIGN = auto()
     POWER = auto()
+    ROUND = auto()
     EQUAL = auto()
     AND = auto()
     OR = auto()

@@ -12,6 +12,9 @@ import numpy as np
 from ljwx_pipeline.expressions.compiled import kernel
 from ljwx_pipeline.expressions.kernels import Row
 
+#: From here on a float64 has no fraction to round.
+EXACT = 2.0**52
+
 
 @kernel
 def exponential(out: Row, x: Row) -> None:
@@ -49,6 +52,15 @@ def power_of(out: Row, x: Row, exponent: Row, signed: int) -> None:
         if signed != 0:
             value = 0.0 if base == 0.0 and exponent[t] > 0.0 else math.copysign(value, x[t])
         out[t] = value if abs(value) < np.inf else np.nan
+
+
+@kernel
+def rounded_to(out: Row, x: Row, decimals: Row) -> None:
+    """Write the value rounded to the constant's decimals, half to even; as it is where it has no such decimals."""
+    scale = 10.0 ** decimals[0] if len(out) > 0 else 1.0
+    for t in range(len(out)):
+        scaled = x[t] * scale
+        out[t] = np.rint(scaled) / scale if abs(scaled) < EXACT else x[t]
 
 
 @kernel

@@ -6,12 +6,20 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ljwx_pipeline.errors import FactorError
+from ljwx_pipeline.factors.alpha101 import alpha101
 from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.factors.alpha360 import alpha360
+from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.factors.factor_file import FactorFile
 
 #: Builders by name; nothing is built at import.
-CATALOGUES: dict[str, Callable[[], Catalogue]] = {"alpha158": alpha158}
+CATALOGUES: dict[str, Callable[[], Catalogue]] = {
+    "alpha158": alpha158,
+    "alpha360": alpha360,
+    "alpha101": alpha101,
+    "ashare": ashare,
+}
 
 
 def open_catalogue(named: str) -> Catalogue:

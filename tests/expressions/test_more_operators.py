@@ -45,6 +45,9 @@ def values_of(expression: Expr, x: list[float], y: list[float] | None = None, **
         (op.signed_power(X, 0.5), [-2, 0, math.sqrt(2), NAN]),
         (op.signed_power(X, -1), [-0.25, NAN, 0.5, NAN]),
         (op.clip(X, -1, 1), [-1, 0, 1, NAN]),
+        (op.rounded(X / 8, 2), [-0.5, 0, 0.25, NAN]),
+        (op.rounded(X / 8, 1), [-0.5, 0, 0.2, NAN]),
+        (op.rounded(X * 2.0**60 / 3, 2), [-4 * 2.0**60 / 3, 0, 2 * 2.0**60 / 3, NAN]),
         (op.equal(X, 2), [0, 0, 1, NAN]),
         (op.delta(X, 1), [NAN, 4, 2, NAN]),
         (-X, [4, 0, -2, NAN]),
@@ -67,6 +70,12 @@ def test_and_and_or_know_an_answer_where_one_side_settles_it() -> None:
     np.testing.assert_array_equal(values_of(F | G, x, f=left, g=right), [1, 1, 1, 1, 0, NAN, 1, NAN, NAN])
     np.testing.assert_array_equal(values_of(~F, x[:3], f=THREE), [0, 1, NAN])
     assert (op.and_(F, G), op.or_(F, G), op.not_(F)) == (F & G, F | G, ~F)
+
+
+def test_rounding_makes_equals_of_what_differs_by_rounding_noise() -> None:
+    noisy = [0.1 + 0.2, 0.3, 1 / 3 + 1 / 3 + 1 / 3, 1.0]
+    assert values_of(op.rank(X, 2), noisy)[1] == 0.5
+    np.testing.assert_array_equal(values_of(op.rank(op.rounded(X, 12), 2), noisy)[[1, 3]], [0.75, 0.75])
 
 
 def test_an_unknown_condition_chooses_nothing() -> None:
@@ -211,6 +220,10 @@ REFUSED = [
     (lambda: op.fill(CLASS, 0), "fill wants numbers, and industry is a category"),
     (lambda: op.winsorise(X, 0.9, 0.1), "winsorise levels 0.9 and 0.1 are no range"),
     (lambda: op.winsorise_mad(X, 0), "winsorise_mad at 0 deviations"),
+    (lambda: op.rounded(X, 2.5), r"x cannot be rounded to 2.5 decimals: use a whole number from 0 to 15"),
+    (lambda: op.rounded(X, 16), "cannot be rounded to 16.0 decimals"),
+    (lambda: op.rounded(X, Y), "cannot be rounded to y decimals"),
+    (lambda: op.rounded(CLASS, 2), "round wants numbers, and industry is a category"),
     (lambda: op.ema(X, 5, alpha=1.5), "alpha 1.5 is outside"),
     (lambda: op.mean(X, 2.5), "window of 2.5 sessions is no whole number"),
     (lambda: op.ref(X, 0.5), "reference of 0.5 sessions is no whole number"),

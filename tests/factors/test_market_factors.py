@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import date
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.expressions import operators as op
 from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.factors.alpha101 import alpha101
+from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.factors.leaks import check_leaks
-from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
-from ljwx_pipeline.market.panel_fields import panel_fields
-from ljwx_pipeline.sources.simulated.source import SimulatedMarket
+from tests.fakes.market_panels import market_panel, market_tables, whole_panel
 
-FIRST, LAST = date(2020, 1, 2), date(2020, 12, 31)
 CLOSE = op.field("close")
 CHANGE = CLOSE / op.ref(CLOSE, 1) - 1
 MARKET = op.field("index_close") / op.ref(op.field("index_close"), 1) - 1
@@ -42,28 +41,7 @@ def market_catalogue() -> Catalogue:
 
 @pytest.fixture(scope="module")
 def tables() -> dict[str, pd.DataFrame]:
-    market = SimulatedMarket(SimulatedSettings(seed=5, symbols=60, oracle_rank_ic=0.1))
-    index = market.index_bars(FIRST, LAST)
-    return {
-        "bars": market.bars(FIRST, LAST),
-        "index_bars": index[index["index_code"] == index["index_code"].iloc[0]],
-        "securities": market.securities(),
-        "st_spells": market.st_spells(FIRST, LAST),
-        "industries": market.industries(FIRST, LAST),
-        "market_values": market.market_values(FIRST, LAST),
-        "suspensions": market.suspensions(FIRST, LAST),
-        "price_limits": market.price_limits(FIRST, LAST),
-    }
-
-
-def panel_of(tables: dict[str, pd.DataFrame], symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> Panel:
-    panel = factor_panel(tables["bars"], symbols=symbols, sessions=sessions, adjustment="raw")
-    benchmark = str(tables["index_bars"]["index_code"].iloc[0])
-    fields = panel_fields(tables, symbols=symbols, sessions=sessions, adjustment="raw", benchmark=benchmark)
-    amount = panel.fields["amount_cny"]
-    with np.errstate(invalid="ignore"):
-        liquid = (amount > np.nanmedian(amount, axis=0) / 3).astype(float)
-    return panel.with_fields({**fields, "in_universe": liquid})
+    return market_tables(60, date(2020, 1, 2), date(2020, 12, 31))
 
 
 def known_on(table: pd.DataFrame, last: pd.Timestamp) -> pd.DataFrame:
@@ -82,8 +60,7 @@ def bits(values: np.ndarray) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def panel(tables: dict[str, pd.DataFrame]) -> Panel:
-    sessions = pd.DatetimeIndex(sorted(tables["bars"]["session_date"].unique()), name="session_date")
-    return panel_of(tables, tuple(sorted(tables["bars"]["symbol"].unique())), sessions)
+    return whole_panel(tables)
 
 
 def test_every_factor_is_known_on_most_bars(panel: Panel) -> None:
@@ -101,13 +78,14 @@ def test_no_factor_looks_ahead_or_needs_more_than_its_window(panel: Panel) -> No
     assert report.passed, report.findings
 
 
+@pytest.mark.parametrize("made", [market_catalogue, ashare, alpha101], ids=lambda made: made.__name__)
 @pytest.mark.parametrize("cut", [100, 170, 240])
 def test_rows_that_came_later_change_no_bit_of_what_was_computed_before(
-    cut: int, tables: dict[str, pd.DataFrame], panel: Panel
+    cut: int, made: Callable[[], Catalogue], tables: dict[str, pd.DataFrame], panel: Panel
 ) -> None:
     sessions = panel.sessions[:cut]
-    then = panel_of({name: known_on(t, sessions[-1]) for name, t in tables.items()}, panel.symbols, sessions)
-    expressions = market_catalogue().expressions
+    then = market_panel({name: known_on(t, sessions[-1]) for name, t in tables.items()}, panel.symbols, sessions)
+    expressions = made().expressions
     earlier, now = evaluate(expressions, then), evaluate(expressions, panel)
     for name in expressions:
         np.testing.assert_array_equal(bits(earlier.of(name)), bits(now.of(name)[:, :cut]), err_msg=name)
