@@ -6,6 +6,7 @@ Not here: how a factor is defined (``ljwx_pipeline.factors``) or Feast is asked 
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import dagster as dg
 import numpy as np
@@ -17,6 +18,8 @@ from assets.metadata import frame_metadata
 from assets.panels import (
     bar_mask,
     factor_files,
+    factor_inputs,
+    factor_tables,
     feature_table_path,
     load_factors,
     panel_of,
@@ -24,9 +27,13 @@ from assets.panels import (
     save_factors,
 )
 from assets.resources import Line
+from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.expressions.evaluate import evaluate
-from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.lake.content_hash import content_hash
+from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
+
+if TYPE_CHECKING:
+    from ljwx_pipeline.feature_store import FeatureStoreClient
 
 GROUP = "features"
 OWNERS = ["team:quant"]
@@ -35,27 +42,34 @@ EVIDENCE_SHOWN = 20
 FEATURE_REPO = Path(__file__).resolve().parent.parent / "feature_repo"
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba"})
-def alpha158_factors(
+#: Tables beside the bars and the calendar that fields are made of; which of them are read follows from the catalogue.
+FIELD_TABLES = ("securities", "st_spells", "index_members", *BESIDE)
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba"}, deps=FIELD_TABLES)
+def factor_values(
     context: dg.AssetExecutionContext, line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
 ) -> dg.MaterializeResult[None]:
-    """The 158 factors of Alpha158 on adjusted prices, float32, over every symbol and session."""
-    factors = alpha158()
+    """The factors of the configured catalogue, float32, over every symbol and session."""
+    factors = line.catalogue
     key = features_key(line, checked_bars, calendar)
-    if not reuse.is_current(line.tables, "alpha158_factors", key):
-        reuse.forget(line.tables, "alpha158_factors")
-        panel = panel_of(line, checked_bars, calendar)
+    if not reuse.is_current(line.tables, "factor_values", key):
+        reuse.forget(line.tables, "factor_values")
+        panel = factor_inputs(line, checked_bars, calendar)
         context.log.info(
-            f"{len(factors.names)} factors over {len(panel.symbols)} symbols x {len(panel.sessions)} sessions"
+            f"{len(factors.names)} factors of {factors.name} over {len(panel.symbols)} symbols x "
+            f"{len(panel.sessions)} sessions"
         )
         save_factors(line.tables, evaluate(factors.expressions, panel, threads=line.settings.model.threads))
-        reuse.remember(line.tables, "alpha158_factors", key, factor_files(line.tables))
+        reuse.remember(line.tables, "factor_values", key, factor_files(line.tables))
     values = load_factors(line.tables)
     return dg.MaterializeResult(
         metadata={
+            "catalogue": factors.name,
             "factors": len(values.names),
             "symbols": len(values.symbols),
             "sessions": len(values.sessions),
+            "reads": ", ".join(sorted(factors.reads)),
             "window_sessions": factors.window,
             "factor_hash": factors.version_hash,
             "names": dg.MetadataValue.md(", ".join(f"`{name}`" for name in values.names)),
@@ -75,13 +89,13 @@ LEAK_CHECKS = {
 
 
 @dg.multi_asset_check(
-    name="alpha158_leak_checks",
+    name="factor_leak_checks",
     can_subset=True,
     ins={"checked_bars": dg.AssetIn("checked_bars"), "calendar": dg.AssetIn("calendar")},
     specs=[
         dg.AssetCheckSpec(
             name,
-            asset=alpha158_factors,
+            asset=factor_values,
             blocking=True,
             description=says,
             additional_deps=["checked_bars", "calendar"],
@@ -95,21 +109,21 @@ def leak_checks(
     """Recompute the stored factors from less and from other data, once for all checks; one result a kind of leak."""
     from ljwx_pipeline.factors.leaks import check_leaks
 
-    panel = panel_of(line, checked_bars, calendar)
+    panel = factor_inputs(line, checked_bars, calendar)
     rebased = line.source().describe().adjustment == "forward"
-    report = check_leaks(alpha158(), panel, values=load_factors(line.tables), rebased=rebased)
+    report = check_leaks(line.catalogue, panel, values=load_factors(line.tables), rebased=rebased)
     for name, (kind, says) in LEAK_CHECKS.items():
-        if dg.AssetCheckKey(alpha158_factors.key, name) not in context.selected_asset_check_keys:
+        if dg.AssetCheckKey(factor_values.key, name) not in context.selected_asset_check_keys:
             continue
         findings = report.of(kind)
         yield dg.AssetCheckResult(
             check_name=name,
-            asset_key=alpha158_factors.key,
+            asset_key=factor_values.key,
             passed=not findings,
             description="; ".join(map(str, findings[:3])) or says,
             metadata={
                 "findings": len(findings),
-                "factors": len(alpha158().names),
+                "factors": len(line.catalogue.names),
                 "symbols": len(panel.symbols),
                 "cuts": ", ".join(map(str, report.cuts)),
                 "evidence": [finding.as_dict() for finding in findings[:EVIDENCE_SHOWN]],
@@ -137,9 +151,9 @@ def forward_return_label(line: Line, checked_bars: pd.DataFrame, calendar: pd.Da
     return dg.Output(frame, metadata=frame_metadata(frame) | {"mean": float(frame["forward_return"].mean())})
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, deps=[alpha158_factors])
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, deps=[factor_values])
 def feature_table(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.MaterializeResult[None]:
-    """One row a symbol and session with a bar: the 158 factors and the instants Feast joins on. Training reads this."""
+    """One row a symbol and session with a bar: the factors and the instants Feast joins on. Training reads this."""
     from ljwx_pipeline.feature_table import feast_table, write_feature_table
 
     values = load_factors(line.tables)
@@ -158,9 +172,7 @@ def feature_table(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"feast", "duckdb"}, deps=[feature_table])
 def feast_offline_store(line: Line) -> dg.MaterializeResult[None]:
     """Feast's registry and offline store (duckdb) over the feature table."""
-    from ljwx_pipeline.feature_store import FeatureStoreClient
-
-    applied = FeatureStoreClient(FEATURE_REPO, line.home).apply()
+    applied = feature_store(line).apply()
     return dg.MaterializeResult(
         metadata={
             "project": applied.project,
@@ -173,9 +185,7 @@ def feast_offline_store(line: Line) -> dg.MaterializeResult[None]:
 @dg.asset_check(asset=feast_offline_store, blocking=True)
 def feast_parity(line: Line) -> dg.AssetCheckResult:
     """Feast's point-in-time answer equals the feature table bit for bit on a seeded sample of rows."""
-    from ljwx_pipeline.feature_store import FeatureStoreClient
-
-    report = FeatureStoreClient(FEATURE_REPO, line.home).point_in_time_check(
+    report = feature_store(line).point_in_time_check(
         rows=line.settings.feast.parity_rows, seed=line.settings.feast.parity_seed
     )
     return dg.AssetCheckResult(
@@ -195,22 +205,34 @@ def feast_parity(line: Line) -> dg.AssetCheckResult:
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"feast", "sqlite"}, deps=[feast_offline_store])
 def feast_online_store(line: Line, calendar: pd.DataFrame) -> dg.MaterializeResult[None]:
     """Feast's online store (SQLite): the last research session, which the runner checks its own features against."""
-    from ljwx_pipeline.feature_store import FeatureStoreClient
-
     session = last_research_session(line, calendar)
-    written = FeatureStoreClient(FEATURE_REPO, line.home).materialize_online(session)
+    written = feature_store(line).materialize_online(session)
     return dg.MaterializeResult(
         metadata={"session": str(session), "dagster/row_count": written.rows, "missing_values": written.missing_values}
     )
 
 
+def feature_store(line: Line) -> "FeatureStoreClient":
+    """Return Feast over this market's feature table, defined for its catalogue."""
+    from ljwx_pipeline.feature_store import FeatureStoreClient
+
+    return FeatureStoreClient(FEATURE_REPO, line.home, catalogue=line.settings.factors.catalogue)
+
+
 def features_key(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> reuse.Key:
     """Return all that decides the factors' values."""
+    beside: dict[str, object] = {}
+    if line.catalogue.reads - set(FACTOR_FIELDS):
+        tables = factor_tables(line, bars)
+        named = {"securities": tables.securities, "st_spells": tables.st_spells, "index_members": tables.index_members}
+        beside = {name: content_hash(table) for name, table in {**named, **tables.beside}.items()}
+        beside |= {"universe": line.settings.universe.model_dump(), "benchmark": line.settings.gate.benchmark}
     return {
         "bars": content_hash(bars),
+        "beside": beside,
         "calendar": content_hash(calendar),
         "adjustment": line.source().describe().adjustment,
-        "factors": alpha158().version_hash,
+        "factors": line.catalogue.version_hash,
     }
 
 

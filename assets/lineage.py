@@ -11,7 +11,6 @@ from typing import Any
 
 from assets.io_managers import read_json, write_json
 from assets.resources import Line
-from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
 from ljwx_pipeline.lake.reads import ReadsJournal
 
@@ -35,7 +34,7 @@ def record_lineage(line: Line) -> dict[str, str]:
     hashes["checked_bars"] = content_hash(line.checked_bars())
     lineage = {
         "data_hash": combined_hash(hashes),
-        "factor_hash": alpha158().version_hash,
+        "factor_hash": line.catalogue.version_hash,
         "config_hash": line.settings.config_hash,
         "git_revision": git_revision(),
         "known_at": known_at(line),

@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assets.resources import Line
-from ljwx_pipeline.dataset import sessions_for_research
+from ljwx_pipeline.dataset import MarketTables, input_panel, sessions_for_research, tables_beside
 from ljwx_pipeline.expressions.evaluate import FactorValues
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.adjustment import factor_panel
@@ -30,7 +30,7 @@ class TradingTables:
 
 
 def panel_of(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> Panel:
-    """Return the adjusted panel of ``bars`` over the calendar's sessions."""
+    """Return the adjusted panel of ``bars`` over the calendar's sessions: what labels and the universe are made of."""
     return factor_panel(
         bars,
         symbols=symbols_of(bars),
@@ -39,9 +39,33 @@ def panel_of(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> Panel:
     )
 
 
+def factor_tables(line: Line, bars: pd.DataFrame) -> MarketTables:
+    """Return the tables that this line's factors are made from."""
+    return MarketTables(
+        bars,
+        line.market_table("securities"),
+        line.market_table("st_spells"),
+        line.market_table("index_members"),
+        line.source().describe().adjustment,
+        {name: line.market_table(name) for name in tables_beside(line.catalogue.reads)},
+    )
+
+
+def factor_inputs(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> Panel:
+    """Return the panel of all that this line's factors read, over the calendar's sessions."""
+    return input_panel(
+        factor_tables(line, bars),
+        symbols=symbols_of(bars),
+        sessions=pd.DatetimeIndex(calendar["session_date"]),
+        reads=line.catalogue.reads,
+        universe=line.settings.universe,
+        benchmark=line.settings.gate.benchmark,
+    )
+
+
 def feature_table_path(line: Line) -> Path:
     """Return where the feature table of this market lies; Feast's view reads the same file."""
-    return line.home / "feature_table" / "alpha158.parquet"
+    return line.home / "feature_table" / f"{line.catalogue.name}.parquet"
 
 
 def symbols_of(bars: pd.DataFrame) -> tuple[str, ...]:
@@ -61,27 +85,27 @@ def research_sessions(line: Line, calendar: pd.DataFrame) -> pd.DatetimeIndex:
 
 def factor_files(tables: Path) -> list[Path]:
     """Return the files that hold the factor values."""
-    return [tables / "alpha158_factors.npy", tables / "alpha158_factors.axes.json"]
+    return [tables / "factor_values.npy", tables / "factor_values.axes.json"]
 
 
 def save_factors(tables: Path, values: FactorValues) -> None:
     """Write factor values as one array file and its axes."""
     tables.mkdir(parents=True, exist_ok=True)
-    temporary = tables / "alpha158_factors.tmp.npy"
+    temporary = tables / "factor_values.tmp.npy"
     np.save(temporary, values.values)
-    temporary.replace(tables / "alpha158_factors.npy")
+    temporary.replace(tables / "factor_values.npy")
     axes = {
         "names": values.names,
         "symbols": values.symbols,
         "sessions": [f"{day:%Y-%m-%d}" for day in values.sessions],
     }
-    write_bytes(tables / "alpha158_factors.axes.json", json.dumps(axes).encode())
+    write_bytes(tables / "factor_values.axes.json", json.dumps(axes).encode())
 
 
 def load_factors(tables: Path) -> FactorValues:
     """Return the stored factor values, mapped from disk rather than read."""
-    axes = json.loads((tables / "alpha158_factors.axes.json").read_text(encoding="utf-8"))
-    values = np.load(tables / "alpha158_factors.npy", mmap_mode="r")
+    axes = json.loads((tables / "factor_values.axes.json").read_text(encoding="utf-8"))
+    values = np.load(tables / "factor_values.npy", mmap_mode="r")
     return FactorValues(tuple(axes["names"]), tuple(axes["symbols"]), pd.DatetimeIndex(axes["sessions"]), values)
 
 

@@ -17,6 +17,7 @@ from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ljwx_pipeline.factors.catalogue import Catalogue
     from ljwx_pipeline.lake import Lake
     from ljwx_pipeline.registry import Registry
     from ljwx_pipeline.sources.base import MarketSource
@@ -26,6 +27,7 @@ class Line(dg.ConfigurableResource):
     """One production line: the settings of the profile that the environment names, and the stores opened from them."""
 
     _settings: Settings | None = PrivateAttr(default=None)
+    _catalogue: Catalogue | None = PrivateAttr(default=None)
 
     @property
     def settings(self) -> Settings:
@@ -53,6 +55,15 @@ class Line(dg.ConfigurableResource):
     def registered_model(self) -> str:
         """The name in the model registry: a champion is the champion of one market."""
         return f"{self.settings.mlflow.model_name}-{market_name(self.settings)}"
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The factors that models of this line are made of, read once."""
+        if self._catalogue is None:
+            from ljwx_pipeline.factors.catalogues import open_catalogue
+
+            self._catalogue = open_catalogue(self.settings.factors.catalogue)
+        return self._catalogue
 
     def lake(self) -> Lake:
         """Open this market's lake: what its source said."""

@@ -10,13 +10,12 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets.features import FEATURE_REPO, feast_online_store, feature_table, last_research_session
+from assets.features import feast_online_store, feature_store, feature_table, last_research_session
 from assets.metadata import frame_metadata
-from assets.panels import load_factors, panel_of, research_sessions
+from assets.panels import factor_tables, load_factors, panel_of, research_sessions
 from assets.resources import Line
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.errors import BundleError
-from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.registry import ModelVersion, Registry
 
@@ -38,7 +37,7 @@ def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame)
         empty = pd.DataFrame({"symbol": [], "session_date": pd.to_datetime([]), "score": [], "after_training": []})
         return dg.Output(empty, metadata={"champion": "none yet"})
     path = champion_bundle(line, registry, champion)
-    bundle = load_bundle(path, factor_hash=alpha158().version_hash, public_key=public_key(ljwx_home() / "keys"))
+    bundle = load_bundle(path, factor_hash=line.catalogue.version_hash, public_key=public_key(ljwx_home() / "keys"))
     values = load_factors(line.tables)
     panel = panel_of(line, checked_bars, calendar)
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
@@ -98,18 +97,18 @@ def session_pack(
     corporate_actions: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """What the runner trades on: held-out bars, history to warm every factor up, Feast's online features."""
-    from ljwx_pipeline.feature_store import FeatureStoreClient
     from ljwx_pipeline.live.session_pack import write_session_pack
 
     sessions = pd.DatetimeIndex(calendar["session_date"])
     cut = len(research_sessions(line, calendar))
     position = session_positions(checked_bars["session_date"], sessions)
-    first = cut - alpha158().window - WARM_UP_SPARE_SESSIONS
+    warm_up = line.catalogue.window + line.settings.universe.mean_amount_window_sessions + WARM_UP_SPARE_SESSIONS
+    first = cut - warm_up
     history = checked_bars[(position >= first) & (position < cut)]
     feed = checked_bars[position >= cut]
     session = last_research_session(line, calendar)
     present = tuple(sorted(history.loc[history["session_date"] == pd.Timestamp(session), "symbol"]))
-    online = FeatureStoreClient(FEATURE_REPO, line.home).online(present, session)
+    online = feature_store(line).online(present, session)
     description = line.source().describe()
     manifest = write_session_pack(
         line.home / "live" / "feed",
@@ -119,7 +118,8 @@ def session_pack(
         st_spells=st_spells,
         index_members=index_members[index_members["index_code"] == line.settings.universe.index],
         corporate_actions=corporate_actions,
-        online_features=online[["symbol", *alpha158().names]],
+        beside=factor_tables(line, checked_bars).beside,
+        online_features=online[["symbol", *line.catalogue.names]],
         adjustment=description.adjustment,
         simulated=description.simulated,
     )

@@ -16,15 +16,14 @@ from assets import reuse
 from assets.features import features_key
 from assets.io_managers import read_table
 from assets.lineage import lineage_of
-from assets.metadata import preview
+from assets.metadata import preview, report_links
 from assets.panels import load_factors
 from assets.research import GROUP, OWNERS
 from assets.resources import Line
 from assets.tracking import research_run, research_run_id
-from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.factors.catalogue import Factor
 from ljwx_pipeline.lake.content_hash import content_hash
-from ljwx_pipeline.research.market import MarketTables, ResearchMarket, research_market
+from ljwx_pipeline.research.market import ResearchMarket, research_market
 
 #: Factors named beside the asset.
 TOP_FACTORS = 15
@@ -35,7 +34,7 @@ SHOWN = ["factor", "rank_ic_mean", "rank_icir", "rank_ic_t", "half_life_sessions
     group_name=GROUP,
     owners=OWNERS,
     kinds={"html", "numba"},
-    deps=["alpha158_factors", "training_dataset", "index_members"],
+    deps=["factor_values", "training_dataset", "index_members"],
 )
 def factor_tear_sheet(
     context: dg.AssetExecutionContext,
@@ -66,7 +65,7 @@ def factor_tear_sheet(
     strongest = table.reindex(table["rank_ic_t"].abs().sort_values(ascending=False, kind="stable").index)[SHOWN]
     return dg.MaterializeResult(
         metadata={
-            "tear_sheet": dg.MetadataValue.url(index.absolute().as_uri()),
+            **report_links(line, "tear_sheet", index),
             "factors": len(table),
             "strongest": dg.MetadataValue.md(preview(strongest.head(TOP_FACTORS), rows=TOP_FACTORS)),
             "one_factor": "`ljwx tear-sheet --factor NAME` writes a factor's own page",
@@ -90,8 +89,8 @@ def write_sheet(context: dg.AssetExecutionContext, line: Line, market: ResearchM
 
     source = line.source().describe()
     found = measure_set(
-        alpha158().name,
-        stored_factors(line.tables, market),
+        line.catalogue.name,
+        stored_factors(line, market),
         yardstick(market, line.settings.label),
         threads=line.settings.model.threads,
         on_factor=said,
@@ -105,9 +104,9 @@ def write_sheet(context: dg.AssetExecutionContext, line: Line, market: ResearchM
     write_tear_sheet(found, folder, about, with_pages=())
 
 
-def stored_factors(tables: Path, market: ResearchMarket) -> Iterator[tuple[Factor, NDArray[np.floating[Any]]]]:
+def stored_factors(line: Line, market: ResearchMarket) -> Iterator[tuple[Factor, NDArray[np.floating[Any]]]]:
     """Yield each stored factor on the market's symbols and sessions, which are among those stored."""
-    stored, declared = load_factors(tables), {factor.name: factor for factor in alpha158().factors}
+    stored, declared = load_factors(line.tables), {factor.name: factor for factor in line.catalogue.factors}
     rows = pd.Index(stored.symbols).get_indexer(pd.Index(market.panel.symbols))
     columns = stored.sessions.get_indexer(market.panel.sessions)
     for name in stored.names:

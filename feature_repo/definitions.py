@@ -14,7 +14,7 @@ from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueT
 from feast.data_format import ParquetFormat
 from feast.types import Float32
 
-from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.factors.catalogues import open_catalogue
 
 #: A row holds until the stock's next session. The longest closure since 2003 lasted 13 days (January 2004), so 14
 #: bridges every holiday while a stock suspended for longer has no features instead of stale ones.
@@ -27,7 +27,8 @@ if not os.path.isabs(os.environ.get("LJWX_MARKET_HOME", "")):  # noqa: PTH117 - 
     )
 
 HOME = Path(os.environ["LJWX_MARKET_HOME"])
-CATALOGUE = alpha158()
+#: ``factors.catalogue`` of the configuration: a name, or the absolute path of a FILE.py.
+CATALOGUE = open_catalogue(os.environ.get("LJWX_CATALOGUE", "alpha158"))
 
 symbol = Entity(
     name="symbol",

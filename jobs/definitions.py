@@ -57,7 +57,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             quality.checked_bars,
             quality.quarantined_bars,
             quality.data_quality,
-            features.alpha158_factors,
+            features.factor_values,
             features.forward_return_label,
             features.feature_table,
             features.feast_offline_store,

@@ -30,8 +30,8 @@ from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.feature_table import ParityReport, compare, sample_questions, session_close
 
-#: What ``feature_repo`` reads to find the market's folder.
-HOME_VARIABLE = "LJWX_MARKET_HOME"
+#: What ``feature_repo`` reads to find the market's folder and the catalogue whose features it declares.
+HOME_VARIABLE, CATALOGUE_VARIABLE = "LJWX_MARKET_HOME", "LJWX_CATALOGUE"
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,13 @@ class FeatureStoreClient:
         The Feast repository: ``feature_store.yaml`` and ``definitions.py``, with one feature service over one view.
     home
         Folder of one market: the registry, the online store and the feature table lie under it.
+    catalogue
+        Name or file of the factor catalogue (``factors/catalogues.py``).
     """
 
-    def __init__(self, repo_dir: Path, home: Path) -> None:
+    def __init__(self, repo_dir: Path, home: Path, *, catalogue: str = "alpha158") -> None:
         self._repo_dir = repo_dir.absolute()
-        self._home = home.absolute()
+        self._environ = {HOME_VARIABLE: str(home.absolute()), CATALOGUE_VARIABLE: catalogue}
 
     @property
     def feature_service(self) -> str:
@@ -221,7 +223,7 @@ class FeatureStoreClient:
         _import_feast()
         from feast.repo_config import load_repo_config
 
-        with _environment(**{HOME_VARIABLE: str(self._home)}):
+        with _environment(**self._environ):
             return load_repo_config(self._repo_dir, config_file)
 
     @cached_property
@@ -233,7 +235,7 @@ class FeatureStoreClient:
         if spec is None or spec.loader is None:
             raise LakeError(f"{self._repo_dir} holds no definitions.py", "point at the Feast repository's folder")
         module = importlib.util.module_from_spec(spec)
-        with _environment(**{HOME_VARIABLE: str(self._home)}):
+        with _environment(**self._environ):
             spec.loader.exec_module(module)
         found = list(vars(module).values())
         kinds = (feast.Entity, feast.FileSource, feast.FeatureView, feast.FeatureService)

@@ -22,8 +22,6 @@ if TYPE_CHECKING:  # pandas and numba: loaded when the command runs, not when th
     from ljwx_pipeline.factors.catalogue import Catalogue, Factor
     from ljwx_pipeline.research.market import ResearchMarket
 
-#: Tables read only where a factor asks for more than adjusted prices.
-BESIDE = ("index_bars", "industries", "market_values", "suspensions", "price_limits")
 #: Factors printed on the terminal; the files hold all of them.
 SHOWN_FACTORS = 20
 #: Factors that get a page of their own unless ``--pages`` says otherwise: a page takes a second.
@@ -50,9 +48,9 @@ def add_tear_sheet_command(
     add_settings_options(parser)
     parser.add_argument(
         "--catalogue",
-        default="alpha158",
         metavar="NAME|FILE.py",
-        help="a name that `ljwx factors list` says (default: %(default)s), or a Python file of your own, which is run",
+        help="a name that `ljwx factors list` says, or a Python file of your own, which is run "
+        "(default: factors.catalogue of the configuration)",
     )
     parser.add_argument("--factor", nargs="+", metavar="NAME", help="only these (default: every one)")
     parser.add_argument(
@@ -80,7 +78,7 @@ def _tear_sheet(settings: Settings, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.research.tear_sheet import evaluated, measure_set, yardstick
 
     first, last = _day(arguments.first, "--from"), _day(arguments.last, "--to")
-    catalogue = open_catalogue(arguments.catalogue)
+    catalogue = open_catalogue(arguments.catalogue or settings.factors.catalogue)
     factors = _chosen(catalogue, arguments.factor)
     folder = Path(arguments.out) if arguments.out else market_home(settings) / "tear_sheets" / catalogue.name
     market, context_of = _market(settings, frozenset[str]().union(*(one.expression.inputs for one in factors)))
@@ -117,10 +115,10 @@ def _market(settings: Settings, reads: Collection[str]) -> tuple[ResearchMarket,
     """Return the market in the line's lake with the fields that factors read, and what a page says of its source."""
     import pandas as pd
 
+    from ljwx_pipeline.dataset import MarketTables, tables_beside
     from ljwx_pipeline.ingest.tables import CALENDAR, read_market_table
     from ljwx_pipeline.lake import Lake
-    from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
-    from ljwx_pipeline.research.market import MarketTables, research_market
+    from ljwx_pipeline.research.market import research_market
     from ljwx_pipeline.sources.open import open_source
 
     home, span = market_home(settings), settings.source
@@ -136,7 +134,7 @@ def _market(settings: Settings, reads: Collection[str]) -> tuple[ResearchMarket,
         st_spells=read_market_table(lake, "st_spells"),
         index_members=read_market_table(lake, "index_members"),
         adjustment=source.adjustment,
-        beside={name: read_market_table(lake, name) for name in BESIDE if not set(reads) <= set(FACTOR_FIELDS)},
+        beside={name: read_market_table(lake, name) for name in tables_beside(reads)},
     )
     said = {"profile": settings.profile, "source": f"{source.name}, {source.adjustment} prices"}
     return research_market(tables, sessions, settings, reads), {**said, "simulated": source.simulated}

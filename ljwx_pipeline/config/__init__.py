@@ -37,6 +37,7 @@ from ljwx_pipeline.config.operation import (
 from ljwx_pipeline.config.research import (
     CostSettings,
     EvaluationSettings,
+    FactorSettings,
     GateSettings,
     LabelSettings,
     ModelSettings,
@@ -57,6 +58,7 @@ __all__ = [
     "ColumnRole",
     "CostSettings",
     "EvaluationSettings",
+    "FactorSettings",
     "FeastSettings",
     "FolderSettings",
     "GateSettings",

@@ -1,4 +1,4 @@
-"""The sections on research: who is scored, the label, the model, the folds, the strategy, its costs and the gate.
+"""The sections on research: factors, who is scored, label, model, folds, strategy, its costs and the gate.
 
 Not here: the dated exchange rules (``market/rulebook.py``).
 """
@@ -13,6 +13,12 @@ from ljwx_pipeline.config.section import Section
 
 #: Years that may be tested first.
 FIRST_YEAR, LAST_YEAR = 1990, 2100
+
+
+class FactorSettings(Section):
+    """What models are made of: a catalogue's name (``ljwx factors list``), or a FILE.py of your own, which is run."""
+
+    catalogue: str = Field(min_length=1)
 
 
 class UniverseSettings(Section):

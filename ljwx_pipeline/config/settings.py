@@ -28,6 +28,7 @@ from ljwx_pipeline.config.operation import (
 from ljwx_pipeline.config.research import (
     CostSettings,
     EvaluationSettings,
+    FactorSettings,
     GateSettings,
     LabelSettings,
     ModelSettings,
@@ -56,6 +57,7 @@ class Settings(Section):
     ingest: IngestSettings
     quality: QualitySettings
     research: ResearchSettings
+    factors: FactorSettings
     universe: UniverseSettings
     label: LabelSettings
     model: ModelSettings

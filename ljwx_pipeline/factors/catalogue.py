@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from ljwx_pipeline.errors import FactorError
+from ljwx_pipeline.expressions.evaluate import MEMBERSHIP
 from ljwx_pipeline.expressions.fields import FIELDS, nearest_fields
-from ljwx_pipeline.expressions.nodes import Apply, Const, Elementwise, Expr, Field, Kind, Ref
+from ljwx_pipeline.expressions.nodes import Apply, Const, CrossSection, Elementwise, Expr, Field, Kind, Ref
 from ljwx_pipeline.expressions.program import SEMANTICS_VERSION
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
@@ -89,6 +90,12 @@ class Catalogue:
     def inputs(self) -> frozenset[str]:
         """Return the panel fields read."""
         return frozenset[str]().union(*(factor.expression.inputs for factor in self.factors))
+
+    @property
+    def reads(self) -> frozenset[str]:
+        """Return all that values depend on: ``inputs``, and who belongs to a cross-section where one is compared."""
+        nodes = (node for factor in self.factors for node in _nodes(factor.name, factor.expression))
+        return self.inputs | ({MEMBERSHIP} if any(isinstance(node, CrossSection) for node in nodes) else frozenset())
 
     @property
     def version_hash(self) -> str:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ljwx_pipeline.config import CostSettings, UniverseSettings
 from ljwx_pipeline.errors import LiveError, LjwxError
+from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, account_misfit
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Inbox
@@ -35,6 +36,8 @@ class LoopSettings:
     runner: RunnerSettings
     costs: CostSettings
     universe: UniverseSettings
+    catalogue: Catalogue
+    benchmark: str
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,9 @@ class TradingLoop:
         misfit = account_misfit(self._journal, feed, capital_fen=self._settings.runner.capital_fen)
         if misfit:
             raise LiveError(misfit, "start the runner again: it then keeps the old account aside and opens a new one")
-        factors = FactorHistory(feed, self._settings.universe)
+        factors = FactorHistory(
+            feed, self._settings.catalogue, self._settings.universe, benchmark=self._settings.benchmark
+        )
         factors.check_against_online_store()
         broker = PaperBroker(
             self._live_dir / ACCOUNT_DIR / PAPER_NAME,

@@ -15,7 +15,7 @@ from pathlib import Path
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, market_name
 from ljwx_pipeline.errors import EnvironmentFault, LiveError
-from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, account_misfit, set_account_aside, sole_runner
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Inbox
@@ -52,10 +52,12 @@ class RunnerProcess:
             runner=RunnerSettings(settings.strategy, settings.risk, settings.live),
             costs=settings.costs,
             universe=settings.universe,
+            catalogue=open_catalogue(settings.factors.catalogue),
+            benchmark=settings.gate.benchmark,
         )
         self._keys_dir = keys_dir
         self._clock = clock
-        self._factor_hash = alpha158().version_hash
+        self._factor_hash = self.settings.catalogue.version_hash
         self._model_name = f"{settings.mlflow.model_name}-{market_name(settings)}"
 
     @contextlib.contextmanager

@@ -12,10 +12,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import UniverseSettings
-from ljwx_pipeline.dataset.universe import scorable_mask
+from ljwx_pipeline.dataset import MarketTables, scorable_mask, tables_beside, with_inputs
 from ljwx_pipeline.errors import LiveError
-from ljwx_pipeline.expressions.evaluate import evaluate
-from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.factors.catalogue import Catalogue
+from ljwx_pipeline.factors.increment import newest_session
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
@@ -29,30 +29,43 @@ class FactorHistory:
     ----------
     feed
         Its history fills the panel first.
+    catalogue
+        The factors.
     universe
-        Who may be scored.
+        Who may be scored, and who belongs to a cross-section.
+    benchmark
+        Index whose close is the field ``index_close``.
 
     Raises
     ------
     LiveError
-        When the history is shorter than the factors' window.
+        When the history is shorter than what factors and universe look back, or the pack lacks a table they read.
     """
 
-    def __init__(self, feed: ReplayFeed, universe: UniverseSettings) -> None:
+    def __init__(self, feed: ReplayFeed, catalogue: Catalogue, universe: UniverseSettings, *, benchmark: str) -> None:
         self._feed = feed
         self._universe = universe
-        self._catalogue = alpha158()
-        self._kept = max(self._catalogue.window, universe.mean_amount_window_sessions)
+        self._catalogue = catalogue
+        self._benchmark = benchmark
+        self._reads = catalogue.reads
+        # who belonged to the oldest cross-section of a window depends on the amounts before it
+        self._kept = catalogue.window + universe.mean_amount_window_sessions - 1
         if len(feed.history_sessions) < self._kept:
             raise LiveError(
                 f"the session pack's history has {len(feed.history_sessions)} sessions, factors and universe look "
                 f"back {self._kept}",
                 "write the pack with a longer history",
             )
+        lacking = sorted(set(tables_beside(self._reads)) - feed.pack.beside.keys())
+        if lacking:
+            raise LiveError(
+                f"the session pack lacks {lacking[0]}, which factors of {catalogue.name} read",
+                "run the pipeline's deployment again to write the pack anew",
+            )
         bars = feed.pack.history
-        self._securities = feed.pack.securities
         sessions = feed.history_sessions[-self._kept :]
-        self._panel = self._panel_of(bars[bars["session_date"] >= sessions[0]], sessions)
+        self._bars = bars[bars["session_date"] >= sessions[0]]
+        self._panel = self._panel_of(self._bars, sessions)
         self._at = sessions[-1].date()
         self._features = self._newest_features()
 
@@ -72,7 +85,7 @@ class FactorHistory:
         """Return who may be scored at ``session``, bool of shape ``(n_symbols,)``: the rule of research."""
         self.features(session)
         pack = self._feed.pack
-        mask = scorable_mask(self._panel, self._securities, pack.st_spells, pack.index_members, self._universe)
+        mask = scorable_mask(self._panel, pack.securities, pack.st_spells, pack.index_members, self._universe)
         newest: NDArray[np.bool_] = mask[:, -1]
         return newest
 
@@ -111,13 +124,15 @@ class FactorHistory:
             )
 
     def _append(self, session: date) -> None:
-        newest = self._panel_of(self._feed.bars(session), pd.DatetimeIndex([session], name="session_date"))
+        bars = self._feed.bars(session)
+        newest = self._panel_of(bars, pd.DatetimeIndex([session], name="session_date"))
         fields = {
             name: np.concatenate([values[:, 1:], newest.fields[name]], axis=1)
             for name, values in self._panel.fields.items()
         }
         sessions = pd.DatetimeIndex(self._panel.sessions[1:].append(newest.sessions))
         self._panel = Panel(self._feed.symbols, sessions, fields)
+        self._bars = pd.concat([self._bars[self._bars["session_date"] >= sessions[0]], bars], ignore_index=True)
         self._at = session
         self._features = self._newest_features()
 
@@ -126,12 +141,23 @@ class FactorHistory:
         return factor_panel(bars, symbols=self._feed.symbols, sessions=sessions, adjustment=adjustment)
 
     def _newest_features(self) -> NDArray[np.float32]:
-        window = self._catalogue.window
-        length = len(self._panel.sessions)
-        result = evaluate(self._catalogue.expressions, self._panel.sessions_slice(length - window, length))
-        return np.stack([result.of(name)[:, -1] for name in self._catalogue.names], axis=1).astype(
-            np.float32, copy=False
+        pack = self._feed.pack
+        tables = MarketTables(
+            self._bars,
+            pack.securities,
+            pack.st_spells,
+            pack.index_members,
+            pack.manifest.adjustment,
+            {name: _until(table, self._at) for name, table in pack.beside.items()},
         )
+        panel = with_inputs(self._panel, tables, reads=self._reads, universe=self._universe, benchmark=self._benchmark)
+        newest = newest_session(self._catalogue.expressions, panel)
+        return np.ascontiguousarray(newest.values[:, :, 0].T)  # noqa: PD011 - an array's, no frame's
+
+
+def _until(table: pd.DataFrame, session: date) -> pd.DataFrame:
+    """Return the rows up to ``session``: later ones lie in a replayed pack and were not known."""
+    return table[table["session_date"] <= pd.Timestamp(session)] if "session_date" in table else table
 
 
 class BundleScorer:

@@ -7,6 +7,7 @@
       history.arrow               canonical bars up to the last research session, enough to warm every factor up
       feed.arrow                  canonical bars of the held-out sessions, in order of session
       securities.arrow  st_spells.arrow  index_members.arrow  corporate_actions.arrow
+      beside-TABLE.arrow          the tables that only some factors read (`dataset.inputs.BESIDE`), if these do
       features-YYYY-MM-DD.arrow   the online feature store's answer for the last research session
 
 Written by the pipeline (which may import Feast), read by the runner (which may not). Not here: what the runner does
@@ -29,11 +30,13 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
+from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.errors import LiveError
 
 FORMAT = 2
 MANIFEST = "manifest.json"
 TABLES = ("history", "feed", "securities", "st_spells", "index_members", "corporate_actions")
+_BESIDE = "beside-"
 _AGAIN = "run the pipeline's deployment again to write the pack anew"
 
 
@@ -65,6 +68,7 @@ class SessionPack:
     index_members: pd.DataFrame
     corporate_actions: pd.DataFrame
     online_features: pd.DataFrame
+    beside: Mapping[str, pd.DataFrame]
 
     @property
     def last_research_session(self) -> date:
@@ -84,6 +88,7 @@ def write_session_pack(
     online_features: pd.DataFrame,
     adjustment: str,
     simulated: bool,
+    beside: Mapping[str, pd.DataFrame] | None = None,
 ) -> PackManifest:
     """Write the pack to ``folder`` and return its manifest; the same content gives the same bytes.
 
@@ -96,6 +101,8 @@ def write_session_pack(
         session.
     online_features
         Columns ``symbol`` and the factors (float32), as the online store answers for that session.
+    beside
+        Tables by name that factors read beside bars, securities, spells and members.
 
     Raises
     ------
@@ -113,6 +120,7 @@ def write_session_pack(
         "index_members.arrow": index_members,
         "corporate_actions.arrow": corporate_actions,
         _features_name(last): online_features.sort_values("symbol"),
+        **{f"{_BESIDE}{name}.arrow": table for name, table in (beside or {}).items()},
     }
     content = {name: _arrow_bytes(frame) for name, frame in frames.items()}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
@@ -143,7 +151,8 @@ def read_session_pack(folder: Path) -> SessionPack:
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise LiveError(f"{folder / MANIFEST} is not a session pack's manifest ({error})", _AGAIN) from None
     wanted = {f"{table}.arrow" for table in TABLES} | {manifest.features_name}
-    if manifest.format != FORMAT or set(manifest.files) != wanted:
+    beside = {f"{_BESIDE}{table}.arrow": table for table in BESIDE}
+    if manifest.format != FORMAT or set(manifest.files) - beside.keys() != wanted:
         raise LiveError(
             f"the session pack in {folder} has format {manifest.format} and files {sorted(manifest.files)}, "
             f"expected format {FORMAT} and {sorted(wanted)}",
@@ -154,6 +163,7 @@ def read_session_pack(folder: Path) -> SessionPack:
         manifest,
         **{table: frames[f"{table}.arrow"] for table in TABLES},
         online_features=frames[manifest.features_name],
+        beside={beside[name]: frame for name, frame in frames.items() if name in beside},
     )
 
 

@@ -1,43 +1,26 @@
 """The market as research may see it: sessions without the held-out ones, adjusted panel, universe, usual amounts.
 
-Not here: reading the tables (the commands and the assets), who may be scored (``dataset/universe.py``).
+Not here: reading the tables (the commands and the assets), the panel itself (``dataset/inputs.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.dataset import scorable_mask, sessions_for_research
+from ljwx_pipeline.dataset import MarketTables, input_panel, sessions_for_research
 from ljwx_pipeline.errors import DatasetError
 from ljwx_pipeline.expressions import operators as op
 from ljwx_pipeline.expressions.evaluate import MEMBERSHIP, evaluate
-from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
-from ljwx_pipeline.market.panel_fields import panel_fields
 
 #: Sessions over which a name's usual amount is taken.
 AMOUNT_WINDOW_SESSIONS = 20
-
-
-@dataclass(frozen=True)
-class MarketTables:
-    """The canonical tables a tear sheet reads (``market/tables.py``), and how their prices are adjusted.
-
-    ``beside`` holds by name those that only some fields are made of (``market/panel_fields.py``).
-    """
-
-    bars: pd.DataFrame
-    securities: pd.DataFrame
-    st_spells: pd.DataFrame
-    index_members: pd.DataFrame
-    adjustment: str
-    beside: Mapping[str, pd.DataFrame] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,20 +62,14 @@ def research_market(
     bars = tables.bars[tables.bars["session_date"].isin(seen)]
     if bars.empty:
         raise DatasetError("no bar lies in the research sessions", "run `ljwx run` or `ljwx backfill` first")
-    panel = factor_panel(
-        bars, symbols=tuple(sorted(bars["symbol"].unique())), sessions=seen, adjustment=tables.adjustment
+    panel = input_panel(
+        tables,
+        symbols=tuple(sorted(bars["symbol"].unique())),
+        sessions=seen,
+        reads={*reads, MEMBERSHIP},
+        universe=settings.universe,
+        benchmark=settings.gate.benchmark,
     )
-    universe = scorable_mask(panel, tables.securities, tables.st_spells, tables.index_members, settings.universe)
     usual = evaluate({"amount": op.mean(op.field("amount_cny"), AMOUNT_WINDOW_SESSIONS)}, panel, dtype=np.float64)
-    panel = panel.with_fields({MEMBERSHIP: universe.astype(np.float64)})
-    further = set(reads) - panel.fields.keys()
-    if further:
-        told = panel_fields(
-            {**tables.beside, "bars": bars, "securities": tables.securities, "st_spells": tables.st_spells},
-            symbols=panel.symbols,
-            sessions=seen,
-            adjustment=tables.adjustment,
-            benchmark=settings.gate.benchmark if "index_close" in further else "",
-        )
-        panel = panel.with_fields({name: told[name] for name in further & told.keys()})
+    universe = panel.fields[MEMBERSHIP] == 1
     return ResearchMarket(panel, universe, np.asarray(usual.of("amount"), dtype=np.float64))

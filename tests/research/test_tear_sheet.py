@@ -13,13 +13,14 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.config import Settings
+from ljwx_pipeline.dataset import MarketTables
 from ljwx_pipeline.errors import DatasetError
 from ljwx_pipeline.expressions.operators import field, group_rank, ref
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.factors.catalogue import Factor
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.research.files import session_table, write_tear_sheet
-from ljwx_pipeline.research.market import MarketTables, ResearchMarket, research_market
+from ljwx_pipeline.research.market import ResearchMarket, research_market
 from ljwx_pipeline.research.page import PageContext, render_factor, render_set
 from ljwx_pipeline.research.tear_sheet import (
     SetSheet,
