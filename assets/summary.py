@@ -126,9 +126,9 @@ def where_to_look(line: Line, up_command: str) -> list[str]:
     ui = line.settings.ui
     return [
         f"start the pages        {up_command}",
-        f"Dagster                {ui.address(ui.dagster_port)}/asset-groups",
-        f"MLflow                 {ui.address(ui.mlflow_port)}/{line.registry().runs_page()}",
-        f"paper account          {ui.address(ui.console_port)}",
+        f"Dagster                {ui.page(ui.dagster_port)}/asset-groups",
+        f"MLflow                 {ui.page(ui.mlflow_port)}/{line.registry().runs_page()}",
+        f"paper account          {ui.page(ui.console_port)}",
         f"report                 {line.reports / 'latest' / 'report.html'}",
         "summary for machines   ljwx summary --json",
     ]

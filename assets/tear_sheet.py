@@ -17,10 +17,11 @@ from assets.features import features_key
 from assets.io_managers import read_table
 from assets.lineage import lineage_of
 from assets.metadata import preview, report_links
-from assets.panels import load_factors
+from assets.panels import factor_tables, load_factors
 from assets.research import GROUP, OWNERS
 from assets.resources import Line
 from assets.tracking import research_run, research_run_id
+from ljwx_pipeline.dataset import MarketTables
 from ljwx_pipeline.factors.catalogue import Factor
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.research.market import ResearchMarket, research_market
@@ -34,24 +35,16 @@ SHOWN = ["factor", "rank_ic_mean", "rank_icir", "rank_ic_t", "half_life_sessions
     group_name=GROUP,
     owners=OWNERS,
     kinds={"html", "numba"},
-    deps=["factor_values", "training_dataset", "index_members"],
+    deps=["factor_values", "training_dataset", "securities", "st_spells", "index_members"],
 )
 def factor_tear_sheet(
     context: dg.AssetExecutionContext,
     line: Line,
     checked_bars: pd.DataFrame,
-    securities: pd.DataFrame,
-    st_spells: pd.DataFrame,
     calendar: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """The set's tear sheet: rank IC, decay, spread, turnover and capacity of every factor alone, and who is alike."""
-    tables = MarketTables(
-        checked_bars,
-        securities,
-        st_spells,
-        line.market_table("index_members"),
-        line.source().describe().adjustment,
-    )
+    tables = factor_tables(line, checked_bars)
     folder = line.home / "tear_sheet"
     index, key = folder / "index.html", sheet_key(line, tables, calendar)
     if not reuse.is_current(line.tables, "factor_tear_sheet", key):

@@ -115,5 +115,5 @@ def test_without_a_market_folder_feast_says_what_to_export():
 def test_the_repository_imports_of_the_project_only_the_factors():
     text = (REPO / "definitions.py").read_text()
     assert [line for line in text.splitlines() if "import" in line and "ljwx_pipeline" in line] == [
-        "from ljwx_pipeline.factors.alpha158 import alpha158"
+        "from ljwx_pipeline.factors.catalogues import open_catalogue"
     ]

@@ -110,7 +110,7 @@ def test_a_mistake_is_one_line_with_its_remedy(
 
 def test_an_unknown_catalogue_is_one_line_with_those_there_are(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "--catalogue", "alpha191", code=FactorError.exit_code)
-    assert "there is no catalogue 'alpha191': use one of alpha158, or a FILE.py" in said
+    assert "there is no catalogue 'alpha191': use one of alpha158, alpha360, alpha101, ashare, or a FILE.py" in said
 
 
 def test_an_unknown_factor_is_one_line_with_some_that_exist(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

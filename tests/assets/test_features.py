@@ -12,8 +12,10 @@ import pytest
 
 from assets import features
 from assets.panels import panel_of, save_factors
+from ljwx_pipeline.config import Settings
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.bars import random_bars
 
 BARS = random_bars(symbols=12, sessions=160)
@@ -21,9 +23,15 @@ CALENDAR = pd.DataFrame({"session_date": sorted(BARS["session_date"].unique())})
 
 
 @pytest.fixture
-def line(tmp_path: Path) -> SimpleNamespace:
+def line(tmp_path: Path, settings: Settings) -> SimpleNamespace:
     source = SimpleNamespace(describe=lambda: SimpleNamespace(adjustment="raw"))
-    return SimpleNamespace(tables=tmp_path / "tables", source=lambda: source)
+    return SimpleNamespace(
+        tables=tmp_path / "tables",
+        source=lambda: source,
+        catalogue=alpha158(),
+        settings=settings,
+        market_table=empty_table,
+    )
 
 
 def results(line: SimpleNamespace) -> dict[str, dg.AssetCheckResult]:

@@ -12,6 +12,7 @@ import pytest
 
 from assets import reuse
 from assets.io_managers import write_json
+from assets.metadata import report_url
 from assets.panels import panel_of, save_factors
 from assets.resources import Line
 from assets.tear_sheet import factor_tear_sheet
@@ -49,8 +50,6 @@ def materialised(line: Line) -> dg.MaterializeResult:
         dg.build_asset_context(),
         line=line,
         checked_bars=line.checked_bars(),
-        securities=line.market_table("securities"),
-        st_spells=line.market_table("st_spells"),
         calendar=calendar(line),
     )
 
@@ -59,7 +58,8 @@ def test_the_sheet_is_linked_logged_and_the_command_s_own(line: Line, capsys: py
     metadata = materialised(line).metadata
     assert metadata is not None
     page = line.home / "tear_sheet" / "index.html"
-    assert metadata["tear_sheet"].value == page.as_uri()
+    assert metadata["tear_sheet"].value == report_url(line, page)
+    assert metadata["tear_sheet_path"].value == str(page)
     assert metadata["factors"] == len(NAMES)
     assert "data_hash".replace("_", " ").capitalize() in page.read_text(encoding="utf-8")
     logged = {path.name: path for path in (line.home.parent.parent / "mlflow").rglob("*") if path.is_file()}

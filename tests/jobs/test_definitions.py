@@ -58,7 +58,7 @@ def test_the_daily_job_trains_nothing_and_the_research_job_ingests_nothing(defin
     assert keys(definitions, "main") == daily | research
     ingest = keys(definitions, "ingest")
     assert {"raw_bars", "securities", "checked_bars", "quarantined_bars", "data_quality"} <= ingest
-    assert not {"alpha158_factors", "daily_scores", *TRAINING} & ingest
+    assert not {"factor_values", "daily_scores", *TRAINING} & ingest
     assert ingest < daily
     assert keys(definitions, "deploy") == {"deployment", "live_account"}
 

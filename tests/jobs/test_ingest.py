@@ -109,7 +109,7 @@ def test_a_backfill_fills_and_checks_the_lake_and_a_second_one_adds_nothing(tmp_
     assert first["checks"]["passed"] > 40
     for step in ("raw_bars", "market_checks", "data_quality"):
         assert step in said
-    assert "alpha158_factors" not in said
+    assert "factor_values" not in said
     again, _ = backfill(tmp_path, "2024-06-28")
     assert (again["added"], again["rows"], again["score"]) == (0, first["rows"], first["score"])
     (market,) = (tmp_path / "markets").iterdir()

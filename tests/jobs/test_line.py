@@ -16,7 +16,7 @@ from tests.fakes.line_runs import SMALL, WORLD, Run, ljwx
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("line")]
 #: Steps that a second run on the same data takes from the first.
-REUSED = ("alpha158_factors", "feature_table", "tuned_hyperparameters", "walk_forward_predictions", "model_bundle")
+REUSED = ("factor_values", "feature_table", "tuned_hyperparameters", "walk_forward_predictions", "model_bundle")
 
 
 @pytest.fixture(scope="module")

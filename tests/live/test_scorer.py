@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +11,22 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.dataset import scorable_mask
+from ljwx_pipeline.dataset import MarketTables, input_panel, scorable_mask
+from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.expressions.operators import field, group_mean
+from ljwx_pipeline.factors.alpha101 import alpha101
+from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.factors.ashare import ashare
+from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.scorer import FactorHistory
+from ljwx_pipeline.live.session_pack import write_session_pack
 from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.live_home import Home, live_home
 from tests.fakes.live_market import live_tables, write_pack
+from tests.fakes.market_panels import market_tables
 
 
 @pytest.fixture
@@ -25,7 +36,7 @@ def home(tmp_path: Path) -> Home:
 
 def test_every_bit_of_every_session_is_that_of_the_whole_history(home: Home, settings: Settings) -> None:
     feed = ReplayFeed.open(home.live / "feed")
-    history = FactorHistory(feed, settings.universe)
+    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
     history.check_against_online_store()
     values, panel = home.research()
     allowed = scorable_mask(
@@ -42,7 +53,7 @@ def test_an_unknown_listing_date_is_long_ago_for_the_runner_as_for_research(home
     home.tables.securities["list_date"] = pd.NaT
     home.write_pack()
     feed = ReplayFeed.open(home.live / "feed")
-    history = FactorHistory(feed, settings.universe)
+    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
     _, panel = home.research()
     allowed = scorable_mask(
         panel, home.tables.securities, home.tables.st_spells, empty_table("index_members"), settings.universe
@@ -54,7 +65,7 @@ def test_an_unknown_listing_date_is_long_ago_for_the_runner_as_for_research(home
 
 def test_sessions_may_be_skipped_and_asked_again_but_not_gone_back_to(home: Home, settings: Settings) -> None:
     feed = ReplayFeed.open(home.live / "feed")
-    history = FactorHistory(feed, settings.universe)
+    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
     ahead = history.features(feed.sessions[3]).copy()
     np.testing.assert_array_equal(history.features(feed.sessions[3]), ahead)
     with pytest.raises(LiveError, match="the factor history stands at"):
@@ -64,8 +75,8 @@ def test_sessions_may_be_skipped_and_asked_again_but_not_gone_back_to(home: Home
 def test_a_history_too_short_for_the_factors_is_refused(tmp_path: Path, settings: Settings) -> None:
     tables = live_tables(symbols=8, sessions=50, feed_sessions=6)
     write_pack(tmp_path / "feed", tables, feed_sessions=6, online_features=pd.DataFrame({"symbol": ["x"]}))
-    with pytest.raises(LiveError, match="history has 44 sessions, factors and universe look back 6"):
-        FactorHistory(ReplayFeed.open(tmp_path / "feed"), settings.universe)
+    with pytest.raises(LiveError, match="history has 44 sessions, factors and universe look back 80"):
+        FactorHistory(ReplayFeed.open(tmp_path / "feed"), alpha158(), settings.universe, benchmark="")
 
 
 @pytest.mark.parametrize(
@@ -80,6 +91,70 @@ def test_an_incomplete_online_store_is_refused(home: Home, settings: Settings, c
 
     online = change(read_session_pack(home.live / "feed").online_features)
     write_pack(home.live / "feed", home.tables, feed_sessions=6, online_features=online)
-    history = FactorHistory(ReplayFeed.open(home.live / "feed"), settings.universe)
+    history = FactorHistory(ReplayFeed.open(home.live / "feed"), alpha158(), settings.universe, benchmark="")
     with pytest.raises(LiveError, match=message):
         history.check_against_online_store()
+
+
+@pytest.mark.parametrize("made", [ashare, alpha101])
+def test_factors_of_other_tables_and_of_cross_sections_are_those_of_the_whole_history(
+    made: Callable[[], Catalogue], tmp_path: Path, settings: Settings
+) -> None:
+    factors, tables = made(), market_tables(30, date(2019, 3, 1), date(2020, 12, 31))
+    bars, benchmark = tables["bars"], str(tables["index_bars"]["index_code"].iloc[0])
+    universe = settings.universe.model_copy(update={"min_mean_amount_cny": float(bars["amount_cny"].median() / 3)})
+    market = MarketTables(
+        bars,
+        tables["securities"],
+        tables["st_spells"],
+        empty_table("index_members"),
+        "raw",
+        {name: tables[name] for name in BESIDE},
+    )
+    sessions = pd.DatetimeIndex(np.sort(bars["session_date"].unique()), name="session_date")
+    panel = input_panel(
+        market,
+        symbols=tuple(sorted(tables["securities"]["symbol"])),
+        sessions=sessions,
+        reads=factors.reads,
+        universe=universe,
+        benchmark=benchmark,
+    )
+    whole = evaluate(factors.expressions, panel)
+    cut = len(sessions) - 4
+    present = np.zeros(panel.fields["close"].shape, dtype=bool)
+    present[:, cut - 1] = np.isfinite(panel.fields["close"][:, cut - 1])
+    history = bars["session_date"] < sessions[cut]
+    write_session_pack(
+        tmp_path / "feed",
+        history=bars[history],
+        feed=bars[~history],
+        securities=market.securities,
+        st_spells=market.st_spells,
+        index_members=market.index_members,
+        corporate_actions=empty_table("corporate_actions"),
+        online_features=whole.frame(present).drop(columns="session_date"),
+        adjustment="raw",
+        simulated=True,
+        beside=market.beside,
+    )
+    feed = ReplayFeed.open(tmp_path / "feed")
+    live = FactorHistory(feed, factors, universe, benchmark=benchmark)
+    live.check_against_online_store()
+    for session in feed.sessions:
+        column = panel.sessions.get_loc(pd.Timestamp(session))
+        expected = np.stack([whole.of(name)[:, column] for name in factors.names], axis=1)
+        assert np.isfinite(expected).any()
+        np.testing.assert_array_equal(bits(live.features(session)), bits(expected))
+
+
+def test_a_pack_without_the_tables_that_factors_read_is_refused(home: Home, settings: Settings) -> None:
+    industry = group_mean(field("close"), field("industry"))
+    one = catalogue("momentum", [Factor("INDUSTRY", industry, "mean price", "a test", "CNY")])
+    feed = ReplayFeed.open(home.live / "feed")
+    with pytest.raises(LiveError, match="the session pack lacks index_bars, which factors of momentum read"):
+        FactorHistory(feed, one, settings.universe, benchmark="")
+
+
+def bits(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), np.float32(np.nan), values).view(np.uint32)
