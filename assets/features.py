@@ -12,6 +12,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
 
 from assets import reuse
 from assets.metadata import frame_metadata
@@ -25,10 +26,14 @@ from assets.panels import (
     panel_of,
     research_sessions,
     save_factors,
+    symbols_of,
 )
 from assets.resources import Line
 from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.factors.increment import newest_session
+from ljwx_pipeline.feature_parity import disagreements
+from ljwx_pipeline.feature_table import session_close
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
 
@@ -210,6 +215,53 @@ def feast_online_store(line: Line, calendar: pd.DataFrame) -> dg.MaterializeResu
     return dg.MaterializeResult(
         metadata={"session": str(session), "dagster/row_count": written.rows, "missing_values": written.missing_values}
     )
+
+
+@dg.asset_check(
+    asset=feast_online_store,
+    blocking=True,
+    additional_deps=[factor_values],
+    additional_ins={"checked_bars": dg.AssetIn("checked_bars"), "calendar": dg.AssetIn("calendar")},
+)
+def feature_parity(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.AssetCheckResult:
+    """Batch, Feast's two stores and the newest session computed alone give the same bits for the last session."""
+    session = last_research_session(line, calendar)
+    stored, store = load_factors(line.tables), feature_store(line)
+    symbols = symbols_of(checked_bars[checked_bars["session_date"] == pd.Timestamp(session)])
+    names = list(stored.names)
+    rows = pd.Index(stored.symbols).get_indexer(pd.Index(symbols))
+    column = stored.sessions.get_loc(pd.Timestamp(session))
+    batch = np.stack([stored.of(name)[rows, column] for name in names], axis=1)
+    close = session_close(pd.Series([pd.Timestamp(session)])).iloc[0]
+    questions = pd.DataFrame({"symbol": symbols, "event_timestamp": close})
+    ways = {
+        "Feast's offline store": store.historical(questions)[names].to_numpy(dtype=np.float32),
+        "Feast's online store": store.online(symbols, session)[names].to_numpy(dtype=np.float32),
+        "the newest session alone": newest_alone(line, checked_bars, calendar, session, symbols),
+    }
+    found = disagreements(batch, ways, symbols=symbols, factors=names)
+    return dg.AssetCheckResult(
+        passed=not found,
+        description="; ".join(map(str, found)) or f"{batch.size} values of {session} are equal in {len(ways) + 1} ways",
+        metadata={"session": str(session), "symbols": len(symbols), "factors": len(names), "ways": ", ".join(ways)},
+    )
+
+
+def newest_alone(
+    line: Line, bars: pd.DataFrame, calendar: pd.DataFrame, session: date, symbols: tuple[str, ...]
+) -> NDArray[np.float32]:
+    """Return the factors of ``session`` from no more sessions than they look back, shape ``(n_symbols, n_factors)``.
+
+    As the runner does from its session pack.
+    """
+    sessions = pd.DatetimeIndex(calendar["session_date"])
+    kept = line.catalogue.window + line.settings.universe.mean_amount_window_sessions - 1
+    recent = sessions[sessions <= pd.Timestamp(session)][-kept:]
+    cut = bars[bars["session_date"].isin(recent)]
+    panel = factor_inputs(line, cut, pd.DataFrame({"session_date": recent}))
+    values = newest_session(line.catalogue.expressions, panel, line.settings.model.threads)
+    rows = pd.Index(panel.symbols).get_indexer(pd.Index(symbols))
+    return np.stack([values.of(name)[rows, 0] for name in line.catalogue.names], axis=1)
 
 
 def feature_store(line: Line) -> "FeatureStoreClient":

@@ -19,6 +19,17 @@ from ljwx_pipeline.expressions.nodes import Apply, Const, CrossSection, Elementw
 from ljwx_pipeline.expressions.program import SEMANTICS_VERSION
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+#: Columns that stand beside factors in the tables they go into; no factor may be called so, in whatever letter case.
+RESERVED = (
+    "symbol",
+    "session_date",
+    "event_timestamp",
+    "created_timestamp",
+    "missing_count",
+    "forward_return",
+    "label",
+    "score",
+)
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,11 @@ class Factor:
         if not _NAME.fullmatch(self.name):
             raise FactorError(
                 f"{self.name!r} is no name for a factor", "use letters, digits and underscores, a letter first"
+            )
+        if self.name.lower() in RESERVED:
+            raise FactorError(
+                f"a factor cannot be called {self.name}: a column of the feature table has that name",
+                "call it otherwise",
             )
         for what in ("meaning", "source", "unit"):
             if not getattr(self, what).strip():
@@ -180,6 +196,11 @@ def catalogue(name: str, factors: Iterable[Factor], max_window: int | None = Non
         kept[factor.name.lower()] = factor
     if not kept:
         raise FactorError(f"catalogue {name} is empty", "give at least one factor")
+    if not _NAME.fullmatch(name):
+        raise FactorError(
+            f"{name!r} is no name for a catalogue",
+            "use letters, digits and underscores, a letter first (or so its file)",
+        )
     return Catalogue(name, tuple(kept.values()))
 
 

@@ -195,3 +195,20 @@ def test_the_kernels_give_the_bits_of_this_semantics_version() -> None:
     assert digest[:16] == "eb9f9a3c73aa193f", (
         "the kernels changed a value: raise SEMANTICS_VERSION, then pin the new digest"
     )
+
+
+@pytest.mark.parametrize("name", ["symbol", "Label", "event_timestamp"])
+def test_a_factor_called_like_a_column_beside_it_is_refused(name: str) -> None:
+    with pytest.raises(FactorError, match=f"cannot be called {name}: a column of the feature table"):
+        factor(name, mean(CLOSE, 5))
+
+
+@pytest.mark.parametrize("name", ["my-factors", "1st", "../up", ""])
+def test_a_catalogue_whose_name_is_no_file_s_is_refused(name: str) -> None:
+    with pytest.raises(FactorError, match="is no name for a catalogue"):
+        catalogue(name, [factor("GOOD", mean(CLOSE, 5))])
+
+
+def test_what_values_depend_on_is_the_fields_and_the_membership_of_cross_sections() -> None:
+    assert of(("A", mean(CLOSE, 5))).reads == {"close"}
+    assert of(("A", mean(CLOSE, 5)), ("B", mean(cs_rank(VOLUME), 5))).reads == {"close", "volume", "in_universe"}
