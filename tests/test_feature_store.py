@@ -72,9 +72,9 @@ def client(tmp_path: Path) -> FeatureStoreClient:
 def test_importing_feast_leaves_environment_and_metrics_of_the_process_alone(tmp_path: Path):
     code = (
         "import os, warnings\n"
-        "from ljwx_pipeline import feature_store\n"
+        "from ljwx_pipeline.feature_store import repository\n"
         "before, filters = dict(os.environ), list(warnings.filters)\n"
-        "feature_store._import_feast()\n"
+        "repository.import_feast()\n"
         "from prometheus_client import values\n"
         "assert dict(os.environ) == before, set(os.environ) ^ set(before)\n"
         "assert warnings.filters == filters\n"
@@ -100,7 +100,7 @@ def test_apply_replaces_the_service_of_an_earlier_catalogue(client: FeatureStore
     with pytest.raises(LakeError, match="another version"):
         newer.online(SYMBOLS, SESSIONS[-1].date())
     newer.apply()
-    assert [s.name for s in newer._store.list_feature_services()] == ["small_v2"]
+    assert [s.name for s in newer.feast_store.list_feature_services()] == ["small_v2"]
     newer.materialize_online(SESSIONS[-1].date())
     assert "D" not in newer.online(SYMBOLS, SESSIONS[-1].date()).columns
 
@@ -145,7 +145,7 @@ def test_point_in_time_check_sees_one_changed_bit_and_a_row_known_too_early(
     client: FeatureStoreClient, monkeypatch: pytest.MonkeyPatch
 ):
     client.apply()
-    historical = type(client._store).get_historical_features
+    historical = type(client.feast_store).get_historical_features
 
     class Tampered:
         def __init__(self, job: object, change) -> None:
@@ -164,7 +164,7 @@ def test_point_in_time_check_sees_one_changed_bit_and_a_row_known_too_early(
 
     for change, least in ((one_bit, 1), (zero_for_missing, 2)):
         monkeypatch.setattr(
-            type(client._store),
+            type(client.feast_store),
             "get_historical_features",
             lambda self, change=change, **asked: Tampered(historical(self, **asked), change),
         )
@@ -179,13 +179,13 @@ def test_a_row_seen_one_microsecond_before_its_close_is_a_mismatch(
     client: FeatureStoreClient, monkeypatch: pytest.MonkeyPatch
 ):
     client.apply()
-    historical = type(client._store).get_historical_features
+    historical = type(client.feast_store).get_historical_features
 
     def too_early(self, *, entity_df: pd.DataFrame, features: object) -> object:
         seen = entity_df.assign(event_timestamp=entity_df["event_timestamp"] + pd.Timedelta(microseconds=1))
         return historical(self, entity_df=seen, features=features)
 
-    monkeypatch.setattr(type(client._store), "get_historical_features", too_early)
+    monkeypatch.setattr(type(client.feast_store), "get_historical_features", too_early)
     report = client.point_in_time_check(rows=120, seed=2)
     assert report.mismatches >= 120 // 3 * 3  # each third row, in at least three features of four
     assert report.max_abs_diff > 0
