@@ -25,6 +25,8 @@ from ljwx_pipeline.errors import LakeError
 
 _MICROSECONDS = pa.timestamp("us", tz="UTC")
 _LONG_AGO_US = -(2**62)
+#: Above this many (symbol, instant) pairs for each row and question a search is cheaper than a table of all pairs.
+_MOST_KEYS_A_ROW = 4
 
 
 @dataclass(frozen=True)
@@ -93,15 +95,23 @@ class TableKeys:
         """
         codes, asked = pd.factorize(symbols)
         symbol_of = np.append(self.symbols.get_indexer(asked), -1)[codes]  # a missing symbol is -1, the appended one
-        rank = np.searchsorted(self.instants_us, instants_us, side="right")
-        place = np.searchsorted(self.sorted_key, symbol_of * (len(self.instants_us) + 1) + rank, side="right") - 1
         if not len(self.order):
             return np.full(len(instants_us), -1, dtype=np.int64)
+        rank = np.searchsorted(self.instants_us, instants_us, side="right")
+        place = self._rows_up_to(symbol_of * (len(self.instants_us) + 1) + rank) - 1
         row = self.order[place]
         valid = (place >= 0) & (symbol_of >= 0) & (self.symbol_of[row] == symbol_of)
         if time_to_live is not None:
             valid &= instants_us - self.event_us[row] <= time_to_live // timedelta(microseconds=1)
         return np.where(valid, row, -1)
+
+    def _rows_up_to(self, key: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many rows have at most each key: looked up where few keys are possible, else searched."""
+        possible = len(self.symbols) * (len(self.instants_us) + 1)
+        if possible > _MOST_KEYS_A_ROW * (len(self.order) + len(key)):
+            return np.searchsorted(self.sorted_key, key, side="right")
+        up_to = np.cumsum(np.bincount(self.sorted_key, minlength=possible))
+        return up_to[np.maximum(key, 0)]
 
 
 def gather(

@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.feature_store.packed import version_of
 
 #: What ``feature_repo`` reads to find the market's folder.
 HOME_VARIABLE = "LJWX_MARKET_HOME"
@@ -44,7 +45,7 @@ class Definitions:
     service: Any
     view: Any
 
-    @property
+    @cached_property
     def features(self) -> tuple[str, ...]:
         """Feature names in the view's order."""
         return tuple(field.name for field in self.view.features)
@@ -53,6 +54,12 @@ class Definitions:
     def time_to_live(self) -> timedelta | None:
         """How long after its instant a row is valid; None for ever, which Feast also writes as zero."""
         return self.view.ttl or None
+
+
+    @cached_property
+    def version(self) -> str:
+        """The version of the view's packed online rows."""
+        return version_of(str(self.view.tags.get("catalogue_hash", "")), self.features)
 
 
 class FeastRepository:
@@ -125,20 +132,10 @@ class FeastRepository:
         LakeError
             When the registry is absent or damaged.
         """
-        return self._open(self.config, self.require_registry())
-
-    def require_registry(self) -> Path:
-        """Return the registry's file.
-
-        Raises
-        ------
-        LakeError
-            When it is absent.
-        """
         path = self.registry_path
         if not path.is_file():
             raise LakeError(f"{path} does not exist", "run `feast apply`, or materialise the store")
-        return path
+        return self._open(self.config, path)
 
     def apply(self) -> AppliedRepository:
         """Bring the registry and the online store's tables to what the repository declares; safe to repeat.
