@@ -50,7 +50,7 @@ def measure(client: FeatureStoreClient, reads: int) -> tuple[dict[str, Any], dic
     session = keys["session_date"].max()
     symbols = sorted(keys.loc[keys["session_date"] == session, "symbol"])
     client.materialize_online(session.date())
-    store, names = client._store, list(FEATURES)
+    store, names = client.feast_store, list(FEATURES)
     service = store.get_feature_service(client.feature_service)
     asked = [{"symbol": symbol} for symbol in symbols]
     seconds: dict[str, list[tuple[float, float]]] = {"ours": [], "feast": []}

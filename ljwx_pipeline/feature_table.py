@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time
 from pathlib import Path
 
 import numpy as np
@@ -70,6 +70,11 @@ def session_close(session_dates: pd.Series) -> pd.Series:
     """
     closes = pd.to_datetime(session_dates) + _CLOSE
     return closes.dt.tz_localize(SHANGHAI).dt.tz_convert("UTC").dt.as_unit("us")
+
+
+def close_of(session: date) -> pd.Timestamp:
+    """Return the instant one session closes, as ``session_close`` does."""
+    return pd.Timestamp(datetime.combine(session, time(15), SHANGHAI)).tz_convert("UTC").as_unit("us")
 
 
 def feast_table(features: pd.DataFrame, *, created_at: datetime | None = None) -> pd.DataFrame:

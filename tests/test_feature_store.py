@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -72,9 +73,9 @@ def client(tmp_path: Path) -> FeatureStoreClient:
 def test_importing_feast_leaves_environment_and_metrics_of_the_process_alone(tmp_path: Path):
     code = (
         "import os, warnings\n"
-        "from ljwx_pipeline import feature_store\n"
+        "from ljwx_pipeline.feature_store import repository\n"
         "before, filters = dict(os.environ), list(warnings.filters)\n"
-        "feature_store._import_feast()\n"
+        "repository.import_feast()\n"
         "from prometheus_client import values\n"
         "assert dict(os.environ) == before, set(os.environ) ^ set(before)\n"
         "assert warnings.filters == filters\n"
@@ -100,7 +101,7 @@ def test_apply_replaces_the_service_of_an_earlier_catalogue(client: FeatureStore
     with pytest.raises(LakeError, match="another version"):
         newer.online(SYMBOLS, SESSIONS[-1].date())
     newer.apply()
-    assert [s.name for s in newer._store.list_feature_services()] == ["small_v2"]
+    assert [s.name for s in newer.feast_store.list_feature_services()] == ["small_v2"]
     newer.materialize_online(SESSIONS[-1].date())
     assert "D" not in newer.online(SYMBOLS, SESSIONS[-1].date()).columns
 
@@ -109,8 +110,8 @@ def test_online_gives_the_sessions_bits_back_and_counts_what_is_missing(client: 
     client.apply()
     session = SESSIONS[-1].date()
     written = client.materialize_online(session)
-    assert (written.rows, written.missing_values) == (3, 1)
-    assert client.materialize_online(session) == written
+    assert (written.rows, written.missing_values, written.written) == (3, 1, 3)
+    assert client.materialize_online(session) == replace(written, written=0)
     asked = [SYMBOLS[2], SYMBOLS[0]]
     online = client.online(asked, session)
     want = features().query("session_date == @session").set_index("symbol").loc[asked, NAMES].to_numpy()
@@ -145,7 +146,7 @@ def test_point_in_time_check_sees_one_changed_bit_and_a_row_known_too_early(
     client: FeatureStoreClient, monkeypatch: pytest.MonkeyPatch
 ):
     client.apply()
-    historical = type(client._store).get_historical_features
+    historical = type(client.feast_store).get_historical_features
 
     class Tampered:
         def __init__(self, job: object, change) -> None:
@@ -164,7 +165,7 @@ def test_point_in_time_check_sees_one_changed_bit_and_a_row_known_too_early(
 
     for change, least in ((one_bit, 1), (zero_for_missing, 2)):
         monkeypatch.setattr(
-            type(client._store),
+            type(client.feast_store),
             "get_historical_features",
             lambda self, change=change, **asked: Tampered(historical(self, **asked), change),
         )
@@ -179,13 +180,13 @@ def test_a_row_seen_one_microsecond_before_its_close_is_a_mismatch(
     client: FeatureStoreClient, monkeypatch: pytest.MonkeyPatch
 ):
     client.apply()
-    historical = type(client._store).get_historical_features
+    historical = type(client.feast_store).get_historical_features
 
     def too_early(self, *, entity_df: pd.DataFrame, features: object) -> object:
         seen = entity_df.assign(event_timestamp=entity_df["event_timestamp"] + pd.Timedelta(microseconds=1))
         return historical(self, entity_df=seen, features=features)
 
-    monkeypatch.setattr(type(client._store), "get_historical_features", too_early)
+    monkeypatch.setattr(type(client.feast_store), "get_historical_features", too_early)
     report = client.point_in_time_check(rows=120, seed=2)
     assert report.mismatches >= 120 // 3 * 3  # each third row, in at least three features of four
     assert report.max_abs_diff > 0

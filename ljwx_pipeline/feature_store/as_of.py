@@ -1,0 +1,199 @@
+"""What was known when: for each (symbol, instant) the row of the feature table that was valid, as Feast defines it.
+
+Feast 0.67's rule (``point_in_time_join`` and ``deduplicate`` in its ``offline_stores/ibis.py``): of a symbol's rows
+whose instant is at or before the question's, and whose instant plus the time to live is at or after it, the one with
+the latest instant, of those the one created last. A value missing in that row is missing; no earlier row fills it.
+Feast leaves open which of two rows with the same instant and creation answers; here the later one in the table does.
+Not here: Feast (``client.py`` compares with it).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from ljwx_pipeline.errors import LakeError
+
+_MICROSECONDS = pa.timestamp("us", tz="UTC")
+_LONG_AGO_US = -(2**62)
+#: Above this many (symbol, instant) pairs for each row and question a search is cheaper than a table of all pairs.
+_MOST_KEYS_A_ROW = 4
+
+
+@dataclass(frozen=True)
+class TableKeys:
+    """The feature table's keys, in the order of its rows, and that order sorted.
+
+    Parameters
+    ----------
+    symbols
+        Every symbol of the table, once.
+    symbol_of
+        Position in ``symbols``, int32, shape ``(n_rows,)``.
+    event_us
+        The row's instant, microseconds since 1970 in UTC, shape ``(n_rows,)``.
+    instants_us
+        Every instant of the table once, ascending.
+    order
+        Rows by symbol, instant and creation.
+    sorted_key
+        Symbol and instant of the rows in ``order`` as one ascending integer.
+    """
+
+    symbols: pd.Index
+    symbol_of: NDArray[np.int64]
+    event_us: NDArray[np.int64]
+    instants_us: NDArray[np.int64]
+    order: NDArray[np.int64]
+    sorted_key: NDArray[np.int64]
+
+    @classmethod
+    def read(cls, path: Path) -> TableKeys:
+        """Read the keys of the table at ``path``; its rows may stand in any order.
+
+        Raises
+        ------
+        LakeError
+            When a row has no instant.
+        """
+        columns = ["symbol", "event_timestamp", "created_timestamp"]
+        table = pq.read_table(path, columns=columns, read_dictionary=["symbol"])
+        symbol = table["symbol"].combine_chunks()
+        symbol_of = symbol.indices.to_numpy().astype(np.int64)
+        if table["event_timestamp"].null_count:
+            fact = f"{table['event_timestamp'].null_count} rows of the feature table {path} have no event_timestamp"
+            raise LakeError(fact, "materialise the feature table again")
+        event = _microseconds(table["event_timestamp"])
+        codes, instants = pd.factorize(event)
+        by_instant = np.argsort(instants)
+        rank = np.empty(len(instants), dtype=np.int64)
+        rank[by_instant] = np.arange(1, len(instants) + 1)
+        key = symbol_of * (len(instants) + 1) + rank[codes]
+        order = np.lexsort((_microseconds(table["created_timestamp"]), key))
+        return cls(pd.Index(symbol.dictionary.to_pandas()), symbol_of, event, instants[by_instant], order, key[order])
+
+    def rows_as_of(
+        self, symbols: pd.Series, instants_us: NDArray[np.int64], time_to_live: timedelta | None
+    ) -> NDArray[np.int64]:
+        """Return the position of the row valid for each (symbol, instant), -1 where there is none.
+
+        Parameters
+        ----------
+        symbols, instants_us
+            The questions, in any order; a symbol that the table does not hold, or a missing one, has no row.
+        time_to_live
+            How long a row is valid, both ends included; None for ever.
+        """
+        codes, asked = pd.factorize(symbols)
+        symbol_of = np.append(self.symbols.get_indexer(asked), -1)[codes]  # a missing symbol is -1, the appended one
+        if not len(self.order):
+            return np.full(len(instants_us), -1, dtype=np.int64)
+        rank = np.searchsorted(self.instants_us, instants_us, side="right")
+        place = self._rows_up_to(symbol_of * (len(self.instants_us) + 1) + rank) - 1
+        row = self.order[place]
+        valid = (place >= 0) & (symbol_of >= 0) & (self.symbol_of[row] == symbol_of)
+        if time_to_live is not None:
+            valid &= instants_us - self.event_us[row] <= time_to_live // timedelta(microseconds=1)
+        return np.where(valid, row, -1)
+
+    def _rows_up_to(self, key: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return how many rows have at most each key: looked up where few keys are possible, else searched."""
+        possible = len(self.symbols) * (len(self.instants_us) + 1)
+        if possible > _MOST_KEYS_A_ROW * (len(self.order) + len(key)):
+            return np.searchsorted(self.sorted_key, key, side="right")
+        up_to = np.cumsum(np.bincount(self.sorted_key, minlength=possible))
+        return up_to[np.maximum(key, 0)]
+
+
+def gather(
+    path: Path, rows: NDArray[np.int64], names: Sequence[str], *, threads: int
+) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Return the features at given rows of a Parquet file and how many of them are missing in each row.
+
+    A column is read, gathered and let go before the next, so that memory is the answer's and one column's a thread.
+
+    Parameters
+    ----------
+    path
+        A table whose features are float32.
+    rows
+        Positions in the table; -1 gives missing values only.
+    names
+        Features to read.
+    threads
+        How many columns are worked on at a time.
+
+    Returns
+    -------
+    tuple
+        float32, shape ``(len(names), len(rows))``, NaN where missing; int64, shape ``(len(rows),)``.
+
+    Raises
+    ------
+    LakeError
+        When the file lacks a feature, or holds it as another type than float32.
+    """
+    schema = pq.read_schema(path)
+    for name in names:
+        if name not in schema.names:
+            raise LakeError(f"the feature table {path} lacks column {name}", "materialise the feature table again")
+        if schema.field(name).type != pa.float32():
+            fact = f"column {name} of the feature table {path} is {schema.field(name).type}, not float32"
+            raise LakeError(fact, "materialise the feature table again")
+    unanswered = np.flatnonzero(rows < 0)
+    values = np.empty((len(names), len(rows)), dtype=np.float32)
+
+    def columns_from(first: int) -> NDArray[np.int64]:
+        missing = np.zeros(len(rows), dtype=np.int64)
+        with pq.ParquetFile(path) as file:
+            for j in range(first, len(names), threads):
+                column = file.read(columns=[names[j]], use_threads=False).column(0).to_numpy()
+                out = values[j]
+                if len(column):
+                    np.take(column, rows, out=out, mode="clip")
+                out[unanswered] = np.nan
+                missing += np.isnan(out)
+        return missing
+
+    with ThreadPoolExecutor(threads) as pool:
+        counts = list(pool.map(columns_from, range(threads)))
+    return values, np.sum(counts, axis=0)
+
+
+def question_instants(questions: pd.DataFrame, features: Sequence[str]) -> NDArray[np.int64]:
+    """Return the questions' instants in microseconds of UTC, or refuse the questions.
+
+    Raises
+    ------
+    LakeError
+        When a column is absent, an instant has no time zone or is missing, or a column has the name of an answer.
+    """
+    for name in ("symbol", "event_timestamp"):
+        if name not in questions.columns:
+            raise LakeError(f"the questions lack column {name}", "ask with columns symbol and event_timestamp")
+    taken = [name for name in questions.columns if name in {*features, "missing_count"}]
+    if taken:
+        raise LakeError(f"the questions have a column {taken[0]}, as the answer does", "rename it before asking")
+    asked = questions["event_timestamp"]
+    if not isinstance(asked.dtype, pd.DatetimeTZDtype):
+        fact = f"event_timestamp of the questions is {asked.dtype}, not an instant with a time zone"
+        raise LakeError(fact, "localise it, as with .dt.tz_localize('Asia/Shanghai')")
+    if asked.isna().any():
+        fact = f"{int(asked.isna().sum())} questions have no event_timestamp"
+        raise LakeError(fact, "drop them, or give the instant asked about")
+    return asked.dt.as_unit("us").astype(np.int64).to_numpy()
+
+
+def _microseconds(column: pa.ChunkedArray) -> NDArray[np.int64]:
+    """Return instants as integers; a missing one counts as long ago, so that any other comes after it."""
+    whole = column.cast(_MICROSECONDS, safe=False).cast(pa.int64())
+    return np.asarray(whole.fill_null(_LONG_AGO_US).to_numpy(), dtype=np.int64)
