@@ -11,10 +11,12 @@ import pandas as pd
 import pytest
 
 from assets import features
-from assets.panels import panel_of, save_factors
+from assets.panels import bar_mask, panel_of, save_factors
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.expressions.evaluate import FactorValues, evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.feature_table import feast_table, write_feature_table
 from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.bars import random_bars
 
@@ -26,6 +28,7 @@ CALENDAR = pd.DataFrame({"session_date": sorted(BARS["session_date"].unique())})
 def line(tmp_path: Path, settings: Settings) -> SimpleNamespace:
     source = SimpleNamespace(describe=lambda: SimpleNamespace(adjustment="raw"))
     return SimpleNamespace(
+        home=tmp_path,
         tables=tmp_path / "tables",
         source=lambda: source,
         catalogue=alpha158(),
@@ -63,3 +66,46 @@ def test_every_kind_blocks() -> None:
     specs = features.leak_checks.check_specs
     assert {spec.name for spec in specs} == set(features.LEAK_CHECKS)
     assert all(spec.blocking for spec in specs)
+
+
+def in_every_store(line: SimpleNamespace) -> FactorValues:
+    """Fill the tables and both of Feast's stores as the assets do; return the batch."""
+    values = evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR))
+    save_factors(line.tables, values)
+    path = line.home / "feature_table" / "alpha158.parquet"
+    write_feature_table(feast_table(values.frame(bar_mask(panel_of(line, BARS, CALENDAR)))), path)
+    store = features.feature_store(line)
+    store.apply()
+    store.materialize_online(features.last_research_session(line, CALENDAR))
+    return values
+
+
+def parity(line: SimpleNamespace) -> dg.AssetCheckResult:
+    check = features.feature_parity.node_def.compute_fn.decorated_fn
+    return check(line, BARS, CALENDAR)
+
+
+def test_batch_both_stores_and_the_newest_session_alone_give_the_same_bits(line: SimpleNamespace) -> None:
+    values = in_every_store(line)
+    found = parity(line)
+    assert found.passed, found.description
+    assert "equal in 4 ways" in found.description
+    column = values.sessions.get_loc(pd.Timestamp(features.last_research_session(line, CALENDAR)))
+    row = int(np.flatnonzero(np.isfinite(values.of("ROC5")[:, column]))[0])
+    values.of("ROC5")[row, column] = np.nextafter(values.of("ROC5")[row, column], np.float32(np.inf))
+    save_factors(line.tables, values)
+    found = parity(line)
+    assert not found.passed
+    for way in ("Feast's offline store", "Feast's online store", "the newest session alone"):
+        assert f"1 values of {way} differ from the batch's, first ROC5 of {values.symbols[row]}" in found.description
+
+
+def test_a_store_of_another_session_is_refused_not_compared(line: SimpleNamespace) -> None:
+    in_every_store(line)
+    earlier = pd.Timestamp(CALENDAR["session_date"].iloc[100]).date()
+    (line.home / "feast" / "online.db").unlink()
+    store = features.feature_store(line)
+    store.apply()
+    store.materialize_online(earlier)
+    with pytest.raises(LakeError, match="materialise"):
+        parity(line)
