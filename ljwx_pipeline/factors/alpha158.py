@@ -2,8 +2,8 @@
 
 Source: microsoft/qlib 0.9.7, ``Alpha158DL.get_feature_config``. Where qlib's values are wrong ours differ on purpose:
 IMAX, IMIN and IMXD beside suspensions and at the start of a history (see ``operators.idx_max``); CNTP, CNTN and CNTD
-where a comparison meets NaN (not counted, where qlib counts false); KSFT2 and its like, whose ``+ 1e-12`` vanishes in
-qlib's float32 prices (ours are float64 until stored).
+where a comparison meets NaN (not counted, where qlib counts false); KSFT2, KMID2 and KUP2, since qlib's prices are
+float32, in which a tick of a dear stock is a few units of the last place (ours are float64 until a value is stored).
 """
 
 from __future__ import annotations

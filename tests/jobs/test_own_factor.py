@@ -37,7 +37,8 @@ def test_an_own_factor_goes_from_the_page_to_the_paper_account(tmp_path: Path) -
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout)
 
-    assert said("factors", "show", "FALL20", "--catalogue", str(mine))["unit"] == "rank"
+    (shown,) = said("factors", "show", "FALL20", "--catalogue", str(mine))["factors"]
+    assert (shown["unit"], shown["window_sessions"]) == ("rank", 60)
     assert said("check-leaks", str(mine))["leaking"] == 0
 
     run = ljwx(home, "--json", settings={"factors.catalogue": str(mine)})
