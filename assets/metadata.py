@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
@@ -15,6 +17,9 @@ from assets.resources import Line
 from ljwx_pipeline.config import report_folders
 
 PREVIEW_ROWS = 5
+#: A number from here on is shown without decimals: money and volumes.
+LARGE = 100_000
+NOTHING_SAID: Mapping[str, str] = MappingProxyType({})
 
 
 def report_url(line: Line, path: Path) -> str:
@@ -45,10 +50,8 @@ def frame_metadata(frame: pd.DataFrame) -> dict[str, Any]:
     """Return row count, date span, number of symbols and a preview of ``frame``."""
     found: dict[str, Any] = {
         "dagster/row_count": len(frame),
-        "columns": dg.MetadataValue.table_schema(
-            dg.TableSchema([dg.TableColumn(str(name), str(dtype)) for name, dtype in frame.dtypes.items()])
-        ),
-        "preview": dg.MetadataValue.md(preview(frame)),
+        **column_schema({str(name): str(dtype) for name, dtype in frame.dtypes.items()}),
+        "preview": preview(frame),
     }
     if "session_date" in frame and len(frame):
         found["first_session"] = f"{frame['session_date'].min():%Y-%m-%d}"
@@ -58,19 +61,31 @@ def frame_metadata(frame: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def preview(frame: pd.DataFrame, columns: int = 12, rows: int = PREVIEW_ROWS) -> str:
-    """Return the last ``rows`` of ``frame`` as a Markdown table, at most ``columns`` wide."""
+def column_schema(dtypes: Mapping[str, str], descriptions: Mapping[str, str] = NOTHING_SAID) -> dict[str, Any]:
+    """Return the metadata from which the asset's page lists the columns and leads to their lineage."""
+    columns = [
+        dg.TableColumn(name, "string" if dtype == "object" else dtype, descriptions.get(name))
+        for name, dtype in dtypes.items()
+    ]
+    return {"dagster/column_schema": dg.TableSchema(columns)}
+
+
+def preview(frame: pd.DataFrame, columns: int = 12, rows: int = PREVIEW_ROWS) -> dg.TableMetadataValue:
+    """Return the last ``rows`` of ``frame`` as a table, at most ``columns`` wide; what is unknown is empty."""
     shown = frame.iloc[-rows:, :columns]
-    head = "| " + " | ".join(map(str, shown.columns)) + " |"
-    rule = "|" + " --- |" * shown.shape[1]
-    body = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.itertuples(index=False)]
-    return "\n".join([head, rule, *body])
+    names = [str(name) for name in shown.columns]
+    records = [dg.TableRecord(dict(zip(names, map(_cell, row), strict=True))) for row in shown.itertuples(index=False)]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in names]))
 
 
-def _cell(value: object) -> str:
+def _cell(value: Any) -> str:
+    if pd.isna(value):
+        return ""
     if isinstance(value, float):
-        return f"{value:.6g}"
-    return f"{value:%Y-%m-%d}" if isinstance(value, pd.Timestamp) and not pd.isna(value) else str(value)
+        return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.6g}"
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M %Z}".rstrip()
+    return str(value)
 
 
 def embedded(image: Path) -> str:
