@@ -1,16 +1,13 @@
-"""From which columns each column of a table asset is computed, as Dagster shows it; one function an asset.
+"""From which columns each column of a table asset is computed; one function an asset.
 
 Derived from what the code declares: canonical tables, the fields an expression reads, the columns a function says it
 reads. Values only: which rows there are is told by the asset graph. Not here: tables that come from the source, which
-have nothing above them.
+have nothing above them, and how Dagster is told (``metadata.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
-
-import dagster as dg
+from collections.abc import Iterable, Mapping, Sequence
 
 from ljwx_pipeline.config import LabelSettings, UniverseSettings
 from ljwx_pipeline.dataset.universe import scorable_reads
@@ -22,7 +19,8 @@ from ljwx_pipeline.trading.market_arrays import CAN_BUY_READS, backtest_reads
 
 #: An asset and a column of it.
 Column = tuple[str, str]
-Lineage = dict[str, list[Column]]
+#: Of a column, those it is computed from.
+Lineage = Mapping[str, Sequence[Column]]
 
 KEYS = ("symbol", "session_date")
 #: Columns of ``data_quality`` that count how many symbols were to be expected.
@@ -31,15 +29,6 @@ EXPECTATIONS = ("usual_rows", "suspended_rows", "coverage_frac")
 FINDINGS = ("released_rows", "error_rows", "quarantine_rows", "warn_rows", "clean_frac", "score")
 #: Columns of ``net_backtest`` that follow from what was traded.
 ACCOUNT = ("equity_cny", "cash_cny", "fees_cny", "turnover_frac", "names_held")
-
-
-def lineage_metadata(lineage: Lineage) -> dict[str, Any]:
-    """Return the metadata under which Dagster finds the lineage of columns."""
-    deps = {
-        column: [dg.TableColumnDep(dg.AssetKey(asset), name) for asset, name in sources]
-        for column, sources in lineage.items()
-    }
-    return {"dagster/column_lineage": dg.TableColumnLineage(deps)}
 
 
 def checked_bars_lineage() -> Lineage:
@@ -65,19 +54,21 @@ def factor_lineage(adjustment: str) -> Lineage:
         name: _of("checked_bars", columns_read(expression.inputs, adjustment))
         for name, expression in alpha158().expressions.items()
     }
-    return _keys_of("checked_bars") | factors
+    return {**_keys_of("checked_bars"), **factors}
 
 
 def label_lineage(label: LabelSettings, adjustment: str) -> Lineage:
     """Return the lineage of the forward return and of its rank."""
     read = _of("checked_bars", columns_read(forward_return(label).inputs, adjustment))
-    return _keys_of("checked_bars") | {"forward_return": read, "label": read}
+    return {**_keys_of("checked_bars"), "forward_return": read, "label": read}
 
 
 def feature_table_lineage() -> Lineage:
     """Return the lineage of the feature table: factors as computed, and instants from the session."""
-    instants: Lineage = {key: [("checked_bars", "session_date")] for key in ("event_timestamp", "created_timestamp")}
-    return _keys_of("checked_bars") | instants | {name: [("alpha158_factors", name)] for name in alpha158().names}
+    closed = [("checked_bars", "session_date")]
+    instants = {"event_timestamp": closed, "created_timestamp": closed}
+    factors = {name: [("alpha158_factors", name)] for name in alpha158().names}
+    return {**_keys_of("checked_bars"), **instants, **factors}
 
 
 def dataset_lineage(universe: UniverseSettings) -> Lineage:

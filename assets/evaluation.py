@@ -11,7 +11,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets.column_lineage import backtest_lineage, lineage_metadata
+from assets.column_lineage import backtest_lineage
 from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.metadata import frame_metadata, line_plot, report_links
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
@@ -76,8 +76,7 @@ def net_backtest(
     growth = frame.set_index("session_date")[["equity_cny", *(f"{code}_points" for code in closes)]]
     return dg.Output(
         frame,
-        metadata=frame_metadata(frame)
-        | lineage_metadata(lineage)
+        metadata=frame_metadata(frame, lineage)
         | {
             "summary": dg.MetadataValue.json(summary),
             "growth": dg.MetadataValue.md(line_plot(growth / growth.iloc[0], "Growth of 1, after costs")),

@@ -12,8 +12,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from assets import reuse
-from assets.column_lineage import factor_lineage, feature_table_lineage, label_lineage, lineage_metadata
-from assets.metadata import column_schema, frame_metadata
+from assets.column_lineage import factor_lineage, feature_table_lineage, label_lineage
+from assets.metadata import column_metadata, frame_metadata
 from assets.panels import (
     bar_mask,
     factor_files,
@@ -52,11 +52,11 @@ def alpha158_factors(
     values = load_factors(line.tables)
     return dg.MaterializeResult(
         metadata={
-            **column_schema(
+            **column_metadata(
                 {"symbol": "string", "session_date": DATE, **dict.fromkeys(values.names, "float32")},
-                factor_descriptions(),
+                factor_lineage(line.source().describe().adjustment),
+                {name: str(expression) for name, expression in factors.expressions.items()},
             ),
-            **lineage_metadata(factor_lineage(line.source().describe().adjustment)),
             "factors": len(values.names),
             "symbols": len(values.symbols),
             "sessions": len(values.sessions),
@@ -104,7 +104,7 @@ def forward_return_label(line: Line, checked_bars: pd.DataFrame, calendar: pd.Da
     lineage = label_lineage(line.settings.label, line.source().describe().adjustment)
     return dg.Output(
         frame,
-        metadata=frame_metadata(frame) | lineage_metadata(lineage) | {"mean": float(frame["forward_return"].mean())},
+        metadata=frame_metadata(frame, lineage) | {"mean": float(frame["forward_return"].mean())},
     )
 
 
@@ -124,8 +124,7 @@ def feature_table(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
         rows, schema = file.metadata.num_rows, file.schema_arrow
     return dg.MaterializeResult(
         metadata={
-            **column_schema({field.name: str(field.type) for field in schema}, factor_descriptions()),
-            **lineage_metadata(feature_table_lineage()),
+            **column_metadata({field.name: str(field.type) for field in schema}, feature_table_lineage()),
             "dagster/row_count": rows,
             "factors": len(values.names),
             "path": dg.MetadataValue.path(path),
@@ -180,11 +179,6 @@ def feast_online_store(line: Line, calendar: pd.DataFrame) -> dg.MaterializeResu
     return dg.MaterializeResult(
         metadata={"session": str(session), "dagster/row_count": written.rows, "missing_values": written.missing_values}
     )
-
-
-def factor_descriptions() -> dict[str, str]:
-    """Return the expression of each factor, by name: what a page says of the column."""
-    return {name: str(expression) for name, expression in alpha158().expressions.items()}
 
 
 def features_key(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> reuse.Key:

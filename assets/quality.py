@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from assets.column_lineage import checked_bars_lineage, lineage_metadata, quality_lineage
+from assets.column_lineage import checked_bars_lineage, quality_lineage
 from assets.io_managers import CHECKED_BARS_ASSET
 from assets.market import CONTEXT_TABLES, LAKE_IO, REFERENCE_TABLES, REWRITES
 from assets.metadata import embedded, frame_metadata, preview, report_links
@@ -158,14 +158,14 @@ def checked_bars(context: dg.AssetExecutionContext, line: Line) -> dg.Materializ
     ReadsJournal(line.lake()).record_versions(CHECKED_BARS_ASSET, context.run_id, line.lake().current("raw_bars"))
     months = checked.current(CHECKED_BARS)
     newest = checked.read(CHECKED_BARS, partitions=[months[-1].partition])
+    oldest = checked.read(CHECKED_BARS, columns=["session_date"], partitions=[months[0].partition])
     return dg.MaterializeResult(
-        metadata=frame_metadata(newest)
+        metadata=frame_metadata(newest, checked_bars_lineage())
         | {
             "dagster/row_count": sum(month.rows for month in months),
-            "first_session": f"{line.sessions()[0]:%Y-%m-%d}",
+            "first_session": f"{oldest['session_date'].min():%Y-%m-%d}",
             "quarantined_rows": sum(block.quarantined_rows for block in blocks),
             "content_hash": checked.content_hash(CHECKED_BARS),
-            **lineage_metadata(checked_bars_lineage()),
         },
         data_version=dg.DataVersion(checked.content_hash(CHECKED_BARS)),
     )
@@ -178,9 +178,7 @@ def quarantined_bars(line: Line) -> dg.Output[pd.DataFrame]:
     by_check = frame.groupby("check").size().sort_values(ascending=False).rename("rows").reset_index()
     return dg.Output(
         frame,
-        metadata=frame_metadata(frame)
-        | lineage_metadata(checked_bars_lineage())
-        | {"by_check": preview(by_check, rows=len(by_check))},
+        metadata=frame_metadata(frame, checked_bars_lineage()) | {"by_check": preview(by_check, rows=len(by_check))},
     )
 
 
@@ -201,8 +199,7 @@ def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
     (pictures / "breaches.svg").write_text(breach_figure(recent), encoding="utf-8")
     return dg.Output(
         frame,
-        metadata=frame_metadata(read_first)
-        | lineage_metadata(quality_lineage())
+        metadata=frame_metadata(read_first, quality_lineage())
         | {
             "mean_score": round(float(frame["score"].mean()), 2),
             "worst_sessions": preview(read_first.nsmallest(5, "score")),

@@ -14,11 +14,11 @@ from assets.column_lineage import (
     factor_lineage,
     feature_table_lineage,
     label_lineage,
-    lineage_metadata,
     predictions_lineage,
     quality_lineage,
     scores_lineage,
 )
+from assets.metadata import column_metadata
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.feature_table import KEY_COLUMNS
@@ -87,6 +87,6 @@ def test_under_a_declared_adjustment_nothing_comes_from_the_adjustment_factor_or
 
 def test_dagster_is_given_every_source() -> None:
     sources = [("checked_bars", "close_cny"), ("index_bars", "close_points")]
-    lineage = lineage_metadata({"label": sources})["dagster/column_lineage"]
+    lineage = column_metadata({"label": "float32"}, {"label": sources})["dagster/column_lineage"]
     given = [(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage.deps_by_column["label"]]
     assert given == sources

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assets.metadata import column_schema, embedded, frame_metadata, preview, report_links, report_url
+from assets.metadata import column_metadata, embedded, frame_metadata, preview, report_links, report_url
 from assets.resources import Line
 
 
@@ -45,8 +45,20 @@ def test_the_page_lists_columns_with_their_types_and_what_is_said_of_them() -> N
     frame = pd.DataFrame({"symbol": ["a"], "value": [0.5]})
     listed = frame_metadata(frame)["dagster/column_schema"].columns
     assert [(column.name, column.type) for column in listed] == [("symbol", "string"), ("value", "float64")]
-    (said,) = column_schema({"KMID": "float32"}, {"KMID": "((close - open) / open)"})["dagster/column_schema"].columns
-    assert said.description == "((close - open) / open)"
+    assert "dagster/column_lineage" not in frame_metadata(frame)
+
+
+def test_the_description_of_a_column_is_its_formula_and_what_it_comes_from() -> None:
+    lineage = {
+        "KMID": [("bars", "open_cny"), ("bars", "close_cny")],
+        "score": [("factors", f"F{n}") for n in range(11)],
+    }
+    found = column_metadata(dict.fromkeys(["KMID", "score", "fold"], "float32"), lineage, {"KMID": "(close - open)"})
+    assert [column.description for column in found["dagster/column_schema"].columns] == [
+        "(close - open); from bars: open_cny, close_cny",
+        "from factors: 11 columns",
+        None,
+    ]
 
 
 def test_a_table_tells_rows_span_and_symbols() -> None:
