@@ -61,6 +61,17 @@ def scorable_mask(
     return allowed
 
 
+def scorable_reads(universe: UniverseSettings) -> dict[str, tuple[str, ...]]:
+    """Return the columns beside the keys that decide who may be scored, by canonical table.
+
+    Of ``close`` only whether there is one counts.
+    """
+    spans = ("start_date", "end_date")
+    read: dict[str, tuple[str, ...]] = {"bars": ("close_cny", "amount_cny"), "securities": ("list_date",)}
+    read |= {"st_spells": spans} if universe.exclude_st else {}
+    return read | ({"index_members": ("index_code", *spans)} if universe.index else {})
+
+
 def _listed_sessions(panel: Panel, securities: pd.DataFrame) -> NDArray[np.int64]:
     """Return the sessions since listing, 0 on the first, negative before it; the calendar knows those before the panel.
 
