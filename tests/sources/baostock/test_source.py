@@ -141,6 +141,28 @@ def test_rows_left_out_without_a_word_are_asked_for_again(
     assert len(found) == (market["bars"]["symbol"] == "S00001.SIM").sum()
 
 
+def test_one_empty_answer_about_factors_is_not_taken_for_no_adjustment(
+    make: Make, stub: BaostockStub, market: SimulatedTables
+) -> None:
+    source = make(symbols=("S00001.SIM",))
+    stub.fail("empty", "query_adjust_factor")
+    found = base.bars(source, FIRST, LAST)
+    assert not stub.faults[-1].times
+    expected = market["bars"].loc[market["bars"]["symbol"] == "S00001.SIM", "adj_factor"]
+    assert (expected > 1.0).any(), "there is something to miss"
+    np.testing.assert_allclose(found["adj_factor"], expected, rtol=0, atol=5e-7)
+
+
+def test_one_empty_answer_about_dividends_leaves_none_out(
+    make: Make, stub: BaostockStub, market: SimulatedTables
+) -> None:
+    stub.fail("empty", "query_dividend_data")
+    found = make().corporate_actions(FIRST, LAST)
+    assert not stub.faults[-1].times
+    actions = market["corporate_actions"]
+    assert len(found) == actions["ex_date"].between(pd.Timestamp(FIRST), pd.Timestamp(LAST)).sum() > 0
+
+
 def test_rows_past_a_page_are_fetched_page_by_page(
     make: Make, stub: BaostockStub, market: SimulatedTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
