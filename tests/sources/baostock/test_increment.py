@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.sources.baostock import BaostockSource
 from ljwx_pipeline.sources.base import month_units
 from tests.fakes.increments import assert_same_lake, ingest_all
@@ -80,3 +81,23 @@ def test_one_empty_answer_leaves_no_hole_in_what_is_held(
     assert not stub.faults[-1].times
     whole = ingest_all(make(), tmp_path / "whole", FIRST, market.sessions[31].date())
     assert_same_lake(grown, whole, (table,))
+
+
+def test_lists_of_members_all_cut_short_alike_leave_what_is_held(
+    make: Make,
+    stub: BaostockStub,
+    market: SimulatedTables,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lake = ingest_all(make(), tmp_path, FIRST, market.sessions[30].date())
+    before, whole = lake.content_hash("index_members"), stub.answers.members
+
+    def cut(code: str, day: str) -> tuple[str, list[list[str]]]:
+        fields, rows = whole(code, day)
+        return fields, rows[: len(rows) // 2]
+
+    monkeypatch.setattr(stub.answers, "members", cut)
+    with pytest.raises(SourceError, match=r"members of 000300\.SH names \d+, the lake holds \d+: it was cut short"):
+        ingest_all(make(), tmp_path, FIRST, market.sessions[31].date())
+    assert lake.content_hash("index_members") == before

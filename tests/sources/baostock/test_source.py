@@ -187,6 +187,37 @@ def test_an_index_without_members_is_an_error(make: Make, stub: BaostockStub) ->
         make().index_members(FIRST, LAST)
 
 
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_list_of_members_cut_short_once_is_asked_for_again(
+    make: Make, stub: BaostockStub, market: SimulatedTables, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    whole, asked = stub.answers.members, []
+
+    def cut_once(code: str, day: str) -> tuple[str, list[list[str]]]:
+        fields, rows = whole(code, day)
+        asked.append(day)
+        return fields, rows[: len(rows) // 2] if len(asked) == before + 1 else rows
+
+    monkeypatch.setattr(stub.answers, "members", cut_once)
+    known = market["index_members"]
+    known = known[known["index_code"] != "399006.SZ"]
+    assert_frame_equal(make().index_members(FIRST, LAST), clipped(known, ["index_code", "symbol"]))
+
+
+def test_a_list_of_members_that_stays_cut_short_is_no_change_of_members(
+    make: Make, stub: BaostockStub, market: SimulatedTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, last = stub.answers.members, f"{market.sessions[-1]:%Y-%m-%d}"
+
+    def cut(code: str, day: str) -> tuple[str, list[list[str]]]:
+        fields, rows = whole(code, day)
+        return fields, rows[: len(rows) // 2] if day == last else rows
+
+    monkeypatch.setattr(stub.answers, "members", cut)
+    with pytest.raises(SourceError, match=rf"members of 000300\.SH is cut short on 1 sessions, first {last}"):
+        make().index_members(FIRST, LAST)
+
+
 def test_a_range_without_a_session_is_an_error(make: Make) -> None:
     with pytest.raises(SourceError, match="no trading day"):
         make().sessions(date(2020, 5, 9), date(2020, 5, 10))
