@@ -15,7 +15,7 @@ from ljwx_pipeline.market.tables import RANGE_TABLES
 ONE_DAY = pd.Timedelta(days=1)
 #: Stands for the end of what goes on.
 OPEN = pd.Timestamp("2262-01-01")
-#: An index that keeps less than this share of its members was told in part: its size is fixed, its members change slowly.
+#: An index that keeps less than this share of its members was told in part: indices have a fixed size.
 WHOLE_LIST_FRAC = 0.75
 
 

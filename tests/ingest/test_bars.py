@@ -124,6 +124,22 @@ def test_a_session_the_provider_is_silent_about_is_an_error_and_the_rest_is_kept
     pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, LAST))
 
 
+@pytest.mark.parametrize("fetches", ["by_session", "by_symbol"])
+def test_rows_of_days_not_asked_for_are_left_out_and_told(
+    lake: Lake, clock: ManualClock, caplog: pytest.LogCaptureFixture, fetches: Literal["by_session", "by_symbol"]
+) -> None:
+    source = RemoteSource(LAST, fetches)
+    ingest(source, lake, clock)
+    assert "not asked for" not in caplog.text
+    source.days_beyond = 7
+    other = Lake(lake.root.parent / "other")
+    ingest(source, other, clock)
+    pd.testing.assert_frame_equal(other.read("raw_bars"), lake.read("raw_bars"))
+    (told,) = [record.message for record in caplog.records if "not asked for" in record.message]
+    assert "remote gave" in told
+    assert "they are left out" in told
+
+
 def test_progress_counts_units_and_ends_without_anything_remaining(lake: Lake, clock: ManualClock) -> None:
     said: list[Progress] = []
     ingest_bars(

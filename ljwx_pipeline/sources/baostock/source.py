@@ -30,7 +30,7 @@ MEMBER_QUERIES = {
     "000905.SH": "query_zz500_stocks",
     "000016.SH": "query_sz50_stocks",
 }
-#: Less than this share of the longest list of an index was cut short: indices have a fixed size, give or take a delisting.
+#: Less than this share of the longest list of an index was cut short: indices have a fixed size.
 WHOLE_LIST_FRAC = 0.75
 
 
