@@ -141,8 +141,6 @@ def _show(lake: Lake, arguments: argparse.Namespace) -> int:
 
 def _create(lake: Lake, arguments: argparse.Namespace) -> int:
     as_of = None if arguments.as_of is None else instant_of(arguments.as_of)
-    if as_of is not None and as_of > utc_now():
-        raise LakeError(f"{arguments.as_of} is in the future", "nobody knows yet what will be known then")
     require_tables(lake, arguments.tables or ())
     made = _catalogue(lake).create(arguments.name, arguments.tables, as_of, description=arguments.description)
     return _show_dataset(arguments, made)

@@ -161,10 +161,17 @@ class Catalogue:
         Raises
         ------
         LakeError
-            When the name is taken or bad, a table does not exist or was not known by then.
+            When the name is taken or bad, ``as_of`` is in the future, a table does not exist or was not known by then.
         """
         path = self._folder / f"{checked_name('dataset', name)}.json"
-        instant = utc_now() if as_of is None else in_utc("as_of", as_of)
+        now = utc_now()
+        instant = now if as_of is None else in_utc("as_of", as_of)
+        if instant > now:
+            raise LakeError(
+                f"as_of {instant.isoformat(timespec='seconds')} is in the future, it is "
+                f"{now.isoformat(timespec='seconds')} now: what will be known then is not known yet",
+                "name an instant up to now, or none to pin what is known now",
+            )
         with self.lock():
             if path.exists():
                 raise LakeError(f"dataset {name} exists already", "choose another name: a dataset never changes")
