@@ -56,8 +56,8 @@ def ingest_bars(
     """Bring the lake's raw bars of ``[first, last]`` up to what the source gives now.
 
     Killed at any instant it loses at most the unit being fetched; called again it takes up the rest as it was planned,
-    and on a later day plans anew after that. Months are stored in order, each atomically; all of one plan are known at
-    the same instant. A second ingest of the market waits.
+    and on a later day plans anew after that. Months are stored in order, each atomically and known from the instant it
+    is stored, so that a reader in the middle is answered the same later. A second ingest of the market waits.
 
     Parameters
     ----------
@@ -107,9 +107,8 @@ def _fetch_and_store(
 ) -> IngestReport:
     """Fetch what is not staged yet of ``plan`` and store its months."""
     resumed = _fetch(source, plan, staged, clock, on_progress, say)
-    known_at = clock.now()
     months = staged.months(plan.units)
-    stored = [store_month(lake, RAW_BARS, month, rows, plan.fetched, known_at) for month, rows in months]
+    stored = [store_month(lake, RAW_BARS, month, rows, plan.fetched, clock.now()) for month, rows in months]
     staged.clear()
     return IngestReport(plan, resumed, tuple(stored))
 
@@ -135,7 +134,7 @@ def _store_at_hand(
     A month that ``span``, the first and last day asked for, cuts keeps what it holds of the other days; one within it
     that the source has no row of any more becomes a version without rows.
     """
-    started, known_at, rows = clock.monotonic_s(), clock.now(), 0
+    started, rows = clock.monotonic_s(), 0
     gone = _months_held(lake, span)
     waiting: dict[str, pd.DataFrame] = {}
     for number, unit in enumerate(plan.units, start=1):
@@ -147,17 +146,17 @@ def _store_at_hand(
             if len(days) == days[0].days_in_month:
                 waiting[month] = frame
             else:
-                yield from store_whole_months(lake, RAW_BARS, waiting, known_at)
+                yield from store_whole_months(lake, RAW_BARS, waiting, clock.now())
                 waiting = {}
-                yield store_month(lake, RAW_BARS, month, frame, days, known_at)
+                yield store_month(lake, RAW_BARS, month, frame, days, clock.now())
         if number == len(plan.units) or sum(map(len, waiting.values())) >= BATCH_ROWS:
-            yield from store_whole_months(lake, RAW_BARS, waiting, known_at)
+            yield from store_whole_months(lake, RAW_BARS, waiting, clock.now())
             waiting = {}
         elapsed = clock.monotonic_s() - started
         remaining = elapsed / number * (len(plan.units) - number)
         on_progress(Progress(number, len(plan.units), rows, elapsed, remaining, unit.key))
     for month in sorted(gone):
-        yield store_month(lake, RAW_BARS, month, empty_table("bars"), _days_asked(month, span), known_at)
+        yield store_month(lake, RAW_BARS, month, empty_table("bars"), _days_asked(month, span), clock.now())
 
 
 def _days_asked(month: str, span: tuple[date, date]) -> pd.DatetimeIndex:
