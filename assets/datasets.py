@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 
 from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.panels import TradingTables, feature_table_path, panel_of, research_sessions, symbols_of, trading_market
@@ -62,6 +63,14 @@ def save_dataset(tables: Path, dataset: Dataset) -> None:
         "purge_sessions": dataset.purge_sessions,
     }
     write_json(tables, "dataset_meta", json.loads(json.dumps(meta)))
+
+
+def dataset_dtypes(tables: Path) -> dict[str, str]:
+    """Return name and type of every column of the dataset last saved: those of its rows, then the factors."""
+    rows = pq.read_schema(tables / "dataset_rows.parquet")
+    factors = read_json(tables, "dataset_meta")["factor_names"]
+    dtype = str(np.load(tables / MATRIX, mmap_mode="r").dtype)
+    return {field.name: str(field.type) for field in rows} | dict.fromkeys(factors, dtype)
 
 
 def load_dataset(tables: Path) -> Dataset:

@@ -11,6 +11,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from assets.column_lineage import backtest_lineage
 from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.metadata import frame_metadata, line_plot, report_links
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
@@ -71,10 +72,11 @@ def net_backtest(
     )
     with research_run(line) as run:
         run.metrics({f"backtest.{name}": value for name, value in summary["backtest"].items() if value is not None})
+    lineage = backtest_lineage(closes, line.source().describe().adjustment)
     growth = frame.set_index("session_date")[["equity_cny", *(f"{code}_points" for code in closes)]]
     return dg.Output(
         frame,
-        metadata=frame_metadata(frame)
+        metadata=frame_metadata(frame, lineage)
         | {
             "summary": dg.MetadataValue.json(summary),
             "growth": dg.MetadataValue.md(line_plot(growth / growth.iloc[0], "Growth of 1, after costs")),

@@ -15,7 +15,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from assets import reuse
-from assets.metadata import frame_metadata
+from assets.column_lineage import factor_lineage, feature_table_lineage, label_lineage
+from assets.metadata import column_metadata, frame_metadata
 from assets.panels import (
     bar_mask,
     factor_files,
@@ -36,6 +37,7 @@ from ljwx_pipeline.feature_parity import disagreements
 from ljwx_pipeline.feature_table import session_close
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
+from ljwx_pipeline.market.tables import DATE
 
 if TYPE_CHECKING:
     from ljwx_pipeline.feature_store import FeatureStoreClient
@@ -70,6 +72,11 @@ def factor_values(
     values = load_factors(line.tables)
     return dg.MaterializeResult(
         metadata={
+            **column_metadata(
+                {"symbol": "string", "session_date": DATE, **dict.fromkeys(values.names, "float32")},
+                factor_lineage(factors, line.settings.universe, line.source().describe().adjustment),
+                {name: str(expression) for name, expression in factors.expressions.items()},
+            ),
             "catalogue": factors.name,
             "factors": len(values.names),
             "symbols": len(values.symbols),
@@ -153,7 +160,11 @@ def forward_return_label(line: Line, checked_bars: pd.DataFrame, calendar: pd.Da
             "label": ranks[at_symbol, at_session],
         }
     )
-    return dg.Output(frame, metadata=frame_metadata(frame) | {"mean": float(frame["forward_return"].mean())})
+    lineage = label_lineage(line.settings.label, line.source().describe().adjustment)
+    return dg.Output(
+        frame,
+        metadata=frame_metadata(frame, lineage) | {"mean": float(frame["forward_return"].mean())},
+    )
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"parquet"}, deps=[factor_values])
@@ -168,9 +179,15 @@ def feature_table(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
         reuse.forget(line.tables, "feature_table")
         write_feature_table(feast_table(values.frame(bar_mask(panel_of(line, checked_bars, calendar)))), path)
         reuse.remember(line.tables, "feature_table", key, [path])
-    rows = pq.ParquetFile(path).metadata.num_rows
+    with pq.ParquetFile(path) as file:
+        rows, schema = file.metadata.num_rows, file.schema_arrow
     return dg.MaterializeResult(
-        metadata={"dagster/row_count": rows, "columns": len(values.names), "path": dg.MetadataValue.path(path)}
+        metadata={
+            **column_metadata({field.name: str(field.type) for field in schema}, feature_table_lineage(line.catalogue)),
+            "dagster/row_count": rows,
+            "factors": len(values.names),
+            "path": dg.MetadataValue.path(path),
+        }
     )
 
 

@@ -91,16 +91,22 @@ def _store_calendar(line: Line) -> TableVersion:
 @dg.asset_check(asset=calendar)
 def horizon(line: Line) -> dg.AssetCheckResult:
     """The exchange's calendar is known far enough ahead of today."""
-    from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead
+    from ljwx_pipeline.market.calendar import (
+        MIN_HORIZON_SESSIONS,
+        last_known_session,
+        sessions_ahead,
+        upgrade_remedy,
+    )
 
     if line.source().describe().fetches == "at_hand":
         return dg.AssetCheckResult(passed=True, description="not applicable: the data end in the past")
     ahead = sessions_ahead(utc_now().date())
+    enough = ahead >= MIN_HORIZON_SESSIONS
     return dg.AssetCheckResult(
-        passed=ahead >= MIN_HORIZON_SESSIONS,
+        passed=enough,
         severity=dg.AssetCheckSeverity.WARN,
-        description=f"{ahead} sessions are known ahead, to {last_known_session()}; at least {MIN_HORIZON_SESSIONS} "
-        "are wanted: upgrade exchange-calendars",
+        description=f"{ahead} sessions are known ahead, to {last_known_session()}"
+        + ("" if enough else f"; at least {MIN_HORIZON_SESSIONS} are wanted: {upgrade_remedy()}"),
         metadata={"sessions_ahead": ahead},
     )
 

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote
 
 import dagster as dg
 import pandas as pd
 
+from assets.column_lineage import Column, Lineage
 from assets.resources import Line
 from ljwx_pipeline.config import report_folders
 
 PREVIEW_ROWS = 5
+#: A number from here on is shown without decimals: money and volumes.
+LARGE = 100_000
+#: Columns of one asset that a description names.
+NAMED_COLUMNS = 10
+UNKNOWN_LINEAGE: Lineage = MappingProxyType({})
+NO_FORMULAS: Mapping[str, str] = MappingProxyType({})
 
 
 def report_url(line: Line, path: Path) -> str:
@@ -41,14 +50,12 @@ def report_links(line: Line, name: str, path: Path) -> dict[str, dg.MetadataValu
     }
 
 
-def frame_metadata(frame: pd.DataFrame) -> dict[str, Any]:
-    """Return row count, date span, number of symbols and a preview of ``frame``."""
+def frame_metadata(frame: pd.DataFrame, lineage: Lineage = UNKNOWN_LINEAGE) -> dict[str, Any]:
+    """Return row count, columns and where they come from, date span, number of symbols and a preview of ``frame``."""
     found: dict[str, Any] = {
         "dagster/row_count": len(frame),
-        "columns": dg.MetadataValue.table_schema(
-            dg.TableSchema([dg.TableColumn(str(name), str(dtype)) for name, dtype in frame.dtypes.items()])
-        ),
-        "preview": dg.MetadataValue.md(preview(frame)),
+        **column_metadata({str(name): str(dtype) for name, dtype in frame.dtypes.items()}, lineage),
+        "preview": preview(frame),
     }
     if "session_date" in frame and len(frame):
         found["first_session"] = f"{frame['session_date'].min():%Y-%m-%d}"
@@ -58,19 +65,66 @@ def frame_metadata(frame: pd.DataFrame) -> dict[str, Any]:
     return found
 
 
-def preview(frame: pd.DataFrame, columns: int = 12, rows: int = PREVIEW_ROWS) -> str:
-    """Return the last ``rows`` of ``frame`` as a Markdown table, at most ``columns`` wide."""
+def column_metadata(
+    dtypes: Mapping[str, str], lineage: Lineage = UNKNOWN_LINEAGE, formulas: Mapping[str, str] = NO_FORMULAS
+) -> dict[str, Any]:
+    """Return the columns of a table as its page lists them, and their lineage.
+
+    The free Dagster page keeps a lineage of columns without drawing it, so each column's description says it too.
+
+    Parameters
+    ----------
+    dtypes
+        Type by column, in order.
+    lineage
+        Of a column, those it is computed from.
+    formulas
+        Of a column, how.
+    """
+    columns = []
+    for name, dtype in dtypes.items():
+        said = [formulas.get(name, ""), said_of(lineage.get(name, ()))]
+        columns.append(
+            dg.TableColumn(name, "string" if dtype == "object" else dtype, "; ".join(filter(None, said)) or None)
+        )
+    found: dict[str, Any] = {"dagster/column_schema": dg.TableSchema(columns)}
+    if lineage:
+        deps = {
+            name: [dg.TableColumnDep(dg.AssetKey(asset), column) for asset, column in sources]
+            for name, sources in lineage.items()
+        }
+        found["dagster/column_lineage"] = dg.TableColumnLineage(deps)
+    return found
+
+
+def said_of(sources: Sequence[Column]) -> str:
+    """Return a sentence that names the columns something is computed from; of many of one asset, how many."""
+    by_asset: dict[str, list[str]] = {}
+    for asset, column in sources:
+        by_asset.setdefault(asset, []).append(column)
+    told = [
+        f"{asset}: {', '.join(columns)}" if len(columns) <= NAMED_COLUMNS else f"{asset}: {len(columns)} columns"
+        for asset, columns in by_asset.items()
+    ]
+    return f"from {'; '.join(told)}" if told else ""
+
+
+def preview(frame: pd.DataFrame, columns: int = 12, rows: int = PREVIEW_ROWS) -> dg.TableMetadataValue:
+    """Return the last ``rows`` of ``frame`` as a table, at most ``columns`` wide; what is unknown is empty."""
     shown = frame.iloc[-rows:, :columns]
-    head = "| " + " | ".join(map(str, shown.columns)) + " |"
-    rule = "|" + " --- |" * shown.shape[1]
-    body = ["| " + " | ".join(_cell(value) for value in row) + " |" for row in shown.itertuples(index=False)]
-    return "\n".join([head, rule, *body])
+    names = [str(name) for name in shown.columns]
+    records = [dg.TableRecord(dict(zip(names, map(_cell, row), strict=True))) for row in shown.itertuples(index=False)]
+    return dg.MetadataValue.table(records, schema=dg.TableSchema([dg.TableColumn(name) for name in names]))
 
 
-def _cell(value: object) -> str:
+def _cell(value: Any) -> str:
+    if pd.isna(value):
+        return ""
     if isinstance(value, float):
-        return f"{value:.6g}"
-    return f"{value:%Y-%m-%d}" if isinstance(value, pd.Timestamp) and not pd.isna(value) else str(value)
+        return f"{value:,.0f}" if abs(value) >= LARGE else f"{value:.6g}"
+    if isinstance(value, pd.Timestamp):
+        return f"{value:%Y-%m-%d}" if value == value.normalize() else f"{value:%Y-%m-%d %H:%M %Z}".rstrip()
+    return str(value)
 
 
 def embedded(image: Path) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from assets.column_lineage import checked_bars_lineage, quality_lineage
 from assets.io_managers import CHECKED_BARS_ASSET
 from assets.market import CONTEXT_TABLES, LAKE_IO, REFERENCE_TABLES, REWRITES
 from assets.metadata import embedded, frame_metadata, preview, report_links
@@ -27,7 +28,6 @@ from ljwx_pipeline.ingest.judged_tables import TABLE_CHECKS, judge_tables
 from ljwx_pipeline.lake import TableVersion
 from ljwx_pipeline.lake.reads import ReadsJournal
 from ljwx_pipeline.lake.store import read_versions
-from ljwx_pipeline.market.tables import TABLES
 from ljwx_pipeline.quality.history import feed_on_time
 from ljwx_pipeline.quality.history import symbols_still_given as judge_symbols
 from ljwx_pipeline.quality.results import CheckResult, require_passed
@@ -124,7 +124,7 @@ def symbols_still_given(line: Line) -> dg.AssetCheckResult:
         passed=result.passed,
         severity=dg.AssetCheckSeverity.WARN,
         description=_sentences(result) if judged else "no held month came back different",
-        metadata={**result.measured, "symbols": ", ".join(sorted(gone))},
+        metadata={**result.measured, "symbols": ", ".join(sorted(gone)) or "none"},
     )
 
 
@@ -158,19 +158,14 @@ def checked_bars(context: dg.AssetExecutionContext, line: Line) -> dg.Materializ
     ReadsJournal(line.lake()).record_versions(CHECKED_BARS_ASSET, context.run_id, line.lake().current("raw_bars"))
     months = checked.current(CHECKED_BARS)
     newest = checked.read(CHECKED_BARS, partitions=[months[-1].partition])
+    oldest = checked.read(CHECKED_BARS, columns=["session_date"], partitions=[months[0].partition])
     return dg.MaterializeResult(
-        metadata=frame_metadata(newest)
+        metadata=frame_metadata(newest, checked_bars_lineage())
         | {
             "dagster/row_count": sum(month.rows for month in months),
-            "first_session": f"{line.sessions()[0]:%Y-%m-%d}",
+            "first_session": f"{oldest['session_date'].min():%Y-%m-%d}",
             "quarantined_rows": sum(block.quarantined_rows for block in blocks),
             "content_hash": checked.content_hash(CHECKED_BARS),
-            "dagster/column_lineage": dg.TableColumnLineage(
-                {
-                    column: [dg.TableColumnDep(asset_key=dg.AssetKey("raw_bars"), column_name=column)]
-                    for column in TABLES["bars"]
-                }
-            ),
         },
         data_version=dg.DataVersion(checked.content_hash(CHECKED_BARS)),
     )
@@ -180,10 +175,10 @@ def checked_bars(context: dg.AssetExecutionContext, line: Line) -> dg.Materializ
 def quarantined_bars(line: Line) -> dg.Output[pd.DataFrame]:
     """Bars taken out until somebody corrects or releases them, a row for each rule broken, with what can be done."""
     frame = line.checked_lake().read(QUARANTINE)
-    by_check = frame.groupby("check").size().sort_values().rename("rows").reset_index()
+    by_check = frame.groupby("check").size().sort_values(ascending=False).rename("rows").reset_index()
     return dg.Output(
         frame,
-        metadata=frame_metadata(frame) | {"by_check": dg.MetadataValue.md(preview(by_check, rows=len(by_check)))},
+        metadata=frame_metadata(frame, checked_bars_lineage()) | {"by_check": preview(by_check, rows=len(by_check))},
     )
 
 
@@ -204,10 +199,10 @@ def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
     (pictures / "breaches.svg").write_text(breach_figure(recent), encoding="utf-8")
     return dg.Output(
         frame,
-        metadata=frame_metadata(read_first)
+        metadata=frame_metadata(read_first, quality_lineage())
         | {
             "mean_score": round(float(frame["score"].mean()), 2),
-            "worst_sessions": dg.MetadataValue.md(preview(read_first.nsmallest(5, "score"))),
+            "worst_sessions": preview(read_first.nsmallest(5, "score")),
             "score_by_session": dg.MetadataValue.md(embedded(pictures / "score.svg")),
             "breaches_by_check": dg.MetadataValue.md(embedded(pictures / "breaches.svg")),
         },

@@ -13,11 +13,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assets import reuse
-from assets.datasets import build, load_dataset, save_dataset
+from assets.column_lineage import dataset_lineage, explanation_lineage, predictions_lineage
+from assets.datasets import build, dataset_dtypes, load_dataset, save_dataset
 from assets.features import feature_table
 from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.lineage import flat_settings, git_revision, lineage_of, record_lineage, record_reads
-from assets.metadata import embedded, frame_metadata, line_plot, preview
+from assets.metadata import column_metadata, embedded, frame_metadata, line_plot, preview
 from assets.panels import TradingTables, trading_market
 from assets.report import rank_ic_table
 from assets.resources import Line
@@ -68,6 +69,7 @@ def training_dataset(
     )
     return dg.MaterializeResult(
         metadata={
+            **column_metadata(dataset_dtypes(line.tables), dataset_lineage(line.catalogue, line.settings.universe)),
             "dagster/row_count": len(dataset.label),
             "factors": len(dataset.factor_names),
             "scorable_rows": int(dataset.scorable.sum()),
@@ -177,7 +179,7 @@ def walk_forward_predictions(
         run.metrics({key: value for key, value in summary.items() if value is not None})
     cumulative = rank_ic_table(frame).set_index("session_date")[["rank_ic"]].cumsum()
     return dg.MaterializeResult(
-        metadata=frame_metadata(frame)
+        metadata=frame_metadata(frame, predictions_lineage(line.catalogue))
         | {
             "summary": dg.MetadataValue.json(summary),
             "cumulative_rank_ic": dg.MetadataValue.md(line_plot(cumulative, "Cumulative rank IC")),
@@ -264,12 +266,12 @@ def shap_explanation(line: Line, model_bundle: dict[str, Any]) -> dg.Output[pd.D
     )
     with research_run(line) as run:
         run.artifacts(images, "shap")
-    top = explanation.table.head(TOP_FACTORS)
     return dg.Output(
         explanation.table,
-        metadata={
+        metadata=frame_metadata(explanation.table, explanation_lineage(line.catalogue))
+        | {
             "sample_rows": explanation.sample_rows,
-            "top": dg.MetadataValue.md(preview(top.iloc[::-1], rows=TOP_FACTORS)),
+            "preview": preview(explanation.table.head(TOP_FACTORS), rows=TOP_FACTORS),
             **{image.stem: dg.MetadataValue.md(embedded(image)) for image in explanation.images},
         },
     )

@@ -21,6 +21,7 @@ from assets.lineage import lineage_of
 from assets.resources import Line
 from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.errors import LjwxError, RegistryError
+from ljwx_pipeline.ingest.aside import set_aside, warn
 from ljwx_pipeline.ingest.store import newest_version
 from ljwx_pipeline.ingest.tables import WHOLE
 from ljwx_pipeline.lake import Catalogue, Lake, TableVersion
@@ -145,16 +146,20 @@ def restated_partitions(lake: Lake, dataset: Dataset, compared: dict[str, int]) 
 
 
 class _Memory:
-    """What was compared and flagged by the calls before; without the file it is done once more."""
+    """What was compared and flagged by the calls before; without the file, or with a damaged one, it is done again."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self._path, self._kept = path, None
+        self.compared: dict[str, int] = {}
+        self.flagged: dict[str, str] = {}
         try:
-            self._kept = json.loads(path.read_text(encoding="utf-8"))
-            self.compared: dict[str, int] = dict(self._kept["compared"])
-            self.flagged: dict[str, str] = dict(self._kept["flagged"])
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
-            self._kept, self.compared, self.flagged = None, {}, {}
+            kept = json.loads(path.read_text(encoding="utf-8"))
+            self.compared, self.flagged = dict(kept["compared"]), dict(kept["flagged"])
+            self._kept = kept
+        except FileNotFoundError:
+            pass
+        except (ValueError, KeyError, TypeError) as error:
+            set_aside(path, error, "every model is compared with the lake and flagged once more", warn)
 
     def keep(self) -> None:
         """Write it down, unless nothing was added."""

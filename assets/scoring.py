@@ -10,6 +10,7 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
+from assets.column_lineage import scores_lineage
 from assets.features import feast_online_store, feature_store, feature_table, last_research_session
 from assets.metadata import frame_metadata
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
@@ -47,7 +48,8 @@ def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame)
     # a score on a session the model was trained on says nothing of its skill: monitoring leaves it out
     after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
     frame = rows[["symbol", "session_date"]].assign(score=scores, after_training=after_training)
-    return dg.Output(frame, metadata=frame_metadata(frame) | {"champion": f"version {champion.version}"})
+    shown = frame_metadata(frame, scores_lineage(line.catalogue))
+    return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
 
 
 def champion_bundle(line: Line, registry: Registry, champion: ModelVersion) -> Path:

@@ -60,7 +60,7 @@ def factor_tear_sheet(
         metadata={
             **report_links(line, "tear_sheet", index),
             "factors": len(table),
-            "strongest": dg.MetadataValue.md(preview(strongest.head(TOP_FACTORS), rows=TOP_FACTORS)),
+            "strongest": preview(strongest.head(TOP_FACTORS), rows=TOP_FACTORS),
             "one_factor": "`ljwx tear-sheet --factor NAME` writes a factor's own page",
             "mlflow_run_id": research_run_id(line),
         }

@@ -31,7 +31,7 @@ from ljwx_pipeline.config import (
 )
 from ljwx_pipeline.errors import ConfigError, SourceError
 from ljwx_pipeline.failures import last_failures
-from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead
+from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead, upgrade_remedy
 from ljwx_pipeline.sources.folder.files import find_files
 from ljwx_pipeline.sources.tushare.credentials import read_token
 
@@ -158,7 +158,7 @@ def _calendar(settings: Settings) -> Finding:
         return Finding("calendar", ok=True, fact=fact)
     fact += f"; at least {MIN_HORIZON_SESSIONS} are wanted"
     only_warns = settings.source.kind in AT_HAND
-    return Finding("calendar", ok=False, fact=fact, remedy="upgrade exchange-calendars", only_warns=only_warns)
+    return Finding("calendar", ok=False, fact=fact, remedy=upgrade_remedy(), only_warns=only_warns)
 
 
 def _source(settings: Settings) -> list[Finding]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.doctor import PROVIDER_PACKAGES, Finding, examine, findings_table
 from ljwx_pipeline.failures import KEPT, Failure, last_failures, record_failure
-from ljwx_pipeline.market.calendar import sessions_between
+from ljwx_pipeline.market.calendar import last_known_session, sessions_between
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Nothing listens there, and to hear so takes no time.
@@ -99,7 +100,8 @@ def test_a_short_calendar_fails_only_where_sessions_are_still_to_come(
     monkeypatch.setattr("ljwx_pipeline.doctor.sessions_ahead", lambda _day: 59)
     found = finding(profile, "calendar")
     assert (found.ok, found.only_warns) == (False, not fails)
-    assert found.remedy == "upgrade exchange-calendars"
+    assert f"{sys.executable} -m pip install --upgrade exchange-calendars" in found.remedy
+    assert f"while there is none newer, the line runs on until {last_known_session()}" in found.remedy
     assert "59 sessions" in found.fact
     table = findings_table([found])
     assert table.startswith("BAD" if fails else "warn")

@@ -60,3 +60,14 @@ def scorable_mask(
     if universe.index:
         allowed &= index_member_mask(index_members, universe.index, panel.symbols, panel.sessions)
     return allowed
+
+
+def scorable_reads(universe: UniverseSettings) -> dict[str, tuple[str, ...]]:
+    """Return the columns beside the keys that decide who may be scored, by canonical table.
+
+    Of ``close`` only whether there is one counts.
+    """
+    spans = ("start_date", "end_date")
+    read: dict[str, tuple[str, ...]] = {"bars": ("close_cny", "amount_cny"), "securities": ("list_date",)}
+    read |= {"st_spells": spans} if universe.exclude_st else {}
+    return read | ({"index_members": ("index_code", *spans)} if universe.index else {})

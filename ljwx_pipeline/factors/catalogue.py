@@ -110,8 +110,7 @@ class Catalogue:
     @property
     def reads(self) -> frozenset[str]:
         """Return all that values depend on: ``inputs``, and who belongs to a cross-section where one is compared."""
-        nodes = (node for factor in self.factors for node in _nodes(factor.name, factor.expression))
-        return self.inputs | ({MEMBERSHIP} if any(isinstance(node, CrossSection) for node in nodes) else frozenset())
+        return frozenset[str]().union(*(reads_of(factor.expression) for factor in self.factors))
 
     @property
     def version_hash(self) -> str:
@@ -119,6 +118,16 @@ class Catalogue:
         lines = [f"semantics {SEMANTICS_VERSION}"]
         lines += [f"{factor.name} {factor.expression.hash}" for factor in self.factors]
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def reads_of(expression: Expr) -> frozenset[str]:
+    """Return the fields that values of ``expression`` depend on: its inputs, and a cross-section's membership."""
+    todo, compares = [expression], False
+    while todo and not compares:
+        node = todo.pop()
+        compares = isinstance(node, CrossSection)
+        todo += node.children
+    return expression.inputs | ({MEMBERSHIP} if compares else frozenset())
 
 
 def family(

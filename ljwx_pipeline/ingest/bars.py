@@ -19,7 +19,7 @@ from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.store import folders_in
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.observability.progress import Progress
-from ljwx_pipeline.sources.base import MarketSource
+from ljwx_pipeline.sources.base import BarUnit, MarketSource
 
 
 @dataclass(frozen=True)
@@ -56,8 +56,8 @@ def ingest_bars(
     """Bring the lake's raw bars of ``[first, last]`` up to what the source gives now.
 
     Killed at any instant it loses at most the unit being fetched; called again it takes up the rest as it was planned,
-    and on a later day plans anew after that. Months are stored in order, each atomically; all of one plan are known at
-    the same instant. A second ingest of the market waits.
+    and on a later day plans anew after that. Months are stored in order, each atomically and known from the instant it
+    is stored, so that a reader in the middle is answered the same later. A second ingest of the market waits.
 
     Parameters
     ----------
@@ -66,7 +66,8 @@ def ingest_bars(
     recheck_sessions
         Newest held sessions to fetch again (``plan_bars``).
     say
-        Receives what is said of a damaged file of the staging folder: it is set aside and its unit fetched again.
+        Receives what is said of rows of days that were not asked for, which are left out, and of a damaged file of the
+        staging folder: it is set aside and its unit fetched again.
 
     Raises
     ------
@@ -84,12 +85,12 @@ def ingest_bars(
         left = staged.unfinished(clock.now())
         if left is None:
             plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
-            report = _fetch_and_store(source, lake, plan, staged, clock, on_progress)
+            report = _fetch_and_store(source, lake, plan, staged, clock, on_progress, say)
         else:
-            report = _fetch_and_store(source, lake, left.plan, staged, clock, on_progress)
+            report = _fetch_and_store(source, lake, left.plan, staged, clock, on_progress, say)
             if not left.is_todays(source.sessions(first, last), clock.now()):
                 plan = plan_bars(source, lake, first, last, recheck_sessions=recheck_sessions)
-                report = _joined(report, _fetch_and_store(source, lake, plan, staged, clock, on_progress))
+                report = _joined(report, _fetch_and_store(source, lake, plan, staged, clock, on_progress, say))
     if source.describe().fetches == "by_session":
         _require_all(report.plan, lake)
     return report
@@ -102,14 +103,12 @@ def _fetch_and_store(
     staged: Staging,
     clock: Clock,
     on_progress: Callable[[Progress], None],
+    say: Warn,
 ) -> IngestReport:
     """Fetch what is not staged yet of ``plan`` and store its months."""
-    resumed = _fetch(source, plan, staged, clock, on_progress)
-    known_at = clock.now()
-    stored = []
-    for month, rows in staged.months(plan.units):
-        asked = rows[rows["session_date"].isin(plan.fetched)]
-        stored.append(store_month(lake, RAW_BARS, month, asked, plan.fetched, known_at))
+    resumed = _fetch(source, plan, staged, clock, on_progress, say)
+    months = staged.months(plan.units)
+    stored = [store_month(lake, RAW_BARS, month, rows, plan.fetched, clock.now()) for month, rows in months]
     staged.clear()
     return IngestReport(plan, resumed, tuple(stored))
 
@@ -135,7 +134,7 @@ def _store_at_hand(
     A month that ``span``, the first and last day asked for, cuts keeps what it holds of the other days; one within it
     that the source has no row of any more becomes a version without rows.
     """
-    started, known_at, rows = clock.monotonic_s(), clock.now(), 0
+    started, rows = clock.monotonic_s(), 0
     gone = _months_held(lake, span)
     waiting: dict[str, pd.DataFrame] = {}
     for number, unit in enumerate(plan.units, start=1):
@@ -147,17 +146,17 @@ def _store_at_hand(
             if len(days) == days[0].days_in_month:
                 waiting[month] = frame
             else:
-                yield from store_whole_months(lake, RAW_BARS, waiting, known_at)
+                yield from store_whole_months(lake, RAW_BARS, waiting, clock.now())
                 waiting = {}
-                yield store_month(lake, RAW_BARS, month, frame, days, known_at)
+                yield store_month(lake, RAW_BARS, month, frame, days, clock.now())
         if number == len(plan.units) or sum(map(len, waiting.values())) >= BATCH_ROWS:
-            yield from store_whole_months(lake, RAW_BARS, waiting, known_at)
+            yield from store_whole_months(lake, RAW_BARS, waiting, clock.now())
             waiting = {}
         elapsed = clock.monotonic_s() - started
         remaining = elapsed / number * (len(plan.units) - number)
         on_progress(Progress(number, len(plan.units), rows, elapsed, remaining, unit.key))
     for month in sorted(gone):
-        yield store_month(lake, RAW_BARS, month, empty_table("bars"), _days_asked(month, span), known_at)
+        yield store_month(lake, RAW_BARS, month, empty_table("bars"), _days_asked(month, span), clock.now())
 
 
 def _days_asked(month: str, span: tuple[date, date]) -> pd.DatetimeIndex:
@@ -175,22 +174,48 @@ def _months_held(lake: Lake, span: tuple[date, date]) -> set[str]:
 
 
 def _fetch(
-    source: MarketSource, plan: BarPlan, staged: Staging, clock: Clock, on_progress: Callable[[Progress], None]
+    source: MarketSource,
+    plan: BarPlan,
+    staged: Staging,
+    clock: Clock,
+    on_progress: Callable[[Progress], None],
+    say: Warn,
 ) -> int:
-    """Fetch every unit that is not staged yet; return how many were."""
+    """Fetch every unit that is not staged yet; return how many were. Rows that were not asked for are told."""
     started, rows, fetched = clock.monotonic_s(), 0, 0
     waiting = [unit for unit in plan.units if not staged.holds_whole(unit)]
     resumed = len(plan.units) - len(waiting)
     if waiting and not resumed:
         staged.begin(plan, clock.now())
-    for unit in waiting:
-        frame = source.bars_of(unit)
-        staged.keep(unit, frame if len(frame) else empty_table("bars"))
-        fetched, rows = fetched + 1, rows + len(frame)
-        elapsed = clock.monotonic_s() - started
-        remaining = elapsed / fetched * (len(waiting) - fetched)
-        on_progress(Progress(resumed + fetched, len(plan.units), rows, elapsed, remaining, unit.key))
+    strays: list[pd.Series] = []
+    try:
+        for unit in waiting:
+            given = source.bars_of(unit)
+            asked = _is_asked(given["session_date"], unit, plan)
+            if not asked.all():
+                strays.append(given.loc[~asked, "session_date"])
+            frame = given[asked]
+            staged.keep(unit, frame if len(frame) else empty_table("bars"))
+            fetched, rows = fetched + 1, rows + len(frame)
+            elapsed = clock.monotonic_s() - started
+            remaining = elapsed / fetched * (len(waiting) - fetched)
+            on_progress(Progress(resumed + fetched, len(plan.units), rows, elapsed, remaining, unit.key))
+    finally:
+        if strays:
+            say(_told_of(pd.concat(strays), source))
     return resumed
+
+
+def _is_asked(days: pd.Series, unit: BarUnit, plan: BarPlan) -> pd.Series:
+    return days.between(pd.Timestamp(unit.first), pd.Timestamp(unit.last)) & days.isin(plan.fetched)
+
+
+def _told_of(strays: pd.Series, source: MarketSource) -> str:
+    return (
+        f"{source.describe().name} gave {len(strays):,} rows of {strays.nunique():,} days that it was not asked for, "
+        f"{strays.min():%Y-%m-%d} to {strays.max():%Y-%m-%d}: they are left out; an answer for other days than asked "
+        "for may be wrong for these too, look with `ljwx data reconcile`"
+    )
 
 
 def _require_all(plan: BarPlan, lake: Lake) -> None:

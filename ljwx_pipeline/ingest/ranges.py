@@ -9,11 +9,35 @@ from datetime import date
 
 import pandas as pd
 
+from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.market.tables import RANGE_TABLES
 
 ONE_DAY = pd.Timedelta(days=1)
 #: Stands for the end of what goes on.
 OPEN = pd.Timestamp("2262-01-01")
+#: An index that keeps less than this share of its members was told in part: indices have a fixed size.
+WHOLE_LIST_FRAC = 0.75
+
+
+def require_whole_lists(held: pd.DataFrame, told: pd.DataFrame) -> None:
+    """Refuse ``told`` when it names far fewer members of an index at its end than ``held`` does at its own.
+
+    Both are tables ``index_members``. An index that only one side knows is not compared.
+
+    Raises
+    ------
+    SourceError
+        When fewer than ``WHOLE_LIST_FRAC`` of the number are left.
+    """
+    before, now = (frame[frame["end_date"].isna()].groupby("index_code").size() for frame in (held, told))
+    for code in before.index.intersection(told["index_code"].unique()):
+        left = int(now.get(code, 0))
+        if left < WHOLE_LIST_FRAC * before[code]:
+            raise SourceError(
+                f"the list of members of {code} names {left}, the lake holds {before[code]}: it was cut short",
+                "run again later; if the index really shrank, delete the folder index_members of the lake and load "
+                "the table again",
+            )
 
 
 def merged_ranges(table: str, held: pd.DataFrame, snapshot: pd.DataFrame) -> pd.DataFrame:

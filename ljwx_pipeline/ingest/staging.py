@@ -134,12 +134,22 @@ class Staging:
                 yield month, as_frame(rows)
 
     def clear(self) -> None:
-        """Forget every unit: their rows are stored."""
-        shutil.rmtree(self._folder, ignore_errors=True)
+        """Forget every unit: their rows are stored. The plan goes first: units without one are never taken up.
+
+        Raises
+        ------
+        LakeError
+            When something of the folder cannot be removed.
+        """
+        try:
+            self._plan.unlink(missing_ok=True)
+        except OSError as error:
+            raise _not_removed(self._plan, error) from error
+        _remove(self._folder)
 
     def _regrouped(self, units: Sequence[BarUnit]) -> dict[str, list[Path]]:
         """Write the rows of units that span months by month; a run that is killed here begins here again."""
-        shutil.rmtree(self._months, ignore_errors=True)
+        _remove(self._months)
         of_months: dict[str, list[Path]] = {}
         for number, batch in enumerate(self._batches(units)):
             for month, rows in split_by_month(batch).items():
@@ -175,6 +185,22 @@ def _unfinished(document: dict[str, Any]) -> Unfinished:
         for key, first, last, symbol in document["units"]
     )
     return Unfinished(BarPlan(wanted, missing, again, units), datetime.fromisoformat(document["started_at"]))
+
+
+def _remove(folder: Path) -> None:
+    if not folder.exists():
+        return
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise _not_removed(folder, error) from error
+
+
+def _not_removed(path: Path, error: OSError) -> LakeError:
+    return LakeError(
+        f"{error.filename or path} cannot be removed ({error.strerror}): what was fetched would be taken up again",
+        f"make it writable or delete {path}, then run again: what is stored stays",
+    )
 
 
 def _rows(path: Path) -> pa.Table:

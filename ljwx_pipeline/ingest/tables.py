@@ -15,7 +15,7 @@ import pandas as pd
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.aside import Warn, set_aside, warn
-from ljwx_pipeline.ingest.ranges import merged_ranges, spliced_ranges
+from ljwx_pipeline.ingest.ranges import merged_ranges, require_whole_lists, spliced_ranges
 from ljwx_pipeline.ingest.store import StoredMonth, newest_version, only_ingest, store_month
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
@@ -97,6 +97,11 @@ def ingest_range_table(
         Tells when what was asked for became known: when it was all there, not when it was asked for.
     say
         Receives what is said of a damaged file.
+
+    Raises
+    ------
+    SourceError
+        When the source cannot be read, or names far fewer members of an index than are held.
     """
     clock = clock or SystemClock()
     with only_ingest(lake):
@@ -105,6 +110,7 @@ def ingest_range_table(
         if table not in said.windowed:
             frame: pd.DataFrame = getattr(source, table)(first, last)
             if table in said.snapshots:
+                _require_whole(table, held, frame)
                 frame = merged_ranges(table, held, frame)
             return lake.write(table, frame, partition=WHOLE, known_at=clock.now())
         covered = _read_coverage(coverage_file, scope, say) if lake.holds(table) else None
@@ -115,12 +121,18 @@ def ingest_range_table(
         elif covered is not None:  # from earlier on: one unbroken range
             stop = max(last, covered.first)
         frame = getattr(source, table)(start, stop)
+        _require_whole(table, held, frame)
         if len(held):
             frame = spliced_ranges(table, held, frame, start, stop, reach=reach)
         version = lake.write(table, frame, partition=WHOLE, known_at=clock.now())
         told_to = stop if covered is None else max(reach, stop)
         _write_coverage(coverage_file, Coverage(min(base, start), told_to, scope=scope))
         return version
+
+
+def _require_whole(table: str, held: pd.DataFrame, told: pd.DataFrame) -> None:
+    if table == "index_members":
+        require_whole_lists(held, told)
 
 
 def ingest_dated_table(

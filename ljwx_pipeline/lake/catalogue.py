@@ -161,10 +161,17 @@ class Catalogue:
         Raises
         ------
         LakeError
-            When the name is taken or bad, a table does not exist or was not known by then.
+            When the name is taken or bad, ``as_of`` is in the future, a table does not exist or was not known by then.
         """
         path = self._folder / f"{checked_name('dataset', name)}.json"
-        instant = utc_now() if as_of is None else in_utc("as_of", as_of)
+        now = utc_now()
+        instant = now if as_of is None else in_utc("as_of", as_of)
+        if instant > now:
+            raise LakeError(
+                f"as_of {instant.isoformat(timespec='seconds')} is in the future, it is "
+                f"{now.isoformat(timespec='seconds')} now: what will be known then is not known yet",
+                "name an instant up to now, or none to pin what is known now",
+            )
         with self.lock():
             if path.exists():
                 raise LakeError(f"dataset {name} exists already", "choose another name: a dataset never changes")
@@ -250,7 +257,8 @@ class Catalogue:
         def without_reference(found: Dataset) -> Dataset:
             kept = tuple(item for item in found.references if (item.kind, item.id) != (kind, id))
             if len(kept) == len(found.references):
-                raise LakeError(f"dataset {name} has no reference {kind} {id}", "look at it with `ljwx data show`")
+                there = ", ".join(f"{item.kind} {item.id}" for item in found.references) or "it has none"
+                raise LakeError(f"dataset {name} has no reference {kind} {id}", f"choose one of: {there}")
             return replace(found, references=kept)
 
         return self._changed(name, without_reference)
@@ -269,7 +277,7 @@ class Catalogue:
             if binding:
                 raise LakeError(
                     f"dataset {name} is what {', '.join(binding)} was made from",
-                    "keep it; once they are gone for good, take each off with Catalogue.remove_reference",
+                    "keep it; once they are gone for good, take each off with `ljwx data unreference`",
                 )
             (self._folder / f"{name}.json").unlink()
             sync_folder(self._folder)

@@ -38,7 +38,8 @@ class Lake:
 
     Rows are given as frames or Arrow tables; a frame's index is dropped and canonical tables are sorted by their keys.
     Every ``known_at`` is a timezone-aware instant later than the newest version's of that partition, because an
-    ``as_of`` read that was answered once must be answered the same for ever.
+    ``as_of`` read that was answered once must be answered the same for ever. Take it right before writing: a version is
+    seen once it is on disk, so an ``as_of`` of the moments in between is answered without it until then.
 
     Parameters
     ----------

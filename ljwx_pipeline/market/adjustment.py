@@ -6,6 +6,8 @@ are never stored. Not here: what an order pays, which is always the raw price (`
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
@@ -57,6 +59,30 @@ def factor_panel(bars: pd.DataFrame, *, symbols: tuple[str, ...], sessions: pd.D
     adjusted = {name: values * factor for name, values in price.items()}
     fields = {**adjusted, "vwap": traded * factor, "volume": volume / factor, "amount_cny": amount}
     return Panel(symbols, sessions, fields)
+
+
+def columns_read(fields: Iterable[str], adjustment: str) -> frozenset[str]:
+    """Return the columns of the bars that decide the values of ``fields`` of the factor panel.
+
+    Keys are left out: every field is placed by ``symbol`` and ``session_date``.
+
+    Parameters
+    ----------
+    fields
+        Names among ``FACTOR_FIELDS``, for instance an expression's ``inputs``.
+    adjustment
+        ``raw``, ``forward`` or ``backward``.
+    """
+    prices = {name: {f"{name}_cny"} for name in PRICES}
+    volume, amount = {"volume_shares"}, {"amount_cny"}
+    if adjustment == "raw":
+        factor = {"adj_factor"}
+        prices = {name: columns | factor for name, columns in prices.items()}
+        vwap, volume = prices["close"] | volume | amount, volume | factor
+    else:
+        vwap = set[str]().union(*prices.values())
+    read = {**prices, "vwap": vwap, "volume": volume, "amount_cny": amount}
+    return frozenset[str]().union(*(read[field] for field in fields))
 
 
 def _positive_factor(bars: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> Float:

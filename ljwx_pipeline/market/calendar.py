@@ -5,6 +5,7 @@ Not here: wall-clock time (``clock.py``), and how a provider tells its own calen
 
 from __future__ import annotations
 
+import sys
 from datetime import date, timedelta
 from functools import lru_cache
 
@@ -31,6 +32,15 @@ def _all_sessions() -> pd.DatetimeIndex:
 def last_known_session() -> date:
     """Return the last session the calendar knows; the library publishes a year at a time."""
     return _all_sessions()[-1].date()
+
+
+def upgrade_remedy() -> str:
+    """Return what to do about a calendar that ends too soon: the command, and when there is something to install."""
+    return (
+        f"upgrade exchange-calendars: {sys.executable} -m pip install --upgrade exchange-calendars (a year's sessions "
+        "come with a release made after the exchange announced its holidays, late in the year before; while there is "
+        f"none newer, the line runs on until {last_known_session()})"
+    )
 
 
 def sessions_ahead(day: date) -> int:
@@ -106,7 +116,7 @@ def overlaid(is_open: pd.Series, first: date, last: date, provider: str) -> pd.D
 def is_session(day: date) -> bool:
     """Return whether ``day`` is a trading session; a day past the known horizon is an error, not a guess."""
     if day > last_known_session():
-        raise SourceError(f"{day} is past the calendar's horizon {last_known_session()}", "upgrade exchange-calendars")
+        raise SourceError(f"{day} is past the calendar's horizon {last_known_session()}", upgrade_remedy())
     return pd.Timestamp(day) in _all_sessions()
 
 

@@ -92,6 +92,30 @@ def panel_fields(
     return fields
 
 
+def field_columns(field: str) -> dict[str, tuple[str, ...]]:
+    """Return the columns beside the keys that decide a field's values, by canonical table.
+
+    ``field`` is one of ``panel_fields`` other than ``in_universe``, which ``dataset/universe.py`` decides.
+    """
+    spans = ("start_date", "end_date")
+    close, limits = ("close_cny",), ("limit_up_cny", "limit_down_cny")
+    columns: dict[str, dict[str, tuple[str, ...]]] = {name: {"bars": (column,)} for name, column in AS_TRADED.items()}
+    columns |= {name: {"market_values": (name,)} for name in MARKET_VALUES}
+    columns |= {name: {"price_limits": (limit,)} for name, limit in zip(LIMIT_PRICES, limits, strict=True)}
+    columns |= {
+        name: {"price_limits": (limit,), "bars": close} for name, limit in zip(LIMIT_FLAGS, limits, strict=True)
+    }
+    columns |= {
+        "turnover_frac": {"bars": ("volume_shares", *close), "market_values": ("float_market_value_cny",)},
+        "is_st": {"st_spells": spans},
+        "is_suspended": {"suspensions": ("session_date",), "bars": ("session_date",)},
+        "industry": {"industries": ("industry", *spans)},
+        "listed_sessions": {"securities": ("list_date",)},
+        "index_close": {"index_bars": ("index_code", "close_points")},
+    }
+    return columns[field]
+
+
 def as_of_field(
     rows: pd.DataFrame,
     *,

@@ -35,6 +35,12 @@ Int = NDArray[np.int64]
 Bool = NDArray[np.bool_]
 
 ADJUSTED_TOLERANCE_BPS = 15
+#: Columns beside the keys that decide ``can_buy``, by canonical table.
+CAN_BUY_READS: dict[str, tuple[str, ...]] = {
+    "bars": ("close_cny", "pre_close_cny"),
+    "securities": ("board", "list_date"),
+    "st_spells": ("start_date", "end_date"),
+}
 #: Calendar days that surely hold the longest spell of listing days.
 _LISTING_SPELL = timedelta(days=30)
 
@@ -184,6 +190,19 @@ def market_arrays(
         lot_min=lot_min,
         lot_step=lot_step,
     )
+
+
+def backtest_reads(adjustment: str) -> dict[str, tuple[str, ...]]:
+    """Return the columns beside the keys that decide what a backtest at the close earns, by canonical table.
+
+    Adjusted prices already hold dividends and splits: no action is read beside them.
+    """
+    read = CAN_BUY_READS | {
+        "bars": (*CAN_BUY_READS["bars"], "volume_shares"),
+        "securities": (*CAN_BUY_READS["securities"], "delist_date"),
+    }
+    actions = ("ex_date", "cash_cny_per_share", "bonus_shares_per_share")
+    return read | ({"corporate_actions": actions} if adjustment == "raw" else {})
 
 
 def _positions(bars: pd.DataFrame, names: pd.Index[str], sessions: pd.DatetimeIndex) -> tuple[Int, Int, Bool]:

@@ -6,16 +6,59 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assets.metadata import embedded, frame_metadata, preview, report_links, report_url
+from assets.metadata import column_metadata, embedded, frame_metadata, preview, report_links, report_url
 from assets.resources import Line
 
 
-def test_a_preview_shows_the_last_rows_as_markdown() -> None:
+def test_a_preview_shows_the_last_rows_as_a_table() -> None:
     frame = pd.DataFrame({"symbol": list("abcdefg"), "value": [0.123456789] * 7, "day": pd.Timestamp("2024-01-02")})
-    lines = preview(frame).splitlines()
-    assert lines[0] == "| symbol | value | day |"
-    assert len(lines) == 2 + 5
-    assert lines[-1] == "| g | 0.123457 | 2024-01-02 |"
+    shown = preview(frame)
+    assert [column.name for column in shown.schema.columns] == ["symbol", "value", "day"]
+    assert [record.data["symbol"] for record in shown.records] == list("cdefg")
+    assert shown.records[-1].data == {"symbol": "g", "value": "0.123457", "day": "2024-01-02"}
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (9_884_000.0, "9,884,000"),
+        (-250_000.4, "-250,000"),
+        (float("nan"), ""),
+        (pd.NaT, ""),
+        (None, ""),
+        (pd.Timestamp("2024-01-02T07:00", tz="UTC"), "2024-01-02 07:00 UTC"),
+        (True, "True"),
+        (0, "0"),
+    ],
+)
+def test_a_cell_is_read_without_an_exponent_and_empty_where_nothing_is_known(value: object, text: str) -> None:
+    frame = pd.DataFrame({"cell": pd.Series([value])})
+    assert preview(frame).records[0].data == {"cell": text}
+
+
+def test_a_table_without_rows_still_has_its_columns() -> None:
+    shown = preview(pd.DataFrame({"symbol": [], "value": []}))
+    assert (shown.records, [column.name for column in shown.schema.columns]) == ([], ["symbol", "value"])
+
+
+def test_the_page_lists_columns_with_their_types_and_what_is_said_of_them() -> None:
+    frame = pd.DataFrame({"symbol": ["a"], "value": [0.5]})
+    listed = frame_metadata(frame)["dagster/column_schema"].columns
+    assert [(column.name, column.type) for column in listed] == [("symbol", "string"), ("value", "float64")]
+    assert "dagster/column_lineage" not in frame_metadata(frame)
+
+
+def test_the_description_of_a_column_is_its_formula_and_what_it_comes_from() -> None:
+    lineage = {
+        "KMID": [("bars", "open_cny"), ("bars", "close_cny")],
+        "score": [("factors", f"F{n}") for n in range(11)],
+    }
+    found = column_metadata(dict.fromkeys(["KMID", "score", "fold"], "float32"), lineage, {"KMID": "(close - open)"})
+    assert [column.description for column in found["dagster/column_schema"].columns] == [
+        "(close - open); from bars: open_cny, close_cny",
+        "from factors: 11 columns",
+        None,
+    ]
 
 
 def test_a_table_tells_rows_span_and_symbols() -> None:

@@ -88,6 +88,22 @@ def test_a_changed_bar_is_flagged_once(line: Line, bars: pd.DataFrame) -> None:
     assert len(line.registry().tags) == 1
 
 
+@pytest.mark.parametrize("damage", ["{", "[]", '{"compared": 3, "flagged": {}}'])
+def test_a_damaged_memory_is_told_and_the_flag_set_once_more(
+    line: Line, bars: pd.DataFrame, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    store(line, "raw_bars", tripled(bars, 2), "2018-01-01", hours=1)
+    flag_models(line)
+    memory = line.home / "ingest" / "restatements.json"
+    whole = memory.read_text()
+    memory.write_text(damage)
+    assert len(flag_models(line)) == 1
+    assert memory.read_text() == whole
+    assert memory.with_name("restatements.json.damaged").read_text() == damage
+    assert "restatements.json is damaged" in caplog.text
+    assert "flagged once more" in caplog.text
+
+
 def test_a_second_restatement_renews_the_tag(line: Line, bars: pd.DataFrame, spells: pd.DataFrame) -> None:
     store(line, "raw_bars", tripled(bars, 2), "2018-01-01", hours=1)
     flag_models(line)

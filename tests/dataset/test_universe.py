@@ -10,7 +10,8 @@ import pytest
 
 from ljwx_pipeline.config import UniverseSettings
 from ljwx_pipeline.dataset import scorable_mask
-from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.dataset.universe import scorable_reads
+from ljwx_pipeline.errors import DataQualityError, FactorError
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.market.tables import empty_table
@@ -130,3 +131,33 @@ def test_the_answer_does_not_depend_on_the_sessions_that_follow(panel: Panel) ->
     whole = mask(panel, OLD, SESSIONS[3])
     cut = mask(panel.sessions_slice(0, 60), OLD, SESSIONS[3])
     np.testing.assert_array_equal(whole[:, :60], cut)
+
+
+@pytest.mark.parametrize("index", ["", "000300.SH"])
+@pytest.mark.parametrize("exclude_st", [True, False])
+def test_it_reads_the_columns_it_says_and_each_of_them(panel: Panel, index: str, *, exclude_st: bool) -> None:
+    rules = RULES.model_copy(update={"index": index, "exclude_st": exclude_st})
+    span = {"start_date": SESSIONS[3], "end_date": SESSIONS[60]}
+    tables = {
+        "securities": securities(OLD, SESSIONS[10]),
+        "st_spells": pd.DataFrame({"symbol": SYMBOLS[:1], **span}),
+        "index_members": pd.DataFrame({"index_code": "000300.SH", "symbol": SYMBOLS, **span}),
+    }
+    reads = {table: ["symbol", *columns] for table, columns in scorable_reads(rules).items()}
+    named = {"close_cny": "close", "amount_cny": "amount_cny"}
+    fields = [named[column] for column in reads.pop("bars")[1:]]
+
+    def scorable(kept: dict[str, list[str]], names: list[str]):
+        seen = Panel(panel.symbols, panel.sessions, {name: panel.fields[name] for name in names})
+        given = [tables[name][kept.get(name, [])] for name in ("securities", "st_spells", "index_members")]
+        return scorable_mask(seen, given[0], given[1], given[2], rules)
+
+    whole = scorable_mask(panel, tables["securities"], tables["st_spells"], tables["index_members"], rules)
+    np.testing.assert_array_equal(scorable(reads, fields), whole)
+    for table, columns in reads.items():
+        for column in columns:
+            with pytest.raises(KeyError):
+                scorable(reads | {table: [name for name in columns if name != column]}, fields)
+    for field in fields:
+        with pytest.raises((KeyError, FactorError)):
+            scorable(reads, [name for name in fields if name != field])

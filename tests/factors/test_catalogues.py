@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from datetime import date
 from pathlib import Path
 
@@ -107,15 +106,3 @@ def test_the_page_lists_the_catalogues_as_the_code_has_them() -> None:
         made = open_catalogue(name)
         fields = ", ".join(f"`{field}`" for field in sorted(made.inputs))
         assert line == f"| `{name}` | {len(made.factors)} | {made.window} | {fields} "
-
-
-def test_the_pages_walk_through_runs_as_it_stands(tmp_path: Path, monkeypatch, capsys) -> None:
-    section = PAGE.read_text(encoding="utf-8").split("## Your own factor")[1]
-    definition, script = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[:2]
-    (tmp_path / "mine.py").write_text(definition, encoding="utf-8")
-    monkeypatch.syspath_prepend(tmp_path)
-    exec(compile(script, "walk-through", "exec"), {})
-    printed = capsys.readouterr().out.splitlines()
-    assert printed[0].startswith("FALL5 60 ['amount_cny', 'close'] (cs_rank(")
-    assert printed[-1] == "leaks: []"
-    assert len([line for line in printed if re.match(r"S\d{5}\.SIM +0\.", line)]) == 5

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, timedelta
 from typing import Literal
 
 import pandas as pd
@@ -31,12 +31,15 @@ class RemoteSource:
         Calls for bars that succeed before every other one fails; None never fails.
     silent
         Sessions of which it gives no row.
+    days_beyond
+        Days before and after those asked for whose rows it gives too.
     """
 
     published: date
     fetches: Literal["at_hand", "by_session", "by_symbol"] = "by_session"
     fail_after: int | None = None
     silent: tuple[str, ...] = ()
+    days_beyond: int = 0
     without_values: tuple[str, ...] = ()
     paid_more_cny: float = 0.0
     calls: list[str] = field(default_factory=list)
@@ -63,7 +66,8 @@ class RemoteSource:
         if self.fail_after is not None and len(self.calls) >= self.fail_after:
             raise SourceError("the provider is out of order", "wait")
         self.calls.append(unit.key)
-        frame = self.market.bars(unit.first, min(unit.last, self.published))
+        beyond = timedelta(days=self.days_beyond)
+        frame = self.market.bars(unit.first - beyond, min(unit.last + beyond, self.published))
         if unit.symbol is not None:
             frame = frame[frame["symbol"] == unit.symbol]
         frame = frame[~frame["session_date"].isin(pd.DatetimeIndex(self.silent))].copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from threading import Thread
@@ -12,6 +13,7 @@ import pytest
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import SourceError
+from ljwx_pipeline.ingest import store
 from ljwx_pipeline.ingest.bars import IngestReport, ingest_bars
 from ljwx_pipeline.ingest.store import StoredMonth, only_ingest, store_month
 from ljwx_pipeline.lake import Lake
@@ -122,6 +124,47 @@ def test_a_session_the_provider_is_silent_about_is_an_error_and_the_rest_is_kept
     source.silent = ()
     ingest(source, lake, clock)
     pd.testing.assert_frame_equal(lake.read("raw_bars"), source.market.bars(FIRST, LAST))
+
+
+@pytest.mark.parametrize("fetches", ["by_session", "by_symbol"])
+def test_rows_of_days_not_asked_for_are_left_out_and_told(
+    lake: Lake, clock: ManualClock, caplog: pytest.LogCaptureFixture, fetches: Literal["by_session", "by_symbol"]
+) -> None:
+    source = RemoteSource(LAST, fetches)
+    ingest(source, lake, clock)
+    assert "not asked for" not in caplog.text
+    source.days_beyond = 7
+    other = Lake(lake.root.parent / "other")
+    ingest(source, other, clock)
+    pd.testing.assert_frame_equal(other.read("raw_bars"), lake.read("raw_bars"))
+    (told,) = [record.message for record in caplog.records if "not asked for" in record.message]
+    assert "remote gave" in told
+    assert "they are left out" in told
+
+
+@pytest.mark.parametrize("fetches", ["by_session", "at_hand"])
+def test_what_a_reader_was_told_while_months_were_stored_is_told_for_ever(
+    lake: Lake, monkeypatch: pytest.MonkeyPatch, fetches: Literal["by_session", "at_hand"]
+) -> None:
+    clock, told = ManualClock(datetime(2024, 3, 1, 10, tzinfo=UTC)), {}
+
+    def read_after(store: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            stored = store(*arguments)
+            clock.set(clock.now() + timedelta(seconds=1))
+            if lake.holds("raw_bars"):
+                told[clock.now()] = lake.content_hash("raw_bars", as_of=clock.now())
+            clock.set(clock.now() + timedelta(seconds=1))
+            return stored
+
+        return call
+
+    for name in ("store_month", "store_whole_months"):
+        monkeypatch.setattr(f"ljwx_pipeline.ingest.bars.{name}", read_after(getattr(store, name)))
+    monkeypatch.setattr("ljwx_pipeline.ingest.bars.BATCH_ROWS", 1)
+    ingest(RemoteSource(LAST, fetches), lake, clock)
+    assert len(set(told.values())) == 2, "after each month"
+    assert {instant: lake.content_hash("raw_bars", as_of=instant) for instant in told} == told
 
 
 def test_progress_counts_units_and_ends_without_anything_remaining(lake: Lake, clock: ManualClock) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.plan import BarPlan
 from ljwx_pipeline.ingest.staging import Staging
 from ljwx_pipeline.market.tables import empty_table
@@ -81,3 +82,18 @@ def test_a_damaged_unit_is_set_aside_and_counts_as_not_fetched(plan: BarPlan, tm
     assert [staged.holds_whole(unit) for unit in UNITS] == [False, True]
     assert sorted(path.name for path in first.parent.iterdir()) == [f"{first.name}.damaged", second.name]
     assert "its unit is fetched again" in said[0]
+
+
+def test_units_that_cannot_be_removed_are_told_and_not_taken_up(
+    staged: Staging, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with monkeypatch.context() as patch:
+        patch.setattr("shutil.rmtree", refused)
+        with pytest.raises(LakeError, match=r"staging cannot be removed \(Permission denied\): .* make it writable"):
+            staged.clear()
+    assert staged.holds(UNITS[0])
+    assert staged.unfinished(NOW) is None
+    assert not (tmp_path / "staging").exists()

@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import dagster as dg
 import pandas as pd
 import pytest
 
@@ -127,6 +128,42 @@ def test_the_daily_job_scores_and_monitors_without_training(second: Run, home: P
     assert scores["session_date"].max() == pd.Timestamp("2025-12-31"), "today is scored, held out from research or not"
     held_out = scores["session_date"].drop_duplicates().sort_values().iloc[-40:]
     assert set(scores.loc[scores["after_training"].astype(bool), "session_date"]) == set(held_out)
+
+
+def test_every_column_that_a_lineage_names_is_in_the_table_as_it_was_made(second: Run, home: Path) -> None:
+    assert second.code == 0, second.err
+    tables, lineages = columns_and_lineages(home)
+    assert {
+        "checked_bars", "quarantined_bars", "data_quality", "factor_values", "forward_return_label",
+        "feature_table", "training_dataset", "walk_forward_predictions", "shap_explanation", "net_backtest",
+    } <= lineages.keys()  # fmt: skip
+    for asset, lineage in lineages.items():
+        assert set(lineage) <= set(tables[asset]), f"{asset} has a lineage of a column it has not"
+        for column, sources in lineage.items():
+            unknown = [source for source in sources if source[1] not in tables[source[0]]]
+            assert unknown == [], f"{asset}.{column} names {unknown}"
+    for asset in ("factor_values", "feature_table", "forward_return_label", "training_dataset", "net_backtest"):
+        assert set(tables[asset]) == set(lineages[asset]), f"{asset}: a column without a lineage"
+
+
+def columns_and_lineages(home: Path) -> tuple[dict[str, list[str]], dict[str, dict[str, list[tuple[str, str]]]]]:
+    """Return of every table asset its columns, and of each column the asset and column of those it comes from."""
+    (market,) = (folder for folder in (home / "markets").iterdir() if folder.name.startswith("simulated"))
+    tables, lineages = {}, {}
+    with dg.DagsterInstance.from_config(str(market / "dagster")) as instance:
+        for key in instance.all_asset_keys():
+            event = instance.get_latest_materialization_event(key)
+            if event is None or event.asset_materialization is None:
+                continue
+            name, said = key.to_user_string(), event.asset_materialization.metadata
+            if "dagster/column_schema" in said:
+                tables[name] = [column.name for column in said["dagster/column_schema"].schema.columns]
+            if "dagster/column_lineage" in said:
+                lineages[name] = {
+                    column: [(dep.asset_key.to_user_string(), dep.column_name) for dep in deps]
+                    for column, deps in said["dagster/column_lineage"].lineage.deps_by_column.items()
+                }
+    return tables, lineages
 
 
 def test_a_dry_run_of_research_tells_of_the_lake_and_not_of_the_source(second: Run, home: Path) -> None:

@@ -47,7 +47,7 @@ def test_an_own_factor_goes_from_the_page_to_the_paper_account(tmp_path: Path) -
     assert run.summary["factors"] == {"count": 160, "hash": catalogue.version_hash}
     assert run.summary["promotion"]["decision"] == "promoted"
     assert run.summary["account"]["fills"] > 0
-    for check in ("feast_parity", "feature_parity", "no_lookahead"):
+    for check in ("feast_parity", "feature_parity", "factor_leak_checks"):
         assert check in run.err
 
     chosen = [f"--set={key}={value}" for key, value in {**WORLD, **SMALL}.items()]

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -19,9 +14,10 @@ import pytest
 
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.market.calendar import sessions_between
-from tests.fakes.line_runs import ROOT, Run, ljwx
+from tests.fakes.line_runs import Run, ljwx
 from tests.fakes.provider_stubs.market import SimulatedTables, relabelled, simulated_tables
 from tests.fakes.provider_stubs.process import last_session_before_today
+from tests.fakes.provider_stubs.started import PROVIDERS, StubProcess, started_stubs
 from tests.fakes.provider_stubs.tushare import TOKEN
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("providers")]
@@ -31,7 +27,6 @@ UNTIL = last_session_before_today()
 SESSIONS = sessions_between(date(UNTIL.year - 1, UNTIL.month, 1), UNTIL)[-70:]
 #: Sessions published while the provider was down, and held ones that are asked for again.
 MISSED, RECHECKED = 3, 5
-PROVIDERS = ("tushare", "akshare", "baostock")
 #: How far a provider's rounding moves a cell: tushare's amounts are CNY 1,000 with three decimals and its factors have
 #: four, akshare's volumes are whole lots and its reference prices are derived from a rounded close.
 ROUNDING = {
@@ -41,51 +36,11 @@ ROUNDING = {
 }
 
 
-@dataclass
-class StubProcess:
-    """A stub on this machine: the settings that reach it, and its signals."""
-
-    process: subprocess.Popen[str]
-    settings: dict[str, Any]
-
-    def toggle_outage(self) -> None:
-        self.process.send_signal(signal.SIGUSR1)
-        assert self._line().startswith("outage")
-
-    def calls(self) -> int:
-        self.process.send_signal(signal.SIGUSR2)
-        return int(self._line().split()[0])
-
-    def _line(self) -> str:
-        assert self.process.stdout is not None
-        return self.process.stdout.readline().strip()
-
-
 @pytest.fixture(scope="module")
 def stubs() -> Iterator[dict[str, StubProcess]]:
     options = ["--symbols", f"{SYMBOLS}", "--first", f"{WORLD_FIRST}", "--last", f"{WORLD_LAST}", "--until", f"{UNTIL}"]
-    started = {
-        name: subprocess.Popen(
-            [sys.executable, "-m", f"tests.fakes.provider_stubs.{name}", *options],
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        for name in PROVIDERS
-    }
-    try:
-        said = {name: process.stdout.readline().split()[0] for name, process in started.items() if process.stdout}
-        host, port = said["baostock"].split(":")
-        where = {
-            "tushare": {"tushare.endpoint": said["tushare"]},
-            "akshare": {"akshare.endpoint": said["akshare"]},
-            "baostock": {"baostock.host": host, "baostock.port": port},
-        }
-        yield {name: StubProcess(process, where[name]) for name, process in started.items()}
-    finally:
-        for process in started.values():
-            process.terminate()
-            process.wait(timeout=20)
+    with started_stubs(options) as started:
+        yield started
 
 
 @pytest.fixture(scope="module")

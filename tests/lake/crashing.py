@@ -35,6 +35,7 @@ OPERATIONS: dict[str, Callable[[Lake], object]] = {
     "compact": lambda lake: compact(lake, "grown", "all"),
     "retain": lambda lake: retain(lake, keep_days=0, dry_run=False, now=LATER + timedelta(days=365)),
     "create": lambda lake: Catalogue(lake).create("second", ["bars"]),
+    "delete": lambda lake: Catalogue(lake).delete("first"),
     "record": lambda lake: ReadsJournal(lake).record_read("features", "r2", "bars", "h2", partitions={"p": "x2"}),
 }
 

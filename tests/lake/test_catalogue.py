@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake import Catalogue, Lake
 from ljwx_pipeline.lake.retention import retain
@@ -82,6 +83,12 @@ def test_what_was_not_known_yet_cannot_be_pinned(catalogue: Catalogue) -> None:
     assert list(catalogue.list()) == []
     with pytest.raises(LakeError, match="hold no table"):
         catalogue.create("none", [])
+
+
+def test_what_will_be_known_cannot_be_pinned(catalogue: Catalogue) -> None:
+    with pytest.raises(LakeError, match=r"as_of .* is in the future, .* now: .*name an instant up to now"):
+        catalogue.create("soon", ["prices"], utc_now() + timedelta(minutes=1))
+    assert catalogue.list() == []
 
 
 def test_two_datasets_are_compared_partition_by_partition(lake: Lake, catalogue: Catalogue) -> None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import DataQualityError
-from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, factor_panel
+from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, columns_read, factor_panel
 
 SESSIONS = pd.DatetimeIndex(["2024-01-02", "2024-01-03", "2024-01-04"], name="session_date")
 SYMBOLS = ("600000.SH", "600001.SH")
@@ -78,3 +78,14 @@ def test_a_factor_that_is_not_positive_is_refused_with_its_row(factor: float) ->
 def test_an_unknown_adjustment_is_refused() -> None:
     with pytest.raises(DataQualityError, match="qfq"):
         panel_of(bars(), "qfq")
+
+
+@pytest.mark.parametrize("adjustment", ["raw", "forward", "backward"])
+def test_a_field_changes_with_the_columns_it_is_said_to_read_and_with_no_other(adjustment: str) -> None:
+    still = {"volume_shares": [1000.0, 0.0, 500.0], "amount_cny": [10_100.0, 0.0, 4_000.0]}  # the close is the vwap
+    before = panel_of(bars(**still), adjustment).fields
+    for column in bars().columns.difference(["symbol", "session_date"]):
+        changed = bars(**still).assign(**{column: lambda frame, name=column: frame[name] * 1.25})
+        after = panel_of(changed, adjustment).fields
+        moved = {name for name in FACTOR_FIELDS if not np.array_equal(before[name], after[name], equal_nan=True)}
+        assert moved == {name for name in FACTOR_FIELDS if column in columns_read([name], adjustment)}, column

@@ -11,7 +11,8 @@ import pytest
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import LakeError, SourceError
 from ljwx_pipeline.ingest.tables import DATED_TABLES
-from ljwx_pipeline.lake import Lake
+from ljwx_pipeline.lake import Catalogue, Lake
+from ljwx_pipeline.lake.compaction import compact
 from ljwx_pipeline.lake.retention import retain
 from ljwx_pipeline.market.tables import RANGE_TABLES, TABLES, SourceDescription, empty_table
 from ljwx_pipeline.sources.replay import ReplaySource, description_from, description_table
@@ -81,6 +82,38 @@ def test_what_retention_removed_is_an_error_and_never_empty(lake: Lake) -> None:
     retain(lake, keep_days=0, dry_run=False, now=TUESDAY + timedelta(days=9))
     with pytest.raises(LakeError, match="which retention removed"):
         ReplaySource(lake, MONDAY).suspensions(date(2024, 3, 1), date(2024, 3, 31))
+
+
+def test_a_replay_is_the_same_to_the_byte_after_compaction_and_retention_or_refused(tmp_path: Path) -> None:
+    lake, bars = Lake(tmp_path / "lake"), random_bars(symbols=3, sessions=20)
+    days = bars["session_date"].unique()
+    said = SourceDescription(name="remote", simulated=False, adjustment="raw", unknown=())
+    lake.write("source_description", description_table(said), known_at=MONDAY)
+    lake.write("calendar", pd.DataFrame({"session_date": days}), known_at=MONDAY)
+    month, instants = "2018-01-01", [MONDAY + timedelta(days=number) for number in range(len(days) + 1)]
+    for day, instant in zip(days, instants[:-1], strict=True):  # day by day, as a daily increment does
+        lake.append("raw_bars", bars[bars["session_date"] == day], partition=month, known_at=instant)
+    restated = bars.assign(volume_shares=bars["volume_shares"] * 2)
+    lake.write("raw_bars", restated, partition=month, known_at=instants[-1])
+
+    def replayed(instant: datetime) -> bytes:
+        source = ReplaySource(lake, instant)
+        (unit,) = source.bar_units(days[0].date(), days[-1].date())
+        return source.bars_of(unit).to_csv().encode()
+
+    before = {instant: replayed(instant) for instant in instants}
+    assert len(set(before.values())) == len(instants)
+    Catalogue(lake).create("pinned", ["raw_bars"], instants[4])
+    compact(lake, "raw_bars", month)
+    assert {instant: replayed(instant) for instant in instants} == before
+    retain(lake, keep_days=10, dry_run=False, now=instants[-1])
+    superseded_before, pinned = instants[-1] - timedelta(days=10), instants[4]
+    for instant in instants:
+        if instant + timedelta(days=1) < superseded_before and instant != pinned:
+            with pytest.raises(LakeError, match=r"which retention removed: ask for a later instant"):
+                replayed(instant)
+        else:
+            assert replayed(instant) == before[instant]
 
 
 def test_a_month_opens_no_file_of_another_month(lake: Lake) -> None:

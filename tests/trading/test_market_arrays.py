@@ -14,7 +14,7 @@ from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.rulebook import NO_LIMIT_DOWN_E4, NO_LIMIT_UP_E4
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.market.tables import empty_table
-from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
+from ljwx_pipeline.trading.market_arrays import CAN_BUY_READS, MarketArrays, backtest_reads, market_arrays
 
 DAYS = sessions_between(date(2020, 8, 18), date(2020, 9, 30))
 
@@ -205,3 +205,49 @@ def test_real_forward_adjusted_bars_lock_as_often_as_they_did(real_data_dir: Pat
     assert 0.009 < up < 0.014
     assert 0.005 < down < 0.011
     assert market.close_e4[market.can_buy].min() > 0
+
+
+#: What the backtest's kernel is given of the market.
+TRADED = (
+    "close_e4", "limit_up_e4", "limit_down_e4", "volume_shares", "cash_e4_per_share", "bonus_e4_per_share", "listed",
+    "lot_min", "lot_step",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("adjustment", ["raw", "forward"])
+def test_what_trading_sees_changes_with_the_columns_it_is_said_to_read_and_with_no_other(adjustment: str) -> None:
+    symbol, closes = "600001.SH", [10.0] * 20
+    closes[0] = 11.0  # no limit on the first session of a listing
+    closes[5] = closes[7] = 10.5  # locked while under special treatment
+    tables = {
+        "bars": bars_of(symbol, closes, pre_close=[10.0] * 20),
+        "securities": pd.DataFrame([security(symbol, Board.MAIN, f"{DAYS[0]:%F}", "2020-09-25")]),
+        "st_spells": pd.DataFrame({"symbol": [symbol], "start_date": [DAYS[6]], "end_date": [DAYS[7]]}),
+        "corporate_actions": pd.DataFrame(
+            {"symbol": [symbol], "ex_date": [DAYS[9]], "cash_cny_per_share": [0.5], "bonus_shares_per_share": [0.25]}
+        ),
+    }
+
+    def seen(**changed: pd.DataFrame) -> MarketArrays:
+        given = tables | changed
+        return market_arrays(*(given[name] for name in tables), symbols=(symbol,), sessions=DAYS, adjustment=adjustment)
+
+    before, can_buy, traded = seen(), set(), set()
+    for table, frame in tables.items():
+        for column in frame.columns.difference(["symbol", "session_date"]):
+            after = seen(**{table: frame.assign(**{column: other_values(frame[column])})})
+            if not np.array_equal(before.can_buy, after.can_buy):
+                can_buy.add((table, column))
+            if any(not np.array_equal(getattr(before, name), getattr(after, name)) for name in TRADED):
+                traded.add((table, column))
+    assert can_buy == {(table, column) for table, columns in CAN_BUY_READS.items() for column in columns}
+    assert traded == {(table, column) for table, columns in backtest_reads(adjustment).items() for column in columns}
+
+
+def other_values(column: pd.Series) -> pd.Series:
+    """Return the column with other values of its kind."""
+    if pd.api.types.is_datetime64_any_dtype(column):
+        return column - pd.Timedelta(days=1 if column.name == "end_date" else 3)
+    if column.name == "board":
+        return column * 0 + int(Board.CHINEXT)
+    return column * 1.25 if pd.api.types.is_float_dtype(column) else column + "x"

@@ -123,18 +123,18 @@ class Questions:
         return self._kept[symbol]
 
     def adjustment(self, symbol: str) -> pd.DataFrame:
-        """Return ``ex_date, factor`` of a symbol since its listing; asked for once."""
+        """Return ``ex_date, factor`` of a symbol since its listing; that it has none has to be said twice."""
         if symbol not in self._factors:
             name, until = "query_adjust_factor", last_published_day(self._clock.now())
-            rows = self._wire.rows(name, code=self._code(symbol), start_date=EARLIEST, end_date=f"{until}")
+            rows = self._rows_or_twice_none(name, code=self._code(symbol), start_date=EARLIEST, end_date=f"{until}")
             self._factors[symbol] = tables.adjustment(rows, what(name))
         return self._factors[symbol]
 
     def actions(self, symbol: str, year: int) -> pd.DataFrame:
-        """Return the corporate actions of a symbol with an ex-date in ``year``; asked for once."""
+        """Return the corporate actions of a symbol with an ex-date in ``year``; that there is none said twice."""
         if (symbol, year) not in self._actions:
             name = "query_dividend_data"
-            rows = self._wire.rows(name, code=self._code(symbol), year=f"{year}", yearType="operate")
+            rows = self._rows_or_twice_none(name, code=self._code(symbol), year=f"{year}", yearType="operate")
             self._actions[symbol, year] = tables.corporate_actions(symbol, rows, what(name))
         return self._actions[symbol, year]
 
@@ -144,8 +144,11 @@ class Questions:
 
     def rows_on(self, query: str, day: pd.Timestamp) -> pd.DataFrame:
         """Return the answer to a question that takes a day; that there is nothing has to be said twice."""
-        rows = self._wire.rows(query, date=f"{day:%Y-%m-%d}")
-        return rows if len(rows) else self._wire.rows(query, date=f"{day:%Y-%m-%d}")
+        return self._rows_or_twice_none(query, date=f"{day:%Y-%m-%d}")
+
+    def _rows_or_twice_none(self, query: str, **arguments: str) -> pd.DataFrame:
+        rows = self._wire.rows(query, **arguments)
+        return rows if len(rows) else self._wire.rows(query, **arguments)
 
     def _code(self, symbol: str) -> str:
         return self._listing[1].get(symbol) or tables.provider_code(symbol)

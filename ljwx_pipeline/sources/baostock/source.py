@@ -30,6 +30,8 @@ MEMBER_QUERIES = {
     "000905.SH": "query_zz500_stocks",
     "000016.SH": "query_sz50_stocks",
 }
+#: Less than this share of the longest list of an index was cut short: indices have a fixed size.
+WHOLE_LIST_FRAC = 0.75
 
 
 class BaostockSource(BySymbolSource):
@@ -173,12 +175,29 @@ class BaostockSource(BySymbolSource):
         return canonical("suspensions", frame, by=("session_date", "symbol"))
 
     def _members(self, code: str, sessions: pd.DatetimeIndex) -> pd.DataFrame:
-        name = MEMBER_QUERIES[code]
+        name, longest = MEMBER_QUERIES[code], 0
 
         def ask(day: pd.Timestamp) -> frozenset[str]:
-            return tables.members(self._questions.rows_on(name, day), what(name))
+            nonlocal longest
+            found = tables.members(self._questions.rows_on(name, day), what(name))
+            if 0 < len(found) < WHOLE_LIST_FRAC * longest:
+                found = tables.members(self._questions.rows_on(name, day), what(name))
+            longest = max(longest, len(found))
+            return found
+
+        def cut_short() -> list[str]:
+            short = [day for day, members in found if 0 < len(members) < WHOLE_LIST_FRAC * longest]
+            return [f"{day:%Y-%m-%d}" for day in short]
 
         found = sampled(sessions, ask, exact=True, what=f"members of {code}")
+        if cut_short():  # the length of a whole list was not known yet when it came
+            found = sampled(sessions, ask, exact=True, what=f"members of {code}")
+        if days := cut_short():
+            raise SourceError(
+                f"baostock's list of members of {code} is cut short on {len(days)} sessions, first {days[0]}: another "
+                f"day it names {longest}",
+                "try again later, or drop the index from evaluation.indices",
+            )
         shown = [(day, dict.fromkeys(members, "")) for day, members in found]
         while shown and not shown[0][1]:  # before the provider's first list
             shown.pop(0)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ljwx_pipeline.errors import SourceError
 from ljwx_pipeline.sources.baostock import BaostockSource
 from ljwx_pipeline.sources.base import month_units
 from tests.fakes.increments import assert_same_lake, ingest_all
@@ -29,7 +30,10 @@ def test_a_day_more_asks_twice_a_stock(make: Make, stub: BaostockStub, market: S
     asked = Counter(stub.asked)
     indices, members = 3, 2
     assert asked.pop("query_history_k_data_plus") == stocks + indices, "bars, spells and suspensions of one answer"
-    assert asked.pop("query_adjust_factor") == stocks
+    symbols = {unit.symbol for unit in source.bar_units(sessions[-6].date(), LAST)}
+    bars = market["bars"][market["bars"]["symbol"].isin(symbols)]
+    unpaid = (bars.groupby("symbol")["adj_factor"].max() == 1.0).sum()
+    assert asked.pop("query_adjust_factor") == stocks + unpaid, "that there is no factor is said twice"
     assert asked.pop("query_dividend_data", 0) == paid
     assert asked.pop("query_hs300_stocks") + asked.pop("query_zz500_stocks") == 2 * members, "first and last session"
     assert asked.pop("query_stock_industry") == 2
@@ -77,3 +81,23 @@ def test_one_empty_answer_leaves_no_hole_in_what_is_held(
     assert not stub.faults[-1].times
     whole = ingest_all(make(), tmp_path / "whole", FIRST, market.sessions[31].date())
     assert_same_lake(grown, whole, (table,))
+
+
+def test_lists_of_members_all_cut_short_alike_leave_what_is_held(
+    make: Make,
+    stub: BaostockStub,
+    market: SimulatedTables,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lake = ingest_all(make(), tmp_path, FIRST, market.sessions[30].date())
+    before, whole = lake.content_hash("index_members"), stub.answers.members
+
+    def cut(code: str, day: str) -> tuple[str, list[list[str]]]:
+        fields, rows = whole(code, day)
+        return fields, rows[: len(rows) // 2]
+
+    monkeypatch.setattr(stub.answers, "members", cut)
+    with pytest.raises(SourceError, match=r"members of 000300\.SH names \d+, the lake holds \d+: it was cut short"):
+        ingest_all(make(), tmp_path, FIRST, market.sessions[31].date())
+    assert lake.content_hash("index_members") == before

@@ -141,6 +141,28 @@ def test_rows_left_out_without_a_word_are_asked_for_again(
     assert len(found) == (market["bars"]["symbol"] == "S00001.SIM").sum()
 
 
+def test_one_empty_answer_about_factors_is_not_taken_for_no_adjustment(
+    make: Make, stub: BaostockStub, market: SimulatedTables
+) -> None:
+    source = make(symbols=("S00001.SIM",))
+    stub.fail("empty", "query_adjust_factor")
+    found = base.bars(source, FIRST, LAST)
+    assert not stub.faults[-1].times
+    expected = market["bars"].loc[market["bars"]["symbol"] == "S00001.SIM", "adj_factor"]
+    assert (expected > 1.0).any(), "there is something to miss"
+    np.testing.assert_allclose(found["adj_factor"], expected, rtol=0, atol=5e-7)
+
+
+def test_one_empty_answer_about_dividends_leaves_none_out(
+    make: Make, stub: BaostockStub, market: SimulatedTables
+) -> None:
+    stub.fail("empty", "query_dividend_data")
+    found = make().corporate_actions(FIRST, LAST)
+    assert not stub.faults[-1].times
+    actions = market["corporate_actions"]
+    assert len(found) == actions["ex_date"].between(pd.Timestamp(FIRST), pd.Timestamp(LAST)).sum() > 0
+
+
 def test_rows_past_a_page_are_fetched_page_by_page(
     make: Make, stub: BaostockStub, market: SimulatedTables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -162,6 +184,37 @@ def test_an_index_without_bars_is_an_error(make: Make, stub: BaostockStub) -> No
 def test_an_index_without_members_is_an_error(make: Make, stub: BaostockStub) -> None:
     stub.fail("empty", "query_hs300_stocks", times=99)
     with pytest.raises(SourceError, match=r"names no member of 000300\.SH"):
+        make().index_members(FIRST, LAST)
+
+
+@pytest.mark.parametrize("before", [0, 1, 3])
+def test_a_list_of_members_cut_short_once_is_asked_for_again(
+    make: Make, stub: BaostockStub, market: SimulatedTables, monkeypatch: pytest.MonkeyPatch, before: int
+) -> None:
+    whole, asked = stub.answers.members, []
+
+    def cut_once(code: str, day: str) -> tuple[str, list[list[str]]]:
+        fields, rows = whole(code, day)
+        asked.append(day)
+        return fields, rows[: len(rows) // 2] if len(asked) == before + 1 else rows
+
+    monkeypatch.setattr(stub.answers, "members", cut_once)
+    known = market["index_members"]
+    known = known[known["index_code"] != "399006.SZ"]
+    assert_frame_equal(make().index_members(FIRST, LAST), clipped(known, ["index_code", "symbol"]))
+
+
+def test_a_list_of_members_that_stays_cut_short_is_no_change_of_members(
+    make: Make, stub: BaostockStub, market: SimulatedTables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, last = stub.answers.members, f"{market.sessions[-1]:%Y-%m-%d}"
+
+    def cut(code: str, day: str) -> tuple[str, list[list[str]]]:
+        fields, rows = whole(code, day)
+        return fields, rows[: len(rows) // 2] if day == last else rows
+
+    monkeypatch.setattr(stub.answers, "members", cut)
+    with pytest.raises(SourceError, match=rf"members of 000300\.SH is cut short on 1 sessions, first {last}"):
         make().index_members(FIRST, LAST)
 
 

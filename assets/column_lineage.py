@@ -1,0 +1,141 @@
+"""From which columns each column of a table asset is computed; one function an asset.
+
+Derived from what the code declares: canonical tables, the fields an expression reads, the columns a function says it
+reads. Values only: which rows there are is told by the asset graph. Not here: tables that come from the source, which
+have nothing above them, and how Dagster is told (``metadata.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ljwx_pipeline.config import LabelSettings, UniverseSettings
+from ljwx_pipeline.dataset.universe import scorable_reads
+from ljwx_pipeline.expressions.evaluate import MEMBERSHIP
+from ljwx_pipeline.factors.catalogue import Catalogue, reads_of
+from ljwx_pipeline.label import forward_return
+from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, columns_read
+from ljwx_pipeline.market.panel_fields import field_columns
+from ljwx_pipeline.market.tables import TABLES
+from ljwx_pipeline.trading.market_arrays import CAN_BUY_READS, backtest_reads
+
+#: An asset and a column of it.
+Column = tuple[str, str]
+#: Of a column, those it is computed from.
+Lineage = Mapping[str, Sequence[Column]]
+
+KEYS = ("symbol", "session_date")
+#: Columns of ``data_quality`` that count how many symbols were to be expected.
+EXPECTATIONS = ("usual_rows", "suspended_rows", "coverage_frac")
+#: Columns of ``data_quality`` that count what was found wrong: the schema alone looks at every column.
+FINDINGS = ("released_rows", "error_rows", "quarantine_rows", "warn_rows", "clean_frac", "score")
+#: Columns of ``net_backtest`` that follow from what was traded.
+ACCOUNT = ("equity_cny", "cash_cny", "fees_cny", "turnover_frac", "names_held")
+
+
+def checked_bars_lineage() -> Lineage:
+    """Return the lineage of the bars that passed, and of those in quarantine: values stand as they came."""
+    return {column: [("raw_bars", column)] for column in TABLES["bars"]}
+
+
+def quality_lineage() -> Lineage:
+    """Return the lineage of the scores in bars and suspensions; what single rules compare these with is left out."""
+    expected = _of("raw_bars", KEYS) + _of("suspensions", KEYS)
+    found = _of("raw_bars", TABLES["bars"])
+    return {
+        "session_date": [("calendar", "session_date")],
+        "rows": [("raw_bars", "session_date")],
+        **dict.fromkeys(EXPECTATIONS, expected),
+        **dict.fromkeys(FINDINGS, found),
+    }
+
+
+def factor_lineage(catalogue: Catalogue, universe: UniverseSettings, adjustment: str) -> Lineage:
+    """Return the lineage of the factors: the fields that each expression reads, and its cross-section's members."""
+    factors = {}
+    for name, expression in catalogue.expressions.items():
+        reads = reads_of(expression)
+        found = _of("checked_bars", columns_read(reads & set(FACTOR_FIELDS), adjustment))
+        for field in sorted(reads - set(FACTOR_FIELDS)):
+            found += _of_tables(scorable_reads(universe) if field == MEMBERSHIP else field_columns(field))
+        factors[name] = list(dict.fromkeys(found))
+    return {**_keys_of("checked_bars"), **factors}
+
+
+def label_lineage(label: LabelSettings, adjustment: str) -> Lineage:
+    """Return the lineage of the forward return and of its rank."""
+    read = _of("checked_bars", columns_read(forward_return(label).inputs, adjustment))
+    return {**_keys_of("checked_bars"), "forward_return": read, "label": read}
+
+
+def feature_table_lineage(catalogue: Catalogue) -> Lineage:
+    """Return the lineage of the feature table: factors as computed, and instants from the session."""
+    closed = [("checked_bars", "session_date")]
+    instants = {"event_timestamp": closed, "created_timestamp": closed}
+    factors = {name: [("factor_values", name)] for name in catalogue.names}
+    return {**_keys_of("checked_bars"), **instants, **factors}
+
+
+def dataset_lineage(catalogue: Catalogue, universe: UniverseSettings) -> Lineage:
+    """Return the lineage of the training dataset's rows and features."""
+    known = [("forward_return_label", "forward_return")]
+    return {
+        "session_index": [("feature_table", "session_date")],
+        "symbol_index": [("feature_table", "symbol")],
+        "forward_return": known,
+        "label": known,
+        "enterable": _of_tables(CAN_BUY_READS),
+        "scorable": _of_tables(scorable_reads(universe)),
+        **{name: [("feature_table", name)] for name in catalogue.names},
+    }
+
+
+def predictions_lineage(catalogue: Catalogue) -> Lineage:
+    """Return the lineage of the out-of-sample scores: every factor, and the label that models learned from."""
+    return {
+        "symbol": [("training_dataset", "symbol_index")],
+        "session_date": [("training_dataset", "session_index")],
+        "fold": [("training_dataset", "session_index")],
+        "score": _of("training_dataset", ("label", *catalogue.names)),
+        **{name: [("training_dataset", name)] for name in ("forward_return", "enterable", "scorable")},
+    }
+
+
+def explanation_lineage(catalogue: Catalogue) -> Lineage:
+    """Return the lineage of what the factors weigh in the model."""
+    weighed = _of("training_dataset", ("label", *catalogue.names))
+    return {"mean_abs_shap": weighed, "share_frac": weighed}
+
+
+def backtest_lineage(indices: Iterable[str], adjustment: str) -> Lineage:
+    """Return the lineage of the account and of the indices beside it."""
+    traded = _of("walk_forward_predictions", ("score", "scorable")) + _of_tables(backtest_reads(adjustment))
+    points = _of("index_bars", ("index_code", "close_points"))
+    return {
+        "session_date": [("calendar", "session_date")],
+        **dict.fromkeys(ACCOUNT, traded),
+        **{f"{code}_points": points for code in indices},
+    }
+
+
+def scores_lineage(catalogue: Catalogue) -> Lineage:
+    """Return the lineage of the champion's scores; what it learned from is told by its model card."""
+    return {
+        **_keys_of("checked_bars"),
+        "score": _of("factor_values", catalogue.names),
+        "after_training": [("checked_bars", "session_date")],
+    }
+
+
+def _of(asset: str, columns: Iterable[str]) -> list[Column]:
+    return [(asset, column) for column in (sorted(columns) if isinstance(columns, frozenset) else columns)]
+
+
+def _of_tables(read: Mapping[str, Iterable[str]]) -> list[Column]:
+    """Return columns of canonical tables; the bars are those that passed the checks."""
+    named = {("checked_bars" if table == "bars" else table): columns for table, columns in read.items()}
+    return [column for asset, columns in named.items() for column in _of(asset, columns)]
+
+
+def _keys_of(asset: str) -> Lineage:
+    return {key: [(asset, key)] for key in KEYS}
