@@ -1,4 +1,4 @@
-"""The bodies of ``ljwx data list | show | create | tag | delete | diff``: what is pinned, and what changed since.
+"""The bodies of ``ljwx data list | show | create | tag | unreference | delete | diff``: pins, and what changed since.
 
 Not here: the other commands of the lake (``data_commands.py``), pinning and comparing themselves (``lake/``).
 """
@@ -9,7 +9,7 @@ import argparse
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.command_output import cell, grid, show_result
@@ -49,6 +49,11 @@ def add_dataset_commands(command: Callable[[str, LakeBody, str], argparse.Argume
     tag = command("tag", _tag, "add a tag to a dataset")
     tag.add_argument("name", metavar="NAME")
     tag.add_argument("tag", metavar="TAG")
+    off = command("unreference", _unreference, "forget that a model, run or report was made from a dataset: it is gone")
+    off.add_argument("name", metavar="NAME")
+    gone = off.add_mutually_exclusive_group(required=True)
+    for kind, metavar in (("model", "MODEL/VERSION"), ("run", "RUN"), ("report", "REPORT")):
+        gone.add_argument(f"--{kind}", metavar=metavar, help=f"the {kind} as `ljwx data show` names it")
     delete = command("delete", _delete, "remove a dataset that no run or model was made from")
     delete.add_argument("name", metavar="NAME")
 
@@ -148,6 +153,14 @@ def _create(lake: Lake, arguments: argparse.Namespace) -> int:
 
 def _tag(lake: Lake, arguments: argparse.Namespace) -> int:
     return _show_dataset(arguments, _catalogue(lake).tag(arguments.name, arguments.tag))
+
+
+def _unreference(lake: Lake, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.lake.catalogue import ReferenceKind
+
+    kinds: tuple[ReferenceKind, ...] = get_args(ReferenceKind)
+    ((kind, name),) = [(kind, getattr(arguments, kind)) for kind in kinds if getattr(arguments, kind) is not None]
+    return _show_dataset(arguments, _catalogue(lake).remove_reference(arguments.name, kind, name))
 
 
 def _delete(lake: Lake, arguments: argparse.Namespace) -> int:

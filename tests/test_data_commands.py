@@ -17,6 +17,7 @@ from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.known_markets import record_market
 from ljwx_pipeline.lake import Catalogue, Lake, split_by_month
+from ljwx_pipeline.lake.catalogue import ReferenceKind
 from ljwx_pipeline.lake.reads import ReadsJournal
 from tests.fakes.bars import random_bars
 
@@ -123,6 +124,30 @@ def test_the_lake_of_judged_rows_is_shown_when_asked_for(full: Lake, ljwx: Ljwx)
     assert ljwx("tables", "--json")["tables"][0]["rows"] == len(BARS)
 
 
+@pytest.mark.parametrize("kind", ["model", "run", "report"])
+def test_what_is_gone_for_good_is_taken_off_a_dataset_by_its_name(full: Lake, ljwx: Ljwx, kind: ReferenceKind) -> None:
+    Catalogue(full).create("spring")
+    Catalogue(full).add_reference("spring", kind, "m/1")
+    Catalogue(full).add_reference("spring", "model", "m/2")
+    with pytest.raises(
+        LakeError, match=rf"dataset spring has no reference {kind} m/9: choose one of: {kind} m/1, model"
+    ):
+        ljwx("unreference", "spring", f"--{kind}", "m/9")
+    with pytest.raises(LakeError, match=r"there is no dataset autumn: choose one of: spring"):
+        ljwx("unreference", "autumn", f"--{kind}", "m/1")
+    left = ljwx("unreference", "spring", f"--{kind}", "m/1", "--json")["references"]
+    assert [(item["kind"], item["id"]) for item in left] == [("model", "m/2")]
+    ljwx("unreference", "spring", "--model", "m/2")
+    assert "is gone" in ljwx("delete", "spring")
+
+
+def test_a_reference_is_taken_off_by_one_name_at_a_time(full: Lake, ljwx: Ljwx) -> None:
+    Catalogue(full).create("spring")
+    for words in ((), ("--model", "m/1", "--run", "r1")):
+        with pytest.raises(SystemExit):
+            ljwx("unreference", "spring", *words)
+
+
 def test_a_dataset_is_made_listed_shown_tagged_and_deleted(full: Lake, ljwx: Ljwx) -> None:
     made = ljwx("create", "spring", "--tables", "bars", "--as-of", "2024-01-01T08:00", "--description", "why", "--json")
     assert made["tables"]["bars"]["2018-01-01"]["version"] == 1
@@ -135,7 +160,7 @@ def test_a_dataset_is_made_listed_shown_tagged_and_deleted(full: Lake, ljwx: Ljw
     assert all(line[11] == " " and line[12] != " " for line in heading)  # one column of values
     with pytest.raises(LakeError, match="model m1"):
         ljwx("delete", "spring")
-    Catalogue(full).remove_reference("spring", "model", "m1")
+    ljwx("unreference", "spring", "--model", "m1")
     assert "is gone" in ljwx("delete", "spring")
     assert ljwx("list", "--json") == {"datasets": []}
 

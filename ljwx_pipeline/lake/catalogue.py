@@ -257,7 +257,8 @@ class Catalogue:
         def without_reference(found: Dataset) -> Dataset:
             kept = tuple(item for item in found.references if (item.kind, item.id) != (kind, id))
             if len(kept) == len(found.references):
-                raise LakeError(f"dataset {name} has no reference {kind} {id}", "look at it with `ljwx data show`")
+                there = ", ".join(f"{item.kind} {item.id}" for item in found.references) or "it has none"
+                raise LakeError(f"dataset {name} has no reference {kind} {id}", f"choose one of: {there}")
             return replace(found, references=kept)
 
         return self._changed(name, without_reference)
@@ -276,7 +277,7 @@ class Catalogue:
             if binding:
                 raise LakeError(
                     f"dataset {name} is what {', '.join(binding)} was made from",
-                    "keep it; once they are gone for good, take each off with Catalogue.remove_reference",
+                    "keep it; once they are gone for good, take each off with `ljwx data unreference`",
                 )
             (self._folder / f"{name}.json").unlink()
             sync_folder(self._folder)
