@@ -30,7 +30,7 @@ def require_whole_lists(held: pd.DataFrame, told: pd.DataFrame) -> None:
         When fewer than ``WHOLE_LIST_FRAC`` of the number are left.
     """
     before, now = (frame[frame["end_date"].isna()].groupby("index_code").size() for frame in (held, told))
-    for code in before.index.intersection(told["index_code"].unique()):
+    for code in sorted({*before.index} & {*told["index_code"]}):
         left = int(now.get(code, 0))
         if left < WHOLE_LIST_FRAC * before[code]:
             raise SourceError(

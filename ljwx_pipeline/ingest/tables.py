@@ -25,17 +25,6 @@ from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.observability.progress import told
 from ljwx_pipeline.sources.base import BarUnit, MarketSource, month_units
 
-#: Tables that grow by date.
-DATED_TABLES = (
-    "index_bars",
-    "market_values",
-    "corporate_actions",
-    "suspensions",
-    "price_limits",
-    "financial_indicators",
-    "news",
-    "macro",
-)
 #: Sessions of the source, the first table that is loaded.
 CALENDAR = "calendar"
 SECURITIES = "securities"
