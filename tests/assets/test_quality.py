@@ -116,11 +116,12 @@ def test_a_rewritten_history_blocks_until_it_is_accepted(line: SimpleNamespace, 
 
 
 def test_a_feed_that_comes_late_is_shown(line: SimpleNamespace, tmp_path: Path) -> None:
-    last = line.sessions()[-1]
-    came = (last + pd.Timedelta(hours=15)).tz_localize("Asia/Shanghai").to_pydatetime() + timedelta(hours=30)
+    first, last = line.sessions()[[0, -1]]
     lake = Lake(tmp_path / "lake")
-    rows = BARS[BARS["session_date"] == last]
-    lake.write("raw_bars", rows, partition=f"{last:%Y-%m}-01", known_at=came)
+    for day, hours in ((first, 1), (last, 30)):  # the first load is history, and what lies before it never late
+        came = (day + pd.Timedelta(hours=15 + hours)).tz_localize("Asia/Shanghai").to_pydatetime()
+        rows = BARS[(BARS["session_date"] <= day) & (BARS["session_date"].dt.strftime("%Y-%m") == f"{day:%Y-%m}")]
+        lake.write("raw_bars", rows, partition=f"{day:%Y-%m}-01", known_at=came)
     said = SourceDescription("x", simulated=False, adjustment="raw", unknown=(), fetches="by_session")
     line.lake, line.source = lambda: lake, lambda: SimpleNamespace(describe=lambda: said)
     found = ON_TIME(line=line)

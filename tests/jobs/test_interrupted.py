@@ -48,7 +48,8 @@ def test_ctrl_c_ends_a_backfill_in_one_sentence_and_closes_its_run(
     assert "\x1b" not in shown, "a dumb terminal knows no colour"
     for word in ("Traceback", "KeyboardInterrupt", "watch_orphans", "Error"):
         assert word not in shown, shown
-    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+    (market,) = (tmp_path / "markets").iterdir()
+    monkeypatch.setenv("DAGSTER_HOME", str(market / "dagster"))
     with dg.DagsterInstance.get() as instance:
         (run,) = instance.get_runs()
         assert run.status in (dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED)

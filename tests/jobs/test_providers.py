@@ -95,7 +95,8 @@ def ingest(home: Path, provider: str, stub: StubProcess, last: pd.Timestamp) -> 
 
 
 def sessions_fetched(home: Path) -> int:
-    with dg.DagsterInstance.from_config(f"{home / 'dagster'}") as instance:
+    (market,) = (home / "markets").iterdir()
+    with dg.DagsterInstance.from_config(str(market / "dagster")) as instance:
         said = instance.get_latest_materialization_event(dg.AssetKey("raw_bars"))
     assert said is not None
     assert said.asset_materialization is not None
