@@ -62,7 +62,6 @@ def alpha158_factors(
             "sessions": len(values.sessions),
             "window_sessions": factors.window,
             "factor_hash": factors.version_hash,
-            "names": dg.MetadataValue.md(", ".join(f"`{name}`" for name in values.names)),
         }
     )
 
