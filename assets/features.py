@@ -84,7 +84,6 @@ def factor_values(
             "reads": ", ".join(sorted(factors.reads)),
             "window_sessions": factors.window,
             "factor_hash": factors.version_hash,
-            "names": dg.MetadataValue.md(", ".join(f"`{name}`" for name in values.names)),
         }
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +23,8 @@ PREVIEW_ROWS = 5
 LARGE = 100_000
 #: Columns of one asset that a description names.
 NAMED_COLUMNS = 10
+#: Width of a picture that Dagster's dialogue shows whole on a screen of 1,280 dots.
+DIALOGUE_PX = 900
 UNKNOWN_LINEAGE: Lineage = MappingProxyType({})
 NO_FORMULAS: Mapping[str, str] = MappingProxyType({})
 
@@ -128,9 +131,27 @@ def _cell(value: Any) -> str:
 
 
 def embedded(image: Path) -> str:
-    """Return a PNG or SVG as Markdown that shows it in place, wherever the page is opened."""
+    """Return a PNG or SVG as Markdown that shows it in place, wherever the page is opened.
+
+    Dagster's dialogue cuts off what is wider than itself, so a PNG of more dots is drawn smaller, with all of them.
+    """
+    content = image.read_bytes()
     kind = "svg+xml" if image.suffix == ".svg" else "png"
-    return f"![{image.stem}](data:image/{kind};base64,{base64.b64encode(image.read_bytes()).decode()})"
+    address = f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+    if kind == "png":
+        width, height = struct.unpack(">II", content[16:24])  # of the header chunk, which comes first
+        if width > DIALOGUE_PX:
+            address = _shrunk(address, width, height)
+    return f"![{image.stem}]({address})"
+
+
+def _shrunk(address: str, width: int, height: int) -> str:
+    """Return an SVG, as wide as the dialogue, that shows the picture at ``address``."""
+    drawn = (
+        f"<svg xmlns='http://www.w3.org/2000/svg' width='{DIALOGUE_PX}' height='{height * DIALOGUE_PX // width}'>"
+        f"<image href='{address}' width='100%' height='100%'/></svg>"
+    )
+    return f"data:image/svg+xml,{quote(drawn, safe='/:;,=+')}"
 
 
 def line_plot(frame: pd.DataFrame, title: str) -> str:

@@ -49,7 +49,7 @@ PICTURED_SESSIONS = 500
 ON_TIME_SESSIONS = 20
 #: Bars that the published suite judges at most: ten years of the whole market would take gigabytes.
 SUITE_ROWS = 1_000_000
-FIRST_COLUMNS = ["session_date", "score"]
+FIRST_COLUMNS, LAST_COLUMN = ["session_date", "score"], "source"
 
 
 def _specs() -> list[dg.AssetCheckSpec]:
@@ -189,8 +189,9 @@ def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
 
     checked = line.checked_lake()
     frame, breaches = checked.read(SCORES), checked.read(BREACHES)
-    # a page shows the first columns of a table
-    read_first = frame[[*FIRST_COLUMNS, *frame.columns.difference(FIRST_COLUMNS, sort=False)]]
+    # a page shows the first columns of a table; the source is long and the same in every row
+    between = frame.columns.difference([*FIRST_COLUMNS, LAST_COLUMN], sort=False)
+    read_first = frame[[*FIRST_COLUMNS, *between, LAST_COLUMN]]
     shown = frame.tail(PICTURED_SESSIONS)
     recent = breaches[breaches["session_date"] >= shown["session_date"].min()] if len(shown) else breaches
     pictures = line.home / "quality"

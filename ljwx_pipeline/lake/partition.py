@@ -5,6 +5,7 @@ Not here: the rows (``scan.py``), writing (``commit.py``), deciding what to remo
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +16,7 @@ from pathlib import Path
 
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.documents import read_sealed, sealed
-from ljwx_pipeline.lake.manifest import PATTERN, TableVersion, manifest_path, read_manifest
+from ljwx_pipeline.lake.manifest import TableVersion, manifest_path, read_manifest
 
 RETIRED = "retired.json"
 _RETIRED_FORMAT = 1
@@ -43,12 +44,14 @@ class Partition:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        # in this order: retention records a version as retired before it removes the manifest
-        self._numbers = sorted(
-            int(found[1]) for path in folder.glob(PATTERN) if (found := _MANIFEST.match(path.name)) is not None
-        )
-        with folder_named(folder):
-            self.retired = read_retired(folder)
+        names = _names_in(folder)
+        self._numbers = sorted(int(found[1]) for name in names if (found := _MANIFEST.match(name)) is not None)
+        self.retired: dict[int, RetiredVersion] = {}
+        # a gap without a record: retention records a version as retired before it removes the manifest, and did both
+        # while the names were read
+        if RETIRED in names or self._numbers != list(range(1, len(self._numbers) + 1)):
+            with folder_named(folder):
+                self.retired = read_retired(folder)
         expected = set(range(1, max([*self._numbers, *self.retired], default=0) + 1))
         missing = expected - set(self._numbers) - set(self.retired)
         if missing:
@@ -128,6 +131,16 @@ def retired_bytes(retired: dict[int, RetiredVersion]) -> bytes:
         for _, entry in sorted(retired.items())
     ]
     return sealed({"format": _RETIRED_FORMAT, "versions": versions})
+
+
+def _names_in(folder: Path) -> list[str]:
+    try:
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise LakeError(f"{folder} cannot be read ({error.strerror})", "check the disk and permissions") from error
 
 
 @contextmanager

@@ -10,12 +10,11 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ljwx_pipeline.quality import scan_kernel
-from ljwx_pipeline.quality.days import Days, days_of
+from ljwx_pipeline.quality.cells import Cells
+from ljwx_pipeline.quality.days import days_of
 from ljwx_pipeline.quality.rule import SAMPLE, Finding, Market, rows_found, sessions_found
-from ljwx_pipeline.quality.scan import symbol_codes
 
 #: A session with this share of its neighbours' rows was probably loaded in part.
 COVERAGE_MIN_FRAC = 0.5
@@ -93,7 +92,7 @@ def session_coverage(market: Market) -> tuple[pd.Series, pd.Series]:
 def within_published_limits(market: Market) -> Finding:
     """Find bars that trade beyond the limits published for their session."""
     bars, limits = market.tables["bars"], market.tables["price_limits"]
-    cells = _Cells(market, limits)
+    cells = Cells(market.bar_days, market.bar_symbols, limits)
     row = np.full(cells.size, -1, dtype=np.int64)
     row[cells.of_other[::-1]] = np.arange(len(limits) - 1, -1, -1)  # of a key given twice the first counts
     at = row[cells.of_bars]
@@ -106,10 +105,10 @@ def within_published_limits(market: Market) -> Finding:
 def gaps_are_suspensions(market: Market) -> Finding:
     """Find sessions that a listed symbol misses without being suspended."""
     days = market.sessions.to_numpy()
-    cells = _Cells(market, market.tables["suspensions"])
+    cells = Cells(market.bar_days, market.bar_symbols, market.tables["suspensions"])
     explained = np.zeros(cells.size, dtype=bool)
     explained[cells.of_bars] = explained[cells.of_other] = True
-    by_day = explained[:-1].reshape(len(cells.days), len(cells.symbols))
+    by_day = cells.by_day(explained)
     securities = market.tables["securities"]
     code = pd.Index(cells.symbols).get_indexer(pd.Index(securities["symbol"]))
     traded = (code >= 0) & (code < len(market.bar_symbols[1]))
@@ -124,34 +123,6 @@ def gaps_are_suspensions(market: Market) -> Finding:
     names = securities["symbol"].to_numpy()
     sample = [f"{names[one]} {market.sessions[int(day)]:%Y-%m-%d}" for one, day in zip(of[:SAMPLE], when, strict=False)]
     return Finding(int(np.count_nonzero(listed)), len(of), "rows", tuple(sample))
-
-
-class _Cells:
-    """The keys of the bars and of another table as cells of one grid of days and symbols: comparing is then a lookup.
-
-    ``of_bars`` and ``of_other`` are each row's cell, ``size`` the number of cells with one more, the last, for rows
-    without a day or a symbol. The bars' symbols come first in ``symbols``.
-    """
-
-    def __init__(self, market: Market, other: pd.DataFrame) -> None:
-        codes, names = market.bar_symbols
-        other_codes, other_names = symbol_codes(other["symbol"].to_numpy())
-        other_days = days_of(other["session_date"])
-        joined = pd.Index(names).get_indexer(pd.Index(other_names))
-        unknown = np.flatnonzero(joined < 0)
-        joined[unknown] = len(names) + np.arange(len(unknown))
-        self.symbols = np.concatenate([names, other_names[unknown]])
-        self.days = np.union1d(market.bar_days.instants, other_days.instants)
-        self.size = len(self.days) * len(self.symbols) + 1
-        self.of_bars = self._cells(market.bar_days, codes)
-        self.of_other = self._cells(other_days, np.append(joined, -1)[other_codes])
-
-    def _cells(self, days: Days, codes: NDArray[np.int64]) -> NDArray[np.int64]:
-        begins = np.append(self.days.searchsorted(days.instants) * len(self.symbols), -1)  # -1 is the last
-        cells: NDArray[np.int64] = begins[days.place] + codes
-        if days.place.min(initial=0) < 0 or codes.min(initial=0) < 0:
-            cells[(days.place < 0) | (codes < 0)] = self.size - 1
-        return cells
 
 
 def suspended_do_not_trade(market: Market) -> Finding:

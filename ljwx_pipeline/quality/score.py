@@ -20,9 +20,11 @@ import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.quality.bar_rules import COVERAGE_WINDOW_SESSIONS
-from ljwx_pipeline.quality.days import days_of
+from ljwx_pipeline.quality.cells import Cells
+from ljwx_pipeline.quality.days import Days, days_of
 from ljwx_pipeline.quality.history import lag_hours
 from ljwx_pipeline.quality.results import NO_ROWS, CheckResult, Positions
+from ljwx_pipeline.quality.scan import symbol_codes
 
 WARN_WEIGHT = 0.25
 LATE_COST = 0.1
@@ -87,7 +89,7 @@ def scores(
     found = by_day.reindex(sessions, fill_value=0)
     rows = found["rows"]
     earlier = bars.iloc[:0] if before is None else before
-    suspended = _suspended(bars, earlier, suspensions, sessions)
+    suspended = _suspended(bars, days, earlier, suspensions, sessions)
     held = pd.concat([days_of(earlier["session_date"]).rows, (rows + suspended).where(rows > 0)])
     listed = held.rolling(COVERAGE_WINDOW_SESSIONS, min_periods=1).median().fillna(0).iloc[-len(rows) :]
     usual = (listed - suspended).clip(lower=0)
@@ -112,17 +114,24 @@ def scores(
 
 
 def _suspended(
-    bars: pd.DataFrame, before: pd.DataFrame, suspensions: pd.DataFrame | None, sessions: pd.DatetimeIndex
+    bars: pd.DataFrame,
+    days: Days,
+    before: pd.DataFrame,
+    suspensions: pd.DataFrame | None,
+    sessions: pd.DatetimeIndex,
 ) -> pd.Series:
     """Return by session how many symbols that otherwise have bars have none and are said not to trade."""
     if suspensions is None or suspensions.empty:
         return pd.Series(0, index=sessions)
-    keys = ["symbol", "session_date"]
-    known = np.concatenate([bars["symbol"].unique(), before["symbol"].unique()])
-    said = suspensions.loc[suspensions["symbol"].isin(known), keys].drop_duplicates()
-    traded = pd.MultiIndex.from_frame(bars.loc[bars["symbol"].isin(said["symbol"].unique()), keys])
-    silent = said[~pd.MultiIndex.from_frame(said).isin(traded)]
-    return silent["session_date"].value_counts().reindex(sessions, fill_value=0)
+    symbols = symbol_codes(bars["symbol"].to_numpy())
+    cells = Cells(days, symbols, suspensions)
+    silent = np.zeros(cells.size, dtype=bool)
+    silent[cells.of_other] = True
+    silent[cells.of_bars] = False
+    known = np.arange(len(cells.symbols)) < len(symbols[1])
+    known |= pd.Index(cells.symbols).isin(before["symbol"].unique())
+    counts = np.count_nonzero(cells.by_day(silent) & known, axis=1)
+    return pd.Series(counts, index=pd.DatetimeIndex(cells.days)).reindex(sessions, fill_value=0)
 
 
 def breach_counts(bars: pd.DataFrame, results: Sequence[CheckResult], *, table: str = "bars") -> pd.DataFrame:

@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import base64
 from pathlib import Path
+from urllib.parse import unquote
+from xml.etree import ElementTree as ET
 
+import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.image import imsave
 
 from assets.metadata import column_metadata, embedded, frame_metadata, preview, report_links, report_url
 from assets.resources import Line
@@ -76,9 +80,21 @@ def test_an_empty_table_has_no_span() -> None:
 
 def test_a_picture_travels_inside_the_metadata(tmp_path: Path) -> None:
     image = tmp_path / "shap_bar.png"
-    image.write_bytes(b"\x89PNG")
+    imsave(image, np.zeros((30, 900)))
     encoded = base64.b64encode(image.read_bytes()).decode()
     assert embedded(image) == f"![shap_bar](data:image/png;base64,{encoded})"
+
+
+def test_a_picture_wider_than_the_dialogue_is_drawn_smaller_with_all_its_dots(tmp_path: Path) -> None:
+    image = tmp_path / "shap_bar.png"
+    imsave(image, np.zeros((900, 1800)))
+    shown = embedded(image)
+    assert " " not in shown, "Markdown ends an address at a blank"
+    address = shown.removeprefix("![shap_bar](data:image/svg+xml,").removesuffix(")")
+    drawn = ET.fromstring(unquote(address))
+    assert (drawn.get("width"), drawn.get("height")) == ("900", "450")
+    encoded = base64.b64encode(image.read_bytes()).decode()
+    assert drawn[0].get("href") == f"data:image/png;base64,{encoded}"
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake import Lake
+from ljwx_pipeline.lake.partition import Partition
 from ljwx_pipeline.market.tables import TABLES, empty_table
 from tests.fakes.bars import random_bars
 
@@ -346,3 +347,10 @@ def test_what_cannot_be_read_names_the_folder_to_delete(lake: Lake) -> None:
     (path.parent / "v00000001.json").write_text("{")
     with pytest.raises(LakeError, match=f"is damaged.*delete the folder {path.parent} "):
         lake.write("prices", frame(1.0), known_at=TUESDAY)
+
+
+def test_a_partition_that_cannot_be_listed_is_told_of_and_not_taken_for_empty(tmp_path: Path) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    assert not Partition(tmp_path / "none").exists
+    with pytest.raises(LakeError, match="loop cannot be read"):
+        Partition(tmp_path / "loop")

@@ -99,6 +99,24 @@ def test_published_suspensions_cost_nothing_and_a_bar_that_is_merely_missing_doe
     assert (complete["score"] == 100.0).all()
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_suspended_rows_are_those_that_joining_the_tables_counts(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    bars = random_bars(seed=seed, symbols=12, sessions=30, suspended_frac=0.2)
+    days = pd.DatetimeIndex(sorted(bars["session_date"].unique()))
+    names = [*sorted(bars["symbol"].unique())[:9], "000009.SZ", "900009.SH"]  # known, known before alone, and foreign
+    before = bars[bars["session_date"] < days[10]].replace({"symbol": {names[0]: names[-2]}})
+    bars = bars[(bars["session_date"] >= days[10]) & (bars["session_date"] != days[20])].reset_index(drop=True)
+    said = pd.DataFrame({"symbol": rng.choice(names, 200), "session_date": rng.choice(days, 200)})
+    said.loc[rng.choice(200, 5), "session_date"] = pd.NaT
+    counted = scores("one", bars, [], days[10:], before=before, suspensions=said)["suspended_rows"]
+    known = said[said["symbol"].isin({*bars["symbol"], *before["symbol"]})].dropna().drop_duplicates()
+    both = known.merge(bars[["symbol", "session_date"]], how="left", indicator=True)
+    silent = both.loc[both["_merge"] == "left_only", "session_date"].value_counts()
+    assert counted.tolist() == silent.reindex(days[10:], fill_value=0).tolist()
+    assert counted.sum() > 0
+
+
 def test_released_rows_are_counted_and_cost_nothing() -> None:
     found = [breach("quarantine", [0, 1], "bars.a"), breach("quarantine", [1, 2], "bars.b"), breach("warn", [3])]
     made = [release(BARS.take([row]).assign(check=name), reason="true", released_by="desk", at=AT) for row, name in LET]
