@@ -25,21 +25,23 @@ def ingest_job(selection: dg.AssetSelection) -> UnresolvedAssetJobDefinition:
 
 
 def ingest_outcome(
-    result: dg.ExecuteInProcessResult, profile: str, overrides: Mapping[str, Any], seconds: float
+    result: dg.ExecuteInProcessResult, profile: str, overrides: Mapping[str, Any], seconds: float, *, as_of: str = ""
 ) -> dict[str, Any]:
     """Return what a finished run of the job did, from what its assets said of themselves, and the commands that follow.
 
-    ``overrides`` are the dotted keys given on the command line: the commands repeat them.
+    ``overrides`` are the dotted keys given on the command line: the commands repeat them. A run that replays ``as_of``
+    adds nothing.
     """
     bars, checked, quality = (_said(result, name) for name in ("raw_bars", "checked_bars", "data_quality"))
     checks = result.get_asset_check_evaluations()
     return {
         "profile": profile,
+        "as_of": as_of,
         "first_session": checked["first_session"],
         "last_session": bars["last_session"],
         "rows": bars["dagster/row_count"],
         "sessions": _said(result, "calendar")["dagster/row_count"],
-        "added": bars["rows_added"],
+        "added": 0 if as_of else bars["rows_added"],
         "restated": bars["rows_restated"],
         "quarantined": checked["quarantined_rows"],
         "score": round(quality["mean_score"], 2),
@@ -76,6 +78,9 @@ def outcome_table(outcome: Mapping[str, Any]) -> str:
         "models": outcome["models_flagged"],
         "seconds": f"{outcome['seconds']:.1f}",
     }
+    if outcome["as_of"]:
+        del lines["added"]
+        lines["rows"] = f"{outcome['rows']:,} replayed as known at {outcome['as_of']}; nothing was added"
     if outcome["models_flagged"] == "none":
         del lines["models"]
     following = dict(outcome["next"])

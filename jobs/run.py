@@ -122,7 +122,8 @@ def _run(settings: Settings, overrides: Mapping[str, Any], job: str, *, as_json:
         record_market(settings, overrides)
         result = line_run.execute(job)
         if job == INGEST_JOB:
-            outcome = ingest_outcome(result, settings.profile, overrides, clock.monotonic_s() - started_s)
+            seconds, as_of = clock.monotonic_s() - started_s, settings.source.as_of
+            outcome = ingest_outcome(result, settings.profile, overrides, seconds, as_of=as_of)
             print(json.dumps(outcome, indent=2, ensure_ascii=False) if as_json else outcome_table(outcome))
             return 0
         if job == "daily_pipeline":

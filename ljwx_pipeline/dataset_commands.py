@@ -1,4 +1,4 @@
-"""The bodies of ``ljwx data list | show | create | tag | unreference | delete | diff``: what is pinned, and what changed since.
+"""The bodies of ``ljwx data list | show | create | tag | unreference | delete | diff``: pins, and what changed since.
 
 Not here: the other commands of the lake (``data_commands.py``), pinning and comparing themselves (``lake/``).
 """

@@ -110,13 +110,8 @@ class ReadsJournal:
         hashes = {version.partition: version.content_hash for version in seen}
         return self.record_read(reader, run_id, seen[0].table, combined_hash(hashes), partitions=hashes)
 
-    def readers_of(self, table: str, content_hash: str | TableVersion) -> list[Read]:
-        """Return the reads that saw this content of ``table``: a table's hash, a partition's, or a version's."""
-        wanted = content_hash.content_hash if isinstance(content_hash, TableVersion) else content_hash
-        return self.readers_of_any(table, {wanted})
-
     def readers_of_any(self, table: str, content_hashes: set[str]) -> list[Read]:
-        """Return the reads that saw any of these contents of ``table``, in the order they happened."""
+        """Return the reads that saw any of these contents of ``table``, its own hashes or partitions', as they came."""
         known: dict[str, bool] = {}
         found = []
         for item in self.reads():

@@ -420,10 +420,12 @@ def _next(
 def require_later(table: str, folder: Path, newest: TableVersion | None, known: datetime) -> None:
     """Refuse other content at an instant of which the newest version has spoken."""
     if newest is not None and known <= newest.known_at:
+        behind_s = (newest.known_at - known).total_seconds()
         raise LakeError(
             f"{table}/{folder.name} has version {newest.version} known at {newest.known_at.isoformat()}; "
-            f"other content cannot be known at {known.isoformat()}",
-            "append with a later known_at: what was known by then is history and stays as it was",
+            f"other content cannot be known at {known.isoformat()}, {behind_s:,.0f} s before it",
+            "look at this machine's clock (`date -u`): set it right where it is behind, else run again once it is past "
+            "the instant of that version; what was known by then is history and stays as it was",
         )
 
 

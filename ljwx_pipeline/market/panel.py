@@ -49,10 +49,6 @@ class Panel:
         cut = {name: np.ascontiguousarray(values[:, start:stop]) for name, values in self.fields.items()}
         return Panel(self.symbols, self.sessions[start:stop], cut)
 
-    def with_fields(self, more: Mapping[str, Float]) -> Panel:
-        """Return a panel with ``more`` fields added or replaced."""
-        return Panel(self.symbols, self.sessions, {**self.fields, **more})
-
 
 def dense(frame: pd.DataFrame, column: str, symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> Float:
     """Return ``frame[column]`` as an array of shape ``(n_symbols, n_sessions)``, NaN where there is no row.

@@ -28,9 +28,6 @@ BPS = 10_000
 #: Limit prices of a session without limits: no A-share price comes near either.
 NO_LIMIT_UP_E4 = 10**12
 NO_LIMIT_DOWN_E4 = 0
-#: Shares bought on a session may be sold from this many sessions later (T+1: Securities Law of 1998;
-#: SSE and SZSE trading rules of 2006).
-SETTLEMENT_SESSIONS = 1
 
 
 @dataclass(frozen=True)

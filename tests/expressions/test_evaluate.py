@@ -67,7 +67,7 @@ def test_a_symbol_has_the_same_bits_whoever_stands_beside_it() -> None:
 
 def test_values_far_from_zero_keep_their_spread() -> None:
     panel = random_panel(symbols=2, sessions=90, suspended=0.0)
-    shifted = panel.with_fields({"close": panel.fields["close"] + 1e7})
+    shifted = Panel(panel.symbols, panel.sessions, {**panel.fields, "close": panel.fields["close"] + 1e7})
     near = evaluate({"s": std(CLOSE, 60)}, panel, dtype=np.float64).of("s")[:, -1]
     far = evaluate({"s": std(CLOSE, 60)}, shifted, dtype=np.float64).of("s")[:, -1]
     np.testing.assert_allclose(far, near, rtol=1e-6)

@@ -8,17 +8,23 @@ from pathlib import Path
 import pandas as pd
 
 from ljwx_pipeline.ingest.bars import ingest_bars
-from ljwx_pipeline.ingest.tables import (
-    DATED_TABLES,
-    ingest_dated_table,
-    ingest_range_table,
-    ingest_securities,
-)
+from ljwx_pipeline.ingest.tables import ingest_dated_table, ingest_range_table, ingest_securities
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.market.tables import RANGE_TABLES
 from ljwx_pipeline.sources.base import MarketSource
 
 RECHECKED = 5
+#: Tables that grow by date.
+DATED_TABLES = (
+    "index_bars",
+    "market_values",
+    "corporate_actions",
+    "suspensions",
+    "price_limits",
+    "financial_indicators",
+    "news",
+    "macro",
+)
 
 
 def ingest_all(source: MarketSource, home: Path, first: date, last: date) -> Lake:

@@ -10,11 +10,12 @@ import pytest
 
 from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.ingest.judged_tables import BY_MONTH, TABLE_CHECKS, judge_tables
-from ljwx_pipeline.ingest.tables import CALENDAR, DATED_TABLES, SECURITIES
+from ljwx_pipeline.ingest.tables import CALENDAR, SECURITIES
 from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.market.tables import RANGE_TABLES, TABLES
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.sources.simulated.source import SimulatedMarket
+from tests.fakes.increments import DATED_TABLES
 
 FIRST, LAST = date(2024, 1, 2), date(2024, 3, 29)
 NOW = datetime(2024, 4, 1, tzinfo=UTC)

@@ -17,6 +17,7 @@ from ljwx_pipeline.failures import last_failures
 ROOT = Path(__file__).resolve().parents[2]
 OUTCOME: dict[str, Any] = {
     "profile": "simulated",
+    "as_of": "",
     "first_session": "2024-01-02",
     "last_session": "2024-02-29",
     "rows": 12_345,
@@ -53,6 +54,13 @@ def test_a_clean_outcome_sends_nobody_looking_and_a_flagged_model_is_told() -> N
     text = outcome_table(clean)
     assert "quarantine --profile" not in text
     assert "model v3 was made from a restated month" in text
+
+
+def test_a_replay_says_what_it_read_and_that_nothing_was_added() -> None:
+    text = outcome_table({**OUTCOME, "as_of": "2024-03-01T18:00:00+08:00", "added": 0})
+    lines = text.splitlines()
+    assert lines[0].endswith("12,345 replayed as known at 2024-03-01T18:00:00+08:00; nothing was added")
+    assert not any(line.startswith("added") for line in lines)
 
 
 def backfill(home: Path, last: str) -> tuple[dict[str, Any], str]:

@@ -10,13 +10,13 @@ import pytest
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import LakeError, SourceError
-from ljwx_pipeline.ingest.tables import DATED_TABLES
 from ljwx_pipeline.lake import Catalogue, Lake
 from ljwx_pipeline.lake.compaction import compact
 from ljwx_pipeline.lake.retention import retain
 from ljwx_pipeline.market.tables import RANGE_TABLES, TABLES, SourceDescription, empty_table
 from ljwx_pipeline.sources.replay import ReplaySource, description_from, description_table
 from tests.fakes.bars import random_bars
+from tests.fakes.increments import DATED_TABLES
 
 MONDAY = datetime(2024, 6, 3, tzinfo=UTC)
 TUESDAY = MONDAY + timedelta(days=1)
