@@ -15,29 +15,41 @@ from ljwx_pipeline.market.tables import RANGE_TABLES
 ONE_DAY = pd.Timedelta(days=1)
 #: Stands for the end of what goes on.
 OPEN = pd.Timestamp("2262-01-01")
-#: An index that keeps less than this share of its members was told in part: indices have a fixed size.
+#: Lists that hardly change from one day to the next; special treatment may end for many at once.
+SLOW_LISTS = ("securities", "industries", "index_members")
+#: A slow list that names less than this share of what it named was told in part.
 WHOLE_LIST_FRAC = 0.75
 
 
-def require_whole_lists(held: pd.DataFrame, told: pd.DataFrame) -> None:
-    """Refuse ``told`` when it names far fewer members of an index at its end than ``held`` does at its own.
+def require_whole_list(table: str, held: pd.DataFrame, told: pd.DataFrame) -> None:
+    """Refuse ``told`` when, at its end, it names far fewer than ``held`` does at its own, of an index or of all.
 
-    Both are tables ``index_members``. An index that only one side knows is not compared.
+    An index that only one side knows is not compared; tables that are no ``SLOW_LISTS`` never are.
 
     Raises
     ------
     SourceError
         When fewer than ``WHOLE_LIST_FRAC`` of the number are left.
     """
-    before, now = (frame[frame["end_date"].isna()].groupby("index_code").size() for frame in (held, told))
-    for code in sorted({*before.index} & {*told["index_code"]}):
-        left = int(now.get(code, 0))
-        if left < WHOLE_LIST_FRAC * before[code]:
+    if table not in SLOW_LISTS or held.empty or told.empty:
+        return
+    before, now = _open_counts(table, held), _open_counts(table, told)
+    asked = {*told["index_code"]} if table == "index_members" else {table}
+    for name in sorted({*before.index} & asked):
+        left = int(now.get(name, 0))
+        if left < WHOLE_LIST_FRAC * before[name]:
+            what = f"members of {name}" if table == "index_members" else name
             raise SourceError(
-                f"the list of members of {code} names {left}, the lake holds {before[code]}: it was cut short",
-                "run again later; if the index really shrank, delete the folder index_members of the lake and load "
-                "the table again",
+                f"the list of {what} names {left:,}, the lake holds {before[name]:,}: it was cut short",
+                f"run again later; if there really are so few now, delete the folder {table} of the lake and load the "
+                "table again",
             )
+
+
+def _open_counts(table: str, frame: pd.DataFrame) -> pd.Series:
+    last = frame[frame["end_date"].isna()] if table in RANGE_TABLES else frame
+    names = last["index_code"] if table == "index_members" else pd.Series(table, index=last.index)
+    return names.value_counts()
 
 
 def merged_ranges(table: str, held: pd.DataFrame, snapshot: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,7 @@ import pandas as pd
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.ingest.aside import Warn, set_aside, warn
-from ljwx_pipeline.ingest.ranges import merged_ranges, require_whole_lists, spliced_ranges
+from ljwx_pipeline.ingest.ranges import merged_ranges, require_whole_list, spliced_ranges
 from ljwx_pipeline.ingest.store import StoredMonth, newest_version, only_ingest, store_month
 from ljwx_pipeline.lake import Lake, TableVersion
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
@@ -47,10 +47,17 @@ class Coverage:
 
 
 def ingest_securities(source: MarketSource, lake: Lake, *, clock: Clock | None = None) -> TableVersion:
-    """Store the list of securities as ``source`` tells it now; the same content is no new version."""
+    """Store the list of securities as ``source`` tells it now; the same content is no new version.
+
+    Raises
+    ------
+    SourceError
+        When the source cannot be read, or names far fewer than are held.
+    """
     clock = clock or SystemClock()
     with only_ingest(lake):
         frame = source.securities()
+        _require_whole(source, SECURITIES, lake.read(SECURITIES) if lake.holds(SECURITIES) else frame, frame)
         return lake.write(SECURITIES, frame, partition=WHOLE, known_at=clock.now())
 
 
@@ -90,7 +97,7 @@ def ingest_range_table(
     Raises
     ------
     SourceError
-        When the source cannot be read, or names far fewer members of an index than are held.
+        When the source cannot be read, or names far fewer members of an index, or industries, than are held.
     """
     clock = clock or SystemClock()
     with only_ingest(lake):
@@ -99,7 +106,7 @@ def ingest_range_table(
         if table not in said.windowed:
             frame: pd.DataFrame = getattr(source, table)(first, last)
             if table in said.snapshots:
-                _require_whole(table, held, frame)
+                _require_whole(source, table, held, frame)
                 frame = merged_ranges(table, held, frame)
             return lake.write(table, frame, partition=WHOLE, known_at=clock.now())
         covered = _read_coverage(coverage_file, scope, say) if lake.holds(table) else None
@@ -110,18 +117,13 @@ def ingest_range_table(
         elif covered is not None:  # from earlier on: one unbroken range
             stop = max(last, covered.first)
         frame = getattr(source, table)(start, stop)
-        _require_whole(table, held, frame)
+        _require_whole(source, table, held, frame)
         if len(held):
             frame = spliced_ranges(table, held, frame, start, stop, reach=reach)
         version = lake.write(table, frame, partition=WHOLE, known_at=clock.now())
         told_to = stop if covered is None else max(reach, stop)
         _write_coverage(coverage_file, Coverage(min(base, start), told_to, scope=scope))
         return version
-
-
-def _require_whole(table: str, held: pd.DataFrame, told: pd.DataFrame) -> None:
-    if table == "index_members":
-        require_whole_lists(held, told)
 
 
 def ingest_dated_table(
@@ -202,6 +204,12 @@ def read_market_table(lake: Lake, table: str, *, as_of: datetime | None = None) 
 
 def _is_known(lake: Lake, table: str, as_of: datetime | None) -> bool:
     return lake.holds(table) if as_of is None else was_known(lake, table, in_utc("as_of", as_of))
+
+
+def _require_whole(source: MarketSource, table: str, held: pd.DataFrame, told: pd.DataFrame) -> None:
+    """Refuse a list that a provider cut short; files hold what their owner put there."""
+    if source.describe().fetches != "at_hand":
+        require_whole_list(table, held, told)
 
 
 def _month(unit: BarUnit) -> str:

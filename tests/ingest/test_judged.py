@@ -535,3 +535,31 @@ def test_a_row_beside_the_sessions_is_taken_out_wherever_in_its_block_it_stands(
     assert (found.passed, found.severity) == (False, "quarantine")
     assert day in found.message
     pd.testing.assert_frame_equal(world.checked.read("bars"), world.bars)
+
+
+@pytest.mark.parametrize(("factor", "accused"), [(2.0, False), (1.0, True)])
+def test_an_ex_date_within_a_halt_that_ends_in_a_later_block_is_explained_by_the_factor_alone(
+    world: World, factor: float, accused: bool
+) -> None:
+    bars = world.bars
+    symbol = bars.loc[bars.groupby("symbol")["session_date"].transform("size") > 110, "symbol"].iloc[0]
+    mine, days = bars["symbol"] == symbol, bars["session_date"]
+    after = mine & (days >= "2024-04-15")
+    prices = ["open_cny", "high_cny", "low_cny", "close_cny", "pre_close_cny"]
+    bars.loc[after, prices] = (bars.loc[after, prices] / 2).round(2)
+    bars.loc[after, ["volume_shares", "adj_factor"]] *= [2.0, factor]
+    halted = mine & days.between("2024-03-20", "2024-04-14")
+    world.write(bars[~halted].reset_index(drop=True))
+    paid = pd.DataFrame(
+        {
+            "symbol": [symbol],
+            "ex_date": pd.to_datetime(["2024-03-25"]),
+            "cash_cny_per_share": [0.0],
+            "bonus_shares_per_share": [1.0],
+        }
+    )
+    world.raw.write("corporate_actions", paid, partition="2024-03-01", known_at=world.tick())
+    blocks = world.judge()
+    by_name = {result.name: result for block in blocks for result in block.results if block.months == ("2024-04-01",)}
+    assert by_name[JUMPS].passed is not accused
+    assert all(result.passed for block in blocks for result in block.results if result.name == "bars.actions_in_factor")

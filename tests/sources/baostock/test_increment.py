@@ -83,6 +83,22 @@ def test_one_empty_answer_leaves_no_hole_in_what_is_held(
     assert_same_lake(grown, whole, (table,))
 
 
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [("query_stock_basic", "list of securities names"), ("query_stock_industry", "of industries names")],
+)
+def test_another_list_that_is_cut_short_leaves_what_is_held(
+    make: Make, stub: BaostockStub, market: SimulatedTables, tmp_path: Path, query: str, said: str
+) -> None:
+    lake = ingest_all(make(), tmp_path, FIRST, market.sessions[30].date())
+    names = ("securities", "industries", "raw_bars")
+    before = {name: lake.content_hash(name) for name in names}
+    stub.fail("half", query, times=9)
+    with pytest.raises(SourceError, match=rf"{said} \d+, the lake holds \d+: it was cut short"):
+        ingest_all(make(), tmp_path, FIRST, market.sessions[31].date())
+    assert {name: lake.content_hash(name) for name in names} == before
+
+
 def test_lists_of_members_all_cut_short_alike_leave_what_is_held(
     make: Make,
     stub: BaostockStub,
