@@ -102,6 +102,8 @@ class Builder:
         self._fields = {name: position for position, name in enumerate(fields)}
         self._position: dict[Instruction, int] = {}
         self._series: dict[int, int] = {}
+        self._windows: dict[tuple[Op, int, int], int] = {}
+        self._comoments: dict[tuple[int, int, int, int], int] = {}
 
     def emit(self, op: Op, *reads: int, integer: int = 0, number: float = 0.0, second: float = 0.0) -> int:
         """Return the position of the instruction, a new one only where there is no equal one."""
@@ -222,15 +224,26 @@ class Builder:
         """Return the window put together from shorter ones by ``op``."""
         if over == 1:
             return x
-        newer, older = split_window(over)
-        return self.emit(op, self._joined(op, x, newer), self._joined(op, x, older), integer=newer)
+        # by what is asked: without this the parts of the parts are walked again for every window that shares them
+        asked = op, x, over
+        if asked not in self._windows:
+            newer, older = split_window(over)
+            parts = self._joined(op, x, newer), self._joined(op, x, older)
+            self._windows[asked] = self.emit(op, *parts, integer=newer)
+        return self._windows[asked]
 
     def _comoment(self, x: int, y: int, over: int, *, like: int | None = None) -> int:
         """Return the sum of products of deviations; counts follow ``like``, else ``y``, which has x's NaNs."""
         if over == 1:
             return self.emit(Op.CONST, number=0.0)
+        asked = x, y, over, y if like is None else like
+        if asked not in self._comoments:
+            self._comoments[asked] = self._joined_comoments(*asked)
+        return self._comoments[asked]
+
+    def _joined_comoments(self, x: int, y: int, over: int, like: int) -> int:
         newer, older = split_window(over)
-        known = self.emit(Op.KNOWN, y if like is None else like)
+        known = self.emit(Op.KNOWN, like)
         counts = self._sum(known, newer), self._sum(known, older)
         gaps = []
         for series in (x, y):
