@@ -6,7 +6,8 @@ computed once and shared. ``newer`` ends at the session itself, ``older`` ends `
 
 No kernel may write to a row it reads: the program gives every instruction a row of its own. Loops over two windows run
 over slices, because an index such as ``t - lag`` would have to be tested for being negative and keeps the compiler from
-using vector instructions (measured: twice to three times the time).
+using vector instructions (measured: twice to three times the time). Not here: ranks and quantiles
+(``order_kernels.py``).
 """
 
 from __future__ import annotations
@@ -230,63 +231,3 @@ def position_of(out: Row, v: Row, i: Row, window: int) -> None:
     """Write the 1-based position in the window, NaN where nothing is known."""
     for t in range(len(out)):
         out[t] = i[t] - t + window if v[t] > -np.inf else np.nan
-
-
-@kernel
-def rank_of(out: Row, x: Row, below: Row, n: Row, window: int) -> None:
-    """Write the current value's rank over the count ``n``; ``below`` is scratch. NaN compares false, so is skipped."""
-    below[:] = 0.5
-    for lag in range(min(window, len(out))):
-        tail, x_tail = below[lag:], x[lag:]
-        for i in range(len(tail)):
-            tail[i] += (0.5 if x[i] < x_tail[i] else 0.0) + (0.5 if x[i] <= x_tail[i] else 0.0)
-    for t in range(len(out)):
-        out[t] = np.nan if math.isnan(x[t]) else below[t] / n[t]
-
-
-@kernel
-def replace_sorted(ordered: Row, size: int, old: float, new: float) -> int:
-    """Take ``old`` out of ``size`` ascending values and put ``new`` in, in place; NaN is neither. Return the new size.
-
-    There must be room for one value more.
-    """
-    place = size
-    if not math.isnan(old):
-        low, high = 0, size
-        while low < high:
-            middle = (low + high) // 2
-            if ordered[middle] < old:
-                low = middle + 1
-            else:
-                high = middle
-        place = low
-        size -= 1
-    if math.isnan(new):
-        for k in range(place, size):
-            ordered[k] = ordered[k + 1]
-        return size
-    while place < size and ordered[place + 1] < new:
-        ordered[place] = ordered[place + 1]
-        place += 1
-    while place > 0 and ordered[place - 1] > new:
-        ordered[place] = ordered[place - 1]
-        place -= 1
-    ordered[place] = new
-    return size + 1
-
-
-@kernel
-def quantile_of(out: Row, x: Row, window: int, level: float) -> None:
-    """Write the quantile: the window is kept sorted; order statistics are exact, so no history enters the result."""
-    ordered = np.empty(window + 1)
-    size = 0
-    for t in range(len(out)):
-        size = replace_sorted(ordered, size, x[t - window] if t >= window else np.nan, x[t])
-        if size == 0:
-            out[t] = np.nan
-            continue
-        place = level * (size - 1)
-        low = int(place)
-        out[t] = ordered[low]
-        if low + 1 < size:
-            out[t] += (ordered[low + 1] - ordered[low]) * (place - low)

@@ -1,7 +1,7 @@
 """The machine that runs a program over rows, one symbol after the other; compiled as a whole.
 
-Not here: what an operation computes (``kernels.py``, ``value_kernels.py``, ``lag_kernels.py``), which instructions
-there are (``program.py``).
+Not here: what an operation computes (the modules called ``*_kernels.py`` and ``kernels.py``), which instructions there
+are (``program.py``).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.expressions import kernels as k
 from ljwx_pipeline.expressions import lag_kernels as lag
+from ljwx_pipeline.expressions import order_kernels as order
 from ljwx_pipeline.expressions import program
 from ljwx_pipeline.expressions import value_kernels as value
 from ljwx_pipeline.expressions.compiled import kernel_over
@@ -61,7 +62,7 @@ def _elementwise(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # 
         k.session_numbers(out, a)
 
 
-@kernel_over(k, program)
+@kernel_over(k, order, program)
 def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noqa: C901 - a dispatch table
     op, integer = step[0], step[-1]
     out, a, b = reg[step[1]], reg[step[2]], reg[step[3]]
@@ -97,9 +98,9 @@ def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noq
     elif op == Op.POSITION_OF:
         k.position_of(out, a, b, integer)
     elif op == Op.RANK_OF:
-        k.rank_of(out, a, reg[-1], b, integer)
+        order.rank_of(out, a, reg[-1], b, integer)
     elif op == Op.QUANTILE_OF:
-        k.quantile_of(out, a, integer, number)
+        order.quantile_of(out, a, integer, number)
 
 
 @kernel_over(value, program)
@@ -167,7 +168,7 @@ def _visiting(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noq
         lag.streak_of(out, a, integer)
 
 
-@kernel_over(k, lag, value, program)
+@kernel_over(k, lag, order, value, program)
 def run(
     code: NDArray[np.int64],
     numbers: NDArray[np.float64],
