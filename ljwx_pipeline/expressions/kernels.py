@@ -13,6 +13,7 @@ using vector instructions (measured: twice to three times the time). Not here: r
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +34,7 @@ def shift(out: Row, x: Row, lag: int) -> None:
 
 
 @kernel
-def divide(out: Row, a: Row, b: Row) -> None:
+def divide(out: NDArray[np.floating[Any]], a: Row, b: Row) -> None:
     """Write the quotient, NaN where it is not finite."""
     for t in range(len(out)):
         q = a[t] / b[t]

@@ -213,6 +213,8 @@ def run(
                 else:
                     for t in range(sessions):
                         stored[t] = values[t] if abs(values[t]) < np.inf else np.nan
+            elif op == Op.STORE_QUOTIENT:
+                k.divide(out[step[-1], first + symbol], reg[step[2]], reg[step[3]])
             elif op < Op.ADD_WINDOWS:
                 _elementwise(step, numbers[position], reg)
             elif op < Op.EXP:

@@ -67,3 +67,20 @@ def test_rows_are_reused() -> None:
 
 def test_the_program_of_std_needs_no_division_by_the_window() -> None:
     assert count({"s": std(CLOSE, 8)}, Op.JOIN_COMOMENTS) == 3
+
+
+def test_a_quotient_that_is_only_stored_is_written_where_it_is_stored() -> None:
+    ratio = mean(CLOSE, 20) / CLOSE
+    assert count({"a": ratio}, Op.STORE_QUOTIENT) == 1
+    assert count({"a": ratio}, Op.STORE) == 0
+    # one row for both readers, and one for what is stored twice
+    for also in ({"b": ratio + 1}, {"b": mean(CLOSE, 20) / CLOSE}):
+        assert count({"a": ratio, **also}, Op.STORE_QUOTIENT) == 0
+        assert count({"a": ratio, **also}, Op.STORE) == 2
+
+
+def test_a_plan_is_made_once_for_the_same_expressions_and_fields() -> None:
+    made = {"a": mean(CLOSE, 7)}
+    assert plan_of(made, FIELDS) is plan_of(dict(made), FIELDS)
+    assert plan_of(made, FIELDS) is not plan_of(made, FIELDS | {"amount"})
+    assert plan_of({"a": mean(CLOSE, 8)}, FIELDS) is not plan_of({"a": mean(CLOSE, 9)}, FIELDS)
