@@ -26,6 +26,13 @@ FLAT_STD = 2e-5
 
 
 @kernel
+def finite(out: NDArray[np.floating[Any]], x: Row) -> None:
+    """Write ``x``, NaN where it is not finite."""
+    for t in range(len(out)):
+        out[t] = x[t] if abs(x[t]) < np.inf else np.nan
+
+
+@kernel
 def shift(out: Row, x: Row, lag: int) -> None:
     """Write ``x`` moved ``lag`` sessions later (earlier where negative), NaN where nothing is known."""
     n = len(out)

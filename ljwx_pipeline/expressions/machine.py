@@ -168,6 +168,25 @@ def _visiting(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noq
         lag.streak_of(out, a, integer)
 
 
+@kernel_over(k, program)
+def _write(op: int, number: float, a: k.Row, b: k.Row, stored: NDArray[np.floating[Any]]) -> None:
+    if op == Op.STORE_QUOTIENT:
+        k.divide(stored, a, b)
+    elif number != 0.0:
+        stored[:] = a
+    else:
+        k.finite(stored, a)
+
+
+@kernel_over(k, program)
+def _store(step: NDArray[np.int64], number: float, reg: Rows, stored: NDArray[np.floating[Any]], every: int) -> None:
+    a, b = reg[step[2]], reg[step[3]]
+    if every == 1:
+        _write(step[0], number, a, b, stored)
+    else:
+        _write(step[0], number, a[every - 1 :: every], b[every - 1 :: every], stored)
+
+
 @kernel_over(k, lag, order, value, program)
 def run(
     code: NDArray[np.int64],
@@ -176,6 +195,7 @@ def run(
     fields: Rows,
     out: NDArray[np.floating[Any]],
     first: int,
+    every: int,
 ) -> None:
     """Run a program over a block of symbols.
 
@@ -186,35 +206,26 @@ def run(
     fields
         float64, shape ``(n_fields, n_symbols, n_sessions)``.
     out
-        float32 or float64, C-ordered so that it is compiled once, shape ``(n_expressions, n_all_symbols, n_sessions)``.
+        float32 or float64, C-ordered so that it is compiled once, shape
+        ``(n_expressions, n_all_symbols, n_sessions // every)``.
     first
         Row of ``out`` of the block's first symbol. Every element of the block's rows is written, infinite ones as NaN
         unless the instruction says otherwise.
+    every
+        The last of so many sessions is stored; 1 stores all.
     """
-    sessions = fields.shape[2]
-    reg = np.empty((rows, sessions))
+    reg = np.empty((rows, fields.shape[2]))
     for symbol in range(fields.shape[1]):
         for position in range(len(code)):
             step = code[position]
             op = step[0]
             if op == Op.LOAD:
-                source = fields[step[-1], symbol]
-                target = reg[step[1]]
                 if numbers[position] != 0.0:
-                    target[:] = source
+                    reg[step[1]][:] = fields[step[-1], symbol]
                 else:
-                    for t in range(sessions):
-                        target[t] = source[t] if abs(source[t]) < np.inf else np.nan
-            elif op == Op.STORE:
-                values = reg[step[2]]
-                stored = out[step[-1], first + symbol]
-                if numbers[position] != 0.0:
-                    stored[:] = values
-                else:
-                    for t in range(sessions):
-                        stored[t] = values[t] if abs(values[t]) < np.inf else np.nan
-            elif op == Op.STORE_QUOTIENT:
-                k.divide(out[step[-1], first + symbol], reg[step[2]], reg[step[3]])
+                    k.finite(reg[step[1]], fields[step[-1], symbol])
+            elif op <= Op.STORE_QUOTIENT:
+                _store(step, numbers[position], reg, out[step[-1], first + symbol], every)
             elif op < Op.ADD_WINDOWS:
                 _elementwise(step, numbers[position], reg)
             elif op < Op.EXP:

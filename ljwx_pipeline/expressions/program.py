@@ -24,9 +24,9 @@ class Op(IntEnum):
     """What an instruction does; ``machine.py`` says with which kernel."""
 
     LOAD = auto()
-    CONST = auto()
     STORE = auto()
     STORE_QUOTIENT = auto()  # of a division that nobody else reads; only ``allocate`` makes it
+    CONST = auto()
     ADD = auto()
     SUB = auto()
     MUL = auto()

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import FactorError
-from ljwx_pipeline.expressions.evaluate import evaluate
+from ljwx_pipeline.expressions.evaluate import evaluate, evaluate_last_of_each
 from ljwx_pipeline.expressions.nodes import Expr
-from ljwx_pipeline.expressions.operators import corr, field, log, mean, ref, std
+from ljwx_pipeline.expressions.operators import corr, cs_rank, field, log, mean, ref, std
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.market.panel import Panel
 from tests.fakes.panels import random_panel
@@ -118,3 +118,16 @@ def test_a_panel_shorter_than_every_window_evaluates_to_what_it_knows() -> None:
     values = evaluate(alpha158().expressions, panel)
     assert np.isfinite(values.of("MA60")[:, 0]).any()
     assert np.isnan(values.of("ROC60")).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_last_of_each_length_has_the_bits_of_all(threads: int) -> None:
+    panel = random_panel(symbols=19, sessions=47, suspended=0.2)
+    expressions = {"quotient": mean(CLOSE, 5) / CLOSE, "sum": mean(CLOSE, 5) + 1}
+    last = evaluate_last_of_each(expressions, panel, 10, threads)
+    np.testing.assert_array_equal(last, computed(expressions, panel, threads)[:, :, [9, 19, 29, 39]])
+
+
+def test_the_last_of_each_length_has_no_cross_section() -> None:
+    with pytest.raises(FactorError, match="symbol by symbol"):
+        evaluate_last_of_each({"rank": cs_rank(CLOSE)}, random_panel(symbols=3, sessions=9), 3)
