@@ -196,10 +196,9 @@ def corr_of(out: Row, c: Row, m_x: Row, m_y: Row, n: Row) -> None:
     """Write the correlation, NaN where either series is flat."""
     for t in range(len(out)):
         flat = FLAT_STD * FLAT_STD * (n[t] - 1.0)
-        if n[t] > 1.0 and m_x[t] > flat and m_y[t] > flat:
-            out[t] = c[t] / math.sqrt(m_x[t] * m_y[t])
-        else:
-            out[t] = np.nan
+        correlation = c[t] / math.sqrt(m_x[t] * m_y[t])
+        # all three are asked, so that nothing is jumped over and vector instructions are used
+        out[t] = correlation if (n[t] > 1.0) & (m_x[t] > flat) & (m_y[t] > flat) else np.nan
 
 
 @kernel

@@ -133,7 +133,8 @@ class Builder:
             case Rolling(over, statistic, series):
                 return self._rolling(statistic, self.series(series), over)
             case Quantile(over, level, series):
-                return self.emit(Op.QUANTILE_OF, self.series(series), integer=over, number=level)
+                x = self.series(series)
+                return self.emit(Op.QUANTILE_OF, x, self._sum(self.emit(Op.KNOWN, x), over), integer=over, number=level)
             case Corr(over, left, right):
                 return self._corr(self.series(left), self.series(right), over)
             case Pair(over, statistic, left, right):

@@ -63,44 +63,50 @@ def _elementwise(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # 
 
 
 @kernel_over(k, order, program)
-def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noqa: C901 - a dispatch table
+def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:
     op, integer = step[0], step[-1]
+    # no row is taken that is not read: each costs as much as ten values
     out, a, b = reg[step[1]], reg[step[2]], reg[step[3]]
-    c, d, e = reg[step[4]], reg[step[5]], reg[step[6]]
     if op == Op.ADD_WINDOWS:
         k.add_windows(out, a, b, integer)
-    elif op == Op.JOIN_COMOMENTS:
-        k.join_comoments(out, a, b, c, d, e, integer)
     elif op == Op.JOIN_WEIGHTS:
         k.join_weights(out, a, b, integer)
-    elif op == Op.MEAN_GAPS:
-        k.mean_gaps(out, a, b, c, d, integer)
     elif op == Op.SUM_OF:
         k.sum_of(out, a, b)
     elif op == Op.STD_OF:
         k.std_of(out, a, b)
-    elif op == Op.SLOPE_OF:
-        k.slope_of(out, a, b, c)
-    elif op == Op.RESI_OF:
-        k.resi_of(out, a, b, c, d, e, reg[step[7]])
-    elif op == Op.RSQUARE_OF:
-        k.rsquare_of(out, a, b, c, d)
-    elif op == Op.CORR_OF:
-        k.corr_of(out, a, b, c, d)
     elif op == Op.LOW_FILLED:
         k.low_filled(out, a, number)
     elif op == Op.MAX_WINDOWS:
         k.max_windows(out, a, b, integer)
     elif op == Op.EXTREME_OF:
         k.extreme_of(out, a, number)
-    elif op == Op.JOIN_INDICES:
-        k.join_indices(out, a, b, c, d, integer)
     elif op == Op.POSITION_OF:
         k.position_of(out, a, b, integer)
     elif op == Op.RANK_OF:
         order.rank_of(out, a, reg[-1], b, integer)
     elif op == Op.QUANTILE_OF:
-        order.quantile_of(out, a, integer, number)
+        order.quantile_of(out, a, b, integer, number)
+
+
+@kernel_over(k, program)
+def _joined(step: NDArray[np.int64], reg: Rows) -> None:
+    op, integer = step[0], step[-1]
+    out, a, b, c, d = reg[step[1]], reg[step[2]], reg[step[3]], reg[step[4]], reg[step[5]]
+    if op == Op.MEAN_GAPS:
+        k.mean_gaps(out, a, b, c, d, integer)
+    elif op == Op.JOIN_COMOMENTS:
+        k.join_comoments(out, a, b, c, d, reg[step[6]], integer)
+    elif op == Op.SLOPE_OF:
+        k.slope_of(out, a, b, c)
+    elif op == Op.RESI_OF:
+        k.resi_of(out, a, b, c, d, reg[step[6]], reg[step[7]])
+    elif op == Op.RSQUARE_OF:
+        k.rsquare_of(out, a, b, c, d)
+    elif op == Op.CORR_OF:
+        k.corr_of(out, a, b, c, d)
+    elif op == Op.JOIN_INDICES:
+        k.join_indices(out, a, b, c, d, integer)
 
 
 @kernel_over(value, program)
@@ -228,8 +234,10 @@ def run(
                 _store(step, numbers[position], reg, out[step[-1], first + symbol], every)
             elif op < Op.ADD_WINDOWS:
                 _elementwise(step, numbers[position], reg)
-            elif op < Op.EXP:
+            elif op < Op.MEAN_GAPS:
                 _windowed(step, numbers[position], reg)
+            elif op < Op.EXP:
+                _joined(step, reg)
             elif op < Op.ONE_FILLED:
                 _chosen(step, reg)
             else:

@@ -33,22 +33,27 @@ Windows = NDArray[np.float64]
 cgutils: Any = untyped_cgutils
 
 
-def _advance(_typing: Any, ordered: Any, window: Any, leaving: Any, coming: Any) -> tuple[Any, Callable[..., Any]]:
+def _advance(
+    _typing: Any, ordered: Any, window: Any, series: Any, leaving: Any, coming: Any
+) -> tuple[Any, Callable[..., Any]]:
     """Return the type of ``advance`` and what writes its instructions, as numba wants an intrinsic to."""
 
     def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         lanes = ir.VectorType(ir.DoubleType(), LANES)
 
-        def lanes_of(position: int) -> Any:
+        def rows_of(position: int) -> Any:
             array = context.make_array(signature.args[position])(context, builder, arguments[position])
             return builder.bitcast(array.data, lanes.as_pointer())
 
-        rows = lanes_of(0)
-        out, new = builder.load(lanes_of(2), align=8), builder.load(lanes_of(3), align=8)
+        def load(rows: Any, index: Any) -> Any:
+            return builder.load(builder.gep(rows, [index]), align=8)
+
+        rows, given = rows_of(0), rows_of(2)
+        out, new = load(given, arguments[3]), load(given, arguments[4])
         here = cgutils.alloca_once_value(builder, builder.load(rows, align=8))
         last = cgutils.alloca_once_value(builder, ir.Constant(lanes, [-math.inf] * LANES))
         with cgutils.for_range(builder, arguments[1]) as loop:
-            above = builder.load(builder.gep(rows, [cgutils.increment_index(builder, loop.index)]), align=8)
+            above = load(rows, cgutils.increment_index(builder, loop.index))
             value, below = builder.load(here), builder.load(last)
             # from where the leaving value stands, everything moves one place down ...
             kept = builder.select(builder.fcmp_ordered(">=", value, out), above, value)
@@ -60,12 +65,13 @@ def _advance(_typing: Any, ordered: Any, window: Any, leaving: Any, coming: Any)
             builder.store(above, here)
         return context.get_dummy_value()
 
-    return types.void(ordered, window, leaving, coming), codegen
+    return types.void(ordered, window, series, leaving, coming), codegen
 
 
-#: Take ``leaving`` out of ascending windows and put ``coming`` in, in place; infinity stands for a value that is none.
-#: ``ordered`` has shape ``(window + 1, LANES)`` and infinity in its last row; both values have shape ``(LANES,)``.
-advance = cast("Callable[[Windows, int, Row, Row], None]", intrinsic(_advance))
+#: Take row ``leaving`` of a series out of ascending windows and put row ``coming`` in, in place; infinity stands for a
+#: value that is none. ``ordered`` has shape ``(window + 1, LANES)`` and infinity in its last row, ``series`` has
+#: ``LANES`` columns; nothing is tested.
+advance = cast("Callable[[Windows, int, Windows, int, int], None]", intrinsic(_advance))
 
 
 @kernel
@@ -106,10 +112,10 @@ def between(value: float, above: float, frac: float) -> float:
 
 
 @kernel
-def quantile_of(out: Row, x: Row, window: int, level: float) -> None:
-    """Write the quantile of the window's known values."""
+def quantile_of(out: Row, x: Row, n: Row, window: int, level: float) -> None:
+    """Write the quantile of the window's ``n`` known values."""
     if len(out) >= MIN_WINDOWS * window:
-        quantile_in_lanes(out, x, window, level)
+        quantile_in_lanes(out, x, n, window, level)
         return
     ordered = np.empty(window + 1)
     size = 0
@@ -121,32 +127,28 @@ def quantile_of(out: Row, x: Row, window: int, level: float) -> None:
 
 
 @kernel
-def quantile_in_lanes(out: Row, x: Row, window: int, level: float) -> None:
-    """Write the quantile of the window's known values, ``LANES`` parts of the row together."""
+def quantile_in_lanes(out: Row, x: Row, n: Row, window: int, level: float) -> None:
+    """Write the quantile of the window's ``n`` known values, ``LANES`` parts of the row together."""
     sessions = len(out)
     part = (sessions + LANES - 1) // LANES
+    warm_up = window - 1
+    # a column a part, its warm-up before it; the last row stands for values that are none
+    series = np.full((warm_up + part + 1, LANES), np.inf)
+    for lane in range(LANES):
+        first = lane * part - warm_up
+        for row in range(max(0, -first), min(warm_up + part, sessions - first)):
+            series[row, lane] = np.inf if math.isnan(x[first + row]) else x[first + row]
     ordered = np.full((window + 1, LANES), np.inf)
-    sizes = np.zeros(LANES, dtype=np.int64)
-    leaving, coming = np.empty(LANES), np.empty(LANES)
-    for step in range(1 - window, part):
-        for lane in range(LANES):
-            t = lane * part + step
-            leaving[lane] = coming[lane] = np.inf
-            if 0 <= t < sessions and not math.isnan(x[t]):
-                coming[lane] = x[t]
-                sizes[lane] += 1
-            if step > 0 and 0 <= t - window < sessions and not math.isnan(x[t - window]):
-                leaving[lane] = x[t - window]
-                sizes[lane] -= 1
-        advance(ordered, window, leaving, coming)
-        if step >= 0:
+    for row in range(warm_up + part):
+        advance(ordered, window, series, row - window if row >= window else warm_up + part, row)
+        if row >= warm_up:
             for lane in range(LANES):
-                t = lane * part + step
+                t = lane * part + row - warm_up
                 if t < sessions:
-                    place = level * (sizes[lane] - 1)
+                    place = level * (n[t] - 1.0)
                     low = int(place)
                     value = between(ordered[low, lane], ordered[low + 1, lane], place - low)
-                    out[t] = value if sizes[lane] > 0 else np.nan
+                    out[t] = value if n[t] > 0.0 else np.nan
 
 
 @kernel

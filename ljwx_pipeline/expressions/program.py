@@ -21,7 +21,7 @@ COLUMNS = 2 + MAX_ROWS_READ + 1
 
 
 class Op(IntEnum):
-    """What an instruction does; ``machine.py`` says with which kernel."""
+    """What an instruction does; ``machine.py`` says with which kernel, and takes them in groups that stand together."""
 
     LOAD = auto()
     STORE = auto()
@@ -43,21 +43,21 @@ class Op(IntEnum):
     SESSION_NUMBERS = auto()
     ADD_WINDOWS = auto()
     JOIN_WEIGHTS = auto()
-    MEAN_GAPS = auto()
-    JOIN_COMOMENTS = auto()
     SUM_OF = auto()
     STD_OF = auto()
+    LOW_FILLED = auto()
+    MAX_WINDOWS = auto()
+    EXTREME_OF = auto()
+    POSITION_OF = auto()
+    RANK_OF = auto()
+    QUANTILE_OF = auto()
+    MEAN_GAPS = auto()
+    JOIN_COMOMENTS = auto()
     SLOPE_OF = auto()
     RESI_OF = auto()
     RSQUARE_OF = auto()
     CORR_OF = auto()
-    LOW_FILLED = auto()
-    MAX_WINDOWS = auto()
-    EXTREME_OF = auto()
     JOIN_INDICES = auto()
-    POSITION_OF = auto()
-    RANK_OF = auto()
-    QUANTILE_OF = auto()
     EXP = auto()
     SQRT = auto()
     SIGN = auto()

@@ -10,6 +10,11 @@ from hypothesis import strategies as st
 from ljwx_pipeline.expressions import order_kernels
 
 
+def counts(x: np.ndarray, window: int) -> np.ndarray:
+    known = np.concatenate([np.zeros(window - 1), ~np.isnan(x)])
+    return np.lib.stride_tricks.sliding_window_view(known, window).sum(axis=1)
+
+
 @settings(max_examples=60, deadline=None)
 @given(
     sessions=st.integers(1, 300),
@@ -25,8 +30,8 @@ def test_every_quantile_is_that_of_its_sorted_window(
     x = rng.integers(-20, 20, sessions) / 7.0
     x[rng.random(sessions) > known_frac] = np.nan
     together, out = np.empty(sessions), np.empty(sessions)
-    order_kernels.quantile_in_lanes(together, x, window, level)
-    order_kernels.quantile_of(out, x, window, level)
+    order_kernels.quantile_in_lanes(together, x, counts(x, window), window, level)
+    order_kernels.quantile_of(out, x, counts(x, window), window, level)
     for t in range(sessions):
         seen = np.sort(x[max(0, t + 1 - window) : t + 1])
         seen = seen[~np.isnan(seen)]
@@ -45,9 +50,10 @@ def test_long_and_short_rows_meet_without_a_step(extra: int) -> None:
     window = 30
     sessions = order_kernels.MIN_WINDOWS * window + extra
     x = np.random.default_rng(1).normal(size=sessions)
+    late = np.concatenate([np.full(9 * sessions, np.nan), x])
     out, long = np.empty(sessions), np.empty(10 * sessions)
-    order_kernels.quantile_of(out, x, window, 0.8)
-    order_kernels.quantile_of(long, np.concatenate([np.full(9 * sessions, np.nan), x]), window, 0.8)
+    order_kernels.quantile_of(out, x, counts(x, window), window, 0.8)
+    order_kernels.quantile_of(long, late, counts(late, window), window, 0.8)
     np.testing.assert_array_equal(out, long[-sessions:])
 
 
@@ -55,5 +61,5 @@ def test_an_infinite_value_is_one_and_a_missing_one_is_none() -> None:
     x = np.array([np.inf, 1.0, np.nan, -np.inf, 2.0, 3.0] * 20)
     out = np.empty(len(x))
     for level, want in ((0.0, -np.inf), (1.0, np.inf)):
-        order_kernels.quantile_in_lanes(out, x, 6, level)
+        order_kernels.quantile_in_lanes(out, x, counts(x, 6), 6, level)
         np.testing.assert_array_equal(out[5:], want)
