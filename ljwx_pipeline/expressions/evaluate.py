@@ -183,7 +183,7 @@ def evaluate_last_of_each(
 
     def store(start: int) -> None:
         fields = _block_of(plan.last, panel.fields, symbols, sessions, start)
-        run(plan.last.code, plan.last.numbers, plan.last.rows, fields, values, start, length)
+        _run(plan.last, fields, values, start, length)
 
     with _workers(threads) as each:
         each(store, range(0, symbols, BLOCK_SYMBOLS))
@@ -295,7 +295,7 @@ def _keep_block(stage: Stage, panels: dict[str, Float], start: int) -> None:
     symbols, sessions = panels[stage.panels[0]].shape
     fields = _block_of(stage.program, panels, symbols, sessions, start)
     out = np.empty((len(stage.panels), *fields.shape[1:]))
-    run(stage.program.code, stage.program.numbers, stage.program.rows, fields, out, 0, 1)
+    _run(stage.program, fields, out, 0)
     for name, values in zip(stage.panels, out, strict=True):
         panels[name][start : start + len(values)] = values
 
@@ -310,11 +310,18 @@ def _store_block(
 ) -> None:
     fields = _block_of(program, panels, symbols, piece.high - piece.low, start)
     if piece.whole:
-        run(program.code, program.numbers, program.rows, fields, values, start, 1)
+        _run(program, fields, values, start)
         return
     out = np.empty((len(values), *fields.shape[1:]), dtype=values.dtype)
-    run(program.code, program.numbers, program.rows, fields, out, 0, 1)
+    _run(program, fields, out, 0)
     values[:, start : start + fields.shape[1], piece.first : piece.stop] = out[:, :, piece.inside]
+
+
+def _run(
+    program: Program, fields: NDArray[np.float64], out: NDArray[np.floating[Any]], first: int, every: int = 1
+) -> None:
+    reg = np.empty((program.rows, fields.shape[2]))
+    run(program.code, program.numbers, reg, fields, out, first, every)
 
 
 def _block_of(

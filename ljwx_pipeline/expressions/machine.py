@@ -16,7 +16,7 @@ from ljwx_pipeline.expressions import lag_kernels as lag
 from ljwx_pipeline.expressions import order_kernels as order
 from ljwx_pipeline.expressions import program
 from ljwx_pipeline.expressions import value_kernels as value
-from ljwx_pipeline.expressions.compiled import kernel_over
+from ljwx_pipeline.expressions.compiled import kernel_over, uncounted
 from ljwx_pipeline.expressions.program import Op
 
 Rows = NDArray[np.float64]
@@ -197,7 +197,7 @@ def _store(step: NDArray[np.int64], number: float, reg: Rows, stored: NDArray[np
 def run(
     code: NDArray[np.int64],
     numbers: NDArray[np.float64],
-    rows: int,
+    reg: Rows,
     fields: Rows,
     out: NDArray[np.floating[Any]],
     first: int,
@@ -207,8 +207,10 @@ def run(
 
     Parameters
     ----------
-    code, numbers, rows
+    code, numbers
         As in ``Program``.
+    reg
+        Memory for the rows of ``Program``, shape ``(rows, n_sessions)``; one a thread.
     fields
         float64, shape ``(n_fields, n_symbols, n_sessions)``.
     out
@@ -220,7 +222,7 @@ def run(
     every
         The last of so many sessions is stored; 1 stores all.
     """
-    reg = np.empty((rows, fields.shape[2]))
+    code, reg, fields, out = uncounted(code), uncounted(reg), uncounted(fields), uncounted(out)
     for symbol in range(fields.shape[1]):
         for position in range(len(code)):
             step = code[position]
