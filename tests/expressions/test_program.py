@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from ljwx_pipeline.expressions.lowering import split_window
-from ljwx_pipeline.expressions.operators import field, mean, rolling_max, rolling_sum, std
+from ljwx_pipeline.expressions.operators import absolute, field, greater, log, mean, ref, rolling_max, rolling_sum, std
 from ljwx_pipeline.expressions.program import Op
 from ljwx_pipeline.expressions.stages import plan_of
 from ljwx_pipeline.factors.alpha158 import alpha158
@@ -84,3 +84,20 @@ def test_a_plan_is_made_once_for_the_same_expressions_and_fields() -> None:
     assert plan_of(made, FIELDS) is plan_of(dict(made), FIELDS)
     assert plan_of(made, FIELDS) is not plan_of(made, FIELDS | {"amount"})
     assert plan_of({"a": mean(CLOSE, 8)}, FIELDS) is not plan_of({"a": mean(CLOSE, 9)}, FIELDS)
+
+
+def test_series_known_on_the_same_sessions_are_counted_once() -> None:
+    change = CLOSE - ref(CLOSE, 1)
+    moves = (greater(change, 0), greater(-1 * change, 0), absolute(change), ref(CLOSE, 1) < CLOSE)
+    one = count({"n0": rolling_sum(moves[0], 8)}, Op.ADD_WINDOWS)
+    # values and counts of 2, 4 and 8 sessions; a product may overflow, so it is counted by itself
+    assert one == 2 * 3
+    shared = {f"n{number}": rolling_sum(move, 8) for number, move in enumerate((moves[0], *moves[2:]))}
+    assert count(shared, Op.ADD_WINDOWS) == one + 2 * 3
+    assert count(shared | {"n9": rolling_sum(moves[1], 8)}, Op.ADD_WINDOWS) == one + 4 * 3
+
+
+def test_a_difference_that_may_be_unknown_of_itself_is_counted_by_itself() -> None:
+    difference = log(CLOSE) - log(ref(CLOSE, 1))
+    both = {"n0": rolling_sum(difference, 8), "n1": rolling_sum(CLOSE - ref(CLOSE, 1), 8)}
+    assert count(both, Op.ADD_WINDOWS) == 4 * 3
