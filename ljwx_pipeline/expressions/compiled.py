@@ -6,9 +6,10 @@ import hashlib
 import inspect
 from collections.abc import Callable
 from types import ModuleType
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from numba import njit
+from numba.extending import intrinsic
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -36,3 +37,19 @@ def kernel_over(*modules: ModuleType) -> Callable[[Callable[P, R]], Callable[P, 
         return kernel(function)
 
     return compiled
+
+
+def _uncounted(_typing: Any, array: Any) -> tuple[Any, Callable[..., Any]]:
+    """Return the type of ``uncounted`` and what writes its instructions, as numba wants an intrinsic to."""
+
+    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        view = context.make_array(signature.args[0])(context, builder, arguments[0])
+        view.meminfo, view.parent = view.meminfo.type(None), view.parent.type(None)
+        return view._getvalue()
+
+    return array(array), codegen
+
+
+#: An argument's array, whose slices are not counted: it belongs to the caller, who outlives the call. Counting a slice
+#: takes as long as ten values, and threads that count slices of one array wait for each other.
+uncounted = cast("Callable[[R], R]", intrinsic(_uncounted))

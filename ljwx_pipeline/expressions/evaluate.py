@@ -23,7 +23,7 @@ from ljwx_pipeline.expressions.stages import Plan, SectionCall, Stage, plan_of
 from ljwx_pipeline.market.panel import Float, Panel
 
 #: Symbols handed to the machine at a time: enough to hide the call, few enough to share work between threads.
-BLOCK_SYMBOLS = 16
+BLOCK_SYMBOLS = 8
 #: Sessions handed to a cross-section at a time: whole cache lines of a symbol's row, and work for every thread.
 BLOCK_SESSIONS = 32
 #: What the panels of cross-sections may take together before sessions are computed in pieces.
@@ -149,6 +149,47 @@ def evaluate_blocks(
             yield FactorValues(names, mine, panel.sessions, buffer[:, : stop - first])
 
 
+def evaluate_last_of_each(
+    expressions: Mapping[str, Expr], panel: Panel, length: int, threads: int = 1
+) -> NDArray[np.float32]:
+    """Return the values of the last of every ``length`` sessions alone, with the bits of ``evaluate``.
+
+    Parameters
+    ----------
+    expressions
+        By name; none with a cross-section.
+    panel
+        Sessions beyond the last whole ``length`` have no value.
+    length
+        Sessions a value is stored of once.
+    threads
+        Threads that share the symbols.
+
+    Returns
+    -------
+    array
+        float32, shape ``(n_names, n_symbols, n_sessions // length)``; NaN as in ``evaluate``.
+
+    Raises
+    ------
+    FactorError
+        For an unknown field, a cross-section, or when there is nothing to evaluate.
+    """
+    plan = _plan(expressions, panel)
+    if plan.stages:
+        raise FactorError("a cross-section is not computed symbol by symbol", "use evaluate")
+    symbols, sessions = len(panel.symbols), len(panel.sessions)
+    values = np.empty((len(expressions), symbols, sessions // length), dtype=np.float32)
+
+    def store(start: int) -> None:
+        fields = _block_of(plan.last, panel.fields, symbols, sessions, start)
+        _run(plan.last, fields, values, start, length)
+
+    with _workers(threads) as each:
+        each(store, range(0, symbols, BLOCK_SYMBOLS))
+    return values
+
+
 @dataclass(frozen=True)
 class _Piece:
     """Sessions ``[low, high)`` are computed, of which ``[first, stop)`` are kept."""
@@ -254,7 +295,7 @@ def _keep_block(stage: Stage, panels: dict[str, Float], start: int) -> None:
     symbols, sessions = panels[stage.panels[0]].shape
     fields = _block_of(stage.program, panels, symbols, sessions, start)
     out = np.empty((len(stage.panels), *fields.shape[1:]))
-    run(stage.program.code, stage.program.numbers, stage.program.rows, fields, out, 0)
+    _run(stage.program, fields, out, 0)
     for name, values in zip(stage.panels, out, strict=True):
         panels[name][start : start + len(values)] = values
 
@@ -269,11 +310,18 @@ def _store_block(
 ) -> None:
     fields = _block_of(program, panels, symbols, piece.high - piece.low, start)
     if piece.whole:
-        run(program.code, program.numbers, program.rows, fields, values, start)
+        _run(program, fields, values, start)
         return
     out = np.empty((len(values), *fields.shape[1:]), dtype=values.dtype)
-    run(program.code, program.numbers, program.rows, fields, out, 0)
+    _run(program, fields, out, 0)
     values[:, start : start + fields.shape[1], piece.first : piece.stop] = out[:, :, piece.inside]
+
+
+def _run(
+    program: Program, fields: NDArray[np.float64], out: NDArray[np.floating[Any]], first: int, every: int = 1
+) -> None:
+    reg = np.empty((program.rows, fields.shape[2]))
+    run(program.code, program.numbers, reg, fields, out, first, every)
 
 
 def _block_of(

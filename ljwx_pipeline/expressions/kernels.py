@@ -6,12 +6,14 @@ computed once and shared. ``newer`` ends at the session itself, ``older`` ends `
 
 No kernel may write to a row it reads: the program gives every instruction a row of its own. Loops over two windows run
 over slices, because an index such as ``t - lag`` would have to be tested for being negative and keeps the compiler from
-using vector instructions (measured: twice to three times the time).
+using vector instructions (measured: twice to three times the time). Not here: ranks and quantiles
+(``order_kernels.py``).
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +26,13 @@ FLAT_STD = 2e-5
 
 
 @kernel
+def finite(out: NDArray[np.floating[Any]], x: Row) -> None:
+    """Write ``x``, NaN where it is not finite."""
+    for t in range(len(out)):
+        out[t] = x[t] if abs(x[t]) < np.inf else np.nan
+
+
+@kernel
 def shift(out: Row, x: Row, lag: int) -> None:
     """Write ``x`` moved ``lag`` sessions later (earlier where negative), NaN where nothing is known."""
     n = len(out)
@@ -32,7 +41,7 @@ def shift(out: Row, x: Row, lag: int) -> None:
 
 
 @kernel
-def divide(out: Row, a: Row, b: Row) -> None:
+def divide(out: NDArray[np.floating[Any]], a: Row, b: Row) -> None:
     """Write the quotient, NaN where it is not finite."""
     for t in range(len(out)):
         q = a[t] / b[t]
@@ -187,10 +196,9 @@ def corr_of(out: Row, c: Row, m_x: Row, m_y: Row, n: Row) -> None:
     """Write the correlation, NaN where either series is flat."""
     for t in range(len(out)):
         flat = FLAT_STD * FLAT_STD * (n[t] - 1.0)
-        if n[t] > 1.0 and m_x[t] > flat and m_y[t] > flat:
-            out[t] = c[t] / math.sqrt(m_x[t] * m_y[t])
-        else:
-            out[t] = np.nan
+        correlation = c[t] / math.sqrt(m_x[t] * m_y[t])
+        # all three are asked, so that nothing is jumped over and vector instructions are used
+        out[t] = correlation if (n[t] > 1.0) & (m_x[t] > flat) & (m_y[t] > flat) else np.nan
 
 
 @kernel
@@ -230,63 +238,3 @@ def position_of(out: Row, v: Row, i: Row, window: int) -> None:
     """Write the 1-based position in the window, NaN where nothing is known."""
     for t in range(len(out)):
         out[t] = i[t] - t + window if v[t] > -np.inf else np.nan
-
-
-@kernel
-def rank_of(out: Row, x: Row, below: Row, n: Row, window: int) -> None:
-    """Write the current value's rank over the count ``n``; ``below`` is scratch. NaN compares false, so is skipped."""
-    below[:] = 0.5
-    for lag in range(min(window, len(out))):
-        tail, x_tail = below[lag:], x[lag:]
-        for i in range(len(tail)):
-            tail[i] += (0.5 if x[i] < x_tail[i] else 0.0) + (0.5 if x[i] <= x_tail[i] else 0.0)
-    for t in range(len(out)):
-        out[t] = np.nan if math.isnan(x[t]) else below[t] / n[t]
-
-
-@kernel
-def replace_sorted(ordered: Row, size: int, old: float, new: float) -> int:
-    """Take ``old`` out of ``size`` ascending values and put ``new`` in, in place; NaN is neither. Return the new size.
-
-    There must be room for one value more.
-    """
-    place = size
-    if not math.isnan(old):
-        low, high = 0, size
-        while low < high:
-            middle = (low + high) // 2
-            if ordered[middle] < old:
-                low = middle + 1
-            else:
-                high = middle
-        place = low
-        size -= 1
-    if math.isnan(new):
-        for k in range(place, size):
-            ordered[k] = ordered[k + 1]
-        return size
-    while place < size and ordered[place + 1] < new:
-        ordered[place] = ordered[place + 1]
-        place += 1
-    while place > 0 and ordered[place - 1] > new:
-        ordered[place] = ordered[place - 1]
-        place -= 1
-    ordered[place] = new
-    return size + 1
-
-
-@kernel
-def quantile_of(out: Row, x: Row, window: int, level: float) -> None:
-    """Write the quantile: the window is kept sorted; order statistics are exact, so no history enters the result."""
-    ordered = np.empty(window + 1)
-    size = 0
-    for t in range(len(out)):
-        size = replace_sorted(ordered, size, x[t - window] if t >= window else np.nan, x[t])
-        if size == 0:
-            out[t] = np.nan
-            continue
-        place = level * (size - 1)
-        low = int(place)
-        out[t] = ordered[low]
-        if low + 1 < size:
-            out[t] += (ordered[low + 1] - ordered[low]) * (place - low)

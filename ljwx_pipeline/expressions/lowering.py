@@ -43,6 +43,8 @@ MOMENTS = {
     Statistic.SKEW: Op.SKEW_OF,
     Statistic.KURT: Op.KURT_OF,
 }
+#: Operations whose result is known where both operands are, and only there.
+KNOWN_WITH_BOTH = (Op.ABOVE, Op.LARGER, Op.SMALLER)
 SECTIONS = {
     CrossStatistic.RANK: Section.RANK,
     CrossStatistic.ZSCORE: Section.ZSCORE,
@@ -102,6 +104,8 @@ class Builder:
         self._fields = {name: position for position, name in enumerate(fields)}
         self._position: dict[Instruction, int] = {}
         self._series: dict[int, int] = {}
+        self._windows: dict[tuple[Op, int, int], int] = {}
+        self._comoments: dict[tuple[int, int, int, int], int] = {}
 
     def emit(self, op: Op, *reads: int, integer: int = 0, number: float = 0.0, second: float = 0.0) -> int:
         """Return the position of the instruction, a new one only where there is no equal one."""
@@ -131,7 +135,8 @@ class Builder:
             case Rolling(over, statistic, series):
                 return self._rolling(statistic, self.series(series), over)
             case Quantile(over, level, series):
-                return self.emit(Op.QUANTILE_OF, self.series(series), integer=over, number=level)
+                x = self.series(series)
+                return self.emit(Op.QUANTILE_OF, x, self._sum(self._known(x), over), integer=over, number=level)
             case Corr(over, left, right):
                 return self._corr(self.series(left), self.series(right), over)
             case Pair(over, statistic, left, right):
@@ -181,7 +186,7 @@ class Builder:
             return self._extreme(statistic, x, over)
         if statistic in VISITING:
             return self.emit(VISITING[statistic], x, integer=over)
-        count = self._sum(self.emit(Op.KNOWN, x), over)
+        count = self._sum(self._known(x), over)
         if statistic is Statistic.RANK:
             return self.emit(Op.RANK_OF, x, count, integer=over)
         if statistic is Statistic.COVERAGE:
@@ -215,6 +220,20 @@ class Builder:
                 return self.emit(Op.RSQUARE_OF, *slope_parts, self._comoment(x, x, over), count)
         return self.emit(Op.RESI_OF, x, total, *slope_parts, self._sum(time, over), count)
 
+    def _known(self, x: int) -> int:
+        """Return where the series is known, once for all series that are known where the same others are."""
+        item = self.instructions[x]
+        if item.op in KNOWN_WITH_BOTH or (item.op in (Op.ADD, Op.SUB) and all(map(self._finite, item.reads))):
+            of = sorted({self._known(read) for read in item.reads if self.instructions[read].op is not Op.CONST})
+            if of:
+                return self.emit(Op.MUL, *of) if len(of) == 2 else of[0]
+        return self._known(item.reads[0]) if item.op is Op.ABS else self.emit(Op.KNOWN, x)
+
+    def _finite(self, x: int) -> bool:
+        """Return whether no value of the series is infinite, so that the difference of two is not NaN of itself."""
+        item = self.instructions[x]
+        return item.op in (Op.LOAD, Op.CONST) or (item.op is Op.SHIFT and self._finite(item.reads[0]))
+
     def _sum(self, x: int, over: int) -> int:
         return self._joined(Op.ADD_WINDOWS, x, over)
 
@@ -222,15 +241,26 @@ class Builder:
         """Return the window put together from shorter ones by ``op``."""
         if over == 1:
             return x
-        newer, older = split_window(over)
-        return self.emit(op, self._joined(op, x, newer), self._joined(op, x, older), integer=newer)
+        # by what is asked: without this the parts of the parts are walked again for every window that shares them
+        asked = op, x, over
+        if asked not in self._windows:
+            newer, older = split_window(over)
+            parts = self._joined(op, x, newer), self._joined(op, x, older)
+            self._windows[asked] = self.emit(op, *parts, integer=newer)
+        return self._windows[asked]
 
     def _comoment(self, x: int, y: int, over: int, *, like: int | None = None) -> int:
         """Return the sum of products of deviations; counts follow ``like``, else ``y``, which has x's NaNs."""
         if over == 1:
             return self.emit(Op.CONST, number=0.0)
+        asked = x, y, over, y if like is None else like
+        if asked not in self._comoments:
+            self._comoments[asked] = self._joined_comoments(*asked)
+        return self._comoments[asked]
+
+    def _joined_comoments(self, x: int, y: int, over: int, like: int) -> int:
         newer, older = split_window(over)
-        known = self.emit(Op.KNOWN, y if like is None else like)
+        known = self._known(like)
         counts = self._sum(known, newer), self._sum(known, older)
         gaps = []
         for series in (x, y):
@@ -243,13 +273,13 @@ class Builder:
 
     def _corr(self, left: int, right: int, over: int) -> int:
         x, y = self.emit(Op.MASK_BY, left, right), self.emit(Op.MASK_BY, right, left)
-        count = self._sum(self.emit(Op.KNOWN, y), over)
+        count = self._sum(self._known(y), over)
         parts = self._comoment(x, y, over), self._comoment(x, x, over), self._comoment(y, y, over)
         return self.emit(Op.CORR_OF, *parts, count)
 
     def _pair(self, statistic: PairStatistic, left: int, right: int, over: int) -> int:
         x, y = self.emit(Op.MASK_BY, left, right), self.emit(Op.MASK_BY, right, left)
-        count = self._sum(self.emit(Op.KNOWN, y), over)
+        count = self._sum(self._known(y), over)
         comoment = self._comoment(x, y, over)
         if statistic is PairStatistic.COV:
             return self.emit(Op.VAR_OF, comoment, count)

@@ -1,7 +1,7 @@
 """The machine that runs a program over rows, one symbol after the other; compiled as a whole.
 
-Not here: what an operation computes (``kernels.py``, ``value_kernels.py``, ``lag_kernels.py``), which instructions
-there are (``program.py``).
+Not here: what an operation computes (the modules called ``*_kernels.py`` and ``kernels.py``), which instructions there
+are (``program.py``).
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.expressions import kernels as k
 from ljwx_pipeline.expressions import lag_kernels as lag
+from ljwx_pipeline.expressions import order_kernels as order
 from ljwx_pipeline.expressions import program
 from ljwx_pipeline.expressions import value_kernels as value
-from ljwx_pipeline.expressions.compiled import kernel_over
+from ljwx_pipeline.expressions.compiled import kernel_over, uncounted
 from ljwx_pipeline.expressions.program import Op
 
 Rows = NDArray[np.float64]
@@ -61,45 +62,51 @@ def _elementwise(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # 
         k.session_numbers(out, a)
 
 
-@kernel_over(k, program)
-def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noqa: C901 - a dispatch table
+@kernel_over(k, order, program)
+def _windowed(step: NDArray[np.int64], number: float, reg: Rows) -> None:
     op, integer = step[0], step[-1]
+    # no row is taken that is not read: each costs as much as ten values
     out, a, b = reg[step[1]], reg[step[2]], reg[step[3]]
-    c, d, e = reg[step[4]], reg[step[5]], reg[step[6]]
     if op == Op.ADD_WINDOWS:
         k.add_windows(out, a, b, integer)
-    elif op == Op.JOIN_COMOMENTS:
-        k.join_comoments(out, a, b, c, d, e, integer)
     elif op == Op.JOIN_WEIGHTS:
         k.join_weights(out, a, b, integer)
-    elif op == Op.MEAN_GAPS:
-        k.mean_gaps(out, a, b, c, d, integer)
     elif op == Op.SUM_OF:
         k.sum_of(out, a, b)
     elif op == Op.STD_OF:
         k.std_of(out, a, b)
-    elif op == Op.SLOPE_OF:
-        k.slope_of(out, a, b, c)
-    elif op == Op.RESI_OF:
-        k.resi_of(out, a, b, c, d, e, reg[step[7]])
-    elif op == Op.RSQUARE_OF:
-        k.rsquare_of(out, a, b, c, d)
-    elif op == Op.CORR_OF:
-        k.corr_of(out, a, b, c, d)
     elif op == Op.LOW_FILLED:
         k.low_filled(out, a, number)
     elif op == Op.MAX_WINDOWS:
         k.max_windows(out, a, b, integer)
     elif op == Op.EXTREME_OF:
         k.extreme_of(out, a, number)
-    elif op == Op.JOIN_INDICES:
-        k.join_indices(out, a, b, c, d, integer)
     elif op == Op.POSITION_OF:
         k.position_of(out, a, b, integer)
     elif op == Op.RANK_OF:
-        k.rank_of(out, a, reg[-1], b, integer)
+        order.rank_of(out, a, reg[-1], b, integer)
     elif op == Op.QUANTILE_OF:
-        k.quantile_of(out, a, integer, number)
+        order.quantile_of(out, a, b, integer, number)
+
+
+@kernel_over(k, program)
+def _joined(step: NDArray[np.int64], reg: Rows) -> None:
+    op, integer = step[0], step[-1]
+    out, a, b, c, d = reg[step[1]], reg[step[2]], reg[step[3]], reg[step[4]], reg[step[5]]
+    if op == Op.MEAN_GAPS:
+        k.mean_gaps(out, a, b, c, d, integer)
+    elif op == Op.JOIN_COMOMENTS:
+        k.join_comoments(out, a, b, c, d, reg[step[6]], integer)
+    elif op == Op.SLOPE_OF:
+        k.slope_of(out, a, b, c)
+    elif op == Op.RESI_OF:
+        k.resi_of(out, a, b, c, d, reg[step[6]], reg[step[7]])
+    elif op == Op.RSQUARE_OF:
+        k.rsquare_of(out, a, b, c, d)
+    elif op == Op.CORR_OF:
+        k.corr_of(out, a, b, c, d)
+    elif op == Op.JOIN_INDICES:
+        k.join_indices(out, a, b, c, d, integer)
 
 
 @kernel_over(value, program)
@@ -167,55 +174,72 @@ def _visiting(step: NDArray[np.int64], number: float, reg: Rows) -> None:  # noq
         lag.streak_of(out, a, integer)
 
 
-@kernel_over(k, lag, value, program)
+@kernel_over(k, program)
+def _write(op: int, number: float, a: k.Row, b: k.Row, stored: NDArray[np.floating[Any]]) -> None:
+    if op == Op.STORE_QUOTIENT:
+        k.divide(stored, a, b)
+    elif number != 0.0:
+        stored[:] = a
+    else:
+        k.finite(stored, a)
+
+
+@kernel_over(k, program)
+def _store(step: NDArray[np.int64], number: float, reg: Rows, stored: NDArray[np.floating[Any]], every: int) -> None:
+    a, b = reg[step[2]], reg[step[3]]
+    if every == 1:
+        _write(step[0], number, a, b, stored)
+    else:
+        _write(step[0], number, a[every - 1 :: every], b[every - 1 :: every], stored)
+
+
+@kernel_over(k, lag, order, value, program)
 def run(
     code: NDArray[np.int64],
     numbers: NDArray[np.float64],
-    rows: int,
+    reg: Rows,
     fields: Rows,
     out: NDArray[np.floating[Any]],
     first: int,
+    every: int,
 ) -> None:
     """Run a program over a block of symbols.
 
     Parameters
     ----------
-    code, numbers, rows
+    code, numbers
         As in ``Program``.
+    reg
+        Memory for the rows of ``Program``, shape ``(rows, n_sessions)``; one a thread.
     fields
         float64, shape ``(n_fields, n_symbols, n_sessions)``.
     out
-        float32 or float64, C-ordered so that it is compiled once, shape ``(n_expressions, n_all_symbols, n_sessions)``.
+        float32 or float64, C-ordered so that it is compiled once, shape
+        ``(n_expressions, n_all_symbols, n_sessions // every)``.
     first
         Row of ``out`` of the block's first symbol. Every element of the block's rows is written, infinite ones as NaN
         unless the instruction says otherwise.
+    every
+        The last of so many sessions is stored; 1 stores all.
     """
-    sessions = fields.shape[2]
-    reg = np.empty((rows, sessions))
+    code, reg, fields, out = uncounted(code), uncounted(reg), uncounted(fields), uncounted(out)
     for symbol in range(fields.shape[1]):
         for position in range(len(code)):
             step = code[position]
             op = step[0]
             if op == Op.LOAD:
-                source = fields[step[-1], symbol]
-                target = reg[step[1]]
                 if numbers[position] != 0.0:
-                    target[:] = source
+                    reg[step[1]][:] = fields[step[-1], symbol]
                 else:
-                    for t in range(sessions):
-                        target[t] = source[t] if abs(source[t]) < np.inf else np.nan
-            elif op == Op.STORE:
-                values = reg[step[2]]
-                stored = out[step[-1], first + symbol]
-                if numbers[position] != 0.0:
-                    stored[:] = values
-                else:
-                    for t in range(sessions):
-                        stored[t] = values[t] if abs(values[t]) < np.inf else np.nan
+                    k.finite(reg[step[1]], fields[step[-1], symbol])
+            elif op <= Op.STORE_QUOTIENT:
+                _store(step, numbers[position], reg, out[step[-1], first + symbol], every)
             elif op < Op.ADD_WINDOWS:
                 _elementwise(step, numbers[position], reg)
-            elif op < Op.EXP:
+            elif op < Op.MEAN_GAPS:
                 _windowed(step, numbers[position], reg)
+            elif op < Op.EXP:
+                _joined(step, reg)
             elif op < Op.ONE_FILLED:
                 _chosen(step, reg)
             else:

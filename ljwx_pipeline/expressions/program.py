@@ -6,7 +6,8 @@ Not here: which instructions an expression becomes (``lowering.py``), how cross-
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, replace
 from enum import IntEnum, auto
 
 import numpy as np
@@ -20,11 +21,12 @@ COLUMNS = 2 + MAX_ROWS_READ + 1
 
 
 class Op(IntEnum):
-    """What an instruction does; ``machine.py`` says with which kernel."""
+    """What an instruction does; ``machine.py`` says with which kernel, and takes them in groups that stand together."""
 
     LOAD = auto()
-    CONST = auto()
     STORE = auto()
+    STORE_QUOTIENT = auto()  # of a division that nobody else reads; only ``allocate`` makes it
+    CONST = auto()
     ADD = auto()
     SUB = auto()
     MUL = auto()
@@ -41,21 +43,21 @@ class Op(IntEnum):
     SESSION_NUMBERS = auto()
     ADD_WINDOWS = auto()
     JOIN_WEIGHTS = auto()
-    MEAN_GAPS = auto()
-    JOIN_COMOMENTS = auto()
     SUM_OF = auto()
     STD_OF = auto()
+    LOW_FILLED = auto()
+    MAX_WINDOWS = auto()
+    EXTREME_OF = auto()
+    POSITION_OF = auto()
+    RANK_OF = auto()
+    QUANTILE_OF = auto()
+    MEAN_GAPS = auto()
+    JOIN_COMOMENTS = auto()
     SLOPE_OF = auto()
     RESI_OF = auto()
     RSQUARE_OF = auto()
     CORR_OF = auto()
-    LOW_FILLED = auto()
-    MAX_WINDOWS = auto()
-    EXTREME_OF = auto()
     JOIN_INDICES = auto()
-    POSITION_OF = auto()
-    RANK_OF = auto()
-    QUANTILE_OF = auto()
     EXP = auto()
     SQRT = auto()
     SIGN = auto()
@@ -123,6 +125,7 @@ class Program:
 
 def allocate(fields: tuple[str, ...], instructions: list[Instruction]) -> Program:
     """Return the program of ``instructions``: each is given a row, and rows are reused after their last reader."""
+    instructions = _with_quotients_stored_at_once(instructions)
     last_reader = {read: reader for reader, item in enumerate(instructions) for read in item.reads}
     row_of: dict[int, int] = {}
     free: list[int] = []
@@ -137,7 +140,37 @@ def allocate(fields: tuple[str, ...], instructions: list[Instruction]) -> Progra
         code[position, 2 : 2 + len(item.reads)] = [row_of[read] for read in item.reads]
         code[position, -1] = item.integer
         free += [row_of[read] for read in set(item.reads) if last_reader[read] == position]
-        if item.op is Op.STORE:
+        if item.op in (Op.STORE, Op.STORE_QUOTIENT):
             free.append(row_of[position])
     numbers = np.array([item.number for item in instructions], dtype=np.float64)
     return Program(fields, code, numbers, rows + 1)
+
+
+def _with_quotients_stored_at_once(instructions: list[Instruction]) -> list[Instruction]:
+    """Return the instructions in which a division whose only reader is a ``STORE`` is written where it is stored.
+
+    The processor waits for divisions as it waits for memory: together they take little more than one of the two.
+    """
+    readers = Counter(read for item in instructions for read in item.reads)
+    merged = {
+        item.reads[0]
+        for item in instructions
+        if item.op is Op.STORE
+        and item.number == 0.0
+        and instructions[item.reads[0]].op is Op.DIV
+        and readers[item.reads[0]] == 1
+    }
+    kept: list[Instruction] = []
+    at: dict[int, int] = {}
+    for position, item in enumerate(instructions):
+        if position in merged:
+            continue
+        source = item.reads[0] if item.op is Op.STORE else -1
+        if source in merged:
+            reads = tuple(at[read] for read in instructions[source].reads)
+            kept.append(Instruction(Op.STORE_QUOTIENT, reads, item.integer))
+        else:
+            reads = tuple(at[read] for read in item.reads)
+            kept.append(replace(item, reads=reads))
+        at[position] = len(kept) - 1
+    return kept

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from ljwx_pipeline.expressions.lowering import instructions_of
 from ljwx_pipeline.expressions.nodes import Expr
@@ -61,14 +62,40 @@ class Plan:
     ahead: int
 
 
+#: Plans kept for the next call: a catalogue is evaluated every session, and its tree walked once.
+PLANS_KEPT = 8
+
+
 def plan_of(expressions: Mapping[str, Expr], known_fields: frozenset[str]) -> Plan:
-    """Return the plan that computes ``expressions`` in their order.
+    """Return the plan that computes ``expressions`` in their order; the same one for the same expressions and fields.
 
     Raises
     ------
     FactorError
         When one reads a field that is not known; the message names both.
     """
+    return _plan_of(_Asked(tuple(expressions.items())), known_fields)
+
+
+@dataclass(frozen=True, eq=False)
+class _Asked:
+    """Expressions by name; equal where they are the very same objects, because comparing trees walks all of them."""
+
+    items: tuple[tuple[str, Expr], ...]
+
+    def __hash__(self) -> int:
+        return hash(tuple((name, id(expression)) for name, expression in self.items))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, _Asked) or len(self.items) != len(other.items):
+            return False
+        pairs = zip(self.items, other.items, strict=True)
+        return all(name == others and mine is its for (name, mine), (others, its) in pairs)
+
+
+@lru_cache(maxsize=PLANS_KEPT)
+def _plan_of(asked: _Asked, known_fields: frozenset[str]) -> Plan:
+    expressions = dict(asked.items)
     fields, instructions = instructions_of(expressions, known_fields)
     before = max(expression.window for expression in expressions.values()) - 1
     ahead = max(expression.horizon for expression in expressions.values())

@@ -11,9 +11,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import FactorError
-from ljwx_pipeline.expressions.evaluate import evaluate
-from ljwx_pipeline.expressions.nodes import Expr
-from ljwx_pipeline.expressions.operators import corr, field, log, mean, ref, std
+from ljwx_pipeline.expressions.evaluate import evaluate, evaluate_last_of_each
+from ljwx_pipeline.expressions.nodes import Expr, as_expr
+from ljwx_pipeline.expressions.operators import (
+    absolute,
+    corr,
+    cs_rank,
+    field,
+    greater,
+    log,
+    mean,
+    ref,
+    rolling_sum,
+    std,
+)
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.market.panel import Panel
 from tests.fakes.panels import random_panel
@@ -118,3 +129,30 @@ def test_a_panel_shorter_than_every_window_evaluates_to_what_it_knows() -> None:
     values = evaluate(alpha158().expressions, panel)
     assert np.isfinite(values.of("MA60")[:, 0]).any()
     assert np.isnan(values.of("ROC60")).all()
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_last_of_each_length_has_the_bits_of_all(threads: int) -> None:
+    panel = random_panel(symbols=19, sessions=47, suspended=0.2)
+    expressions = {"quotient": mean(CLOSE, 5) / CLOSE, "sum": mean(CLOSE, 5) + 1}
+    last = evaluate_last_of_each(expressions, panel, 10, threads)
+    np.testing.assert_array_equal(last, computed(expressions, panel, threads)[:, :, [9, 19, 29, 39]])
+
+
+def test_the_last_of_each_length_has_no_cross_section() -> None:
+    with pytest.raises(FactorError, match="symbol by symbol"):
+        evaluate_last_of_each({"rank": cs_rank(CLOSE)}, random_panel(symbols=3, sessions=9), 3)
+
+
+def test_the_sum_of_a_constant_is_known_everywhere() -> None:
+    panel = random_panel(symbols=2, sessions=5, suspended=0.5)
+    sums = computed({"sum": rolling_sum(greater(as_expr(2.0), 1.0), 3)}, panel)
+    np.testing.assert_array_equal(sums[0], [[2, 4, 6, 6, 6]] * 2)
+
+
+def test_an_overflow_is_no_missing_value_to_the_sessions_after_it() -> None:
+    huge = np.array([[1e308, -1e308, 1.0, 2.0, 3.0, 4.0]])
+    panel = Panel(("600000.SH",), pd.bdate_range("2020-01-02", periods=6), {"close": huge})
+    # the difference overflows in the second session: it is known there, and infinite
+    means = computed({"m": mean(absolute(CLOSE - ref(CLOSE, 1)), 3)}, panel)[0, 0]
+    np.testing.assert_array_equal(means[[0, 1, 5]], [np.nan, np.nan, 1.0])
