@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.factors.leaks.findings import Finding
 from ljwx_pipeline.factors.leaks.synthetic import CUTS, synthetic_market
 from ljwx_pipeline.factors.leaks.user_file import judge_file
@@ -99,7 +99,8 @@ class GalleryRun:
 
 def run_gallery(names: tuple[str, ...] | None = None) -> GalleryRun:
     """Judge every leak and its twin on the synthetic market, or those named."""
-    began = time.perf_counter()
+    clock = SystemClock()
+    began = clock.monotonic_s()
     market = synthetic_market()
     outcomes = []
     for seeded in SEEDED:
@@ -113,4 +114,4 @@ def run_gallery(names: tuple[str, ...] | None = None) -> GalleryRun:
                 for kind in ("leaking", "honest")
             )
             outcomes.append(Outcome(seeded, found, accused))
-    return GalleryRun(tuple(outcomes), time.perf_counter() - began)
+    return GalleryRun(tuple(outcomes), clock.monotonic_s() - began)
