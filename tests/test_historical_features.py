@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.feature_store import FeatureStoreClient
+from ljwx_pipeline.feature_store import FeatureStoreClient, as_of
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["A", "B"]
@@ -137,6 +137,7 @@ asked = st.tuples(st.sampled_from([*SYMBOLS, "S99999.SIM", None]), instants)
     zone=st.sampled_from(["UTC", "Asia/Shanghai", "America/New_York"]),
     unit=st.sampled_from(["us", "ns"]),
     limited=st.booleans(),
+    searched=st.booleans(),
 )
 def test_any_table_and_any_questions_give_feasts_bits(
     client: FeatureStoreClient,
@@ -146,11 +147,14 @@ def test_any_table_and_any_questions_give_feasts_bits(
     zone: str,
     unit: str,
     limited: bool,
+    searched: bool,
 ):
     chosen = client if limited else unlimited
     write(chosen, table)
-    # each second question twice: Feast answers duplicates too
-    assert_equals_feast(chosen, ask([*questions, *questions[::2]], zone=zone, unit=unit))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(as_of, "_MOST_KEYS_A_ROW", 0 if searched else 1_000_000)  # both ways to find a row
+        # each second question twice: Feast answers duplicates too
+        assert_equals_feast(chosen, ask([*questions, *questions[::2]], zone=zone, unit=unit))
 
 
 def test_a_row_holds_from_its_instant_to_its_time_to_live_both_included(client: FeatureStoreClient):

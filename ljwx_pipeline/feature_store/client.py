@@ -89,7 +89,7 @@ class FeatureStoreClient:
     def apply(self) -> AppliedRepository:
         """Bring the registry and the online store's tables to what the repository declares; safe to repeat.
 
-        Services of earlier catalogue versions are removed, as ``feast apply`` does. The registry file is replaced in
+        Services of earlier catalogue versions, and views of other catalogues, are removed as ``feast apply`` does. The registry file is replaced in
         one step, so that a process killed half-way leaves the earlier one.
 
         Raises
@@ -206,12 +206,15 @@ class FeatureStoreClient:
                 raise LakeError(f"online features of {symbol} are of {at}, not of {want}", f"materialise {session}")
             rows.append(row)
         values = packed.unpack(rows, len(names))
-        answer = pd.DataFrame(values, columns=names)
-        answer.insert(0, "symbol", list(symbols))
-        answer.insert(1, "session_date", pd.Timestamp(session))
-        answer.insert(2, "event_timestamp", want)
-        answer.insert(3, "missing_count", np.isnan(values).sum(axis=1, dtype=np.int64))
-        return answer
+        keys = pd.DataFrame(
+            {
+                "symbol": list(symbols),
+                "session_date": pd.Timestamp(session),
+                "event_timestamp": want,
+                "missing_count": np.isnan(values).sum(axis=1, dtype=np.int64),
+            }
+        )
+        return pd.concat([keys, pd.DataFrame(values, columns=names)], axis=1, copy=False)
 
     def online_check(self, session: date) -> ParityReport:
         """Compare every online row of a session with Feast's own answer and with the feature table, bit for bit.
