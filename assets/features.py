@@ -26,6 +26,7 @@ from assets.panels import (
 from assets.resources import Line
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.feature_table import ParityReport
 from ljwx_pipeline.lake.content_hash import content_hash
 
 GROUP = "features"
@@ -178,18 +179,7 @@ def feast_parity(line: Line) -> dg.AssetCheckResult:
     report = FeatureStoreClient(FEATURE_REPO, line.home).point_in_time_check(
         rows=line.settings.feast.parity_rows, seed=line.settings.feast.parity_seed
     )
-    return dg.AssetCheckResult(
-        passed=report.passed,
-        description=f"{report.mismatches} of {report.rows * report.columns} cells differ, first {report.first_mismatch}"
-        if report.mismatches
-        else f"{report.rows * report.columns} cells are equal bit for bit",
-        metadata={
-            "rows": report.rows,
-            "columns": report.columns,
-            "mismatches": report.mismatches,
-            "seconds": report.seconds,
-        },
-    )
+    return _parity_result(report)
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"feast", "sqlite"}, deps=[feast_offline_store])
@@ -198,10 +188,27 @@ def feast_online_store(line: Line, calendar: pd.DataFrame) -> dg.MaterializeResu
     from ljwx_pipeline.feature_store import FeatureStoreClient
 
     session = last_research_session(line, calendar)
-    written = FeatureStoreClient(FEATURE_REPO, line.home).materialize_online(session)
+    online = FeatureStoreClient(FEATURE_REPO, line.home).materialize_online(session)
     return dg.MaterializeResult(
-        metadata={"session": str(session), "dagster/row_count": written.rows, "missing_values": written.missing_values}
+        metadata={
+            "session": str(session),
+            "dagster/row_count": online.rows,
+            "missing_values": online.missing_values,
+            "carried_from_earlier_sessions": online.carried,
+            "late_and_not_served": ", ".join(online.late[:20]) + (", ..." if len(online.late) > 20 else "") or "none",
+            "late_symbols": len(online.late),
+            "rows_written": online.written,
+        }
     )
+
+
+@dg.asset_check(asset=feast_online_store, additional_ins={"calendar": dg.AssetIn("calendar")}, blocking=True)
+def feast_online_parity(line: Line, calendar: pd.DataFrame) -> dg.AssetCheckResult:
+    """What the line reads online is what Feast itself answers and what the feature table holds, bit for bit."""
+    from ljwx_pipeline.feature_store import FeatureStoreClient
+
+    session = last_research_session(line, calendar)
+    return _parity_result(FeatureStoreClient(FEATURE_REPO, line.home).online_check(session))
 
 
 def features_key(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> reuse.Key:
@@ -217,3 +224,18 @@ def features_key(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> reus
 def last_research_session(line: Line, calendar: pd.DataFrame) -> date:
     """Return the last session that research may see."""
     return research_sessions(line, calendar)[-1].date()
+
+
+def _parity_result(report: ParityReport) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=report.passed,
+        description=f"{report.mismatches} of {report.rows * report.columns} cells differ, first {report.first_mismatch}"
+        if report.mismatches
+        else f"{report.rows * report.columns} cells are equal bit for bit",
+        metadata={
+            "rows": report.rows,
+            "columns": report.columns,
+            "mismatches": report.mismatches,
+            "seconds": report.seconds,
+        },
+    )

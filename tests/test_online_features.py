@@ -78,7 +78,7 @@ def client(tmp_path: Path) -> FeatureStoreClient:
     client.feature_table.parent.mkdir(parents=True)
     feast_table(features()).to_parquet(client.feature_table, index=False)
     client.apply()
-    return client
+    return FeatureStoreClient(tmp_path / "repo", tmp_path / "home")  # as the next process meets what was applied
 
 
 def by_feast(client: FeatureStoreClient, symbols: list[str]) -> pd.DataFrame:

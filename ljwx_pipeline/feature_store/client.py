@@ -147,7 +147,7 @@ class FeatureStoreClient:
             When the table is missing or holds no row, or no value at all, of that session; when the repository is not
             applied; when the online store is damaged.
         """
-        names, view, table = list(self.features), self._repository.definitions.view, self._require_table()
+        names, table = list(self.features), self._require_table()
         keys = TableKeys.read(table)
         close = close_of(session)
         instants = np.full(len(keys.symbols), _microseconds(close), dtype=np.int64)
@@ -164,7 +164,7 @@ class FeatureStoreClient:
         if (missing[of_session] == len(names)).all():
             raise LakeError(f"every feature of session {session} is missing", "choose a session past the warm-up")
         late = [str(symbol) for symbol in keys.symbols[(newest >= 0) & (valid < 0)]]
-        written = self._replace_online(view, [str(symbol) for symbol in served], events, values.T, late)
+        written = self._replace_online([str(symbol) for symbol in served], events, values.T, late)
         return Materialized(
             session=session,
             rows=int(of_session.sum()),
@@ -282,7 +282,7 @@ class FeatureStoreClient:
         return max(reports, key=lambda report: report.mismatches)
 
     def _replace_online(
-        self, view: Any, symbols: list[str], events: NDArray[np.int64], values: NDArray[np.float32], late: list[str]
+        self, symbols: list[str], events: NDArray[np.int64], values: NDArray[np.float32], late: list[str]
     ) -> int:
         """Write the rows the online store does not hold, take out the symbols it must not serve; return rows written.
 
@@ -293,6 +293,7 @@ class FeatureStoreClient:
         version = self._repository.definitions.version
         with self._repository.explained():
             self.feast_store.get_feature_service(self.feature_service)  # an older registry is refused
+            view = self.feast_store.get_feature_view(self._repository.definitions.view.name)  # applied: with its keys
             held = packed.read(self._repository.online_path, view.name)
             rows = [
                 packed.PackedRow(symbol, int(event), version, packed.pack(row))

@@ -23,7 +23,10 @@ CALENDAR = pd.DataFrame({"session_date": sorted(BARS["session_date"].unique())})
 @pytest.fixture
 def line(tmp_path: Path) -> SimpleNamespace:
     source = SimpleNamespace(describe=lambda: SimpleNamespace(adjustment="raw"))
-    return SimpleNamespace(tables=tmp_path / "tables", source=lambda: source)
+    research = SimpleNamespace(held_out_sessions=20)
+    return SimpleNamespace(
+        tables=tmp_path / "tables", home=tmp_path, source=lambda: source, settings=SimpleNamespace(research=research)
+    )
 
 
 def results(line: SimpleNamespace) -> dict[str, dg.AssetCheckResult]:
@@ -55,3 +58,15 @@ def test_every_kind_blocks() -> None:
     specs = features.leak_checks.check_specs
     assert {spec.name for spec in specs} == set(features.LEAK_CHECKS)
     assert all(spec.blocking for spec in specs)
+
+
+def test_the_online_store_is_filled_and_its_check_compares_every_value(line: SimpleNamespace) -> None:
+    save_factors(line.tables, evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR)))
+    features.feature_table(line, BARS, CALENDAR)
+    features.feast_offline_store(line)
+    filled = features.feast_online_store(line, CALENDAR).metadata
+    assert filled["dagster/row_count"] == filled["rows_written"] > 0
+    assert filled["late_and_not_served"] == "none"
+    result = features.feast_online_parity(line, CALENDAR)
+    assert result.passed
+    assert result.description == f"{filled['dagster/row_count'] * 158} cells are equal bit for bit"
