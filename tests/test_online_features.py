@@ -203,7 +203,7 @@ def test_the_check_sees_one_changed_bit_in_feasts_records_and_in_the_packed_rows
     session = SESSIONS[25].date()
     online = client.feature_table.parent.parent / "feast" / "online.db"
     for change in (
-        "UPDATE ljwx_small SET value = (SELECT value FROM ljwx_small WHERE feature_name = 'A') WHERE feature_name = 'B'",
+        "UPDATE ljwx_small SET value = x'350000803f' WHERE feature_name = 'B'",
         "UPDATE ljwx_packed_rows SET features = zeroblob(12) WHERE symbol = 'S00003.SIM'",
         "UPDATE ljwx_small SET event_ts = event_ts - 86400",
     ):

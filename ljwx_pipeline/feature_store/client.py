@@ -8,7 +8,6 @@ which must be the same bits. The objects themselves (entity, view, service) are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -89,8 +88,8 @@ class FeatureStoreClient:
     def apply(self) -> AppliedRepository:
         """Bring the registry and the online store's tables to what the repository declares; safe to repeat.
 
-        Services of earlier catalogue versions, and views of other catalogues, are removed as ``feast apply`` does. The registry file is replaced in
-        one step, so that a process killed half-way leaves the earlier one.
+        Services of earlier catalogue versions, and views of other catalogues, are removed as ``feast apply`` does. The
+        registry file is replaced in one step, so that a process killed half-way leaves the earlier one.
 
         Raises
         ------
@@ -301,7 +300,8 @@ class FeatureStoreClient:
             ]
             new = [position for position, row in enumerate(rows) if held.get(row.symbol) != row]
             instants = pd.to_datetime(events[new], unit="us", utc=True).to_pydatetime()
-            with closing(PackedSqliteOnlineStore()) as store:
+            store = PackedSqliteOnlineStore()
+            try:
                 store.replace_rows(
                     self._repository.config,
                     view,
@@ -310,6 +310,8 @@ class FeatureStoreClient:
                     values=values[new],
                     obsolete=sorted((held.keys() | set(late)) - set(symbols)),
                 )
+            finally:
+                store.release()
         return len(new)
 
     def _require_table(self) -> Path:

@@ -25,6 +25,7 @@ CREATE TABLE IF NOT EXISTS ljwx_packed_rows (
 ) WITHOUT ROWID
 """
 _SELECT = "SELECT symbol, event_us, version, features FROM ljwx_packed_rows WHERE view = ?"
+_AMONG = " AND symbol IN (SELECT value FROM json_each(?))"
 #: Little-endian, whatever the machine.
 _FLOAT32 = np.dtype("<f4")
 
@@ -98,7 +99,7 @@ def read(path: Path, view: str, symbols: Sequence[str] | None = None) -> dict[st
     asked: tuple[str, ...] = (view,)
     query = _SELECT
     if symbols is not None:
-        query, asked = f"{_SELECT} AND symbol IN (SELECT value FROM json_each(?))", (view, json.dumps(list(symbols)))
+        query, asked = _SELECT + _AMONG, (view, json.dumps(list(symbols)))
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         try:
             found = connection.execute(query, asked).fetchall()

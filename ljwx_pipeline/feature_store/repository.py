@@ -1,4 +1,4 @@
-"""A Feast repository on disk: its configuration, its definitions, its registry, and Feast's import without side effects.
+"""A Feast repository on disk: its configuration, its definitions, its registry, and importing Feast cleanly.
 
 Not here: what is asked of the store (``client.py``).
 """
@@ -144,8 +144,8 @@ class FeastRepository:
     def apply(self) -> AppliedRepository:
         """Bring the registry and the online store's tables to what the repository declares; safe to repeat.
 
-        Services of earlier catalogue versions, and views of other catalogues, are removed as ``feast apply`` does. The registry file is replaced in
-        one step, so that a process killed half-way leaves the earlier one.
+        Services of earlier catalogue versions, and views of other catalogues, are removed as ``feast apply`` does. The
+        registry file is replaced in one step, so that a process killed half-way leaves the earlier one.
 
         Raises
         ------
