@@ -34,7 +34,7 @@ from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.increment import newest_session
 from ljwx_pipeline.feature_parity import disagreements
-from ljwx_pipeline.feature_table import session_close
+from ljwx_pipeline.feature_table import ParityReport, session_close
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
 from ljwx_pipeline.market.tables import DATE
@@ -209,28 +209,32 @@ def feast_parity(line: Line) -> dg.AssetCheckResult:
     report = feature_store(line).point_in_time_check(
         rows=line.settings.feast.parity_rows, seed=line.settings.feast.parity_seed
     )
-    return dg.AssetCheckResult(
-        passed=report.passed,
-        description=f"{report.mismatches} of {report.rows * report.columns} cells differ, first {report.first_mismatch}"
-        if report.mismatches
-        else f"{report.rows * report.columns} cells are equal bit for bit",
-        metadata={
-            "rows": report.rows,
-            "columns": report.columns,
-            "mismatches": report.mismatches,
-            "seconds": report.seconds,
-        },
-    )
+    return _parity_result(report)
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"feast", "sqlite"}, deps=[feast_offline_store])
 def feast_online_store(line: Line, calendar: pd.DataFrame) -> dg.MaterializeResult[None]:
     """Feast's online store (SQLite): the last research session, which the runner checks its own features against."""
     session = last_research_session(line, calendar)
-    written = feature_store(line).materialize_online(session)
+    online = feature_store(line).materialize_online(session)
     return dg.MaterializeResult(
-        metadata={"session": str(session), "dagster/row_count": written.rows, "missing_values": written.missing_values}
+        metadata={
+            "session": str(session),
+            "dagster/row_count": online.rows,
+            "missing_values": online.missing_values,
+            "carried_from_earlier_sessions": online.carried,
+            "late_and_not_served": ", ".join(online.late[:20]) + (", ..." if len(online.late) > 20 else "") or "none",
+            "late_symbols": len(online.late),
+            "rows_written": online.written,
+        }
     )
+
+
+@dg.asset_check(asset=feast_online_store, additional_ins={"calendar": dg.AssetIn("calendar")}, blocking=True)
+def feast_online_parity(line: Line, calendar: pd.DataFrame) -> dg.AssetCheckResult:
+    """What the line reads online is what Feast itself answers and what the feature table holds, bit for bit."""
+    session = last_research_session(line, calendar)
+    return _parity_result(feature_store(line).online_check(session))
 
 
 @dg.asset_check(
@@ -307,3 +311,18 @@ def features_key(line: Line, bars: pd.DataFrame, calendar: pd.DataFrame) -> reus
 def last_research_session(line: Line, calendar: pd.DataFrame) -> date:
     """Return the last session that research may see."""
     return research_sessions(line, calendar)[-1].date()
+
+
+def _parity_result(report: ParityReport) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        passed=report.passed,
+        description=f"{report.mismatches} of {report.rows * report.columns} cells differ, first {report.first_mismatch}"
+        if report.mismatches
+        else f"{report.rows * report.columns} cells are equal bit for bit",
+        metadata={
+            "rows": report.rows,
+            "columns": report.columns,
+            "mismatches": report.mismatches,
+            "seconds": report.seconds,
+        },
+    )

@@ -1,7 +1,7 @@
 """W6b: the online features of 300 symbols x 30, as the last session left them: our client and Feast's own call in turn.
 
 Both over the line's online store (SQLite). Feast's part is ``get_online_features(...).to_df()`` and nothing else; ours
-is ``FeatureStoreClient.online``, which also refuses a symbol without a row and a row of another session.
+is ``FeatureStoreClient.online``, which also refuses a symbol without a row and a row of another session or catalogue.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ if not os.path.isabs(os.environ.get("LJWX_MARKET_HOME", "")):  # noqa: PTH117 - 
         "and export the folder of the market you mean"
     )
 
+OWNER = "team:quant"
 HOME = Path(os.environ["LJWX_MARKET_HOME"])
 #: ``factors.catalogue`` of the configuration: a name, or the absolute path of a FILE.py.
 CATALOGUE = open_catalogue(os.environ.get("LJWX_CATALOGUE", "alpha158"))
@@ -35,6 +36,7 @@ symbol = Entity(
     join_keys=["symbol"],
     value_type=ValueType.STRING,
     description="A listed stock, CODE.EXCHANGE (600519.SH)",
+    owner=OWNER,
 )
 
 feature_table = FileSource(
@@ -44,22 +46,33 @@ feature_table = FileSource(
     timestamp_field="event_timestamp",
     created_timestamp_column="created_timestamp",
     description="One row a stock and session; event_timestamp is the session's close, 15:00 Asia/Shanghai, in UTC",
+    owner=OWNER,
 )
 
 feature_view = FeatureView(
     name=CATALOGUE.name,
     entities=[symbol],
     ttl=TIME_TO_LIVE,
-    schema=[Field(name=name, dtype=Float32) for name in CATALOGUE.expressions],
+    schema=[
+        Field(
+            name=factor.name,
+            dtype=Float32,
+            description=factor.meaning,
+            tags={"unit": factor.unit, "source": factor.source},
+        )
+        for factor in CATALOGUE.factors
+    ],
     source=feature_table,
     online=True,
     description="The factor catalogue's values at the close of each session, float32, missing where unknown",
-    tags={"catalogue_hash": CATALOGUE.version_hash},
+    tags={"catalogue": CATALOGUE.name, "catalogue_hash": CATALOGUE.version_hash},
+    owner=OWNER,
 )
 
 feature_service = FeatureService(
     name=f"{CATALOGUE.name}_{CATALOGUE.version_hash[:12]}",
     features=[feature_view],
     description="What a model trained on this version of the catalogue reads",
-    tags={"catalogue_hash": CATALOGUE.version_hash},
+    tags={"catalogue": CATALOGUE.name, "catalogue_hash": CATALOGUE.version_hash},
+    owner=OWNER,
 )

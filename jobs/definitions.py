@@ -87,6 +87,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             quality.great_expectations_suite,
             features.leak_checks,
             features.feast_parity,
+            features.feast_online_parity,
             features.feature_parity,
         ],
         jobs=[main, daily, ingest, research_job(research_selection), deploy],

@@ -81,28 +81,42 @@ def test_feasts_own_commands_apply_materialize_and_read_the_same_store(home: Pat
 
 
 @pytest.mark.slow
-def test_feasts_page_shows_the_view_with_every_factor(tmp_path: Path):
-    FeatureStoreClient(REPO, tmp_path).apply()
+def test_feasts_page_shows_the_entity_the_view_with_every_factor_explained_and_the_service(tmp_path: Path):
+    applied = FeatureStoreClient(REPO, tmp_path).apply()
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     command = [str(Path(sys.executable).with_name("feast")), "ui", "--host", "127.0.0.1", "--port", str(port)]
     environment = os.environ | {"LJWX_MARKET_HOME": str(tmp_path)}
     log = tmp_path / "log"
-    with log.open("w") as said, subprocess.Popen(command, cwd=REPO, env=environment, stdout=said, stderr=said) as page:
+    said = {}
+    with (
+        log.open("w") as output,
+        subprocess.Popen(command, cwd=REPO, env=environment, stdout=output, stderr=output) as ui,
+    ):
         try:
-            deadline, answer = time.monotonic() + 90, None
-            while answer is None and page.poll() is None and time.monotonic() < deadline:
+            deadline = time.monotonic() + 90
+            while not said and ui.poll() is None and time.monotonic() < deadline:
                 try:
-                    answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/feature_views/all", timeout=10)
+                    for kind in ("entities", "feature_views", "feature_services"):
+                        answer = httpx.get(f"http://127.0.0.1:{port}/api/v1/{kind}/all", timeout=10)
+                        said[kind] = answer.raise_for_status().json()
+                    page = httpx.get(f"http://127.0.0.1:{port}/", timeout=10)
                 except httpx.TransportError:
+                    said = {}
                     time.sleep(0.5)
         finally:
-            page.terminate()
-    assert answer is not None, log.read_text()
-    view = answer.json()["featureViews"][0]["spec"]
-    assert view["name"] == "alpha158"
+            ui.terminate()
+    assert said, log.read_text()
+    assert "<title>" in page.text
+    entity = next(entity["spec"] for entity in said["entities"]["entities"] if entity["spec"]["name"] == "symbol")
+    view = said["feature_views"]["featureViews"][0]["spec"]
+    service = said["feature_services"]["featureServices"][0]["spec"]
+    assert (view["name"], service["name"]) == ("alpha158", applied.feature_service)
     assert [field["name"] for field in view["features"]] == list(alpha158().expressions)
+    assert {item["owner"] for item in (entity, view, service)} == {"team:quant"}
+    assert all(item["description"] for item in (entity, view, service, *view["features"]))
+    assert view["tags"]["catalogue_hash"] == service["tags"]["catalogue_hash"] == alpha158().version_hash
 
 
 def test_without_a_market_folder_feast_says_what_to_export():

@@ -110,8 +110,8 @@ class TableKeys:
         possible = len(self.symbols) * (len(self.instants_us) + 1)
         if possible > _MOST_KEYS_A_ROW * (len(self.order) + len(key)):
             return np.searchsorted(self.sorted_key, key, side="right")
-        up_to = np.cumsum(np.bincount(self.sorted_key, minlength=possible))
-        return up_to[np.maximum(key, 0)]
+        up_to: NDArray[np.int64] = np.cumsum(np.bincount(self.sorted_key, minlength=possible), dtype=np.int64)
+        return np.take(up_to, np.maximum(key, 0))
 
 
 def gather(
@@ -190,7 +190,7 @@ def question_instants(questions: pd.DataFrame, features: Sequence[str]) -> NDArr
     if asked.isna().any():
         fact = f"{int(asked.isna().sum())} questions have no event_timestamp"
         raise LakeError(fact, "drop them, or give the instant asked about")
-    return asked.dt.as_unit("us").astype(np.int64).to_numpy()
+    return np.asarray(asked.dt.as_unit("us").astype(np.int64), dtype=np.int64)
 
 
 def _microseconds(column: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -8,7 +8,6 @@ which must be the same bits. The objects themselves (entity, view, service) are 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -91,8 +90,8 @@ class FeatureStoreClient:
     def apply(self) -> AppliedRepository:
         """Bring the registry and the online store's tables to what the repository declares; safe to repeat.
 
-        Services of earlier catalogue versions are removed, as ``feast apply`` does. The registry file is replaced in
-        one step, so that a process killed half-way leaves the earlier one.
+        Services of earlier catalogue versions, and views of other catalogues, are removed as ``feast apply`` does. The
+        registry file is replaced in one step, so that a process killed half-way leaves the earlier one.
 
         Raises
         ------
@@ -149,7 +148,7 @@ class FeatureStoreClient:
             When the table is missing or holds no row, or no value at all, of that session; when the repository is not
             applied; when the online store is damaged.
         """
-        names, view, table = list(self.features), self._repository.definitions.view, self._require_table()
+        names, table = list(self.features), self._require_table()
         keys = TableKeys.read(table)
         close = close_of(session)
         instants = np.full(len(keys.symbols), _microseconds(close), dtype=np.int64)
@@ -166,7 +165,7 @@ class FeatureStoreClient:
         if (missing[of_session] == len(names)).all():
             raise LakeError(f"every feature of session {session} is missing", "choose a session past the warm-up")
         late = [str(symbol) for symbol in keys.symbols[(newest >= 0) & (valid < 0)]]
-        written = self._replace_online(view, [str(symbol) for symbol in served], events, values.T, late)
+        written = self._replace_online([str(symbol) for symbol in served], events, values.T, late)
         return Materialized(
             session=session,
             rows=int(of_session.sum()),
@@ -208,12 +207,15 @@ class FeatureStoreClient:
                 raise LakeError(f"online features of {symbol} are of {at}, not of {want}", f"materialise {session}")
             rows.append(row)
         values = packed.unpack(rows, len(names))
-        answer = pd.DataFrame(values, columns=names)
-        answer.insert(0, "symbol", list(symbols))
-        answer.insert(1, "session_date", pd.Timestamp(session))
-        answer.insert(2, "event_timestamp", want)
-        answer.insert(3, "missing_count", np.isnan(values).sum(axis=1, dtype=np.int64))
-        return answer
+        keys = pd.DataFrame(
+            {
+                "symbol": list(symbols),
+                "session_date": pd.Timestamp(session),
+                "event_timestamp": want,
+                "missing_count": np.isnan(values).sum(axis=1, dtype=np.int64),
+            }
+        )
+        return pd.concat([keys, pd.DataFrame(values, columns=names)], axis=1, copy=False)
 
     def online_check(self, session: date) -> ParityReport:
         """Compare every online row of a session with Feast's own answer and with the feature table, bit for bit.
@@ -281,7 +283,7 @@ class FeatureStoreClient:
         return max(reports, key=lambda report: report.mismatches)
 
     def _replace_online(
-        self, view: Any, symbols: list[str], events: NDArray[np.int64], values: NDArray[np.float32], late: list[str]
+        self, symbols: list[str], events: NDArray[np.int64], values: NDArray[np.float32], late: list[str]
     ) -> int:
         """Write the rows the online store does not hold, take out the symbols it must not serve; return rows written.
 
@@ -292,6 +294,7 @@ class FeatureStoreClient:
         version = self._repository.definitions.version
         with self._repository.explained():
             self.feast_store.get_feature_service(self.feature_service)  # an older registry is refused
+            view = self.feast_store.get_feature_view(self._repository.definitions.view.name)  # applied: with its keys
             held = packed.read(self._repository.online_path, view.name)
             rows = [
                 packed.PackedRow(symbol, int(event), version, packed.pack(row))
@@ -299,7 +302,8 @@ class FeatureStoreClient:
             ]
             new = [position for position, row in enumerate(rows) if held.get(row.symbol) != row]
             instants = pd.to_datetime(events[new], unit="us", utc=True).to_pydatetime()
-            with closing(PackedSqliteOnlineStore()) as store:
+            store = PackedSqliteOnlineStore()
+            try:
                 store.replace_rows(
                     self._repository.config,
                     view,
@@ -308,6 +312,8 @@ class FeatureStoreClient:
                     values=values[new],
                     obsolete=sorted((held.keys() | set(late)) - set(symbols)),
                 )
+            finally:
+                store.release()
         return len(new)
 
     def _require_table(self) -> Path:

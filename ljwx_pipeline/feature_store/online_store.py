@@ -27,15 +27,15 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-class PackedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):  # type: ignore[misc]
+class PackedSqliteOnlineStoreConfig(SqliteOnlineStoreConfig):
     """Options of the store: those of Feast's SQLite store."""
 
     type: Literal["ljwx_pipeline.feature_store.online_store.PackedSqliteOnlineStore"] = (
-        "ljwx_pipeline.feature_store.online_store.PackedSqliteOnlineStore"
+        "ljwx_pipeline.feature_store.online_store.PackedSqliteOnlineStore"  # type: ignore[assignment]
     )
 
 
-class PackedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
+class PackedSqliteOnlineStore(SqliteOnlineStore):
     """Feast's SQLite store with a packed row beside, for views whose features are all Float32."""
 
     def __init__(self) -> None:
@@ -105,7 +105,7 @@ class PackedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
         """
         names = [field.name for field in view.features]
         with self._transaction(config) as connection:
-            data = [
+            data: list[tuple[EntityKey, dict[str, Value], datetime, datetime | None]] = [
                 (self._key(view, symbol), dict(zip(names, map(_value, row), strict=True)), event, None)
                 for symbol, event, row in zip(symbols, events, values.tolist(), strict=True)
             ]
@@ -116,7 +116,7 @@ class PackedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
             connection.executemany(f"DELETE FROM {feasts} WHERE entity_key = ?", keys)  # noqa: S608 - a quoted name
             packed.forget(connection, view.name, obsolete)
 
-    def close(self) -> None:
+    def release(self) -> None:
         """Let the file go."""
         if self._conn:
             self._conn.close()
@@ -136,7 +136,7 @@ class PackedSqliteOnlineStore(SqliteOnlineStore):  # type: ignore[misc]
                 return
             try:
                 with connection:
-                    self._conn = _WithinTransaction(connection)
+                    self._conn = _WithinTransaction(connection)  # type: ignore[assignment]
                     yield connection
             finally:
                 self._conn = connection
@@ -173,7 +173,7 @@ def _float(value: Value | None) -> float:
 
 
 def _value(number: float) -> Value:
-    return Value() if number != number else Value(float_val=number)  # noqa: PLR0124 - NaN differs from itself
+    return Value() if number != number else Value(float_val=number)  # only NaN differs from itself
 
 
 def _since_epoch_us(instant: datetime) -> int:

@@ -12,8 +12,8 @@ import json
 import sqlite3
 from collections.abc import Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,13 +25,13 @@ CREATE TABLE IF NOT EXISTS ljwx_packed_rows (
 ) WITHOUT ROWID
 """
 _SELECT = "SELECT symbol, event_us, version, features FROM ljwx_packed_rows WHERE view = ?"
+_AMONG = " AND symbol IN (SELECT value FROM json_each(?))"
 #: Little-endian, whatever the machine.
 _FLOAT32 = np.dtype("<f4")
 
 
-@dataclass(frozen=True)
-class PackedRow:
-    """The online row of one symbol.
+class PackedRow(NamedTuple):
+    """The online row of one symbol; a tuple, because an online read makes hundreds within a millisecond.
 
     Parameters
     ----------
@@ -99,7 +99,7 @@ def read(path: Path, view: str, symbols: Sequence[str] | None = None) -> dict[st
     asked: tuple[str, ...] = (view,)
     query = _SELECT
     if symbols is not None:
-        query, asked = f"{_SELECT} AND symbol IN (SELECT value FROM json_each(?))", (view, json.dumps(list(symbols)))
+        query, asked = _SELECT + _AMONG, (view, json.dumps(list(symbols)))
     with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
         try:
             found = connection.execute(query, asked).fetchall()
@@ -107,4 +107,4 @@ def read(path: Path, view: str, symbols: Sequence[str] | None = None) -> dict[st
             if "no such table" not in str(error):
                 raise
             return {}
-    return {row[0]: PackedRow(*row) for row in found}
+    return {row[0]: PackedRow._make(row) for row in found}

@@ -1,4 +1,4 @@
-"""A Feast repository on disk: its configuration, its definitions, its registry, and Feast's import without side effects.
+"""A Feast repository on disk: its configuration, its definitions, its registry, and importing Feast cleanly.
 
 Not here: what is asked of the store (``client.py``).
 """
@@ -49,6 +49,11 @@ class Definitions:
     def features(self) -> tuple[str, ...]:
         """Feature names in the view's order."""
         return tuple(field.name for field in self.view.features)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """Names of all objects."""
+        return frozenset(str(item.name) for item in self.objects)
 
     @property
     def time_to_live(self) -> timedelta | None:
@@ -141,8 +146,8 @@ class FeastRepository:
     def apply(self) -> AppliedRepository:
         """Bring the registry and the online store's tables to what the repository declares; safe to repeat.
 
-        Services of earlier catalogue versions are removed, as ``feast apply`` does. The registry file is replaced in
-        one step, so that a process killed half-way leaves the earlier one.
+        Services of earlier catalogue versions, and views of other catalogues, are removed as ``feast apply`` does. The
+        registry file is replaced in one step, so that a process killed half-way leaves the earlier one.
 
         Raises
         ------
@@ -159,7 +164,12 @@ class FeastRepository:
             config.registry.path = str(draft)
             store = self._open(config, target)
             declared = self.definitions
-            obsolete = [s for s in store.list_feature_services() if s.name != declared.service.name]
+            obsolete = [
+                item
+                for kind in (store.list_feature_services, store.list_feature_views, store.list_data_sources)
+                for item in kind()
+                if item.name not in declared.names
+            ]
             with self.explained():
                 store.apply(list(declared.objects), objects_to_delete=obsolete, partial=False)
             draft.replace(target)

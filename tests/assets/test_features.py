@@ -68,6 +68,18 @@ def test_every_kind_blocks() -> None:
     assert all(spec.blocking for spec in specs)
 
 
+def test_the_online_store_is_filled_and_its_check_compares_every_value(line: SimpleNamespace) -> None:
+    save_factors(line.tables, evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR)))
+    features.feature_table(line, BARS, CALENDAR)
+    features.feast_offline_store(line)
+    filled = features.feast_online_store(line, CALENDAR).metadata
+    assert filled["dagster/row_count"] == filled["rows_written"] > 0
+    assert filled["late_and_not_served"] == "none"
+    result = features.feast_online_parity(line, CALENDAR)
+    assert result.passed
+    assert result.description == f"{filled['dagster/row_count'] * 158} cells are equal bit for bit"
+
+
 def in_every_store(line: SimpleNamespace) -> FactorValues:
     """Fill the tables and both of Feast's stores as the assets do; return the batch."""
     values = evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR))
