@@ -30,7 +30,7 @@ LIBRARY = str(ROOT / "ljwx_pipeline") + os.sep
 NOT_DOMAIN = (
     "lake",
     "registry.py",
-    "feature_store.py",
+    "feature_store",
     "feature_table.py",
     "config",
     "supervisor.py",

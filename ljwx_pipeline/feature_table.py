@@ -1,6 +1,6 @@
 """The feature table: one row a symbol and session, the instants it is joined on, and the exact comparison with it.
 
-Not here: computing features (``factors/``) and asking Feast (``feature_store.py``); this module knows no Feast.
+Not here: computing features (``factors/``) and asking Feast (``feature_store/``); this module knows no Feast.
 """
 
 from __future__ import annotations
