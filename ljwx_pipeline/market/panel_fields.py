@@ -2,7 +2,8 @@
 
 Every field tells of a session what was known when it closed. A table that is empty gives no field: what a source does
 not know is an empty table, and a factor that reads the field is then refused by name instead of computed from a guess.
-Not here: adjusted prices (``adjustment.py``), what the fields mean to a factor (``expressions/fields.py``).
+Not here: adjusted prices (``adjustment.py``), who belongs to a cross-section (``dataset/universe.py``), what the fields
+mean to a factor (``expressions/fields.py``).
 """
 
 from __future__ import annotations
@@ -47,7 +48,6 @@ def panel_fields(
     sessions: pd.DatetimeIndex,
     adjustment: str,
     benchmark: str = "",
-    members: NDArray[np.bool_] | None = None,
 ) -> dict[str, Float]:
     """Return the fields that ``tables`` know, each float64 of shape ``(n_symbols, n_sessions)``.
 
@@ -64,9 +64,6 @@ def panel_fields(
         traded, limits and turnover are left out.
     benchmark
         Index whose close is ``index_close``; none where it is empty.
-    members
-        Who belongs to each session's cross-section, of the fields' shape, by what was known at its close; see
-        ``dataset/universe.py``.
 
     Raises
     ------
@@ -87,16 +84,11 @@ def panel_fields(
     fields |= _states(axes)
     if benchmark and "index_bars" in axes.tables:
         fields["index_close"] = _index_close(axes, benchmark)
-    if members is not None:
-        fields["in_universe"] = members.astype(np.float64)
     return fields
 
 
 def field_columns(field: str) -> dict[str, tuple[str, ...]]:
-    """Return the columns beside the keys that decide a field's values, by canonical table.
-
-    ``field`` is one of ``panel_fields`` other than ``in_universe``, which ``dataset/universe.py`` decides.
-    """
+    """Return the columns beside the keys that decide the values of one of ``panel_fields``, by canonical table."""
     spans = ("start_date", "end_date")
     close, limits = ("close_cny",), ("limit_up_cny", "limit_down_cny")
     columns: dict[str, dict[str, tuple[str, ...]]] = {name: {"bars": (column,)} for name, column in AS_TRADED.items()}
