@@ -16,13 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import DataQualityError
-from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
+from ljwx_pipeline.market.calendar import CALENDAR_START, session_closes, sessions_between
 from ljwx_pipeline.market.panel import Float, dense
 from ljwx_pipeline.market.ranges import UNKNOWN, range_labels, range_mask
 
-#: A session closes at 15:00 Asia/Shanghai, which keeps no summer time.
-CLOSE = pd.Timedelta(hours=15)
-ZONE = "Asia/Shanghai"
 #: A value of a session-dated table that says when it became known is used for so long.
 MAX_AGE = pd.Timedelta(days=15)
 #: Prices within half a tick of a limit are at it.
@@ -196,7 +193,7 @@ class _Axes:
 
 
 def _closes(sessions: pd.DatetimeIndex) -> NDArray[np.datetime64]:
-    closes = (sessions + CLOSE).tz_localize(ZONE).tz_convert("UTC").tz_localize(None)
+    closes = session_closes(sessions).tz_convert("UTC").tz_localize(None)
     return np.asarray(closes.to_numpy(dtype="datetime64[ns]"))
 
 
