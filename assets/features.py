@@ -30,6 +30,7 @@ from assets.panels import (
     symbols_of,
 )
 from assets.resources import Line
+from ljwx_pipeline.dataset import lookback_sessions
 from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.increment import newest_session
@@ -47,8 +48,6 @@ OWNERS = ["team:quant"]
 #: Findings whose evidence is kept with a check.
 EVIDENCE_SHOWN = 20
 FEATURE_REPO = Path(__file__).resolve().parent.parent / "feature_repo"
-
-
 #: Tables beside the bars and the calendar that fields are made of; which of them are read follows from the catalogue.
 FIELD_TABLES = ("securities", "st_spells", "index_members", *BESIDE)
 
@@ -275,7 +274,7 @@ def newest_alone(
     As the runner does from its session pack.
     """
     sessions = pd.DatetimeIndex(calendar["session_date"])
-    kept = line.catalogue.window + line.settings.universe.mean_amount_window_sessions - 1
+    kept = lookback_sessions(line.catalogue, line.settings.universe)
     recent = sessions[sessions <= pd.Timestamp(session)][-kept:]
     cut = bars[bars["session_date"].isin(recent)]
     panel = factor_inputs(line, cut, pd.DataFrame({"session_date": recent}))

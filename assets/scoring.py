@@ -16,6 +16,7 @@ from assets.metadata import frame_metadata
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
 from assets.resources import Line
 from ljwx_pipeline.config import ljwx_home
+from ljwx_pipeline.dataset import lookback_sessions
 from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.registry import ModelVersion, Registry
@@ -50,6 +51,11 @@ def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame)
     frame = rows[["symbol", "session_date"]].assign(score=scores, after_training=after_training)
     shown = frame_metadata(frame, scores_lineage(line.catalogue))
     return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
+
+
+def since(table: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
+    """Return the rows from session ``first`` on; a table of ranges stays whole."""
+    return table[table["session_date"] >= first] if "session_date" in table else table
 
 
 def champion_bundle(line: Line, registry: Registry, champion: ModelVersion) -> Path:
@@ -104,8 +110,7 @@ def session_pack(
     sessions = pd.DatetimeIndex(calendar["session_date"])
     cut = len(research_sessions(line, calendar))
     position = session_positions(checked_bars["session_date"], sessions)
-    warm_up = line.catalogue.window + line.settings.universe.mean_amount_window_sessions + WARM_UP_SPARE_SESSIONS
-    first = cut - warm_up
+    first = max(0, cut - lookback_sessions(line.catalogue, line.settings.universe) - WARM_UP_SPARE_SESSIONS)
     history = checked_bars[(position >= first) & (position < cut)]
     feed = checked_bars[position >= cut]
     session = last_research_session(line, calendar)
@@ -120,7 +125,9 @@ def session_pack(
         st_spells=st_spells,
         index_members=index_members[index_members["index_code"] == line.settings.universe.index],
         corporate_actions=corporate_actions,
-        beside=factor_tables(line, checked_bars).beside,
+        beside={
+            name: since(table, sessions[first]) for name, table in factor_tables(line, checked_bars).beside.items()
+        },
         online_features=online[["symbol", *line.catalogue.names]],
         adjustment=description.adjustment,
         simulated=description.simulated,

@@ -22,6 +22,7 @@ from assets.research import GROUP, OWNERS
 from assets.resources import Line
 from assets.tracking import research_run, research_run_id
 from ljwx_pipeline.dataset import MarketTables
+from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.factors.catalogue import Factor
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.research.market import ResearchMarket, research_market
@@ -98,10 +99,18 @@ def write_sheet(context: dg.AssetExecutionContext, line: Line, market: ResearchM
 
 
 def stored_factors(line: Line, market: ResearchMarket) -> Iterator[tuple[Factor, NDArray[np.floating[Any]]]]:
-    """Yield each stored factor on the market's symbols and sessions, which are among those stored."""
+    """Yield each stored factor on the market's symbols and sessions.
+
+    Raises
+    ------
+    FactorError
+        When one of them is not among those stored.
+    """
     stored, declared = load_factors(line.tables), {factor.name: factor for factor in line.catalogue.factors}
     rows = pd.Index(stored.symbols).get_indexer(pd.Index(market.panel.symbols))
     columns = stored.sessions.get_indexer(market.panel.sessions)
+    if (rows < 0).any() or (columns < 0).any():
+        raise FactorError("factors are not stored of every symbol and session", "materialise factor_values again")
     for name in stored.names:
         yield declared[name], stored.of(name)[np.ix_(rows, columns)]
 

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from datetime import time as time_of_day
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
+#: When a session is over, by Shanghai's clocks, which keep no summer time.
+SESSION_CLOSE = time_of_day(15)
 
 
 class Clock(Protocol):

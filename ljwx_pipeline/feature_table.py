@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, time
+from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,14 +17,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ljwx_pipeline.clock import SHANGHAI
+from ljwx_pipeline.clock import SESSION_CLOSE, SHANGHAI
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.market.calendar import session_closes
 
 #: Columns of the feature table that are not features.
 KEY_COLUMNS = ("symbol", "session_date", "event_timestamp", "created_timestamp")
 #: Rows of a block (a Parquet row group): 40 MB for 158 float32 columns.
 _BLOCK_ROWS = 65_536
-_CLOSE = pd.Timedelta(hours=15)
 _MICROSECOND = pd.Timedelta(microseconds=1)
 _MICROSECONDS = pa.timestamp("us", tz="UTC")
 
@@ -68,13 +68,13 @@ def session_close(session_dates: pd.Series) -> pd.Series:
 
     Microseconds, because duckdb refuses to cast nanoseconds with a time zone and ``feast materialize`` asks it to.
     """
-    closes = pd.to_datetime(session_dates) + _CLOSE
-    return closes.dt.tz_localize(SHANGHAI).dt.tz_convert("UTC").dt.as_unit("us")
+    closes = session_closes(pd.DatetimeIndex(session_dates)).tz_convert("UTC").as_unit("us")
+    return pd.Series(closes, index=session_dates.index, name=session_dates.name)
 
 
 def close_of(session: date) -> pd.Timestamp:
     """Return the instant one session closes, as ``session_close`` does."""
-    return pd.Timestamp(datetime.combine(session, time(15), SHANGHAI)).tz_convert("UTC").as_unit("us")
+    return pd.Timestamp(datetime.combine(session, SESSION_CLOSE, SHANGHAI)).tz_convert("UTC").as_unit("us")
 
 
 def feast_table(features: pd.DataFrame, *, created_at: datetime | None = None) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """Where the label is defined: the forward return that a score is about, and its rank in the session.
 
-Not here: which rows are trained on (``dataset.py``), what an entry costs (``trading/``).
+Not here: which rows are trained on (``dataset/``), what an entry costs (``trading/``).
 """
 
 from __future__ import annotations

@@ -5,18 +5,16 @@ Not here: reading data files (``sources/``).
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from ljwx_pipeline.clock import SHANGHAI, utc_now
+from ljwx_pipeline.clock import SESSION_CLOSE, SHANGHAI, utc_now
 from ljwx_pipeline.config.section import Section
 
 #: A ``last_session`` that moves with the clock.
 OPEN: Literal["today"] = "today"
-#: The instant, Asia/Shanghai, from which a day's session is over.
-CLOSE = time(15)
 
 SourceKind = Literal["simulated", "folder", "tushare", "akshare", "baostock"]
 Adjustment = Literal["raw", "forward", "backward"]
@@ -96,7 +94,7 @@ class SourceSettings(Section):
         if self.last_session != OPEN:
             return self.last_session
         local = (self.replayed_instant or utc_now()).astimezone(SHANGHAI)
-        return local.date() if local.time() >= CLOSE else local.date() - timedelta(days=1)
+        return local.date() if local.time() >= SESSION_CLOSE else local.date() - timedelta(days=1)
 
     @model_validator(mode="after")
     def _ordered(self) -> SourceSettings:

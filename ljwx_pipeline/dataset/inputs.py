@@ -16,6 +16,7 @@ import pandas as pd
 from ljwx_pipeline.config import UniverseSettings
 from ljwx_pipeline.dataset.universe import scorable_mask
 from ljwx_pipeline.expressions.evaluate import MEMBERSHIP
+from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, factor_panel
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.market.panel_fields import panel_fields
@@ -42,6 +43,14 @@ class MarketTables:
 def tables_beside(reads: Collection[str]) -> tuple[str, ...]:
     """Return which tables beside the usual ones fields are made of; none for adjusted prices and the universe."""
     return () if set(reads) <= {*FACTOR_FIELDS, MEMBERSHIP} else BESIDE
+
+
+def lookback_sessions(catalogue: Catalogue, universe: UniverseSettings) -> int:
+    """Return the sessions needed to make every factor of one session, itself included.
+
+    Who belonged to the oldest cross-section of a window depends on the amounts of the sessions before it.
+    """
+    return catalogue.window + universe.mean_amount_window_sessions - 1
 
 
 def input_panel(

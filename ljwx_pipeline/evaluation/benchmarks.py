@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.errors import DataQualityError
-from ljwx_pipeline.evaluation.metrics import SESSIONS_PER_YEAR, annual_return, monthly_returns, returns_of, sharpe
+from ljwx_pipeline.evaluation.metrics import annual_return, monthly_returns, returns_of, sharpe
+from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 
 
 def index_close(index_bars: pd.DataFrame, code: str, sessions: pd.DatetimeIndex) -> pd.Series:

@@ -14,8 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import BacktestResult
+from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 
-SESSIONS_PER_YEAR = 252
 MONTHS_PER_YEAR = 12
 #: Below this standard deviation a series counts as constant.
 _CONSTANT = 1e-12

@@ -26,6 +26,10 @@ from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 LIST, FUNCTION = "FACTORS", "catalogue"
 _MODULE = "ljwx_factor_file"
 _UNSAID = "not stated"
+#: Modules that files imported from beside them, and the folder on the search path for it: an interpreter has one of
+#: each, so what one file left there is taken away before the next one runs.
+_neighbours: set[str] = set()
+_searched: set[str] = set()
 
 
 class FactorFile:
@@ -48,15 +52,20 @@ class FactorFile:
             said = error.msg if isinstance(error, SyntaxError) else str(error)
             raise FactorError(f"{path.name} is no Python{line}: {said}", "mend the file") from None
         self._folder = path.resolve().parent
-        if str(self._folder) not in sys.path:
-            sys.path.append(str(self._folder))  # last: no neighbour of the file takes a library's place
-        self._loaded_before = frozenset(sys.modules)
 
     def fresh(self) -> ModuleType:
-        """Return the file's module, run anew with its neighbours: what an earlier call kept in globals is gone."""
-        for name in set(sys.modules) - self._loaded_before:
-            if self._is_neighbour(name):
-                del sys.modules[name]
+        """Return the file's module, run anew with its neighbours: what an earlier call kept in globals is gone.
+
+        So are the neighbours of any other file, which may have the same names: run one file at a time.
+        """
+        for name in _neighbours:
+            sys.modules.pop(name, None)
+        _neighbours.clear()
+        sys.path[:] = [entry for entry in sys.path if entry not in _searched]
+        _searched.clear()
+        if str(self._folder) not in sys.path:
+            sys.path.append(str(self._folder))  # last: no neighbour of the file takes a library's place
+            _searched.add(str(self._folder))
         module = ModuleType(_MODULE)
         module.__file__ = str(self.path)
         sys.modules[_MODULE] = module
@@ -88,6 +97,7 @@ class FactorFile:
 
     def guarded(self, what: str, call: Callable[[], Any]) -> Any:
         """Return what ``call`` into the file's code returns; whatever that raises becomes a ``FactorError``."""
+        before = frozenset(sys.modules)
         try:
             return call()
         except (LjwxError, MemoryError):
@@ -99,6 +109,8 @@ class FactorFile:
                 f"{what} raised {type(error).__name__}: {error}{where}",
                 "mend it; `ljwx check-leaks FILE.py --verbose` shows the traceback",
             ) from error
+        finally:
+            _neighbours.update(name for name in sys.modules.keys() - before if self._is_neighbour(name))
 
     def _declared(self, module: ModuleType) -> tuple[str, tuple[Factor, ...]]:
         how = declared_with(module)

@@ -12,8 +12,9 @@ import pandas as pd
 from ljwx_pipeline.ingest.plan import RAW_BARS, months_of
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.partition import Partition
+from ljwx_pipeline.market.calendar import session_closes
 from ljwx_pipeline.market.tables import SourceDescription
-from ljwx_pipeline.quality.history import closes, lag_hours
+from ljwx_pipeline.quality.history import lag_hours
 
 #: What came later than this after its close was loaded as history, and is not late.
 BACKFILL_DAYS = 10.0
@@ -42,7 +43,7 @@ def arrivals(lake: Lake, description: SourceDescription, sessions: pd.DatetimeIn
             seen, reached = False, max(reached, last)
     known = known.where(lag_hours(sessions, known) <= BACKFILL_DAYS * 24)
     if (first_load := _first_load(lake) if known.notna().any() else None) is not None:
-        known = known.where(closes(sessions) > pd.Timestamp(first_load))
+        known = known.where(session_closes(sessions) > pd.Timestamp(first_load))
     return known
 
 

@@ -1,6 +1,7 @@
 """Factors on the last sessions and the model's scores for them: the same kernels as in research, one session at a time.
 
-Not here: what a factor is (``factors/``), who may be scored (``dataset.py``), what a model is (``scoring/bundle.py``).
+Not here: what a factor is (``factors/``), who may be scored (``dataset/universe.py``), what a model is
+(``scoring/bundle.py``).
 """
 
 from __future__ import annotations
@@ -12,10 +13,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import UniverseSettings
-from ljwx_pipeline.dataset import MarketTables, scorable_mask, tables_beside, with_inputs
+from ljwx_pipeline.dataset import MarketTables, lookback_sessions, scorable_mask, tables_beside, with_inputs
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.factors.increment import newest_session
+from ljwx_pipeline.feature_parity import disagreements
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
@@ -48,8 +50,7 @@ class FactorHistory:
         self._catalogue = catalogue
         self._benchmark = benchmark
         self._reads = catalogue.reads
-        # who belonged to the oldest cross-section of a window depends on the amounts before it
-        self._kept = catalogue.window + universe.mean_amount_window_sessions - 1
+        self._kept = lookback_sessions(catalogue, universe)
         if len(feed.history_sessions) < self._kept:
             raise LiveError(
                 f"the session pack's history has {len(feed.history_sessions)} sessions, factors and universe look "
@@ -113,13 +114,13 @@ class FactorHistory:
         if missing.any():
             symbol = self._feed.symbols[int(np.flatnonzero(missing)[0])]
             raise LiveError(f"the online features of {session} lack {symbol}", "write the session pack again")
-        differs = (ours.view(np.uint32) != table.view(np.uint32)) & ~(np.isnan(ours) & np.isnan(table))
-        differs[~traded] = False
-        if differs.any():
-            row, column = np.argwhere(differs)[0]
+        symbols = [self._feed.symbols[row] for row in np.flatnonzero(traded)]
+        found = disagreements(ours[traded], {"online": table[traded]}, symbols=symbols, factors=names)
+        if found:
+            first, count = found[0], found[0].values  # noqa: PD011 - a number, no frame's
             raise LiveError(
-                f"factor {names[column]} of {self._feed.symbols[row]} on {session} is {ours[row, column]!r} here and "
-                f"{table[row, column]!r} in the online feature store ({int(differs.sum())} values differ)",
+                f"factor {first.factor} of {first.symbol} on {session} is {first.batch_value!r} here and "
+                f"{first.way_value!r} in the online feature store ({count} values differ)",
                 "materialise the features and write the session pack again with the code that the runner runs",
             )
 

@@ -13,12 +13,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ljwx_pipeline.clock import SESSION_CLOSE, SHANGHAI
 from ljwx_pipeline.errors import SourceError
 
 #: Fewer known sessions ahead than this are an alarm: labels, schedules and purges soon run into the calendar's end.
 MIN_HORIZON_SESSIONS = 60
 #: First date of the calendar we ask for; A-share history that the rulebook covers begins later.
 CALENDAR_START = "1999-01-04"
+#: By which a figure of a session is made one of a year.
+SESSIONS_PER_YEAR = 252
 
 
 @lru_cache(maxsize=1)
@@ -46,6 +49,11 @@ def upgrade_remedy() -> str:
 def sessions_ahead(day: date) -> int:
     """Return how many sessions after ``day`` the calendar knows."""
     return int((_all_sessions() > pd.Timestamp(day)).sum())
+
+
+def session_closes(sessions: pd.DatetimeIndex) -> pd.DatetimeIndex:
+    """Return the instant at which each session closes, 15:00 Asia/Shanghai, in that time zone."""
+    return (sessions + pd.Timedelta(hours=SESSION_CLOSE.hour)).tz_localize(SHANGHAI)
 
 
 def sessions_between(first: date, last: date) -> pd.DatetimeIndex:

@@ -2,7 +2,8 @@
 
 Every field tells of a session what was known when it closed. A table that is empty gives no field: what a source does
 not know is an empty table, and a factor that reads the field is then refused by name instead of computed from a guess.
-Not here: adjusted prices (``adjustment.py``), what the fields mean to a factor (``expressions/fields.py``).
+Not here: adjusted prices (``adjustment.py``), who belongs to a cross-section (``dataset/universe.py``), what the fields
+mean to a factor (``expressions/fields.py``).
 """
 
 from __future__ import annotations
@@ -15,13 +16,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import DataQualityError
-from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
+from ljwx_pipeline.market.calendar import CALENDAR_START, session_closes, sessions_between
 from ljwx_pipeline.market.panel import Float, dense
 from ljwx_pipeline.market.ranges import UNKNOWN, range_labels, range_mask
 
-#: A session closes at 15:00 Asia/Shanghai, which keeps no summer time.
-CLOSE = pd.Timedelta(hours=15)
-ZONE = "Asia/Shanghai"
 #: A value of a session-dated table that says when it became known is used for so long.
 MAX_AGE = pd.Timedelta(days=15)
 #: Prices within half a tick of a limit are at it.
@@ -47,7 +45,6 @@ def panel_fields(
     sessions: pd.DatetimeIndex,
     adjustment: str,
     benchmark: str = "",
-    members: NDArray[np.bool_] | None = None,
 ) -> dict[str, Float]:
     """Return the fields that ``tables`` know, each float64 of shape ``(n_symbols, n_sessions)``.
 
@@ -64,9 +61,6 @@ def panel_fields(
         traded, limits and turnover are left out.
     benchmark
         Index whose close is ``index_close``; none where it is empty.
-    members
-        Who belongs to each session's cross-section, of the fields' shape, by what was known at its close; see
-        ``dataset/universe.py``.
 
     Raises
     ------
@@ -87,16 +81,11 @@ def panel_fields(
     fields |= _states(axes)
     if benchmark and "index_bars" in axes.tables:
         fields["index_close"] = _index_close(axes, benchmark)
-    if members is not None:
-        fields["in_universe"] = members.astype(np.float64)
     return fields
 
 
 def field_columns(field: str) -> dict[str, tuple[str, ...]]:
-    """Return the columns beside the keys that decide a field's values, by canonical table.
-
-    ``field`` is one of ``panel_fields`` other than ``in_universe``, which ``dataset/universe.py`` decides.
-    """
+    """Return the columns beside the keys that decide the values of one of ``panel_fields``, by canonical table."""
     spans = ("start_date", "end_date")
     close, limits = ("close_cny",), ("limit_up_cny", "limit_down_cny")
     columns: dict[str, dict[str, tuple[str, ...]]] = {name: {"bars": (column,)} for name, column in AS_TRADED.items()}
@@ -204,7 +193,7 @@ class _Axes:
 
 
 def _closes(sessions: pd.DatetimeIndex) -> NDArray[np.datetime64]:
-    closes = (sessions + CLOSE).tz_localize(ZONE).tz_convert("UTC").tz_localize(None)
+    closes = session_closes(sessions).tz_convert("UTC").tz_localize(None)
     return np.asarray(closes.to_numpy(dtype="datetime64[ns]"))
 
 

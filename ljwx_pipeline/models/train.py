@@ -1,6 +1,6 @@
 """Training one booster, the same bytes each time: LightGBM on ranked labels with purged early stopping.
 
-Not here: which parameters (``tune.py``), which windows (``dataset.py``), the bundle it goes into (``scoring/``).
+Not here: which parameters (``tune.py``), which windows (``dataset/``), the bundle it goes into (``scoring/``).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The promotion gate deflates a result by the trials made to find it, so each trial leaves its rank IC and the Sharpe
 ratio its scores would have earned. Not here: how scores become returns (a callable from above), the folds themselves
-(``dataset.py``).
+(``dataset/``).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The walk forward: for each test fold a model that has seen nothing of it, and its scores.
 
-Not here: where folds begin and end (``dataset.py``), what the scores are worth in money (``backtest/``).
+Not here: where folds begin and end (``dataset/``), what the scores are worth in money (``backtest/``).
 """
 
 from __future__ import annotations

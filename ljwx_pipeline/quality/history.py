@@ -11,11 +11,10 @@ from collections.abc import Collection
 import numpy as np
 import pandas as pd
 
-from ljwx_pipeline.clock import SHANGHAI
+from ljwx_pipeline.market.calendar import session_closes
 from ljwx_pipeline.quality.results import CheckResult, Severity
 from ljwx_pipeline.quality.rule import SAMPLE
 
-CLOSE = pd.Timedelta(hours=15)
 #: A daily feed that comes later than this after the close is late.
 LATE_HOURS = 24.0
 #: Symbols that a message names.
@@ -49,12 +48,7 @@ def lag_hours(sessions: pd.DatetimeIndex, known_at: pd.Series | None) -> pd.Seri
     if known_at is None or known_at.isna().all():
         return pd.Series(np.nan, index=sessions)
     known = pd.DatetimeIndex(known_at.reindex(sessions))
-    return pd.Series((known - closes(sessions)) / pd.Timedelta(hours=1), index=sessions)
-
-
-def closes(sessions: pd.DatetimeIndex) -> pd.DatetimeIndex:
-    """Return the instant at which each session closes, 15:00 Asia/Shanghai."""
-    return (sessions + CLOSE).tz_localize(SHANGHAI)
+    return pd.Series((known - session_closes(sessions)) / pd.Timedelta(hours=1), index=sessions)
 
 
 def feed_on_time(

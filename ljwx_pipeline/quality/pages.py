@@ -5,8 +5,9 @@ Not here: what they show (``trend.py``, ``suite_page.py``).
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
+
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;color:#1f2933;max-width:60rem;margin:2rem auto;padding:0 1rem}
@@ -21,12 +22,15 @@ def write_page(path: Path, *, title: str, body: str) -> Path:
     """Write an HTML page that needs nothing but itself, in one step, and return its path.
 
     ``title`` is a heading without markup, ``body`` HTML whose values are escaped already.
+
+    Raises
+    ------
+    LakeError
+        When the disk is full or the folder cannot be written; an earlier page is then unchanged.
     """
     text = (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style>'
         f"</head><body>\n<h1>{title}</h1>\n{body}\n</body></html>\n"
     )
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    write_bytes(path, text.encode())
     return path

@@ -21,6 +21,7 @@ from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.errors import DatasetError
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.catalogue import Factor
+from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.research.forward import close_to_close_returns, entered_returns
 from ljwx_pipeline.research.ic import (
     IcSummary,
@@ -45,7 +46,6 @@ from ljwx_pipeline.research.quantiles import (
 
 Float = NDArray[np.float64]
 
-SESSIONS_PER_YEAR = 252
 #: Sessions held; the label's own is added.
 HORIZONS = (1, 5, 10, 20)
 #: Sessions a trade comes late, for the decay.

@@ -18,6 +18,7 @@ from assets.resources import Line
 from assets.tear_sheet import factor_tear_sheet
 from assets.tracking import begin_research_run
 from ljwx_pipeline.cli import main
+from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
 from tests.fakes.bars import random_bars, store_bars
@@ -83,6 +84,14 @@ def test_an_unchanged_market_is_not_measured_again(line: Line, monkeypatch: pyte
     monkeypatch.setattr("assets.tear_sheet.write_sheet", lambda *_: measured.append(1))
     materialised(line)
     assert measured == [1]
+
+
+def test_factors_stored_of_fewer_symbols_are_refused_not_read_from_other_rows(line: Line) -> None:
+    bars = line.checked_bars()
+    fewer = panel_of(line, bars[bars["symbol"] != bars["symbol"].min()], calendar(line))
+    save_factors(line.tables, evaluate({name: alpha158().expressions[name] for name in NAMES}, fewer))
+    with pytest.raises(FactorError, match="not stored of every symbol"):
+        materialised(line)
 
 
 def test_the_key_holds_the_code(line: Line) -> None:

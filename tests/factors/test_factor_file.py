@@ -60,6 +60,20 @@ def test_a_factor_that_looks_ahead_is_judged_and_never_opened(tmp_path: Path) ->
         open_catalogue(str(path))
 
 
+def test_each_file_has_its_own_neighbours_as_they_are_now(tmp_path: Path) -> None:
+    text = HEAD + (
+        "from ljwx_pipeline.factors.catalogue import catalogue as made\n"
+        "def catalogue():\n    from span_of_mine import span\n"
+        '    return made("mine", [Factor("DEV", close / mean(close, span), "m", "s", "u")])\n'
+    )
+    windows = []
+    for folder, span in (("one", 5), ("two", 9), ("one", 12)):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / "span_of_mine.py").write_text(f"span = {span}\n", encoding="utf-8")
+        windows.append(open_catalogue(str(written(tmp_path / folder, text))).window)
+    assert windows == [5, 9, 12]
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -10,8 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from assets.scoring import since
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.dataset import MarketTables, input_panel, scorable_mask
+from ljwx_pipeline.dataset import MarketTables, input_panel, lookback_sessions, scorable_mask
 from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.expressions.evaluate import evaluate
@@ -124,10 +125,13 @@ def test_factors_of_other_tables_and_of_cross_sections_are_those_of_the_whole_hi
     cut = len(sessions) - 4
     present = np.zeros(panel.fields["close"].shape, dtype=bool)
     present[:, cut - 1] = np.isfinite(panel.fields["close"][:, cut - 1])
-    history = bars["session_date"] < sessions[cut]
+    history, first = bars["session_date"] < sessions[cut], sessions[cut - lookback_sessions(factors, universe)]
+    beside = {name: since(table, first) for name, table in market.beside.items()}
+    assert beside["price_limits"]["session_date"].min() == first
+    assert len(beside["industries"]) == len(market.beside["industries"])
     write_session_pack(
         tmp_path / "feed",
-        history=bars[history],
+        history=since(bars[history], first),
         feed=bars[~history],
         securities=market.securities,
         st_spells=market.st_spells,
@@ -136,7 +140,7 @@ def test_factors_of_other_tables_and_of_cross_sections_are_those_of_the_whole_hi
         online_features=whole.frame(present).drop(columns="session_date"),
         adjustment="raw",
         simulated=True,
-        beside=market.beside,
+        beside=beside,
     )
     feed = ReplayFeed.open(tmp_path / "feed")
     live = FactorHistory(feed, factors, universe, benchmark=benchmark)

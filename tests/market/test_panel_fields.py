@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.expressions.evaluate import MEMBERSHIP
 from ljwx_pipeline.expressions.fields import FIELDS
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
 from ljwx_pipeline.market.panel_fields import as_of_field, listed_sessions, panel_fields
@@ -52,9 +53,8 @@ def test_every_field_built_is_one_that_factors_may_read() -> None:
         sessions=SESSIONS,
         adjustment="raw",
         benchmark="000300.SH",
-        members=np.ones((2, 4), dtype=bool),
     )
-    assert set(fields) | set(FACTOR_FIELDS) == set(FIELDS)
+    assert set(fields) | {*FACTOR_FIELDS, MEMBERSHIP} == set(FIELDS)
     assert {values.shape for values in fields.values()} == {(2, 4)}
     assert {values.dtype for values in fields.values()} == {np.dtype(float)}
 

@@ -140,9 +140,9 @@ def _with_warm_up(verdicts: list[Verdict], source: _Source, market: Market, cuts
     """Return the verdicts with those of the windows that expressions declare, each factor by its own."""
     from ljwx_pipeline.factors.leaks.catalogue_checks import warm_up_check
 
-    out = []
+    expressions, out = source.named_expressions(), []
     for verdict in verdicts:
-        expression = source.named_expressions()[verdict.name]
+        expression = expressions[verdict.name]
 
         def computed(panel: Any, name: str = verdict.name, expression: Expr = expression) -> Mapping[str, Values]:
             return {name: evaluate({name: expression}, panel).of(name)}
