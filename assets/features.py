@@ -120,8 +120,10 @@ def leak_checks(
     from ljwx_pipeline.factors.leaks import check_leaks
 
     panel = factor_inputs(line, checked_bars, calendar)
-    rebased = line.source().describe().adjustment == "forward"
-    report = check_leaks(line.catalogue, panel, values=load_factors(line.tables), rebased=rebased)
+    rebased, seen = line.source().describe().adjustment == "forward", len(research_sessions(line, calendar))
+    report = check_leaks(
+        line.catalogue, panel, values=load_factors(line.tables), rebased=rebased, research_sessions=seen
+    )
     for name, (kind, says) in LEAK_CHECKS.items():
         if dg.AssetCheckKey(factor_values.key, name) not in context.selected_asset_check_keys:
             continue

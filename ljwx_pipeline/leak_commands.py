@@ -26,6 +26,8 @@ MARKET_OPTIONS = ("profile", "seed", "set", "data", "index_data", "adjustment")
 #: Of the line's own data: so many symbols, evenly spaced, over so many newest sessions.
 SYMBOLS, SESSIONS = 200, 500
 LEAST_SYMBOLS, LEAST_SESSIONS = 10, 120
+#: Verdicts printed one by one; of more, the clean ones are counted.
+SHOWN_VERDICTS = 20
 SECONDS, MEMORY_MIB = 300.0, 4096
 DESCRIPTION = """Judge the factors and pipeline steps in FILE.py: do they use what was not known at the time?
 
@@ -147,9 +149,12 @@ def _file(arguments: argparse.Namespace, settings_of: Callable[[argparse.Namespa
 
 
 def file_text(verdicts: list[dict[str, Any]]) -> str:
-    """Return one line a factor or step, and below them the evidence of each finding."""
-    lines = [[v["name"], v["made_by"], v["verdict"], ", ".join(v["kinds"]) or "-"] for v in verdicts]
-    text = [grid(["factor or step", "made by", "verdict", "kind"], lines)]
+    """Return one line a factor or step, and below them the evidence of each finding; of many clean ones, how many."""
+    clean = [v for v in verdicts if v["verdict"] == "clean" and not v["note"]]
+    shown = verdicts if len(verdicts) <= SHOWN_VERDICTS else [v for v in verdicts if v not in clean]
+    lines = [[v["name"], v["made_by"], v["verdict"], ", ".join(v["kinds"]) or "-"] for v in shown]
+    text = [grid(["factor or step", "made by", "verdict", "kind"], lines)] if lines else []
+    text += [f"{len(clean)} more are clean"] if 0 < len(shown) < len(verdicts) else []
     text += [str(finding["evidence"]) for verdict in verdicts for finding in verdict["findings"]]
     text += [f"{verdict['name']}: {verdict['note']}" for verdict in verdicts if verdict["note"]]
     leaking = sum(verdict["verdict"] == "leak" for verdict in verdicts)
@@ -158,7 +163,7 @@ def file_text(verdicts: list[dict[str, Any]]) -> str:
 
 
 def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
-    """Return the newest sessions of this market's checked bars, and the tables beside them.
+    """Return the newest sessions of this market's checked bars that research may see, and the tables beside them.
 
     Raises
     ------
@@ -167,6 +172,7 @@ def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
     """
     import pandas as pd
 
+    from ljwx_pipeline.dataset import sessions_for_research
     from ljwx_pipeline.factors.leaks.market import BESIDE, TABLES, market_of
     from ljwx_pipeline.ingest.tables import read_market_table
     from ljwx_pipeline.lake import Lake
@@ -183,9 +189,9 @@ def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
     checked, lake = Lake(home / "checked"), Lake(home / "lake")
     if not checked.holds("bars"):
         raise LakeError(f"no bar of {home.name} was ever judged", "run `ljwx backfill` first, or leave --lake out")
-    calendar = read_market_table(lake, "calendar")["session_date"].sort_values()
-    sessions = calendar.iloc[-wanted_sessions:]
-    bars = checked.read("bars", first=sessions.iloc[0].date(), last=sessions.iloc[-1].date())
+    held = pd.DatetimeIndex(read_market_table(lake, "calendar")["session_date"].sort_values(), name="session_date")
+    sessions = sessions_for_research(held, settings.research.held_out_sessions)[-wanted_sessions:]
+    bars = checked.read("bars", first=sessions[0].date(), last=sessions[-1].date())
     every = sorted(bars["symbol"].unique())
     step = max(1, len(every) // wanted_symbols)
     symbols = tuple(every[::step][:wanted_symbols])
@@ -199,7 +205,7 @@ def _lake_market(settings: Settings, arguments: argparse.Namespace) -> Market:
         bars,
         {name: read_market_table(lake, name) for name in (*TABLES, *BESIDE)},
         symbols=symbols,
-        sessions=pd.DatetimeIndex(sessions, name="session_date"),
+        sessions=sessions,
         adjustment=open_source(settings).describe().adjustment,
         index=settings.universe.index,
         benchmark=settings.gate.benchmark,

@@ -9,6 +9,7 @@ import argparse
 import contextlib
 from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,8 @@ def _tear_sheet(settings: Settings, arguments: argparse.Namespace) -> int:
 def _chosen(catalogue: Catalogue, names: Sequence[str] | None) -> tuple[Factor, ...]:
     unknown = [name for name in names or () if name not in catalogue.names]
     if unknown:
-        known = ", ".join(catalogue.names[:8]) + (", ..." if len(catalogue.names) > 8 else "")
+        near = get_close_matches(unknown[0], catalogue.names, n=8, cutoff=0.5) or catalogue.names[:8]
+        known = ", ".join(near) + (", ..." if len(catalogue.names) > len(near) else "")
         raise FactorError(f"{catalogue.name} has no factor {', '.join(unknown)}", f"choose among {known}")
     return tuple(factor for factor in catalogue.factors if not names or factor.name in names)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ljwx_pipeline.errors import FactorError
+from ljwx_pipeline.expressions.fields import FIELDS, nearest_fields
 from ljwx_pipeline.expressions.nodes import (
     Apply,
     Const,
@@ -87,13 +88,18 @@ def instructions_of(
     for name, expression in expressions.items():
         missing = sorted(expression.inputs - known_fields)
         if missing:
-            raise FactorError(
-                f"factor {name} reads unknown field {missing[0]!r}", f"use one of {', '.join(sorted(known_fields))}"
-            )
+            raise FactorError(f"factor {name} reads unknown field {missing[0]!r}", _remedy(missing[0], known_fields))
     builder = Builder(fields)
     for position, expression in enumerate(expressions.values()):
         builder.emit(Op.STORE, builder.series(expression), integer=position)
     return fields, builder.instructions
+
+
+def _remedy(field: str, known_fields: frozenset[str]) -> str:
+    """Return what to do about a field that the panel lacks."""
+    if field in FIELDS:
+        return f"this market's tables do not tell it; they tell {', '.join(sorted(known_fields))}"
+    return f"did you mean {', '.join(nearest_fields(field))}?"
 
 
 class Builder:

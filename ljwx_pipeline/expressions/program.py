@@ -13,7 +13,8 @@ from enum import IntEnum, auto
 import numpy as np
 from numpy.typing import NDArray
 
-#: Raise by one when a kernel or a rule below changes any value: it is part of every factor hash.
+#: Raise by one when a kernel, a rule below or a field's definition (``market/panel_fields.py``, ``dataset/inputs.py``)
+#: changes any value: it is part of every factor hash.
 SEMANTICS_VERSION = 1
 #: Columns of an instruction: operation, row written, six rows read, one integer.
 MAX_ROWS_READ = 6

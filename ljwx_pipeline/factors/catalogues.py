@@ -33,6 +33,8 @@ def open_catalogue(named: str) -> Catalogue:
     if named in CATALOGUES:
         return CATALOGUES[named]()
     path = Path(named)
-    if path.suffix != ".py" or not path.is_file():
+    if path.suffix == ".py" and not path.is_file():
+        raise FactorError(f"there is no file {named} here", f"name one that exists, or one of {', '.join(CATALOGUES)}")
+    if path.suffix != ".py":
         raise FactorError(f"there is no catalogue {named!r}", f"use one of {', '.join(CATALOGUES)}, or a FILE.py")
     return FactorFile(path).catalogue()

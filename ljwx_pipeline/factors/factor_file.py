@@ -100,17 +100,24 @@ class FactorFile:
         before = frozenset(sys.modules)
         try:
             return call()
-        except (LjwxError, MemoryError):
+        except MemoryError:
             raise
+        except LjwxError as error:
+            where = self._line(error)
+            raise (FactorError(f"{error.fact}{where}", error.remedy) if where else error) from None
         except (Exception, SystemExit) as error:
-            frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(self.path)]
-            where = f" in line {frames[-1].lineno} of {self.path.name}" if frames else ""
+            where = self._line(error)
             raise FactorError(
                 f"{what} raised {type(error).__name__}: {error}{where}",
                 "mend it; `ljwx check-leaks FILE.py --verbose` shows the traceback",
             ) from error
         finally:
             _neighbours.update(name for name in sys.modules.keys() - before if self._is_neighbour(name))
+
+    def _line(self, error: BaseException) -> str:
+        """Return which line of the file an error came through, empty where none."""
+        frames = [f for f in traceback.extract_tb(error.__traceback__) if f.filename == str(self.path)]
+        return f" in line {frames[-1].lineno} of {self.path.name}" if frames else ""
 
     def _declared(self, module: ModuleType) -> tuple[str, tuple[Factor, ...]]:
         how = declared_with(module)

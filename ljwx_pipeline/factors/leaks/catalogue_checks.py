@@ -38,6 +38,7 @@ def check_leaks(
     values: FactorValues | None = None,
     rebased: bool = False,
     threads: int = 1,
+    research_sessions: int | None = None,
 ) -> LeakReport:
     """Return the findings of every check of a catalogue, over all symbols of ``panel``.
 
@@ -59,6 +60,8 @@ def check_leaks(
         Whether prices are rebased on the newest dividend (``forward``): then a factor must not read their level.
     threads
         Threads that compute.
+    research_sessions
+        The first sessions whose returns the suspicion may look at; all if None. Those after them are held out.
 
     Raises
     ------
@@ -75,8 +78,9 @@ def check_leaks(
         found = around.recomputed(own_windows=cut == chosen[-1])
         for finding in (*found, *around.beside_non_members(), *(around.rescaled() if rebased else ())):
             tally.add(finding)
-    named = {name: whole.values[position] for position, name in enumerate(whole.names)}
-    suspects = too_good(named, panel.fields["close"], panel.sessions)
+    seen = slice(0, research_sessions)
+    named = {name: whole.values[position][:, seen] for position, name in enumerate(whole.names)}
+    suspects = too_good(named, panel.fields["close"][:, seen], panel.sessions[seen])
     days = tuple(panel.sessions[cut].date() for cut in chosen)
     return LeakReport((*tally.findings(), *suspects), days)
 

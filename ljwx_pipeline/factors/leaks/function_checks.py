@@ -34,8 +34,8 @@ class Judgement:
     findings
         By kind and factor; none for an honest factor.
     inert
-        Factors that nothing of the panel moves though they differ from symbol to symbol: they come from names and
-        tables alone, or were computed elsewhere, which no other world shows.
+        Factors that nothing of the panel moves: they are constant, come from names, dates and tables alone, or were
+        computed elsewhere, which no other world shows.
     whole
         The factors on the market as it is.
     """
@@ -95,8 +95,7 @@ def judge_function(function: MarketFunction, market: Market, cuts: Sequence[int]
     if declared.window is not None:
         findings += case.needing_more(last, declared.window)
     moving = case.moved(other_world(market, last, (Aspect.PAST,)), last, set(whole))
-    flat = {name for name, values in whole.items() if not _varies_by_symbol(values)}
-    return Judgement(tuple(whole), tuple(findings), frozenset(set(whole) - moving - flat), whole)
+    return Judgement(tuple(whole), tuple(findings), frozenset(set(whole) - moving), whole)
 
 
 class _Case:
@@ -200,13 +199,6 @@ def _require_repeatable(values: Mapping[str, Values], again: Mapping[str, Values
                 "on the same market",
                 "seed its random numbers, and read nothing that changes",
             )
-
-
-def _varies_by_symbol(values: Values) -> bool:
-    known = ~np.isnan(values)
-    low = np.where(known, values, np.inf).min(axis=0)
-    high = np.where(known, values, -np.inf).max(axis=0)
-    return bool((high > low).any())
 
 
 def _day(sessions: pd.DatetimeIndex, position: int) -> object:

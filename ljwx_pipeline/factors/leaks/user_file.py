@@ -39,6 +39,7 @@ from ljwx_pipeline.factors.leaks.suspicion import too_good
 FACTOR_FUNCTIONS = ("factors", "factors_pandas")
 STEPS = ("transform", "predict", "choose", "split")
 _INERT = "nothing of the panel moves it: it comes from names, dates and tables alone, or from elsewhere, unseen"
+_UNKNOWN = "not judged: it has no value anywhere on this market, whose sessions may be fewer than it looks back"
 
 
 @dataclass(frozen=True)
@@ -130,10 +131,13 @@ def _factor_verdicts(
     unfound = {name: judged.whole[name] for name in judged.names if not found[name]}
     for finding in too_good(unfound, market.panel.fields["close"], market.panel.sessions):
         found[finding.factor].append(finding)
-    return [
-        Verdict(name, made_by, tuple(findings), _INERT if name in judged.inert else "")
-        for name, findings in found.items()
-    ]
+    return [Verdict(name, made_by, tuple(findings), _note(judged, name)) for name, findings in found.items()]
+
+
+def _note(judged: Judgement, name: str) -> str:
+    if np.isnan(judged.whole[name]).all():
+        return _UNKNOWN
+    return _INERT if name in judged.inert else ""
 
 
 def _with_warm_up(verdicts: list[Verdict], source: _Source, market: Market, cuts: Sequence[int]) -> list[Verdict]:
