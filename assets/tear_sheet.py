@@ -99,7 +99,7 @@ def write_sheet(context: dg.AssetExecutionContext, line: Line, market: ResearchM
 
 def stored_factors(line: Line, market: ResearchMarket) -> Iterator[tuple[Factor, NDArray[np.floating[Any]]]]:
     """Yield each stored factor on the market's symbols and sessions, which are among those stored."""
-    stored, declared = load_factors(line.tables), {factor.name: factor for factor in line.catalogue.factors}
+    stored, declared = load_factors(line), {factor.name: factor for factor in line.catalogue.factors}
     rows = pd.Index(stored.symbols).get_indexer(pd.Index(market.panel.symbols))
     columns = stored.sessions.get_indexer(market.panel.sessions)
     for name in stored.names:
