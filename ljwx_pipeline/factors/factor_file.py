@@ -11,6 +11,7 @@ The file is code and runs with the rights of whoever calls this. Not here: what 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -89,7 +90,8 @@ class FactorFile:
     def guarded(self, what: str, call: Callable[[], Any]) -> Any:
         """Return what ``call`` into the file's code returns; whatever that raises becomes a ``FactorError``."""
         try:
-            return call()
+            with contextlib.redirect_stdout(sys.stderr):  # what the file prints is not the command's answer
+                return call()
         except (LjwxError, MemoryError):
             raise
         except (Exception, SystemExit) as error:
