@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from assets.io_managers import read_json, read_table, write_json, write_table
-from assets.panels import TradingTables, feature_table_path, panel_of, research_sessions, symbols_of, trading_market
+from assets.panels import TradingTables, feature_table_of, panel_of, research_sessions, symbols_of, trading_market
 from assets.resources import Line
 from ljwx_pipeline.dataset import Dataset, build_dataset, scorable_mask
 from ljwx_pipeline.market.panel import dense
@@ -24,7 +24,7 @@ def build(line: Line, labels: pd.DataFrame, tables: TradingTables, calendar: pd.
     stop, symbols = len(sessions), symbols_of(tables.bars)
     panel = panel_of(line, tables.bars, calendar)
     return build_dataset(
-        feature_table_path(line),
+        feature_table_of(line),
         line.catalogue.names,
         forward_return=dense(labels, "forward_return", symbols, pd.DatetimeIndex(calendar["session_date"]))[:, :stop],
         can_buy=trading_market(line, tables, calendar).can_buy[:, :stop],

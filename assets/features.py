@@ -66,9 +66,10 @@ def factor_values(
             f"{len(factors.names)} factors of {factors.name} over {len(panel.symbols)} symbols x "
             f"{len(panel.sessions)} sessions"
         )
-        save_factors(line.tables, evaluate(factors.expressions, panel, threads=line.settings.model.threads))
+        values = evaluate(factors.expressions, panel, threads=line.settings.model.threads)
+        save_factors(line.tables, values, factor_hash=factors.version_hash)
         reuse.remember(line.tables, "factor_values", key, factor_files(line.tables))
-    values = load_factors(line.tables)
+    values = load_factors(line)
     return dg.MaterializeResult(
         metadata={
             **column_metadata(
@@ -121,9 +122,7 @@ def leak_checks(
 
     panel = factor_inputs(line, checked_bars, calendar)
     rebased, seen = line.source().describe().adjustment == "forward", len(research_sessions(line, calendar))
-    report = check_leaks(
-        line.catalogue, panel, values=load_factors(line.tables), rebased=rebased, research_sessions=seen
-    )
+    report = check_leaks(line.catalogue, panel, values=load_factors(line), rebased=rebased, research_sessions=seen)
     for name, (kind, says) in LEAK_CHECKS.items():
         if dg.AssetCheckKey(factor_values.key, name) not in context.selected_asset_check_keys:
             continue
@@ -172,12 +171,13 @@ def feature_table(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
     """One row a symbol and session with a bar: the factors and the instants Feast joins on. Training reads this."""
     from ljwx_pipeline.feature_table import feast_table, write_feature_table
 
-    values = load_factors(line.tables)
+    values = load_factors(line)
     path = feature_table_path(line)
     key = features_key(line, checked_bars, calendar)
     if not reuse.is_current(line.tables, "feature_table", key):
         reuse.forget(line.tables, "feature_table")
-        write_feature_table(feast_table(values.frame(bar_mask(panel_of(line, checked_bars, calendar)))), path)
+        table = feast_table(values.frame(bar_mask(panel_of(line, checked_bars, calendar))))
+        write_feature_table(table, path, catalogue_hash=line.catalogue.version_hash)
         reuse.remember(line.tables, "feature_table", key, [path])
     with pq.ParquetFile(path) as file:
         rows, schema = file.metadata.num_rows, file.schema_arrow
@@ -247,7 +247,7 @@ def feast_online_parity(line: Line, calendar: pd.DataFrame) -> dg.AssetCheckResu
 def feature_parity(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.AssetCheckResult:
     """Batch, Feast's two stores and the newest session computed alone give the same bits for the last session."""
     session = last_research_session(line, calendar)
-    stored, store = load_factors(line.tables), feature_store(line)
+    stored, store = load_factors(line), feature_store(line)
     symbols = symbols_of(checked_bars[checked_bars["session_date"] == pd.Timestamp(session)])
     names = list(stored.names)
     rows = pd.Index(stored.symbols).get_indexer(pd.Index(symbols))

@@ -8,15 +8,21 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from assets.resources import Line
 from ljwx_pipeline.dataset import MarketTables, input_panel, sessions_for_research, tables_beside
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.expressions.evaluate import FactorValues
+from ljwx_pipeline.feature_table import CATALOGUE_HASH
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel, dense
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
+
+_AGAIN = "compute the factors again: `ljwx run`, or its part `--job daily_pipeline`"
 
 
 @dataclass(frozen=True)
@@ -88,25 +94,66 @@ def factor_files(tables: Path) -> list[Path]:
     return [tables / "factor_values.npy", tables / "factor_values.axes.json"]
 
 
-def save_factors(tables: Path, values: FactorValues) -> None:
-    """Write factor values as one array file and its axes."""
+def save_factors(tables: Path, values: FactorValues, *, factor_hash: str) -> None:
+    """Write factor values as one array file and its axes, with the version of the catalogue they are of."""
     tables.mkdir(parents=True, exist_ok=True)
     temporary = tables / "factor_values.tmp.npy"
     np.save(temporary, values.values)
+    (tables / "factor_values.axes.json").unlink(missing_ok=True)  # killed here, no axes say what these values are
     temporary.replace(tables / "factor_values.npy")
     axes = {
         "names": values.names,
         "symbols": values.symbols,
         "sessions": [f"{day:%Y-%m-%d}" for day in values.sessions],
+        "factor_hash": factor_hash,
     }
     write_bytes(tables / "factor_values.axes.json", json.dumps(axes).encode())
 
 
-def load_factors(tables: Path) -> FactorValues:
-    """Return the stored factor values, mapped from disk rather than read."""
-    axes = json.loads((tables / "factor_values.axes.json").read_text(encoding="utf-8"))
-    values = np.load(tables / "factor_values.npy", mmap_mode="r")
+def load_factors(line: Line) -> FactorValues:
+    """Return the stored factor values, mapped from disk rather than read.
+
+    Raises
+    ------
+    LakeError
+        When none were stored, or those of another version of the catalogue than the configured one.
+    """
+    try:
+        axes = json.loads((line.tables / "factor_values.axes.json").read_text(encoding="utf-8"))
+        values = np.load(line.tables / "factor_values.npy", mmap_mode="r")
+    except FileNotFoundError as error:
+        raise LakeError(f"{error.filename} was never made", _AGAIN) from None
+    _refuse_another_version(line, "factor values", axes.get("factor_hash"))
     return FactorValues(tuple(axes["names"]), tuple(axes["symbols"]), pd.DatetimeIndex(axes["sessions"]), values)
+
+
+def feature_table_of(line: Line) -> Path:
+    """Return the feature table's file, which is of the configured catalogue's version.
+
+    Raises
+    ------
+    LakeError
+        When it was never made, is damaged, or is of another version of the catalogue.
+    """
+    path = feature_table_path(line)
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except FileNotFoundError:
+        raise LakeError(f"{path} was never made", _AGAIN) from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LakeError(f"{path} is damaged ({str(error).splitlines()[0]})", _AGAIN) from None
+    _refuse_another_version(line, "features", metadata.get(CATALOGUE_HASH, b"").decode() or None)
+    return path
+
+
+def _refuse_another_version(line: Line, what: str, found: str | None) -> None:
+    """Same names may stand for other formulas: a model must never learn from one version and be signed for another."""
+    expected = line.catalogue.version_hash
+    if found != expected:
+        version = f"version {found[:12]}" if found else "an unknown version"
+        raise LakeError(
+            f"the {what} stored are of {version}, the catalogue {line.catalogue.name} is now {expected[:12]}", _AGAIN
+        )
 
 
 def trading_market(line: Line, tables: TradingTables, calendar: pd.DataFrame) -> MarketArrays:

@@ -200,7 +200,13 @@ def model_bundle(
 
     settings, dataset, keys = line.settings, load_dataset(line.tables), ljwx_home() / "keys"
     best = tuned_hyperparameters["best_params"]
-    key: reuse.Key = {"dataset": dataset.hash, "params": best, "config": settings.config_hash, "git": git_revision()}
+    key: reuse.Key = {
+        "dataset": dataset.hash,
+        "factors": line.catalogue.version_hash,  # another formula may give the same bits, and be another version
+        "params": best,
+        "config": settings.config_hash,
+        "git": git_revision(),
+    }
     if not reuse.is_current(line.tables, "model_bundle", key):
         reuse.forget(line.tables, "model_bundle")
         context.log.info(f"training on {len(dataset.label)} rows")

@@ -14,6 +14,7 @@ from assets.column_lineage import scores_lineage
 from assets.features import feast_online_store, feature_store, feature_table, last_research_session
 from assets.metadata import frame_metadata
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
+from assets.research import model_bundle
 from assets.resources import Line
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.dataset import lookback_sessions
@@ -28,19 +29,36 @@ SCORED_SESSIONS = 60
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[feature_table])
-def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.Output[pd.DataFrame]:
-    """The champion's scores over the newest sessions, today's included; empty while there is no champion."""
-    from ljwx_pipeline.scoring.bundle import load_bundle
+def daily_scores(
+    context: dg.AssetExecutionContext, line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
+) -> dg.Output[pd.DataFrame]:
+    """The champion's scores over the newest sessions, today's included; empty while there is no champion.
+
+    Empty, too, while the champion is of other factors than the configured ones and the run goes on to train a model of
+    these; a run that trains nothing stops at it.
+    """
+    from ljwx_pipeline.scoring.bundle import load_bundle, verify_files
     from ljwx_pipeline.scoring.signing import public_key
 
     registry = line.registry()
     champion = registry.champion(line.registered_model)
+    empty = pd.DataFrame({"symbol": [], "session_date": pd.to_datetime([]), "score": [], "after_training": []})
     if champion is None:
-        empty = pd.DataFrame({"symbol": [], "session_date": pd.to_datetime([]), "score": [], "after_training": []})
         return dg.Output(empty, metadata={"champion": "none yet"})
+    factors, key = line.catalogue, public_key(ljwx_home() / "keys")
     path = champion_bundle(line, registry, champion)
-    bundle = load_bundle(path, factor_hash=line.catalogue.version_hash, public_key=public_key(ljwx_home() / "keys"))
-    values = load_factors(line.tables)
+    learned_from = verify_files(path, public_key=key)[0].factor_hash
+    if learned_from != factors.version_hash:
+        fact = (
+            f"the champion, version {champion.version}, was trained on factors {learned_from[:12]}, the catalogue "
+            f"{factors.name} is now {factors.version_hash[:12]}: it is not scored"
+        )
+        if not _trains(context):
+            raise BundleError(fact, "train one of these factors with `ljwx run`, or set factors.catalogue back")
+        context.log.warning(fact)
+        return dg.Output(empty, metadata={"champion": fact})
+    bundle = load_bundle(path, factor_hash=factors.version_hash, public_key=key)
+    values = load_factors(line)
     panel = panel_of(line, checked_bars, calendar)
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
     recent[:, -SCORED_SESSIONS:] = True
@@ -56,6 +74,11 @@ def daily_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame)
 def since(table: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
     """Return the rows from session ``first`` on; a table of ranges stays whole."""
     return table[table["session_date"] >= first] if "session_date" in table else table
+
+
+def _trains(context: dg.AssetExecutionContext) -> bool:
+    """Return whether a model is trained later in this run."""
+    return model_bundle.key in context.job_def.asset_layer.executable_asset_keys
 
 
 def champion_bundle(line: Line, registry: Registry, champion: ModelVersion) -> Path:

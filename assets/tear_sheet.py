@@ -106,7 +106,7 @@ def stored_factors(line: Line, market: ResearchMarket) -> Iterator[tuple[Factor,
     FactorError
         When one of them is not among those stored.
     """
-    stored, declared = load_factors(line.tables), {factor.name: factor for factor in line.catalogue.factors}
+    stored, declared = load_factors(line), {factor.name: factor for factor in line.catalogue.factors}
     rows = pd.Index(stored.symbols).get_indexer(pd.Index(market.panel.symbols))
     columns = stored.sessions.get_indexer(market.panel.sessions)
     if (rows < 0).any() or (columns < 0).any():

@@ -27,7 +27,7 @@ from ljwx_pipeline.command_output import forget_colour_reset
 from ljwx_pipeline.config import Settings, dagster_home, ljwx_home, load_settings, market_name, replayed
 from ljwx_pipeline.dataset import RunPlan, plan_on_lake, plan_run
 from ljwx_pipeline.disk_space import full_disk
-from ljwx_pipeline.errors import EnvironmentFault, LakeError, LjwxError
+from ljwx_pipeline.errors import ConfigError, EnvironmentFault, LakeError, LjwxError
 from ljwx_pipeline.evaluation.replayed_run import compare_with_replayed
 from ljwx_pipeline.failures import Failure, record_failure
 from ljwx_pipeline.ingest.estimate import IngestEstimate, estimate_ingest
@@ -91,9 +91,18 @@ def _plan(settings: Settings, job: str) -> RunPlan | IngestEstimate:
     line = Line()
     if job == INGEST_JOB:
         return estimate_ingest(settings, line.source(), line.home / "ingest" / "staging")
+    factors = line.catalogue  # before anything is fetched: a name that is none, or a file that does not run
     if job == RESEARCH_JOB:
         return _research_plan(settings, line)
-    return plan_run(settings, line.source(), job=job)
+    plan = plan_run(settings, line.source(), job=job)
+    needed = factors.window + settings.universe.mean_amount_window_sessions - 1
+    if plan.first_test_year is not None and plan.sessions - settings.research.held_out_sessions < needed:
+        raise ConfigError(
+            f"factors and universe of catalogue {factors.name} look back {needed} sessions, and "
+            f"{plan.sessions - settings.research.held_out_sessions} are there before the held-out ones",
+            "shorten its windows, or load a longer history",
+        )
+    return plan
 
 
 def _research_plan(settings: Settings, line: Line) -> RunPlan:

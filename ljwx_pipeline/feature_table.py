@@ -23,6 +23,8 @@ from ljwx_pipeline.market.calendar import session_closes
 
 #: Columns of the feature table that are not features.
 KEY_COLUMNS = ("symbol", "session_date", "event_timestamp", "created_timestamp")
+#: Key of the file's metadata under which the version of the catalogue stands whose values the table holds.
+CATALOGUE_HASH = b"ljwx.catalogue_hash"
 #: Rows of a block (a Parquet row group): 40 MB for 158 float32 columns.
 _BLOCK_ROWS = 65_536
 _MICROSECOND = pd.Timedelta(microseconds=1)
@@ -116,8 +118,10 @@ def feast_table(features: pd.DataFrame, *, created_at: datetime | None = None) -
     return pd.concat([pd.DataFrame(keys), features[names]], axis=1)
 
 
-def write_feature_table(table: pd.DataFrame, path: Path) -> None:
+def write_feature_table(table: pd.DataFrame, path: Path, *, catalogue_hash: str = "") -> None:
     """Write the feature table as Parquet, a block of rows at a time; ``path`` is replaced only by a complete file.
+
+    ``catalogue_hash`` is noted in the file: the same column names may be other formulas in another version.
 
     Raises
     ------
@@ -129,6 +133,8 @@ def write_feature_table(table: pd.DataFrame, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         schema = pa.Schema.from_pandas(table.head(0), preserve_index=False)
         schema = schema.set(schema.get_field_index("symbol"), pa.field("symbol", pa.string())).remove_metadata()
+        if catalogue_hash:
+            schema = schema.with_metadata({CATALOGUE_HASH: catalogue_hash.encode()})
         # only the symbols repeat: a dictionary of float32 values costs six times the time and a third more room
         with pq.ParquetWriter(draft, schema, compression="lz4", use_dictionary=["symbol"]) as writer:
             for start in range(0, len(table), _BLOCK_ROWS):

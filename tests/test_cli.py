@@ -10,7 +10,7 @@ import pytest
 
 import ljwx_pipeline.supervisor
 from ljwx_pipeline.cli import build_parser, main, overrides_of
-from ljwx_pipeline.errors import ConfigError, LakeError, SourceError
+from ljwx_pipeline.errors import ConfigError, FactorError, LakeError, SourceError
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -114,6 +114,18 @@ def test_a_dry_run_for_machines_is_json() -> None:
     plan = json.loads(dry_run("--json", "--job", "daily_pipeline").stdout)
     assert (plan["job"], plan["source"], plan["first_test_year"]) == ("daily_pipeline", "simulated", None)
     assert (plan["first_session"], plan["last_session"], plan["sessions"]) == ("2018-01-02", "2025-12-31", 1942)
+
+
+def test_a_catalogue_that_cannot_be_used_is_refused_before_anything_is_fetched(tmp_path: Path) -> None:
+    done = dry_run("--job", "daily_pipeline", "--set", "factors.catalogue=alpha185")
+    assert done.returncode == FactorError.exit_code
+    assert "there is no catalogue 'alpha185': use one of alpha158," in done.stderr
+    long = tmp_path / "long.py"
+    text = "from ljwx_pipeline.expressions.operators import field, mean\n"
+    long.write_text(text + "FACTORS = {'LONG': field('close') / mean(field('close'), 3000)}", encoding="utf-8")
+    done = dry_run("--set", "strategy.top_k=10", "--set", f"factors.catalogue={long}")
+    assert done.returncode == ConfigError.exit_code
+    assert "catalogue long look back 3019 sessions, and 1902 are there" in done.stderr
 
 
 def test_a_dry_run_of_research_asks_the_lake_it_would_work_on(tmp_path: Path) -> None:

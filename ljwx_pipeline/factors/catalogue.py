@@ -19,6 +19,8 @@ from ljwx_pipeline.expressions.nodes import Apply, Const, CrossSection, Elementw
 from ljwx_pipeline.expressions.program import SEMANTICS_VERSION
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+#: Sessions that a factor may read at most: more than the exchanges have held since they opened in 1990.
+LONGEST_WINDOW = 10_000
 #: Columns that stand beside factors in the tables they go into; no factor may be called so, in whatever letter case.
 RESERVED = (
     "symbol",
@@ -29,6 +31,7 @@ RESERVED = (
     "forward_return",
     "label",
     "score",
+    "sample_id",
 )
 
 
@@ -172,7 +175,7 @@ def family(
     return factors
 
 
-def catalogue(name: str, factors: Iterable[Factor], max_window: int | None = None) -> Catalogue:
+def catalogue(name: str, factors: Iterable[Factor], max_window: int = LONGEST_WINDOW) -> Catalogue:
     """Return the catalogue of ``factors``.
 
     Parameters
@@ -182,7 +185,7 @@ def catalogue(name: str, factors: Iterable[Factor], max_window: int | None = Non
     factors
         The factors, in order.
     max_window
-        Sessions that a factor may read at most; no limit if None.
+        Sessions that a factor may read at most.
 
     Raises
     ------
@@ -229,7 +232,7 @@ def _self_reference(name: str) -> FactorError:
     return FactorError(f"{name} refers to itself", "write it in terms of fields and of factors defined before it")
 
 
-def _check(factor: Factor, max_window: int | None) -> None:
+def _check(factor: Factor, max_window: int) -> None:
     """Refuse a factor that must not be computed; cycles first, because everything else walks the tree."""
     name, expression = factor.name, factor.expression
     if not isinstance(expression, Expr):
@@ -253,7 +256,7 @@ def _check(factor: Factor, max_window: int | None) -> None:
         raise FactorError(f"factor {name} is the constant {text}", "read at least one field")
     if expression.kind is Kind.CATEGORY:
         raise FactorError(f"factor {name} is a category: {text}", "compare or group by it")
-    if max_window is not None and window > max_window:
+    if window > max_window:
         raise FactorError(
             f"factor {name} needs {window} sessions, and {max_window} are allowed: {text}",
             "shorten its windows or raise max_window",

@@ -11,6 +11,7 @@ The file is code and runs with the rights of whoever calls this. Not here: what 
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Mapping
@@ -99,7 +100,8 @@ class FactorFile:
         """Return what ``call`` into the file's code returns; whatever that raises becomes a ``FactorError``."""
         before = frozenset(sys.modules)
         try:
-            return call()
+            with contextlib.redirect_stdout(sys.stderr):  # what the file prints is not the command's answer
+                return call()
         except MemoryError:
             raise
         except LjwxError as error:

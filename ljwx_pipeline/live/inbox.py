@@ -70,6 +70,7 @@ class Inbox:
         self._model_name = model_name
         self._journal = journal
         self._clock = clock
+        self._unusable: dict[str, str] = {}
 
     def receive(self, body: bytes, headers: Mapping[str, str]) -> Accepted:
         """Accept the bundle in a signed request.
@@ -132,8 +133,14 @@ class Inbox:
             try:
                 return deployed, self.load(deployed.bundle_hash)
             except LjwxError as error:
-                self._journal.record_event("bundle_unusable", str(error))
+                self._tell_unusable(deployed.bundle_hash, str(error))
         return None
+
+    def _tell_unusable(self, bundle_hash: str, why: str) -> None:
+        # asked for at every poll: said once, and again only when the reason is another one
+        if self._unusable.get(bundle_hash) != why:
+            self._unusable[bundle_hash] = why
+            self._journal.record_event("bundle_unusable", why)
 
     def load(self, bundle_hash: str) -> ModelBundle:
         """Return an accepted bundle, verified again."""

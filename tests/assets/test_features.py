@@ -11,16 +11,18 @@ import pandas as pd
 import pytest
 
 from assets import features
-from assets.panels import bar_mask, panel_of, save_factors
+from assets.panels import bar_mask, feature_table_of, feature_table_path, load_factors, panel_of, save_factors
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.expressions.evaluate import FactorValues, evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.feature_table import feast_table, write_feature_table
 from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.bars import random_bars
 
 BARS = random_bars(symbols=12, sessions=160)
+HASH = alpha158().version_hash
 CALENDAR = pd.DataFrame({"session_date": sorted(BARS["session_date"].unique())})
 
 
@@ -44,7 +46,7 @@ def results(line: SimpleNamespace) -> dict[str, dg.AssetCheckResult]:
 
 
 def test_honest_factors_pass_every_check(line: SimpleNamespace) -> None:
-    save_factors(line.tables, evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR)))
+    save_factors(line.tables, evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR)), factor_hash=HASH)
     found = results(line)
     assert set(found) == set(features.LEAK_CHECKS)
     assert all(result.passed for result in found.values())
@@ -53,7 +55,7 @@ def test_honest_factors_pass_every_check(line: SimpleNamespace) -> None:
 def test_a_stored_value_that_its_own_past_does_not_give_blocks_with_its_evidence(line: SimpleNamespace) -> None:
     values = evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR))
     values.of("KMID")[:, :-1] = values.of("KMID")[:, 1:].copy()
-    save_factors(line.tables, values)
+    save_factors(line.tables, values, factor_hash=HASH)
     found = results(line)
     assert {name for name, result in found.items() if not result.passed} == {"no_lookahead", "believable"}
     evidence = found["no_lookahead"].metadata["evidence"].value
@@ -83,7 +85,7 @@ def test_the_online_store_is_filled_and_its_check_compares_every_value(line: Sim
 def in_every_store(line: SimpleNamespace) -> FactorValues:
     """Fill the tables and both of Feast's stores as the assets do; return the batch."""
     values = evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR))
-    save_factors(line.tables, values)
+    save_factors(line.tables, values, factor_hash=HASH)
     path = line.home / "feature_table" / "alpha158.parquet"
     write_feature_table(feast_table(values.frame(bar_mask(panel_of(line, BARS, CALENDAR)))), path)
     store = features.feature_store(line)
@@ -105,7 +107,7 @@ def test_batch_both_stores_and_the_newest_session_alone_give_the_same_bits(line:
     column = values.sessions.get_loc(pd.Timestamp(features.last_research_session(line, CALENDAR)))
     row = int(np.flatnonzero(np.isfinite(values.of("ROC5")[:, column]))[0])
     values.of("ROC5")[row, column] = np.nextafter(values.of("ROC5")[row, column], np.float32(np.inf))
-    save_factors(line.tables, values)
+    save_factors(line.tables, values, factor_hash=HASH)
     found = parity(line)
     assert not found.passed
     for way in ("Feast's offline store", "Feast's online store", "the newest session alone"):
@@ -121,3 +123,26 @@ def test_a_store_of_another_session_is_refused_not_compared(line: SimpleNamespac
     store.materialize_online(earlier)
     with pytest.raises(LakeError, match="materialise"):
         parity(line)
+
+
+def test_what_another_version_of_the_catalogue_left_is_refused_by_whoever_reads_it(line: SimpleNamespace) -> None:
+    """The same names, another formula: a model trained on one would be signed for the other."""
+    values = evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR))
+    save_factors(line.tables, values, factor_hash=HASH)
+    table = feast_table(values.frame(bar_mask(panel_of(line, BARS, CALENDAR))))
+    write_feature_table(table, feature_table_path(line), catalogue_hash=HASH)
+    assert load_factors(line).names == alpha158().names
+    assert feature_table_of(line) == feature_table_path(line)
+    line.catalogue = Catalogue("alpha158", alpha158().factors[::-1])
+    for read in (load_factors, feature_table_of):
+        with pytest.raises(LakeError, match=f"version {HASH[:12]}, the catalogue alpha158 is now .*daily_pipeline"):
+            read(line)
+    write_feature_table(table, feature_table_path(line))
+    with pytest.raises(LakeError, match="an unknown version"):
+        feature_table_of(line)
+
+
+@pytest.mark.parametrize(("name", "read"), [("tables", load_factors), ("feature_table", feature_table_of)])
+def test_features_that_were_never_made_are_said(line: SimpleNamespace, name: str, read) -> None:
+    with pytest.raises(LakeError, match=f"{name}.* was never made: compute the factors again"):
+        read(line)

@@ -36,7 +36,8 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     line = Line()
     store_bars(line.home, BARS)
     panel = panel_of(line, line.checked_bars(), calendar(line))
-    save_factors(line.tables, evaluate({name: alpha158().expressions[name] for name in NAMES}, panel))
+    values = evaluate({name: alpha158().expressions[name] for name in NAMES}, panel)
+    save_factors(line.tables, values, factor_hash=line.catalogue.version_hash)
     write_json(line.tables, "lineage", {"data_hash": "d", "factor_hash": "f"})
     begin_research_run(line, tags={}, params={})
     return line

@@ -15,7 +15,7 @@ from ljwx_pipeline.expressions.nodes import Const, Expr, Kind
 from ljwx_pipeline.expressions.operators import cs_rank, field, group_rank, mean, ref
 from ljwx_pipeline.factors import catalogue as module
 from ljwx_pipeline.factors.alpha158 import alpha158
-from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue, family
+from ljwx_pipeline.factors.catalogue import LONGEST_WINDOW, Catalogue, Factor, catalogue, family
 from ljwx_pipeline.factors.catalogues import CATALOGUES, open_catalogue
 from tests.fakes.panels import random_panel
 
@@ -26,7 +26,7 @@ def factor(name: str, expression: Expr) -> Factor:
     return Factor(name, expression, "what it says", "a paper", "fraction")
 
 
-def of(*factors: tuple[str, Expr], max_window: int | None = None) -> Catalogue:
+def of(*factors: tuple[str, Expr], max_window: int = LONGEST_WINDOW) -> Catalogue:
     return catalogue("mine", [factor(*pair) for pair in factors], max_window=max_window)
 
 

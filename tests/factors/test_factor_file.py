@@ -89,9 +89,16 @@ def test_each_file_has_its_own_neighbours_as_they_are_now(tmp_path: Path) -> Non
         ("FACTORS = []\ndef catalogue():\n    return 3", "with FACTORS and with catalogue"),
         ("def catalogue():\n    return 3", "returned int, not a Catalogue"),
         ("def catalogue():\n    return 1 / 0", r"catalogue\(\) raised ZeroDivisionError: .* in line 2 of mine.py"),
+        (HEAD + "FACTORS = {'LONG': mean(close, 10**12)}", "LONG needs 1000000000000 sessions, and 10000 are allowed"),
+        (HEAD + "FACTORS = {'sample_id': GAP}", "cannot be called sample_id"),
         ("FACTORS = (n for n in [1 / 0])", "the file raised ZeroDivisionError"),
     ],
 )
 def test_what_is_no_file_of_factors_says_why(text: str, words: str, tmp_path: Path) -> None:
     with pytest.raises(FactorError, match=words):
         FactorFile(written(tmp_path, text)).catalogue()
+
+
+def test_what_a_file_prints_is_not_the_command_s_answer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    FactorFile(written(tmp_path, PAIRS + 'print("loaded")\n')).catalogue()
+    assert capsys.readouterr() == ("", "loaded\n")

@@ -250,3 +250,20 @@ def test_a_signed_malformed_request_is_refused(desk: Desk, body: bytes) -> None:
     with pytest.raises(BundleError):
         desk.inbox.receive(body, request_headers(body, moment=NOW, key=desk.key))
     assert [kind for kind, _ in desk.events()] == ["bundle_refused"]
+
+
+def test_a_bundle_of_another_catalogue_is_told_of_once_however_often_it_is_passed_over(desk: Desk) -> None:
+    """A runner of another catalogue polls each second; a row a poll and bundle would fill the disk."""
+    desk.send(tiny_bundle(desk.made, desk.key))
+    other = Inbox(
+        live_dir=desk.live,
+        keys_dir=desk.made / "keys",
+        factor_hash="e" * 64,
+        model_name="tiny",
+        journal=desk.journal,
+        clock=desk.clock,
+    )
+    assert [other.current() for _ in range(5)] == [None] * 5
+    told = [message for kind, message in desk.events() if kind == "bundle_unusable"]
+    assert len(told) == 1
+    assert "this code computes factors eeeeeeeeeeee" in told[0]
