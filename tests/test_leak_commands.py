@@ -95,7 +95,7 @@ def test_the_gallery_is_shown_with_a_line_a_leak() -> None:
 
 
 def test_a_file_is_judged_on_the_lines_own_bars(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    bars, at = random_bars(symbols=12, sessions=140), datetime(2024, 6, 3, tzinfo=UTC)
+    bars, at = random_bars(symbols=12, sessions=180), datetime(2024, 6, 3, tzinfo=UTC)
     home = market_home(load_settings())
     calendar = pd.DataFrame({"session_date": sorted(bars["session_date"].unique())})
     Lake(home / "lake").write("calendar", calendar, known_at=at)

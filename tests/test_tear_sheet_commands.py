@@ -56,6 +56,13 @@ def test_some_factors_of_the_shipped_catalogue(home: Path, capsys: pytest.Captur
     assert sorted(path.name for path in (folder / "factors").iterdir()) == ["KMID.html", "ROC5.html"]
 
 
+def test_one_factor_alone_has_a_page_without_a_map(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["tear-sheet", "--factor", "ROC5"]) == 0
+    page = (home / "tear_sheets" / "alpha158" / "index.html").read_text(encoding="utf-8")
+    assert "Which know something" in page
+    assert "Which are alike" not in page
+
+
 def test_as_many_pages_as_asked_of_the_strongest_first(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["tear-sheet", "--factor", "ROC5", "KMID", "STD5", "--pages", "1", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)["factors"]
@@ -115,7 +122,7 @@ def test_an_unknown_catalogue_is_one_line_with_those_there_are(home: Path, capsy
 
 def test_an_unknown_factor_is_one_line_with_some_that_exist(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = refused(capsys, "--factor", "ROC7", "KMID", code=FactorError.exit_code)
-    assert "alpha158 has no factor ROC7: choose among KMID, KLEN" in said
+    assert "alpha158 has no factor ROC7: choose among ROC5, ROC60" in said
 
 
 @pytest.mark.parametrize(

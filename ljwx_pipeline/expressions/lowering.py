@@ -8,9 +8,10 @@ factor has the same bits in every company.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from difflib import get_close_matches
 
 from ljwx_pipeline.errors import FactorError
-from ljwx_pipeline.expressions.fields import FIELDS, nearest_fields
+from ljwx_pipeline.expressions.fields import FIELDS
 from ljwx_pipeline.expressions.nodes import (
     Apply,
     Const,
@@ -97,9 +98,11 @@ def instructions_of(
 
 def _remedy(field: str, known_fields: frozenset[str]) -> str:
     """Return what to do about a field that the panel lacks."""
+    known = ", ".join(sorted(known_fields))
     if field in FIELDS:
-        return f"this market's tables do not tell it; they tell {', '.join(sorted(known_fields))}"
-    return f"did you mean {', '.join(nearest_fields(field))}?"
+        return f"this market's tables do not tell it; they tell {known}"
+    near = get_close_matches(field, sorted(known_fields), n=3, cutoff=0.5)
+    return f"did you mean {', '.join(near)}?" if near else f"use one of {known}"
 
 
 class Builder:

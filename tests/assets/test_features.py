@@ -71,7 +71,7 @@ def test_every_kind_blocks() -> None:
 
 
 def test_the_online_store_is_filled_and_its_check_compares_every_value(line: SimpleNamespace) -> None:
-    save_factors(line.tables, evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR)))
+    save_factors(line.tables, evaluate(alpha158().expressions, panel_of(line, BARS, CALENDAR)), factor_hash=HASH)
     features.feature_table(line, BARS, CALENDAR)
     features.feast_offline_store(line)
     filled = features.feast_online_store(line, CALENDAR).metadata

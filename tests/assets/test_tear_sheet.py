@@ -90,7 +90,8 @@ def test_an_unchanged_market_is_not_measured_again(line: Line, monkeypatch: pyte
 def test_factors_stored_of_fewer_symbols_are_refused_not_read_from_other_rows(line: Line) -> None:
     bars = line.checked_bars()
     fewer = panel_of(line, bars[bars["symbol"] != bars["symbol"].min()], calendar(line))
-    save_factors(line.tables, evaluate({name: alpha158().expressions[name] for name in NAMES}, fewer))
+    values = evaluate({name: alpha158().expressions[name] for name in NAMES}, fewer)
+    save_factors(line.tables, values, factor_hash=line.catalogue.version_hash)
     with pytest.raises(FactorError, match="not stored of every symbol"):
         materialised(line)
 

@@ -91,6 +91,8 @@ def test_each_file_has_its_own_neighbours_as_they_are_now(tmp_path: Path) -> Non
         ("def catalogue():\n    return 1 / 0", r"catalogue\(\) raised ZeroDivisionError: .* in line 2 of mine.py"),
         (HEAD + "FACTORS = {'LONG': mean(close, 10**12)}", "LONG needs 1000000000000 sessions, and 10000 are allowed"),
         (HEAD + "FACTORS = {'sample_id': GAP}", "cannot be called sample_id"),
+        (HEAD + "x = 3\nMIXED = field('industry') + 1", "wants numbers, and industry is a category in line"),
+        (HEAD + "FACTORS = {'NONE': mean(close, 0)}", "in line .* of mine.py: "),
         ("FACTORS = (n for n in [1 / 0])", "the file raised ZeroDivisionError"),
     ],
 )

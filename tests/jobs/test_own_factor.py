@@ -1,4 +1,4 @@
-"""The page "Your own factor, in five minutes", followed word for word: from the formula to the paper account."""
+"""The page "Your own factor, in five minutes", word for word, in a home where a model of other factors traded."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.factors.catalogues import open_catalogue
 from tests.fakes.line_runs import ROOT, SMALL, WORLD, ljwx
 
@@ -41,7 +42,15 @@ def test_an_own_factor_goes_from_the_page_to_the_paper_account(tmp_path: Path) -
     assert (shown["unit"], shown["window_sessions"]) == ("rank", 60)
     assert said("check-leaks", str(mine))["leaking"] == 0
 
-    run = ljwx(home, "--json", settings={"factors.catalogue": str(mine)})
+    before = ljwx(home, "--json")
+    assert before.summary["promotion"]["decision"] == "promoted", before.err
+    chosen = {"factors.catalogue": str(mine)}
+    stopped = ljwx(home, "--job", "daily_pipeline", settings=chosen)
+    assert stopped.code == BundleError.exit_code
+    assert "the champion, version 1, was trained on factors" in stopped.err
+    assert "Traceback" not in stopped.err
+
+    run = ljwx(home, "--json", settings=chosen)
     assert run.code == 0, run.err
     catalogue = open_catalogue(str(mine))
     assert run.summary["factors"] == {"count": 160, "hash": catalogue.version_hash}
@@ -50,6 +59,6 @@ def test_an_own_factor_goes_from_the_page_to_the_paper_account(tmp_path: Path) -
     for check in ("feast_parity", "feature_parity", "factor_leak_checks"):
         assert check in run.err
 
-    chosen = [f"--set={key}={value}" for key, value in {**WORLD, **SMALL}.items()]
-    sheet = said("tear-sheet", "--catalogue", str(mine), "--factor", "FALL5", "FALL20", *chosen)
+    market = [f"--set={key}={value}" for key, value in {**WORLD, **SMALL}.items()]
+    sheet = said("tear-sheet", "--catalogue", str(mine), "--factor", "FALL5", "FALL20", *market)
     assert {row["factor"] for row in sheet["factors"]} == {"FALL5", "FALL20"}

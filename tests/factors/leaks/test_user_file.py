@@ -37,6 +37,25 @@ def factors_pandas(df):
     assert kinds(found) == {"back": set(), "ahead": {"look-ahead"}, "best": {"look-ahead"}}
 
 
+def test_what_nothing_moves_and_what_has_no_value_is_noted(tmp_path: Path) -> None:
+    found = judged(
+        tmp_path,
+        """
+import numpy as np
+from ljwx_pipeline.expressions.operators import field, ref
+close = field("close")
+FACTORS = {"OLD": close / ref(close, 5000) - 1, "BACK": close / ref(close, 5) - 1}
+def factors(panel):
+    close = panel.fields["close"]
+    day = np.broadcast_to(panel.sessions.dayofweek.to_numpy(dtype=float), close.shape)
+    return {"one": np.ones_like(close), "day": day, "none": np.full_like(close, np.nan), "close": close}
+""",
+    )
+    assert {name: verdict.note[:10] for name, verdict in found.items()} == {
+        "OLD": "not judged", "BACK": "", "one": "nothing of", "day": "nothing of", "none": "not judged", "close": "",
+    }  # fmt: skip
+
+
 def test_honest_factors_of_many_kinds_are_not_accused(tmp_path: Path) -> None:
     found = judged(
         tmp_path,
