@@ -23,13 +23,16 @@ from ljwx_pipeline.expressions.compiled import kernel
 Row = NDArray[np.float64]
 #: qlib 0.9.7 calls a standard deviation at or below this zero (rsquare and corr).
 FLAT_STD = 2e-5
+#: What is not below this becomes infinite as float32.
+FLOAT32_LIMIT = 2.0**128 - 2.0**103
 
 
 @kernel
 def finite(out: NDArray[np.floating[Any]], x: Row) -> None:
-    """Write ``x``, NaN where it is not finite."""
+    """Write ``x``, NaN where it is not finite in the type of ``out``."""
+    limit = FLOAT32_LIMIT if out.itemsize == 4 else np.inf
     for t in range(len(out)):
-        out[t] = x[t] if abs(x[t]) < np.inf else np.nan
+        out[t] = x[t] if abs(x[t]) < limit else np.nan
 
 
 @kernel
@@ -42,10 +45,11 @@ def shift(out: Row, x: Row, lag: int) -> None:
 
 @kernel
 def divide(out: NDArray[np.floating[Any]], a: Row, b: Row) -> None:
-    """Write the quotient, NaN where it is not finite."""
+    """Write the quotient, NaN where it is not finite in the type of ``out``."""
+    limit = FLOAT32_LIMIT if out.itemsize == 4 else np.inf
     for t in range(len(out)):
         q = a[t] / b[t]
-        out[t] = q if abs(q) < np.inf else np.nan
+        out[t] = q if abs(q) < limit else np.nan
 
 
 @kernel

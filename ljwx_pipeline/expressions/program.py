@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 #: Raise by one when a kernel, a rule below or a field's definition (``market/panel_fields.py``, ``dataset/inputs.py``)
 #: changes any value: it is part of every factor hash.
-SEMANTICS_VERSION = 1
+SEMANTICS_VERSION = 2
 #: Columns of an instruction: operation, row written, six rows read, one integer.
 MAX_ROWS_READ = 6
 COLUMNS = 2 + MAX_ROWS_READ + 1

@@ -156,3 +156,15 @@ def test_an_overflow_is_no_missing_value_to_the_sessions_after_it() -> None:
     # the difference overflows in the second session: it is known there, and infinite
     means = computed({"m": mean(absolute(CLOSE - ref(CLOSE, 1)), 3)}, panel)[0, 0]
     np.testing.assert_array_equal(means[[0, 1, 5]], [np.nan, np.nan, 1.0])
+
+
+def test_no_value_is_infinite_in_the_type_it_is_stored_as() -> None:
+    largest = float(np.finfo(np.float32).max)
+    x = np.array([[1.0, largest, largest * (1 + 2.0**-25), largest * (1 + 2.0**-24), 1e300, -1e300]])
+    panel = Panel(("600000.SH",), pd.bdate_range("2020-01-02", periods=6), {"close": x})
+    made = {"as_it_is": CLOSE * 1, "quotient": CLOSE / 1, "over": CLOSE / 1e-300}
+    for dtype, finite in ((np.float32, [1, 1, 1, 0, 0, 0]), (np.float64, [1, 1, 1, 1, 1, 1])):
+        got = evaluate(made, panel, dtype=dtype)
+        for name in ("as_it_is", "quotient"):
+            np.testing.assert_array_equal(np.isfinite(got.of(name)[0]), np.array(finite, dtype=bool))
+        assert not np.isinf(got.of("over")).any()

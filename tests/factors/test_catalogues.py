@@ -20,16 +20,16 @@ PRICES = {"open", "high", "low", "close", "vwap", "volume"}
 RAW = {"raw_open_cny", "raw_high_cny", "raw_low_cny", "raw_close_cny", "pre_close_cny"}
 #: Factors, sessions and fields of each; another hash is another factor version: bundles trained before are refused.
 DECLARED = {
-    "alpha158": (158, 61, PRICES, "0103c755e43adc33"),
-    "alpha360": (360, 60, PRICES, "ad0f45c8c2e02894"),
-    "alpha101": (101, 252, PRICES | {"amount_cny", "market_value_cny", "industry"}, "b011b3e707d59a94"),
+    "alpha158": (158, 61, PRICES, "7579208e05876301"),
+    "alpha360": (360, 60, PRICES, "439bf7678fa11972"),
+    "alpha101": (101, 252, PRICES | {"amount_cny", "market_value_cny", "industry"}, "e059c0ffa8cb6b2a"),
     "ashare": (
         42,
         251,
         RAW
         | {"limit_up", "limit_down", "limit_up_price_cny", "limit_down_price_cny", "amount_cny", "market_value_cny"}
         | {"is_st", "is_suspended", "listed_sessions", "industry", "index_close"},
-        "092a10fd15152d5d",
+        "ae80d4938f096b40",
     ),
 }
 
