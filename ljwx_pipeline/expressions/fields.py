@@ -66,7 +66,9 @@ _SPECS = (
     _number("pre_close_cny", "CNY", "reference price: previous close after ex-right adjustment", AS_TRADED),
     _number("raw_volume_shares", "shares", "shares traded", AS_TRADED),
     _number("market_value_cny", "CNY", "total market value at the close", COMPARABLE),
-    _number("float_market_value_cny", "CNY", "market value of the free float at the close; no source tells it yet", COMPARABLE),
+    _number(
+        "float_market_value_cny", "CNY", "value of the free float at the close; no source tells it yet", COMPARABLE
+    ),
     _number("limit_up_price_cny", "CNY", "the session's upper price limit; NaN where there is none", AS_TRADED),
     _number("limit_down_price_cny", "CNY", "the session's lower price limit; NaN where there is none", AS_TRADED),
     _number("listed_sessions", "sessions", "sessions since listing, 0 on the first", COMPARABLE),

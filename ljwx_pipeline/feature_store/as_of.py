@@ -38,7 +38,7 @@ class TableKeys:
     symbols
         Every symbol of the table, once.
     symbol_of
-        Position in ``symbols``, int32, shape ``(n_rows,)``.
+        Position in ``symbols``, int64, shape ``(n_rows,)``.
     event_us
         The row's instant, microseconds since 1970 in UTC, shape ``(n_rows,)``.
     instants_us
