@@ -2,13 +2,15 @@
 
 ``python -m benchmarks.historical_join <folder> <answer.json> --by feast|ours --values <out.npy>``. The folder is one of
 ``feature_home.make_home`` with ``questions.parquet`` in it. The answer holds the seconds from the questions in memory
-to the answer in memory, Feast's in the order it comes in; the values written are float32 in the order asked.
+to the answer in memory, the median of ``CALLS`` and the first one's, Feast's in the order it comes in.
+The values written are float32 in the order asked.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from pathlib import Path
 
@@ -17,6 +19,9 @@ import pandas as pd
 
 from benchmarks.feature_home import FEATURES, client_of
 from ljwx_pipeline.feature_store import FeatureStoreClient
+
+#: Joins in one process: the first also pays for memory that the machine hands out for the first time.
+CALLS = 3
 
 
 def main() -> None:
@@ -31,14 +36,21 @@ def main() -> None:
     client = client_of(options.folder)
     join = {"feast": by_feast, "ours": FeatureStoreClient.historical}[options.by]
     join(client, questions.head(10))  # the imports and the first query's plans are not the join
-    began = time.perf_counter()
-    answer = join(client, questions)
-    wall_s = time.perf_counter() - began
+    walls = []
+    for _ in range(CALLS):
+        began = time.perf_counter()
+        answer = join(client, questions)
+        walls.append(time.perf_counter() - began)
     in_order = answer.set_index("question").reindex(questions["question"])
     np.save(options.values, in_order[list(FEATURES)].to_numpy(dtype=np.float32))
     from importlib.metadata import version
 
-    said = {"name": "Feast duckdb", "version": version("feast"), "kernel_wall_s": wall_s}
+    said = {
+        "name": "Feast duckdb",
+        "version": version("feast"),
+        "kernel_wall_s": statistics.median(walls),
+        "first_wall_s": walls[0],
+    }
     options.answer.write_text(json.dumps(said), encoding="utf-8")
 
 

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.feature_store import FeatureStoreClient, as_of
+from ljwx_pipeline.feature_store import FeatureStoreClient
 
 ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["A", "B"]
@@ -138,7 +138,6 @@ EVERYBODY = [*SYMBOLS[:2], "S99999.SIM", None]
     zone=st.sampled_from(["UTC", "Asia/Shanghai", "America/New_York"]),
     unit=st.sampled_from(["us", "ns"]),
     limited=st.booleans(),
-    searched=st.booleans(),
 )
 def test_any_table_and_any_questions_give_feasts_bits(
     client: FeatureStoreClient,
@@ -148,15 +147,12 @@ def test_any_table_and_any_questions_give_feasts_bits(
     zone: str,
     unit: str,
     limited: bool,
-    searched: bool,
 ):
     chosen = client if limited else unlimited
     write(chosen, table)
     questions = [(symbol, instant) for instant in asked for symbol in EVERYBODY]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(as_of, "_MOST_KEYS_A_ROW", 0 if searched else 1_000_000)  # both ways to find a row
-        # each second question twice: Feast answers duplicates too
-        assert_equals_feast(chosen, ask([*questions, *questions[::2]], zone=zone, unit=unit))
+    # each second question twice: Feast answers duplicates too
+    assert_equals_feast(chosen, ask([*questions, *questions[::2]], zone=zone, unit=unit))
 
 
 def test_a_row_holds_from_its_instant_to_its_time_to_live_both_included(client: FeatureStoreClient):

@@ -1,19 +1,22 @@
 """The point-in-time join in raw polars; for the peers' interpreter.
 
 ``python polars_join.py <folder> <answer.json> --values <out.npy>``: reads the folder's feature table and joins it to
-``questions.parquet``. The answer holds the seconds from the questions in memory to the values in memory, and those of
-the join without reading the table.
+``questions.parquet``. The answer holds the seconds from the questions in memory to the values in memory, the median of
+``CALLS`` and the first one's.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import statistics
 import time
 from pathlib import Path
 
 import numpy as np
 import polars as pl
+
+CALLS = 3
 
 
 def main() -> None:
@@ -26,17 +29,19 @@ def main() -> None:
     options = parser.parse_args()
     questions = pl.read_parquet(options.folder / "questions.parquet")
     (path,) = (options.folder / "home" / "feature_table").glob("*.parquet")
-    began = time.perf_counter()
-    table = pl.read_parquet(path)
-    names = [name for name in table.columns if name.startswith("F")]
-    table = table.select("symbol", "event_timestamp", *names).sort("event_timestamp")
-    read_s = time.perf_counter() - began
-    asked = questions.sort("event_timestamp")
-    joined = asked.join_asof(table, on="event_timestamp", by="symbol", tolerance=f"{options.days}d")
-    answers = joined.sort("question").select(names)
-    wall_s = time.perf_counter() - began
+    walls = []
+    for _ in range(CALLS):
+        began = time.perf_counter()
+        table = pl.read_parquet(path)
+        names = [name for name in table.columns if name.startswith("F")]
+        table = table.select("symbol", "event_timestamp", *names).sort("event_timestamp")
+        asked = questions.sort("event_timestamp")
+        joined = asked.join_asof(table, on="event_timestamp", by="symbol", tolerance=f"{options.days}d")
+        answers = joined.sort("question").select(names)
+        walls.append(time.perf_counter() - began)
     np.save(options.values, answers.to_numpy().astype(np.float32))
-    said = {"name": "polars", "version": pl.__version__, "kernel_wall_s": wall_s, "join_s": wall_s - read_s}
+    said = {"name": "polars", "version": pl.__version__, "kernel_wall_s": statistics.median(walls)}
+    said["first_wall_s"] = walls[0]
     options.answer.write_text(json.dumps(said), encoding="utf-8")
 
 

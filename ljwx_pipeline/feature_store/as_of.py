@@ -25,36 +25,31 @@ from ljwx_pipeline.errors import LakeError
 
 _MICROSECONDS = pa.timestamp("us", tz="UTC")
 _LONG_AGO_US = -(2**62)
-#: Above this many (symbol, instant) pairs for each row and question a search is cheaper than a table of all pairs.
-_MOST_KEYS_A_ROW = 4
+#: A table of more (symbol, instant) pairs than this is none of sessions: 1 GiB of positions.
+_MOST_PAIRS = 2**28
 
 
 @dataclass(frozen=True)
 class TableKeys:
-    """The feature table's keys, in the order of its rows, and that order sorted.
+    """The feature table's keys: which row is the newest of a symbol at each of the table's instants.
 
     Parameters
     ----------
     symbols
         Every symbol of the table, once.
-    symbol_of
-        Position in ``symbols``, int64, shape ``(n_rows,)``.
     event_us
         The row's instant, microseconds since 1970 in UTC, shape ``(n_rows,)``.
     instants_us
         Every instant of the table once, ascending.
-    order
-        Rows by symbol, instant and creation.
-    sorted_key
-        Symbol and instant of the rows in ``order`` as one ascending integer.
+    newest
+        Position of the symbol's newest row at or before each instant, -1 where there is none, shape
+        ``(n_symbols + 1, n_instants + 1)``. Column 0 is before every instant, the last row of no symbol.
     """
 
     symbols: pd.Index
-    symbol_of: NDArray[np.int64]
     event_us: NDArray[np.int64]
     instants_us: NDArray[np.int64]
-    order: NDArray[np.int64]
-    sorted_key: NDArray[np.int64]
+    newest: NDArray[np.int32]
 
     @classmethod
     def read(cls, path: Path) -> TableKeys:
@@ -63,12 +58,11 @@ class TableKeys:
         Raises
         ------
         LakeError
-            When a row has no instant.
+            When a row has no instant, or instants are so many that they are no sessions' closes.
         """
         columns = ["symbol", "event_timestamp", "created_timestamp"]
         table = pq.read_table(path, columns=columns, read_dictionary=["symbol"])
         symbol = table["symbol"].combine_chunks()
-        symbol_of = symbol.indices.to_numpy().astype(np.int64)
         if table["event_timestamp"].null_count:
             fact = f"{table['event_timestamp'].null_count} rows of the feature table {path} have no event_timestamp"
             raise LakeError(fact, "materialise the feature table again")
@@ -77,9 +71,19 @@ class TableKeys:
         by_instant = np.argsort(instants)
         rank = np.empty(len(instants), dtype=np.int64)
         rank[by_instant] = np.arange(1, len(instants) + 1)
-        key = symbol_of * (len(instants) + 1) + rank[codes]
-        order = np.lexsort((_microseconds(table["created_timestamp"]), key))
-        return cls(pd.Index(symbol.dictionary.to_pandas()), symbol_of, event, instants[by_instant], order, key[order])
+        width = len(instants) + 1
+        if (len(symbol.dictionary) + 1) * width > _MOST_PAIRS:
+            fact = f"the feature table {path} has {len(instants)} instants for {len(event)} rows: no sessions' closes"
+            raise LakeError(fact, "materialise the feature table again")
+        key = symbol.indices.to_numpy().astype(np.int64) * width + rank[codes]
+        newest = np.full((len(symbol.dictionary) + 1) * width, -1, dtype=np.int32)
+        newest[key] = np.arange(len(key), dtype=np.int32)
+        if np.count_nonzero(newest >= 0) < len(key):  # several rows of one symbol and instant: the last created counts
+            order = np.lexsort((_microseconds(table["created_timestamp"]), key))
+            newest[key[order]] = order
+        return cls(
+            pd.Index(symbol.dictionary.to_pandas()), event, instants[by_instant], _carried(newest.reshape(-1, width))
+        )
 
     def rows_as_of(
         self, symbols: pd.Series, instants_us: NDArray[np.int64], time_to_live: timedelta | None
@@ -95,23 +99,20 @@ class TableKeys:
         """
         codes, asked = pd.factorize(symbols)
         symbol_of = np.append(self.symbols.get_indexer(asked), -1)[codes]  # a missing symbol is -1, the appended one
-        if not len(self.order):
-            return np.full(len(instants_us), -1, dtype=np.int64)
-        rank = np.searchsorted(self.instants_us, instants_us, side="right")
-        place = self._rows_up_to(symbol_of * (len(self.instants_us) + 1) + rank) - 1
-        row = self.order[place]
-        valid = (place >= 0) & (symbol_of >= 0) & (self.symbol_of[row] == symbol_of)
-        if time_to_live is not None:
-            valid &= instants_us - self.event_us[row] <= time_to_live // timedelta(microseconds=1)
-        return np.where(valid, row, -1)
+        at = np.searchsorted(self.instants_us, instants_us, side="right")
+        found = np.take(self.newest, symbol_of * self.newest.shape[1] + at, mode="wrap")
+        row: NDArray[np.int64] = found.astype(np.int64)
+        if time_to_live is not None and len(self.event_us):
+            age_us = instants_us - self.event_us[row]
+            row[age_us > time_to_live // timedelta(microseconds=1)] = -1
+        return row
 
-    def _rows_up_to(self, key: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Return how many rows have at most each key: looked up where few keys are possible, else searched."""
-        possible = len(self.symbols) * (len(self.instants_us) + 1)
-        if possible > _MOST_KEYS_A_ROW * (len(self.order) + len(key)):
-            return np.searchsorted(self.sorted_key, key, side="right")
-        up_to: NDArray[np.int64] = np.cumsum(np.bincount(self.sorted_key, minlength=possible), dtype=np.int64)
-        return np.take(up_to, np.maximum(key, 0))
+
+def _carried(newest: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Return each symbol's row at an instant, or the one before it."""
+    columns = np.where(newest >= 0, np.arange(newest.shape[1], dtype=np.int32), 0)
+    np.maximum.accumulate(columns, axis=1, out=columns)
+    return np.take_along_axis(newest, columns, axis=1)
 
 
 def gather(

@@ -7,7 +7,7 @@ which must be the same bits. The objects themselves (entity, view, service) are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -188,34 +188,21 @@ class FeatureStoreClient:
             another version of the catalogue; when the repository was never applied or the store is damaged.
         """
         definitions = self._repository.definitions
-        names, want = list(definitions.features), close_of(session)
-        want_us = _microseconds(want)
+        names, want_us = list(definitions.features), _microseconds(close_of(session))
         _ = self.feast_store  # a registry that is absent or damaged is said first
         with self._repository.explained():
             held = packed.read(self._repository.online_path, definitions.view.name, symbols)
-        rows = []
-        for symbol in symbols:
-            row = held.get(symbol)
-            if row is None:
-                remedy = f"materialise session {session}, or leave the symbol out"
-                raise LakeError(f"{symbol} has no row in the online store", remedy)
-            if row.version != definitions.version:
-                fact = f"online features of {symbol} are of another version of the catalogue"
-                raise LakeError(fact, f"apply the repository and materialise {session}")
-            if row.event_us != want_us:
-                at = pd.Timestamp(row.event_us, unit="us", tz="UTC")
-                raise LakeError(f"online features of {symbol} are of {at}, not of {want}", f"materialise {session}")
-            rows.append(row)
+        rows = [held[symbol] for symbol in symbols if symbol in held]
+        version = definitions.version
+        if len(rows) < len(symbols) or any(row.version != version or row.event_us != want_us for row in rows):
+            raise _refused_row(symbols, held, version, session)
         values = packed.unpack(rows, len(names))
-        keys = pd.DataFrame(
-            {
-                "symbol": list(symbols),
-                "session_date": pd.Timestamp(session),
-                "event_timestamp": want,
-                "missing_count": np.isnan(values).sum(axis=1, dtype=np.int64),
-            }
-        )
-        return pd.concat([keys, pd.DataFrame(values, columns=names)], axis=1, copy=False)
+        frame = pd.DataFrame(values, columns=names)
+        frame.insert(0, "symbol", list(symbols))
+        frame.insert(1, "session_date", np.full(len(rows), np.datetime64(session, "s")))
+        frame.insert(2, "event_timestamp", pd.DatetimeIndex(np.full(len(rows), want_us).view("M8[us]"), tz="UTC"))
+        frame.insert(3, "missing_count", np.isnan(values).sum(axis=1, dtype=np.int64))
+        return frame
 
     def online_check(self, session: date) -> ParityReport:
         """Compare every online row of a session with Feast's own answer and with the feature table, bit for bit.
@@ -324,3 +311,22 @@ class FeatureStoreClient:
 
 def _microseconds(instant: pd.Timestamp) -> int:
     return int(instant.value) // 1000
+
+
+def _refused_row(
+    symbols: Sequence[str], held: Mapping[str, packed.PackedRow], version: str, session: date
+) -> LakeError:
+    """Return why the first symbol without a row of the session and the catalogue's version is refused."""
+    want = close_of(session)
+    for symbol in symbols:
+        row = held.get(symbol)
+        if row is None:
+            remedy = f"materialise session {session}, or leave the symbol out"
+            return LakeError(f"{symbol} has no row in the online store", remedy)
+        if row.version != version:
+            fact = f"online features of {symbol} are of another version of the catalogue"
+            return LakeError(fact, f"apply the repository and materialise {session}")
+        if row.event_us != _microseconds(want):
+            at = pd.Timestamp(row.event_us, unit="us", tz="UTC")
+            return LakeError(f"online features of {symbol} are of {at}, not of {want}", f"materialise {session}")
+    raise AssertionError("every row is of the session")
