@@ -6,7 +6,6 @@ Not here: what is asked of the store (``client.py``).
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import shutil
 import sqlite3
@@ -108,14 +107,13 @@ class FeastRepository:
             When it declares other than one view and one service, or a feature that is not Float32.
         """
         feast = import_feast()
-        spec = importlib.util.spec_from_file_location(
-            f"feast_definitions_{id(self)}", self._repo_dir / "definitions.py"
-        )
-        if spec is None or spec.loader is None:
+        path = self._repo_dir / "definitions.py"
+        if not path.is_file():
             raise LakeError(f"{self._repo_dir} holds no definitions.py", "point at the Feast repository's folder")
-        module = importlib.util.module_from_spec(spec)
-        with _environment(**self._environ):
-            spec.loader.exec_module(module)
+        module = ModuleType(f"feast_definitions_{id(self)}")
+        module.__file__ = str(path)
+        with _environment(**self._environ):  # compiled anew: a cached one may be of a file changed within the second
+            exec(compile(path.read_bytes(), str(path), "exec"), module.__dict__)  # noqa: S102 - as Feast itself does
         found = list(vars(module).values())
         kinds = (feast.Entity, feast.FileSource, feast.FeatureView, feast.FeatureService)
         objects = tuple(item for kind in kinds for item in found if isinstance(item, kind))
