@@ -56,12 +56,8 @@ class FeatureStoreClient:
 
     Parameters
     ----------
-    repo_dir
-        The Feast repository: ``feature_store.yaml`` and ``definitions.py``, with one feature service over one view.
-    home
-        Folder of one market: the registry, the online store and the feature table lie under it.
-    catalogue
-        Name or file of the factor catalogue (``factors/catalogues.py``).
+    repo_dir, home, catalogue
+        As in ``FeastRepository``.
     """
 
     def __init__(self, repo_dir: Path, home: Path, *, catalogue: str = "alpha158") -> None:
