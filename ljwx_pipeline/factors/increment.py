@@ -4,7 +4,8 @@ A value depends on the sessions of its window alone, so several symbols' last se
 one long row: what the kernels make of a window that crosses from one symbol into the next is thrown away, and each
 symbol's last session, whose window is its own, is kept. A program's cost for short rows is mostly that of starting its
 thousand instructions; long rows share it, and nothing but the sessions kept is stored (``make bench ONLY=W1c``: 0.19
-CPU seconds for 5,400 symbols). The program is planned once for the same expressions (``stages.plan_of``): a caller that keeps its catalogue does not pay for that again.
+CPU seconds for 5,400 symbols). The program is planned once for the same expressions (``stages.plan_of``): a caller
+that keeps its catalogue does not pay for that again.
 """
 
 from __future__ import annotations
