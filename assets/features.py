@@ -35,7 +35,7 @@ from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.increment import newest_session
 from ljwx_pipeline.feature_parity import disagreements
-from ljwx_pipeline.feature_table import ParityReport, session_close
+from ljwx_pipeline.feature_table import ParityReport, close_of
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
 from ljwx_pipeline.market.tables import DATE
@@ -253,8 +253,7 @@ def feature_parity(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFram
     rows = pd.Index(stored.symbols).get_indexer(pd.Index(symbols))
     column = stored.sessions.get_loc(pd.Timestamp(session))
     batch = np.stack([stored.of(name)[rows, column] for name in names], axis=1)
-    close = session_close(pd.Series([pd.Timestamp(session)])).iloc[0]
-    questions = pd.DataFrame({"symbol": symbols, "event_timestamp": close})
+    questions = pd.DataFrame({"symbol": symbols, "event_timestamp": close_of(session)})
     ways = {
         "Feast's offline store": store.historical(questions)[names].to_numpy(dtype=np.float32),
         "Feast's online store": store.online(symbols, session)[names].to_numpy(dtype=np.float32),

@@ -221,8 +221,8 @@ class FeatureStoreClient:
         instants = np.full(len(keys.symbols), _microseconds(close), dtype=np.int64)
         rows = keys.rows_as_of(keys.symbols.to_series(), instants, timedelta(0))
         symbols = [str(symbol) for symbol in keys.symbols[rows >= 0]]
-        questions = self.online(symbols, session)[["symbol", "event_timestamp"]]
-        ours = self.online(symbols, session)[names].to_numpy(dtype=np.float32)
+        served = self.online(symbols, session)
+        questions, ours = served[["symbol", "event_timestamp"]], served[names].to_numpy(dtype=np.float32)
         in_table, _ = gather(table, rows[rows >= 0], names, threads=1)
         with self._repository.explained():
             service = self.feast_store.get_feature_service(self.feature_service)

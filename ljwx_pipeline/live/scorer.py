@@ -133,7 +133,8 @@ class FactorHistory:
         }
         sessions = pd.DatetimeIndex(self._panel.sessions[1:].append(newest.sessions))
         self._panel = Panel(self._feed.symbols, sessions, fields)
-        self._bars = pd.concat([self._bars[self._bars["session_date"] >= sessions[0]], bars], ignore_index=True)
+        if tables_beside(self._reads):  # adjusted prices roll in the panel; other fields are made of the rows
+            self._bars = pd.concat([self._bars[self._bars["session_date"] >= sessions[0]], bars], ignore_index=True)
         self._at = session
         self._features = self._newest_features()
 
