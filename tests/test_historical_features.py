@@ -233,6 +233,7 @@ def test_the_questions_are_left_as_they_were(client: FeatureStoreClient):
         (lambda q: q.assign(event_timestamp=["2024-03-01 07:00"]), "object, not an instant with a time zone"),
         (lambda q: q.assign(event_timestamp=pd.Series([pd.NaT], dtype="datetime64[us, UTC]")), "1 questions have no"),
         (lambda q: q.assign(A=1.0), "have a column A, as the answer does"),
+        (lambda q: pd.concat([q, q[["symbol"]]], axis=1), "have column symbol twice"),
         (lambda q: q.assign(missing_count=0), "have a column missing_count"),
     ],
 )
