@@ -129,9 +129,9 @@ class FeatureStoreClient:
         rows = keys.rows_as_of(questions["symbol"], instants, self._repository.definitions.time_to_live)
         values, missing = gather(table, rows, names, threads=threads)
         answers = pd.DataFrame(values.T, columns=list(names), index=questions.index)
-        beside = {**questions, "missing_count": missing}
-        for position, (name, column) in enumerate(beside.items()):  # pd.concat would copy the features
+        for position, (name, column) in enumerate(questions.items()):  # pd.concat would copy the features
             answers.insert(position, name, column)
+        answers.insert(len(questions.columns), "missing_count", missing)
         return answers
 
     def materialize_online(self, session: date) -> Materialized:
