@@ -126,8 +126,8 @@ class RelistingRule:
 
 
 RELISTING_RULES = (
-    RelistingRule(Board.MAIN, BOOK_FIRST, notices.BOTH_2006),
-    RelistingRule(Board.CHINEXT, date(2009, 10, 30), notices.CHINEXT_2009),
+    RelistingRule(Board.MAIN, BOOK_FIRST, notices.RELISTING_2006),
+    RelistingRule(Board.CHINEXT, date(2009, 10, 30), notices.RELISTING_2006),
 )
 
 
@@ -141,9 +141,9 @@ class RoundingRule:
 
 
 ROUNDING_RULES = (
-    RoundingRule(Board.MAIN, False, notices.BOTH_2006),
-    RoundingRule(Board.CHINEXT, False, notices.CHINEXT_2009),
-    RoundingRule(Board.STAR, False, notices.STAR_2019),
+    RoundingRule(Board.MAIN, False, notices.ROUNDING),
+    RoundingRule(Board.CHINEXT, False, notices.ROUNDING),
+    RoundingRule(Board.STAR, False, notices.ROUNDING),
     RoundingRule(Board.BEIJING, True, notices.BEIJING_ROUNDING),
 )
 

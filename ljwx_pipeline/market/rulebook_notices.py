@@ -49,6 +49,15 @@ def check_in_book(session: date) -> date:
 
 
 BOTH_2006 = Notice("SSE and SZSE Trading Rules, issued 2006-05-15, in force 2006-07-01", Checked.WORDING)
+ORDERS_2006 = Notice("SSE and SZSE Trading Rules, 2006 to 2026, on order quantities", Checked.REPORT)
+RELISTING_2006 = Notice(
+    "SSE Trading Rules art. 3.4.13 and SZSE Trading Rules art. 3.3.17, as revised 2012 (relisting: Trading Rules 2023)",
+    Checked.REPORT,
+)
+ROUNDING = Notice(
+    "SSE Trading Rules art. 3.4.13 as revised 2012-12-14, art. 3.3.17 of 2023 and 2026; SZSE Trading Rules art. 3.3.19",
+    Checked.WORDING,
+)
 SSE_2006 = Notice("SSE Trading Rules, issued 2006-05-15, in force 2006-07-01", Checked.WORDING)
 SZSE_2006 = Notice("SZSE Trading Rules, issued 2006-05-15, in force 2006-07-01", Checked.WORDING)
 SETTLEMENT = Notice(

@@ -57,8 +57,8 @@ class LotRule:
 
 
 LOT_RULES = (
-    LotRule(Board.MAIN, 100, 100, notices.BOTH_2006),
-    LotRule(Board.CHINEXT, 100, 100, notices.CHINEXT_2009),
+    LotRule(Board.MAIN, 100, 100, notices.ORDERS_2006),
+    LotRule(Board.CHINEXT, 100, 100, notices.ORDERS_2006),
     LotRule(Board.STAR, 200, 1, notices.STAR_ORDERS_2019),
     LotRule(Board.BEIJING, 100, 1, notices.BEIJING_ORDERS_2021),
 )
@@ -77,12 +77,12 @@ class OrderSizeRule:
 
 #: Ascending by date within a board and kind.
 ORDER_SIZE_RULES = (
-    OrderSizeRule(Board.MAIN, OrderKind.LIMIT, BOOK_FIRST, 1_000_000, notices.BOTH_2006),
-    OrderSizeRule(Board.MAIN, OrderKind.MARKET, BOOK_FIRST, 1_000_000, notices.BOTH_2006),
+    OrderSizeRule(Board.MAIN, OrderKind.LIMIT, BOOK_FIRST, 1_000_000, notices.ORDERS_2006),
+    OrderSizeRule(Board.MAIN, OrderKind.MARKET, BOOK_FIRST, 1_000_000, notices.ORDERS_2006),
     OrderSizeRule(Board.MAIN, OrderKind.AFTER_HOURS, date(2026, 7, 6), 1_000_000, notices.AFTER_HOURS_2026),
-    OrderSizeRule(Board.CHINEXT, OrderKind.LIMIT, date(2009, 10, 30), 1_000_000, notices.CHINEXT_2009),
+    OrderSizeRule(Board.CHINEXT, OrderKind.LIMIT, date(2009, 10, 30), 1_000_000, notices.ORDERS_2006),
     OrderSizeRule(Board.CHINEXT, OrderKind.LIMIT, date(2020, 8, 24), 300_000, notices.CHINEXT_ORDERS_2020),
-    OrderSizeRule(Board.CHINEXT, OrderKind.MARKET, date(2009, 10, 30), 1_000_000, notices.CHINEXT_2009),
+    OrderSizeRule(Board.CHINEXT, OrderKind.MARKET, date(2009, 10, 30), 1_000_000, notices.ORDERS_2006),
     OrderSizeRule(Board.CHINEXT, OrderKind.MARKET, date(2020, 8, 24), 150_000, notices.CHINEXT_ORDERS_2020),
     OrderSizeRule(Board.CHINEXT, OrderKind.AFTER_HOURS, date(2020, 8, 24), 1_000_000, notices.CHINEXT_ORDERS_2020),
     OrderSizeRule(Board.STAR, OrderKind.LIMIT, date(2019, 7, 22), 100_000, notices.STAR_ORDERS_2019),
