@@ -265,16 +265,17 @@ def limit_bps(
     days, codes = np.asarray(session, "datetime64[D]"), np.asarray(board)
     listed, ages = np.asarray(list_date, "datetime64[D]"), np.asarray(listed_sessions)
     shape = np.broadcast_shapes(codes.shape, np.shape(is_st), days.shape, listed.shape, ages.shape)
-    up = np.broadcast_to(price_limit_bps(codes, is_st, days), shape).copy()
+    cells = shape or (1,)  # a scalar question is one cell
+    up = np.broadcast_to(price_limit_bps(codes, is_st, days), cells).copy()
     down = up.copy()
     for special in (
-        _listing_days(codes, listed, ages, at_open, shape),
-        _delisting_days(codes, days, delisting_period_start, shape),
-        _relisting_days(codes, days, relisted_on, shape),
+        _listing_days(codes, listed, ages, at_open, cells),
+        _delisting_days(codes, days, delisting_period_start, cells),
+        _relisting_days(codes, days, relisted_on, cells),
     ):
         for rows, special_up, special_down in special:
             up[rows], down[rows] = special_up, special_down
-    return up, down
+    return up.reshape(shape), down.reshape(shape)
 
 
 def rounded_limits_e4(
