@@ -264,7 +264,8 @@ def limit_bps(
     """
     days, codes = np.asarray(session, "datetime64[D]"), np.asarray(board)
     listed, ages = np.asarray(list_date, "datetime64[D]"), np.asarray(listed_sessions)
-    shape = np.broadcast_shapes(codes.shape, np.shape(is_st), days.shape, listed.shape, ages.shape)
+    shapes = [np.shape(values) for values in (delisting_period_start, relisted_on) if values is not None]
+    shape = np.broadcast_shapes(codes.shape, np.shape(is_st), days.shape, listed.shape, ages.shape, *shapes)
     cells = shape or (1,)  # a scalar question is one cell
     up = np.broadcast_to(price_limit_bps(codes, is_st, days), cells).copy()
     down = up.copy()
