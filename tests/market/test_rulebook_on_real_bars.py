@@ -11,6 +11,8 @@ import pytest
 from ljwx_pipeline.market.rulebook import FREE_BPS, limit_bps, limit_prices_e4
 from ljwx_pipeline.market.symbols import Board, board_of
 
+pytestmark = pytest.mark.real_data
+
 #: Under special treatment within the panel, by the exchanges' announcements; both to the end of their bars.
 ST_SINCE = {"600518.SH": "2019-05-21", "000792.SZ": "2019-04-30"}
 PRICES = ["open", "high", "low", "close", "pre_close"]
