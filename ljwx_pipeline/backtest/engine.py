@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
 from ljwx_pipeline.config import CostSettings, StrategySettings
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.trading import account, costs, decide, matching
+from ljwx_pipeline.market.rulebook import BPS
+from ljwx_pipeline.trading import account, costs, decide, holdings, matching, topk_dropout
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
 from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import rates_table
-from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel
+from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, ranked
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 from ljwx_pipeline.trading.matching import match_kernel
 
@@ -29,9 +30,11 @@ Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 
 
-@kernel(costs, matching, decide, account)
+@kernel(costs, matching, holdings, topk_dropout, decide, account)
 def _run(
     scores: Float,
+    best_first: NDArray[np.int32],
+    n_scored: NDArray[np.int32],
     close_e4: Int,
     limit_up_e4: Int,
     limit_down_e4: Int,
@@ -45,10 +48,7 @@ def _run(
     first: int,
     last: int,
     capital_fen: int,
-    top_k: int,
-    n_drop: int,
-    min_hold_sessions: int,
-    cash_reserve_bps: int,
+    params: Int,
 ) -> tuple[Int, Int, Int, Int, Int]:
     """Run sessions ``first`` to ``last``; returns per-session figures, the order log and the closing position.
 
@@ -60,7 +60,9 @@ def _run(
     held, last_price = np.zeros(n, np.int64), np.zeros(n, np.int64)
     orders, ranks = np.zeros(n, np.int64), np.zeros(n, np.int64)
     figures = np.zeros((sessions, 9), np.int64)
-    log = np.empty((sessions * min(n, 2 * n_drop + top_k), 10), np.int64)
+    names, traded = np.empty(2 * n, np.int32), np.empty(2 * n, np.int64)
+    held_names, forced = np.empty(n, np.int32), np.zeros(n, np.int64)
+    log = np.empty((sessions * min(n, 2 * params[decide.N_DROP] + params[decide.TOP_K]), 10), np.int64)
     logged, cash, reckoned, any_order = 0, capital_fen, capital_fen, False
     for t in range(sessions):
         s = first + t
@@ -106,21 +108,37 @@ def _run(
         if row[8] != 0 or cash < 0:
             break
         if t + 1 < sessions:
-            orders, ranks = decide_kernel(
+            n_held = 0
+            for i in range(n):
+                if shares[i] > 0:
+                    held_names[n_held] = i
+                    forced[n_held] = 0
+                    n_held += 1
+            count = decide_kernel(
+                best_first[s],
+                n_scored[s],
                 scores[:, s],
+                held_names,
+                n_held,
                 shares,
                 held,
+                last_price,
+                last_price,
                 close_e4[:, s],
                 lot_min,
                 lot_step,
                 cash,
                 row[0],
-                top_k,
-                n_drop,
-                min_hold_sessions,
-                cash_reserve_bps,
+                BPS,
+                forced,
+                params,
+                names,
+                traded,
             )
-            any_order = bool((ranks >= 0).any())
+            orders[:] = 0
+            for k in range(count):
+                orders[names[k]], ranks[names[k]] = traded[k], k
+            any_order = count > 0
     return figures, log[:logged].copy(), shares, held, last_price
 
 
@@ -161,9 +179,10 @@ def run_backtest(
     if end <= begin:
         raise TradingError(f"no session lies between {first} and {last}", "give a backtest two sessions at least")
     sessions = market.sessions[begin : end + 1]
-    params = DecisionParams.of(strategy)
+    scores = np.ascontiguousarray(scores, dtype=np.float64)
     figures, log, shares, held, last_price = _run(
-        np.ascontiguousarray(scores, dtype=np.float64),
+        scores,
+        *ranked(scores),
         market.close_e4,
         market.limit_up_e4,
         market.limit_down_e4,
@@ -177,10 +196,7 @@ def run_backtest(
         begin,
         end,
         round(strategy.capital_cny * 100),
-        params.top_k,
-        params.n_drop,
-        params.min_hold_sessions,
-        params.cash_reserve_bps,
+        DecisionParams.of(strategy).as_array(),
     )
     _check(figures, sessions)
     return BacktestResult(
