@@ -22,7 +22,7 @@ from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
 from ljwx_pipeline.config import CostSettings, StrategySettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import account, costs, decide, fill_model, matching
+from ljwx_pipeline.trading import account, costs, decide, fill_model, holdings, matching, topk_dropout
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
 from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, rates_table
@@ -44,6 +44,7 @@ from ljwx_pipeline.trading.matching import (
     VALUE,
     match_kernel,
 )
+from ljwx_pipeline.trading.order_reason import SCORE
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -79,7 +80,7 @@ _LOG_ROWS_A_SESSION = 16
 _NO_PRICE = int(fill_model.Reject.NO_PRICE)
 
 
-@kernel(costs, fill_model, matching, decide, account)
+@kernel(costs, fill_model, matching, holdings, topk_dropout, decide, account)
 def _run(
     best_first: Int32,
     n_scored: Int32,
@@ -102,23 +103,25 @@ def _run(
     rates: Int,
     params: Int,
     first: int,
-    holdings: Int,
+    positions: Int,
     held_names: Int32,
     order_names: Int32,
     order_shares: Int,
     order_stop_e4: Int,
+    order_reason: Int,
     forced: Int,
+    reason_of: Int,
     state: Int,
     figures: Int,
     log: Int,
 ) -> bool:
     """Run sessions from ``state`` on; return whether the end was reached (or a fault), not the end of ``log``.
 
-    Market arrays are ``(n_sessions, n_symbols)``; ``holdings`` holds the six arrays of the account by row. A fault is a
+    Market arrays are ``(n_sessions, n_symbols)``; ``positions`` holds the six arrays of the account by row. A fault is a
     session whose gaps are not 0 or whose FAULT_NAME is a name; nothing is run after it.
     """
-    shares, sellable, held_sessions = holdings[0], holdings[1], holdings[2]
-    last_price_e4, entry_price_e4, peak_price_e4 = holdings[3], holdings[4], holdings[5]
+    shares, sellable, held_sessions = positions[0], positions[1], positions[2]
+    last_price_e4, entry_price_e4, peak_price_e4 = positions[3], positions[4], positions[5]
     sessions = figures.shape[1]
     n_held, n_orders, cash = state[_N_HELD], state[_N_ORDERS], state[_CASH]
     cash_again, equity_again_e4, logged = state[_CASH_AGAIN], state[_EQUITY_AGAIN_E4], state[_LOGGED]
@@ -185,7 +188,7 @@ def _run(
             revalued_e4 += moved_e4
             for k in range(n_orders):
                 order = rows[k]
-                order[SESSION] = s
+                order[SESSION], order[REASON] = s, order_reason[k]
                 row[FEES] += order[COMMISSION_FEN] + order[STAMP_FEN] + order[TRANSFER_FEN]
                 row[SLIPPED] += order[SLIPPAGE_FEN]
                 row[IMPACTED] += order[IMPACT_FEN]
@@ -211,7 +214,9 @@ def _run(
         row[EXPOSURE] = BPS
         if row[CASH_GAP] != 0 or row[EQUITY_GAP_E4] != 0 or cash < 0 or row[FAULT_NAME] >= 0:
             break
-        if t + 1 < sessions and n_scored[s] > 0:
+        if t + 1 < sessions:
+            for j in range(n_held):
+                forced[j] = 0
             n_orders = decide_kernel(
                 best_first[s],
                 n_scored[s],
@@ -233,6 +238,10 @@ def _run(
                 order_names,
                 order_shares,
             )
+            for j in range(n_held):
+                reason_of[held_names[j]] = forced[j]
+            for k in range(n_orders):
+                order_reason[k] = reason_of[order_names[k]] if order_shares[k] < 0 else SCORE
         t += 1
     state[_NEXT], state[_N_HELD], state[_N_ORDERS], state[_CASH] = t, n_held, n_orders, cash
     state[_CASH_AGAIN], state[_EQUITY_AGAIN_E4], state[_LOGGED] = cash_again, equity_again_e4, logged
@@ -282,7 +291,7 @@ def run_backtest(
     n, sessions = len(market.symbols), end - begin + 1
     capital_fen = round(strategy.capital_cny * 100)
     state = np.array([0, 0, 0, capital_fen, capital_fen, capital_fen * E4_PER_FEN, 0], dtype=np.int64)
-    holdings, held_names = np.zeros((6, n), dtype=np.int64), np.zeros(n, dtype=np.int32)
+    positions, held_names = np.zeros((6, n), dtype=np.int64), np.zeros(n, dtype=np.int32)
     figures = np.zeros((_FIGURES, sessions), dtype=np.int64)
     figures[FAULT_NAME] = -1
     log = np.empty((_LOG_ROWS_A_SESSION * sessions + 2 * n, len(FILL_FIELDS)), dtype=np.int64)
@@ -299,12 +308,11 @@ def run_backtest(
         rates_table(costs, days.to_numpy(dtype="datetime64[D]")),
         DecisionParams.of(strategy).as_array(),
         begin,
-        holdings,
+        positions,
         held_names,
         np.zeros(2 * n, dtype=np.int32),
-        np.zeros(2 * n, dtype=np.int64),
-        np.zeros(2 * n, dtype=np.int64),
-        np.zeros(n, dtype=np.int64),
+        *(np.zeros(2 * n, dtype=np.int64) for _ in range(3)),
+        *(np.zeros(n, dtype=np.int64) for _ in range(2)),
         state,
         figures,
     )
@@ -322,7 +330,7 @@ def run_backtest(
         sold_fen=figures[SOLD],
         names_held=figures[NAMES_HELD],
         orders=_orders(log[: state[_LOGGED]], market),
-        positions=_positions(holdings, market),
+        positions=_positions(positions, market),
         largest_position_fen=figures[LARGEST],
         exposure_bps=figures[EXPOSURE],
         slippage_fen=figures[SLIPPED],
@@ -397,9 +405,9 @@ def _orders(log: Int, market: MarketArrays) -> pd.DataFrame:
     return pd.DataFrame({"session_date": market.sessions[log[:, SESSION]], "symbol": symbols, **fields})
 
 
-def _positions(holdings: Int, market: MarketArrays) -> pd.DataFrame:
-    rows = np.flatnonzero(holdings[0])
-    shares, _, held_sessions, last_price_e4, entry_price_e4, peak_price_e4 = holdings[:, rows]
+def _positions(positions: Int, market: MarketArrays) -> pd.DataFrame:
+    rows = np.flatnonzero(positions[0])
+    shares, _, held_sessions, last_price_e4, entry_price_e4, peak_price_e4 = positions[:, rows]
     return pd.DataFrame(
         {
             "symbol": np.array(market.symbols, dtype=object)[rows],

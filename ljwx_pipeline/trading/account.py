@@ -26,7 +26,17 @@ from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.trading import matching
 from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN
-from ljwx_pipeline.trading.matching import BASE, COMMISSION_FEN, FILLED, NAME, PRICE, STAMP_FEN, TRANSFER_FEN, VALUE, Fills
+from ljwx_pipeline.trading.matching import (
+    BASE,
+    COMMISSION_FEN,
+    FILLED,
+    NAME,
+    PRICE,
+    STAMP_FEN,
+    TRANSFER_FEN,
+    VALUE,
+    Fills,
+)
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

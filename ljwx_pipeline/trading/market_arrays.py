@@ -270,7 +270,10 @@ def _dense_bars(
         )
         at = (row, column)
         dense["close_e4"][at], dense["pre_close_e4"][at] = close, pre_close
-        dense["limit_up_e4"][at], dense["limit_down_e4"][at] = np.minimum(up, UNLIMITED_E4), np.minimum(down, UNLIMITED_E4)
+        dense["limit_up_e4"][at], dense["limit_down_e4"][at] = (
+            np.minimum(up, UNLIMITED_E4),
+            np.minimum(down, UNLIMITED_E4),
+        )
         dense["volume_shares"][at] = _to_integers(chunk["volume_shares"], inside, 1)
         for name in columns:
             if name == "amount":

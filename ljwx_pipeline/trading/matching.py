@@ -168,9 +168,7 @@ def _cost_fen(shares: int, price_e4: int, rates: Int) -> int:
 
 
 @kernel(costs)
-def _sellable_part(
-    order: int, sellable: int, volume: int, lot_min: int, lot_step: int, rates: Int
-) -> tuple[int, int]:
+def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, order
     if shares > sellable:
         shares, reason = sellable, _T_PLUS_1
@@ -255,9 +253,7 @@ def match_kernel(
             if buying:
                 done, row[REJECT] = _buyable_part(order, volume, lot_min[i], lot_step[i], rates)
             else:
-                done, row[REJECT] = _sellable_part(
-                    -order, sellable_shares[i], volume, lot_min[i], lot_step[i], rates
-                )
+                done, row[REJECT] = _sellable_part(-order, sellable_shares[i], volume, lot_min[i], lot_step[i], rates)
             # the impact is that of what goes to the market, cash or not: a price known before the cash is counted
             impact = impact_e8_of(rates[IMPACT], np.int64(volatility_e8[i]), done, volume)
             slipped = fill_price_e4(base, bound, bound, rates[SLIPPAGE], buying)
