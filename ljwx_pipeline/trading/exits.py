@@ -92,7 +92,7 @@ def exits_kernel(
     found = 0
     for j in range(n_held):
         i = held_names[j]
-        price, entry, peak = price_e4[i], entry_price_e4[i], peak_price_e4[i]
+        price, entry, peak = int(price_e4[i]), int(entry_price_e4[i]), int(peak_price_e4[i])
         forced[j] = 0
         if price <= 0:
             continue
