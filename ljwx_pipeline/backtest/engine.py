@@ -35,7 +35,7 @@ from ljwx_pipeline.trading import (
     topk_dropout,
 )
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
-from ljwx_pipeline.trading.compiled import kernel
+from ljwx_pipeline.trading.compiled import borrowed, kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, rates_table
 from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, ranked
 from ljwx_pipeline.trading.exits import ExitParams, exits_kernel
@@ -135,6 +135,39 @@ def _run(
     Market arrays are ``(n_sessions, n_symbols)``; ``positions`` holds the six arrays of the account by row. A fault is a
     session whose gaps are not 0 or whose FAULT_NAME is a name; nothing is run after it.
     """
+    best_first = borrowed(best_first)
+    n_scored = borrowed(n_scored)
+    scores = borrowed(scores)
+    open_e4 = borrowed(open_e4)
+    high_e4 = borrowed(high_e4)
+    low_e4 = borrowed(low_e4)
+    close_e4 = borrowed(close_e4)
+    pre_close_e4 = borrowed(pre_close_e4)
+    limit_up_e4 = borrowed(limit_up_e4)
+    limit_down_e4 = borrowed(limit_down_e4)
+    volume_shares = borrowed(volume_shares)
+    amount_fen = borrowed(amount_fen)
+    volatility_e8 = borrowed(volatility_e8)
+    listed = borrowed(listed)
+    actions = borrowed(actions)
+    action_start = borrowed(action_start)
+    lot_min = borrowed(lot_min)
+    lot_step = borrowed(lot_step)
+    rates = borrowed(rates)
+    params = borrowed(params)
+    exit_params = borrowed(exit_params)
+    sizing_params = borrowed(sizing_params)
+    positions = borrowed(positions)
+    held_names = borrowed(held_names)
+    order_names = borrowed(order_names)
+    order_shares = borrowed(order_shares)
+    order_stop_e4 = borrowed(order_stop_e4)
+    order_reason = borrowed(order_reason)
+    forced = borrowed(forced)
+    reason_of = borrowed(reason_of)
+    state = borrowed(state)
+    figures = borrowed(figures)
+    log = borrowed(log)
     shares, sellable, held_sessions = positions[0], positions[1], positions[2]
     last_price_e4, entry_price_e4, peak_price_e4 = positions[3], positions[4], positions[5]
     sessions = figures.shape[1]
@@ -438,9 +471,10 @@ def _check(figures: Int, sessions: pd.DatetimeIndex, market: MarketArrays) -> No
 
 
 def _orders(log: Int, market: MarketArrays) -> pd.DataFrame:
-    fields = {name: log[:, FILL_FIELDS.index(name)] for name in ORDER_COLUMNS}
-    symbols = np.array(market.symbols, dtype=object)[log[:, NAME]]
-    return pd.DataFrame({"session_date": market.sessions[log[:, SESSION]], "symbol": symbols, **fields})
+    frame = pd.DataFrame(log[:, 2:], columns=list(ORDER_COLUMNS))
+    frame.insert(0, "symbol", np.array(market.symbols, dtype=object)[log[:, NAME]])
+    frame.insert(0, "session_date", market.sessions.to_numpy()[log[:, SESSION]])
+    return frame
 
 
 def _positions(positions: Int, market: MarketArrays) -> pd.DataFrame:
