@@ -21,12 +21,23 @@ from numpy.typing import NDArray
 from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
 from ljwx_pipeline.config import CostSettings, StrategySettings
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import account, costs, decide, fill_model, holdings, matching, topk_dropout
+from ljwx_pipeline.trading import (
+    account,
+    costs,
+    decide,
+    exits,
+    fill_model,
+    holdings,
+    matching,
+    score_weighted,
+    sizing,
+    topk_dropout,
+)
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
 from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, rates_table
 from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, ranked
+from ljwx_pipeline.trading.exits import ExitParams, exits_kernel
 from ljwx_pipeline.trading.fill_model import FillModel
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 from ljwx_pipeline.trading.matching import (
@@ -45,6 +56,7 @@ from ljwx_pipeline.trading.matching import (
     match_kernel,
 )
 from ljwx_pipeline.trading.order_reason import SCORE
+from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -80,7 +92,7 @@ _LOG_ROWS_A_SESSION = 16
 _NO_PRICE = int(fill_model.Reject.NO_PRICE)
 
 
-@kernel(costs, fill_model, matching, holdings, topk_dropout, decide, account)
+@kernel(costs, fill_model, matching, holdings, topk_dropout, score_weighted, decide, exits, sizing, account)
 def _run(
     best_first: Int32,
     n_scored: Int32,
@@ -102,6 +114,8 @@ def _run(
     lot_step: Int,
     rates: Int,
     params: Int,
+    exits_params: Int,
+    sizing_params: Int,
     first: int,
     positions: Int,
     held_names: Int32,
@@ -211,12 +225,13 @@ def _run(
         row[NAMES_HELD], row[LARGEST], row[REVALUED_E4] = n_held, largest_e4 // E4_PER_FEN, revalued_e4
         row[CASH_GAP] = cash - cash_again
         row[EQUITY_GAP_E4] = cash * E4_PER_FEN + value_e4 - equity_again_e4
-        row[EXPOSURE] = BPS
+        row[EXPOSURE] = exposure_bps(figures[EQUITY, : t + 1], figures[CASH, : t + 1], sizing_params)
         if row[CASH_GAP] != 0 or row[EQUITY_GAP_E4] != 0 or cash < 0 or row[FAULT_NAME] >= 0:
             break
         if t + 1 < sessions:
-            for j in range(n_held):
-                forced[j] = 0
+            exits_kernel(
+                held_names, n_held, held_sessions, entry_price_e4, peak_price_e4, close_e4[s], exits_params, forced
+            )
             n_orders = decide_kernel(
                 best_first[s],
                 n_scored[s],
@@ -307,6 +322,8 @@ def run_backtest(
         market.lot_step,
         rates_table(costs, days.to_numpy(dtype="datetime64[D]")),
         DecisionParams.of(strategy).as_array(),
+        ExitParams.of(strategy.exits).as_array(),
+        SizingParams.of(strategy.sizing).as_array(),
         begin,
         positions,
         held_names,
