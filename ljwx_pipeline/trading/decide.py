@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import StrategySettings
@@ -28,6 +29,10 @@ Float = NDArray[np.float64]
 #: ``StrategySettings.kind`` as kernels read it.
 TOPK_DROPOUT, SCORE_WEIGHTED = 0, 1
 KINDS = {"topk_dropout": TOPK_DROPOUT, "score_weighted": SCORE_WEIGHTED}
+
+
+#: Sessions ranked at a time.
+_RANKED_SESSIONS = 64
 
 
 @dataclass(frozen=True)
@@ -100,10 +105,31 @@ def ranked(scores: Float) -> tuple[Int32, Int32]:
     tuple
         ``best_first`` int32 of shape ``(n_sessions, n_symbols)`` and ``n_scored`` int32 of shape ``(n_sessions,)``.
     """
-    finite = np.isfinite(scores)
-    key = np.ascontiguousarray(np.where(finite, -scores, np.inf).T)
-    best_first = np.argsort(key, axis=1, kind="stable").astype(np.int32)
-    return best_first, finite.sum(axis=0).astype(np.int32)
+    by_session = scores.T
+    best_first = np.empty(by_session.shape, dtype=np.int32)
+    n_scored = np.empty(len(by_session), dtype=np.int32)
+    # a block at a time, so that nothing of the whole market's size is made beside the result
+    for start in range(0, len(by_session), _RANKED_SESSIONS):
+        block = slice(start, start + _RANKED_SESSIONS)
+        finite = np.isfinite(by_session[block])
+        key = np.where(finite, -by_session[block], np.inf)
+        # the fast sort is not stable: its ties are put right behind it
+        best_first[block] = np.argsort(key, axis=1)
+        _ties_in_symbol_order(key, best_first[block])
+        n_scored[block] = finite.sum(axis=1)
+    return best_first, n_scored
+
+
+@njit(cache=True, nogil=True)
+def _ties_in_symbol_order(key: Float, best_first: Int32) -> None:
+    for t in range(key.shape[0]):
+        start = 0
+        for place in range(1, key.shape[1] + 1):
+            if place < key.shape[1] and key[t, best_first[t, place]] == key[t, best_first[t, start]]:
+                continue
+            if place - start > 1:
+                best_first[t, start:place] = np.sort(best_first[t, start:place])
+            start = place
 
 
 @kernel(costs, matching, holdings, topk_dropout, score_weighted)

@@ -55,7 +55,7 @@ CAN_BUY_READS: dict[str, tuple[str, ...]] = {
     "st_spells": ("start_date", "end_date"),
 }
 #: Rows of bars worked on at a time.
-_CHUNK_ROWS = 1 << 19
+_CHUNK_ROWS = 1 << 17
 #: Calendar days that surely hold the longest spell of listing days.
 _LISTING_SPELL = timedelta(days=30)
 
@@ -252,6 +252,7 @@ def _dense_bars(
     dense = {field: np.zeros(shape, dtype=np.int32, order="F") for field in fields}
     for field in ("volume_shares", *(["amount_fen"] if "amount" in columns else [])):
         dense[field] = np.zeros(shape, dtype=np.int64, order="F")
+    flat = {field: values.T.reshape(-1) for field, values in dense.items()}  # views: Fortran order is kept
     first_positions = _listing_positions(list_date, sessions)
     days = sessions.to_numpy(dtype="datetime64[D]")
     symbol_rows = _symbol_rows(bars["symbol"], names)
@@ -269,18 +270,17 @@ def _dense_bars(
             listed_sessions=column - first_positions[row],
             adjusted=adjusted,
         )
-        at = (row, column)
-        dense["close_e4"][at], dense["pre_close_e4"][at] = close, pre_close
-        dense["limit_up_e4"][at], dense["limit_down_e4"][at] = (
-            np.minimum(up, UNLIMITED_E4),
-            np.minimum(down, UNLIMITED_E4),
-        )
-        dense["volume_shares"][at] = _to_integers(chunk["volume_shares"], inside, 1)
+        at = column * len(names) + row
+        found = {"close_e4": close, "pre_close_e4": pre_close}
+        found |= {"limit_up_e4": np.minimum(up, UNLIMITED_E4), "limit_down_e4": np.minimum(down, UNLIMITED_E4)}
+        found["volume_shares"] = _to_integers(chunk["volume_shares"], inside, 1)
         for name in columns:
             if name == "amount":
-                dense["amount_fen"][at] = _to_integers(chunk["amount_cny"], inside, 100)
+                found["amount_fen"] = _to_integers(chunk["amount_cny"], inside, 100)
             else:
-                dense[f"{name}_e4"][at] = _to_e4(chunk[OPTIONAL_COLUMNS[name]], inside)
+                found[f"{name}_e4"] = _to_e4(chunk[OPTIONAL_COLUMNS[name]], inside)
+        for field, values in found.items():
+            flat[field][at] = values
     return dense
 
 
