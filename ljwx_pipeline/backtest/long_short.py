@@ -1,8 +1,8 @@
 """Long-short: what the best quantile earned over the worst, after costs. For research only.
 
 A calculation on returns, not an account: no A-share account can sell short what it does not hold, margin lending covers
-few names at a price of its own, and nothing here knows limits, lots, suspensions, volume or delisting. It says whether scores rank
-both ends; it is never promoted (``promotable``), and the promotion gate refuses it by name.
+few names at a price of its own, and nothing here knows limits, lots, suspensions, volume or delisting. It says whether
+scores rank both ends; it is never promoted (``promotable``), and the promotion gate refuses it by name.
 
 Scores known at the close of session t are entered at the close of t+1, as in the backtest, and earn the returns of t+2:
 both legs hold one unit of capital in equal weights, rebalanced to that at every close, profits taken out (returns add
