@@ -12,6 +12,7 @@ them): an empty universe is a gap in the data before it is an opinion.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
 from ljwx_pipeline.config import CostSettings, StrategySettings
 from ljwx_pipeline.errors import TradingError
+from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading import (
     account,
     costs,
@@ -34,7 +36,7 @@ from ljwx_pipeline.trading import (
     topk_dropout,
 )
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
-from ljwx_pipeline.trading.compiled import kernel
+from ljwx_pipeline.trading.compiled import borrowed, kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, rates_table
 from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, ranked
 from ljwx_pipeline.trading.exits import ExitParams, exits_kernel
@@ -114,7 +116,7 @@ def _run(
     lot_step: Int,
     rates: Int,
     params: Int,
-    exits_params: Int,
+    exit_params: Int,
     sizing_params: Int,
     first: int,
     positions: Int,
@@ -134,12 +136,45 @@ def _run(
     Market arrays are ``(n_sessions, n_symbols)``; ``positions`` holds the six arrays of the account by row. A fault is a
     session whose gaps are not 0 or whose FAULT_NAME is a name; nothing is run after it.
     """
+    best_first = borrowed(best_first)
+    n_scored = borrowed(n_scored)
+    scores = borrowed(scores)
+    open_e4 = borrowed(open_e4)
+    high_e4 = borrowed(high_e4)
+    low_e4 = borrowed(low_e4)
+    close_e4 = borrowed(close_e4)
+    pre_close_e4 = borrowed(pre_close_e4)
+    limit_up_e4 = borrowed(limit_up_e4)
+    limit_down_e4 = borrowed(limit_down_e4)
+    volume_shares = borrowed(volume_shares)
+    amount_fen = borrowed(amount_fen)
+    volatility_e8 = borrowed(volatility_e8)
+    listed = borrowed(listed)
+    actions = borrowed(actions)
+    action_start = borrowed(action_start)
+    lot_min = borrowed(lot_min)
+    lot_step = borrowed(lot_step)
+    rates = borrowed(rates)
+    params = borrowed(params)
+    exit_params = borrowed(exit_params)
+    sizing_params = borrowed(sizing_params)
+    positions = borrowed(positions)
+    held_names = borrowed(held_names)
+    order_names = borrowed(order_names)
+    order_shares = borrowed(order_shares)
+    order_stop_e4 = borrowed(order_stop_e4)
+    order_reason = borrowed(order_reason)
+    forced = borrowed(forced)
+    reason_of = borrowed(reason_of)
+    state = borrowed(state)
+    figures = borrowed(figures)
+    log = borrowed(log)
     shares, sellable, held_sessions = positions[0], positions[1], positions[2]
     last_price_e4, entry_price_e4, peak_price_e4 = positions[3], positions[4], positions[5]
     sessions = figures.shape[1]
     n_held, n_orders, cash = state[_N_HELD], state[_N_ORDERS], state[_CASH]
     cash_again, equity_again_e4, logged = state[_CASH_AGAIN], state[_EQUITY_AGAIN_E4], state[_LOGGED]
-    t, ended = state[_NEXT], True
+    t, ended, exits_on = state[_NEXT], True, bool((exit_params != 0).any())
     while t < sessions:
         if logged + n_orders > log.shape[0]:
             ended = False
@@ -228,10 +263,23 @@ def _run(
         row[EXPOSURE] = exposure_bps(figures[EQUITY, : t + 1], figures[CASH, : t + 1], sizing_params)
         if row[CASH_GAP] != 0 or row[EQUITY_GAP_E4] != 0 or cash < 0 or row[FAULT_NAME] >= 0:
             break
+        if row[EXPOSURE] < 0 or row[EXPOSURE] > BPS:
+            break
         if t + 1 < sessions:
-            exits_kernel(
-                held_names, n_held, held_sessions, entry_price_e4, peak_price_e4, close_e4[s], exits_params, forced
-            )
+            if exits_on:
+                exits_kernel(
+                    held_names,
+                    n_held,
+                    held_sessions,
+                    entry_price_e4,
+                    peak_price_e4,
+                    close_e4[s],
+                    exit_params,
+                    forced,
+                )
+            else:
+                for j in range(n_held):
+                    forced[j] = 0
             n_orders = decide_kernel(
                 best_first[s],
                 n_scored[s],
@@ -298,6 +346,66 @@ def run_backtest(
         For scores on other axes, dates that are no sessions of the market or outside the rulebook, a market without a
         column that the fill model reads, a held name that traded without a price, or an account that does not add up.
     """
+    done = simulate(market, scores, strategy=strategy, costs=costs, first=first, last=last, ranking=ranking)
+    figures = done.figures
+    return BacktestResult(
+        sessions=done.sessions,
+        equity_fen=figures[EQUITY],
+        cash_fen=figures[CASH],
+        fees_fen=figures[FEES],
+        dividends_fen=figures[DIVIDENDS],
+        written_off_fen=figures[WRITTEN_OFF],
+        bought_fen=figures[BOUGHT],
+        sold_fen=figures[SOLD],
+        names_held=figures[NAMES_HELD],
+        orders=_orders(done.log, market),
+        positions=_positions(done.positions, market),
+        largest_position_fen=figures[LARGEST],
+        exposure_bps=figures[EXPOSURE],
+        slippage_fen=figures[SLIPPED],
+        impact_fen=figures[IMPACTED],
+        rights_paid_fen=figures[RIGHTS_PAID],
+        price_pnl_e4=figures[REVALUED_E4],
+        unscored_sessions=done.unscored_sessions,
+    )
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A backtest as its loop leaves it, before tables are made of it: all that a sweep reads.
+
+    Parameters
+    ----------
+    sessions
+        The sessions run.
+    figures
+        What the account did, int64 of shape ``(17, n_sessions)``; rows by ``EQUITY`` to ``FAULT_NAME``.
+    log
+        One row an order, ``matching.FILL_FIELDS``.
+    positions
+        The account at the last close, int64 of shape ``(6, n_symbols)``.
+    unscored_sessions
+        Sessions on which no name had a score and nothing was decided.
+    """
+
+    sessions: pd.DatetimeIndex
+    figures: Int
+    log: Int
+    positions: Int
+    unscored_sessions: int
+
+
+def simulate(
+    market: MarketArrays,
+    scores: Float,
+    *,
+    strategy: StrategySettings,
+    costs: CostSettings,
+    first: date,
+    last: date,
+    ranking: Ranking | None = None,
+) -> Simulation:
+    """Return what ``run_backtest`` makes its tables of, checked to the fen; parameters and errors as there."""
     begin, end = _span(market, scores, first, last)
     days = market.sessions[begin : end + 1]
     best_first, n_scored = ranked(scores) if ranking is None else ranking
@@ -336,26 +444,8 @@ def run_backtest(
     while not _run(*given, log):
         log = np.concatenate([log[: state[_LOGGED]], np.empty_like(log), np.empty_like(log)])
     _check(figures, days, market)
-    return BacktestResult(
-        sessions=days,
-        equity_fen=figures[EQUITY],
-        cash_fen=figures[CASH],
-        fees_fen=figures[FEES],
-        dividends_fen=figures[DIVIDENDS],
-        written_off_fen=figures[WRITTEN_OFF],
-        bought_fen=figures[BOUGHT],
-        sold_fen=figures[SOLD],
-        names_held=figures[NAMES_HELD],
-        orders=_orders(log[: state[_LOGGED]], market),
-        positions=_positions(positions, market),
-        largest_position_fen=figures[LARGEST],
-        exposure_bps=figures[EXPOSURE],
-        slippage_fen=figures[SLIPPED],
-        impact_fen=figures[IMPACTED],
-        rights_paid_fen=figures[RIGHTS_PAID],
-        price_pnl_e4=figures[REVALUED_E4],
-        unscored_sessions=int((n_scored[begin:end] == 0).sum()),
-    )
+    unscored = int((n_scored[begin:end] == 0).sum())
+    return Simulation(days, figures, log[: state[_LOGGED]], positions, unscored)
 
 
 def _span(market: MarketArrays, scores: Float, first: date, last: date) -> tuple[int, int]:
@@ -368,8 +458,8 @@ def _span(market: MarketArrays, scores: Float, first: date, last: date) -> tuple
 
 
 def _position(market: MarketArrays, day: date) -> int:
-    found = int(market.sessions.get_indexer(pd.DatetimeIndex([pd.Timestamp(day)]))[0])
-    if found < 0:
+    found = int(market.sessions.searchsorted(pd.Timestamp(day)))
+    if found == len(market.sessions) or market.sessions[found].date() != day:
         raise TradingError(f"{day} is not a session of the market arrays", "choose first and last among its sessions")
     return found
 
@@ -405,6 +495,13 @@ def _check(figures: Int, sessions: pd.DatetimeIndex, market: MarketArrays) -> No
             "price of that session is missing",
             "complete the bar, or leave the row out: the name then counts as suspended",
         )
+    leveraged = np.flatnonzero((figures[EXPOSURE] < 0) | (figures[EXPOSURE] > BPS))
+    if len(leveraged):
+        at = leveraged[0]
+        raise TradingError(
+            f"money management asks for {figures[EXPOSURE, at] / BPS:.2%} of the equity on {sessions[at]:%Y-%m-%d}",
+            "weights above one need borrowed money, which an account of this kind has not: cap the sizing at 1",
+        )
     wrong = np.flatnonzero((figures[CASH_GAP] != 0) | (figures[EQUITY_GAP_E4] != 0) | (figures[CASH] < 0))
     if len(wrong):
         at = wrong[0]
@@ -417,9 +514,10 @@ def _check(figures: Int, sessions: pd.DatetimeIndex, market: MarketArrays) -> No
 
 
 def _orders(log: Int, market: MarketArrays) -> pd.DataFrame:
-    fields = {name: log[:, FILL_FIELDS.index(name)] for name in ORDER_COLUMNS}
-    symbols = np.array(market.symbols, dtype=object)[log[:, NAME]]
-    return pd.DataFrame({"session_date": market.sessions[log[:, SESSION]], "symbol": symbols, **fields})
+    frame = pd.DataFrame(log[:, 2:], columns=list(ORDER_COLUMNS))
+    frame.insert(0, "symbol", np.array(market.symbols, dtype=object)[log[:, NAME]])
+    frame.insert(0, "session_date", market.sessions.to_numpy()[log[:, SESSION]])
+    return frame
 
 
 def _positions(positions: Int, market: MarketArrays) -> pd.DataFrame:

@@ -11,25 +11,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ljwx_pipeline.trading.matching import Reject
+from ljwx_pipeline.trading.matching import FILL_FIELDS, Reject
 
 Int = NDArray[np.int64]
 
 #: Columns of ``BacktestResult.orders`` after session and symbol.
-ORDER_COLUMNS = (
-    "order_shares",
-    "fill_shares",
-    "price_e4",
-    "value_fen",
-    "commission_fen",
-    "stamp_duty_fen",
-    "transfer_fee_fen",
-    "reject",
-    "slippage_fen",
-    "impact_fen",
-    "base_price_e4",
-    "order_reason",
-)
+ORDER_COLUMNS = FILL_FIELDS[2:]
 
 
 def _unrecorded() -> Int:
