@@ -57,5 +57,5 @@ def _without_owner(typing_context: Any, array: Any) -> Any:  # noqa: ARG001 - nu
 
 
 @overload(borrowed)  # type: ignore[untyped-decorator]
-def _borrowed(array):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001 - numba compares bare signatures
-    return lambda array: _without_owner(array)
+def _borrowed(array):  # type: ignore[no-untyped-def]  # noqa: ARG001 - numba compares bare signatures
+    return lambda array: _without_owner(array)  # noqa: PLW0108 - numba compiles the lambda
