@@ -36,7 +36,7 @@ def net_backtest(
     index_bars: pd.DataFrame,
     calendar: pd.DataFrame,
 ) -> dg.Output[pd.DataFrame]:
-    """TopkDropout on the out-of-sample scores after every cost and A-share rule, beside three indices."""
+    """The configured strategy on out-of-sample scores, after every cost and A-share rule, beside three indices."""
     from ljwx_pipeline.backtest.engine import run_backtest
     from ljwx_pipeline.evaluation.benchmarks import against_index, index_close
     from ljwx_pipeline.evaluation.metrics import backtest_summary
@@ -115,6 +115,7 @@ def promotion_decision(
         trial_sharpes=tuple(trial["session_sharpe"] for trial in tuned_hyperparameters["trials"]),
         trials=len(tuned_hyperparameters["trials"]),
         purge_sessions=settings.purge_sessions,
+        strategy=settings.strategy.kind,
     )
     decision = decide(evidence, settings.gate).as_dict() | {"bundle_hash": model_bundle["bundle_hash"]}
     with research_run(line) as run:
