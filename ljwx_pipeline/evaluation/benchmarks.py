@@ -78,17 +78,13 @@ def monthly_excess(equity: pd.Series, close: pd.Series) -> pd.Series:
     return monthly_returns(equity) - monthly_returns(_aligned(equity, close))
 
 
-def tracking_error(
-    returns: pd.Series, market: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR
-) -> float:
+def tracking_error(returns: pd.Series, market: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
     """Return ``standard deviation (n - 1) of r - m * sqrt(periods_per_year)``; NaN below two returns."""
     own, other = _paired(returns, market)
     return annual_volatility(own - other, periods_per_year=periods_per_year)
 
 
-def information_ratio(
-    returns: pd.Series, market: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR
-) -> float:
+def information_ratio(returns: pd.Series, market: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
     """Return ``mean(r - m) / standard deviation (n - 1) of r - m * sqrt(periods_per_year)`` (Goodwin 1998).
 
     NaN for a constant difference. empyrical's ``excess_sharpe`` is the same before annualisation.

@@ -153,11 +153,15 @@ def _session_figures(equity: pd.Series, returns: pd.Series, intervals: Mapping[s
         named.get(name, name): _figure(value, unit, "sessions", intervals[name])
         for name, (value, unit) in measured.items()
     }
-    return {"total_return": _figure(total_return(returns), FRAC, "sessions")} | figures | {
-        "longest_drawdown": _figure(longest_drawdown_sessions(equity), SESSIONS, "sessions"),
-        "best_session": _figure(returns.max(), FRAC, "sessions"),
-        "worst_session": _figure(returns.min(), FRAC, "sessions"),
-    }
+    return (
+        {"total_return": _figure(total_return(returns), FRAC, "sessions")}
+        | figures
+        | {
+            "longest_drawdown": _figure(longest_drawdown_sessions(equity), SESSIONS, "sessions"),
+            "best_session": _figure(returns.max(), FRAC, "sessions"),
+            "worst_session": _figure(returns.min(), FRAC, "sessions"),
+        }
+    )
 
 
 def _month_figures(months: pd.Series, bootstrap: BootstrapParams | None) -> dict[str, Figure]:
@@ -172,9 +176,7 @@ def _month_figures(months: pd.Series, bootstrap: BootstrapParams | None) -> dict
     }
 
 
-def _against(
-    returns: pd.Series, other: pd.Series, name: str, intervals: Mapping[str, Interval]
-) -> dict[str, Figure]:
+def _against(returns: pd.Series, other: pd.Series, name: str, intervals: Mapping[str, Interval]) -> dict[str, Figure]:
     measured = {
         "excess_annual_return": (annual_return(returns) - annual_return(other), FRAC),
         "information_ratio": (information_ratio(returns, other), RATIO),
@@ -208,9 +210,7 @@ def _trade_figures(trades: pd.DataFrame) -> dict[str, Figure]:
 def _account_figures(
     result: BacktestResult, market: MarketArrays, costs: CostSettings, excess: float
 ) -> dict[str, Figure]:
-    able = capacity(
-        result, market, max_participation_frac=costs.max_participation_frac, excess_annual_return=excess
-    )
+    able = capacity(result, market, max_participation_frac=costs.max_participation_frac, excess_annual_return=excess)
     return {
         "turnover": _figure(annual_turnover(result), FRAC, "sessions"),
         "cash_frac": _figure(cash_frac(result), FRAC, "sessions"),

@@ -23,21 +23,29 @@ SERIES = {
     "a loss first": [-0.2, 0.1, 0.05],
 }
 #: ``risk_analysis(series, freq="day")`` of pyqlib 0.9.7, by the script below.
-QLIB: dict[str, dict[str, float]] = {'a good year': {'mean': 0.0002406498680779453,
-                 'std': 0.005887285155971498,
-                 'annualized_return': 0.05727466860255098,
-                 'information_ratio': 0.6306073592466144,
-                 'max_drawdown': -0.07734032594080825},
- 'a long fall': {'mean': -0.0024385631694456133,
-                 'std': 0.009872661416763812,
-                 'annualized_return': -0.580378034328056,
-                 'information_ratio': -3.8105550979448912,
-                 'max_drawdown': -2.196264341358168},
- 'a loss first': {'mean': -0.016666666666666666,
-                  'std': 0.16072751268321595,
-                  'annualized_return': -3.966666666666667,
-                  'information_ratio': -1.5997311602098134,
-                  'max_drawdown': 0.0}}
+QLIB: dict[str, dict[str, float]] = {
+    "a good year": {
+        "mean": 0.0002406498680779453,
+        "std": 0.005887285155971498,
+        "annualized_return": 0.05727466860255098,
+        "information_ratio": 0.6306073592466144,
+        "max_drawdown": -0.07734032594080825,
+    },
+    "a long fall": {
+        "mean": -0.0024385631694456133,
+        "std": 0.009872661416763812,
+        "annualized_return": -0.580378034328056,
+        "information_ratio": -3.8105550979448912,
+        "max_drawdown": -2.196264341358168,
+    },
+    "a loss first": {
+        "mean": -0.016666666666666666,
+        "std": 0.16072751268321595,
+        "annualized_return": -3.966666666666667,
+        "information_ratio": -1.5997311602098134,
+        "max_drawdown": 0.0,
+    },
+}
 
 ASK_QLIB = """
 import json, sys
