@@ -119,24 +119,23 @@ def run_sweep(
     _require_distinct(variants)
     inputs = SweepInput(market, scores, first, last, benchmark_returns)
     with sweeping(inputs, executor=executor, store=store, trials=trials, clock=clock) as session:
-        known = len(session.known(variants))
         results = session.run(variants, progress)
-    return swept(inputs, variants, results, known)
+    return swept(inputs, variants, results, known=len(variants) - session.computed)
 
 
 class SweepSession:
-    """An open sweep: what is known of it, and the means to learn the rest; ``sweeping`` opens one."""
+    """An open sweep: what is known of it, and the means to learn the rest; ``sweeping`` opens one.
+
+    ``computed`` counts the variants that were not known.
+    """
 
     def __init__(
         self, submit: Submit, store: SweepStore | None, trials: Counts | None, key: SweepKey | None, clock: Clock
     ) -> None:
         self._submit, self._store, self._trials, self._key, self._clock = submit, store, trials, key, clock
         self._results = store.read() if store else {}
+        self.computed = 0
         self._count(list(self._results.values()))
-
-    def known(self, variants: Sequence[Variant]) -> list[Variant]:
-        """Return those of ``variants`` whose results are there already."""
-        return [variant for variant in variants if variant.hash in self._results]
 
     def run(
         self, variants: Sequence[Variant], progress: Callable[[int, int], None] | None = None
@@ -167,6 +166,7 @@ class SweepSession:
     def _keep(self, results: list[VariantResult]) -> None:
         if results:
             done = self._store.write(results) if self._store else results
+            self.computed += len(done)
             self._count(done)
             self._results |= {result.variant_hash: result for result in done}
 
@@ -298,7 +298,7 @@ def _require_distinct(variants: Sequence[Variant]) -> None:
         by_hash[variant.hash] = variant.name
 
 
-def swept(inputs: SweepInput, variants: Sequence[Variant], results: Sequence[VariantResult], known: int) -> Sweep:
+def swept(inputs: SweepInput, variants: Sequence[Variant], results: Sequence[VariantResult], *, known: int) -> Sweep:
     """Return the results of ``variants``, in the same order, as a table."""
     names = list(dict.fromkeys(name for variant in variants for name, _ in variant.parameters))
     given = [dict(variant.parameters) for variant in variants]

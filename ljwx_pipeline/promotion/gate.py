@@ -44,6 +44,8 @@ class Evidence:
         How many trials the study says it made; must equal ``len(trial_sharpes)``.
     purge_sessions
         Sessions from a score to the last price its label reads.
+    trial_variance_floor
+        Least variance of the trials' Sharpe ratios (``trial_count.CountedTrials``).
     """
 
     rank_ic: NDArray[np.float64]
@@ -52,6 +54,7 @@ class Evidence:
     trial_sharpes: tuple[float, ...]
     trials: int
     purge_sessions: int
+    trial_variance_floor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -120,7 +123,9 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
     interval = mean_interval(
         evidence.rank_ic, purge_sessions=evidence.purge_sessions, confidence=settings.rank_ic_confidence
     )
-    deflated = deflated_sharpe(evidence.net_excess_returns, evidence.trial_sharpes)
+    deflated = deflated_sharpe(
+        evidence.net_excess_returns, evidence.trial_sharpes, variance_floor=evidence.trial_variance_floor
+    )
     annual = annual_return(months, periods_per_year=MONTHS_PER_YEAR)
     checks += [
         _above(
