@@ -25,6 +25,10 @@ ORDER_COLUMNS = (
     "stamp_duty_fen",
     "transfer_fee_fen",
     "reject",
+    "slippage_fen",
+    "impact_fen",
+    "base_price_e4",
+    "order_reason",
 )
 
 
@@ -43,9 +47,24 @@ class BacktestResult:
     names_held
         Names held at the close.
     orders
-        Every order sent: session_date, symbol and ``ORDER_COLUMNS``; shares signed, ``reject`` a ``Reject`` code.
+        Every order sent, in queue order: session_date, symbol and ``ORDER_COLUMNS``; shares signed, ``reject`` a
+        ``Reject`` code, ``order_reason`` 0 for the decision and else the code of the exit that forced the sale.
     positions
-        Held at the last close: symbol, shares, held_sessions, last_price_e4, value_fen.
+        Held at the last close: symbol, shares, held_sessions, last_price_e4, value_fen, entry_price_e4, peak_price_e4.
+    largest_position_fen
+        Value of the largest holding at the close.
+    exposure_bps
+        Share of the equity that money management let the decision at this close invest, before the cash reserve.
+    slippage_fen, impact_fen
+        What fills cost beyond their base price; bought and sold value hold them already.
+    rights_paid_fen
+        Paid for shares of rights issues.
+    price_pnl_e4
+        What prices did to the holdings, in 1e-4 CNY, with ex-dates, lapsed rights and the rounding of trade values.
+        The change of cash x 100 + holdings at their last close is this plus 100 x (dividends - fees - slippage -
+        impact - written off), exactly; the engine checks it on every session.
+    unscored_sessions
+        Sessions on which no name had a score and nothing was decided.
     """
 
     sessions: pd.DatetimeIndex
@@ -59,6 +78,13 @@ class BacktestResult:
     names_held: Int
     orders: pd.DataFrame
     positions: pd.DataFrame
+    largest_position_fen: Int
+    exposure_bps: Int
+    slippage_fen: Int
+    impact_fen: Int
+    rights_paid_fen: Int
+    price_pnl_e4: Int
+    unscored_sessions: int
 
     @property
     def equity(self) -> pd.Series:

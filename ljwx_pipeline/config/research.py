@@ -89,11 +89,18 @@ class StrategySettings(Section):
 
 
 class CostSettings(Section):
-    """What a broker and the market charge beyond the statutory fees of the rulebook."""
+    """At what price orders fill, and what a broker and the market charge beyond the statutory fees of the rulebook.
 
+    ``limit_offset_bps`` is read by ``fill = "bar_path"`` alone: how far from the session's reference price the limit of
+    an order stands.
+    """
+
+    fill: Literal["close", "open", "vwap", "bar_path"]
+    limit_offset_bps: float = Field(ge=0, le=10_000)
     commission_frac: float = Field(ge=0, le=0.01)
     commission_min_cny: float = Field(ge=0)
     slippage_bps: float = Field(ge=0, le=200)
+    impact_coefficient: float = Field(ge=0, le=10)
     max_participation_frac: float = Field(gt=0, le=1)
     charge_statutory_fees: bool
 

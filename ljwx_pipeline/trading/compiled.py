@@ -27,6 +27,6 @@ def kernel(*called: ModuleType) -> Callable[[Callable[..., Any]], Any]:
 
     def compile_it(function: Callable[..., Any]) -> Any:
         function.__qualname__ = f"{function.__qualname__}_{digest}"
-        return njit(cache=True)(function)
+        return njit(cache=True, nogil=True)(function)
 
     return compile_it
