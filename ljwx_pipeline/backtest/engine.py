@@ -12,6 +12,7 @@ them): an empty universe is a gap in the data before it is an opinion.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -283,6 +284,66 @@ def run_backtest(
         For scores on other axes, dates that are no sessions of the market or outside the rulebook, a market without a
         column that the fill model reads, a held name that traded without a price, or an account that does not add up.
     """
+    done = simulate(market, scores, strategy=strategy, costs=costs, first=first, last=last, ranking=ranking)
+    figures = done.figures
+    return BacktestResult(
+        sessions=done.sessions,
+        equity_fen=figures[EQUITY],
+        cash_fen=figures[CASH],
+        fees_fen=figures[FEES],
+        dividends_fen=figures[DIVIDENDS],
+        written_off_fen=figures[WRITTEN_OFF],
+        bought_fen=figures[BOUGHT],
+        sold_fen=figures[SOLD],
+        names_held=figures[NAMES_HELD],
+        orders=_orders(done.log, market),
+        positions=_positions(done.positions, market),
+        largest_position_fen=figures[LARGEST],
+        exposure_bps=figures[EXPOSURE],
+        slippage_fen=figures[SLIPPED],
+        impact_fen=figures[IMPACTED],
+        rights_paid_fen=figures[RIGHTS_PAID],
+        price_pnl_e4=figures[REVALUED_E4],
+        unscored_sessions=done.unscored_sessions,
+    )
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """A backtest as its loop leaves it, before tables are made of it: all that a sweep reads.
+
+    Parameters
+    ----------
+    sessions
+        The sessions run.
+    figures
+        What the account did, int64 of shape ``(17, n_sessions)``; rows by ``EQUITY`` to ``FAULT_NAME``.
+    log
+        One row an order, ``matching.FILL_FIELDS``.
+    positions
+        The account at the last close, int64 of shape ``(6, n_symbols)``.
+    unscored_sessions
+        Sessions on which no name had a score and nothing was decided.
+    """
+
+    sessions: pd.DatetimeIndex
+    figures: Int
+    log: Int
+    positions: Int
+    unscored_sessions: int
+
+
+def simulate(
+    market: MarketArrays,
+    scores: Float,
+    *,
+    strategy: StrategySettings,
+    costs: CostSettings,
+    first: date,
+    last: date,
+    ranking: Ranking | None = None,
+) -> Simulation:
+    """Return what ``run_backtest`` makes its tables of, checked to the fen; parameters and errors as there."""
     begin, end = _span(market, scores, first, last)
     days = market.sessions[begin : end + 1]
     best_first, n_scored = ranked(scores) if ranking is None else ranking
@@ -319,26 +380,8 @@ def run_backtest(
     while not _run(*given, log):
         log = np.concatenate([log[: state[_LOGGED]], np.empty_like(log), np.empty_like(log)])
     _check(figures, days, market)
-    return BacktestResult(
-        sessions=days,
-        equity_fen=figures[EQUITY],
-        cash_fen=figures[CASH],
-        fees_fen=figures[FEES],
-        dividends_fen=figures[DIVIDENDS],
-        written_off_fen=figures[WRITTEN_OFF],
-        bought_fen=figures[BOUGHT],
-        sold_fen=figures[SOLD],
-        names_held=figures[NAMES_HELD],
-        orders=_orders(log[: state[_LOGGED]], market),
-        positions=_positions(positions, market),
-        largest_position_fen=figures[LARGEST],
-        exposure_bps=figures[EXPOSURE],
-        slippage_fen=figures[SLIPPED],
-        impact_fen=figures[IMPACTED],
-        rights_paid_fen=figures[RIGHTS_PAID],
-        price_pnl_e4=figures[REVALUED_E4],
-        unscored_sessions=int((n_scored[begin:end] == 0).sum()),
-    )
+    unscored = int((n_scored[begin:end] == 0).sum())
+    return Simulation(days, figures, log[: state[_LOGGED]], positions, unscored)
 
 
 def _span(market: MarketArrays, scores: Float, first: date, last: date) -> tuple[int, int]:

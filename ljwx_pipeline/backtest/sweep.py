@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ljwx_pipeline.backtest.engine import run_backtest
+from ljwx_pipeline.backtest.engine import BOUGHT, EQUITY, FEES, NAMES_HELD, SOLD, simulate
 from ljwx_pipeline.backtest.sweep_input import SweepInput, opened, shared
 from ljwx_pipeline.backtest.sweep_measures import MEASURES, measures, net_returns
 from ljwx_pipeline.backtest.sweep_store import SweepKey, SweepStore, VariantResult
@@ -35,6 +35,8 @@ BATCH, TASKS = 16, 64
 KEEP_EVERY_S = 1.0
 
 
+#: Rows of a simulation's figures that a sweep reads, in the order ``run_batch`` takes them.
+_READ = [EQUITY, BOUGHT, SOLD, FEES, NAMES_HELD]
 #: Hands one batch to the executor.
 Submit = Callable[[Sequence[Variant]], "Future[list[VariantResult]]"]
 
@@ -117,7 +119,7 @@ def run_sweep(
         When results cannot be kept or read, or the executor lost a worker; what was kept before stays.
     """
     _require_distinct(variants)
-    inputs = SweepInput(market, scores, first, last, benchmark_returns)
+    inputs = SweepInput(market, np.asfortranarray(scores), first, last, benchmark_returns)
     with sweeping(inputs, executor=executor, store=store, trials=trials, clock=clock) as session:
         results = session.run(variants, progress)
     return swept(inputs, variants, results, known=len(variants) - session.computed)
@@ -197,26 +199,20 @@ def run_batch(inputs: SweepInput, variants: Sequence[Variant]) -> list[VariantRe
     clock = SystemClock()
     began_s = clock.monotonic_s()
     runs = [
-        run_backtest(
+        simulate(
             inputs.market,
             inputs.scores,
             strategy=variant.strategy,
             costs=variant.costs,
             first=inputs.first,
             last=inputs.last,
-        )
+            ranking=inputs.ranking,
+        ).figures[_READ]
         for variant in variants
     ]
-    equity = np.array([run.equity_fen for run in runs])
+    equity, bought, sold, fees, names_held = np.array(runs).transpose(1, 0, 2)
     returns = net_returns(equity)
-    measured = measures(
-        returns,
-        equity,
-        np.array([run.bought_fen + run.sold_fen for run in runs]),
-        np.array([run.fees_fen for run in runs]),
-        np.array([run.names_held for run in runs]),
-        benchmark=inputs.benchmark_returns,
-    )
+    measured = measures(returns, equity, bought + sold, fees, names_held, benchmark=inputs.benchmark_returns)
     seconds = (clock.monotonic_s() - began_s) / len(variants)
     return [
         VariantResult(

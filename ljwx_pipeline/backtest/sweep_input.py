@@ -1,4 +1,4 @@
-"""The arrays a sweep runs on: hashed once, and handed once to other processes as files they map into memory.
+"""The arrays a sweep runs on: ranked and hashed once, and handed once to other processes as a file mapped into memory.
 
 Not here: the variants (``sweep_variants.py``), the loop over them (``sweep.py``).
 """
@@ -6,17 +6,21 @@ Not here: the variants (``sweep_variants.py``), the loop over them (``sweep.py``
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import fcntl
 import hashlib
+import itertools
 import json
+import mmap
 import os
+import pickle
 import shutil
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +30,15 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.sweep_store import SweepKey, sweep_key
 from ljwx_pipeline.errors import EnvironmentFault, TradingError
+from ljwx_pipeline.trading.decide import ranked
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 
 Float = NDArray[np.float64]
 
-_PREFIX, _LOCK, _AXES, _SCORES, _BENCHMARK = "ljwx-sweep-", ".lock", "axes.json", "scores", "benchmark"
+_PREFIX, _LOCK = "ljwx-sweep-", ".lock"
+_ARRAYS, _SIZES, _OBJECT = "arrays.bin", "sizes.json", "object.pickle"
+#: Bytes to which arrays are aligned.
+_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -40,7 +48,7 @@ class SweepInput:
     Parameters
     ----------
     market, scores
-        As ``run_backtest`` takes them.
+        As ``run_backtest`` takes them; scores best in Fortran order, then no backtest copies them.
     first, last
         First decision and last valuation, both sessions of ``market``.
     benchmark_returns
@@ -52,6 +60,11 @@ class SweepInput:
     first: date
     last: date
     benchmark_returns: Float | None = None
+
+    @cached_property
+    def ranking(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return ``decide.ranked(scores)``, made once for all variants."""
+        return ranked(self.scores)
 
     def require_sound(self) -> None:
         """Raise ``TradingError`` for scores or a benchmark on other axes, or dates that are no sessions."""
@@ -80,22 +93,17 @@ class SweepInput:
     def key(self) -> SweepKey:
         """Return what decides the results beside the variants."""
         return sweep_key(
-            market_hash=_hash_of(market_fields(self.market)),
-            scores_hash=_hash_of({_SCORES: self.scores}),
-            benchmark_hash="" if self.benchmark_returns is None else _hash_of({_BENCHMARK: self.benchmark_returns}),
+            market_hash=_hash_of(self.market),
+            scores_hash=_hash_of(self.scores),
+            benchmark_hash="" if self.benchmark_returns is None else _hash_of(self.benchmark_returns),
             first=self.first,
             last=self.last,
         )
 
 
-def market_fields(market: MarketArrays) -> dict[str, Any]:
-    """Return the market's arrays, symbols and sessions by the name of their field."""
-    return {field.name: getattr(market, field.name) for field in fields(market)}
-
-
 @contextlib.contextmanager
 def shared(inputs: SweepInput, *, below: Path | None) -> Iterator[Path]:
-    """Write the arrays into a folder for the ``with`` block, one ``.npy`` each, for ``opened`` in other processes.
+    """Write the arrays into a folder for the ``with`` block, for ``opened`` in other processes.
 
     Folders that killed sweeps left beside it are removed: nobody holds their lock any more.
 
@@ -143,37 +151,36 @@ def opened(folder: str) -> SweepInput:
     """
     place = Path(folder)
     try:
-        axes = json.loads((place / _AXES).read_text(encoding="utf-8"))
-        arrays: dict[str, Any] = {
-            name: np.asarray(np.load(place / f"{name}.npy", mmap_mode="c")) for name in axes["arrays"]
-        }
+        sizes = json.loads((place / _SIZES).read_text(encoding="utf-8"))
+        with (place / _ARRAYS).open("rb") as file:
+            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        ends = list(itertools.accumulate(_aligned(size) for size in sizes))
+        buffers = [mapped[end - _aligned(size) :][:size] for size, end in zip(sizes, ends, strict=True)]
+        inputs: SweepInput = pickle.loads((place / _OBJECT).read_bytes(), buffers=buffers)  # noqa: S301 - written by us
     except (OSError, ValueError) as error:
         raise EnvironmentFault(
             f"a worker cannot read the sweep's arrays in {place} ({error})",
             "give workers on other machines a folder that both see",
         ) from None
-    scores, benchmark = arrays.pop(_SCORES), arrays.pop(_BENCHMARK, None)
-    sessions = pd.DatetimeIndex(arrays.pop("sessions"), name="session_date")
-    arrays |= {"symbols": tuple(axes["symbols"]), "sessions": sessions}
-    market = MarketArrays(**arrays)
-    return SweepInput(market, scores, date.fromisoformat(axes["first"]), date.fromisoformat(axes["last"]), benchmark)
+    return inputs
 
 
 def _write(inputs: SweepInput, folder: Path) -> None:
-    arrays = market_fields(inputs.market)
-    symbols, sessions = arrays.pop("symbols"), arrays.pop("sessions")
-    arrays |= {_SCORES: np.ascontiguousarray(inputs.scores, dtype=np.float64), "sessions": sessions.to_numpy()}
-    if inputs.benchmark_returns is not None:
-        arrays[_BENCHMARK] = inputs.benchmark_returns
-    for name, values in arrays.items():
-        np.save(folder / f"{name}.npy", values)
-    axes = {
-        "symbols": list(symbols),
-        "arrays": sorted(arrays),
-        "first": inputs.first.isoformat(),
-        "last": inputs.last.isoformat(),
-    }
-    (folder / _AXES).write_text(json.dumps(axes), encoding="utf-8")
+    buffers: list[pickle.PickleBuffer] = []
+    inputs.ranking  # noqa: B018 - made before it is handed over, not by every worker
+    stated = pickle.dumps(inputs, protocol=5, buffer_callback=buffers.append)
+    raw = [buffer.raw() for buffer in buffers]
+    with (folder / _ARRAYS).open("wb") as file:
+        for buffer in raw:
+            file.write(buffer)
+            file.write(bytes(_aligned(buffer.nbytes) - buffer.nbytes))
+    (folder / _SIZES).write_text(json.dumps([buffer.nbytes for buffer in raw]), encoding="utf-8")
+    (folder / _OBJECT).write_bytes(stated)
+
+
+def _aligned(size: int) -> int:
+    """Return ``size`` with what is left of its last cache line, and a byte at least: no buffer shares its place."""
+    return -(-max(size, 1) // _LINE) * _LINE
 
 
 def _remove_abandoned(place: Path) -> None:
@@ -191,19 +198,33 @@ def _remove_abandoned(place: Path) -> None:
             os.close(lock)
 
 
-def _hash_of(values: dict[str, Any]) -> str:
-    """Return one SHA-256 of names, dtypes, shapes and bytes; arrays are hashed beside one another."""
+def _hash_of(value: Any) -> str:
+    """Return one SHA-256 of the names, types, shapes and bytes of all that ``value`` holds."""
     with ThreadPoolExecutor(max_workers=2) as pool:
-        digests = list(pool.map(_array_hash, values.values()))
-    return hashlib.sha256(json.dumps(list(zip(values, digests, strict=True))).encode()).hexdigest()
+        digests = list(pool.map(_leaf_hash, *zip(*_leaves("", value), strict=True)))
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _array_hash(value: Any) -> str:
-    if isinstance(value, tuple):
-        return hashlib.sha256(json.dumps(value).encode()).hexdigest()
-    array = np.ascontiguousarray(value.to_numpy().astype("datetime64[ns]") if hasattr(value, "to_numpy") else value)
-    digest = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    digest.update(array.data if array.dtype.kind != "M" else array.view(np.int64).data)
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the arrays and plain values of ``value`` by dotted name; of a dataclass those of its fields."""
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _leaves(f"{name}.{field.name}", getattr(value, field.name))
+    elif isinstance(value, pd.DatetimeIndex):
+        yield name, value.to_numpy(dtype="datetime64[ns]").view(np.int64)
+    else:
+        yield name, value
+
+
+def _leaf_hash(name: str, value: Any) -> str:
+    digest = hashlib.sha256(name.encode())
+    if isinstance(value, np.ndarray):
+        # a Fortran array is hashed as it lies; which order it has is no difference in what it says
+        array = value.T if value.flags.f_contiguous else np.ascontiguousarray(value.T)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.data)
+    else:
+        digest.update(json.dumps(value).encode())
     return digest.hexdigest()
 
 

@@ -86,7 +86,7 @@ def tune_strategy(
     if proposals < 1:
         raise ConfigError(f"{proposals} proposals are none", "ask for at least one")
     space = _Space({dotted_name(name): list(values) for name, values in grid.items()}, strategy, costs)
-    inputs = SweepInput(market, scores, first, last, benchmark_returns)
+    inputs = SweepInput(market, np.asfortranarray(scores), first, last, benchmark_returns)
     with (
         _alone(journal),
         sweeping(inputs, executor=executor, store=store, trials=trials, clock=clock) as session,

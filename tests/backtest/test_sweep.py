@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import ljwx_pipeline.backtest.sweep as sweep_module
-from ljwx_pipeline.backtest.engine import run_backtest
+from ljwx_pipeline.backtest.engine import run_backtest, simulate
 from ljwx_pipeline.backtest.sweep import run_batch
 from ljwx_pipeline.backtest.sweep_input import SweepInput, opened, shared
 from ljwx_pipeline.backtest.sweep_store import SweepStore
@@ -40,7 +40,7 @@ def never(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a backtest was run")
 
-    monkeypatch.setattr(sweep_module, "run_backtest", refuse)
+    monkeypatch.setattr(sweep_module, "simulate", refuse)
 
 
 def same(one: object, two: object) -> bool:
@@ -200,10 +200,10 @@ def test_a_fault_in_one_variant_keeps_the_others(
     def fail_at_eight(*arguments: object, **options: object) -> object:
         if options["strategy"].top_k == 8:  # type: ignore[attr-defined]
             raise TradingError("cash is short", "report it")
-        return run_backtest(*arguments, **options)  # type: ignore[arg-type]
+        return simulate(*arguments, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
-        patched.setattr(sweep_module, "run_backtest", fail_at_eight)
+        patched.setattr(sweep_module, "simulate", fail_at_eight)
         with ThreadPoolExecutor(1) as one, pytest.raises(TradingError, match="cash is short"):
             sweep(*made, executor=one, store=tmp_path)
     assert 0 < sweep(*made, store=tmp_path).known <= 8
@@ -260,7 +260,7 @@ def test_what_a_killed_sweep_shared_is_removed_and_what_a_living_one_shares_is_n
     with shared(inputs, below=tmp_path) as living:
         assert not left.exists()
         with shared(inputs, below=tmp_path):
-            assert (living / "axes.json").exists()
+            assert (living / "arrays.bin").exists()
         again = opened(str(living))
         assert again.key() == inputs.key()
         variants: list[Variant] = list(sweep_variants({"top_k": [5]}))

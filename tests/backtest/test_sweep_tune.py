@@ -84,7 +84,7 @@ def test_a_killed_study_goes_on_as_if_it_had_not_been(
     options = {"store": tmp_path / "store", "journal": tmp_path / "study.log"}
     with monkeypatch.context() as patched:
         if crash_at == "a backtest":
-            patched.setattr(sweep_module, "run_backtest", dying(sweep_module.run_backtest))
+            patched.setattr(sweep_module, "simulate", dying(sweep_module.simulate))
         elif crash_at == "an answer":
             patched.setattr(optuna.Study, "tell", dying(optuna.Study.tell))
         else:
@@ -102,7 +102,7 @@ def test_a_finished_study_is_only_read(
     options = {"store": tmp_path / "s", "journal": tmp_path / "study.log", "trials": ledger.of("f", "tune")}
     first = tune(made, settings, **options)
     assert {trial.kind for trial in ledger.trials_of("f")} == {"tune"}
-    monkeypatch.setattr(sweep_module, "run_backtest", None)
+    monkeypatch.setattr(sweep_module, "simulate", None)
     again = tune(made, settings, **options)
     assert again.frame.equals(first.frame)
     assert again.known == len(first.frame) == len(ledger.trials_of("f"))
