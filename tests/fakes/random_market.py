@@ -18,8 +18,14 @@ def random_market(
     """Return a market whose every array is drawn from ``seed``; ``odd`` mixes lot rules and derived reductions in."""
     rng = np.random.default_rng(seed)
     shape = (names, sessions)
-    close = np.maximum(100, (rng.integers(20_000, 400_000, (names, 1)) * np.cumprod(
-        1 + rng.normal(0, 0.03, shape), axis=1)).astype(np.int64) // 100 * 100)
+    close = np.maximum(
+        100,
+        (rng.integers(20_000, 400_000, (names, 1)) * np.cumprod(1 + rng.normal(0, 0.03, shape), axis=1)).astype(
+            np.int64
+        )
+        // 100
+        * 100,
+    )
     before = np.c_[close[:, :1], close[:, :-1]]
     up, down = before * 110 // 100 // 100 * 100 + 100, before * 90 // 100 // 100 * 100
     free = rng.random(shape) < 0.05

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,11 @@ from ljwx_pipeline.backtest.sweep import Sweep, run_sweep
 from ljwx_pipeline.backtest.sweep_variants import Variant, expand_grid
 from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 from ljwx_pipeline.config import load_settings
+from ljwx_pipeline.lake import Lake
+from ljwx_pipeline.lake.atomic_parquet import write_bytes, write_parquet
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
-from tests.fakes.bars import listed_securities, random_bars
+from tests.fakes.bars import listed_securities, random_bars, store_bars
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GRID = {"top_k": [3, 5, 8], "n_drop": [1, 2], "costs.slippage_bps": [0.0, 10.0]}
@@ -47,6 +51,24 @@ def sweep(
     """Run a sweep over all sessions of ``market``."""
     first, last = market.sessions[0].date(), market.sessions[-1].date()
     return run_sweep(market, scores, variants or sweep_variants(), first=first, last=last, **options)  # type: ignore[arg-type]
+
+
+def store_scored_market(home: Path, *, benchmark: str = "000905.SH", symbols: int = 24, sessions: int = 160) -> None:
+    """Fill a market's home with what ``ljwx sweep`` reads: checked bars, tables, an index, a run's predictions."""
+    bars = random_bars(symbols=symbols, sessions=sessions, seed=3)
+    store_bars(home, bars)
+    days = sorted(bars["session_date"].unique())
+    rng = np.random.default_rng(4)
+    points = 5000 * np.cumprod(1 + rng.normal(0, 0.008, len(days)))
+    index = pd.DataFrame({"index_code": benchmark, "session_date": days, "close_points": points})
+    lake, known_at = Lake(home / "lake"), datetime(2024, 1, 1, tzinfo=UTC)
+    lake.write("index_bars", index, partition="all", known_at=known_at)
+    lake.write("corporate_actions", empty_table("corporate_actions"), partition="all", known_at=known_at)
+    tested = bars[(bars["session_date"] >= days[60]) & (bars["session_date"] < days[-40])]
+    predictions = tested[["symbol", "session_date"]].assign(score=rng.normal(size=len(tested)), scorable=True)
+    write_parquet(home / "tables" / "walk_forward_predictions.parquet", predictions)
+    lineage = {"factor_hash": "f" * 64, "data_hash": "d" * 64}
+    write_bytes(home / "tables" / "lineage.json", json.dumps(lineage).encode())
 
 
 def main(store: str, ledger: str, levels: str) -> None:
