@@ -115,6 +115,7 @@ def promotion_decision(
         trial_sharpes=tuple(trial["session_sharpe"] for trial in tuned_hyperparameters["trials"]),
         trials=len(tuned_hyperparameters["trials"]),
         purge_sessions=settings.purge_sessions,
+        strategy=settings.strategy.kind,
     )
     decision = decide(evidence, settings.gate).as_dict() | {"bundle_hash": model_bundle["bundle_hash"]}
     with research_run(line) as run:

@@ -23,11 +23,23 @@ from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
 from ljwx_pipeline.config import CostSettings, StrategySettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import account, costs, decide, fill_model, holdings, matching, topk_dropout
+from ljwx_pipeline.trading import (
+    account,
+    costs,
+    decide,
+    exits,
+    fill_model,
+    holdings,
+    matching,
+    score_weighted,
+    sizing,
+    topk_dropout,
+)
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
-from ljwx_pipeline.trading.compiled import kernel
+from ljwx_pipeline.trading.compiled import borrowed, kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, rates_table
 from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, ranked
+from ljwx_pipeline.trading.exits import ExitParams, exits_kernel
 from ljwx_pipeline.trading.fill_model import FillModel
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 from ljwx_pipeline.trading.matching import (
@@ -46,6 +58,7 @@ from ljwx_pipeline.trading.matching import (
     match_kernel,
 )
 from ljwx_pipeline.trading.order_reason import SCORE
+from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -81,7 +94,7 @@ _LOG_ROWS_A_SESSION = 16
 _NO_PRICE = int(fill_model.Reject.NO_PRICE)
 
 
-@kernel(costs, fill_model, matching, holdings, topk_dropout, decide, account)
+@kernel(costs, fill_model, matching, holdings, topk_dropout, score_weighted, decide, exits, sizing, account)
 def _run(
     best_first: Int32,
     n_scored: Int32,
@@ -103,6 +116,8 @@ def _run(
     lot_step: Int,
     rates: Int,
     params: Int,
+    exit_params: Int,
+    sizing_params: Int,
     first: int,
     positions: Int,
     held_names: Int32,
@@ -121,12 +136,45 @@ def _run(
     Market arrays are ``(n_sessions, n_symbols)``; ``positions`` holds the six arrays of the account by row. A fault is a
     session whose gaps are not 0 or whose FAULT_NAME is a name; nothing is run after it.
     """
+    best_first = borrowed(best_first)
+    n_scored = borrowed(n_scored)
+    scores = borrowed(scores)
+    open_e4 = borrowed(open_e4)
+    high_e4 = borrowed(high_e4)
+    low_e4 = borrowed(low_e4)
+    close_e4 = borrowed(close_e4)
+    pre_close_e4 = borrowed(pre_close_e4)
+    limit_up_e4 = borrowed(limit_up_e4)
+    limit_down_e4 = borrowed(limit_down_e4)
+    volume_shares = borrowed(volume_shares)
+    amount_fen = borrowed(amount_fen)
+    volatility_e8 = borrowed(volatility_e8)
+    listed = borrowed(listed)
+    actions = borrowed(actions)
+    action_start = borrowed(action_start)
+    lot_min = borrowed(lot_min)
+    lot_step = borrowed(lot_step)
+    rates = borrowed(rates)
+    params = borrowed(params)
+    exit_params = borrowed(exit_params)
+    sizing_params = borrowed(sizing_params)
+    positions = borrowed(positions)
+    held_names = borrowed(held_names)
+    order_names = borrowed(order_names)
+    order_shares = borrowed(order_shares)
+    order_stop_e4 = borrowed(order_stop_e4)
+    order_reason = borrowed(order_reason)
+    forced = borrowed(forced)
+    reason_of = borrowed(reason_of)
+    state = borrowed(state)
+    figures = borrowed(figures)
+    log = borrowed(log)
     shares, sellable, held_sessions = positions[0], positions[1], positions[2]
     last_price_e4, entry_price_e4, peak_price_e4 = positions[3], positions[4], positions[5]
     sessions = figures.shape[1]
     n_held, n_orders, cash = state[_N_HELD], state[_N_ORDERS], state[_CASH]
     cash_again, equity_again_e4, logged = state[_CASH_AGAIN], state[_EQUITY_AGAIN_E4], state[_LOGGED]
-    t, ended = state[_NEXT], True
+    t, ended, exits_on = state[_NEXT], True, bool((exit_params != 0).any())
     while t < sessions:
         if logged + n_orders > log.shape[0]:
             ended = False
@@ -212,12 +260,26 @@ def _run(
         row[NAMES_HELD], row[LARGEST], row[REVALUED_E4] = n_held, largest_e4 // E4_PER_FEN, revalued_e4
         row[CASH_GAP] = cash - cash_again
         row[EQUITY_GAP_E4] = cash * E4_PER_FEN + value_e4 - equity_again_e4
-        row[EXPOSURE] = BPS
+        row[EXPOSURE] = exposure_bps(figures[EQUITY, : t + 1], figures[CASH, : t + 1], sizing_params)
         if row[CASH_GAP] != 0 or row[EQUITY_GAP_E4] != 0 or cash < 0 or row[FAULT_NAME] >= 0:
             break
+        if row[EXPOSURE] < 0 or row[EXPOSURE] > BPS:
+            break
         if t + 1 < sessions:
-            for j in range(n_held):
-                forced[j] = 0
+            if exits_on:
+                exits_kernel(
+                    held_names,
+                    n_held,
+                    held_sessions,
+                    entry_price_e4,
+                    peak_price_e4,
+                    close_e4[s],
+                    exit_params,
+                    forced,
+                )
+            else:
+                for j in range(n_held):
+                    forced[j] = 0
             n_orders = decide_kernel(
                 best_first[s],
                 n_scored[s],
@@ -368,6 +430,8 @@ def simulate(
         market.lot_step,
         rates_table(costs, days.to_numpy(dtype="datetime64[D]")),
         DecisionParams.of(strategy).as_array(),
+        ExitParams.of(strategy.exits).as_array(),
+        SizingParams.of(strategy.sizing).as_array(),
         begin,
         positions,
         held_names,
@@ -394,8 +458,8 @@ def _span(market: MarketArrays, scores: Float, first: date, last: date) -> tuple
 
 
 def _position(market: MarketArrays, day: date) -> int:
-    found = int(market.sessions.get_indexer(pd.DatetimeIndex([pd.Timestamp(day)]))[0])
-    if found < 0:
+    found = int(market.sessions.searchsorted(pd.Timestamp(day)))
+    if found == len(market.sessions) or market.sessions[found].date() != day:
         raise TradingError(f"{day} is not a session of the market arrays", "choose first and last among its sessions")
     return found
 
@@ -431,6 +495,13 @@ def _check(figures: Int, sessions: pd.DatetimeIndex, market: MarketArrays) -> No
             "price of that session is missing",
             "complete the bar, or leave the row out: the name then counts as suspended",
         )
+    leveraged = np.flatnonzero((figures[EXPOSURE] < 0) | (figures[EXPOSURE] > BPS))
+    if len(leveraged):
+        at = leveraged[0]
+        raise TradingError(
+            f"money management asks for {figures[EXPOSURE, at] / BPS:.2%} of the equity on {sessions[at]:%Y-%m-%d}",
+            "weights above one need borrowed money, which an account of this kind has not: cap the sizing at 1",
+        )
     wrong = np.flatnonzero((figures[CASH_GAP] != 0) | (figures[EQUITY_GAP_E4] != 0) | (figures[CASH] < 0))
     if len(wrong):
         at = wrong[0]
@@ -443,9 +514,10 @@ def _check(figures: Int, sessions: pd.DatetimeIndex, market: MarketArrays) -> No
 
 
 def _orders(log: Int, market: MarketArrays) -> pd.DataFrame:
-    fields = {name: log[:, FILL_FIELDS.index(name)] for name in ORDER_COLUMNS}
-    symbols = np.array(market.symbols, dtype=object)[log[:, NAME]]
-    return pd.DataFrame({"session_date": market.sessions[log[:, SESSION]], "symbol": symbols, **fields})
+    frame = pd.DataFrame(log[:, 2:], columns=list(ORDER_COLUMNS))
+    frame.insert(0, "symbol", np.array(market.symbols, dtype=object)[log[:, NAME]])
+    frame.insert(0, "session_date", market.sessions.to_numpy()[log[:, SESSION]])
+    return frame
 
 
 def _positions(positions: Int, market: MarketArrays) -> pd.DataFrame:

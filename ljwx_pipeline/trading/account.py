@@ -141,17 +141,16 @@ def settle_kernel(
     """Book what ``match_kernel`` wrote; returns ``(n_held, cash_fen, revalued_e4)``. See ``Account.settle``."""
     revalued_e4, gone = 0, 0
     for k in range(n_rows):
-        row = rows[k]
-        fill = row[FILLED]
+        fill = rows[k, FILLED]
         if fill == 0:
             continue
-        i, base = row[NAME], row[BASE]
-        fees = row[COMMISSION_FEN] + row[STAMP_FEN] + row[TRANSFER_FEN]
+        i, base = rows[k, NAME], rows[k, BASE]
+        fees = rows[k, COMMISSION_FEN] + rows[k, STAMP_FEN] + rows[k, TRANSFER_FEN]
         if fill > 0:
-            cash_fen -= row[VALUE] + fees
+            cash_fen -= rows[k, VALUE] + fees
             if shares[i] == 0:
                 held_sessions[i] = peak_price_e4[i] = 0
-                entry_price_e4[i], last_price_e4[i] = row[PRICE], base
+                entry_price_e4[i], last_price_e4[i] = rows[k, PRICE], base
                 at = n_held
                 while at > 0 and held_names[at - 1] > i:
                     held_names[at] = held_names[at - 1]
@@ -159,12 +158,12 @@ def settle_kernel(
                 held_names[at] = i
                 n_held += 1
             else:
-                paid_e4 = entry_price_e4[i] * shares[i] + row[PRICE] * fill
+                paid_e4 = entry_price_e4[i] * shares[i] + rows[k, PRICE] * fill
                 entry_price_e4[i] = paid_e4 // (shares[i] + fill)
             # a buyer's value is rounded up to the fen
             revalued_e4 -= (-(fill * base)) % E4_PER_FEN
         else:
-            cash_fen += row[VALUE] - fees
+            cash_fen += rows[k, VALUE] - fees
             sellable[i] += fill
             revalued_e4 -= (-fill * base) % E4_PER_FEN
         revalued_e4 += fill * (last_price_e4[i] - base)

@@ -1,7 +1,7 @@
 """THE decision: scores and an account in, orders out. Backtest and runner both call it.
 
 Scores of session t make orders for session t+1. Here are the order in which names are ranked, the parameters, and the
-choice among the strategies (``topk_dropout.py``). Not here: what forces a name out (``exits.py``), how much of the
+choice among the strategies (``topk_dropout.py``, ``score_weighted.py``). Not here: what forces a name out (``exits.py``), how much of the
 equity may be invested (``sizing.py``).
 """
 
@@ -13,10 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import StrategySettings
+from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import costs, holdings, matching, topk_dropout
+from ljwx_pipeline.trading import costs, holdings, matching, score_weighted, topk_dropout
 from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.holdings import sell_forced
+from ljwx_pipeline.trading.score_weighted import score_weighted_kernel
 from ljwx_pipeline.trading.topk_dropout import topk_dropout_kernel
 
 Int = NDArray[np.int64]
@@ -24,8 +26,8 @@ Int32 = NDArray[np.int32]
 Float = NDArray[np.float64]
 
 #: ``StrategySettings.kind`` as kernels read it.
-TOPK_DROPOUT = 0
-KINDS = {"topk_dropout": TOPK_DROPOUT}
+TOPK_DROPOUT, SCORE_WEIGHTED = 0, 1
+KINDS = {"topk_dropout": TOPK_DROPOUT, "score_weighted": SCORE_WEIGHTED}
 
 
 @dataclass(frozen=True)
@@ -38,15 +40,30 @@ class DecisionParams:
     cash_reserve_bps: int
     kind: int = TOPK_DROPOUT
     rebalance_band_bps: int = 0
+    max_weight_bps: int = BPS
 
     @classmethod
     def of(cls, settings: StrategySettings) -> DecisionParams:
-        """Return the parameters that ``settings`` stands for."""
+        """Return the parameters that ``settings`` stands for.
+
+        Raises
+        ------
+        TradingError
+            For a strategy that makes no orders.
+        """
+        if settings.kind not in KINDS:
+            raise TradingError(
+                f"strategy.kind = {settings.kind} makes no orders: no account can sell A-shares short",
+                f"choose {' or '.join(KINDS)}; for research, backtest.long_short calculates its returns",
+            )
         return cls(
             top_k=settings.top_k,
             n_drop=settings.n_drop,
             min_hold_sessions=settings.min_hold_sessions,
             cash_reserve_bps=round(settings.cash_reserve_frac * BPS),
+            kind=KINDS[settings.kind],
+            rebalance_band_bps=round(settings.rebalance_band_frac * BPS),
+            max_weight_bps=round(settings.max_weight_frac * BPS),
         )
 
     def as_array(self) -> Int:
@@ -54,7 +71,7 @@ class DecisionParams:
         return np.array(astuple(self), dtype=np.int64)
 
 
-TOP_K, N_DROP, MIN_HOLD, CASH_RESERVE, KIND, REBALANCE_BAND = range(6)
+TOP_K, N_DROP, MIN_HOLD, CASH_RESERVE, KIND, REBALANCE_BAND, MAX_WEIGHT = range(7)
 
 
 @dataclass(frozen=True)
@@ -89,7 +106,7 @@ def ranked(scores: Float) -> tuple[Int32, Int32]:
     return best_first, finite.sum(axis=0).astype(np.int32)
 
 
-@kernel(costs, matching, holdings, topk_dropout)
+@kernel(costs, matching, holdings, topk_dropout, score_weighted)
 def decide_kernel(
     best_first: Int32,
     n_scored: int,
@@ -139,6 +156,31 @@ def decide_kernel(
     """
     if n_scored == 0:
         n_orders, _ = sell_forced(held_names, n_held, shares, price_e4, forced, order_names, order_shares)
+        return int(n_orders)
+    if params[KIND] == SCORE_WEIGHTED:
+        n_orders = score_weighted_kernel(
+            best_first,
+            n_scored,
+            scores,
+            held_names,
+            n_held,
+            shares,
+            held_sessions,
+            price_e4,
+            lot_min,
+            lot_step,
+            cash_fen,
+            equity_fen,
+            exposure_bps,
+            forced,
+            params[TOP_K],
+            params[MIN_HOLD],
+            params[CASH_RESERVE],
+            params[MAX_WEIGHT],
+            params[REBALANCE_BAND],
+            order_names,
+            order_shares,
+        )
         return int(n_orders)
     n_orders = topk_dropout_kernel(
         best_first,
@@ -193,9 +235,8 @@ def decide(
     lot_min, lot_step
         From ``rulebook.lot_sizes``.
     cash_fen, equity_fen
-        Cash, and cash plus holdings at their last close. TopkDropout sizes a purchase to
-        ``(1 - reserve) * exposure * equity / top_k``, or less when cash and the expected proceeds of the session's
-        sales do not reach.
+        Cash, and cash plus holdings at their last close. ``(1 - reserve) * exposure * equity`` may be invested, and
+        purchases shrink when cash and the expected proceeds of the session's sales do not reach.
     params
         The strategy.
     exposure_bps

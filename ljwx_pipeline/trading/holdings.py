@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading import costs
 from ljwx_pipeline.trading.compiled import kernel
-from ljwx_pipeline.trading.costs import trade_value_fen
+from ljwx_pipeline.trading.costs import E4_PER_FEN, trade_value_fen
 from ljwx_pipeline.trading.order_reason import SIZING
 
 Int = NDArray[np.int64]
@@ -74,8 +74,8 @@ def trim(
 ) -> int:
     """Add sales that take ``excess_fen`` out of the positions not sold already; returns the number of orders.
 
-    Every such position with a bar gives up the same share of itself, rounded up to lots (all of it where the rest would
-    be no lot), the worst score first, until the excess is covered: the rounding falls on the worst. How long a position
+    Every such position with a bar gives up the same share of itself, rounded up to lots or all of it, the worst score
+    first and no more than is left of the excess: what the rounding takes too much spares the best. How long a position
     has been held does not matter: risk goes before selection. Marks what it sells in ``forced`` as ``SIZING``.
     """
     tradable_fen = 0
@@ -96,7 +96,9 @@ def trim(
         if worst < 0:
             break
         i = held_names[worst]
-        sold = lots_of_position((shares[i] * cut_bps + BPS - 1) // BPS, shares[i], lot_min[i], lot_step[i])
+        share = (shares[i] * cut_bps + BPS - 1) // BPS
+        enough = (excess_fen * E4_PER_FEN + price_e4[i] - 1) // price_e4[i]
+        sold = lots_of_position(min(share, enough), shares[i], lot_min[i], lot_step[i])
         order_names[n_orders], order_shares[n_orders] = i, -sold
         excess_fen -= trade_value_fen(sold, price_e4[i], False)
         forced[worst] = SIZING

@@ -149,8 +149,6 @@ def floor_to_lot(shares: int, lot_min: int, lot_step: int) -> int:
 def affordable_shares(wanted: int, price_e4: int, cash_fen: int, lot_min: int, lot_step: int, rates: Int) -> int:
     """Return the most shares, in lots, up to ``wanted``, whose value and fees the cash covers."""
     low, high = -1, (wanted - lot_min) // lot_step  # steps beyond the smallest order; -1 is no order
-    if high >= 0 and _cost_fen(lot_min + high * lot_step, price_e4, rates) <= cash_fen:
-        return lot_min + high * lot_step
     while low < high:
         middle = (low + high + 1) // 2
         if _cost_fen(lot_min + middle * lot_step, price_e4, rates) <= cash_fen:
@@ -228,9 +226,10 @@ def match_kernel(
             order = order_shares[k]
             if (order > 0) != buying:
                 continue
-            i, row = order_names[k], rows[k]
-            row[:] = 0
-            row[NAME], row[ORDERED] = i, order
+            i = order_names[k]
+            for field in range(NAME, REASON):
+                rows[k, field] = 0
+            rows[k, NAME], rows[k, ORDERED] = i, order
             volume = np.int64(volume_shares[i])
             base, bound, reject = base_price(
                 model,
@@ -247,34 +246,42 @@ def match_kernel(
                 rates[LIMIT_OFFSET],
                 order_stop_e4[k],
             )
-            row[REJECT] = reject
+            rows[k, REJECT] = reject
             if base == 0:
                 continue
             if buying:
-                done, row[REJECT] = _buyable_part(order, volume, lot_min[i], lot_step[i], rates)
+                done, reject = _buyable_part(order, volume, lot_min[i], lot_step[i], rates)
             else:
-                done, row[REJECT] = _sellable_part(-order, sellable_shares[i], volume, lot_min[i], lot_step[i], rates)
-            # the impact is that of what goes to the market, cash or not: a price known before the cash is counted
-            impact = impact_e8_of(rates[IMPACT], np.int64(volatility_e8[i]), done, volume)
-            slipped = fill_price_e4(base, bound, bound, rates[SLIPPAGE], buying)
-            price = fill_price_e4(base, bound, bound, rates[SLIPPAGE] + impact, buying) if impact > 0 else slipped
-            if buying and done > 0:
-                paid = affordable_shares(done, price, cash, lot_min[i], lot_step[i], rates)
-                if paid < done:
-                    done, row[REJECT] = paid, _CASH
+                done, reject = _sellable_part(-order, sellable_shares[i], volume, lot_min[i], lot_step[i], rates)
+            rows[k, REJECT] = reject
             if done == 0:
                 continue
+            # the impact is that of what goes to the market, cash or not: a price known before the cash is counted
+            slipped = fill_price_e4(base, bound, bound, rates[SLIPPAGE], buying)
+            price = slipped
+            if rates[IMPACT] > 0:
+                impact = impact_e8_of(rates[IMPACT], np.int64(volatility_e8[i]), done, volume)
+                price = fill_price_e4(base, bound, bound, rates[SLIPPAGE] + impact, buying)
             value = trade_value_fen(done, price, buying)
             commission, stamp, transfer = fees_kernel(value, buying, rates)
+            if buying and value + commission + stamp + transfer > cash:
+                done = affordable_shares(done, price, cash, lot_min[i], lot_step[i], rates)
+                rows[k, REJECT] = _CASH
+                if done == 0:
+                    continue
+                value = trade_value_fen(done, price, buying)
+                commission, stamp, transfer = fees_kernel(value, buying, rates)
             fees = commission + stamp + transfer
             if not buying and cash + value < fees:  # a dust sale whose fees exceed proceeds and cash
-                row[REJECT] = _CASH
+                rows[k, REJECT] = _CASH
                 continue
-            at_base, at_slipped = trade_value_fen(done, base, buying), trade_value_fen(done, slipped, buying)
-            row[FILLED] = done if buying else -done
-            row[PRICE], row[BASE], row[VALUE] = price, base, value
-            row[COMMISSION_FEN], row[STAMP_FEN], row[TRANSFER_FEN] = commission, stamp, transfer
-            row[SLIPPAGE_FEN], row[IMPACT_FEN] = abs(at_slipped - at_base), abs(value - at_slipped)
+            rows[k, FILLED] = done if buying else -done
+            rows[k, PRICE], rows[k, BASE], rows[k, VALUE] = price, base, value
+            rows[k, COMMISSION_FEN], rows[k, STAMP_FEN], rows[k, TRANSFER_FEN] = commission, stamp, transfer
+            if price != base:
+                at_slipped = value if price == slipped else trade_value_fen(done, slipped, buying)
+                rows[k, SLIPPAGE_FEN] = abs(at_slipped - trade_value_fen(done, base, buying))
+                rows[k, IMPACT_FEN] = abs(value - at_slipped)
             cash += -(value + fees) if buying else value - fees
     return int(cash)
 
