@@ -10,6 +10,7 @@ import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -48,12 +49,12 @@ class Variant:
     costs: CostSettings
     parameters: tuple[tuple[str, Value], ...] = ()
 
-    @property
+    @cached_property
     def settings_json(self) -> str:
         """The settings as canonical JSON: what the variant is, whatever it is called."""
         return json.dumps({"costs": self.costs.model_dump(), "strategy": self.strategy.model_dump()}, sort_keys=True)
 
-    @property
+    @cached_property
     def hash(self) -> str:
         """SHA-256 of the settings; two names of one variant have one hash."""
         return hashlib.sha256(self.settings_json.encode()).hexdigest()
