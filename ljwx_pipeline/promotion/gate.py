@@ -46,6 +46,8 @@ class Evidence:
         Sessions from a score to the last price its label reads.
     strategy
         Kind of the strategy whose returns these are; one that no account can trade is never promoted.
+    trial_variance_floor
+        Least variance of the trials' Sharpe ratios (``trial_count.CountedTrials``).
     """
 
     rank_ic: NDArray[np.float64]
@@ -55,6 +57,7 @@ class Evidence:
     trials: int
     purge_sessions: int
     strategy: str = "topk_dropout"
+    trial_variance_floor: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -125,7 +128,9 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
     interval = mean_interval(
         evidence.rank_ic, purge_sessions=evidence.purge_sessions, confidence=settings.rank_ic_confidence
     )
-    deflated = deflated_sharpe(evidence.net_excess_returns, evidence.trial_sharpes)
+    deflated = deflated_sharpe(
+        evidence.net_excess_returns, evidence.trial_sharpes, variance_floor=evidence.trial_variance_floor
+    )
     annual = annual_return(months, periods_per_year=MONTHS_PER_YEAR)
     checks += [
         _above(
