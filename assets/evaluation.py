@@ -17,6 +17,7 @@ from assets.metadata import frame_metadata, line_plot, report_links
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
 from assets.report import ReportTables, report_inputs
 from assets.resources import Line
+from assets.result_lint import LINT_EVIDENCE, findings
 from assets.tracking import end_research_run, research_run, research_run_id
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
@@ -39,6 +40,8 @@ def net_backtest(
     """TopkDropout on the out-of-sample scores after every cost and A-share rule, beside three indices."""
     from ljwx_pipeline.backtest.engine import run_backtest
     from ljwx_pipeline.evaluation.benchmarks import against_index, index_close
+    from ljwx_pipeline.evaluation.holdings import holdings_of
+    from ljwx_pipeline.evaluation.lint_evidence import measure_evidence
     from ljwx_pipeline.evaluation.metrics import backtest_summary
 
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
@@ -59,6 +62,19 @@ def net_backtest(
     }
     write_json(line.tables, "backtest_summary", summary)
     write_table(line.tables, "backtest_orders", result.orders)
+    holdings = holdings_of(result, market)
+    evidence = measure_evidence(
+        result,
+        market,
+        scores,
+        holdings,
+        label=line.settings.label,
+        closes=closes,
+        benchmark=line.settings.gate.benchmark,
+        stale_after_sessions=line.settings.lint.stale_after_sessions,
+        capacity_cny=None,
+    )
+    write_json(line.tables, LINT_EVIDENCE, evidence.as_dict())
     frame = pd.DataFrame(
         {
             "session_date": result.sessions,
@@ -115,6 +131,7 @@ def promotion_decision(
         trial_sharpes=tuple(trial["session_sharpe"] for trial in tuned_hyperparameters["trials"]),
         trials=len(tuned_hyperparameters["trials"]),
         purge_sessions=settings.purge_sessions,
+        lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
     )
     decision = decide(evidence, settings.gate).as_dict() | {"bundle_hash": model_bundle["bundle_hash"]}
     with research_run(line) as run:

@@ -25,6 +25,7 @@ TEMPLATE = "report.html.j2"
 #: What a check of the gate measures, how it must stand to its threshold, and how both are written.
 GATE_MEASURES = {
     "months": ("Months of evidence", "≥", "whole"),
+    "lint_errors": ("Errors that the result lint found", "≤", "whole"),
     "rank_ic_lower": ("Rank IC of rows that could be bought, lower bound", ">", "number"),
     "net_excess_annual_return": ("Net monthly excess, compounded, a year", ">", "percent"),
     "deflated_sharpe_probability": ("Deflated Sharpe probability", ">", "number"),
