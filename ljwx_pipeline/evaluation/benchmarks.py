@@ -1,6 +1,7 @@
 """A strategy against an index: excess return, information ratio, beta, alpha. A gap in an index is an error.
 
-Index closes are price indices: dividends are not in them, which flatters a strategy that collects its own.
+Index closes are price indices: dividends are not in them, which flatters a strategy that collects its own. Everything
+here takes any other curve in place of an index, for instance those of ``benchmark_strategies.py``.
 """
 
 from __future__ import annotations
@@ -10,10 +11,15 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import DataQualityError
-from ljwx_pipeline.evaluation.metrics import annual_return, monthly_returns, returns_of, sharpe
+from ljwx_pipeline.evaluation.metrics import annual_return, annual_volatility, monthly_returns, returns_of, sharpe
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
+
+Float = NDArray[np.float64]
+#: Below this sum of squares an index does not move.
+_CONSTANT = 1e-24
 
 
 def index_close(index_bars: pd.DataFrame, code: str, sessions: pd.DatetimeIndex) -> pd.Series:
@@ -61,15 +67,40 @@ def monthly_excess(equity: pd.Series, close: pd.Series) -> pd.Series:
     return monthly_returns(equity) - monthly_returns(_aligned(equity, close))
 
 
+def tracking_error(
+    returns: pd.Series, index_returns: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR
+) -> float:
+    """Return ``standard deviation (n - 1) of r - m * sqrt(periods_per_year)``; NaN below two returns."""
+    own, other = _paired(returns, index_returns)
+    return annual_volatility(own - other, periods_per_year=periods_per_year)
+
+
+def information_ratio(
+    returns: pd.Series, index_returns: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR
+) -> float:
+    """Return ``mean(r - m) / standard deviation (n - 1) of r - m * sqrt(periods_per_year)`` (Goodwin 1998).
+
+    NaN for a constant difference. empyrical's ``excess_sharpe`` is the same before annualisation.
+    """
+    own, other = _paired(returns, index_returns)
+    return sharpe(own - other, periods_per_year=periods_per_year)
+
+
 def beta(returns: pd.Series, index_returns: pd.Series) -> float:
-    """Return ``cov(r, m) / var(m)``; NaN for an index that never moves."""
-    variance = float(index_returns.var())
-    return float(returns.cov(index_returns)) / variance if variance > 0 else math.nan
+    """Return ``cov(r, m) / var(m)``; NaN for an index that never moves, below two returns, or with a NaN."""
+    own, other = _paired(returns, index_returns)
+    if len(own) < 2:
+        return math.nan
+    centred = other - other.mean()
+    variance = float((centred**2).sum())
+    return float((centred * own).sum()) / variance if variance > _CONSTANT else math.nan
 
 
 def alpha(returns: pd.Series, index_returns: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
-    """Return the annual rate that the mean of ``r - beta * m`` compounds to (Jensen's alpha, risk-free rate zero)."""
-    mean = float((returns - beta(returns, index_returns) * index_returns).mean())
+    """Return the annual rate that the mean of ``r - beta * m`` compounds to (Jensen 1968, risk-free rate zero)."""
+    own, other = _paired(returns, index_returns)
+    slope = beta(returns, index_returns)
+    mean = float((own - slope * other).mean()) if math.isfinite(slope) else math.nan
     return math.pow(max(1 + mean, 0.0), periods_per_year) - 1 if math.isfinite(mean) else math.nan
 
 
@@ -82,7 +113,7 @@ def against_index(equity: pd.Series, close: pd.Series) -> dict[str, float | None
     own, other = returns_of(equity), returns_of(_aligned(equity, close))
     measured = {
         "excess_annual_return": annual_return(own) - annual_return(other),
-        "information_ratio": sharpe(own - other),
+        "information_ratio": information_ratio(own, other),
         "beta": beta(own, other),
         "alpha": alpha(own, other),
     }
@@ -95,6 +126,15 @@ def benchmark_summary(
     """Return the ``benchmarks`` section of the run summary; errors as ``index_close``."""
     sessions = pd.DatetimeIndex(equity.index)
     return {code: against_index(equity, index_close(index_bars, code, sessions)) for code in codes}
+
+
+def _paired(returns: pd.Series, index_returns: pd.Series) -> tuple[Float, Float]:
+    if not returns.index.equals(index_returns.index):
+        raise DataQualityError(
+            f"{len(returns)} returns of the strategy meet {len(index_returns)} of the benchmark on other sessions",
+            "pass both on the same sessions",
+        )
+    return returns.to_numpy(dtype=np.float64), index_returns.to_numpy(dtype=np.float64)
 
 
 def _aligned(equity: pd.Series, close: pd.Series) -> pd.Series:
