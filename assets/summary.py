@@ -20,6 +20,7 @@ from assets.panels import feature_table_path
 from assets.resources import Line
 from assets.reuse import file_sha256
 from assets.tracking import research_run_id
+from ljwx_pipeline.evaluation.run_files import FILES
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 
@@ -138,7 +139,8 @@ def publish_summary(line: Line, summary: dict[str, Any]) -> None:
     """Put summary and report into ``reports/<run>/`` and point ``reports/latest`` at it in one step."""
     folder = line.reports / f"{line.home.name}-{summary['mlflow']['run_id'][:12]}"
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(line.home / "report" / "report.html", folder / "report.html")
+    for name in ("report.html", *FILES):
+        shutil.copyfile(line.home / "report" / name, folder / name)
     write_bytes(
         folder / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False, default=str) + "\n").encode()
     )

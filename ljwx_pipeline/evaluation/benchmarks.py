@@ -67,9 +67,7 @@ def monthly_excess(equity: pd.Series, close: pd.Series) -> pd.Series:
     return monthly_returns(equity) - monthly_returns(_aligned(equity, close))
 
 
-def tracking_error(
-    returns: pd.Series, index_returns: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR
-) -> float:
+def tracking_error(returns: pd.Series, index_returns: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
     """Return ``standard deviation (n - 1) of r - m * sqrt(periods_per_year)``; NaN below two returns."""
     own, other = _paired(returns, index_returns)
     return annual_volatility(own - other, periods_per_year=periods_per_year)

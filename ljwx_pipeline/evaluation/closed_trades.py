@@ -172,7 +172,9 @@ def _books(result: BacktestResult, market: MarketArrays) -> dict[str, _Book]:
                 if not market.listed[row, session]:
                     book.close(session, book.shares, 0, 0, DELISTED)
                 else:
-                    book.go_ex(int(market.cash_e4_per_share[row, session]), int(market.bonus_e4_per_share[row, session]))
+                    book.go_ex(
+                        int(market.cash_e4_per_share[row, session]), int(market.bonus_e4_per_share[row, session])
+                    )
                 continue
             shares, value, paid = event
             if shares > 0:

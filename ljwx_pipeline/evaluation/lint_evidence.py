@@ -20,10 +20,14 @@ from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.evaluation.holdings import Holdings
 from ljwx_pipeline.evaluation.metrics import monthly_returns, returns_of, sharpe
+from ljwx_pipeline.evaluation.total_returns import session_returns
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 
 Float = NDArray[np.float64]
+
+#: Growth below which all is lost; its logarithm stays finite.
+_RUIN = 1e-300
 
 
 @dataclass(frozen=True)
@@ -244,10 +248,8 @@ def _coefficients(
     lag, horizon = label.entry_lag_sessions, label.horizon_sessions
     first = int(market.sessions.get_indexer(result.sessions[:1])[0])
     span = slice(first, first + len(result.sessions))
-    moves = np.where(
-        market.has_bar & (market.pre_close_e4 > 0), market.close_e4 / np.maximum(market.pre_close_e4, 1), 1
-    )
-    level = np.where(market.has_bar, np.cumsum(np.log(moves), axis=1), np.nan)[:, span]
+    steps = np.nan_to_num(np.log1p(np.maximum(session_returns(market), _RUIN - 1)))
+    level = np.where(market.has_bar, np.cumsum(steps, axis=1), np.nan)[:, span]
     scored = by_session(scores[:, span])
 
     def mean(start: int, stop: int) -> float | None:
