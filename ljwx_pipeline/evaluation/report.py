@@ -44,6 +44,11 @@ TEMPLATE = "report.html.j2"
 ROLLING_SESSIONS = 126
 #: Rows of the tables that show only the outermost.
 WORST_DRAWDOWNS, OUTER_NAMES, OUTER_TRADES = 5, 8, 5
+#: Figures that every curve is compared by; the strategy's others stand in a table of their own.
+SIDE_FIGURES = (
+    "total_return", "annual_return", "annual_volatility", "sharpe", "sortino", "calmar", "max_drawdown",
+    "longest_drawdown_sessions", "monthly_win_rate", "value_at_risk",
+)  # fmt: skip
 #: A figure whose absolute value is below this is written with more digits.
 _SMALL = 10
 
@@ -262,7 +267,9 @@ def report_environment() -> Any:
         figure_name=lambda name: both(*named(wording.FIGURE_NAMES, name.partition(":")[0])),
         curve_name=lambda name: both(*named(wording.CURVE_NAMES, name)),
         unknown=lambda sentence: both(sentence, wording.UNKNOWNS_ZH.get(sentence, sentence)),
-        finding_fact=lambda one: both(*(fact_text(language, one.case, one.values) for language in wording.LANGUAGES)),
+        finding_fact=lambda one: _in_both(
+            *(fact_text(language, one.case, one.values) for language in wording.LANGUAGES)
+        ),
         finding_remedy=lambda one: _in_both(*(remedy_text(language, one.case) for language in wording.LANGUAGES)),
     )
     return environment
@@ -292,7 +299,7 @@ def _side_by_side(inputs: ReportInputs) -> dict[str, list[tuple[str, list[str]]]
     own = [own_figures(curve) for curve in (inputs.equity, *inputs.curves.values())]
     against = [relative_figures(inputs.equity, curve) for curve in inputs.curves.values()]
     return {
-        "own": [(name, [written(one[name], unit) for one in own]) for name, unit in OWN_FIGURES.items()],
+        "own": [(name, [written(one[name], OWN_FIGURES[name]) for one in own]) for name in SIDE_FIGURES],
         "relative": [
             (name, ["", *(written(one[name], unit) for one in against)]) for name, unit in RELATIVE_FIGURES.items()
         ],
@@ -348,7 +355,7 @@ def _reasons(rejects: Mapping[str, int]) -> tuple[str, str]:
 
 
 def _in_both(english: str, chinese: str) -> Markup:
-    return both(_with_code(english), _with_code(chinese))
+    return both(_with_code(english[:1].upper() + english[1:]), _with_code(chinese))
 
 
 def _with_code(sentence: str) -> Markup:

@@ -36,7 +36,7 @@ FIGURE_NAMES: Mapping[str, Mapping[str, str]] = {
         "expected_shortfall": "Expected shortfall, 95 %, one session",
         "skewness": "Skewness",
         "excess_kurtosis": "Excess kurtosis",
-        "excess_annual_return": "Annual return minus its own",
+        "excess_annual_return": "Annual return minus the benchmark’s",
         "information_ratio": "Information ratio",
         "alpha": "Alpha, a year",
         "beta": "Beta",
@@ -309,9 +309,9 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "rank_ic": "Mean rank IC",
         "rank_icir": "Rank ICIR",
         "ic": "Mean IC",
-        "every_row": "every scored row",
-        "enterable_rows": "rows that could be bought: what the gate looks at",
-        "truth_rows": "every scored row, by the planted truth itself",
+        "every_row": "Every scored row",
+        "enterable_rows": "Rows that could be bought: what the gate looks at",
+        "truth_rows": "Every scored row, by the planted truth itself",
         "cap_rank_ic": "Left: mean rank IC by test fold. Right: running sum over sessions. Rows that could be bought: "
         "they traded at the entry session and were not locked at the upper limit.",
         "cap_quantiles": "Mean forward return over the session’s mean, in basis points, by score decile, the lowest "
