@@ -57,9 +57,20 @@ def index_close(index_bars: pd.DataFrame, code: str, sessions: pd.DatetimeIndex)
     return close
 
 
+def index_returns(equity: pd.Series, close: pd.Series) -> pd.Series:
+    """Return the index's returns on the sessions of ``equity``; errors as ``session_excess``."""
+    return returns_of(_aligned(equity, close))
+
+
 def session_excess(equity: pd.Series, close: pd.Series) -> pd.Series:
-    """Return the strategy's return minus the index's, session by session; ``close`` on the sessions of ``equity``."""
-    return returns_of(equity) - returns_of(_aligned(equity, close))
+    """Return the strategy's return minus the index's, session by session.
+
+    Raises
+    ------
+    DataQualityError
+        When ``close`` misses a session of ``equity``.
+    """
+    return returns_of(equity) - index_returns(equity, close)
 
 
 def monthly_excess(equity: pd.Series, close: pd.Series) -> pd.Series:
@@ -67,26 +78,24 @@ def monthly_excess(equity: pd.Series, close: pd.Series) -> pd.Series:
     return monthly_returns(equity) - monthly_returns(_aligned(equity, close))
 
 
-def tracking_error(returns: pd.Series, index_returns: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
+def tracking_error(returns: pd.Series, market: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
     """Return ``standard deviation (n - 1) of r - m * sqrt(periods_per_year)``; NaN below two returns."""
-    own, other = _paired(returns, index_returns)
+    own, other = _paired(returns, market)
     return annual_volatility(own - other, periods_per_year=periods_per_year)
 
 
-def information_ratio(
-    returns: pd.Series, index_returns: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR
-) -> float:
+def information_ratio(returns: pd.Series, market: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
     """Return ``mean(r - m) / standard deviation (n - 1) of r - m * sqrt(periods_per_year)`` (Goodwin 1998).
 
     NaN for a constant difference. empyrical's ``excess_sharpe`` is the same before annualisation.
     """
-    own, other = _paired(returns, index_returns)
+    own, other = _paired(returns, market)
     return sharpe(own - other, periods_per_year=periods_per_year)
 
 
-def beta(returns: pd.Series, index_returns: pd.Series) -> float:
+def beta(returns: pd.Series, market: pd.Series) -> float:
     """Return ``cov(r, m) / var(m)``; NaN for an index that never moves, below two returns, or with a NaN."""
-    own, other = _paired(returns, index_returns)
+    own, other = _paired(returns, market)
     if len(own) < 2:
         return math.nan
     centred = other - other.mean()
@@ -94,10 +103,10 @@ def beta(returns: pd.Series, index_returns: pd.Series) -> float:
     return float((centred * own).sum()) / variance if variance > _CONSTANT else math.nan
 
 
-def alpha(returns: pd.Series, index_returns: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
+def alpha(returns: pd.Series, market: pd.Series, *, periods_per_year: int = SESSIONS_PER_YEAR) -> float:
     """Return the annual rate that the mean of ``r - beta * m`` compounds to (Jensen 1968, risk-free rate zero)."""
-    own, other = _paired(returns, index_returns)
-    slope = beta(returns, index_returns)
+    own, other = _paired(returns, market)
+    slope = beta(returns, market)
     mean = float((own - slope * other).mean()) if math.isfinite(slope) else math.nan
     return math.pow(max(1 + mean, 0.0), periods_per_year) - 1 if math.isfinite(mean) else math.nan
 
@@ -108,7 +117,7 @@ def against_index(equity: pd.Series, close: pd.Series) -> dict[str, float | None
     ``excess_annual_return`` is the difference of the two compound annual returns, ``information_ratio`` the annualised
     mean over standard deviation of ``session_excess``.
     """
-    own, other = returns_of(equity), returns_of(_aligned(equity, close))
+    own, other = returns_of(equity), index_returns(equity, close)
     measured = {
         "excess_annual_return": annual_return(own) - annual_return(other),
         "information_ratio": information_ratio(own, other),
@@ -126,13 +135,13 @@ def benchmark_summary(
     return {code: against_index(equity, index_close(index_bars, code, sessions)) for code in codes}
 
 
-def _paired(returns: pd.Series, index_returns: pd.Series) -> tuple[Float, Float]:
-    if not returns.index.equals(index_returns.index):
+def _paired(returns: pd.Series, market: pd.Series) -> tuple[Float, Float]:
+    if not returns.index.equals(market.index):
         raise DataQualityError(
-            f"{len(returns)} returns of the strategy meet {len(index_returns)} of the benchmark on other sessions",
+            f"{len(returns)} returns of the strategy meet {len(market)} of the benchmark on other sessions",
             "pass both on the same sessions",
         )
-    return returns.to_numpy(dtype=np.float64), index_returns.to_numpy(dtype=np.float64)
+    return returns.to_numpy(dtype=np.float64), market.to_numpy(dtype=np.float64)
 
 
 def _aligned(equity: pd.Series, close: pd.Series) -> pd.Series:

@@ -68,10 +68,11 @@ def sortino(returns: Float | pd.Series, *, target: float = 0.0, periods_per_year
     """Return ``(mean - target) / downside deviation * sqrt(periods_per_year)``.
 
     The downside deviation is the root mean square of ``min(r - target, 0)`` over all returns, those above the target
-    counting as zero (Sortino and van der Meer 1991); not the standard deviation of the negative ones.
+    counting as zero (Sortino and van der Meer 1991); not the standard deviation of the negative ones. NaN below two
+    returns and where none is below the target.
     """
     excess = np.asarray(returns, dtype=np.float64) - target
-    downside = math.sqrt(float((np.minimum(excess, 0.0) ** 2).mean())) if len(excess) else 0.0
+    downside = math.sqrt(float((np.minimum(excess, 0.0) ** 2).mean())) if len(excess) > 1 else 0.0
     return float(excess.mean()) / downside * math.sqrt(periods_per_year) if downside > _CONSTANT else math.nan
 
 

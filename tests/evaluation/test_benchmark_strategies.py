@@ -110,9 +110,7 @@ def test_scores_never_see_what_comes_after(market: MarketArrays, scores: object)
     for changed in (later.close_e4, later.cash_e4_per_share, later.bonus_e4_per_share):
         changed[:, cut + 1 :] = changed[:, cut + 1 :] * 2 + 7
     members = everyone(market)
-    np.testing.assert_array_equal(
-        scores(market, members)[:, : cut + 1], scores(later, members)[:, : cut + 1]
-    )
+    np.testing.assert_array_equal(scores(market, members)[:, : cut + 1], scores(later, members)[:, : cut + 1])
 
 
 def test_who_is_outside_the_universe_has_no_score(market: MarketArrays) -> None:

@@ -26,9 +26,7 @@ def market() -> MarketArrays:
 
 
 def judged(market: MarketArrays, *fills: dict[str, object], excess: float = 0.1, limit: float = 0.05) -> Capacity:
-    return capacity(
-        a_result(market, fills), market, max_participation_frac=limit, excess_annual_return=excess
-    )
+    return capacity(a_result(market, fills), market, max_participation_frac=limit, excess_annual_return=excess)
 
 
 def test_the_median_order_and_the_ninth_in_ten_reach_the_limit(market: MarketArrays) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import empyrical
 import numpy as np
@@ -14,9 +15,11 @@ from ljwx_pipeline.evaluation.metrics import (
     annual_return,
     backtest_summary,
     calmar,
+    cash_frac,
     drawdowns,
     max_drawdown,
     monthly_returns,
+    payoff_ratio,
     profit_factor,
     returns_of,
     sharpe,
@@ -86,6 +89,22 @@ def test_win_rate_and_profit_factor() -> None:
     assert profit_factor(np.array([0.01])) == math.inf
     assert math.isnan(profit_factor(np.zeros(3)))
     assert math.isnan(win_rate(np.array([])))
+
+
+def test_the_payoff_is_the_mean_gain_over_the_mean_loss() -> None:
+    assert payoff_ratio(np.array([0.03, 0.01, -0.01, 0.0])) == pytest.approx(2.0)
+    assert payoff_ratio(np.array([0.03])) == math.inf
+    assert math.isnan(payoff_ratio(np.array([-0.03])))
+    for measure in (payoff_ratio, profit_factor, win_rate):
+        assert math.isnan(measure(np.array([0.1, np.nan, -0.1])))
+
+
+def test_cash_is_a_share_of_equity_after_the_opening(equity: pd.Series) -> None:
+    result = result_of(equity)
+    assert cash_frac(result) == 0.0
+    half = replace(result, cash_fen=result.equity_fen // 2)
+    assert cash_frac(half) == pytest.approx(0.5)
+    assert math.isnan(cash_frac(replace(result, equity_fen=np.zeros_like(result.equity_fen))))
 
 
 def result_of(equity: pd.Series) -> BacktestResult:
