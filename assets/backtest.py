@@ -14,21 +14,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assets.report import INDEX_SUFFIX, LEVEL_SUFFIX
+from assets.report import curve_column
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.evaluation.benchmark_strategies import EQUAL_WEIGHT, equal_weight, plain_strategies
-from ljwx_pipeline.evaluation.benchmarks import against_index, index_close
-from ljwx_pipeline.evaluation.capacity import Capacity, capacity
+from ljwx_pipeline.evaluation.benchmarks import against_index
 from ljwx_pipeline.evaluation.closed_trades import closed_trades
+from ljwx_pipeline.evaluation.comparison import comparison, every_benchmark, levels
 from ljwx_pipeline.evaluation.holdings import Holdings, holdings_of
 from ljwx_pipeline.evaluation.lint_evidence import LintEvidence, measure_evidence
-from ljwx_pipeline.evaluation.metrics import annual_turnover, backtest_summary, cash_frac
-from ljwx_pipeline.evaluation.scoreboard import finite, trade_figures
-from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
+from ljwx_pipeline.evaluation.metrics import backtest_summary
+from ljwx_pipeline.evaluation.performance import Figure, performance
 from ljwx_pipeline.trading.market_arrays import MarketArrays
-from ljwx_pipeline.trading.matching import Reject
 
 
 @dataclass(frozen=True)
@@ -37,20 +34,25 @@ class JudgedBacktest:
 
     Parameters
     ----------
-    result, holdings, trades, evidence
-        The backtest, its holdings and closed trades, and what the lint looks at.
-    closes, levels
-        Index closes by code; equity or level of the equal-weight universe and the plain strategies by name.
+    result, holdings, trades
+        The backtest, its holdings and its closed trades.
+    figures, comparison
+        Every figure with its interval, and the measures of all curves side by side.
+    evidence
+        What the lint looks at.
+    curves
+        What it stands beside by name: index closes by code, the equal-weight universe and the plain strategies.
     summary
-        ``backtest``, ``benchmarks``, ``trading`` and ``rejects``.
+        ``backtest``, ``benchmarks`` and ``rejects``: sections of the run summary.
     """
 
     result: BacktestResult
     holdings: Holdings
     trades: pd.DataFrame
+    figures: Mapping[str, Figure]
+    comparison: pd.DataFrame
     evidence: LintEvidence
-    closes: Mapping[str, pd.Series]
-    levels: Mapping[str, pd.Series]
+    curves: Mapping[str, pd.Series]
     summary: Mapping[str, Any]
 
     def by_session(self) -> pd.DataFrame:
@@ -65,8 +67,7 @@ class JudgedBacktest:
                 "turnover_frac": result.turnover_frac.to_numpy(),
                 "names_held": result.names_held,
                 "largest_position_cny": _largest_fen(self.holdings) / 100,
-                **{f"{code}{INDEX_SUFFIX}": close.to_numpy() for code, close in self.closes.items()},
-                **{f"{name}{LEVEL_SUFFIX}": level.to_numpy() for name, level in self.levels.items()},
+                **{curve_column(name): curve.to_numpy() for name, curve in self.curves.items()},
             }
         )
 
@@ -98,22 +99,21 @@ def judged_backtest(
 
     The universe of the equal-weight level and of the plain strategies is what the scores cover.
     """
-    strategy, costs = settings.strategy, settings.costs
+    strategy, costs, gate = settings.strategy, settings.costs, settings.gate
     result = run_backtest(market, scores, strategy=strategy, costs=costs, first=first, last=last)
-    closes = {code: index_close(index_bars, code, result.sessions) for code in settings.evaluation.indices}
-    members = np.isfinite(scores)
-    plain = plain_strategies(market, members, strategy=strategy, costs=costs, first=first, last=last)
-    levels = {EQUAL_WEIGHT: equal_weight(market, members, first=first, last=last)}
-    levels |= {name: one.equity for name, one in plain.items()}
-    benchmarks = {code: against_index(result.equity, close) for code, close in closes.items()}
-    excess = benchmarks[settings.gate.benchmark]["excess_annual_return"]
-    room = capacity(
+    curves = every_benchmark(
         result,
         market,
-        max_participation_frac=costs.max_participation_frac,
-        excess_annual_return=np.nan if excess is None else excess,
+        np.isfinite(scores),
+        index_bars,
+        indices=settings.evaluation.indices,
+        strategy=strategy,
+        costs=costs,
     )
-    holdings, trades = holdings_of(result, market), closed_trades(result, market)
+    beside = levels(curves)
+    figures = performance(result, market, costs=costs, benchmarks=beside, capacity_against=gate.benchmark)
+    holdings = holdings_of(result, market)
+    closes = {code: beside[code] for code in settings.evaluation.indices}
     evidence = measure_evidence(
         result,
         market,
@@ -121,40 +121,19 @@ def judged_backtest(
         holdings,
         label=settings.label,
         closes=closes,
-        benchmark=settings.gate.benchmark,
+        benchmark=gate.benchmark,
         stale_after_sessions=settings.lint.stale_after_sessions,
-        capacity_cny=finite(room.median_capital_cny),
+        capacity_cny=figures["capacity_median"].value,
     )
     summary = {
         "backtest": backtest_summary(result),
-        "benchmarks": benchmarks,
-        "trading": _trading(result, holdings, trades, room),
+        "benchmarks": {code: against_index(result.equity, close) for code, close in closes.items()},
         "rejects": result.rejects,
     }
-    return JudgedBacktest(result, holdings, trades, evidence, closes, levels, summary)
-
-
-def _trading(
-    result: BacktestResult, holdings: Holdings, trades: pd.DataFrame, room: Capacity
-) -> dict[str, float | None]:
-    equity = np.maximum(result.equity_fen, 1)
-    refused = int((result.orders["reject"] != int(Reject.NONE)).sum())
-    fees_cny = int(result.fees_fen.sum()) / 100
-    years = (len(result.sessions) - 1) / SESSIONS_PER_YEAR
-    return {
-        "turnover": finite(annual_turnover(result)),
-        "cash_frac": finite(cash_frac(result)),
-        "mean_names_held": finite(float(result.names_held[1:].mean())),
-        "largest_weight_frac": finite(float((_largest_fen(holdings) / equity).max())),
-        **trade_figures(trades),
-        "rejected_orders_frac": finite(refused / len(result.orders)) if len(result.orders) else None,
-        "fees_cny": fees_cny,
-        "fees_of_equity_a_year": finite(fees_cny / years / float(result.equity.mean())),
-        "median_capital_cny": finite(room.median_capital_cny),
-        "capital_90_cny": finite(room.capital_90_cny),
-        "break_even_capital_cny": finite(room.break_even_capital_cny),
-    }
+    trades = closed_trades(result, market)
+    return JudgedBacktest(result, holdings, trades, figures, comparison(result, curves), evidence, beside, summary)
 
 
 def _largest_fen(holdings: Holdings) -> NDArray[np.int64]:
-    return holdings.value_fen.max(axis=1, initial=0)
+    largest: NDArray[np.int64] = holdings.value_fen.max(axis=1, initial=0)
+    return largest

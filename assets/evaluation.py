@@ -15,7 +15,7 @@ from assets.column_lineage import backtest_lineage
 from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.metadata import frame_metadata, line_plot, report_links
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
-from assets.report import INDEX_SUFFIX, LEVEL_SUFFIX, ReportTables, report_inputs, run_numbers
+from assets.report import FIGURES, ReportTables, curve_column, report_inputs, run_numbers
 from assets.resources import Line
 from assets.result_lint import LINT_EVIDENCE, findings
 from assets.tracking import end_research_run, research_run, research_run_id
@@ -39,6 +39,7 @@ def net_backtest(
 ) -> dg.Output[pd.DataFrame]:
     """TopkDropout on the out-of-sample scores after every cost and A-share rule, beside three indices."""
     from assets.backtest import judged_backtest  # heavy: the kernels
+    from ljwx_pipeline.evaluation.performance_file import write_performance
 
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
     scores = dense_scores(walk_forward_predictions, market.symbols, market.sessions)
@@ -56,11 +57,15 @@ def net_backtest(
     write_table(line.tables, "backtest_orders", judged.result.orders)
     write_table(line.tables, "backtest_names", judged.by_name(securities))
     write_table(line.tables, "closed_trades", judged.trades)
+    write_table(line.tables, "backtest_comparison", judged.comparison.reset_index())
+    write_performance(line.tables / FIGURES, line.settings.profile, judged.figures)
     frame = judged.by_session()
     with research_run(line) as run:
         run.metrics({f"backtest.{name}": value for name, value in summary["backtest"].items() if value is not None})
-    lineage = backtest_lineage(judged.closes, judged.levels, line.source().describe().adjustment)
-    curves = [name for name in frame.columns if name.endswith((INDEX_SUFFIX, LEVEL_SUFFIX))]
+    indices = line.settings.evaluation.indices
+    plain = [name for name in judged.curves if name not in indices]
+    lineage = backtest_lineage(indices, plain, line.source().describe().adjustment)
+    curves = [curve_column(name) for name in judged.curves]
     growth = frame.set_index("session_date")[["equity_cny", *curves]]
     return dg.Output(
         frame,

@@ -18,15 +18,18 @@ from assets.resources import Line
 from assets.result_lint import findings
 from ljwx_pipeline.evaluation.benchmarks import monthly_excess
 from ljwx_pipeline.evaluation.bootstrap import BootstrapParams
+from ljwx_pipeline.evaluation.comparison import STRATEGY
 from ljwx_pipeline.evaluation.ic import ic_by_session, quantile_returns
+from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_performance
 from ljwx_pipeline.evaluation.report import GateLine, Picture, ReportInputs
-from ljwx_pipeline.evaluation.run_files import FILES, STRATEGY, RunNumbers
-from ljwx_pipeline.evaluation.scoreboard import figures_of
+from ljwx_pipeline.evaluation.run_files import FILES, RunNumbers, numbers_of_findings
 from ljwx_pipeline.market.calendar import session_positions
 
-#: How the intervals of the report are made.
+#: How the intervals of the figures are made.
 INTERVALS = BootstrapParams()
-INDEX_SUFFIX, LEVEL_SUFFIX = "_points", "_level"
+#: Folder of the figures that ``net_backtest`` leaves.
+FIGURES = "backtest_figures"
+_SUFFIXES = ("_points", "_level")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,7 @@ def report_inputs(
     back = read_json(line.tables, "backtest_summary")
     indexed = tables.backtest.set_index("session_date")
     equity, curves = indexed["equity_cny"], curves_of(indexed)
+    (figures,) = read_performance(line.tables / FIGURES / PARQUET_NAME).values()
     walk = read_json(line.tables, "walk_forward_summary")
     rank_ic = rank_ic_table(tables.predictions)
     orders = read_table(line.tables, "backtest_orders")
@@ -66,7 +70,8 @@ def report_inputs(
         decision=decision["decision"],
         gate=tuple(gate_line(check) for check in decision["checks"]),
         gate_benchmark=settings.gate.benchmark,
-        figures=figures_of(equity, curves, back["trading"], params=INTERVALS),
+        figures=figures,
+        comparison=read_table(line.tables, "backtest_comparison").set_index("measure"),
         confidence=INTERVALS.confidence,
         resamples=INTERVALS.resamples,
         findings=findings(line),
@@ -92,6 +97,7 @@ def report_inputs(
 def run_numbers(line: Line, inputs: ReportInputs, *, run_id: str) -> RunNumbers:
     """Return the numbers of the report for the files beside it; ``run_id`` is the MLflow run's."""
     return RunNumbers(
+        run=run_folder(line, run_id),
         about={
             "profile": inputs.profile,
             "source": inputs.source.name,
@@ -110,17 +116,26 @@ def run_numbers(line: Line, inputs: ReportInputs, *, run_id: str) -> RunNumbers:
         hashes=inputs.hashes,
         settings=flat_settings(line),
         figures=inputs.figures,
-        findings=inputs.findings,
+        findings=numbers_of_findings(inputs.findings),
         curves=pd.DataFrame({STRATEGY: inputs.equity, **inputs.curves}),
     )
 
 
+def run_folder(line: Line, run_id: str) -> str:
+    """Return the name of the folder below ``reports`` that keeps a run's report."""
+    return f"{line.home.name}-{run_id[:12]}"
+
+
+def curve_column(name: str) -> str:
+    """Return the column of ``net_backtest`` that holds a curve: points of an index (with a dot), level of others."""
+    return f"{name}{_SUFFIXES[0 if '.' in name else 1]}"
+
+
 def curves_of(indexed: pd.DataFrame) -> dict[str, pd.Series]:
     """Return what the net backtest stands beside, by name: the indices, then the others."""
-    suffixes = (INDEX_SUFFIX, LEVEL_SUFFIX)
     return {
         str(column).removesuffix(suffix): indexed[column]
-        for suffix in suffixes
+        for suffix in _SUFFIXES
         for column in indexed.columns
         if str(column).endswith(suffix)
     }

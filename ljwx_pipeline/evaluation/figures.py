@@ -89,7 +89,7 @@ def rolling_figure(equity: pd.Series, benchmark: pd.Series, *, sessions: int) ->
     return inline(out)
 
 
-def distribution_figure(returns: pd.Series, *, value_at_risk: float | None, expected_shortfall: float | None) -> str:
+def distribution_figure(returns: pd.Series, *, value_at_risk: float, expected_shortfall: float) -> str:
     """Return a histogram of session returns in per cent, the two tail figures and the normal curve beside it."""
     values = returns.to_numpy(dtype=np.float64) * 100
     spread, mean = float(values.std()), float(values.mean())
@@ -101,7 +101,7 @@ def distribution_figure(returns: pd.Series, *, value_at_risk: float | None, expe
             density = np.exp(-((grid - mean) ** 2) / (2 * spread**2)) / (spread * np.sqrt(2 * np.pi))
             axis.plot(grid, density * counts.sum() * (edges[1] - edges[0]), color=GREY, linewidth=1.4)
         for value, style in ((value_at_risk, "--"), (expected_shortfall, ":")):
-            if value is not None:
+            if np.isfinite(value):
                 axis.axvline(value * 100, color=LOSS, linewidth=1.5, linestyle=style)
         axis.axvline(0, color=MUTED, linewidth=0.8)
         axis.set_xlabel("%")

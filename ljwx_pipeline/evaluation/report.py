@@ -1,15 +1,16 @@
 """The report: one self-contained HTML page in two languages, readable on screen and on paper.
 
 Everything on it is handed in; nothing is measured here and nothing is fetched. Not here: the figures
-(``scoreboard.py``), the pictures (``figures.py``), the words (``wording.py``), the markup
+(``performance.py``), the pictures (``figures.py``), the words (``wording.py``), the markup
 (``templates/report.html.j2``).
 """
 
 from __future__ import annotations
 
 import base64
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
@@ -19,19 +20,12 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.evaluation import figures, wording
+from ljwx_pipeline.evaluation.comparison import STRATEGY
 from ljwx_pipeline.evaluation.drawdown_table import drawdown_table
 from ljwx_pipeline.evaluation.lint import RULES, SEVERITIES, Finding
 from ljwx_pipeline.evaluation.lint_wording import EN, LOOKS_FOR, ZH, fact_text, remedy_text
 from ljwx_pipeline.evaluation.metrics import monthly_returns, returns_of
-from ljwx_pipeline.evaluation.scoreboard import (
-    OWN_FIGURES,
-    RELATIVE_FIGURES,
-    TRADING_FIGURES,
-    Figure,
-    Unit,
-    own_figures,
-    relative_figures,
-)
+from ljwx_pipeline.evaluation.performance import CNY, COUNT, FRAC, SESSIONS, Figure
 from ljwx_pipeline.evaluation.wording import both, named, said
 from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.page import number, page_environment, percent
@@ -44,11 +38,17 @@ TEMPLATE = "report.html.j2"
 ROLLING_SESSIONS = 126
 #: Rows of the tables that show only the outermost.
 WORST_DRAWDOWNS, OUTER_NAMES, OUTER_TRADES = 5, 8, 5
-#: Figures that every curve is compared by; the strategy's others stand in a table of their own.
-SIDE_FIGURES = (
+#: Figures of a curve by itself that all curves are compared by, and those of the strategy against another.
+SIDE_OWN = (
     "total_return", "annual_return", "annual_volatility", "sharpe", "sortino", "calmar", "max_drawdown",
-    "longest_drawdown_sessions", "monthly_win_rate", "value_at_risk",
+    "win_rate_months", "value_at_risk", "turnover", "cash_frac",
 )  # fmt: skip
+SIDE_RELATIVE = ("excess_annual_return", "information_ratio", "alpha", "beta", "tracking_error")
+#: What figures are measured on that say how the account was run.
+_TRADING_BASES = ("orders", "closed trades")
+_TRADING = ("turnover", "cash_frac", "dividends", "written_off")
+#: Turnover is a multiple of equity, not a part of it.
+_MULTIPLES = ("turnover",)
 #: A figure whose absolute value is below this is written with more digits.
 _SMALL = 10
 
@@ -104,7 +104,9 @@ class ReportInputs:
     gate_benchmark
         Index whose return the gate subtracts; one of ``curves``.
     figures, confidence, resamples
-        Of the strategy, with bootstrap intervals made so.
+        From ``performance``, with bootstrap intervals made so.
+    comparison
+        From ``comparison.comparison``: measures by row, the strategy and each of ``curves`` by column.
     findings
         Of the result lint.
     equity, curves
@@ -150,7 +152,8 @@ class ReportInputs:
     decision: str
     gate: Sequence[GateLine]
     gate_benchmark: str
-    figures: Sequence[Figure]
+    figures: Mapping[str, Figure]
+    comparison: pd.DataFrame
     confidence: float
     resamples: int
     findings: Sequence[Finding]
@@ -172,18 +175,27 @@ class ReportInputs:
     files: Sequence[str] = ()
 
 
-def written(value: float | None, unit: Unit) -> str:
-    """Return a figure as a person reads it; a dash for what could not be measured."""
-    if unit == "percent":
+def written(value: float, name: str, unit: str) -> str:
+    """Return the value of the figure ``name`` as a person reads it; a dash for what could not be measured."""
+    if unit == FRAC and name not in _MULTIPLES:
         return percent(value, 2)
-    return number(value, 0 if unit in {"whole", "cny"} else 2)
+    return number(value, 0 if unit in {CNY, COUNT} or (unit == SESSIONS and float(value).is_integer()) else 2)
 
 
-def interval_text(figure: Figure) -> str:
+def interval_text(name: str, figure: Figure) -> str:
     """Return the ends of a figure's interval; empty without one."""
-    if figure.lower is None or figure.upper is None:
+    if math.isnan(figure.lower) or math.isnan(figure.upper):
         return ""
-    return f"{written(figure.lower, figure.unit)} … {written(figure.upper, figure.unit)}"
+    return f"{written(figure.lower, name, figure.unit)} … {written(figure.upper, name, figure.unit)}"
+
+
+def figure_rows(figures: Mapping[str, Figure], names: Iterable[str]) -> list[tuple[str, str, str]]:
+    """Return name, value and interval of the figures among ``names`` that there are."""
+    return [
+        (name, written(figures[name].value, name, figures[name].unit), interval_text(name, figures[name]))
+        for name in names
+        if name in figures
+    ]
 
 
 def gate_row(line: GateLine) -> tuple[tuple[str, str], str, str]:
@@ -214,7 +226,9 @@ def render_report(inputs: ReportInputs) -> str:
     """Return the page as one HTML text, the same bytes for the same inputs."""
     environment = report_environment()
     sessions = pd.DatetimeIndex(inputs.equity.index)
-    found = {figure.name: figure for figure in inputs.figures}
+    relative = [name for name in inputs.figures if name.endswith(f":{inputs.gate_benchmark}")]
+    trading = [name for name, one in inputs.figures.items() if one.basis in _TRADING_BASES or name in _TRADING]
+    own = [name for name in inputs.figures if name not in trading and ":" not in name]
     counts = {severity: sum(one.severity == severity for one in inputs.findings) for severity in SEVERITIES}
     page: str = environment.get_template(TEMPLATE).render(
         r=inputs,
@@ -227,11 +241,10 @@ def render_report(inputs: ReportInputs) -> str:
         total_fees=sum(inputs.fees.values()),
         all_costs=sum(inputs.fees.values()) + sum(inputs.inside_prices.values()),
         confidence=f"{inputs.confidence:.0%}",
-        found=found,
-        tiles=_tiles(inputs, found),
-        own=[found[name] for name in OWN_FIGURES if name in found],
-        relative=[found[key] for name in RELATIVE_FIGURES if (key := f"{name}:{inputs.gate_benchmark}") in found],
-        trading=[found[name] for name in TRADING_FIGURES if name in found],
+        tiles=_tiles(inputs),
+        own=figure_rows(inputs.figures, own),
+        relative=figure_rows(inputs.figures, relative),
+        trading=figure_rows(inputs.figures, trading),
         lint_counts=counts,
         rules=[(rule, both(LOOKS_FOR[EN][rule.code], LOOKS_FOR[ZH][rule.code])) for rule in RULES],
         side=_side_by_side(inputs),
@@ -248,7 +261,7 @@ def render_report(inputs: ReportInputs) -> str:
         ],
         rank_ic_rows=rank_ic_rows(inputs.rank_ic_summary),
         rolling_sessions=ROLLING_SESSIONS,
-        pictures=_pictures(inputs, found),
+        pictures=_pictures(inputs),
         shap=[(picture.caption, base64.b64encode(picture.png).decode("ascii")) for picture in inputs.shap],
     )
     return page
@@ -257,9 +270,7 @@ def render_report(inputs: ReportInputs) -> str:
 def report_environment() -> Any:
     """Return the jinja2 environment of the report's templates, with what they write words and numbers by."""
     environment = page_environment("ljwx_pipeline.evaluation")
-    environment.filters.update(
-        cell=_cell, written=written, interval=interval_text, code=_with_code, day=_day, reasons=_reasons
-    )
+    environment.filters.update(cell=_cell, day=_day, reasons=_reasons)
     environment.globals.update(
         t=said,
         both=both,
@@ -275,7 +286,7 @@ def report_environment() -> Any:
     return environment
 
 
-def _tiles(inputs: ReportInputs, found: Mapping[str, Figure]) -> list[tuple[Markup, str, str]]:
+def _tiles(inputs: ReportInputs) -> list[tuple[Markup, str, str]]:
     """Return label, value and interval of what stands first on the page."""
     benchmark = inputs.gate_benchmark
     shown = [
@@ -287,23 +298,27 @@ def _tiles(inputs: ReportInputs, found: Mapping[str, Figure]) -> list[tuple[Mark
     ]
     tiles = []
     for key, name in shown:
-        figure = found.get(name, Figure(name, None))
-        value = percent(figure.value) if figure.unit == "percent" else number(figure.value)
-        tiles.append((said(key, benchmark=benchmark), value, interval_text(figure)))
+        figure = inputs.figures[name]
+        value = percent(figure.value) if figure.unit == FRAC else number(figure.value)
+        tiles.append((said(key, benchmark=benchmark), value, interval_text(name, figure)))
     rank_ic = number(inputs.rank_ic_summary.get("rank_ic_mean"), 3)
     return [*tiles, (said("tile_rank_ic"), rank_ic, "")]
 
 
 def _side_by_side(inputs: ReportInputs) -> dict[str, list[tuple[str, list[str]]]]:
     """Return rows of figures, a column for the strategy and each curve: of each by itself, and of it against each."""
-    own = [own_figures(curve) for curve in (inputs.equity, *inputs.curves.values())]
-    against = [relative_figures(inputs.equity, curve) for curve in inputs.curves.values()]
-    return {
-        "own": [(name, [written(one[name], OWN_FIGURES[name]) for one in own]) for name in SIDE_FIGURES],
-        "relative": [
-            (name, ["", *(written(one[name], unit) for one in against)]) for name, unit in RELATIVE_FIGURES.items()
-        ],
-    }
+    table = inputs.comparison[[STRATEGY, *inputs.curves]]
+    values = dict(zip(table.index, table.to_numpy(dtype=np.float64).tolist(), strict=True))
+
+    def rows(names: Sequence[str]) -> list[tuple[str, list[str]]]:
+        units = {name: _unit_of(name, inputs) for name in names}
+        return [(name, [written(value, name, units[name]) for value in values[name]]) for name in names]
+
+    return {"own": rows(SIDE_OWN), "relative": rows(SIDE_RELATIVE)}
+
+
+def _unit_of(name: str, inputs: ReportInputs) -> str:
+    return (inputs.figures.get(name) or inputs.figures[f"{name}:{inputs.gate_benchmark}"]).unit
 
 
 def _names(names: pd.DataFrame, *, best: bool) -> list[dict[str, Any]]:
@@ -320,19 +335,18 @@ def _outer_trades(trades: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in outer.to_dict("records")]
 
 
-def _pictures(inputs: ReportInputs, found: Mapping[str, Figure]) -> dict[str, Markup | None]:
+def _pictures(inputs: ReportInputs) -> dict[str, Markup | None]:
     from markupsafe import Markup
 
     benchmark = inputs.curves[inputs.gate_benchmark]
-    tail = {name: found[name].value if name in found else None for name in ("value_at_risk", "expected_shortfall")}
     drawn = {
         "equity": figures.equity_figure(inputs.equity, inputs.curves),
         "monthly_return": figures.monthly_figure(monthly_returns(inputs.equity), salt="return"),
         "monthly_excess": figures.monthly_figure(inputs.monthly_excess, salt="excess"),
         "distribution": figures.distribution_figure(
             returns_of(inputs.equity),
-            value_at_risk=tail["value_at_risk"],
-            expected_shortfall=tail["expected_shortfall"],
+            value_at_risk=inputs.figures["value_at_risk"].value,
+            expected_shortfall=inputs.figures["expected_shortfall"].value,
         ),
         "exposure": figures.exposure_figure(inputs.account),
         "rank_ic": figures.rank_ic_figure(inputs.rank_ic),

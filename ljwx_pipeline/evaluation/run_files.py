@@ -1,30 +1,32 @@
-"""The numbers of a report as files beside it: ``figures.json``, ``figures.parquet``, ``returns.parquet``.
+"""What lies beside a report for machines: ``run.json``, the figures as JSON and Parquet, ``returns.parquet``.
 
-The same bytes for the same numbers: no clock, no order that changes. Not here: the page (``report.py``), what is in
-them (``scoreboard.py``).
+The same bytes for the same numbers: no clock, no order that changes. Not here: the page (``report.py``), the figures'
+own files (``performance_file.py``).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.evaluation.comparison import STRATEGY
 from ljwx_pipeline.evaluation.lint import Finding
 from ljwx_pipeline.evaluation.metrics import drawdowns, returns_of
-from ljwx_pipeline.evaluation.scoreboard import Figure, own_figures
+from ljwx_pipeline.evaluation.performance import Figure
+from ljwx_pipeline.evaluation.performance_file import JSON_NAME, PARQUET_NAME, read_performance, write_performance
 from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
 
-FIGURES_JSON, FIGURES_PARQUET, RETURNS_PARQUET = "figures.json", "figures.parquet", "returns.parquet"
-FILES = (FIGURES_JSON, FIGURES_PARQUET, RETURNS_PARQUET)
-#: Of the layout of ``figures.json``; another number is not read.
+RUN_JSON, RETURNS_PARQUET = "run.json", "returns.parquet"
+FILES = (RUN_JSON, JSON_NAME, PARQUET_NAME, RETURNS_PARQUET)
+#: Of the layout of ``run.json``; another number is not read.
 SCHEMA = 1
-STRATEGY = "strategy"
+_SUFFIX = "_return_frac"
 
 
 @dataclass(frozen=True)
@@ -33,99 +35,88 @@ class RunNumbers:
 
     Parameters
     ----------
+    run
+        Its name: the folder of its report.
     about
         What was run: profile, source, simulated, model, decision, first and last session.
     hashes, settings
         What it came from, and every configured value by dotted key.
     figures
-        Of the strategy.
+        Of the strategy, from ``performance``.
     findings
-        Of the result lint.
+        Of the result lint, as ``Finding.as_dict`` gives them.
     curves
         Equity of the strategy, first, and of everything it is compared with; a column a curve, ``session_date`` index.
     """
 
+    run: str
     about: Mapping[str, Any]
     hashes: Mapping[str, str]
     settings: Mapping[str, Any]
-    figures: Sequence[Figure]
-    findings: Sequence[Finding]
+    figures: Mapping[str, Figure]
+    findings: Sequence[Mapping[str, Any]]
     curves: pd.DataFrame
 
 
+def numbers_of_findings(findings: Sequence[Finding]) -> tuple[Mapping[str, Any], ...]:
+    """Return findings as ``RunNumbers`` keeps them."""
+    return tuple(finding.as_dict() for finding in findings)
+
+
 def write_numbers(folder: Path, numbers: RunNumbers) -> None:
-    """Write the three files into ``folder``, each replaced in one step."""
+    """Write ``FILES`` into ``folder``, each replaced in one step."""
     folder.mkdir(parents=True, exist_ok=True)
     document = {
         "schema": SCHEMA,
+        "run": numbers.run,
         "about": dict(numbers.about),
-        "figures": {
-            figure.name: {"value": figure.value, "lower": figure.lower, "upper": figure.upper, "unit": figure.unit}
-            for figure in numbers.figures
-        },
-        "compared_with": {
-            name: own_figures(numbers.curves[name]) for name in numbers.curves.columns if name != STRATEGY
-        },
-        "findings": [finding.as_dict() for finding in numbers.findings],
+        "findings": [dict(finding) for finding in numbers.findings],
         "hashes": dict(numbers.hashes),
         "settings": dict(numbers.settings),
     }
     text = json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    write_bytes(folder / FIGURES_JSON, text.encode())
-    write_parquet(folder / FIGURES_PARQUET, figures_frame(numbers))
     write_parquet(folder / RETURNS_PARQUET, returns_frame(numbers.curves))
-
-
-def figures_frame(numbers: RunNumbers) -> pd.DataFrame:
-    """Return a row a figure: ``curve``, ``against``, ``figure``, ``value``, ``lower``, ``upper``, ``unit``."""
-    rows = []
-    for figure in numbers.figures:
-        name, _, against = figure.name.partition(":")
-        rows.append({"curve": STRATEGY, "against": against, **asdict(figure), "name": name, "unit": figure.unit})
-    for curve in numbers.curves.columns:
-        if curve != STRATEGY:
-            own = (Figure(name, value) for name, value in own_figures(numbers.curves[curve]).items())
-            rows += [{"curve": curve, "against": "", **asdict(figure), "unit": figure.unit} for figure in own]
-    frame = pd.DataFrame(rows).rename(columns={"name": "figure"})
-    numeric = dict.fromkeys(("value", "lower", "upper"), "float64")
-    return frame[["curve", "against", "figure", "value", "lower", "upper", "unit"]].astype(numeric)
+    write_performance(folder, numbers.run, numbers.figures)
+    write_bytes(folder / RUN_JSON, text.encode())
 
 
 def returns_frame(curves: pd.DataFrame) -> pd.DataFrame:
-    """Return a row a session: return of every curve (0 on the first), the strategy's equity and its drawdown."""
-    moves = pd.DataFrame({name: returns_of(curves[name]) for name in curves.columns})
-    moves = moves.reindex(curves.index, fill_value=0.0)
+    """Return a row a session: equity and drawdown of the strategy, then the return of every curve, 0 on the first."""
+    moves = curves.pct_change().fillna(0.0).rename(columns=lambda name: f"{name}{_SUFFIX}")
     moves.insert(0, "equity_cny", curves[STRATEGY])
     moves.insert(1, "drawdown_frac", drawdowns(returns_of(curves[STRATEGY])))
-    moves = moves.rename(columns={name: f"{name}_return_frac" for name in curves.columns})
     return moves.rename_axis("session_date").reset_index()
 
 
-def read_document(folder: Path) -> dict[str, Any]:
-    """Return ``figures.json`` of ``folder``.
+def read_numbers(folder: Path) -> RunNumbers:
+    """Return the numbers that lie in ``folder``; curves come back as growth of 1.
 
     Raises
     ------
     ConfigError
-        When it is not there, damaged, or of another layout.
+        When ``run.json`` is not there, damaged, or of another layout.
+    LakeError
+        When another of the files is missing or damaged.
     """
-    path = folder / FIGURES_JSON
+    path = folder / RUN_JSON
     try:
-        document: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(
-            f"{folder} holds no {FIGURES_JSON}", "a run writes it beside its report: run `ljwx run` again"
-        ) from None
+        raise ConfigError(f"{folder} holds no {RUN_JSON}", "name a folder that `ljwx report list` shows") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is damaged ({error})", "run `ljwx run` again") from None
-    if not isinstance(document, dict) or document.get("schema") != SCHEMA:
-        found = document.get("schema") if isinstance(document, dict) else None
+    found = document.get("schema") if isinstance(document, dict) else None
+    if found != SCHEMA:
         raise ConfigError(f"{path} is of layout {found}, this version reads {SCHEMA}", "run `ljwx run` again")
-    return document
-
-
-def read_curves(folder: Path) -> pd.DataFrame:
-    """Return growth of 1 by session of the strategy and everything it was compared with, from ``returns.parquet``."""
+    ((run, figures),) = read_performance(folder / JSON_NAME).items()
     frame = read_parquet(folder / RETURNS_PARQUET).set_index("session_date")
-    moves = frame[[name for name in frame.columns if name.endswith("_return_frac")]]
-    return (1 + moves.rename(columns=lambda name: name.removesuffix("_return_frac"))).cumprod()
+    moves = frame[[name for name in frame.columns if name.endswith(_SUFFIX)]]
+    return RunNumbers(
+        run=run,
+        about=document["about"],
+        hashes=document["hashes"],
+        settings=document["settings"],
+        figures=figures,
+        findings=tuple(document["findings"]),
+        curves=(1 + moves.rename(columns=lambda name: name.removesuffix(_SUFFIX))).cumprod(),
+    )
