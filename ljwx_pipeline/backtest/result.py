@@ -5,27 +5,22 @@ Not here: performance measures (``evaluation/metrics.py``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ljwx_pipeline.trading.matching import Reject
+from ljwx_pipeline.trading.matching import FILL_FIELDS, Reject
 
 Int = NDArray[np.int64]
 
 #: Columns of ``BacktestResult.orders`` after session and symbol.
-ORDER_COLUMNS = (
-    "order_shares",
-    "fill_shares",
-    "price_e4",
-    "value_fen",
-    "commission_fen",
-    "stamp_duty_fen",
-    "transfer_fee_fen",
-    "reject",
-)
+ORDER_COLUMNS = FILL_FIELDS[2:]
+
+
+def _unrecorded() -> Int:
+    return np.zeros(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -43,9 +38,25 @@ class BacktestResult:
     names_held
         Names held at the close.
     orders
-        Every order sent: session_date, symbol and ``ORDER_COLUMNS``; shares signed, ``reject`` a ``Reject`` code.
+        Every order sent, in queue order: session_date, symbol and ``ORDER_COLUMNS``; shares signed, ``reject`` a
+        ``Reject`` code, ``order_reason`` an ``OrderReason`` code.
     positions
-        Held at the last close: symbol, shares, held_sessions, last_price_e4, value_fen.
+        Held at the last close: symbol, shares, held_sessions, last_price_e4, value_fen, entry_price_e4, peak_price_e4.
+    largest_position_fen
+        Value of the largest holding at the close.
+    exposure_bps
+        Share of the equity that money management let the decision at this close invest, before the cash reserve.
+    slippage_fen, impact_fen
+        What fills cost beyond their base price; bought and sold value hold them already.
+    rights_paid_fen
+        Paid for shares of rights issues.
+    price_pnl_e4
+        What prices did to the holdings, in 1e-4 CNY, with ex-dates, lapsed rights and the rounding of trade values.
+        The change of cash x 100 + holdings at their last close is this plus 100 x (dividends - fees - slippage -
+        impact - written off), exactly; the engine checks it on every session.
+        These six have shape ``(0,)`` in a result that was not made by the engine.
+    unscored_sessions
+        Sessions on which no name had a score and nothing was decided.
     """
 
     sessions: pd.DatetimeIndex
@@ -59,6 +70,13 @@ class BacktestResult:
     names_held: Int
     orders: pd.DataFrame
     positions: pd.DataFrame
+    largest_position_fen: Int = field(default_factory=_unrecorded)
+    exposure_bps: Int = field(default_factory=_unrecorded)
+    slippage_fen: Int = field(default_factory=_unrecorded)
+    impact_fen: Int = field(default_factory=_unrecorded)
+    rights_paid_fen: Int = field(default_factory=_unrecorded)
+    price_pnl_e4: Int = field(default_factory=_unrecorded)
+    unscored_sessions: int = 0
 
     @property
     def equity(self) -> pd.Series:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from ljwx_pipeline.config.section import Section
 
@@ -78,22 +78,85 @@ class WalkForwardSettings(Section):
         return value
 
 
-class StrategySettings(Section):
-    """TopkDropout: hold the ``top_k`` best, replace at most ``n_drop`` a session."""
+class SizingSettings(Section):
+    """Money management: which share of the equity less reserve is invested; rules in ``trading/sizing.py``."""
 
+    kind: Literal["none", "fixed_fraction", "volatility_target", "kelly"]
+    fraction: float = Field(gt=0, le=1)
+    target_annual_volatility: float = Field(gt=0, le=2)
+    kelly_fraction: float = Field(gt=0, le=1)
+    window_sessions: int = Field(ge=10)
+    half_life_sessions: float = Field(ge=0)
+    min_exposure_frac: float = Field(ge=0, le=1)
+
+
+class ExitSettings(Section):
+    """What forces a held name out whatever its score; 0 switches a rule off; rules in ``trading/exits.py``."""
+
+    stop_loss_frac: float = Field(ge=0, lt=1)
+    take_profit_frac: float = Field(ge=0, le=100)
+    trailing_stop_frac: float = Field(ge=0, lt=1)
+    max_hold_sessions: int = Field(ge=0)
+
+
+#: Strategies whose orders an account can send; the others are calculations for research.
+TRADABLE_STRATEGIES = ("topk_dropout", "score_weighted")
+
+
+class StrategySettings(Section):
+    """Which portfolio the scores become: ``top_k`` names of equal weight, or weighted by score; or long-short.
+
+    Of ``n_drop`` and ``max_weight_frac`` each strategy reads its own; no account can short A-shares, so that
+    ``long_short`` makes no orders and is never promoted.
+    """
+
+    kind: Literal["topk_dropout", "score_weighted", "long_short"]
     top_k: int = Field(ge=1)
     n_drop: int = Field(ge=1)
+    max_weight_frac: float = Field(gt=0, le=1)
+    rebalance_band_frac: float = Field(ge=0, lt=1)
     min_hold_sessions: int = Field(ge=1)
     capital_cny: float = Field(gt=0)
     cash_reserve_frac: float = Field(ge=0, lt=1)
+    sizing: SizingSettings
+    exits: ExitSettings
+
+    @model_validator(mode="after")
+    def _exits_leave_time_to_hold(self) -> StrategySettings:
+        limit = self.exits.max_hold_sessions
+        if 0 < limit < self.min_hold_sessions:
+            msg = (
+                f"strategy.exits.max_hold_sessions = {limit} is below strategy.min_hold_sessions = "
+                f"{self.min_hold_sessions}: no position could keep both"
+            )
+            raise ValueError(msg)
+        return self
+
+    @property
+    def tradable(self) -> bool:
+        """Whether an account can trade it: a condition of promotion and of the runner."""
+        return self.kind in TRADABLE_STRATEGIES
+
+    @property
+    def largest_weight_frac(self) -> float:
+        """Largest share of the equity that a purchase may bring a name to."""
+        weight = self.max_weight_frac if self.kind == "score_weighted" else 1 / self.top_k
+        return (1 - self.cash_reserve_frac) * weight
 
 
 class CostSettings(Section):
-    """What a broker and the market charge beyond the statutory fees of the rulebook."""
+    """At what price orders fill, and what a broker and the market charge beyond the statutory fees of the rulebook.
 
+    ``limit_offset_bps`` is read by ``fill = "bar_path"`` alone: how far from the session's reference price the limit of
+    an order stands.
+    """
+
+    fill: Literal["close", "open", "vwap", "bar_path"]
+    limit_offset_bps: float = Field(ge=0, le=10_000)
     commission_frac: float = Field(ge=0, le=0.01)
     commission_min_cny: float = Field(ge=0)
     slippage_bps: float = Field(ge=0, le=200)
+    impact_coefficient: float = Field(ge=0, le=10)
     max_participation_frac: float = Field(gt=0, le=1)
     charge_statutory_fees: bool
 

@@ -85,10 +85,15 @@ class Settings(Section):
 
     @model_validator(mode="after")
     def _strategy_fits_risk(self) -> Settings:
-        weight = (1 - self.strategy.cash_reserve_frac) / self.strategy.top_k
+        strategy, weight = self.strategy, self.strategy.largest_weight_frac
         if weight > self.risk.max_weight_per_name_frac:
+            key, value = (
+                ("max_weight_frac", strategy.max_weight_frac)
+                if strategy.kind == "score_weighted"
+                else ("top_k", strategy.top_k)
+            )
             msg = (
-                f"strategy.top_k = {self.strategy.top_k} puts {weight:.1%} into a name, above "
+                f"strategy.{key} = {value} puts {weight:.1%} into a name, above "
                 f"risk.max_weight_per_name_frac = {self.risk.max_weight_per_name_frac:.1%}: every buy would be denied"
             )
             raise ValueError(msg)

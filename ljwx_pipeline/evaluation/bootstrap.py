@@ -92,7 +92,7 @@ def optimal_block_length(series: Float) -> float:
     spectrum = covariance[0] + float(weighted.sum())
     if spectrum**2 < _CONSTANT * covariance[0] ** 2:
         return 1.0
-    length = float((float(lags @ weighted) / spectrum) ** 2 * n) ** (1 / 3)
+    length = math.cbrt((float(lags @ weighted) / spectrum) ** 2 * n)
     return min(max(length, 1.0), math.ceil(min(3 * math.sqrt(n), n / 3)))
 
 

@@ -7,7 +7,8 @@ Two answers, both of the orders sent (not the fills, which the participation lim
   the orders: at the median, half of the orders no longer fill in a day; at ``capital_90_cny``, one in ten;
 - the capital at which price impact eats the excess return, with impact by the square-root law.
 
-Both hold the orders' fractions fixed: a strategy that spreads its orders over days or more names carries more. Turnover
+Both hold the orders' fractions fixed: a strategy that spreads its orders over days or more names carries more. An order
+sent again because it did not fill counts again. Turnover
 is volume times close of the session itself, known only after the fact, which suits a judgement and would not suit a
 decision.
 """

@@ -36,7 +36,7 @@ from ljwx_pipeline.evaluation.metrics import (
     total_return,
     win_rate,
 )
-from ljwx_pipeline.evaluation.tails import expected_shortfall, excess_kurtosis, skewness, tail_ratio, value_at_risk
+from ljwx_pipeline.evaluation.tails import excess_kurtosis, expected_shortfall, skewness, tail_ratio, value_at_risk
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 
 #: Column of the strategy itself.

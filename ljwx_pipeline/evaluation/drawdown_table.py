@@ -44,8 +44,8 @@ def drawdown_table(equity: pd.Series, worst: int = 5) -> pd.DataFrame:
         missing = equity.index[int((~np.isfinite(values)).argmax())]
         raise DataQualityError(f"equity has no value on {missing:%Y-%m-%d}", "pass it on every session")
     peaks = np.maximum.accumulate(values)
-    at_peak = np.flatnonzero(values >= peaks)
-    ends = np.append(at_peak[1:], len(values))
+    at_peak = np.flatnonzero(values >= peaks).tolist()
+    ends = [*at_peak[1:], len(values)]
     rows = []
     for peak, end in zip(at_peak, ends, strict=True):
         if end - peak < 2:

@@ -45,7 +45,7 @@ from ljwx_pipeline.evaluation.metrics import (
     win_rate,
 )
 from ljwx_pipeline.evaluation.resampled import bootstrap_intervals
-from ljwx_pipeline.evaluation.tails import expected_shortfall, excess_kurtosis, skewness, tail_ratio, value_at_risk
+from ljwx_pipeline.evaluation.tails import excess_kurtosis, expected_shortfall, skewness, tail_ratio, value_at_risk
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 
 FRAC, RATIO, CNY, COUNT, SESSIONS = "frac", "ratio", "CNY", "count", "sessions"

@@ -75,12 +75,9 @@ def read_performance(path: Path) -> dict[str, dict[str, Figure]]:
     LakeError
         When the file is missing, damaged or holds no such table.
     """
-    rows: list[dict[str, Any]]
     try:
-        if path.suffix == ".parquet":
-            rows = read_parquet(path).to_dict(orient="records")
-        else:
-            rows = json.loads(read_bytes(path))
+        parquet = path.suffix == ".parquet"
+        rows: Any = read_parquet(path).to_dict(orient="records") if parquet else json.loads(read_bytes(path))
         runs: dict[str, dict[str, Figure]] = {}
         for row in rows:
             numbers = {name: _from_json(row[name]) for name in _NUMBERS}

@@ -139,15 +139,17 @@ def bootstrap_intervals(
 
 
 def _log_growth(returns: Float) -> Float:
-    return np.log(np.maximum(1 + returns, _RUIN))
+    return np.asarray(np.log(np.maximum(1 + returns, _RUIN)), dtype=np.float64)
 
 
 def _ratio(above: Float, below: Float) -> Float:
-    return np.divide(above, below, out=np.full(len(above), np.nan), where=below > _CONSTANT)
+    out = np.full(len(above), np.nan)
+    np.divide(above, below, out=out, where=below > _CONSTANT)
+    return out
 
 
 def _spread(first: Float, second: Float, n: int) -> Float:
-    return np.sqrt(np.maximum(second - first**2, 0.0) * (n / (n - 1)))
+    return np.asarray(np.sqrt(np.maximum(second - first**2, 0.0) * (n / (n - 1))), dtype=np.float64)
 
 
 def _annual(log_growth: Float, periods_per_year: int) -> Float:

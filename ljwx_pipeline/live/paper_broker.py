@@ -93,10 +93,8 @@ class PaperBroker:
     def _trade(self, session: date, last: str | None) -> None:
         market, column, day = self._market, self._columns[session], session.isoformat()
         account = self._account(last)
-        dividends, written_off = account.open_session(
-            cash_e4_per_share=market.cash_e4_per_share[:, column].copy(),
-            bonus_e4_per_share=market.bonus_e4_per_share[:, column].copy(),
-            listed=market.listed[:, column].copy(),
+        dividends, written_off, rights_paid = account.open_session(
+            actions=market.actions.on(column), listed=market.listed[:, column]
         )
         waiting = self._db.execute("SELECT * FROM orders WHERE closed_session IS NULL").fetchall()
         shares = np.zeros(len(market.symbols), dtype=np.int64)

@@ -1,10 +1,17 @@
 """The account: shares and cash, and the three things that change them overnight and at the close.
 
-``open_session`` ages positions, pays dividends, books bonus shares and writes off the delisted; ``settle`` books fills;
-``mark`` values holdings. Kernels change arrays in place; the ``Account`` methods call them.
+``open_session`` ages positions, pays dividends, books bonus shares and rights and writes off the delisted; ``settle``
+books fills; ``mark`` values holdings. Kernels walk the ascending list of held names and change dense arrays in place,
+so that a session costs what is held and traded, not the whole market; the ``Account`` methods call them.
 
 A security that is delisted while held is written off at zero: what a holder gets later in the delisted market is
-unknown, and zero is the side on which an estimate may err. Dividends are credited gross on the ex-date.
+unknown, and zero is the side on which an estimate may err. Dividends are credited gross on the ex-date. A rights issue
+is subscribed in full on its ex-date when cash covers it, name by name in symbol order after the session's dividends,
+and its shares count as held since before; else it lapses whole, and the fall of the ex-price is the loss that shows.
+Fractions of a share are dropped.
+
+Every kernel also returns what it did to the equity in 1e-4 CNY beyond cash that came or went: the second reckoning of
+equity (``backtest/engine.py``) adds these up.
 """
 
 from __future__ import annotations
@@ -16,81 +23,188 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import TradingError
+from ljwx_pipeline.trading import matching
+from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN
-from ljwx_pipeline.trading.matching import Fills
+from ljwx_pipeline.trading.matching import (
+    BASE,
+    COMMISSION_FEN,
+    FILLED,
+    NAME,
+    PRICE,
+    STAMP_FEN,
+    TRANSFER_FEN,
+    VALUE,
+    Fills,
+)
 
 Int = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+Bool = NDArray[np.bool_]
 E4 = 10_000
 
 
 @njit(cache=True)
+def ex_price_e4(price_e4: int, cash_e4: int, bonus_e4: int, rights_e4: int, rights_price_e4: int) -> int:
+    """Return the reference price after the ex-date: (price - cash + rights x their price) / (1 + bonus + rights)."""
+    return max(0, ((price_e4 - cash_e4) * E4 + rights_e4 * rights_price_e4) // (E4 + bonus_e4 + rights_e4))
+
+
+@njit(cache=True)
+def _without_the_sold(held_names: Int32, n_held: int, shares: Int) -> int:
+    kept = 0
+    for j in range(n_held):
+        if shares[held_names[j]] > 0:
+            held_names[kept] = held_names[j]
+            kept += 1
+    return kept
+
+
+@njit(cache=True)
 def open_session_kernel(
+    held_names: Int32,
+    n_held: int,
     shares: Int,
     sellable: Int,
     held_sessions: Int,
     last_price_e4: Int,
-    cash_e4_per_share: Int,
-    bonus_e4_per_share: Int,
-    listed: NDArray[np.bool_],
+    entry_price_e4: Int,
+    peak_price_e4: Int,
+    listed: Bool,
+    actions: Int,
+    first_action: int,
+    stop_action: int,
     cash_fen: int,
-) -> tuple[int, int, int]:
-    """Begin a session; returns ``(cash_fen, dividends_fen, written_off_fen)``. See ``Account.open_session``."""
-    dividends, written_off = 0, 0
-    for i in range(shares.size):
-        if shares[i] == 0:
+) -> tuple[int, int, int, int, int, int]:
+    """Begin a session; rows of ``actions`` are ``market_arrays.ACTION_FIELDS``, ascending by name.
+
+    Returns ``(n_held, cash_fen, dividends_fen, written_off_fen, rights_paid_fen, revalued_e4)``.
+    """
+    dividends, written_off, rights_paid, revalued_e4, gone = 0, 0, 0, 0, 0
+    for j in range(n_held):
+        i = held_names[j]
+        if listed[i]:
+            held_sessions[i] += 1
+            sellable[i] = shares[i]
             continue
-        if not listed[i]:
-            written_off += shares[i] * last_price_e4[i] // E4_PER_FEN
-            shares[i] = sellable[i] = held_sessions[i] = 0
+        value_e4 = shares[i] * last_price_e4[i]
+        written_off += value_e4 // E4_PER_FEN
+        revalued_e4 -= value_e4 % E4_PER_FEN
+        shares[i] = sellable[i] = held_sessions[i] = entry_price_e4[i] = peak_price_e4[i] = 0
+        gone += 1
+    for a in range(first_action, stop_action):
+        dividends += shares[actions[a, 0]] * actions[a, 1] // E4_PER_FEN
+    cash = cash_fen + dividends
+    for a in range(first_action, stop_action):
+        i = actions[a, 0]
+        before = shares[i]
+        if before == 0:
             continue
-        held_sessions[i] += 1
-        if cash_e4_per_share[i] != 0 or bonus_e4_per_share[i] != 0:
-            dividends += shares[i] * cash_e4_per_share[i] // E4_PER_FEN
-            shares[i] += shares[i] * bonus_e4_per_share[i] // E4
-            # the reference price after the ex-date, for holdings that are suspended on it
-            ex_price = (last_price_e4[i] - cash_e4_per_share[i]) * E4 // (E4 + bonus_e4_per_share[i])
-            last_price_e4[i] = max(0, ex_price)
+        per_share_e4, bonus_e4, rights_e4, rights_price_e4 = actions[a, 1], actions[a, 2], actions[a, 3], actions[a, 4]
+        value_e4 = before * last_price_e4[i]
+        shares[i] += before * bonus_e4 // E4
+        offered = before * rights_e4 // E4
+        cost = (offered * rights_price_e4 + E4_PER_FEN - 1) // E4_PER_FEN
+        if offered > 0 and cost <= cash:
+            cash -= cost
+            rights_paid += cost
+            shares[i] += offered
+            revalued_e4 -= cost * E4_PER_FEN
+        # what the holding is worth on the ex-date, for names that are suspended on it
+        last_price_e4[i] = ex_price_e4(last_price_e4[i], per_share_e4, bonus_e4, rights_e4, rights_price_e4)
+        entry_price_e4[i] = ex_price_e4(entry_price_e4[i], per_share_e4, bonus_e4, rights_e4, rights_price_e4)
+        peak_price_e4[i] = ex_price_e4(peak_price_e4[i], per_share_e4, bonus_e4, rights_e4, rights_price_e4)
+        revalued_e4 += shares[i] * last_price_e4[i] - value_e4
         sellable[i] = shares[i]
-    return cash_fen + dividends, dividends, written_off
+        if shares[i] == 0:  # a derived action took the last odd share
+            held_sessions[i] = entry_price_e4[i] = peak_price_e4[i] = 0
+            gone += 1
+    if gone > 0:
+        n_held = _without_the_sold(held_names, n_held, shares)
+    return n_held, cash, dividends, written_off, rights_paid, revalued_e4
 
 
-@njit(cache=True)
+@kernel(matching)
 def settle_kernel(
+    held_names: Int32,
+    n_held: int,
     shares: Int,
     sellable: Int,
     held_sessions: Int,
-    fill_shares: Int,
-    fill_value_fen: Int,
-    fill_fees_fen: Int,
+    last_price_e4: Int,
+    entry_price_e4: Int,
+    peak_price_e4: Int,
+    rows: Int,
+    n_rows: int,
     cash_fen: int,
-) -> int:
-    """Book fills; returns the cash after them. See ``Account.settle``."""
-    for i in range(shares.size):
-        if fill_shares[i] == 0:
+) -> tuple[int, int, int]:
+    """Book what ``match_kernel`` wrote; returns ``(n_held, cash_fen, revalued_e4)``. See ``Account.settle``."""
+    revalued_e4, gone = 0, 0
+    for k in range(n_rows):
+        fill = rows[k, FILLED]
+        if fill == 0:
             continue
-        if fill_shares[i] > 0:
-            cash_fen -= fill_value_fen[i] + fill_fees_fen[i]
+        i, base = rows[k, NAME], rows[k, BASE]
+        fees = rows[k, COMMISSION_FEN] + rows[k, STAMP_FEN] + rows[k, TRANSFER_FEN]
+        if fill > 0:
+            cash_fen -= rows[k, VALUE] + fees
             if shares[i] == 0:
-                held_sessions[i] = 0
+                held_sessions[i] = peak_price_e4[i] = 0
+                entry_price_e4[i], last_price_e4[i] = rows[k, PRICE], base
+                at = n_held
+                while at > 0 and held_names[at - 1] > i:
+                    held_names[at] = held_names[at - 1]
+                    at -= 1
+                held_names[at] = i
+                n_held += 1
+            else:
+                paid_e4 = entry_price_e4[i] * shares[i] + rows[k, PRICE] * fill
+                entry_price_e4[i] = paid_e4 // (shares[i] + fill)
+            # a buyer's value is rounded up to the fen
+            revalued_e4 -= (-(fill * base)) % E4_PER_FEN
         else:
-            cash_fen += fill_value_fen[i] - fill_fees_fen[i]
-            sellable[i] += fill_shares[i]
-        shares[i] += fill_shares[i]
+            cash_fen += rows[k, VALUE] - fees
+            sellable[i] += fill
+            revalued_e4 -= (-fill * base) % E4_PER_FEN
+        revalued_e4 += fill * (last_price_e4[i] - base)
+        shares[i] += fill
         if shares[i] == 0:
-            held_sessions[i] = 0
-    return cash_fen
+            held_sessions[i] = entry_price_e4[i] = peak_price_e4[i] = 0
+            gone += 1
+    if gone > 0:
+        n_held = _without_the_sold(held_names, n_held, shares)
+    return n_held, cash_fen, revalued_e4
 
 
 @njit(cache=True)
-def mark_kernel(shares: Int, last_price_e4: Int, close_e4: Int) -> int:
-    """Take over the closes of what is held and return the holdings' value in fen, rounded down."""
-    value_e4 = 0
-    for i in range(shares.size):
-        if shares[i] > 0:
-            if close_e4[i] > 0:
-                last_price_e4[i] = close_e4[i]
-            value_e4 += shares[i] * last_price_e4[i]
-    return value_e4 // E4_PER_FEN
+def mark_kernel(
+    held_names: Int32,
+    n_held: int,
+    shares: Int,
+    last_price_e4: Int,
+    peak_price_e4: Int,
+    close_e4: Int,
+    volume_shares: Int,
+) -> tuple[int, int, int, int]:
+    """Take over the closes of what is held.
+
+    Returns ``(value_e4, largest_e4, revalued_e4, unpriced)``: the holdings' value, that of the largest one, the change
+    against the last prices, and the first held name that traded without a close, -1 for none.
+    """
+    value_e4, largest_e4, revalued_e4, unpriced = 0, 0, 0, -1
+    for j in range(n_held):
+        i = held_names[j]
+        close = np.int64(close_e4[i])
+        if close > 0:
+            revalued_e4 += shares[i] * (close - last_price_e4[i])
+            last_price_e4[i] = close
+            peak_price_e4[i] = max(peak_price_e4[i], close)
+        elif volume_shares[i] > 0 and unpriced < 0:
+            unpriced = i
+        position_e4 = shares[i] * last_price_e4[i]
+        value_e4 += position_e4
+        largest_e4 = max(largest_e4, position_e4)
+    return value_e4, largest_e4, revalued_e4, unpriced
 
 
 @dataclass
@@ -107,6 +221,10 @@ class Account:
         Sessions since the position was opened; 0 on that session and where nothing is held.
     last_price_e4
         Last known close of what is held.
+    entry_price_e4
+        Average price paid for the open position, fees left out, adjusted on ex-dates; 0 where nothing is held.
+    peak_price_e4
+        Highest close since the position was opened, adjusted on ex-dates; 0 where nothing is held.
     """
 
     cash_fen: int
@@ -114,42 +232,35 @@ class Account:
     sellable_shares: Int
     held_sessions: Int
     last_price_e4: Int
+    entry_price_e4: Int
+    peak_price_e4: Int
 
     @classmethod
     def opened(cls, cash_fen: int, n_symbols: int) -> Account:
         """Return an account that holds only cash."""
-        return cls(cash_fen, *(np.zeros(n_symbols, dtype=np.int64) for _ in range(4)))
+        return cls(cash_fen, *(np.zeros(n_symbols, dtype=np.int64) for _ in range(6)))
 
     @property
     def equity_fen(self) -> int:
         """Cash plus holdings at their last known close."""
         return self.cash_fen + int(self.shares @ self.last_price_e4) // E4_PER_FEN
 
-    def open_session(
-        self, *, cash_e4_per_share: Int, bonus_e4_per_share: Int, listed: NDArray[np.bool_]
-    ) -> tuple[int, int]:
-        """Begin a session and return ``(dividends_fen, written_off_fen)``.
+    def open_session(self, *, actions: Int, listed: Bool) -> tuple[int, int, int]:
+        """Begin a session and return ``(dividends_fen, written_off_fen, rights_paid_fen)``.
 
         Parameters
         ----------
-        cash_e4_per_share, bonus_e4_per_share
-            What goes ex on this session, 1e-4 CNY and 1e-4 shares a share held at the previous close; shares below one
-            are dropped.
+        actions
+            What goes ex on this session, rows of ``market_arrays.ACTION_FIELDS`` ascending by name.
         listed
             False from the first session after delisting: what is still held is written off at zero.
         """
-        cash, dividends, written_off = open_session_kernel(
-            self.shares,
-            self.sellable_shares,
-            self.held_sessions,
-            self.last_price_e4,
-            cash_e4_per_share,
-            bonus_e4_per_share,
-            listed,
-            self.cash_fen,
+        held, n_held = self._held()
+        _, cash, dividends, written_off, rights_paid, _ = open_session_kernel(
+            held, n_held, *self._arrays(), listed, actions, 0, len(actions), self.cash_fen
         )
         self.cash_fen = int(cash)
-        return int(dividends), int(written_off)
+        return int(dividends), int(written_off), int(rights_paid)
 
     def settle(self, fills: Fills) -> None:
         """Book the session's fills.
@@ -159,24 +270,44 @@ class Account:
         TradingError
             When cash after them is not what matching reckoned, or a holding would go negative.
         """
-        cash = int(
-            settle_kernel(
-                self.shares,
-                self.sellable_shares,
-                self.held_sessions,
-                fills.shares,
-                fills.value_fen,
-                fills.fees_fen,
-                self.cash_fen,
-            )
-        )
+        held, n_held = self._held()
+        _, cash, _ = settle_kernel(held, n_held, *self._arrays(), fills.rows, len(fills.rows), self.cash_fen)
         if cash != fills.cash_after_fen or cash < 0 or (self.sellable_shares < 0).any():
             raise TradingError(
                 f"cash after settlement is {cash} fen, matching reckoned {fills.cash_after_fen}",
                 "match and settle the same fills against the same account, once",
             )
-        self.cash_fen = cash
+        self.cash_fen = int(cash)
 
-    def mark(self, close_e4: Int) -> int:
-        """Value holdings at ``close_e4`` (0: no bar, the last known close stays) and return the equity in fen."""
-        return self.cash_fen + int(mark_kernel(self.shares, self.last_price_e4, close_e4))
+    def mark(self, close_e4: Int, volume_shares: Int | None = None) -> int:
+        """Value holdings at ``close_e4`` (0: no bar, the last known close stays) and return the equity in fen.
+
+        Raises
+        ------
+        TradingError
+            When something held traded (``volume_shares`` above zero) and has no close.
+        """
+        held, n_held = self._held()
+        traded = np.zeros_like(close_e4) if volume_shares is None else volume_shares
+        value_e4, _, _, unpriced = mark_kernel(
+            held, n_held, self.shares, self.last_price_e4, self.peak_price_e4, close_e4, traded
+        )
+        if unpriced >= 0:
+            raise TradingError(
+                f"name {unpriced} is held and traded {traded[unpriced]} shares, but has no close",
+                "complete the bar, or leave the row out (the name is then suspended)",
+            )
+        return self.cash_fen + int(value_e4) // E4_PER_FEN
+
+    def _held(self) -> tuple[Int32, int]:
+        # room for every name: settling may add to the list
+        held = np.empty(len(self.shares), dtype=np.int32)
+        found = np.flatnonzero(self.shares)
+        held[: len(found)] = found
+        return held, len(found)
+
+    def _arrays(self) -> tuple[Int, ...]:
+        return (
+            *(self.shares, self.sellable_shares, self.held_sessions),
+            *(self.last_price_e4, self.entry_price_e4, self.peak_price_e4),
+        )

@@ -1,26 +1,33 @@
 """THE decision: scores and an account in, orders out. Backtest and runner both call it.
 
-TopkDropout: hold ``top_k`` names of equal target weight; each session rank the names held together with the best
-``n_drop`` others (and as many as there are empty places), sell the held ones among the last ``n_drop`` of that list and
-buy the best others into the places that come free. Scores of session t make orders for session t+1.
+Scores of session t make orders for session t+1. Here are the order in which names are ranked, the parameters, and the
+choice among the strategies (``topk_dropout.py``, ``score_weighted.py``). Not here: what forces a name out (``exits.py``), how much of the
+equity may be invested (``sizing.py``).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import StrategySettings
+from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import costs, matching
+from ljwx_pipeline.trading import costs, holdings, matching, score_weighted, topk_dropout
 from ljwx_pipeline.trading.compiled import kernel
-from ljwx_pipeline.trading.costs import E4_PER_FEN, trade_value_fen
-from ljwx_pipeline.trading.matching import floor_to_lot
+from ljwx_pipeline.trading.holdings import sell_forced
+from ljwx_pipeline.trading.score_weighted import score_weighted_kernel
+from ljwx_pipeline.trading.topk_dropout import topk_dropout_kernel
 
 Int = NDArray[np.int64]
+Int32 = NDArray[np.int32]
 Float = NDArray[np.float64]
+
+#: ``StrategySettings.kind`` as kernels read it.
+TOPK_DROPOUT, SCORE_WEIGHTED = 0, 1
+KINDS = {"topk_dropout": TOPK_DROPOUT, "score_weighted": SCORE_WEIGHTED}
 
 
 @dataclass(frozen=True)
@@ -31,16 +38,40 @@ class DecisionParams:
     n_drop: int
     min_hold_sessions: int
     cash_reserve_bps: int
+    kind: int = TOPK_DROPOUT
+    rebalance_band_bps: int = 0
+    max_weight_bps: int = BPS
 
     @classmethod
     def of(cls, settings: StrategySettings) -> DecisionParams:
-        """Return the parameters that ``settings`` stands for."""
+        """Return the parameters that ``settings`` stands for.
+
+        Raises
+        ------
+        TradingError
+            For a strategy that makes no orders.
+        """
+        if settings.kind not in KINDS:
+            raise TradingError(
+                f"strategy.kind = {settings.kind} makes no orders: no account can sell A-shares short",
+                f"choose {' or '.join(KINDS)}; for research, backtest.long_short calculates its returns",
+            )
         return cls(
             top_k=settings.top_k,
             n_drop=settings.n_drop,
             min_hold_sessions=settings.min_hold_sessions,
             cash_reserve_bps=round(settings.cash_reserve_frac * BPS),
+            kind=KINDS[settings.kind],
+            rebalance_band_bps=round(settings.rebalance_band_frac * BPS),
+            max_weight_bps=round(settings.max_weight_frac * BPS),
         )
+
+    def as_array(self) -> Int:
+        """Return the parameters in declared order, int64: what kernels index with the positions below."""
+        return np.array(astuple(self), dtype=np.int64)
+
+
+TOP_K, N_DROP, MIN_HOLD, CASH_RESERVE, KIND, REBALANCE_BAND, MAX_WEIGHT = range(7)
 
 
 @dataclass(frozen=True)
@@ -55,61 +86,126 @@ class Orders:
     rank: Int
 
 
-@kernel(costs, matching)
+def ranked(scores: Float) -> tuple[Int32, Int32]:
+    """Return every session's names, best first, and how many of them have a finite score.
+
+    Parameters
+    ----------
+    scores
+        Shape ``(n_symbols, n_sessions)``. Equal scores stay in symbol order, so that no run depends on memory or
+        hashing; names without a finite score come last, in symbol order too.
+
+    Returns
+    -------
+    tuple
+        ``best_first`` int32 of shape ``(n_sessions, n_symbols)`` and ``n_scored`` int32 of shape ``(n_sessions,)``.
+    """
+    finite = np.isfinite(scores)
+    key = np.ascontiguousarray(np.where(finite, -scores, np.inf).T)
+    best_first = np.argsort(key, axis=1, kind="stable").astype(np.int32)
+    return best_first, finite.sum(axis=0).astype(np.int32)
+
+
+@kernel(costs, matching, holdings, topk_dropout, score_weighted)
 def decide_kernel(
+    best_first: Int32,
+    n_scored: int,
     scores: Float,
-    holdings_shares: Int,
+    held_names: Int32,
+    n_held: int,
+    shares: Int,
     held_sessions: Int,
+    entry_price_e4: Int,  # noqa: ARG001 - every strategy is given the whole position
+    peak_price_e4: Int,  # noqa: ARG001
     price_e4: Int,
     lot_min: Int,
     lot_step: Int,
     cash_fen: int,
     equity_fen: int,
-    top_k: int,
-    n_drop: int,
-    min_hold_sessions: int,
-    cash_reserve_bps: int,
-) -> tuple[Int, Int]:
-    """Decide one session's orders; see ``decide``. Returns ``(order_shares, order_rank)``."""
-    n = scores.size
-    orders, ranks = np.zeros(n, np.int64), np.full(n, -1, np.int64)
-    held = 0
-    key = np.empty(n, np.float64)
-    for i in range(n):
-        held += holdings_shares[i] > 0
-        key[i] = -scores[i] if np.isfinite(scores[i]) else np.inf
-    # stable sort: equal scores stay in symbol order, so that no run depends on memory or hashing
-    best_first = np.argsort(key, kind="mergesort")
-    fresh, is_fresh = np.empty(n, np.int64), np.zeros(n, np.bool_)
-    n_fresh, wanted = 0, max(0, n_drop + top_k - held)
-    for i in best_first:
-        if n_fresh < wanted and holdings_shares[i] == 0 and price_e4[i] > 0 and key[i] < np.inf:
-            fresh[n_fresh] = i
-            is_fresh[i] = True
-            n_fresh += 1
-    last, sold, proceeds_fen = 0, 0, 0
-    for i in best_first[::-1]:  # a name held without a score comes first here
-        if last == n_drop:
-            break
-        # one more session passes before the order executes
-        droppable = holdings_shares[i] > 0 and price_e4[i] > 0 and held_sessions[i] + 1 >= min_hold_sessions
-        last += droppable or is_fresh[i]
-        if droppable:
-            orders[i], ranks[i] = -holdings_shares[i], sold
-            proceeds_fen += trade_value_fen(holdings_shares[i], price_e4[i], False)
-            sold += 1
-    buys = min(n_fresh, max(0, sold + top_k - held))
-    if buys > 0:
-        invested_fen = equity_fen * (BPS - cash_reserve_bps) // BPS
-        spendable_fen = max(0, cash_fen + proceeds_fen - (equity_fen - invested_fen))
-        each_fen = min(invested_fen // top_k, spendable_fen // buys)
-        rank = sold
-        for i in fresh[:buys]:
-            orders[i] = floor_to_lot(each_fen * E4_PER_FEN // price_e4[i], lot_min[i], lot_step[i])
-            if orders[i] > 0:
-                ranks[i] = rank
-                rank += 1
-    return orders, ranks
+    exposure_bps: int,
+    forced: Int,
+    params: Int,
+    order_names: Int32,
+    order_shares: Int,
+) -> int:
+    """Write one session's orders into ``order_names`` and ``order_shares`` and return how many there are.
+
+    Orders stand in queue order, sells first; nothing is allocated. Dense arrays have shape ``(n_symbols,)`` and are
+    read at the names held and the best scored only.
+
+    Parameters
+    ----------
+    best_first, n_scored, scores
+        The session's row of ``ranked`` and its scores.
+    held_names, n_held
+        Names held, ascending, in the first ``n_held`` places.
+    entry_price_e4, peak_price_e4
+        Of the open positions; no strategy reads them yet, ``exits.exits_kernel`` does.
+    exposure_bps
+        Share of the investable equity (equity less reserve) that may be invested, from ``sizing.exposure_bps``.
+    forced
+        int64, an ``OrderReason`` for every held name that must go, 0 for the others. Sold whole whatever its age, and
+        not bought back on the same session. On return it holds the reason of every sale, SCORE and SIZING too.
+    params
+        ``DecisionParams.as_array()``.
+    order_names, order_shares
+        Buffers of ``2 * n_symbols``; what stands behind the orders is scratch.
+
+    The rest is as in ``decide``. On a session without a single scored name only what is forced out is sold: an empty
+    universe is a gap in the data before it is an opinion, so everything else is held.
+    """
+    if n_scored == 0:
+        n_orders, _ = sell_forced(held_names, n_held, shares, price_e4, forced, order_names, order_shares)
+        return int(n_orders)
+    if params[KIND] == SCORE_WEIGHTED:
+        n_orders = score_weighted_kernel(
+            best_first,
+            n_scored,
+            scores,
+            held_names,
+            n_held,
+            shares,
+            held_sessions,
+            price_e4,
+            lot_min,
+            lot_step,
+            cash_fen,
+            equity_fen,
+            exposure_bps,
+            forced,
+            params[TOP_K],
+            params[MIN_HOLD],
+            params[CASH_RESERVE],
+            params[MAX_WEIGHT],
+            params[REBALANCE_BAND],
+            order_names,
+            order_shares,
+        )
+        return int(n_orders)
+    n_orders = topk_dropout_kernel(
+        best_first,
+        n_scored,
+        scores,
+        held_names,
+        n_held,
+        shares,
+        held_sessions,
+        price_e4,
+        lot_min,
+        lot_step,
+        cash_fen,
+        equity_fen,
+        exposure_bps,
+        forced,
+        params[TOP_K],
+        params[N_DROP],
+        params[MIN_HOLD],
+        params[CASH_RESERVE],
+        params[REBALANCE_BAND],
+        order_names,
+        order_shares,
+    )
+    return int(n_orders)
 
 
 def decide(
@@ -123,6 +219,8 @@ def decide(
     cash_fen: int,
     equity_fen: int,
     params: DecisionParams,
+    exposure_bps: int = BPS,
+    forced: Int | None = None,
 ) -> Orders:
     """Return the orders that the close of one session asks for, to be executed on the next.
 
@@ -137,23 +235,41 @@ def decide(
     lot_min, lot_step
         From ``rulebook.lot_sizes``.
     cash_fen, equity_fen
-        Cash, and cash plus holdings at their last close. Buys are sized to ``(1 - reserve) * equity / top_k``, or
-        less when cash and the expected proceeds of the session's sales do not reach.
+        Cash, and cash plus holdings at their last close. ``(1 - reserve) * exposure * equity`` may be invested, and
+        purchases shrink when cash and the expected proceeds of the session's sales do not reach.
     params
         The strategy.
+    exposure_bps
+        Share of the investable equity that may be invested.
+    forced
+        Shape ``(n_symbols,)``: an ``OrderReason`` for names that must go, 0 for the others. None: no name must.
     """
-    shares, rank = decide_kernel(
-        scores,
+    n = len(scores)
+    best_first, n_scored = ranked(np.asarray(scores, dtype=np.float64)[:, None])
+    held = np.flatnonzero(holdings_shares > 0).astype(np.int32)
+    unused = np.zeros(n, dtype=np.int64)
+    names, traded = np.empty(2 * n, dtype=np.int32), np.empty(2 * n, dtype=np.int64)
+    count = decide_kernel(
+        best_first[0],
+        int(n_scored[0]),
+        np.ascontiguousarray(scores, dtype=np.float64),
+        held,
+        len(held),
         holdings_shares,
         held_sessions,
+        unused,
+        unused,
         price_e4,
         lot_min,
         lot_step,
         cash_fen,
         equity_fen,
-        params.top_k,
-        params.n_drop,
-        params.min_hold_sessions,
-        params.cash_reserve_bps,
+        exposure_bps,
+        unused[held] if forced is None else forced[held],
+        params.as_array(),
+        names,
+        traded,
     )
+    shares, rank = np.zeros(n, dtype=np.int64), np.full(n, -1, dtype=np.int64)
+    shares[names[:count]], rank[names[:count]] = traded[:count], np.arange(count)
     return Orders(shares, rank)

@@ -4,17 +4,24 @@ Limits, lots and listing days come from ``market/rulebook.py``; floats end here.
 not on the tick, so a limit price cannot be reckoned exactly: the limits are then drawn ``ADJUSTED_TOLERANCE_BPS``
 inside the true ones, which errs towards "locked" (on forward-adjusted daily bars with four decimals, 99 % of closes
 locked at ten per cent lie within 12 basis points of it).
+
+Memory: prices are int32 and laid out session after session (Fortran order), because that is how a backtest walks them;
+what goes ex is a list (``corporate_actions.py``); open, high, low and amount are built only when asked for; the bars
+are read a chunk at a time.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ljwx_pipeline.config import CostSettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.ranges import range_mask
@@ -22,18 +29,24 @@ from ljwx_pipeline.market.rulebook import (
     BPS,
     LISTING_RULES,
     NO_LIMIT_DOWN_E4,
-    NO_LIMIT_UP_E4,
     limit_bps,
     limit_prices_e4,
     lot_sizes,
 )
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.trading.account import E4
+from ljwx_pipeline.trading.corporate_actions import E4, ActionList, booked_actions, derived_actions
+from ljwx_pipeline.trading.fill_model import FillModel
 from ljwx_pipeline.trading.matching import SessionQuotes
+from ljwx_pipeline.trading.volatility import trailing_volatility_e8
 
 Int = NDArray[np.int64]
+Int32 = NDArray[np.int32]
 Bool = NDArray[np.bool_]
 
+#: Stands in ``limit_up_e4`` where there is no limit: the largest price of the arrays.
+UNLIMITED_E4 = 2**31 - 1
+#: Columns of bars that are turned into arrays only when asked for.
+OPTIONAL_COLUMNS = {"open": "open_cny", "high": "high_cny", "low": "low_cny", "amount": "amount_cny"}
 ADJUSTED_TOLERANCE_BPS = 15
 #: Columns beside the keys that decide ``can_buy``, by canonical table.
 CAN_BUY_READS: dict[str, tuple[str, ...]] = {
@@ -41,49 +54,54 @@ CAN_BUY_READS: dict[str, tuple[str, ...]] = {
     "securities": ("board", "list_date"),
     "st_spells": ("start_date", "end_date"),
 }
+#: Rows of bars worked on at a time.
+_CHUNK_ROWS = 1 << 19
 #: Calendar days that surely hold the longest spell of listing days.
 _LISTING_SPELL = timedelta(days=30)
 
 
 @dataclass(frozen=True)
 class MarketArrays:
-    """Everything trading asks of the market; arrays are C-ordered ``(n_symbols, n_sessions)``.
+    """Everything trading asks of the market; arrays are ``(n_symbols, n_sessions)`` in Fortran order.
 
     Parameters
     ----------
     symbols, sessions
         Axes.
-    open_e4, high_e4, low_e4, close_e4, pre_close_e4
-        Prices in 1e-4 CNY, 0 where there is no bar (``pre_close_e4`` also where it is unknown).
+    close_e4, pre_close_e4
+        Prices in 1e-4 CNY, int32, 0 where there is no bar (``pre_close_e4`` also where it is unknown).
     limit_up_e4, limit_down_e4
-        A close at or beyond them is locked. 0 without a bar; both close the name where the reference price is unknown.
+        A price at or beyond them is locked; ``UNLIMITED_E4`` and 0 where there is no limit. 0 without a bar; both close
+        the name where the reference price is unknown.
     volume_shares
-        Shares traded, 0 without a bar.
+        Shares traded, int64, 0 without a bar.
     is_st, listed
         Under special treatment; between listing and delisting date, both inclusive.
-    cash_e4_per_share, bonus_e4_per_share
-        What goes ex on the session, 1e-4 CNY and 1e-4 shares a share.
+    actions
+        What goes ex.
     board, lot_min, lot_step
         By symbol, shape ``(n_symbols,)``.
+    open_e4, high_e4, low_e4, amount_fen
+        As above and turnover in fen (int64); None when they were not asked for.
     """
 
     symbols: tuple[str, ...]
     sessions: pd.DatetimeIndex
-    open_e4: Int
-    high_e4: Int
-    low_e4: Int
-    close_e4: Int
-    pre_close_e4: Int
-    limit_up_e4: Int
-    limit_down_e4: Int
+    close_e4: Int32
+    pre_close_e4: Int32
+    limit_up_e4: Int32
+    limit_down_e4: Int32
     volume_shares: Int
     is_st: Bool
     listed: Bool
-    cash_e4_per_share: Int
-    bonus_e4_per_share: Int
+    actions: ActionList
     board: NDArray[np.int8]
     lot_min: Int
     lot_step: Int
+    open_e4: Int32 | None = None
+    high_e4: Int32 | None = None
+    low_e4: Int32 | None = None
+    amount_fen: Int | None = None
 
     @property
     def has_bar(self) -> Bool:
@@ -100,16 +118,45 @@ class MarketArrays:
         """Where a sale at the close could fill: a bar, not locked at the lower limit."""
         return self.has_bar & (self.close_e4 > self.limit_down_e4)
 
+    @property
+    def cash_e4_per_share(self) -> Int:
+        """Cash that goes ex, dense, 1e-4 CNY a share; made anew each time."""
+        return self.actions.dense("cash_e4", len(self.symbols))
+
+    @property
+    def bonus_e4_per_share(self) -> Int:
+        """Bonus shares that go ex, dense, 1e-4 shares a share; made anew each time."""
+        return self.actions.dense("bonus_e4", len(self.symbols))
+
+    @cached_property
+    def volatility_e8(self) -> Int32:
+        """Daily volatility known before each session, 1e-8; see ``volatility.trailing_volatility_e8``."""
+        return trailing_volatility_e8(self.close_e4.T, self.pre_close_e4.T).T
+
     def quotes(self, position: int) -> SessionQuotes:
-        """Return what matching needs of the session at ``position`` of ``sessions``."""
+        """Return what matching needs of the session at ``position`` of ``sessions``; ``volatility_e8`` stays out."""
+
+        def column(values: Int | Int32 | None) -> Int | None:
+            return None if values is None else values[:, position].astype(np.int64)
+
         return SessionQuotes(
-            close_e4=self.close_e4[:, position],
-            limit_up_e4=self.limit_up_e4[:, position],
-            limit_down_e4=self.limit_down_e4[:, position],
+            close_e4=self.close_e4[:, position].astype(np.int64),
+            limit_up_e4=self.limit_up_e4[:, position].astype(np.int64),
+            limit_down_e4=self.limit_down_e4[:, position].astype(np.int64),
             volume_shares=self.volume_shares[:, position],
             lot_min=self.lot_min,
             lot_step=self.lot_step,
+            reference_e4=column(self.pre_close_e4),
+            open_e4=column(self.open_e4),
+            high_e4=column(self.high_e4),
+            low_e4=column(self.low_e4),
+            amount_fen=column(self.amount_fen),
         )
+
+
+def optional_columns(costs: CostSettings) -> tuple[str, ...]:
+    """Return which of ``OPTIONAL_COLUMNS`` fills under ``costs`` read."""
+    return FillModel.of(costs.fill).reads
 
 
 def market_arrays(
@@ -121,6 +168,7 @@ def market_arrays(
     symbols: tuple[str, ...],
     sessions: pd.DatetimeIndex,
     adjustment: str,
+    columns: Collection[str] = (),
 ) -> MarketArrays:
     """Return the trading view of canonical tables over the given axes.
 
@@ -135,61 +183,104 @@ def market_arrays(
         Axes of the result, both ascending.
     adjustment
         ``raw``, ``forward`` or ``backward``. Adjusted prices already hold dividends and splits: no action is booked.
+    columns
+        Which of ``OPTIONAL_COLUMNS`` to build besides; ``optional_columns(costs)`` says what the fills read.
 
     Raises
     ------
     TradingError
-        When a symbol is not in ``securities``, trades before its board opened, or a session is outside the rulebook.
+        When a symbol is not in ``securities``, trades before its board opened, a price does not fit, a session is
+        outside the rulebook, or ``amount`` is asked of adjusted prices (amount over volume is a price as traded).
     """
+    if "amount" in columns and adjustment != "raw":
+        raise TradingError(
+            f"fills at the mean price of a session need prices as traded, these are {adjustment}-adjusted",
+            'set costs.fill = "close" or "open", or give raw bars',
+        )
     names = pd.Index(symbols)
     known = securities.set_index("symbol").reindex(names)
     if known["board"].isna().any():
         missing = known.index[known["board"].isna()][0]
         raise TradingError(f"{missing} is not in the securities table", "complete the table: its rules are unknown")
     board = known["board"].to_numpy(dtype=np.int8)
-    list_date = known["list_date"].to_numpy(dtype="datetime64[D]")
-    row, column, inside = _positions(bars, names, sessions)
-    kept = bars if inside.all() else bars[inside]
-    shape = (len(symbols), len(sessions))
-
-    def dense(values: NDArray[np.int64]) -> Int:
-        out = np.zeros(shape, dtype=np.int64)
-        out[row, column] = values
-        return out
-
-    price = {name: _to_e4(kept[f"{name}_cny"]) for name in ("open", "high", "low", "close", "pre_close")}
-    is_st = range_mask(st_spells, tuple(symbols), sessions)
-    up, down = _limits(
-        pre_close_e4=price["pre_close"],
-        board=board[row],
-        is_st=is_st[row, column],
-        session=sessions.to_numpy(dtype="datetime64[D]")[column],
-        list_date=list_date[row],
-        listed_sessions=column - _listing_positions(list_date, sessions)[row],
+    is_st = np.asfortranarray(range_mask(st_spells, symbols, sessions))
+    dense = _dense_bars(
+        bars,
+        names,
+        sessions,
+        board=board,
+        is_st=is_st,
+        list_date=known["list_date"].to_numpy(dtype="datetime64[D]"),
         adjusted=adjustment != "raw",
+        columns=columns,
     )
-    cash, bonus = np.zeros(shape, dtype=np.int64), np.zeros(shape, dtype=np.int64)
-    if adjustment == "raw":
-        if corporate_actions.empty:
-            _derive_actions(row, column, price, cash, bonus)
-        else:
-            _book_actions(corporate_actions, names, sessions, cash, bonus)
+    actions = ActionList.none(len(sessions))
+    if adjustment == "raw" and corporate_actions.empty:
+        actions = derived_actions(dense["close_e4"].T, dense["pre_close_e4"].T)
+    elif adjustment == "raw":
+        actions = booked_actions(corporate_actions, names, sessions)
     lot_min, lot_step = lot_sizes(board)
     return MarketArrays(
         symbols=tuple(symbols),
         sessions=sessions,
-        **{f"{name}_e4": dense(values) for name, values in price.items()},
-        limit_up_e4=dense(up),
-        limit_down_e4=dense(down),
-        volume_shares=dense(np.rint(kept["volume_shares"].to_numpy(dtype=np.float64)).astype(np.int64)),
         is_st=is_st,
         listed=_listed(known, sessions),
-        cash_e4_per_share=cash,
-        bonus_e4_per_share=bonus,
+        actions=actions,
         board=board,
         lot_min=lot_min,
         lot_step=lot_step,
+        **dense,
     )
+
+
+def _dense_bars(
+    bars: pd.DataFrame,
+    names: pd.Index[str],
+    sessions: pd.DatetimeIndex,
+    *,
+    board: NDArray[np.int8],
+    is_st: Bool,
+    list_date: NDArray[np.datetime64],
+    adjusted: bool,
+    columns: Collection[str],
+) -> dict[str, NDArray[np.integer]]:
+    """Return every array that is read from the bars, by field."""
+    shape = (len(names), len(sessions))
+    fields = ["close_e4", "pre_close_e4", "limit_up_e4", "limit_down_e4"]
+    fields += [f"{name}_e4" for name in columns if name != "amount"]
+    dense = {field: np.zeros(shape, dtype=np.int32, order="F") for field in fields}
+    for field in ("volume_shares", *(["amount_fen"] if "amount" in columns else [])):
+        dense[field] = np.zeros(shape, dtype=np.int64, order="F")
+    first_positions = _listing_positions(list_date, sessions)
+    days = sessions.to_numpy(dtype="datetime64[D]")
+    symbol_rows = _symbol_rows(bars["symbol"], names)
+    for start in range(0, len(bars), _CHUNK_ROWS):
+        chunk = bars.iloc[start : start + _CHUNK_ROWS]
+        row, column, inside = _positions(chunk, symbol_rows[start : start + _CHUNK_ROWS], sessions)
+        close = _to_e4(chunk["close_cny"], inside)
+        pre_close = _to_e4(chunk["pre_close_cny"], inside)
+        up, down = _limits(
+            pre_close_e4=pre_close.astype(np.int64),
+            board=board[row],
+            is_st=is_st[row, column],
+            session=days[column],
+            list_date=list_date[row],
+            listed_sessions=column - first_positions[row],
+            adjusted=adjusted,
+        )
+        at = (row, column)
+        dense["close_e4"][at], dense["pre_close_e4"][at] = close, pre_close
+        dense["limit_up_e4"][at], dense["limit_down_e4"][at] = (
+            np.minimum(up, UNLIMITED_E4),
+            np.minimum(down, UNLIMITED_E4),
+        )
+        dense["volume_shares"][at] = _to_integers(chunk["volume_shares"], inside, 1)
+        for name in columns:
+            if name == "amount":
+                dense["amount_fen"][at] = _to_integers(chunk["amount_cny"], inside, 100)
+            else:
+                dense[f"{name}_e4"][at] = _to_e4(chunk[OPTIONAL_COLUMNS[name]], inside)
+    return dense
 
 
 def backtest_reads(adjustment: str) -> dict[str, tuple[str, ...]]:
@@ -205,16 +296,39 @@ def backtest_reads(adjustment: str) -> dict[str, tuple[str, ...]]:
     return read | ({"corporate_actions": actions} if adjustment == "raw" else {})
 
 
-def _positions(bars: pd.DataFrame, names: pd.Index[str], sessions: pd.DatetimeIndex) -> tuple[Int, Int, Bool]:
-    row = np.asarray(names.get_indexer(pd.Index(bars["symbol"])), dtype=np.int64)
+def _symbol_rows(symbol: pd.Series, names: pd.Index[str]) -> Int32:
+    """Return the position of each bar's symbol among ``names``, -1 for others."""
+    if isinstance(symbol.dtype, pd.CategoricalDtype):
+        of_category = np.r_[names.get_indexer(symbol.cat.categories), -1].astype(np.int32)
+        return of_category[symbol.cat.codes.to_numpy()]
+    rows = np.empty(len(symbol), dtype=np.int32)
+    for start in range(0, len(symbol), _CHUNK_ROWS):
+        part = slice(start, start + _CHUNK_ROWS)
+        rows[part] = names.get_indexer(pd.Index(symbol.iloc[part]))
+    return rows
+
+
+def _positions(bars: pd.DataFrame, rows: Int32, sessions: pd.DatetimeIndex) -> tuple[Int, Int, Bool]:
+    row = rows.astype(np.int64)
     column = np.asarray(sessions.get_indexer(pd.DatetimeIndex(bars["session_date"])), dtype=np.int64)
     inside = (row >= 0) & (column >= 0)
     return row[inside], column[inside], inside
 
 
-def _to_e4(prices_cny: pd.Series) -> Int:
-    values = prices_cny.to_numpy(dtype=np.float64)
-    return np.asarray(np.rint(np.where(np.isfinite(values), values, 0.0) * E4), dtype=np.int64)
+def _to_e4(prices_cny: pd.Series, inside: Bool) -> Int32:
+    """Return prices as whole 1e-4 CNY; 0 for NaN."""
+    values = _to_integers(prices_cny, inside, E4)
+    if len(values) and values.max() >= UNLIMITED_E4:
+        raise TradingError(
+            f"a price of {values.max() / E4} CNY does not fit trading's {UNLIMITED_E4 / E4} CNY",
+            "backward-adjusted prices grow without bound: give raw or forward-adjusted ones",
+        )
+    return values.astype(np.int32)
+
+
+def _to_integers(values: pd.Series, inside: Bool, unit: int) -> Int:
+    floats = values.to_numpy(dtype=np.float64)[inside]
+    return np.rint(np.where(np.isfinite(floats), floats, 0.0) * unit).astype(np.int64)
 
 
 def _listing_positions(list_date: NDArray[np.datetime64], sessions: pd.DatetimeIndex) -> Int:
@@ -251,40 +365,17 @@ def _limits(
             "correct the board in the securities table or the dates of the bars",
         )
     if adjusted:
-        up = np.where(up_bps < 0, NO_LIMIT_UP_E4, pre_close_e4 * (BPS + up_bps - ADJUSTED_TOLERANCE_BPS) // BPS)
+        up = np.where(up_bps < 0, UNLIMITED_E4, pre_close_e4 * (BPS + up_bps - ADJUSTED_TOLERANCE_BPS) // BPS)
         down = -(-pre_close_e4 * (BPS - down_bps + ADJUSTED_TOLERANCE_BPS) // BPS)
         down = np.where(down_bps < 0, NO_LIMIT_DOWN_E4, down)
     else:
         up, down = limit_prices_e4(pre_close_e4, up_bps, down_bps)
     unknown = pre_close_e4 <= 0
-    return np.where(unknown, 0, up), np.where(unknown, NO_LIMIT_UP_E4, down)
+    return np.where(unknown, 0, up), np.where(unknown, UNLIMITED_E4, down)
 
 
 def _listed(known: pd.DataFrame, sessions: pd.DatetimeIndex) -> Bool:
     days = sessions.to_numpy(dtype="datetime64[D]")[None, :]
     first = known["list_date"].to_numpy(dtype="datetime64[D]")[:, None]
     last = known["delist_date"].to_numpy(dtype="datetime64[D]")[:, None]
-    return np.asarray((np.isnat(first) | (days >= first)) & (np.isnat(last) | (days <= last)), dtype=bool)
-
-
-def _book_actions(
-    actions: pd.DataFrame, names: pd.Index[str], sessions: pd.DatetimeIndex, cash: Int, bonus: Int
-) -> None:
-    rows = names.get_indexer(pd.Index(actions["symbol"]))
-    days = pd.DatetimeIndex(actions["ex_date"])
-    columns = sessions.searchsorted(days, side="left")
-    kept = (rows >= 0) & (columns < len(sessions)) & (days >= sessions[0])
-    at = (rows[kept], columns[kept])
-    np.add.at(cash, at, np.rint(actions["cash_cny_per_share"].to_numpy()[kept] * E4).astype(np.int64))
-    np.add.at(bonus, at, np.rint(actions["bonus_shares_per_share"].to_numpy()[kept] * E4).astype(np.int64))
-
-
-def _derive_actions(row: Int, column: Int, price: dict[str, Int], cash: Int, bonus: Int) -> None:
-    order = np.lexsort((column, row))
-    rows, columns = row[order], column[order]
-    close, reference = price["close"][order], price["pre_close"][order]
-    gap = np.zeros(len(order), dtype=np.int64)
-    gap[1:] = np.where((rows[1:] == rows[:-1]) & (reference[1:] > 0), close[:-1] - reference[1:], 0)
-    cash[rows, columns] = np.maximum(gap, 0)
-    rise = np.flatnonzero(gap < 0)
-    bonus[rows[rise], columns[rise]] = close[rise - 1] * E4 // reference[rise] - E4
+    return np.asfortranarray((np.isnat(first) | (days >= first)) & (np.isnat(last) | (days <= last)))

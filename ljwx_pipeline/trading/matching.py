@@ -1,58 +1,97 @@
-"""Matching: which part of each order fills at the session's close, at what price, and why the rest does not.
+"""Matching: which part of each order fills in a session, at what price, and why the rest does not.
 
-The rules: no bar, no fill; no buy at or above the upper limit, no sell at or below the lower one (the queue there is
-not ours to jump); no sale of what was bought today; whole lots (a sell order may take the odd rest along when it sells
-everything sellable); no more than a share of the session's volume; no more than the cash there is. Sells go first,
-then buys, each in the order's rank; proceeds of a sale are good for buying at once, as on the exchange.
+The rules: no bar, no fill; no buy at the upper limit, no sale at the lower one (the queue there is not ours to jump);
+no sale of what was bought today; whole lots (a sell order may take the odd rest along when it sells everything
+sellable); no more than a share of the session's volume; no more than the cash there is. Sells go first, then buys, each
+in the order's rank; proceeds of a sale are good for buying at once, as on the exchange. The price is the fill model's
+(``fill_model.py``), moved against the trader by slippage and impact (``costs.py``).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.trading import costs
+from ljwx_pipeline.trading import costs, fill_model
 from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import (
     E8,
+    FILL,
+    IMPACT,
+    LIMIT_OFFSET,
     PARTICIPATION,
     SLIPPAGE,
     CostRates,
     fees_kernel,
     fill_price_e4,
+    impact_e8_of,
     trade_value_fen,
 )
+from ljwx_pipeline.trading.fill_model import FillModel, Reject, base_price
+
+__all__ = [
+    "FILL_FIELDS",
+    "FillModel",
+    "Fills",
+    "Reject",
+    "SessionQuotes",
+    "affordable_shares",
+    "floor_to_lot",
+    "match",
+    "match_kernel",
+]
 
 Int = NDArray[np.int64]
+Int32 = NDArray[np.int32]
 
+_NONE, _T_PLUS_1, _LOT, _PARTICIPATION, _CASH = 0, 4, 5, 6, 7
 
-class Reject(IntEnum):
-    """Why an order, or the rest of it, did not fill."""
-
-    NONE = 0
-    SUSPENDED = 1
-    LIMIT_UP = 2
-    LIMIT_DOWN = 3
-    T_PLUS_1 = 4
-    LOT = 5
-    PARTICIPATION = 6
-    CASH = 7
-
-
-# numba reads plain integers, not members of an IntEnum in arithmetic
-_NONE, _SUSPENDED, _LIMIT_UP, _LIMIT_DOWN, _T_PLUS_1, _LOT, _PARTICIPATION, _CASH = (int(code) for code in Reject)
+#: Columns of a row that ``match_kernel`` writes; it leaves SESSION and REASON to its caller.
+FILL_FIELDS = (
+    "session",
+    "name",
+    "order_shares",
+    "fill_shares",
+    "price_e4",
+    "value_fen",
+    "commission_fen",
+    "stamp_duty_fen",
+    "transfer_fee_fen",
+    "reject",
+    "slippage_fen",
+    "impact_fen",
+    "base_price_e4",
+    "order_reason",
+)
+(
+    SESSION,
+    NAME,
+    ORDERED,
+    FILLED,
+    PRICE,
+    VALUE,
+    COMMISSION_FEN,
+    STAMP_FEN,
+    TRANSFER_FEN,
+    REJECT,
+    SLIPPAGE_FEN,
+    IMPACT_FEN,
+    BASE,
+    REASON,
+) = range(14)
 
 
 @dataclass(frozen=True)
 class SessionQuotes:
     """What matching needs of one session, arrays of shape ``(n_symbols,)``.
 
-    ``close_e4`` is 0 where there is no bar; ``lot_min`` and ``lot_step`` come from ``rulebook.lot_sizes``.
+    ``close_e4`` is 0 where there is no bar; ``lot_min`` and ``lot_step`` come from ``rulebook.lot_sizes``. The fields
+    from ``open_e4`` on are read by the fill models that name them (``FillModel.reads``), ``reference_e4`` by limit
+    orders along the bar, ``volatility_e8`` by the impact; None where they are not known.
     """
 
     close_e4: Int
@@ -61,6 +100,12 @@ class SessionQuotes:
     volume_shares: Int
     lot_min: Int
     lot_step: Int
+    reference_e4: Int | None = None
+    open_e4: Int | None = None
+    high_e4: Int | None = None
+    low_e4: Int | None = None
+    amount_fen: Int | None = None
+    volatility_e8: Int | None = None
 
 
 @dataclass(frozen=True)
@@ -68,7 +113,9 @@ class Fills:
     """Result of matching, arrays of shape ``(n_symbols,)``.
 
     ``shares`` is signed (sells negative), ``value_fen`` is never negative, ``reject`` holds ``Reject`` codes (with
-    ``shares`` not zero: of the part that did not fill), ``cash_after_fen`` is the cash left.
+    ``shares`` not zero: of the part that did not fill), ``cash_after_fen`` is the cash left. ``slippage_fen`` and
+    ``impact_fen`` are what the price's distance from ``base_price_e4`` cost; ``value_fen`` holds both already. ``rows``
+    is the same by order, in queue order and ``FILL_FIELDS``: what ``Account.settle`` books.
     """
 
     shares: Int
@@ -79,6 +126,10 @@ class Fills:
     transfer_fee_fen: Int
     reject: Int
     cash_after_fen: int
+    slippage_fen: Int
+    impact_fen: Int
+    base_price_e4: Int
+    rows: Int
 
     @property
     def fees_fen(self) -> Int:
@@ -100,9 +151,7 @@ def affordable_shares(wanted: int, price_e4: int, cash_fen: int, lot_min: int, l
     low, high = -1, (wanted - lot_min) // lot_step  # steps beyond the smallest order; -1 is no order
     while low < high:
         middle = (low + high + 1) // 2
-        value = trade_value_fen(lot_min + middle * lot_step, price_e4, True)
-        commission, stamp, transfer = fees_kernel(value, True, rates)
-        if value + commission + stamp + transfer <= cash_fen:
+        if _cost_fen(lot_min + middle * lot_step, price_e4, rates) <= cash_fen:
             low = middle
         else:
             high = middle - 1
@@ -110,13 +159,14 @@ def affordable_shares(wanted: int, price_e4: int, cash_fen: int, lot_min: int, l
 
 
 @kernel(costs)
-def _sellable_part(
-    order: int, sellable: int, close_e4: int, limit_down_e4: int, volume: int, lot_min: int, lot_step: int, rates: Int
-) -> tuple[int, int]:
-    if close_e4 <= 0:
-        return 0, _SUSPENDED
-    if close_e4 <= limit_down_e4:
-        return 0, _LIMIT_DOWN
+def _cost_fen(shares: int, price_e4: int, rates: Int) -> int:
+    value = trade_value_fen(shares, price_e4, True)
+    commission, stamp, transfer = fees_kernel(value, True, rates)
+    return value + commission + stamp + transfer
+
+
+@kernel(costs)
+def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, order
     if shares > sellable:
         shares, reason = sellable, _T_PLUS_1
@@ -132,100 +182,108 @@ def _sellable_part(
 
 
 @kernel(costs)
-def _buyable_part(
-    order: int,
-    price_e4: int,
-    close_e4: int,
-    limit_up_e4: int,
-    volume: int,
-    cash_fen: int,
-    lot_min: int,
-    lot_step: int,
-    rates: Int,
-) -> tuple[int, int]:
-    if close_e4 <= 0:
-        return 0, _SUSPENDED
-    if close_e4 >= limit_up_e4:
-        return 0, _LIMIT_UP
+def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, floor_to_lot(order, lot_min, lot_step)
     if shares < order:
         reason = _LOT
     room = floor_to_lot(volume * rates[PARTICIPATION] // E8, lot_min, lot_step)
     if shares > room:
         shares, reason = room, _PARTICIPATION
-    if shares > 0:
-        paid = affordable_shares(shares, price_e4, cash_fen, lot_min, lot_step, rates)
-        if paid < shares:
-            shares, reason = paid, _CASH
     return shares, reason
 
 
-@kernel(costs)
+@kernel(costs, fill_model)
 def match_kernel(
+    order_names: Int32,
     order_shares: Int,
-    order_rank: Int,
+    order_stop_e4: Int,
+    n_orders: int,
+    open_e4: Int,
+    high_e4: Int,
+    low_e4: Int,
     close_e4: Int,
+    reference_e4: Int,
     limit_up_e4: Int,
     limit_down_e4: Int,
     volume_shares: Int,
+    amount_fen: Int,
+    volatility_e8: Int,
     lot_min: Int,
     lot_step: Int,
     sellable_shares: Int,
     cash_fen: int,
     rates: Int,
-) -> tuple[Int, Int, Int, Int, Int, Int, Int, int]:
-    """Match one session's orders; see ``match`` for shapes. Returns the arrays of ``Fills`` and the cash left."""
-    n = order_shares.size
-    by_rank = np.full(n, -1, np.int64)
-    for name in range(n):
-        if order_shares[name] != 0:
-            by_rank[order_rank[name]] = name
-    shares, price = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    value, commission = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    stamp, transfer = np.zeros(n, np.int64), np.zeros(n, np.int64)
-    reject = np.zeros(n, np.int64)
-    cash = cash_fen
+    rows: Int,
+) -> int:
+    """Match one session's orders, sells before buys, each in list order; returns the cash left.
+
+    Quotes are dense arrays of the session; those that the fill model does not read may be any array. ``order_stop_e4``
+    is 0 where an order has no stop. Row k of ``rows`` is written with what became of order k, in ``FILL_FIELDS``.
+    """
+    cash, model = cash_fen, rates[FILL]
     for buying in (False, True):
-        for i in by_rank:
-            if i < 0 or (order_shares[i] > 0) != buying:
+        for k in range(n_orders):
+            order = order_shares[k]
+            if (order > 0) != buying:
                 continue
-            fill = fill_price_e4(close_e4[i], limit_up_e4[i], limit_down_e4[i], rates[SLIPPAGE], buying)
+            i = order_names[k]
+            for field in range(NAME, REASON):
+                rows[k, field] = 0
+            rows[k, NAME], rows[k, ORDERED] = i, order
+            volume = np.int64(volume_shares[i])
+            base, bound, reject = base_price(
+                model,
+                buying,
+                np.int64(open_e4[i]),
+                np.int64(high_e4[i]),
+                np.int64(low_e4[i]),
+                np.int64(close_e4[i]),
+                np.int64(reference_e4[i]),
+                np.int64(limit_up_e4[i]),
+                np.int64(limit_down_e4[i]),
+                volume,
+                np.int64(amount_fen[i]),
+                rates[LIMIT_OFFSET],
+                order_stop_e4[k],
+            )
+            rows[k, REJECT] = reject
+            if base == 0:
+                continue
             if buying:
-                done, reject[i] = _buyable_part(
-                    order_shares[i],
-                    fill,
-                    close_e4[i],
-                    limit_up_e4[i],
-                    volume_shares[i],
-                    cash,
-                    lot_min[i],
-                    lot_step[i],
-                    rates,
-                )
+                done, reject = _buyable_part(order, volume, lot_min[i], lot_step[i], rates)
             else:
-                done, reject[i] = _sellable_part(
-                    -order_shares[i],
-                    sellable_shares[i],
-                    close_e4[i],
-                    limit_down_e4[i],
-                    volume_shares[i],
-                    lot_min[i],
-                    lot_step[i],
-                    rates,
-                )
+                done, reject = _sellable_part(-order, sellable_shares[i], volume, lot_min[i], lot_step[i], rates)
+            rows[k, REJECT] = reject
             if done == 0:
                 continue
-            value[i] = trade_value_fen(done, fill, buying)
-            commission[i], stamp[i], transfer[i] = fees_kernel(value[i], buying, rates)
-            fees = commission[i] + stamp[i] + transfer[i]
-            if not buying and cash + value[i] < fees:  # a dust sale whose fees exceed proceeds and cash
-                value[i] = commission[i] = stamp[i] = transfer[i] = 0
-                reject[i] = _CASH
+            # the impact is that of what goes to the market, cash or not: a price known before the cash is counted
+            slipped = fill_price_e4(base, bound, bound, rates[SLIPPAGE], buying)
+            price = slipped
+            if rates[IMPACT] > 0:
+                impact = impact_e8_of(rates[IMPACT], np.int64(volatility_e8[i]), done, volume)
+                price = fill_price_e4(base, bound, bound, rates[SLIPPAGE] + impact, buying)
+            value = trade_value_fen(done, price, buying)
+            commission, stamp, transfer = fees_kernel(value, buying, rates)
+            if buying and value + commission + stamp + transfer > cash:
+                done = affordable_shares(done, price, cash, lot_min[i], lot_step[i], rates)
+                rows[k, REJECT] = _CASH
+                if done == 0:
+                    continue
+                value = trade_value_fen(done, price, buying)
+                commission, stamp, transfer = fees_kernel(value, buying, rates)
+            fees = commission + stamp + transfer
+            if not buying and cash + value < fees:  # a dust sale whose fees exceed proceeds and cash
+                rows[k, REJECT] = _CASH
                 continue
-            shares[i] = done if buying else -done
-            price[i] = fill
-            cash -= int(value[i] + fees) if buying else int(fees - value[i])
-    return shares, price, value, commission, stamp, transfer, reject, cash
+            rows[k, FILLED] = done if buying else -done
+            rows[k, PRICE], rows[k, BASE], rows[k, VALUE] = price, base, value
+            rows[k, COMMISSION_FEN], rows[k, STAMP_FEN], rows[k, TRANSFER_FEN] = commission, stamp, transfer
+            if price != base:
+                at_slipped = value if price == slipped else trade_value_fen(done, slipped, buying)
+                rows[k, SLIPPAGE_FEN] = abs(at_slipped - trade_value_fen(done, base, buying))
+                rows[k, IMPACT_FEN] = abs(value - at_slipped)
+            cash += -(value + fees) if buying else value - fees
+    return int(cash)
 
 
 def match(
@@ -236,8 +294,9 @@ def match(
     sellable_shares: Int,
     cash_fen: int,
     rates: CostRates,
+    order_stop_e4: Int | None = None,
 ) -> Fills:
-    """Return the fills of one session's orders at its close.
+    """Return the fills of one session's orders.
 
     Parameters
     ----------
@@ -251,29 +310,88 @@ def match(
     cash_fen
         Cash before the session's trades, not negative.
     rates
-        The session's rates.
+        The session's rates, with the fill model.
+    order_stop_e4
+        Shape ``(n_symbols,)``: the price at which a sale wakes, 0 for none; read along a bar only.
 
     Raises
     ------
     TradingError
-        When ranks repeat or lie outside the range, or cash is negative.
+        When ranks repeat or lie outside the range, cash is negative, quotes lack what the fill model reads, or a price
+        that it reads is missing of a name that traded.
     """
-    ranks = order_rank[order_shares != 0]
+    ordered = np.flatnonzero(order_shares)
+    ranks = order_rank[ordered]
     if len(np.unique(ranks)) != len(ranks) or ((ranks < 0) | (ranks >= len(order_shares))).any():
         raise TradingError("two orders share a rank or a rank is out of range", "pass orders as decide() ranks them")
     if cash_fen < 0:
         raise TradingError(f"cash is {cash_fen} fen before matching", "find where the account went negative")
-    shares, price, value, commission, stamp, transfer, reject, cash = match_kernel(
-        order_shares,
-        order_rank,
-        quotes.close_e4,
-        quotes.limit_up_e4,
-        quotes.limit_down_e4,
-        quotes.volume_shares,
-        quotes.lot_min,
-        quotes.lot_step,
-        sellable_shares,
+    names = ordered[np.argsort(ranks)]
+    rows = np.zeros((len(names), len(FILL_FIELDS)), dtype=np.int64)
+    stops = np.zeros(len(names), dtype=np.int64) if order_stop_e4 is None else order_stop_e4[names].astype(np.int64)
+    cash = match_kernel(
+        names.astype(np.int32),
+        order_shares[names].astype(np.int64),
+        stops,
+        len(names),
+        *_quote_arrays(quotes, rates),
+        np.ascontiguousarray(sellable_shares, dtype=np.int64),
         cash_fen,
         rates.as_array(),
+        rows,
     )
-    return Fills(shares, price, value, commission, stamp, transfer, reject, int(cash))
+    refuse_missing_prices(rows)
+    return _dense_fills(rows, len(order_shares), int(cash))
+
+
+def refuse_missing_prices(rows: Int, where: str = "the session") -> None:
+    """Raise when an order met a name that traded but lacks a price of the fill model."""
+    missing = np.flatnonzero(rows[:, REJECT] == int(Reject.NO_PRICE))
+    if len(missing):
+        raise TradingError(
+            f"on {where} name {rows[missing[0], NAME]} traded, but a price that the fill model reads is missing",
+            "complete the bar, leave the row out (the name is then suspended), or fill at the close",
+        )
+
+
+def _quote_arrays(quotes: SessionQuotes, rates: CostRates) -> list[Int]:
+    given = {"open": quotes.open_e4, "high": quotes.high_e4, "low": quotes.low_e4, "amount": quotes.amount_fen}
+    needed = {name: given[name] for name in FillModel(rates.fill).reads}
+    if rates.fill == FillModel.BAR_PATH:
+        needed["reference"] = quotes.reference_e4
+    if rates.impact_e8:
+        needed["volatility"] = quotes.volatility_e8
+    for name, column in needed.items():
+        if column is None:
+            raise TradingError(
+                f"fills of model {FillModel(rates.fill).name.lower()} need {name}, which the quotes lack",
+                "build the market arrays with optional_columns(costs)",
+            )
+    columns = (
+        *(quotes.open_e4, quotes.high_e4, quotes.low_e4, quotes.close_e4, quotes.reference_e4),
+        *(quotes.limit_up_e4, quotes.limit_down_e4, quotes.volume_shares, quotes.amount_fen, quotes.volatility_e8),
+        *(quotes.lot_min, quotes.lot_step),
+    )
+    return [np.ascontiguousarray(quotes.close_e4 if one is None else one, dtype=np.int64) for one in columns]
+
+
+def _dense_fills(rows: Int, n: int, cash_fen: int) -> Fills:
+    def column(field: int) -> Int:
+        out = np.zeros(n, dtype=np.int64)
+        out[rows[:, NAME]] = rows[:, field]
+        return out
+
+    return Fills(
+        shares=column(FILLED),
+        price_e4=column(PRICE),
+        value_fen=column(VALUE),
+        commission_fen=column(COMMISSION_FEN),
+        stamp_duty_fen=column(STAMP_FEN),
+        transfer_fee_fen=column(TRANSFER_FEN),
+        reject=column(REJECT),
+        cash_after_fen=cash_fen,
+        slippage_fen=column(SLIPPAGE_FEN),
+        impact_fen=column(IMPACT_FEN),
+        base_price_e4=column(BASE),
+        rows=rows,
+    )

@@ -16,7 +16,8 @@ from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.trading import costs, matching
+from ljwx_pipeline.trading import account as account_module
+from ljwx_pipeline.trading import costs, fill_model, holdings, matching, topk_dropout
 from ljwx_pipeline.trading import decide as decide_module
 from ljwx_pipeline.trading.account import Account
 from ljwx_pipeline.trading.costs import E8, cost_rates
@@ -99,7 +100,8 @@ def test_compiled_and_interpreted_kernels_give_the_same_bits(
     market: MarketArrays, scores: np.ndarray, small: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     compiled = backtest(market, scores, small)
-    for module in (engine, decide_module, matching, costs):
+    modules = (engine, decide_module, matching, costs, account_module, fill_model, holdings, topk_dropout)
+    for module in modules:
         for name, value in list(vars(module).items()):
             if hasattr(value, "py_func"):
                 monkeypatch.setattr(module, name, value.py_func)
@@ -115,11 +117,7 @@ def test_the_live_path_makes_the_same_account(market: MarketArrays, scores: np.n
     account = Account.opened(40_000_000, SYMBOLS)
     params, orders = DecisionParams.of(small.strategy), None
     for t, day in enumerate(market.sessions):
-        account.open_session(
-            cash_e4_per_share=market.cash_e4_per_share[:, t].copy(),
-            bonus_e4_per_share=market.bonus_e4_per_share[:, t].copy(),
-            listed=market.listed[:, t].copy(),
-        )
+        account.open_session(actions=market.actions.on(t), listed=market.listed[:, t])
         quotes = market.quotes(t)
         if orders is not None:
             fills = match(
@@ -152,12 +150,13 @@ def test_the_plain_ledger_comes_to_the_same_fen(market: MarketArrays, scores: np
     result = backtest(market, scores, small)
     ledger, age, marks = ref.ReferenceLedger(40_000_000), [0] * SYMBOLS, [0] * SYMBOLS
     queue: list[tuple[int, int]] = []
+    cash_by_session, bonus_by_session = market.cash_e4_per_share, market.bonus_e4_per_share
     lots = list(zip(market.lot_min.tolist(), market.lot_step.tolist(), strict=True))
     for t, day in enumerate(market.sessions):
         for i in range(SYMBOLS):
             if not market.listed[i, t]:
                 ledger.purchases.pop(i, None)
-            cash_e4, bonus_e4 = int(market.cash_e4_per_share[i, t]), int(market.bonus_e4_per_share[i, t])
+            cash_e4, bonus_e4 = int(cash_by_session[i, t]), int(bonus_by_session[i, t])
             ledger.corporate_action(i, cash_e4, bonus_e4)
             marks[i] = max(0, (marks[i] - cash_e4) * 10_000 // (10_000 + bonus_e4))
             age[i] = age[i] + 1 if ledger.held(i) else 0
@@ -268,13 +267,20 @@ def test_an_account_that_does_not_add_up_stops_the_run(
 ) -> None:
     honest = engine._run
 
-    def one_fen_too_many(*arguments: object) -> tuple[np.ndarray, ...]:
-        figures, *rest = honest(*arguments)
-        figures[7, 8] = 1
-        return figures, *rest
+    def one_too_many(row: int) -> None:
+        def run(*arguments: np.ndarray) -> bool:
+            ended = bool(honest(*arguments))
+            arguments[-2][row, 7] = 1
+            return ended
 
-    monkeypatch.setattr(engine, "_run", one_fen_too_many)
-    with pytest.raises(TradingError, match="1 more than its orders explain"):
+        monkeypatch.setattr(engine, "_run", run)
+
+    day = f"{market.sessions[7]:%Y-%m-%d}"
+    one_too_many(engine.CASH_GAP)
+    with pytest.raises(TradingError, match=f"on {day} .* 1 more than its orders explain"):
+        backtest(market, scores, small)
+    one_too_many(engine.EQUITY_GAP_E4)
+    with pytest.raises(TradingError, match=f"on {day} .* 1 1e-4 CNY more than prices"):
         backtest(market, scores, small)
 
 

@@ -1,4 +1,4 @@
-"""empyrical-reloaded as oracle: equal wherever both define the same, and every difference on purpose with its reason."""
+"""empyrical-reloaded as oracle: equal wherever both define the same, every difference on purpose with its reason."""
 
 from __future__ import annotations
 

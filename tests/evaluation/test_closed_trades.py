@@ -12,7 +12,7 @@ from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.evaluation.closed_trades import OPEN_COLUMNS, TRADE_COLUMNS, closed_trades, open_lots
 from ljwx_pipeline.trading.market_arrays import MarketArrays
-from tests.fakes.backtests import a_result, flat_market, fill, small_market
+from tests.fakes.backtests import a_result, fill, flat_market, small_market
 
 
 def trades_of(market: MarketArrays, *fills: dict[str, object]) -> pd.DataFrame:

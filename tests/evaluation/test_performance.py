@@ -117,14 +117,14 @@ def test_every_benchmark_stands_beside_the_strategy_with_the_same_measures(teste
     assert tuple(table.index) == MEASURES
     figures = figures_of(tested)
     for measure in ("sharpe", "max_drawdown", "turnover", "win_rate_months", "expected_shortfall"):
-        assert table.at[measure, "strategy"] == pytest.approx(figures[measure].value)
+        assert table.loc[measure, "strategy"] == pytest.approx(figures[measure].value)
     for measure in ("excess_annual_return", "information_ratio", "tracking_error", "beta", "alpha"):
-        assert table.at[measure, "momentum"] == pytest.approx(figures[f"{measure}:momentum"].value)
-        assert math.isnan(table.at[measure, "strategy"])
+        assert table.loc[measure, "momentum"] == pytest.approx(figures[f"{measure}:momentum"].value)
+        assert math.isnan(table.loc[measure, "strategy"])
     assert table.loc["turnover", ["momentum", "low_volatility"]].gt(0).all()
     assert table.loc["turnover", [*CODES, "equal_weight"]].isna().all()
     whole = tested.result.equity.iloc[-1] / tested.result.equity.iloc[0] - 1
-    assert table.at["total_return", "strategy"] == pytest.approx(whole)
+    assert table.loc["total_return", "strategy"] == pytest.approx(whole)
 
 
 def test_a_benchmark_without_a_session_is_an_error_not_a_zero(tested: Case) -> None:
@@ -177,7 +177,7 @@ def test_json_and_parquet_give_back_the_same_figures(tmp_path: Path, tested: Cas
 
 
 def test_a_damaged_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LakeError, match="performance.json is missing"):
+    with pytest.raises(LakeError, match=r"performance\.json is missing"):
         read_performance(tmp_path / "performance.json")
     broken = tmp_path / "performance.json"
     for text in ("{", "[{}]", '[{"value": "much"}]', "3"):

@@ -171,6 +171,8 @@ def reference_orders(
 ) -> list[tuple[int, int]]:
     """TopkDropout with lists and sorted(): ``(name, signed shares)`` in queue order."""
     names = range(len(scores))
+    if not any(map(math.isfinite, scores)):
+        return []  # an empty universe: everything is held
 
     def place(i: int) -> tuple[bool, float, int]:
         scored = math.isfinite(scores[i])

@@ -13,11 +13,12 @@ def held(shares: int, *, price_e4: int = 100_000, cash: int = 1_000) -> Account:
     return account
 
 
-def begin(account: Account, *, cash_e4: int = 0, bonus_e4: int = 0, listed: bool = True) -> tuple[int, int]:
+def begin(
+    account: Account, *, cash_e4: int = 0, bonus_e4: int = 0, rights: tuple[int, int] = (0, 0), listed: bool = True
+) -> tuple[int, int, int]:
+    """Return dividends, what is written off and what rights cost."""
     return account.open_session(
-        cash_e4_per_share=np.array([cash_e4, 7]),
-        bonus_e4_per_share=np.array([bonus_e4, 7]),
-        listed=np.array([listed, True]),
+        actions=np.array([[0, cash_e4, bonus_e4, *rights], [1, 7, 7, 0, 0]]), listed=np.array([listed, True])
     )
 
 
@@ -31,7 +32,7 @@ def test_overnight_shares_become_sellable_and_a_session_older() -> None:
 def test_a_dividend_and_bonus_shares_leave_equity_where_it_was_while_suspended() -> None:
     account = held(1_000, price_e4=130_000)
     before = account.equity_fen
-    assert begin(account, cash_e4=10_000, bonus_e4=5_000) == (100_000, 0)
+    assert begin(account, cash_e4=10_000, bonus_e4=5_000) == (100_000, 0, 0)
     assert (account.shares[0], account.sellable_shares[0], account.last_price_e4[0]) == (1_500, 1_500, 80_000)
     assert account.mark(np.zeros(2, dtype=np.int64)) == before
 
@@ -44,7 +45,7 @@ def test_a_fraction_of_a_bonus_share_is_dropped() -> None:
 
 def test_a_delisted_holding_is_written_off_at_zero() -> None:
     account = held(500)
-    assert begin(account, listed=False) == (0, 500_000)
+    assert begin(account, listed=False) == (0, 500_000, 0)
     assert (account.shares[0], account.sellable_shares[0], account.equity_fen) == (0, 0, 1_000)
 
 

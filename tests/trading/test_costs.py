@@ -56,4 +56,4 @@ def test_a_session_outside_the_book_is_refused_only_when_its_fees_are_charged(se
     with pytest.raises(TradingError, match="outside the rulebook"):
         rates_table(settings.costs, [date(2005, 1, 4)])
     off = settings.costs.model_copy(update={"charge_statutory_fees": False})
-    assert rates_table(off, [date(2005, 1, 4)]).shape == (1, 7)
+    assert rates_table(off, [date(2005, 1, 4)]).shape == (1, 10)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.trading.decide import DecisionParams, Orders, decide
+from ljwx_pipeline.trading.decide import TOPK_DROPOUT, DecisionParams, Orders, decide
 from tests.trading import reference_ledger as ref
 
 CAPITAL = 10_000_000
@@ -32,7 +32,9 @@ def run(scores: list[float], holdings: list[int], **over: object) -> Orders:
 
 
 def test_parameters_follow_settings(settings: Settings) -> None:
-    assert DecisionParams.of(settings.strategy) == DecisionParams(20, 3, 3, 200)
+    assert DecisionParams.of(settings.strategy) == DecisionParams(
+        20, 3, 3, 200, kind=TOPK_DROPOUT, rebalance_band_bps=50, max_weight_bps=1_000
+    )
 
 
 def test_an_empty_account_buys_the_best_at_equal_weight() -> None:

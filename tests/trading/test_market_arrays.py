@@ -11,10 +11,10 @@ import pytest
 
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.calendar import sessions_between
-from ljwx_pipeline.market.rulebook import NO_LIMIT_DOWN_E4, NO_LIMIT_UP_E4
+from ljwx_pipeline.market.rulebook import NO_LIMIT_DOWN_E4
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.market.tables import empty_table
-from ljwx_pipeline.trading.market_arrays import CAN_BUY_READS, MarketArrays, backtest_reads, market_arrays
+from ljwx_pipeline.trading.market_arrays import UNLIMITED_E4, CAN_BUY_READS, MarketArrays, backtest_reads, market_arrays
 
 DAYS = sessions_between(date(2020, 8, 18), date(2020, 9, 30))
 
@@ -106,12 +106,12 @@ def test_listing_days_are_counted_in_sessions_also_across_the_panels_start() -> 
     day = list(DAYS).index(pd.Timestamp("2020-08-24"))
     listed_there = security("300900.SZ", Board.CHINEXT, "2020-08-24")
     market = build(bars_of("300900.SZ", [10.0] * 8, first=day), [listed_there])
-    free = market.limit_up_e4[0, day : day + 6] == NO_LIMIT_UP_E4
+    free = market.limit_up_e4[0, day : day + 6] == UNLIMITED_E4
     assert free.tolist() == [True] * 5 + [False]
     assert market.limit_down_e4[0, day] == NO_LIMIT_DOWN_E4
     later = DAYS[day + 3 :]
     market = build(bars_of("300900.SZ", [10.0] * 8, first=day), [listed_there], sessions=later)
-    assert (market.limit_up_e4[0, :3] == NO_LIMIT_UP_E4).tolist() == [True, True, False]
+    assert (market.limit_up_e4[0, :3] == UNLIMITED_E4).tolist() == [True, True, False]
 
 
 def test_delisting_ends_the_listing_after_its_date() -> None:

@@ -224,11 +224,9 @@ def test_account_agrees_with_the_plain_ledger_over_any_history(
     spent = 0  # everything that ever left or entered cash through trades, fees and dividends
     for day, session in enumerate(sessions):
         column = {name: np.array(values, dtype=np.int64) for name, values in session.items()}
-        dividends, _ = account.open_session(
-            cash_e4_per_share=column["cash_e4"],
-            bonus_e4_per_share=column["bonus_e4"],
-            listed=np.ones(NAMES, dtype=bool),
-        )
+        nothing = np.zeros(NAMES, dtype=np.int64)
+        actions = np.stack([np.arange(NAMES), column["cash_e4"], column["bonus_e4"], nothing, nothing], axis=1)
+        dividends, _, _ = account.open_session(actions=actions, listed=np.ones(NAMES, dtype=bool))
         expected = sum(ledger.corporate_action(i, session["cash_e4"][i], session["bonus_e4"][i]) for i in range(NAMES))
         assert dividends == expected
         sellable = account.sellable_shares.copy()

@@ -1,0 +1,108 @@
+"""Exits: which held names must go whatever their score: stop-loss, take-profit, trailing and time stop.
+
+Judged at a session's close on that close, executed on the next session. A purchase can therefore never be sold on its
+own session: the earliest exit is judged at the close of the session of purchase and executed on the one after, which is
+what T+1 asks. Nothing is promised about the price: a stop names the close that triggers it, the fill comes a session
+later and may be far worse. Without a bar nothing is judged; a name that could not be sold (suspended, locked at its
+lower limit) is judged again at each close for as long as it is held. A name forced out is not bought back on the same
+session; afterwards its score decides, as for every other.
+
+Entry and peak prices are the account's, adjusted on ex-dates, so that a dividend triggers nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import astuple, dataclass
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from ljwx_pipeline.config import ExitSettings
+from ljwx_pipeline.market.rulebook import BPS
+from ljwx_pipeline.trading.order_reason import STOP_LOSS, TAKE_PROFIT, TIME, TRAILING
+
+Int = NDArray[np.int64]
+Int32 = NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class ExitParams:
+    """``ExitSettings`` as the integers a kernel takes; 0 switches a rule off."""
+
+    stop_loss_bps: int
+    take_profit_bps: int
+    trailing_stop_bps: int
+    max_hold_sessions: int
+
+    @classmethod
+    def of(cls, settings: ExitSettings) -> ExitParams:
+        """Return the parameters that ``settings`` stands for."""
+        return cls(
+            stop_loss_bps=round(settings.stop_loss_frac * BPS),
+            take_profit_bps=round(settings.take_profit_frac * BPS),
+            trailing_stop_bps=round(settings.trailing_stop_frac * BPS),
+            max_hold_sessions=settings.max_hold_sessions,
+        )
+
+    @property
+    def active(self) -> bool:
+        """Whether any rule is on."""
+        return any(astuple(self))
+
+    def as_array(self) -> Int:
+        """Return the parameters in declared order, int64."""
+        return np.array(astuple(self), dtype=np.int64)
+
+
+STOP_LOSS_BPS, TAKE_PROFIT_BPS, TRAILING_BPS, MAX_HOLD = range(4)
+
+
+@njit(cache=True)
+def exits_kernel(
+    held_names: Int32,
+    n_held: int,
+    held_sessions: Int,
+    entry_price_e4: Int,
+    peak_price_e4: Int,
+    price_e4: Int,
+    params: Int,
+    forced: Int,
+) -> int:
+    """Write into ``forced`` why each held name must go (an ``OrderReason``, 0: it may stay); returns how many must.
+
+    Parameters
+    ----------
+    held_names, n_held
+        Names held, in the first ``n_held`` places; ``forced`` is filled in the same order.
+    held_sessions, entry_price_e4, peak_price_e4
+        Of the open positions, shape ``(n_symbols,)``: age, average price paid, highest close since. A price of 0 is
+        not known: rules that need it do not apply.
+    price_e4
+        The session's close, 0 without a bar.
+    params
+        ``ExitParams.as_array()``. When several rules hold, the first one in their declared order is the reason.
+    """
+    stop, profit, trailing, max_hold = (
+        params[STOP_LOSS_BPS],
+        params[TAKE_PROFIT_BPS],
+        params[TRAILING_BPS],
+        params[MAX_HOLD],
+    )
+    found = 0
+    for j in range(n_held):
+        i = held_names[j]
+        price, entry, peak = int(price_e4[i]), int(entry_price_e4[i]), int(peak_price_e4[i])
+        forced[j] = 0
+        if price <= 0:
+            continue
+        if stop > 0 and entry > 0 and price * BPS <= entry * (BPS - stop):
+            forced[j] = STOP_LOSS
+        elif profit > 0 and entry > 0 and price * BPS >= entry * (BPS + profit):
+            forced[j] = TAKE_PROFIT
+        elif trailing > 0 and peak > 0 and price * BPS <= peak * (BPS - trailing):
+            forced[j] = TRAILING
+        elif max_hold > 0 and held_sessions[i] + 1 >= max_hold:  # one more session passes before it is sold
+            forced[j] = TIME
+        found += forced[j] != 0
+    return found
