@@ -66,7 +66,9 @@ class JudgedBacktest:
                 "fees_cny": result.fees_fen / 100,
                 "turnover_frac": result.turnover_frac.to_numpy(),
                 "names_held": result.names_held,
-                "largest_position_cny": _largest_fen(self.holdings) / 100,
+                "largest_position_cny": result.largest_position_fen / 100,
+                "slippage_cny": result.slippage_fen / 100,
+                "impact_cny": result.impact_fen / 100,
                 **{curve_column(name): curve.to_numpy() for name, curve in self.curves.items()},
             }
         )
@@ -132,8 +134,3 @@ def judged_backtest(
     }
     trades = closed_trades(result, market)
     return JudgedBacktest(result, holdings, trades, figures, comparison(result, curves), evidence, beside, summary)
-
-
-def _largest_fen(holdings: Holdings) -> NDArray[np.int64]:
-    largest: NDArray[np.int64] = holdings.value_fen.max(axis=1, initial=0)
-    return largest

@@ -30,7 +30,10 @@ EXPECTATIONS = ("usual_rows", "suspended_rows", "coverage_frac")
 #: Columns of ``data_quality`` that count what was found wrong: the schema alone looks at every column.
 FINDINGS = ("released_rows", "error_rows", "quarantine_rows", "warn_rows", "clean_frac", "score")
 #: Columns of ``net_backtest`` that follow from what was traded.
-ACCOUNT = ("equity_cny", "cash_cny", "fees_cny", "turnover_frac", "names_held", "largest_position_cny")
+ACCOUNT = (
+    "equity_cny", "cash_cny", "fees_cny", "turnover_frac", "names_held", "largest_position_cny", "slippage_cny",
+    "impact_cny",
+)  # fmt: skip
 
 
 def checked_bars_lineage() -> Lineage:

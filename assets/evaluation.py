@@ -109,6 +109,7 @@ def promotion_decision(
         trials=len(tuned_hyperparameters["trials"]),
         purge_sessions=settings.purge_sessions,
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
+        strategy=settings.strategy.kind,
     )
     decision = decide(evidence, settings.gate).as_dict() | {"bundle_hash": model_bundle["bundle_hash"]}
     with research_run(line) as run:

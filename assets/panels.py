@@ -20,7 +20,7 @@ from ljwx_pipeline.feature_table import CATALOGUE_HASH
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel, dense
-from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
+from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays, optional_columns
 
 _AGAIN = "compute the factors again: `ljwx run`, or its part `--job daily_pipeline`"
 
@@ -166,6 +166,7 @@ def trading_market(line: Line, tables: TradingTables, calendar: pd.DataFrame) ->
         symbols=symbols_of(tables.bars),
         sessions=pd.DatetimeIndex(calendar["session_date"]),
         adjustment=line.source().describe().adjustment,
+        columns=optional_columns(line.settings.costs),
     )
 
 

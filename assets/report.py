@@ -80,7 +80,7 @@ def report_inputs(
         account=account_of(indexed),
         monthly_excess=monthly_excess(equity, curves[settings.gate.benchmark]),
         fees=fees_of(orders),
-        inside_prices={"slippage": slippage_of(orders, tables.bars)},
+        inside_prices={kind: float(indexed[f"{kind}_cny"].sum()) for kind in ("slippage", "impact")},
         traded_cny=float(orders["value_fen"].sum()) / 100,
         rejects=back["rejects"],
         names=read_table(line.tables, "backtest_names"),
@@ -202,15 +202,6 @@ def quantiles_of(predictions: pd.DataFrame) -> np.ndarray:
 def fees_of(orders: pd.DataFrame) -> dict[str, float]:
     """Return what the fills cost beside their price, CNY by kind."""
     return {kind: float(orders[f"{kind}_fen"].sum()) / 100 for kind in ("commission", "stamp_duty", "transfer_fee")}
-
-
-def slippage_of(orders: pd.DataFrame, bars: pd.DataFrame) -> float:
-    """Return what the fills lost against the session's close, CNY."""
-    fills = orders.loc[orders["fill_shares"] != 0, ["session_date", "symbol", "fill_shares", "price_e4"]]
-    closes = bars[["session_date", "symbol", "close_cny"]]
-    priced = fills.merge(closes, on=["session_date", "symbol"], how="left", validate="many_to_one")
-    lost_cny = (priced["price_e4"] / 10_000 - priced["close_cny"]) * priced["fill_shares"]
-    return float(lost_cny.sum())
 
 
 def pictures(folder: Path) -> tuple[Picture, ...]:

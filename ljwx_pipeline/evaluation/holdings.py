@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.trading.account import E4
+from ljwx_pipeline.trading.account import E4, ex_price_e4
 from ljwx_pipeline.trading.costs import E4_PER_FEN
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 
@@ -72,33 +72,56 @@ def holdings_of(result: BacktestResult, market: MarketArrays) -> Holdings:
     first = int(market.sessions.get_indexer(result.sessions[:1])[0])
     if first < 0 or (rows < 0).any():
         raise TradingError("the result was not made on these market arrays", "pass the arrays the backtest ran on")
+    place_of = {int(row): place for place, row in enumerate(rows)}
     span = (len(result.sessions), len(symbols))
-    at = (
-        result.sessions.get_indexer(pd.DatetimeIndex(trades["session_date"])),
-        pd.Index(symbols).get_indexer(pd.Index(trades["symbol"])),
-    )
-    bought, flows = np.zeros(span, np.int64), np.zeros(len(symbols), np.int64)
-    np.add.at(bought, at, trades["fill_shares"].to_numpy())
-    fees = trades["commission_fen"] + trades["stamp_duty_fen"] + trades["transfer_fee_fen"]
-    np.add.at(flows, at[1], (-np.sign(trades["fill_shares"]) * trades["value_fen"] - fees).to_numpy())
+    bought, flows = _bought_and_paid(trades, symbols, result.sessions)
     shares, value, age = np.zeros(span, np.int64), np.zeros(span, np.int64), np.zeros(span, np.int64)
     held, price, old = (np.zeros(len(symbols), np.int64) for _ in range(3))
     closed = 0
-    for place in range(span[0]):
-        session = first + place
-        before = held
+    for at in range(span[0]):
+        session, before = first + at, held
         held = np.where(market.listed[rows, session], held, 0)
-        cash, bonus = market.cash_e4_per_share[rows, session], market.bonus_e4_per_share[rows, session]
-        flows += held * cash // E4_PER_FEN
-        price = np.where((cash != 0) | (bonus != 0), np.maximum(0, (price - cash) * E4 // (E4 + bonus)), price)
-        held = held + held * bonus // E4 + bought[place]
-        close = market.close_e4[rows, session]
+        actions = [(place_of[row[0]], *row[1:]) for row in market.actions.on(session).tolist() if row[0] in place_of]
+        _go_ex(held, price, flows, actions, int(result.cash_fen[max(at - 1, 0)]))
+        held = held + bought[at]
+        close = np.asarray(market.close_e4[rows, session], dtype=np.int64)
         price = np.where(close > 0, close, price)
         old = np.where((close > 0) | (held == 0), 0, old + 1)
         closed += int(((before > 0) & (held == 0)).sum())
-        shares[place], value[place], age[place] = held, held * price // E4_PER_FEN, old
+        shares[at], value[at], age[at] = held, held * price // E4_PER_FEN, old
     _require_positions(dict(zip(symbols, held.tolist(), strict=True)), result)
     return Holdings(symbols, result.sessions, shares, value, age, flows + value[-1], closed)
+
+
+def _bought_and_paid(trades: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex) -> tuple[Int, Int]:
+    """Return shares filled by session and name, and the money that fills brought by name, fees taken off."""
+    at = sessions.get_indexer(pd.DatetimeIndex(trades["session_date"]))
+    name = pd.Index(symbols).get_indexer(pd.Index(trades["symbol"]))
+    bought, flows = np.zeros((len(sessions), len(symbols)), np.int64), np.zeros(len(symbols), np.int64)
+    np.add.at(bought, (at, name), trades["fill_shares"].to_numpy())
+    fees = trades["commission_fen"] + trades["stamp_duty_fen"] + trades["transfer_fee_fen"]
+    np.add.at(flows, name, (-np.sign(trades["fill_shares"]) * trades["value_fen"] - fees).to_numpy())
+    return bought, flows
+
+
+def _go_ex(held: Int, price: Int, flows: Int, actions: list[tuple[int, ...]], cash_fen: int) -> None:
+    """Book what goes ex in the order of the account: every dividend first, then shares, name by name."""
+    for name, per_share_e4, *_ in actions:
+        dividend = int(held[name]) * per_share_e4 // E4_PER_FEN
+        flows[name] += dividend
+        cash_fen += dividend
+    for name, per_share_e4, bonus_e4, rights_e4, rights_price_e4 in actions:
+        before = int(held[name])
+        if not before:
+            continue
+        held[name] += before * bonus_e4 // E4
+        offered = before * rights_e4 // E4
+        cost = -(-offered * rights_price_e4 // E4_PER_FEN)
+        if offered and cost <= cash_fen:
+            cash_fen -= cost
+            flows[name] -= cost
+            held[name] += offered
+        price[name] = ex_price_e4(int(price[name]), per_share_e4, bonus_e4, rights_e4, rights_price_e4)
 
 
 def _require_positions(held: dict[str, int], result: BacktestResult) -> None:

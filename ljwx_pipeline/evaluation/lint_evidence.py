@@ -228,12 +228,9 @@ def _moved_without_data(result: BacktestResult, market: MarketArrays, holdings: 
     """Return the positions of sessions on which equity changed without a bar, an action or a write-off behind it."""
     rows = pd.Index(market.symbols).get_indexer(pd.Index(holdings.symbols))
     first = int(market.sessions.get_indexer(result.sessions[:1])[0])
-    window = slice(first, first + len(result.sessions))
-    told = (
-        market.has_bar[rows, window]
-        | (market.cash_e4_per_share[rows, window] != 0)
-        | (market.bonus_e4_per_share[rows, window] != 0)
-    ).T
+    told = (market.close_e4[rows, first : first + len(result.sessions)] > 0).T
+    for at in range(len(result.sessions)):
+        told[at] |= np.isin(rows, market.actions.on(first + at)[:, 0])
     held = holdings.shares > 0
     held[1:] |= holdings.shares[:-1] > 0
     explained = (held & told).any(axis=1) | (result.written_off_fen != 0)

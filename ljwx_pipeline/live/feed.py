@@ -6,6 +6,7 @@ Not here: the pack's files (``session_pack.py``), pacing (``loop.py``).
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import date
 from pathlib import Path
 
@@ -24,6 +25,8 @@ class ReplayFeed:
     ----------
     pack
         A verified pack.
+    columns
+        Columns of ``market`` beside the close that the fill model reads (``market_arrays.optional_columns``).
 
     Raises
     ------
@@ -31,7 +34,7 @@ class ReplayFeed:
         When the pack holds no session to replay.
     """
 
-    def __init__(self, pack: SessionPack) -> None:
+    def __init__(self, pack: SessionPack, *, columns: Collection[str] = ()) -> None:
         if pack.feed.empty:
             raise LiveError("the session pack holds no session to replay", "raise research.held_out_sessions")
         self.pack = pack
@@ -50,13 +53,14 @@ class ReplayFeed:
             symbols=self.symbols,
             sessions=axis,
             adjustment=pack.manifest.adjustment,
+            columns=columns,
         )
         self._columns = {day.date(): column for column, day in enumerate(axis)}
 
     @classmethod
-    def open(cls, folder: Path) -> ReplayFeed:
+    def open(cls, folder: Path, *, columns: Collection[str] = ()) -> ReplayFeed:
         """Return the feed of the pack in ``folder``."""
-        return cls(read_session_pack(folder))
+        return cls(read_session_pack(folder), columns=columns)
 
     def bars(self, session: date) -> pd.DataFrame:
         """Return the canonical bars of ``session``, by symbol."""

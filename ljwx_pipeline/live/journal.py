@@ -101,6 +101,11 @@ class Journal:
         row: sqlite3.Row | None = self._db.execute("SELECT * FROM account ORDER BY session DESC LIMIT 1").fetchone()
         return row
 
+    def account_history(self) -> tuple[list[int], list[int]]:
+        """Return equity and cash at the close of every recorded session, fen, oldest first."""
+        rows = self._db.execute("SELECT equity_fen, cash_fen FROM account ORDER BY session").fetchall()
+        return [int(row["equity_fen"]) for row in rows], [int(row["cash_fen"]) for row in rows]
+
     def positions(self, session: date) -> dict[str, int]:
         """Return shares by symbol after ``session``."""
         rows = self._db.execute("SELECT symbol, shares FROM positions WHERE session = ?", (session.isoformat(),))

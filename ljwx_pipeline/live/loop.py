@@ -23,6 +23,7 @@ from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.live.session_pack import MANIFEST
+from ljwx_pipeline.trading.market_arrays import optional_columns
 
 FEED_DIR = "feed"
 #: An idle runner says that it is there at most this often: whoever reads the journal tells it from a stopped one.
@@ -127,7 +128,7 @@ class TradingLoop:
             return self._trading
         self.close()
         self._model = None
-        feed = ReplayFeed.open(folder)
+        feed = ReplayFeed.open(folder, columns=optional_columns(self._settings.costs))
         misfit = account_misfit(self._journal, feed, capital_fen=self._settings.runner.capital_fen)
         if misfit:
             raise LiveError(misfit, "start the runner again: it then keeps the old account aside and opens a new one")

@@ -75,7 +75,10 @@ class DecidedOrder:
 
 @dataclass(frozen=True)
 class Fill:
-    """What was traded for one order in one session; the price includes slippage, fees come on top."""
+    """What was traded for one order in one session; fees come on top of the value.
+
+    Price and value include slippage and impact; ``slippage_fen`` and ``impact_fen`` say how much, as far as known.
+    """
 
     client_order_id: str
     session: date
@@ -87,6 +90,8 @@ class Fill:
     commission_fen: int
     stamp_duty_fen: int
     transfer_fee_fen: int
+    slippage_fen: int = 0
+    impact_fen: int = 0
 
     @property
     def fees_fen(self) -> int:
@@ -106,7 +111,11 @@ class OrderOutcome:
 
 @dataclass(frozen=True)
 class Position:
-    """Shares of one symbol after a session, valued at its last known close."""
+    """Shares of one symbol after a session, valued at its last known close.
+
+    ``entry_price_e4`` is the average price paid and ``peak_price_e4`` the highest close since, both adjusted on
+    ex-dates; 0 where the broker does not know them.
+    """
 
     symbol: str
     shares: int
@@ -114,13 +123,15 @@ class Position:
     held_sessions: int
     price_e4: int
     value_fen: int
+    entry_price_e4: int = 0
+    peak_price_e4: int = 0
 
 
 @dataclass(frozen=True)
 class SessionClose:
     """All that a session did to the account: outcomes, fills, and what is held after it.
 
-    Dividends and what was written off (delisted while held) are of this session alone.
+    Dividends, what was written off (delisted while held) and what rights cost are of this session alone.
     """
 
     session: date
@@ -131,6 +142,7 @@ class SessionClose:
     equity_fen: int
     dividends_fen: int
     written_off_fen: int
+    rights_paid_fen: int = 0
 
     @property
     def fees_fen(self) -> int:

@@ -1,7 +1,7 @@
 """The paper broker: an account in its own SQLite file, run by the same kernels as the backtest.
 
-It matches the orders it holds against a session's close, charges fees, settles, pays dividends; it knows T+1, limits,
-lots and suspensions because ``trading/`` does. Everything it says was durable first, and saying it again is reading it
+It matches the orders it holds against a session at the configured fill model, charges fees, settles, pays dividends; it
+knows T+1, limits, lots and suspensions because ``trading/`` does. Everything it says was durable first, and saying it again is reading it
 again. Not here: any rule of the market.
 """
 
@@ -39,7 +39,7 @@ class PaperBroker:
     market
         The sessions it can trade.
     costs
-        The broker's own charges.
+        The fill model, and the broker's own charges.
     capital_fen
         Cash it opens with.
     """
@@ -106,21 +106,22 @@ class PaperBroker:
         fills = match(
             order_shares=shares,
             order_rank=rank,
-            quotes=market.quotes(column),
+            quotes=market.quotes(column, with_volatility=self._costs.impact_coefficient > 0),
             sellable_shares=account.sellable_shares,
             cash_fen=account.cash_fen,
             rates=cost_rates(self._costs, session),
         )
         account.settle(fills)
-        equity = account.mark(market.close_e4[:, column].copy())
+        equity = account.mark(market.close_e4[:, column], market.volume_shares[:, column])
         with transaction(self._db) as db:
             db.execute(
-                "INSERT INTO book VALUES (?, ?, ?, ?, ?)", (day, account.cash_fen, equity, dividends, written_off)
+                "INSERT INTO book VALUES (?, ?, ?, ?, ?, ?)",
+                (day, account.cash_fen, equity, dividends, written_off, rights_paid),
             )
             self._write_outcomes(db, waiting, fills, day)
             held = np.flatnonzero(account.shares)
             db.executemany(
-                "INSERT INTO holdings VALUES (?, ?, ?, ?, ?, ?)",
+                "INSERT INTO holdings VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     (
                         day,
@@ -129,6 +130,8 @@ class PaperBroker:
                         int(account.sellable_shares[row]),
                         int(account.held_sessions[row]),
                         int(account.last_price_e4[row]),
+                        int(account.entry_price_e4[row]),
+                        int(account.peak_price_e4[row]),
                     )
                     for row in held
                 ],
@@ -146,9 +149,12 @@ class PaperBroker:
             state = OrderState.UNFILLED
             if filled:
                 state = OrderState.FILLED if filled == order["shares"] else OrderState.PARTLY_FILLED
-                values = (fills.price_e4, fills.value_fen, fills.commission_fen, fills.stamp_duty_fen)
-                numbers = [int(array[row]) for array in (*values, fills.transfer_fee_fen)]
-                db.execute("INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (identity, day, filled, *numbers))
+                values = (
+                    *(fills.price_e4, fills.value_fen, fills.commission_fen, fills.stamp_duty_fen),
+                    *(fills.transfer_fee_fen, fills.slippage_fen, fills.impact_fen),
+                )
+                numbers = [int(array[row]) for array in values]
+                db.execute("INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", (identity, day, filled, *numbers))
             db.execute(
                 "UPDATE orders SET state = ?, reason = ?, filled_shares = ?, closed_session = ? "
                 "WHERE client_order_id = ?",
@@ -171,6 +177,8 @@ class PaperBroker:
             account.sellable_shares[row] = holding["sellable_shares"]
             account.held_sessions[row] = holding["held_sessions"]
             account.last_price_e4[row] = holding["last_price_e4"]
+            account.entry_price_e4[row] = holding["entry_price_e4"]
+            account.peak_price_e4[row] = holding["peak_price_e4"]
         return account
 
     def _report(self, day: str) -> SessionClose:
@@ -194,6 +202,7 @@ class PaperBroker:
             equity_fen=book["equity_fen"],
             dividends_fen=book["dividends_fen"],
             written_off_fen=book["written_off_fen"],
+            rights_paid_fen=book["rights_paid_fen"],
         )
 
     def _last_session(self) -> str | None:
@@ -220,6 +229,8 @@ def _fill(row: sqlite3.Row, session: date) -> Fill:
         commission_fen=row["commission_fen"],
         stamp_duty_fen=row["stamp_duty_fen"],
         transfer_fee_fen=row["transfer_fee_fen"],
+        slippage_fen=row["slippage_fen"],
+        impact_fen=row["impact_fen"],
     )
 
 
@@ -231,4 +242,6 @@ def _position(row: sqlite3.Row) -> Position:
         held_sessions=row["held_sessions"],
         price_e4=row["last_price_e4"],
         value_fen=row["shares"] * row["last_price_e4"] // E4_PER_FEN,
+        entry_price_e4=row["entry_price_e4"],
+        peak_price_e4=row["peak_price_e4"],
     )

@@ -27,8 +27,8 @@ from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, SessionClose, S
 from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.trading.decide import DecisionParams, decide
-
-STRATEGY = "topk-dropout"
+from ljwx_pipeline.trading.exits import ExitParams
+from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
 
 
 class Scorer(Protocol):
@@ -70,6 +70,11 @@ class Runner:
         Where it writes, what it reads, whom it sends to.
     settings
         Strategy, limits, age limit of a model.
+
+    Raises
+    ------
+    LjwxError
+        For a strategy that cannot be traded here: nothing is sent then.
     """
 
     def __init__(self, *, journal: Journal, feed: ReplayFeed, broker: Broker, settings: RunnerSettings) -> None:
@@ -78,6 +83,8 @@ class Runner:
         self._broker = broker
         self._settings = settings
         self._params = DecisionParams.of(settings.strategy)
+        self._sizing = SizingParams.of(settings.strategy.sizing)
+        _refuse_exits(settings.strategy)
         self._rows = {symbol: row for row, symbol in enumerate(feed.symbols)}
         self._lot_min, self._lot_step = lot_sizes(feed.market.board)
 
@@ -135,6 +142,7 @@ class Runner:
             cash_fen=close.cash_fen,
             equity_fen=close.equity_fen,
             params=self._params,
+            exposure_bps=self._exposure_bps(close),
         )
         ordered = np.flatnonzero(decided.shares)
         intents = []
@@ -142,7 +150,7 @@ class Runner:
             side = Side.BUY if decided.shares[row] > 0 else Side.SELL
             symbol = self._feed.symbols[row]
             identity = client_order_id(
-                strategy=STRATEGY,
+                strategy=self._settings.strategy.kind.replace("_", "-"),
                 model_version=model.deployed.model_version,
                 symbol=symbol,
                 session=session,
@@ -160,6 +168,16 @@ class Runner:
                 )
             )
         return tuple(intents)
+
+    def _exposure_bps(self, close: SessionClose) -> int:
+        equity, cash = self._journal.account_history()
+        return int(
+            exposure_bps(
+                np.array([*equity, close.equity_fen], dtype=np.int64),
+                np.array([*cash, close.cash_fen], dtype=np.int64),
+                self._sizing.as_array(),
+            )
+        )
 
     def _gate(
         self, session: date, close: SessionClose, intents: tuple[OrderIntent, ...], model: Model
@@ -210,3 +228,11 @@ class Runner:
                 f"journal and broker disagree about the account after {session}: journal {ours}, broker {theirs}",
                 "find out which one is right before trading goes on; on paper, move the live folder away to start anew",
             )
+
+
+def _refuse_exits(strategy: StrategySettings) -> None:
+    if ExitParams.of(strategy.exits).active:
+        raise LiveError(
+            "strategy.exits are set, but brokers do not report entry and peak prices: stops would never be judged",
+            "set every key of [strategy.exits] to 0 to trade, or backtest only",
+        )

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from ljwx_pipeline.config import GateSettings
+from ljwx_pipeline.config import TRADABLE_STRATEGIES, GateSettings
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.evaluation.metrics import (
     MONTHS_PER_YEAR,
@@ -46,6 +46,8 @@ class Evidence:
         Sessions from a score to the last price its label reads.
     lint_errors
         ``code: fact`` of every finding of severity ``error`` that the result lint made; one is enough to be refused.
+    strategy
+        Kind of the strategy whose returns these are; one that no account can trade is never promoted.
     """
 
     rank_ic: NDArray[np.float64]
@@ -55,6 +57,7 @@ class Evidence:
     trials: int
     purge_sessions: int
     lint_errors: tuple[str, ...] = ()
+    strategy: str = "topk_dropout"
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,8 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
         When the evidence itself is unsound: a NaN, an unknown or contradicted number of trials, a series too short
         for its statistic or one that never varies.
     """
+    if evidence.strategy not in TRADABLE_STRATEGIES:
+        return _decision([_untradable(evidence.strategy)], {"strategy_tradable": 0.0})
     if evidence.trials != len(evidence.trial_sharpes) or evidence.trials < 1:
         raise PromotionError(
             f"the study made {evidence.trials} trials, but {len(evidence.trial_sharpes)} Sharpe ratios are known",
@@ -207,6 +212,12 @@ def _kpi_checks(kpis: dict[str, float], settings: GateSettings) -> list[Check]:
             "profit factor of monthly net excess returns is {measured:.2f}",
         ),
     ]
+
+
+def _untradable(strategy: str) -> Check:
+    tradable = ", ".join(TRADABLE_STRATEGIES)
+    sentence = f"strategy {strategy} is for research only, as no account can trade it: {tradable} can be promoted"
+    return Check("strategy_tradable", False, 0.0, 1.0, sentence)
 
 
 def _enough_months(months: NDArray[np.float64], settings: GateSettings) -> Check:

@@ -133,8 +133,8 @@ class MarketArrays:
         """Daily volatility known before each session, 1e-8; see ``volatility.trailing_volatility_e8``."""
         return trailing_volatility_e8(self.close_e4.T, self.pre_close_e4.T).T
 
-    def quotes(self, position: int) -> SessionQuotes:
-        """Return what matching needs of the session at ``position`` of ``sessions``; ``volatility_e8`` stays out."""
+    def quotes(self, position: int, *, with_volatility: bool = False) -> SessionQuotes:
+        """Return what matching needs of the session at ``position``; the volatility only where impact is charged."""
 
         def column(values: Int | Int32 | None) -> Int | None:
             return None if values is None else values[:, position].astype(np.int64)
@@ -151,6 +151,7 @@ class MarketArrays:
             high_e4=column(self.high_e4),
             low_e4=column(self.low_e4),
             amount_fen=column(self.amount_fen),
+            volatility_e8=column(self.volatility_e8) if with_volatility else None,
         )
 
 

@@ -12,7 +12,7 @@ import pytest
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.errors import LiveError, TradingError
 from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
@@ -20,6 +20,7 @@ from ljwx_pipeline.live.paper_broker import PaperBroker
 from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
 from ljwx_pipeline.live.session_pack import read_session_pack
 from ljwx_pipeline.trading.matching import Reject
+from ljwx_pipeline.trading.order_reason import OrderReason
 from tests.fakes.live_market import live_tables, write_pack
 
 FEED_SESSIONS = 30
@@ -124,8 +125,8 @@ def test_the_replay_equals_the_backtest_to_the_fen(tmp_path: Path, settings: Set
     for column in ("price_e4", "value_fen", "commission_fen", "stamp_duty_fen", "transfer_fee_fen"):
         ours[column] = orders[column].fillna(0).astype(int)
     key = ["session_date", "symbol"]
-    theirs = expected.orders.sort_values(key, ignore_index=True)
-    pd.testing.assert_frame_equal(ours[theirs.columns].sort_values(key, ignore_index=True), theirs, check_dtype=False)
+    theirs = expected.orders[list(ours.columns)].sort_values(key, ignore_index=True)
+    pd.testing.assert_frame_equal(ours.sort_values(key, ignore_index=True), theirs, check_dtype=False)
     assert (expected.orders["reject"] != 0).any(), "the market should have refused something"
     assert expected.dividends_fen.sum() > 0
 
@@ -134,6 +135,42 @@ def test_the_replay_equals_the_backtest_to_the_fen(tmp_path: Path, settings: Set
     # the decision at the last close stands as open orders, which the backtest does not make
     last = feed.sessions[-1].isoformat()
     assert {order.session.isoformat() for order in journal.open_orders()} <= {last}
+
+
+@pytest.mark.parametrize("kind", ["topk_dropout", "score_weighted"])
+@pytest.mark.parametrize("sizing", ["fixed_fraction", "volatility_target", "kelly"])
+def test_the_runner_sizes_as_the_backtest_does(
+    tmp_path: Path, settings: Settings, feed: ReplayFeed, kind: str, sizing: str
+) -> None:
+    money = settings.strategy.sizing.model_copy(
+        update={"kind": sizing, "fraction": 0.7, "window_sessions": 10, "target_annual_volatility": 0.05}
+    )
+    chosen, scorer = wide_open(settings, kind=kind, max_weight_frac=0.3, sizing=money), GivenScores(feed, 0)
+    journal = replay(tmp_path, feed, chosen, settings.costs, scorer)
+    expected = run_backtest(
+        feed.market,
+        scorer.table,
+        strategy=chosen.strategy,
+        costs=settings.costs,
+        first=feed.sessions[0],
+        last=feed.sessions[-1],
+    )
+    equity, cash = journal.account_history()
+    assert equity == expected.equity_fen.tolist()
+    assert cash == expected.cash_fen.tolist()
+    assert expected.exposure_bps.min() < 10_000
+    if sizing != "fixed_fraction":
+        assert (expected.orders["order_reason"] == OrderReason.SIZING).any(), "the exposure should have fallen"
+
+
+def test_a_strategy_that_cannot_be_traded_here_is_refused_at_start(
+    tmp_path: Path, settings: Settings, feed: ReplayFeed
+) -> None:
+    stops = settings.strategy.exits.model_copy(update={"stop_loss_frac": 0.1})
+    with pytest.raises(LiveError, match="stops would never be judged"):
+        parts(tmp_path, feed, wide_open(settings, exits=stops), settings.costs)
+    with pytest.raises(TradingError, match="no account can sell A-shares short"):
+        parts(tmp_path, feed, wide_open(settings, kind="long_short"), settings.costs)
 
 
 def test_a_second_run_does_nothing(tmp_path: Path, settings: Settings, feed: ReplayFeed) -> None:

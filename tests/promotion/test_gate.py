@@ -190,3 +190,15 @@ def test_the_kpi_figures_are_monthly_and_by_hand(gate: GateSettings) -> None:
     assert measured["max_drawdown"] == pytest.approx(0.05)
     assert measured["win_rate"] == 0.5
     assert measured["profit_factor"] == pytest.approx(2.0)
+
+
+def test_a_strategy_that_no_account_can_trade_is_refused_however_good(gate: GateSettings) -> None:
+    best = evidence(rank_ic=0.07, annual_excess=0.30)
+    assert decide(best, gate).promoted
+    decision = decide(replace(best, strategy="long_short"), gate)
+    assert not decision.promoted
+    assert decision.reasons == (
+        "strategy long_short is for research only, as no account can trade it: topk_dropout, score_weighted can be "
+        "promoted",
+    )
+    assert decide(replace(best, strategy="score_weighted"), gate).promoted
