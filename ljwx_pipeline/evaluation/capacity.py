@@ -20,21 +20,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.errors import DataQualityError
-from ljwx_pipeline.evaluation.total_returns import session_returns
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.trading.account import E4
+from ljwx_pipeline.trading.costs import E8
 from ljwx_pipeline.trading.market_arrays import MarketArrays
-
-Float = NDArray[np.float64]
-
-#: Sessions of which a name's volatility is taken, up to the one before the order.
-VOLATILITY_SESSIONS = 20
-#: Fewer returns than this among them give no volatility.
-_LEAST_RETURNS = 10
 
 
 @dataclass(frozen=True)
@@ -85,13 +77,8 @@ def capacity(
     impact_coefficient
         ``Y`` of the square-root law ``impact = Y * daily volatility * sqrt(order / turnover)``, a fraction of the
         order's value; about 1 in every market measured (Tóth et al. 2011). Impact that the backtest charged itself is
-        already out of the excess and makes the answer the smaller.
-
-    Returns
-    -------
-    Capacity
-        An order's volatility is the standard deviation of its name's last 20 session returns before it; a name with
-        fewer than 10 of them takes the median over the other orders.
+        already out of the excess and makes the answer the smaller. Volatility is the engine's own
+        (``trading/volatility.py``: 20 sessions before the order).
 
     Raises
     ------
@@ -114,7 +101,7 @@ def capacity(
     fraction, turnover_cny = fraction[traded], turnover_cny[traded]
     at_limit = max_participation_frac * turnover_cny / fraction
     median, low = np.quantile(at_limit, [0.5, 0.1])
-    volatility = _volatility(session_returns(market), rows[traded], columns[traded])
+    volatility = market.volatility_e8[rows[traded], columns[traded]] / E8
     years = (len(result.sessions) - 1) / SESSIONS_PER_YEAR
     impact = impact_coefficient * volatility * np.sqrt(fraction / turnover_cny)  # of the order's value, at 1 CNY
     return Capacity(
@@ -131,16 +118,3 @@ def _break_even(excess: float, cost_at_one_cny: float) -> float:
     if math.isnan(excess) or not cost_at_one_cny > 0:
         return math.nan
     return (max(excess, 0.0) / cost_at_one_cny) ** 2
-
-
-def _volatility(returns: Float, rows: NDArray[np.int64], columns: NDArray[np.int64]) -> Float:
-    """Return the daily volatility before each order, NaN for all where no name has a history."""
-    at = columns[:, None] - np.arange(VOLATILITY_SESSIONS, 0, -1)
-    window = np.where(at >= 0, returns[rows[:, None], np.maximum(at, 0)], np.nan)
-    known = np.isfinite(window).sum(axis=1)
-    total = np.nansum(window, axis=1)
-    centred = window - (total / np.maximum(known, 1))[:, None]
-    out = np.sqrt(np.nansum(centred**2, axis=1) / np.maximum(known - 1, 1))
-    out[known < _LEAST_RETURNS] = np.nan
-    typical = float(np.median(out[~np.isnan(out)])) if not np.isnan(out).all() else math.nan
-    return np.where(np.isnan(out), typical, out)

@@ -1,9 +1,10 @@
 """Round trips: which purchase each sale closed, what it earned after fees, dividends included.
 
 First in, first out: every fill that buys opens a lot, every fill that sells closes the oldest lots of its name, whole
-or in part, and each part closed is one trade. On an ex-date dividends and bonus shares go to the lots by their shares,
-as ``trading/account.py`` books them. What is delisted while held is closed at nothing, as there. All in whole fen, with
-nothing lost to rounding: the profit of closed and open lots together is the change of the account's equity.
+or in part, and each part closed is one trade. On an ex-date dividends, bonus shares and subscribed rights go to the
+lots by their shares, as ``trading/account.py`` books them. What is delisted while held is closed at nothing, as there.
+All in whole fen, with nothing lost to rounding: the profit of closed and open lots together is the change of the
+account's equity.
 
 Not here: measures of trades (``metrics.win_rate``, ``profit_factor``, ``payoff_ratio`` take ``return_frac`` or
 ``profit_fen``).
@@ -12,20 +13,16 @@ Not here: measures of trades (``metrics.win_rate``, ``profit_factor``, ``payoff_
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.trading.account import E4
 from ljwx_pipeline.trading.costs import E4_PER_FEN
 from ljwx_pipeline.trading.market_arrays import MarketArrays
-
-Int = NDArray[np.int64]
 
 #: Columns of ``closed_trades``; of ``open_lots`` those that are in ``OPEN_COLUMNS``.
 TRADE_COLUMNS = (
@@ -34,7 +31,7 @@ TRADE_COLUMNS = (
 )  # fmt: skip
 OPEN_COLUMNS = ("symbol", "entry_date", "shares", "cost_fen", "dividends_fen", "fees_fen")
 
-SOLD, DELISTED = "sold", "delisted"
+SOLD, LOST = "sold", "lost"
 
 
 @dataclass
@@ -74,21 +71,30 @@ class _Book:
     def shares(self) -> int:
         return sum(lot.shares for lot in self.lots)
 
-    def go_ex(self, cash_e4: int, bonus_e4: int) -> None:
-        """Book a dividend and bonus shares as the account does on the whole holding, then share them out."""
-        held = self.shares
-        for lot, part in zip(self.lots, _shared(held * cash_e4 // E4_PER_FEN, self.lots), strict=True):
+    def earn(self, amount_fen: int) -> None:
+        """Share a dividend out."""
+        for lot, part in zip(self.lots, _shared(amount_fen, self.lots), strict=True):
             lot.dividends_fen += part
-        for lot, part in zip(self.lots, _shared(held * bonus_e4 // E4, self.lots), strict=True):
-            lot.shares += part
 
-    def close(self, session: int, shares: int, value_fen: int, fees_fen: int, exit_: str) -> bool:
+    def grow(self, shares: int, cost_fen: int) -> None:
+        """Share out shares that came (or, negative, went) on an ex-date, and what was paid for them."""
+        parts = zip(self.lots, _shared(shares, self.lots), _shared(cost_fen, self.lots), strict=True)
+        for lot, part, cost in parts:
+            lot.shares += part
+            lot.cost_fen += cost
+
+    def lose(self, session: int) -> None:
+        """Close everything at nothing."""
+        self.trades.extend((lot, session, 0, 0, LOST) for lot in self.lots)
+        self.lots.clear()
+
+    def sell(self, session: int, shares: int, value_fen: int, fees_fen: int) -> bool:
         """Close ``shares`` of the oldest lots; False when there are fewer."""
         while shares and self.lots:
             oldest = self.lots[0]
             closed = self.lots.popleft() if oldest.shares <= shares else oldest.part(shares)
             value, fees = value_fen * closed.shares // shares, fees_fen * closed.shares // shares
-            self.trades.append((closed, session, value, fees, exit_))
+            self.trades.append((closed, session, value, fees, SOLD))
             shares, value_fen, fees_fen = shares - closed.shares, value_fen - value, fees_fen - fees
         return shares == 0
 
@@ -109,7 +115,8 @@ def closed_trades(result: BacktestResult, market: MarketArrays) -> pd.DataFrame:
         ``TRADE_COLUMNS``: ``shares`` sold; ``holding_sessions`` from entry to exit; ``cost_fen`` paid, fees included;
         ``proceeds_fen`` received, fees taken off; ``dividends_fen`` while held; ``fees_fen`` both ways;
         ``profit_fen`` = proceeds + dividends - cost; ``return_frac`` = profit / cost; ``exit`` ``sold`` or
-        ``delisted``. Empty without a trade. Lots still open are in ``open_lots``.
+        ``lost`` (delisted while held, or a last odd share that an ex-date took). Rights that were subscribed add to
+        cost and shares. Empty without a trade. Lots still open are in ``open_lots``.
 
     Raises
     ------
@@ -153,53 +160,68 @@ def open_lots(result: BacktestResult, market: MarketArrays) -> pd.DataFrame:
 
 
 def _books(result: BacktestResult, market: MarketArrays) -> dict[str, _Book]:
-    last = int(market.sessions.get_indexer(result.sessions[-1:])[0])
-    trades = result.trades
-    sessions = market.sessions.get_indexer(pd.DatetimeIndex(trades["session_date"]))
-    row_of = {symbol: row for row, symbol in enumerate(market.symbols)}
-    fees = trades["commission_fen"] + trades["stamp_duty_fen"] + trades["transfer_fee_fen"]
-    fills = pd.DataFrame(
-        {"symbol": trades["symbol"], "session": sessions, "shares": trades["fill_shares"]}
-        | {"value": trades["value_fen"], "fees": fees}
-    )
-    books: dict[str, _Book] = {}
-    for symbol, own in fills.groupby("symbol", sort=True):
-        book = books[str(symbol)] = _Book()
-        row = row_of[str(symbol)]
-        traded = list(zip(*(own[name].tolist() for name in ("session", "shares", "value", "fees")), strict=True))
-        for session, event in _events(market, row, traded, last):
-            if event is None:
-                if not market.listed[row, session]:
-                    book.close(session, book.shares, 0, 0, DELISTED)
-                else:
-                    book.go_ex(
-                        int(market.cash_e4_per_share[row, session]), int(market.bonus_e4_per_share[row, session])
-                    )
-                continue
-            shares, value, paid = event
+    first, last = (int(at) for at in market.sessions.get_indexer(result.sessions[[0, -1]]))
+    fills = _fills(result, market)
+    names = sorted({name for session in fills.values() for name, *_ in session})
+    books = {name: _Book() for name in names}
+    delisted = _delistings(market, names, first, last)
+    for session in range(first, last + 1):
+        for name in delisted.get(session, ()):
+            books[name].lose(session)
+        _go_ex(books, market, session, int(result.cash_fen[max(session - first - 1, 0)]))
+        for name, shares, value, fees in fills.get(session, ()):
             if shares > 0:
-                book.lots.append(_Lot(session, shares, value + paid, paid))
-            elif not book.close(session, -shares, value, paid, SOLD):
+                books[name].lots.append(_Lot(session, shares, value + fees, fees))
+            elif not books[name].sell(session, -shares, value, fees):
                 raise TradingError(
-                    f"{symbol} was sold on {market.sessions[session]:%Y-%m-%d} without having been held",
+                    f"{market.symbols[name]} was sold on {market.sessions[session]:%Y-%m-%d} without having been held",
                     "pass the backtest together with the market it ran on",
                 )
-    return books
+    return {market.symbols[name]: book for name, book in books.items()}
 
 
-def _events(
-    market: MarketArrays, row: int, traded: list[tuple[int, int, int, int]], last: int
-) -> Iterator[tuple[int, tuple[int, int, int] | None]]:
-    """Give what happens to one name in order: ex-dates and delisting (None) before the fills of the session."""
-    first = traded[0][0]
-    window = slice(first + 1, last + 1)
-    listed = market.listed[row, first : last + 1]
-    changes = (market.cash_e4_per_share[row, window] != 0) | (market.bonus_e4_per_share[row, window] != 0)
-    changes |= ~listed[1:] & listed[:-1]
-    overnight = [(int(at), 0, None) for at in np.flatnonzero(changes) + first + 1]
-    fills = [(session, 1, (shares, value, fees)) for session, shares, value, fees in traded]
-    for session, _, event in sorted([*overnight, *fills], key=lambda item: item[:2]):
-        yield session, event
+def _fills(result: BacktestResult, market: MarketArrays) -> dict[int, list[tuple[int, int, int, int]]]:
+    """Return name, signed shares, value and fees of every fill by session, in the order of the orders."""
+    trades = result.trades
+    fees = trades["commission_fen"] + trades["stamp_duty_fen"] + trades["transfer_fee_fen"]
+    columns = (
+        market.sessions.get_indexer(pd.DatetimeIndex(trades["session_date"])),
+        pd.Index(market.symbols).get_indexer(pd.Index(trades["symbol"])),
+        *(values.to_numpy() for values in (trades["fill_shares"], trades["value_fen"], fees)),
+    )
+    out: dict[int, list[tuple[int, int, int, int]]] = {}
+    for session, *fill in zip(*(column.tolist() for column in columns), strict=True):
+        out.setdefault(session, []).append(tuple(fill))
+    return out
+
+
+def _delistings(market: MarketArrays, names: list[int], first: int, last: int) -> dict[int, list[int]]:
+    """Return who is no longer listed from which session of the backtest on."""
+    out: dict[int, list[int]] = {}
+    for name in names:
+        listed = market.listed[name, first : last + 1]
+        for at in np.flatnonzero(listed[:-1] & ~listed[1:]).tolist():
+            out.setdefault(first + at + 1, []).append(name)
+    return out
+
+
+def _go_ex(books: dict[int, _Book], market: MarketArrays, session: int, cash_fen: int) -> None:
+    """Book what goes ex in the order of the account: every dividend first, then shares, name by name."""
+    actions = [row for row in market.actions.on(session).tolist() if row[0] in books and books[row[0]].lots]
+    for name, cash_e4, *_ in actions:
+        dividend = books[name].shares * cash_e4 // E4_PER_FEN
+        books[name].earn(dividend)
+        cash_fen += dividend
+    for name, _, bonus_e4, rights_e4, price_e4 in actions:
+        held = books[name].shares
+        books[name].grow(held * bonus_e4 // E4, 0)
+        offered = held * rights_e4 // E4
+        cost = -(-offered * price_e4 // E4_PER_FEN)
+        if offered and cost <= cash_fen:
+            cash_fen -= cost
+            books[name].grow(offered, cost)
+        if not books[name].shares:
+            books[name].lose(session)
 
 
 def _shared(amount: int, lots: deque[_Lot]) -> list[int]:

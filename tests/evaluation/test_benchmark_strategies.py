@@ -17,7 +17,7 @@ from ljwx_pipeline.evaluation.benchmark_strategies import (
 )
 from ljwx_pipeline.evaluation.total_returns import session_returns
 from ljwx_pipeline.trading.market_arrays import MarketArrays
-from tests.fakes.backtests import flat_market, small_market
+from tests.fakes.backtests import flat_market, small_market, with_actions
 
 
 def level(market: MarketArrays, members: np.ndarray) -> list[float]:
@@ -41,12 +41,13 @@ def test_a_session_earns_the_mean_of_who_was_in_at_the_close_before() -> None:
 
 
 def test_dividends_and_bonus_shares_are_returns() -> None:
-    market = flat_market(symbols=1, sessions=4)
-    market.cash_e4_per_share[0, 1] = 10_000
+    market = with_actions(
+        flat_market(symbols=1, sessions=5), (1, 0, 10_000, 0), (2, 0, 0, 5_000), (3, 0, 0, 0, 10_000, 33_000)
+    )
     market.close_e4[0, 1:] = 90_000  # exactly the dividend: nothing earned
-    market.bonus_e4_per_share[0, 2] = 5_000
     market.close_e4[0, 2:] = 66_000  # 60,000 would be the bonus alone
-    assert level(market, everyone(market)) == pytest.approx([1, 1, 1.1, 1.1])
+    market.close_e4[0, 3:] = 49_500  # one for one at half the price: nothing earned
+    assert level(market, everyone(market)) == pytest.approx([1, 1, 1.1, 1.1, 1.1])
 
 
 def test_a_suspended_member_stays_in_until_its_gap_is_known() -> None:
@@ -107,8 +108,8 @@ def test_low_volatility_prefers_the_calmer_name_and_needs_eighty_returns(market:
 def test_scores_never_see_what_comes_after(market: MarketArrays, scores: object) -> None:
     cut = 300
     later = small_market(3, symbols=20, sessions=330)[0]
-    for changed in (later.close_e4, later.cash_e4_per_share, later.bonus_e4_per_share):
-        changed[:, cut + 1 :] = changed[:, cut + 1 :] * 2 + 7
+    later.close_e4[:, cut + 1 :] = later.close_e4[:, cut + 1 :] * 2 + 7
+    later.actions.rows[later.actions.start[cut + 1] :, 1:3] += 77
     members = everyone(market)
     np.testing.assert_array_equal(scores(market, members)[:, : cut + 1], scores(later, members)[:, : cut + 1])
 
@@ -155,9 +156,8 @@ def test_too_short_a_history_is_said_not_traded(market: MarketArrays, settings: 
 
 
 def test_the_return_after_a_suspension_holds_what_went_ex_meanwhile() -> None:
-    market = flat_market(symbols=1, sessions=4)
+    market = with_actions(flat_market(symbols=1, sessions=4), (1, 0, 20_000, 0))
     market.close_e4[0, 1:3] = 0
-    market.cash_e4_per_share[0, 1] = 20_000
     market.close_e4[0, 3] = 80_000
     returns = session_returns(market)
     assert np.isnan(returns[0, :3]).all()

@@ -12,7 +12,7 @@ from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.evaluation.closed_trades import OPEN_COLUMNS, TRADE_COLUMNS, closed_trades, open_lots
 from ljwx_pipeline.trading.market_arrays import MarketArrays
-from tests.fakes.backtests import a_result, fill, flat_market, small_market
+from tests.fakes.backtests import a_result, fill, flat_market, small_market, with_actions
 
 
 def trades_of(market: MarketArrays, *fills: dict[str, object]) -> pd.DataFrame:
@@ -40,9 +40,7 @@ def test_the_oldest_lot_is_closed_first_with_its_own_fees() -> None:
 
 
 def test_dividends_and_bonus_shares_go_to_the_lots_that_were_held() -> None:
-    market = flat_market(sessions=5)
-    market.cash_e4_per_share[0, 2] = 1_000  # 0.10 CNY a share
-    market.bonus_e4_per_share[0, 2] = 5_000  # five for ten
+    market = with_actions(flat_market(sessions=5), (2, 0, 1_000, 5_000))  # 0.10 CNY a share, five for ten
     trades = trades_of(
         market,
         fill(market, 0, 100, 1_000_00),
@@ -55,11 +53,23 @@ def test_dividends_and_bonus_shares_go_to_the_lots_that_were_held() -> None:
     assert trades["profit_fen"].tolist() == [1050_00 + 10_00 - 1000_00, 3150_00 + 30_00 - 3000_00, 700_00 - 660_00]
 
 
+def test_rights_are_paid_for_while_cash_covers_them() -> None:
+    offer = with_actions(flat_market(sessions=5), (2, 0, 0, 0, 3_000, 50_000))  # three for ten at 5 CNY
+    fills = [fill(offer, 1, 100, 1_000_00), fill(offer, 4, -130, 1_300_00)]
+    result = a_result(offer, fills)
+    result.cash_fen[:] = 150_00
+    trade = closed_trades(result, offer).iloc[0]
+    assert trade[["shares", "cost_fen", "profit_fen"]].tolist() == [130, 1_150_00, 150_00]
+    result.cash_fen[:] = 149_99
+    with pytest.raises(TradingError, match="without having been held"):  # 100 are left, and 130 were sold
+        closed_trades(result, offer)
+
+
 def test_what_is_delisted_while_held_is_lost() -> None:
     market = flat_market(sessions=5)
     market.listed[0, 3:] = False
     trades = trades_of(market, fill(market, 1, 100, 1_000_00, fees=500))
-    assert trades[["exit", "profit_fen", "return_frac"]].iloc[0].tolist() == ["delisted", -1_005_00, -1.0]
+    assert trades[["exit", "profit_fen", "return_frac"]].iloc[0].tolist() == ["lost", -1_005_00, -1.0]
     assert trades["exit_date"].iloc[0] == market.sessions[3]
     assert open_lots(a_result(market, [fill(market, 1, 100, 1_000_00)]), market).empty
 
@@ -80,12 +90,12 @@ def test_no_trade_is_an_empty_table_of_the_same_columns() -> None:
 
 @pytest.mark.parametrize("seed", range(4))
 def test_closed_and_open_lots_explain_the_account_to_the_fen(seed: int, settings: Settings) -> None:
-    """Dividends, bonus shares, reverse splits, a delisting, partial sales: nothing is lost or made."""
+    """Dividends, bonus shares, rights, reverse splits, a delisting, partial sales: nothing is lost or made."""
     market, scores = small_market(seed)
     result = backtest(market, scores, settings)
     trades, still = closed_trades(result, market), open_lots(result, market)
     assert len(trades) > 100
-    assert "delisted" in set(trades["exit"])
+    assert "lost" in set(trades["exit"])
     held = still.groupby("symbol")["shares"].sum()
     positions = result.positions.set_index("symbol")["shares"]
     pd.testing.assert_series_equal(held, positions, check_names=False, check_dtype=False)
@@ -95,6 +105,7 @@ def test_closed_and_open_lots_explain_the_account_to_the_fen(seed: int, settings
     assert int(trades["fees_fen"].sum() + still["fees_fen"].sum()) == int(result.fees_fen.sum())
     assert int(trades["dividends_fen"].sum() + still["dividends_fen"].sum()) == int(result.dividends_fen.sum())
     assert int(trades["dividends_fen"].sum()) > 0
+    assert result.rights_paid_fen.sum() > 0
     assert (trades["holding_sessions"] >= 1).all()  # T+1
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.symbols import Board
+from ljwx_pipeline.trading.corporate_actions import ActionList
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
 from tests.fakes.bars import random_bars
 
@@ -29,7 +30,7 @@ def flat_market(*, symbols: int = 1, sessions: int = 10) -> MarketArrays:
 
 
 def small_market(seed: int, *, symbols: int = 24, sessions: int = 160) -> tuple[MarketArrays, np.ndarray]:
-    """A random market with suspensions, dividends, bonus shares, reverse splits and a delisting, and scores on it."""
+    """A random market with suspensions, everything that goes ex, thin volumes and a delisting, and scores on it."""
     bars = random_bars(symbols=symbols, sessions=sessions, seed=seed, suspended_frac=0.05)
     names = tuple(sorted(bars["symbol"].unique()))
     days = pd.DatetimeIndex(sorted(bars["session_date"].unique()), name="session_date")
@@ -46,14 +47,25 @@ def small_market(seed: int, *, symbols: int = 24, sessions: int = 160) -> tuple[
         adjustment="raw",
     )
     rng = np.random.default_rng(seed)
-    cash, bonus = np.zeros_like(market.close_e4), np.zeros_like(market.close_e4)
-    ex = rng.uniform(size=cash.shape) < 0.02
-    cash[ex] = rng.integers(1, 3000, int(ex.sum()))
-    bonus[ex] = rng.choice([0, 0, 333, 5000, -2500], int(ex.sum()))
-    scores = np.round(rng.normal(size=cash.shape), 1)
-    scores[rng.uniform(size=cash.shape) < 0.1] = np.nan
+    shape = market.close_e4.shape
+    ex = np.argwhere(rng.uniform(size=shape) < 0.02)
+    cash, bonus = rng.integers(1, 3000, len(ex)), rng.choice([0, 0, 333, 5000, -2500], len(ex))
+    offered = rng.choice([0, 0, 3000], len(ex))
+    going = [
+        (int(t), int(name), *(int(figure) for figure in figures))
+        for (name, t), *figures in zip(ex, cash, bonus, offered, offered * 15, strict=True)
+    ]
+    scores = np.round(rng.normal(size=shape), 1)
+    scores[rng.uniform(size=shape) < 0.1] = np.nan
     scores[5] = 9.0  # the name that will be delisted is held
-    return replace(market, cash_e4_per_share=cash, bonus_e4_per_share=bonus), scores
+    return with_actions(market, *going), scores
+
+
+def with_actions(market: MarketArrays, *going: tuple[int, ...]) -> MarketArrays:
+    """Return ``market`` where this goes ex: (session, row, cash_e4, bonus_e4[, rights_e4, rights_price_e4])."""
+    rows = sorted((t, name, *figures, *(0,) * (4 - len(figures))) for t, name, *figures in going)
+    start = np.searchsorted([row[0] for row in rows], np.arange(len(market.sessions) + 1)).astype(np.int64)
+    return replace(market, actions=ActionList(np.array(rows, dtype=np.int64).reshape(-1, 6)[:, 1:].copy(), start))
 
 
 def fill(
@@ -71,6 +83,7 @@ def fill(
         "stamp_duty_fen": 0,
         "transfer_fee_fen": 0,
         "reject": 0,
+        "order_reason": 0,
     }
 
 
@@ -86,8 +99,8 @@ def a_result(
         "orders": pd.DataFrame(list(fills), columns=["session_date", "symbol", *ORDER_COLUMNS]),
         "positions": pd.DataFrame(columns=["symbol", "shares", "held_sessions", "last_price_e4", "value_fen"]),
     }
-    per_session = {name.name: np.zeros(n, np.int64) for name in fields(BacktestResult)}
-    return BacktestResult(**(per_session | known))  # type: ignore[arg-type]
+    per_session = {field.name: np.zeros(n, np.int64) for field in fields(BacktestResult) if field.name.endswith("_fen")}
+    return BacktestResult(**(per_session | {"names_held": np.zeros(n, np.int64)} | known))  # type: ignore[arg-type]
 
 
 def _securities(names: Sequence[str]) -> pd.DataFrame:
