@@ -103,7 +103,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         "capacity_below_capital": Sentence(
             "the strategy holds {capacity:,.0f} CNY before its orders meet the limit on participation, the capital is "
             "{capital:,.0f} CNY",
-            "lower strategy.capital_cny, hold more names, or narrow the universe to more liquid ones",
+            "lower `strategy.capital_cny`, hold more names, or narrow the universe to more liquid ones",
         ),
         "no_capacity": Sentence("the capacity was not measured", "nothing to do where nothing was traded"),
         "too_few_months": Sentence(
@@ -141,7 +141,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         ),
         "turnover_absurd": Sentence(
             "equity is turned over {value:.1f} times a year, one way, more than {most:g}",
-            "raise strategy.min_hold_sessions or lower strategy.n_drop",
+            "raise `strategy.min_hold_sessions` or lower `strategy.n_drop`",
         ),
         "cash_drag": Sentence(
             "{value:.0%} of equity lies in cash on average, more than {most:.0%}",
@@ -149,7 +149,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         ),
         "benchmark_mismatch": Sentence(
             "the strategy's correlation with {benchmark} is {own:.2f}, with {closest} {best:.2f}",
-            "set gate.benchmark to the index whose stocks it holds, or explain the choice",
+            "set `gate.benchmark` to the index whose stocks it holds, or explain the choice",
         ),
         "no_correlation": Sentence(
             "the correlation with {benchmark} could not be measured: a series never moves", "nothing to do"
@@ -190,7 +190,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         ),
         "capacity_below_capital": Sentence(
             "策略容量 {capacity:,.0f} 元（委托触及成交量参与上限时的资金），低于资金规模 {capital:,.0f} 元",
-            "降低 strategy.capital_cny、增加持股数，或把股票池收窄到流动性更好的股票",
+            "降低 `strategy.capital_cny`、增加持股数，或把股票池收窄到流动性更好的股票",
         ),
         "no_capacity": Sentence("未能测得策略容量", "没有成交则无须处理"),
         "too_few_months": Sentence("收益只覆盖 {count:,} 个月，少于 {least:,} 个月", "延长测试期：一季行情不成策略"),
@@ -215,14 +215,14 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
             "与简单动量策略比较：模型可能没有增加任何信息",
         ),
         "turnover_absurd": Sentence(
-            "年单边换手 {value:.1f} 倍，高于 {most:g} 倍", "提高 strategy.min_hold_sessions 或降低 strategy.n_drop"
+            "年单边换手 {value:.1f} 倍，高于 {most:g} 倍", "提高 `strategy.min_hold_sessions` 或降低 `strategy.n_drop`"
         ),
         "cash_drag": Sentence(
             "平均 {value:.0%} 的净值为现金，高于 {most:.0%}", "检查被拒委托：策略没有得到它要求的仓位"
         ),
         "benchmark_mismatch": Sentence(
             "策略与 {benchmark} 的相关系数为 {own:.2f}，与 {closest} 为 {best:.2f}",
-            "把 gate.benchmark 设为其持股所属的指数，或说明理由",
+            "把 `gate.benchmark` 设为其持股所属的指数，或说明理由",
         ),
         "no_correlation": Sentence("无法测得与 {benchmark} 的相关系数：有序列从不变动", "无须处理"),
     },

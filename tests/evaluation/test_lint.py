@@ -21,7 +21,9 @@ from ljwx_pipeline.evaluation.lint import RULES, Finding, lint
 from ljwx_pipeline.evaluation.lint_evidence import LintEvidence, measure_evidence
 from ljwx_pipeline.evaluation.lint_wording import EN, LOOKS_FOR, SENTENCES, ZH, fact_text
 from ljwx_pipeline.market.symbols import Board
+from ljwx_pipeline.trading.corporate_actions import ActionList
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
+from tests.fakes.backtests import small_market
 from tests.fakes.bars import random_bars
 
 SYMBOLS, SESSIONS = 60, 300
@@ -125,11 +127,26 @@ def test_holdings_add_up_to_equity_on_every_session_and_profit_to_its_gain(clean
     assert (holdings.shares.astype(bool).sum(axis=1) == result.names_held).all()
 
 
+def test_holdings_follow_rights_issues_splits_and_delistings_to_the_share(settings: Settings) -> None:
+    market, scores = small_market(3)
+    update = {"top_k": 6, "n_drop": 2, "capital_cny": 400_000.0}
+    result = backtest(
+        market, scores, settings.model_copy(update={"strategy": settings.strategy.model_copy(update=update)})
+    )
+    holdings = holdings_of(result, market)
+    assert result.rights_paid_fen.sum() > 0
+    assert result.written_off_fen.sum() > 0
+    difference = result.equity_fen - result.cash_fen - holdings.value_fen.sum(axis=1)
+    assert (difference >= 0).all()
+    assert difference.max() < len(holdings.symbols)
+    assert (holdings.value_fen.max(axis=1) == result.largest_position_fen).all()
+    assert abs(int(holdings.profit_fen.sum() - (result.equity_fen[-1] - result.equity_fen[0]))) < len(holdings.symbols)
+
+
 def test_holdings_of_another_market_are_refused(clean: Case) -> None:
-    split = clean.market.bonus_e4_per_share.copy()
-    split[:, 100] += 5_000
+    none = replace(clean.market, actions=ActionList.none(SESSIONS))
     with pytest.raises(TradingError, match="the fills lead to"):
-        holdings_of(clean.result, replace(clean.market, bonus_e4_per_share=split))
+        holdings_of(clean.result, none)
 
 
 def test_the_clean_result_gives_no_finding_but_what_could_not_be_judged(clean: Case) -> None:
@@ -173,12 +190,7 @@ def test_fills_at_a_locked_limit_are_an_error_and_slippage_up_to_a_limit_is_none
 def test_equity_that_moves_without_any_bar_is_an_error(clean: Case) -> None:
     quiet = clean.market.close_e4.copy()
     quiet[:, 150] = 0  # a session on which nothing traded, and the equity of the session moves all the same
-    actions = clean.market.cash_e4_per_share.copy()
-    actions[:, 150] = 0
-    bonus = clean.market.bonus_e4_per_share.copy()
-    bonus[:, 150] = 0
-    empty = replace(clean.market, close_e4=quiet, cash_e4_per_share=actions, bonus_e4_per_share=bonus)
-    bad = replace(clean, market=empty)
+    bad = replace(clean, market=replace(clean.market, close_e4=quiet, actions=ActionList.none(SESSIONS)))
     found = {one.code: one for one in lint(bad.evidence(holdings=clean.holdings), bad.settings.lint)}
     assert found["moved_without_data"].severity == "error"
     assert f"first {clean.market.sessions[150]:%Y-%m-%d}" in found["moved_without_data"].fact
