@@ -5,11 +5,13 @@ A finding of severity ``error`` does not stop the report, which shows it; it sto
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from assets.io_managers import read_json
+from assets.lineage import lineage_of
 from assets.resources import Line
 from ljwx_pipeline.evaluation.lint import RULES, Finding, lint
 from ljwx_pipeline.evaluation.lint_evidence import LintEvidence
@@ -23,8 +25,16 @@ WHEN = {"error": "refuses the promotion on", "warning": "warns of"}
 
 
 def findings(line: Line) -> tuple[Finding, ...]:
-    """Return what the lint finds in the line's last net backtest, by the thresholds of today."""
-    return lint(LintEvidence.from_dict(read_json(line.tables, LINT_EVIDENCE)), line.settings.lint)
+    """Return what the lint finds in the line's last net backtest, by the thresholds and the sweeps of today."""
+    from ljwx_pipeline.evaluation.swept_cliff import swept_cliff  # heavy: the kernels
+
+    evidence = LintEvidence.from_dict(read_json(line.tables, LINT_EVIDENCE))
+    lineage = lineage_of(line)
+    hashes = {name: lineage[name] for name in ("data_hash", "factor_hash")}
+    fall, parameter = swept_cliff(
+        line.home, line.settings, hashes=hashes, span=(evidence.first_session, evidence.last_session)
+    )
+    return lint(replace(evidence, cliff_frac=fall, cliff_parameter=parameter), line.settings.lint)
 
 
 @dg.multi_asset_check(

@@ -34,6 +34,7 @@ BENCHMARKS = {
     "catalogues": "benchmarks.catalogues",
     "W3b": "benchmarks.w3b_topk_dropout",
     "W3c": "benchmarks.w3c_factor_ic",
+    "W4": "benchmarks.w4_sweep",
     "W6": "benchmarks.w6_point_in_time_join",
     "W6b": "benchmarks.w6b_online_read",
     "W7": "benchmarks.w7_checks",

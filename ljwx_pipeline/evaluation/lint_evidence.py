@@ -36,6 +36,8 @@ class LintEvidence:
 
     Parameters
     ----------
+    first_session, last_session
+        Of the backtest, as ``YYYY-MM-DD``.
     fills, fills_beyond_limit, fills_at_limit
         Fills; those at a price outside the session's limits; buys at the upper (sales at the lower) limit on a session
         that closed locked there.
@@ -72,9 +74,12 @@ class LintEvidence:
     benchmark, benchmark_correlation, closest_index, closest_correlation
         The gate's index and the index of those compared whose session returns move most like the strategy's.
     cliff_frac, cliff_parameter
-        How much of the chosen settings' Sharpe ratio is lost at the worst neighbour in a sweep; None without a sweep.
+        How much of the chosen settings' information ratio is lost at the worst neighbour in a sweep, and along which
+        setting; None without a sweep (``swept_cliff.py``).
     """
 
+    first_session: str
+    last_session: str
     fills: int
     fills_beyond_limit: int
     fills_at_limit: int
@@ -169,6 +174,8 @@ def measure_evidence(
     closest = max(known, key=known.__getitem__) if known else ""
     earned, delayed, before, same = _coefficients(result, market, scores, label)
     return LintEvidence(
+        first_session=f"{result.sessions[0]:%Y-%m-%d}",
+        last_session=f"{result.sessions[-1]:%Y-%m-%d}",
         fills=len(result.trades),
         fills_beyond_limit=beyond,
         fills_at_limit=locked,

@@ -124,12 +124,12 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
             "look at the suspended holdings: what they are worth today is a guess",
         ),
         "parameter_cliff": Sentence(
-            "beside the chosen {parameter} {lost:.0%} of the Sharpe ratio is lost, more than {most:.0%}",
+            "beside the chosen {parameter} {lost:.0%} of the information ratio is lost, more than {most:.0%}",
             "choose settings on a plateau: a peak that narrow is luck",
         ),
         "no_sweep": Sentence(
             "whether the result breaks down beside the chosen settings is unknown: there is no sweep around them",
-            "run a sweep over the strategy's settings",
+            "sweep around them: `ljwx sweep --grid top_k=15,20,25 --grid n_drop=2,3,4`, then run again",
         ),
         "no_delay": Sentence(
             "whether the edge survives a later entry is unknown: the rank IC is too small or the horizon one session",
@@ -205,10 +205,10 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
             "检查停牌持仓：其今日价值只是猜测",
         ),
         "parameter_cliff": Sentence(
-            "在所选 {parameter} 旁边，夏普比率损失 {lost:.0%}，高于 {most:.0%}",
+            "在所选 {parameter} 旁边，信息比率损失 {lost:.0%}，高于 {most:.0%}",
             "选择位于平台上的参数：如此尖的峰是运气",
         ),
-        "no_sweep": Sentence("没有围绕所选参数的扫描，无法判断旁边结果是否骤降", "对策略参数做一次扫描"),
+        "no_sweep": Sentence("没有围绕所选参数的扫描，无法判断旁边结果是否骤降", "围绕它们扫描：`ljwx sweep --grid top_k=15,20,25 --grid n_drop=2,3,4`，再重跑"),
         "no_delay": Sentence("秩相关 IC 太小或持有期仅一日，无法判断晚入场后优势是否仍在", "无须处理"),
         "is_the_session_itself": Sentence(
             "评分与当日自身收益的秩相关 IC 为 {value:+.2f}，绝对值超过 {most:.2f}",

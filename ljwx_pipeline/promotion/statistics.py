@@ -146,7 +146,9 @@ def probabilistic_sharpe(sharpe: float, *, hurdle: float, observations: int, ske
     return float(ndtr((sharpe - hurdle) * math.sqrt(observations - 1) / math.sqrt(spread)))
 
 
-def deflated_sharpe(returns: NDArray[np.float64], trial_sharpes: Sequence[float]) -> DeflatedSharpe:
+def deflated_sharpe(
+    returns: NDArray[np.float64], trial_sharpes: Sequence[float], *, variance_floor: float = 0.0
+) -> DeflatedSharpe:
     """Return the deflated Sharpe ratio of ``returns`` over every trial that was made to find them.
 
     Bailey and Lopez de Prado (2014), "The deflated Sharpe ratio": the probabilistic Sharpe ratio with the expected
@@ -158,6 +160,8 @@ def deflated_sharpe(returns: NDArray[np.float64], trial_sharpes: Sequence[float]
         Net excess returns per session, shape ``(sessions,)``, no NaN.
     trial_sharpes
         Per-session Sharpe ratio of each trial, bad ones too.
+    variance_floor
+        Least variance taken of them: many trials that are nearly one must not make a lucky one look rare.
 
     Raises
     ------
@@ -180,7 +184,7 @@ def deflated_sharpe(returns: NDArray[np.float64], trial_sharpes: Sequence[float]
     skewness, kurtosis = float((scaled**3).mean()), float((scaled**4).mean())
     sharpe = float(series.mean()) / spread
     variance = float(sharpes.var(ddof=1)) if len(sharpes) > 1 else 0.0
-    hurdle = expected_maximum_sharpe(variance, len(sharpes))
+    hurdle = expected_maximum_sharpe(max(variance, variance_floor), len(sharpes))
     probability = probabilistic_sharpe(
         sharpe, hurdle=hurdle, observations=len(series), skewness=skewness, kurtosis=kurtosis
     )

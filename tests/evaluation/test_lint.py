@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from string import Formatter
 from typing import Any
 
@@ -15,11 +17,12 @@ import pytest
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.errors import LakeError, TradingError
+from ljwx_pipeline.errors import ConfigError, LakeError, TradingError
 from ljwx_pipeline.evaluation.holdings import Holdings, holdings_of
 from ljwx_pipeline.evaluation.lint import RULES, Finding, lint
 from ljwx_pipeline.evaluation.lint_evidence import LintEvidence, measure_evidence
 from ljwx_pipeline.evaluation.lint_wording import EN, LOOKS_FOR, SENTENCES, ZH, fact_text
+from ljwx_pipeline.evaluation.swept_cliff import swept_cliff
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.corporate_actions import ActionList
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
@@ -338,3 +341,46 @@ def test_a_finding_and_its_evidence_survive_json(clean: Case) -> None:
     assert Finding.from_dict(finding.as_dict()) == finding
     assert "sweep" in finding.as_dict()["remedy"]
     assert "扫描" in fact_text(ZH, finding.case, finding.values)
+
+
+def write_sweep(folder: Path, settings: Settings, **over: Any) -> None:
+    """Write what ``ljwx sweep --grid top_k=15,20,25`` leaves, with an information ratio that halves at 25."""
+    folder.mkdir(parents=True)
+    frame = pd.DataFrame(
+        {
+            "name": ["top_k=15", "top_k=20", "top_k=25"],
+            "variant_hash": ["a", "b", "c"],
+            "strategy.top_k": [15, 20, 25],
+            "information_ratio": [1.8, 2.0, 0.6],
+        }
+    )
+    frame.to_parquet(folder / "sweep.parquet")
+    hashes = {"data_hash": "d", "factor_hash": "f", "configuration_hash": settings.config_hash}
+    document = {"first_session": "2021-01-04", "last_session": "2025-11-05", "hashes": hashes} | over
+    (folder / "sweep.json").write_text(json.dumps(document), encoding="utf-8")
+
+
+def test_the_fall_beside_the_chosen_settings_is_read_from_their_sweep(tmp_path: Path, settings: Settings) -> None:
+    def fall() -> tuple[float | None, str]:
+        return swept_cliff(
+            tmp_path,
+            settings,
+            hashes={"data_hash": "d", "factor_hash": "f"},
+            span=("2021-01-04", "2025-11-05"),
+        )
+
+    assert fall() == (None, "")
+    write_sweep(tmp_path / "sweeps" / "other", settings, hashes={"data_hash": "another", "factor_hash": "f"})
+    write_sweep(tmp_path / "sweeps" / "earlier", settings, last_session="2025-11-04")
+    assert fall() == (None, "")
+    write_sweep(tmp_path / "sweeps" / "around", settings)
+    lost, parameter = fall()
+    assert (lost, parameter) == (pytest.approx(0.7), "strategy.top_k")
+    wider = settings.model_copy(update={"strategy": settings.strategy.model_copy(update={"top_k": 21})})
+    write_sweep(tmp_path / "sweeps" / "without", wider)  # varies other values than the chosen one
+    assert swept_cliff(
+        tmp_path, wider, hashes={"data_hash": "d", "factor_hash": "f"}, span=("2021-01-04", "2025-11-05")
+    ) == (None, "")
+    (tmp_path / "sweeps" / "around" / "sweep.json").write_text("{", encoding="utf-8")
+    with pytest.raises(ConfigError, match="is damaged"):
+        fall()

@@ -1,0 +1,235 @@
+"""The arrays a sweep runs on: ranked and hashed once, and handed once to other processes as a file mapped into memory.
+
+Not here: the variants (``sweep_variants.py``), the loop over them (``sweep.py``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import fcntl
+import hashlib
+import itertools
+import json
+import mmap
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.backtest.sweep_store import SweepKey, sweep_key
+from ljwx_pipeline.errors import EnvironmentFault, TradingError
+from ljwx_pipeline.trading.decide import ranked
+from ljwx_pipeline.trading.market_arrays import MarketArrays
+
+Float = NDArray[np.float64]
+
+_PREFIX, _LOCK = "ljwx-sweep-", ".lock"
+_ARRAYS, _SIZES, _OBJECT = "arrays.bin", "sizes.json", "object.pickle"
+#: Bytes to which arrays are aligned.
+_LINE = 64
+
+
+@dataclass(frozen=True)
+class SweepInput:
+    """What every variant of a sweep is run on.
+
+    Parameters
+    ----------
+    market, scores
+        As ``run_backtest`` takes them; scores best in Fortran order, then no backtest copies them.
+    first, last
+        First decision and last valuation, both sessions of ``market``.
+    benchmark_returns
+        Return of the benchmark on each session after ``first`` up to ``last``; None: trials are measured over zero.
+    """
+
+    market: MarketArrays
+    scores: Float
+    first: date
+    last: date
+    benchmark_returns: Float | None = None
+
+    @cached_property
+    def ranking(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
+        """Return ``decide.ranked(scores)``, made once for all variants."""
+        return ranked(self.scores)
+
+    def require_sound(self) -> None:
+        """Raise ``TradingError`` for scores or a benchmark on other axes, or dates that are no sessions."""
+        if self.scores.shape != self.market.close_e4.shape:
+            raise TradingError(
+                f"scores have shape {self.scores.shape}, the market {self.market.close_e4.shape}", "align the axes"
+            )
+        begin, end = (
+            int(self.market.sessions.get_indexer(pd.DatetimeIndex([pd.Timestamp(day)]))[0])
+            for day in (self.first, self.last)
+        )
+        if min(begin, end) < 0 or end <= begin:
+            raise TradingError(
+                f"{self.first} to {self.last} are no two sessions of the market, the first before the last",
+                f"choose among {self.market.sessions[0]:%Y-%m-%d} to {self.market.sessions[-1]:%Y-%m-%d}",
+            )
+        if self.benchmark_returns is not None:
+            if self.benchmark_returns.shape != (end - begin,):
+                raise TradingError(
+                    f"the benchmark has {len(self.benchmark_returns)} returns, the sweep {end - begin} sessions",
+                    "pass one for each session after the first",
+                )
+            if not np.isfinite(self.benchmark_returns).all():
+                raise TradingError("the benchmark misses a session's return", "complete its history")
+
+    def key(self) -> SweepKey:
+        """Return what decides the results beside the variants."""
+        return sweep_key(
+            market_hash=_hash_of(self.market),
+            scores_hash=_hash_of(self.scores),
+            benchmark_hash="" if self.benchmark_returns is None else _hash_of(self.benchmark_returns),
+            first=self.first,
+            last=self.last,
+        )
+
+
+@contextlib.contextmanager
+def shared(inputs: SweepInput, *, below: Path | None) -> Iterator[Path]:
+    """Write the arrays into a folder for the ``with`` block, for ``opened`` in other processes.
+
+    Folders that killed sweeps left beside it are removed: nobody holds their lock any more.
+
+    Parameters
+    ----------
+    below
+        Where the folder is made; None: where temporary files go. Processes on other machines must see it too.
+
+    Raises
+    ------
+    EnvironmentFault
+        When the disk is full or the place cannot be written.
+    """
+    place = below or Path(tempfile.gettempdir())
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(place)
+        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
+    except OSError as error:
+        raise _cannot_share(place, error) from error
+    lock = os.open(folder / f"{_LOCK}.new", os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        (folder / f"{_LOCK}.new").replace(folder / _LOCK)  # held before anyone can find it
+        try:
+            _write(inputs, folder)
+        except OSError as error:
+            raise _cannot_share(folder, error) from error
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
+
+
+@lru_cache(maxsize=1)
+def opened(folder: str) -> SweepInput:
+    """Return the arrays in a folder made by ``shared``, mapped into memory once a process.
+
+    They are mapped privately: what a kernel compiled for is a writable array, and a write would stay in the process.
+
+    Raises
+    ------
+    EnvironmentFault
+        When the folder cannot be read here.
+    """
+    place = Path(folder)
+    try:
+        sizes = json.loads((place / _SIZES).read_text(encoding="utf-8"))
+        with (place / _ARRAYS).open("rb") as file:
+            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+        ends = list(itertools.accumulate(_aligned(size) for size in sizes))
+        buffers = [mapped[end - _aligned(size) :][:size] for size, end in zip(sizes, ends, strict=True)]
+        inputs: SweepInput = pickle.loads((place / _OBJECT).read_bytes(), buffers=buffers)  # noqa: S301 - written by us
+    except (OSError, ValueError) as error:
+        raise EnvironmentFault(
+            f"a worker cannot read the sweep's arrays in {place} ({error})",
+            "give workers on other machines a folder that both see",
+        ) from None
+    return inputs
+
+
+def _write(inputs: SweepInput, folder: Path) -> None:
+    buffers: list[pickle.PickleBuffer] = []
+    inputs.ranking  # noqa: B018 - made before it is handed over, not by every worker
+    stated = pickle.dumps(inputs, protocol=5, buffer_callback=buffers.append)
+    raw = [buffer.raw() for buffer in buffers]
+    with (folder / _ARRAYS).open("wb") as file:
+        for buffer in raw:
+            file.write(buffer)
+            file.write(bytes(_aligned(buffer.nbytes) - buffer.nbytes))
+    (folder / _SIZES).write_text(json.dumps([buffer.nbytes for buffer in raw]), encoding="utf-8")
+    (folder / _OBJECT).write_bytes(stated)
+
+
+def _aligned(size: int) -> int:
+    """Return ``size`` with what is left of its last cache line, and a byte at least: no buffer shares its place."""
+    return -(-max(size, 1) // _LINE) * _LINE
+
+
+def _remove_abandoned(place: Path) -> None:
+    for folder in place.glob(f"{_PREFIX}*"):
+        try:
+            lock = os.open(folder / _LOCK, os.O_RDWR)
+        except OSError:
+            continue  # being made, being removed, or somebody else's
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+        except BlockingIOError:
+            continue  # its sweep lives
+        finally:
+            os.close(lock)
+
+
+def _hash_of(value: Any) -> str:
+    """Return one SHA-256 of the names, types, shapes and bytes of all that ``value`` holds."""
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        digests = list(pool.map(_leaf_hash, *zip(*_leaves("", value), strict=True)))
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the arrays and plain values of ``value`` by dotted name; of a dataclass those of its fields."""
+    if dataclasses.is_dataclass(value):
+        for field in dataclasses.fields(value):
+            yield from _leaves(f"{name}.{field.name}", getattr(value, field.name))
+    elif isinstance(value, pd.DatetimeIndex):
+        yield name, value.to_numpy(dtype="datetime64[ns]").view(np.int64)
+    else:
+        yield name, value
+
+
+def _leaf_hash(name: str, value: Any) -> str:
+    digest = hashlib.sha256(name.encode())
+    if isinstance(value, np.ndarray):
+        # a Fortran array is hashed as it lies; which order it has is no difference in what it says
+        array = value.T if value.flags.f_contiguous else np.ascontiguousarray(value.T)
+        digest.update(f"{array.dtype.str}{array.shape}".encode())
+        digest.update(array.data)
+    else:
+        digest.update(json.dumps(value).encode())
+    return digest.hexdigest()
+
+
+def _cannot_share(place: Path, error: OSError) -> EnvironmentFault:
+    return EnvironmentFault(
+        f"the sweep's arrays cannot be written to {place} ({error.strerror or error})",
+        "free some space or make the folder writable",
+    )

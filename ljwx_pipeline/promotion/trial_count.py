@@ -1,0 +1,58 @@
+"""How many trials a candidate is deflated by: those of the model's study and every strategy its family ever tried.
+
+Not here: the ledger itself (``backtest/trial_ledger.py``), the deflation (``statistics.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ljwx_pipeline.backtest.trial_ledger import TrialLedger
+
+
+@dataclass(frozen=True)
+class CountedTrials:
+    """Every trial behind a candidate.
+
+    Parameters
+    ----------
+    sharpes
+        Per-session Sharpe ratio of each, the model's study first, then the ledger's in the order counted.
+    variance_floor
+        Largest variance among the groups (the study; sweeps, tuning and trials by hand on one piece of evidence).
+        Five hundred variants that are nearly one strategy pull the variance of all trials down, and with it the
+        hurdle; a candidate must not become easier to promote because more was tried.
+    """
+
+    sharpes: tuple[float, ...]
+    variance_floor: float
+
+
+def counted_trials(study: Iterable[Mapping[str, Any]], *, ledger: TrialLedger, family: str) -> CountedTrials:
+    """Return the trials of the model's study and those of ``family`` in the ledger.
+
+    Parameters
+    ----------
+    study
+        Trials with their ``session_sharpe``, as ``tuned_hyperparameters`` keeps them.
+    ledger, family
+        The market's ledger and ``strategy_family`` of the candidate.
+
+    Raises
+    ------
+    LakeError
+        When the ledger cannot be read.
+    """
+    groups: dict[tuple[str, str], list[float]] = {("study", ""): [float(trial["session_sharpe"]) for trial in study]}
+    for trial in ledger.trials_of(family):
+        groups.setdefault((trial.kind, trial.evidence), []).append(trial.session_sharpe)
+    sharpes = tuple(sharpe for group in groups.values() for sharpe in group)
+    return CountedTrials(sharpes, max(_variance(group) for group in groups.values()))
+
+
+def _variance(sharpes: Sequence[float]) -> float:
+    return float(np.var(sharpes, ddof=1)) if len(sharpes) > 1 else 0.0

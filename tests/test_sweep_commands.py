@@ -1,0 +1,168 @@
+"""``ljwx sweep``: over a run's own scores in the market's home; what it prints, writes, records, counts and refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
+from ljwx_pipeline.cli import main
+from ljwx_pipeline.config import ljwx_home, load_settings, market_home
+from ljwx_pipeline.errors import ConfigError, DataQualityError, EnvironmentFault, LakeError
+from ljwx_pipeline.registry import open_registry
+from ljwx_pipeline.sweep_commands import parsed_grid
+from tests.fakes.sweeps import store_scored_market
+
+ROOT = Path(__file__).resolve().parent.parent
+GRID = ["--grid", "top_k=4,6,8", "--grid", "n_drop=1,2"]
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A market's home after a run."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path / "home"))
+    folder = market_home(load_settings(profile="simulated"))
+    store_scored_market(folder)
+    return folder
+
+
+def swept(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    assert main(["sweep", *words, "--json"]) == 0
+    found: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return found
+
+
+def family(home: Path, body: dict[str, Any]) -> list[str]:
+    return [trial.kind for trial in TrialLedger(home / LEDGER_FILE).trials_of(body["hashes"]["family"])]
+
+
+def test_a_sweep_prints_the_best_with_the_luck_to_expect_and_writes_its_files(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["sweep", *GRID, "--workers", "1"]) == 0
+    said = capsys.readouterr()
+    assert "6 variants, " in said.out
+    assert "over 000905.SH (6 computed, 0 known)" in said.out
+    assert "The best of 6 trials is biased upwards: that many without any skill" in said.out
+    assert said.err == ""  # no progress bar where nobody watches
+    page = Path(said.out.rstrip().splitlines()[-1])
+    assert page.parent.parent == home / "sweeps"
+    frame = pd.read_parquet(page.with_name("sweep.parquet"))
+    body = json.loads(page.with_name("sweep.json").read_text(encoding="utf-8"))
+    best = frame.loc[frame["information_ratio"].idxmax()]
+    assert body["verdict"]["best"] == best["name"] == body["best"][0]["name"]
+    assert body["verdict"]["information_ratio"] == pytest.approx(best["information_ratio"])
+    assert len(body["all"]) == len(frame) == 6
+    assert (home / "sweeps" / "results" / best["file"]).exists()
+    html = page.read_text(encoding="utf-8")
+    assert html.count("<svg") >= 1
+    assert "SIMULATED" in html
+    for outside in ("<script", "<link", "@import", 'src="http'):
+        assert outside not in html
+
+
+def test_a_repeated_sweep_computes_counts_and_records_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    first = swept(capsys, *GRID)
+    registry = open_registry(load_settings(profile="simulated").mlflow, home=ljwx_home())
+    runs = registry.tracked_runs()
+    again = swept(capsys, *GRID, "--executor", "processes", "--workers", "1")
+    assert (first["computed"], again["computed"], again["known"]) == (6, 0, 6)
+    assert again["best"] == first["best"]
+    assert again["mlflow_run_id"] == first["mlflow_run_id"]
+    assert registry.tracked_runs() == runs == 1
+    assert family(home, first) == ["sweep"] * 6
+    wider = swept(capsys, "--grid", "top_k=4,6,8", "--grid", "n_drop=1,2", "--grid", "slippage_bps=5,15")
+    assert wider["trials_of_family"] == len(family(home, first)) > 6
+    assert wider["verdict"]["expected_of_noise"] > 0
+
+
+def test_optuna_proposes_out_of_the_grid_and_is_counted(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = swept(capsys, "--grid", "top_k=2:12:2", "--grid", "n_drop=1:3", "--optuna", "10")
+    assert body["kind"] == "tune"
+    assert 1 < body["variants"] <= 10
+    assert family(home, body) == ["tune"] * body["variants"]
+    assert swept(capsys, "--grid", "top_k=2:12:2", "--grid", "n_drop=1:3", "--optuna", "10")["computed"] == 0
+
+
+def test_a_dry_run_says_what_would_run_and_leaves_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = sorted(path for path in home.rglob("*") if path.is_file())
+    plan = swept(capsys, *GRID, "--dry-run")
+    assert (plan["variants"], plan["known"], plan["trials_of_family"]) == (6, 0, 0)
+    assert plan["estimated_s"] >= 0
+    assert sorted(path for path in home.rglob("*") if path.is_file()) == before
+    swept(capsys, "--grid", "top_k=4", "--grid", "n_drop=1,2")
+    assert main(["sweep", *GRID, "--dry-run"]) == 0
+    assert "would run 6 variants" in (said := capsys.readouterr().out)
+    assert "(2 known)" in said
+    assert "the family has 2 trials so far" in said
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--grid", "top_k"], "names no values"),
+        (["--grid", "top_k=9:3"], "holds no range '9:3'"),
+        (["--grid", "top_k=1:9000"], "has 9,000 values"),
+        (["--grid", "top_k=4", "--grid", "top_k=5"], "names top_k twice"),
+        (["--grid", "topk=4"], "the grid names 'topk'"),
+        (["--grid", "top_k=4,0"], "variant top_k=0: top_k = 0 is refused"),
+        (["--grid", "top_k=2", "--grid", "n_drop=3"], "variant top_k=2 n_drop=3"),
+        (["--grid", "top_k=4", "--workers", "0"], "--workers 0 can do nothing"),
+        (["--grid", "top_k=4", "--optuna", "0"], "--optuna 0 proposes nothing"),
+        (["--grid", "top_k=4", "--scheduler", "tcp://127.0.0.1:1"], "add --executor dask"),
+    ],
+)
+def test_a_mistake_is_one_line_before_anything_runs(
+    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str
+) -> None:
+    assert main(["sweep", *words]) == ConfigError.exit_code
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.err.count("\n") == 1
+    assert captured.out == ""
+    assert not (home / "sweeps").exists()
+
+
+def test_a_market_without_a_run_or_without_its_benchmark_is_refused(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["sweep", "--grid", "top_k=4", "--set", "gate.benchmark=000300.SH"]
+    assert main(words) == DataQualityError.exit_code
+    assert "index 000300.SH has no bar" in capsys.readouterr().err
+    (home / "tables" / "lineage.json").unlink()
+    assert main(["sweep", "--grid", "top_k=4"]) == LakeError.exit_code
+    assert "does not say what the predictions came from" in capsys.readouterr().err
+    (home / "tables" / "walk_forward_predictions.parquet").unlink()
+    assert main(["sweep", "--grid", "top_k=4"]) == LakeError.exit_code
+    assert "run `ljwx run` first" in capsys.readouterr().err
+
+
+def test_dask_that_is_not_there_is_told(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    assert main(["sweep", "--grid", "top_k=4", "--executor", "dask"]) == EnvironmentFault.exit_code
+    assert "distributed is not installed: `make dask` adds it" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_cluster_of_this_machine_runs_the_same_sweep(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("distributed", reason="the extra `dask` is not installed")
+    body = swept(capsys, *GRID, "--executor", "dask", "--workers", "2")
+    assert (body["computed"], body["how"]) == (6, "dask, 2")
+    assert swept(capsys, *GRID)["known"] == 6
+
+
+def test_ranges_and_lists_become_values() -> None:
+    assert parsed_grid(["top_k=10,20", "n_drop=1:7:3", "costs.slippage_bps=0:0.3:0.1", "kind=a,b", "m=2:4"]) == {
+        "top_k": [10, 20],
+        "n_drop": [1, 4, 7],
+        "costs.slippage_bps": [0, 0.1, 0.2, 0.3],
+        "kind": ["a", "b"],
+        "m": [2, 3, 4],
+    }
