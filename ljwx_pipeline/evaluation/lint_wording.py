@@ -208,7 +208,10 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
             "在所选 {parameter} 旁边，信息比率损失 {lost:.0%}，高于 {most:.0%}",
             "选择位于平台上的参数：如此尖的峰是运气",
         ),
-        "no_sweep": Sentence("没有围绕所选参数的扫描，无法判断旁边结果是否骤降", "围绕它们扫描：`ljwx sweep --grid top_k=15,20,25 --grid n_drop=2,3,4`，再重跑"),
+        "no_sweep": Sentence(
+            "没有围绕所选参数的扫描，无法判断旁边结果是否骤降",
+            "围绕它们扫描：`ljwx sweep --grid top_k=15,20,25 --grid n_drop=2,3,4`，再重跑",
+        ),
         "no_delay": Sentence("秩相关 IC 太小或持有期仅一日，无法判断晚入场后优势是否仍在", "无须处理"),
         "is_the_session_itself": Sentence(
             "评分与当日自身收益的秩相关 IC 为 {value:+.2f}，绝对值超过 {most:.2f}",
