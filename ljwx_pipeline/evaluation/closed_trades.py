@@ -12,6 +12,7 @@ Not here: measures of trades (``metrics.win_rate``, ``profit_factor``, ``payoff_
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from dataclasses import dataclass, field
 
@@ -114,7 +115,8 @@ def closed_trades(result: BacktestResult, market: MarketArrays) -> pd.DataFrame:
     DataFrame
         ``TRADE_COLUMNS``: ``shares`` sold; ``holding_sessions`` from entry to exit; ``cost_fen`` paid, fees included;
         ``proceeds_fen`` received, fees taken off; ``dividends_fen`` while held; ``fees_fen`` both ways;
-        ``profit_fen`` = proceeds + dividends - cost; ``return_frac`` = profit / cost; ``exit`` ``sold`` or
+        ``profit_fen`` = proceeds + dividends - cost; ``return_frac`` = profit / cost (NaN for a part
+        so small that its cost rounds to no fen); ``exit`` ``sold`` or
         ``lost`` (delisted while held, or a last odd share that an ex-date took). Rights that were subscribed add to
         cost and shares. Empty without a trade. Lots still open are in ``open_lots``.
 
@@ -136,7 +138,7 @@ def closed_trades(result: BacktestResult, market: MarketArrays) -> pd.DataFrame:
             lot.dividends_fen,
             lot.fees_fen + fees,
             value - fees + lot.dividends_fen - lot.cost_fen,
-            (value - fees + lot.dividends_fen) / lot.cost_fen - 1,
+            (value - fees + lot.dividends_fen) / lot.cost_fen - 1 if lot.cost_fen else math.nan,
             exit_,
         )
         for symbol, book in books.items()

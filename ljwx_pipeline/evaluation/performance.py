@@ -198,7 +198,7 @@ def _trade_figures(trades: pd.DataFrame) -> dict[str, Figure]:
     returns, profits = trades["return_frac"], trades["profit_fen"].to_numpy(dtype=np.float64)
     measured = {
         "closed_trades": (len(trades), COUNT),
-        "win_rate_trades": (win_rate(returns), FRAC),
+        "win_rate_trades": (win_rate(profits), FRAC),
         "profit_factor_trades": (profit_factor(profits), RATIO),
         "payoff_ratio_trades": (payoff_ratio(profits), RATIO),
         "mean_trade_return": (returns.mean(), FRAC),

@@ -51,9 +51,13 @@ CREATE TABLE holdings (
 #: neither impact nor rights existed and slippage was counted in the price alone.
 _PRICES_OF_POSITIONS = """
 ALTER TABLE holdings ADD COLUMN entry_price_e4 INTEGER NOT NULL DEFAULT 0;
+
 ALTER TABLE holdings ADD COLUMN peak_price_e4 INTEGER NOT NULL DEFAULT 0;
+
 ALTER TABLE fills ADD COLUMN slippage_fen INTEGER NOT NULL DEFAULT 0;
+
 ALTER TABLE fills ADD COLUMN impact_fen INTEGER NOT NULL DEFAULT 0;
+
 ALTER TABLE book ADD COLUMN rights_paid_fen INTEGER NOT NULL DEFAULT 0
 """
 

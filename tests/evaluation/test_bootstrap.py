@@ -150,15 +150,15 @@ def test_a_total_loss_is_a_figure_like_any_other() -> None:
 
 def sharpe_interval(series: np.ndarray, block: float, seed: int) -> Interval:
     """As ``bootstrap_intervals`` makes it, of this one measure."""
-    drawn = series[stationary_indices(len(series), block, resamples=400, seed=seed)]
+    drawn = series[stationary_indices(len(series), block, resamples=300, seed=seed)]
     return percentile_interval(drawn.mean(axis=1) / drawn.std(axis=1, ddof=1), 0.95)
 
 
 @pytest.mark.parametrize("phi", [-0.2, 0.0, 0.3])
 def test_the_interval_of_the_sharpe_ratio_covers_the_true_one(phi: float) -> None:
-    """Of 300 seeded AR(1) histories of two years, nearly as often as it says; counting them as independent does not."""
+    """Of 200 seeded AR(1) histories of two years, nearly as often as it says; counting them as independent does not."""
     rng = np.random.default_rng(11)
-    trials, n, mean = 300, 500, 0.1
+    trials, n, mean = 200, 500, 0.1
     truth = mean * math.sqrt(1 - phi**2)
     covered = independent = 0
     for trial in range(trials):

@@ -8,11 +8,12 @@ import pytest
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
-from ljwx_pipeline.config import Settings
+from ljwx_pipeline.config import CostSettings, Settings, StrategySettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.evaluation.closed_trades import OPEN_COLUMNS, TRADE_COLUMNS, closed_trades, open_lots
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 from tests.fakes.backtests import a_result, fill, flat_market, small_market, with_actions
+from tests.fakes.random_market import random_market, random_scores
 
 
 def trades_of(market: MarketArrays, *fills: dict[str, object]) -> pd.DataFrame:
@@ -92,30 +93,48 @@ def test_no_trade_is_an_empty_table_of_the_same_columns() -> None:
 def test_closed_and_open_lots_explain_the_account_to_the_fen(seed: int, settings: Settings) -> None:
     """Dividends, bonus shares, rights, reverse splits, a delisting, partial sales: nothing is lost or made."""
     market, scores = small_market(seed)
-    result = backtest(market, scores, settings)
-    trades, still = closed_trades(result, market), open_lots(result, market)
+    result = backtest(market, scores, settings.strategy, settings.costs)
+    trades = explained(result, market)
     assert len(trades) > 100
     assert "lost" in set(trades["exit"])
+    assert trades["dividends_fen"].sum() > 0
+    assert result.rights_paid_fen.sum() > 0
+
+
+@pytest.mark.parametrize("fill_at", ["open", "vwap", "bar_path"])
+def test_so_they_do_at_every_fill_price_with_impact_and_forced_exits(fill_at: str, settings: Settings) -> None:
+    market = random_market(7, names=30, sessions=200, rights=True)
+    costs = settings.costs.model_copy(update={"fill": fill_at, "impact_coefficient": 0.5})
+    exits = settings.strategy.exits.model_copy(update={"stop_loss_frac": 0.05, "take_profit_frac": 0.1})
+    strategy = settings.strategy.model_copy(update={"kind": "score_weighted", "exits": exits})
+    result = backtest(market, random_scores(7, market), strategy, costs)
+    assert len(explained(result, market)) > 100
+    assert result.impact_fen.sum() > 0
+
+
+def explained(result: BacktestResult, market: MarketArrays) -> pd.DataFrame:
+    """Assert that lots are what the account holds, spent and earned; return the closed trades."""
+    trades, still = closed_trades(result, market), open_lots(result, market)
     held = still.groupby("symbol")["shares"].sum()
     positions = result.positions.set_index("symbol")["shares"]
-    pd.testing.assert_series_equal(held, positions, check_names=False, check_dtype=False)
+    pd.testing.assert_series_equal(held, positions, check_names=False, check_dtype=False, check_index_type=False)
     value = int(result.equity_fen[-1] - result.cash_fen[-1])
     profit = int(trades["profit_fen"].sum()) + value + int((still["dividends_fen"] - still["cost_fen"]).sum())
     assert profit == int(result.equity_fen[-1] - result.equity_fen[0])
     assert int(trades["fees_fen"].sum() + still["fees_fen"].sum()) == int(result.fees_fen.sum())
     assert int(trades["dividends_fen"].sum() + still["dividends_fen"].sum()) == int(result.dividends_fen.sum())
-    assert int(trades["dividends_fen"].sum()) > 0
-    assert result.rights_paid_fen.sum() > 0
     assert (trades["holding_sessions"] >= 1).all()  # T+1
+    return trades
 
 
-def backtest(market: MarketArrays, scores: np.ndarray, settings: Settings) -> BacktestResult:
-    strategy = settings.strategy.model_copy(update={"top_k": 6, "n_drop": 2, "capital_cny": 4e5})
+def backtest(
+    market: MarketArrays, scores: np.ndarray, strategy: StrategySettings, costs: CostSettings
+) -> BacktestResult:
     return run_backtest(
         market,
         scores,
-        strategy=strategy,
-        costs=settings.costs,
+        strategy=strategy.model_copy(update={"top_k": 6, "n_drop": 2, "capital_cny": 4e5}),
+        costs=costs,
         first=market.sessions[0].date(),
         last=market.sessions[-1].date(),
     )
