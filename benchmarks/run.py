@@ -33,6 +33,7 @@ BENCHMARKS = {
     "cross_sections": "benchmarks.cross_sections",
     "catalogues": "benchmarks.catalogues",
     "W3b": "benchmarks.w3b_topk_dropout",
+    "backtest_whole_market": "benchmarks.backtest_whole_market",
     "W3c": "benchmarks.w3c_factor_ic",
     "W4": "benchmarks.w4_sweep",
     "W6": "benchmarks.w6_point_in_time_join",

@@ -39,6 +39,10 @@ class LjwxError(Exception):
         self.remedy = remedy
         super().__init__(f"{fact}: {remedy}")
 
+    def __reduce__(self) -> tuple[type[LjwxError], tuple[str, str]]:
+        """Be told from one process to another with both its parts."""
+        return type(self), (self.fact, self.remedy)
+
 
 class ConfigError(LjwxError):
     """A configuration key, value, profile or option is wrong."""

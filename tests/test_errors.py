@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import pytest
 
 from ljwx_pipeline import errors
@@ -21,6 +23,12 @@ def test_an_error_says_the_fact_and_the_remedy(kind: type[LjwxError]) -> None:
         "new orders are paused until the feed recovers",
     )
     assert error.exit_code > 1
+
+
+@pytest.mark.parametrize("kind", [LjwxError, *tree(LjwxError)])
+def test_an_error_reaches_another_process_whole(kind: type[LjwxError]) -> None:
+    told = pickle.loads(pickle.dumps(kind("the disk is full", "free some space")))
+    assert (type(told), told.fact, told.remedy) == (kind, "the disk is full", "free some space")
 
 
 def test_exit_codes_tell_the_kinds_apart() -> None:

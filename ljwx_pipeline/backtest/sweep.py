@@ -19,12 +19,13 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.engine import BOUGHT, EQUITY, FEES, NAMES_HELD, SOLD, simulate
+from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.backtest.sweep_input import SweepInput, opened, shared
 from ljwx_pipeline.backtest.sweep_measures import MEASURES, measures, net_returns
 from ljwx_pipeline.backtest.sweep_store import SweepKey, SweepStore, VariantResult
 from ljwx_pipeline.backtest.sweep_variants import Variant
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.errors import ConfigError, EnvironmentFault
+from ljwx_pipeline.errors import ConfigError, EnvironmentFault, TradingError
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 
 Float = NDArray[np.float64]
@@ -132,9 +133,17 @@ class SweepSession:
     """
 
     def __init__(
-        self, submit: Submit, store: SweepStore | None, trials: Counts | None, key: SweepKey | None, clock: Clock
+        self,
+        inputs: SweepInput,
+        submit: Submit,
+        *,
+        store: SweepStore | None,
+        trials: Counts | None,
+        key: SweepKey | None,
+        clock: Clock,
     ) -> None:
-        self._submit, self._store, self._trials, self._key, self._clock = submit, store, trials, key, clock
+        self._inputs, self._submit, self._store, self._trials = inputs, submit, store, trials
+        self._key, self._clock = key, clock
         self._results = store.read() if store else {}
         self.computed = 0
         self._count(list(self._results.values()))
@@ -143,6 +152,8 @@ class SweepSession:
         self, variants: Sequence[Variant], progress: Callable[[int, int], None] | None = None
     ) -> list[VariantResult]:
         """Return the result of each of ``variants``, computing those that are not known; errors as ``run_sweep``."""
+        for variant in variants:
+            self._inputs.require_columns(variant)
         hashes = [variant.hash for variant in variants]
         missing = list(
             {digest: v for digest, v in zip(hashes, variants, strict=True) if digest not in self._results}.values()
@@ -191,25 +202,14 @@ def sweeping(
     key = inputs.key() if store is not None or trials is not None else None
     kept = SweepStore(store, key) if store is not None and key is not None else None
     with _submitter(inputs, executor, store) as submit:
-        yield SweepSession(submit, kept, trials, key, clock or SystemClock())
+        yield SweepSession(inputs, submit, store=kept, trials=trials, key=key, clock=clock or SystemClock())
 
 
 def run_batch(inputs: SweepInput, variants: Sequence[Variant]) -> list[VariantResult]:
     """Return the results of ``variants``, one after the other: what a worker does."""
     clock = SystemClock()
     began_s = clock.monotonic_s()
-    runs = [
-        simulate(
-            inputs.market,
-            inputs.scores,
-            strategy=variant.strategy,
-            costs=variant.costs,
-            first=inputs.first,
-            last=inputs.last,
-            ranking=inputs.ranking,
-        ).figures[_READ]
-        for variant in variants
-    ]
+    runs = [_figures(inputs, variant) for variant in variants]
     equity, bought, sold, fees, names_held = np.array(runs).transpose(1, 0, 2)
     returns = net_returns(equity)
     measured = measures(returns, equity, bought + sold, fees, names_held, benchmark=inputs.benchmark_returns)
@@ -224,6 +224,41 @@ def run_batch(inputs: SweepInput, variants: Sequence[Variant]) -> list[VariantRe
         )
         for i, variant in enumerate(variants)
     ]
+
+
+def _figures(inputs: SweepInput, variant: Variant) -> NDArray[np.int64]:
+    try:
+        done = simulate(
+            inputs.market,
+            inputs.scores,
+            strategy=variant.strategy,
+            costs=variant.costs,
+            first=inputs.first,
+            last=inputs.last,
+            ranking=inputs.ranking,
+        )
+    except TradingError as error:
+        raise TradingError(f"variant {variant.name}: {error.fact}", error.remedy) from error
+    return np.asarray(done.figures[_READ], dtype=np.int64)
+
+
+def result_of(inputs: SweepInput, variant: Variant, run: BacktestResult) -> VariantResult:
+    """Return a backtest made by hand as a sweep would keep it, so that it counts as the trial it is.
+
+    ``run`` is what ``run_backtest`` made of ``variant`` on ``inputs``; its time is not known.
+    """
+    equity = run.equity_fen[np.newaxis]
+    returns = net_returns(equity)
+    traded = (run.bought_fen + run.sold_fen)[np.newaxis]
+    fees, held = run.fees_fen[np.newaxis], run.names_held[np.newaxis]
+    measured = measures(returns, equity, traded, fees, held, benchmark=inputs.benchmark_returns)
+    return VariantResult(
+        variant_hash=variant.hash,
+        settings_json=variant.settings_json,
+        measures={name: float(values[0]) for name, values in measured.items()},
+        net_returns=returns[0],
+        seconds=0.0,
+    )
 
 
 def run_shared_batch(folder: str, variants: Sequence[Variant]) -> list[VariantResult]:

@@ -16,7 +16,7 @@ import os
 import pickle
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
@@ -28,15 +28,19 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from ljwx_pipeline.backtest.sweep_store import SweepKey, sweep_key
-from ljwx_pipeline.errors import EnvironmentFault, TradingError
+from ljwx_pipeline.backtest.code_version import code_version
+from ljwx_pipeline.backtest.sweep_store import SweepKey
+from ljwx_pipeline.backtest.sweep_variants import Variant
+from ljwx_pipeline.errors import ConfigError, EnvironmentFault, TradingError
 from ljwx_pipeline.trading.decide import ranked
-from ljwx_pipeline.trading.market_arrays import MarketArrays
+from ljwx_pipeline.trading.market_arrays import MarketArrays, optional_columns
 
 Float = NDArray[np.float64]
 
 _PREFIX, _LOCK = "ljwx-sweep-", ".lock"
 _ARRAYS, _SIZES, _OBJECT = "arrays.bin", "sizes.json", "object.pickle"
+#: Columns of the market that are there only where a fill model reads them.
+_SOMETIMES = frozenset({"open_e4", "high_e4", "low_e4", "amount_fen"})
 #: Bytes to which arrays are aligned.
 _LINE = 64
 
@@ -90,14 +94,33 @@ class SweepInput:
             if not np.isfinite(self.benchmark_returns).all():
                 raise TradingError("the benchmark misses a session's return", "complete its history")
 
+    def require_columns(self, variant: Variant) -> None:
+        """Raise ``ConfigError`` for a variant whose fills read what the market was built without."""
+        held = {
+            "open": self.market.open_e4,
+            "high": self.market.high_e4,
+            "low": self.market.low_e4,
+            "amount": self.market.amount_fen,
+        }
+        missing = [name for name in optional_columns(variant.costs) if held[name] is None]
+        if missing:
+            raise ConfigError(
+                f"variant {variant.name}: fill = {variant.costs.fill} reads {', '.join(missing)}, which are not there",
+                "choose another fill; amounts are known beside raw prices only",
+            )
+
     def key(self) -> SweepKey:
         """Return what decides the results beside the variants."""
-        return sweep_key(
-            market_hash=_hash_of(self.market),
-            scores_hash=_hash_of(self.scores),
-            benchmark_hash="" if self.benchmark_returns is None else _hash_of(self.benchmark_returns),
+        market = _hashes(self.market)
+        seen = {name: digest for name, digest in market.items() if name.removeprefix(".") not in _SOMETIMES}
+        return SweepKey(
+            market_hash=_joined(market),
+            seen_hash=_joined(seen),
+            scores_hash=_joined(_hashes(self.scores)),
+            benchmark_hash="" if self.benchmark_returns is None else _joined(_hashes(self.benchmark_returns)),
             first=self.first,
             last=self.last,
+            code=code_version(),
         )
 
 
@@ -198,11 +221,15 @@ def _remove_abandoned(place: Path) -> None:
             os.close(lock)
 
 
-def _hash_of(value: Any) -> str:
-    """Return one SHA-256 of the names, types, shapes and bytes of all that ``value`` holds."""
+def _hashes(value: Any) -> dict[str, str]:
+    """Return the SHA-256 of each array and plain value that ``value`` holds, of its name, type, shape and bytes."""
+    leaves = dict(_leaves("", value))
     with ThreadPoolExecutor(max_workers=2) as pool:
-        digests = list(pool.map(_leaf_hash, *zip(*_leaves("", value), strict=True)))
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
+        return dict(zip(leaves, pool.map(_leaf_hash, leaves, leaves.values()), strict=True))
+
+
+def _joined(digests: Mapping[str, str]) -> str:
+    return hashlib.sha256("".join(digests.values()).encode()).hexdigest()
 
 
 def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:

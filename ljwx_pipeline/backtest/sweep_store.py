@@ -20,7 +20,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ljwx_pipeline.backtest.code_version import code_version
 from ljwx_pipeline.backtest.sweep_measures import MEASURES
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.atomic_parquet import read_bytes, write_bytes
@@ -46,6 +45,8 @@ class SweepKey:
     ----------
     market_hash, scores_hash, benchmark_hash
         Of the arrays; ``benchmark_hash`` is empty without a benchmark.
+    seen_hash
+        Of the market without the columns that only some fill models read.
     first, last
         First decision and last valuation.
     code
@@ -53,6 +54,7 @@ class SweepKey:
     """
 
     market_hash: str
+    seen_hash: str
     scores_hash: str
     benchmark_hash: str
     first: date
@@ -61,8 +63,8 @@ class SweepKey:
 
     @property
     def evidence(self) -> str:
-        """Hash of the data alone: the same look at them by other code is the same trial."""
-        return self._digest("market_hash", "scores_hash", "benchmark_hash", "first", "last")
+        """Hash of the data alone: the same look at them by other code, or with opening prices, is the same trial."""
+        return self._digest("seen_hash", "scores_hash", "benchmark_hash", "first", "last")
 
     @property
     def folder(self) -> str:
@@ -142,13 +144,6 @@ class SweepStore:
         write_bytes(path, _encoded(ordered))
         name = f"{self.folder.name}/{path.name}"
         return [VariantResult(**{**vars(result), "file": name}) for result in results]
-
-
-def sweep_key(
-    *, market_hash: str, scores_hash: str, benchmark_hash: str, first: date, last: date, code: str | None = None
-) -> SweepKey:
-    """Return the key of today's code, unless ``code`` says another."""
-    return SweepKey(market_hash, scores_hash, benchmark_hash, first, last, code or code_version())
 
 
 def _encoded(results: Sequence[VariantResult]) -> pa.Buffer:

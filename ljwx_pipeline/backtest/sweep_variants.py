@@ -102,7 +102,7 @@ def make_variant(
     ConfigError
         When the settings refuse the combination; the message names the variant.
     """
-    name = " ".join(f"{dotted.rpartition('.')[2]}={value}" for dotted, value in parameters) or "as configured"
+    name = " ".join(f"{dotted.partition('.')[2]}={value}" for dotted, value in parameters) or "as configured"
     trees: dict[str, dict[str, Any]] = {"strategy": strategy.model_dump(), "costs": costs.model_dump()}
     for dotted, value in parameters:
         *parents, leaf = dotted.split(".")
@@ -116,7 +116,12 @@ def make_variant(
         _validated(name, CostSettings, trees["costs"]),
         tuple(parameters),
     )
-    if made.strategy.n_drop > made.strategy.top_k:
+    if not made.strategy.tradable:
+        raise ConfigError(
+            f"variant {name}: strategy.kind = {made.strategy.kind} makes no orders, so there is nothing to run",
+            "choose topk_dropout or score_weighted",
+        )
+    if made.strategy.kind == "topk_dropout" and made.strategy.n_drop > made.strategy.top_k:
         raise ConfigError(
             f"variant {name}: n_drop = {made.strategy.n_drop} replaces more names than top_k = "
             f"{made.strategy.top_k} holds",
@@ -171,9 +176,11 @@ def _validated(name: str, model: type[S], tree: Mapping[str, Any]) -> S:
     try:
         return model.model_validate(tree)
     except ValidationError as error:
-        said = "; ".join(
-            f"{'.'.join(map(str, item['loc'])) or 'settings'} = {item['input']!r} is refused "
-            f"({item['msg'].removeprefix('Value error, ')})"
-            for item in error.errors()
-        )
+        said = "; ".join(_said(item["loc"], item["input"], item["msg"]) for item in error.errors())
         raise ConfigError(f"variant {name}: {said}", "correct the grid; nothing has run") from None
+
+
+def _said(where: tuple[int | str, ...], value: object, message: str) -> str:
+    message = message.removeprefix("Value error, ")
+    # a rule between two settings names them itself
+    return message if isinstance(value, Mapping) else f"{'.'.join(map(str, where))} = {value!r} is refused ({message})"

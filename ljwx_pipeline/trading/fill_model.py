@@ -2,22 +2,25 @@
 
 An order is decided at the close of one session and worked on the next. What each model reads of that next session:
 
-========  ==========================================================================================================
-CLOSE     The close. Locked when the close stands at the limit.
-OPEN      The open. Locked when the open stands at the limit, whatever happened later.
-VWAP      Amount over volume, clipped to [low, high] and rounded against the trader: an order worked through the whole
-          session. Locked for a buy only when not even the low was below the upper limit (for a sale: not even the high
-          above the lower one).
-BAR_PATH  A limit order at the session's reference price plus or minus an offset, along open, then the extreme that is
-          worse for the trader, then the other one, then the close. Better than its limit at the open: filled at the
-          open. Else filled at its limit once the price has gone **through** it; a price that is only touched fills
-          nothing, as the queue there is not ours to jump. A seal that breaks fills at the limit price. A **stop**
-          (sales only) sleeps until the path reaches its price, fills there, or at the open that gapped below it; a
-          position with both a stop and a profit target meets its stop first.
-========  ==========================================================================================================
+CLOSE
+    The close. Locked when the close stands at the limit.
+OPEN
+    The open. Locked when the open stands at the limit, whatever happened later.
+VWAP
+    Amount over volume, clipped to [low, high] and rounded against the trader: an order worked through the whole
+    session. Locked for a buy only when not even the low was below the upper limit, for a sale when not even the high
+    was above the lower one.
+BAR_PATH
+    A limit order at the session's reference price plus or minus an offset (whole ticks, never beyond it), along open,
+    then the extreme that is worse for the trader, then the other one, then the close. Better than its limit at the
+    open, it is filled at the open. Else it is filled at its limit once the price has gone *through* it: a price that is
+    only touched fills nothing, as the queue there is not ours to jump. Where the exchange's limit is the nearer one it
+    stands for the order's own, so that a seal that breaks fills at the limit price. A stop (sales only) sleeps until
+    the path reaches its price, sells there, or at an open that gapped below it; a position with a stop and a limit to
+    take profit at meets its stop first. A stop at the lower limit itself sells only when the close is above it.
 
-The reference price, the limits and the lots are known before the open. Volume caps what could have been filled and
-sets the impact; it is of the whole session under every model, and no decision sees it.
+The reference price, the limits and the lots are known before the open. The session's whole volume caps what could have
+been filled and scales the impact under every model: it judges a fill, and no decision sees it.
 """
 
 from __future__ import annotations
@@ -85,9 +88,9 @@ def path_fill(
 ) -> tuple[int, int, int]:
     """Return ``(price, bound, reason)`` of an order along a bar; see ``BAR_PATH``.
 
-    ``reach_e4`` is the extreme that is good for the trader (the low for a buy), ``worst_e4`` the other, ``limit_e4`` the
-    exchange's limit on the trader's side, ``own_e4`` the order's own and ``stop_e4`` its stop (0: none). ``bound`` is
-    the price beyond which no slippage goes. Prices of a buy are mirrored in sign so that less is better for both.
+    ``reach_e4`` is the extreme that is good for the trader (the low for a buy), ``worst_e4`` the other, ``limit_e4``
+    the exchange's limit on the trader's side, ``own_e4`` the order's own and ``stop_e4`` its stop (0: none). ``bound``
+    is the price beyond which no slippage goes. Prices of a sale are mirrored in sign, so that less is better for both.
     """
     sign = 1 if buying else -1
     start, best, sealed = sign * open_e4, sign * reach_e4, sign * limit_e4
@@ -107,6 +110,14 @@ def path_fill(
     if best >= sealed:
         return 0, 0, _LIMIT_UP if buying else _LIMIT_DOWN
     return 0, 0, _LIMIT_PRICE
+
+
+@njit(cache=True)
+def mean_price_e4(buying: bool, high_e4: int, low_e4: int, volume_shares: int, amount_fen: int) -> int:
+    """Return amount over volume inside [low, high], rounded up for a buyer and down for a seller."""
+    value_e4 = amount_fen * 100
+    mean_e4 = -(-value_e4 // volume_shares) if buying else value_e4 // volume_shares
+    return min(max(mean_e4, low_e4), high_e4)
 
 
 @njit(cache=True)
@@ -130,7 +141,7 @@ def base_price(
     locked = _LIMIT_UP if buying else _LIMIT_DOWN
     if close_e4 <= 0:
         return 0, 0, _SUSPENDED
-    if model == _CLOSE or model == _OPEN:
+    if model in (_CLOSE, _OPEN):
         price = close_e4 if model == _CLOSE else open_e4
         if price <= 0:
             return 0, 0, _NO_PRICE
@@ -146,10 +157,7 @@ def base_price(
             return 0, 0, _NO_PRICE
         if (buying and low_e4 >= limit) or (not buying and high_e4 <= limit):
             return 0, 0, locked
-        mean_e4 = amount_fen * 100 // volume_shares
-        if buying and mean_e4 * volume_shares < amount_fen * 100:
-            mean_e4 += 1
-        return min(max(mean_e4, low_e4), high_e4), limit, _NONE
+        return mean_price_e4(buying, high_e4, low_e4, volume_shares, amount_fen), limit, _NONE
     if open_e4 <= 0:
         return 0, 0, _NO_PRICE
     if buying:

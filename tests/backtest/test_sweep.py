@@ -19,7 +19,7 @@ import pytest
 
 import ljwx_pipeline.backtest.sweep as sweep_module
 from ljwx_pipeline.backtest.engine import run_backtest, simulate
-from ljwx_pipeline.backtest.sweep import run_batch
+from ljwx_pipeline.backtest.sweep import result_of, run_batch
 from ljwx_pipeline.backtest.sweep_input import SweepInput, opened, shared
 from ljwx_pipeline.backtest.sweep_store import SweepStore
 from ljwx_pipeline.backtest.sweep_variants import Variant
@@ -145,6 +145,31 @@ def test_another_price_score_session_benchmark_or_code_is_another_sweep(
     assert SweepInput(replace(market), scores.copy(), first, last).key() == keys[0]
 
 
+def test_the_columns_that_only_some_fills_read_are_no_other_look_at_the_data(
+    made: tuple[MarketArrays, np.ndarray],
+) -> None:
+    market, scores = made
+    plain = SweepInput(market, scores, market.sessions[0].date(), market.sessions[-1].date())
+    opened_too = replace(plain, market=replace(market, open_e4=market.close_e4))
+    assert opened_too.key().evidence == plain.key().evidence
+    assert opened_too.key().folder != plain.key().folder
+
+
+def test_a_backtest_by_hand_is_the_same_trial_as_the_variant_of_a_sweep(
+    made: tuple[MarketArrays, np.ndarray], tmp_path: Path
+) -> None:
+    market, scores = made
+    first, last = market.sessions[0].date(), market.sessions[-1].date()
+    inputs, variant = SweepInput(market, scores, first, last), sweep_variants({"top_k": [5]})[0]
+    ledger = TrialLedger(tmp_path / "trials.sqlite")
+    run = run_backtest(market, scores, strategy=variant.strategy, costs=variant.costs, first=first, last=last)
+    by_hand = result_of(inputs, variant, run)
+    assert by_hand.measures == run_batch(inputs, [variant])[0].measures
+    assert ledger.record("family", "manual", [by_hand], evidence=inputs.key().evidence) == 1
+    sweep(market, scores, sweep_variants({"top_k": [5, 6]}), trials=ledger.of("family", "sweep"))
+    assert [trial.kind for trial in ledger.trials_of("family")] == ["manual", "sweep"]
+
+
 def test_a_trial_is_measured_over_the_benchmark(made: tuple[MarketArrays, np.ndarray]) -> None:
     market, scores = made
     index = np.random.default_rng(1).normal(0, 0.01, len(market.sessions) - 1)
@@ -207,6 +232,25 @@ def test_a_fault_in_one_variant_keeps_the_others(
         with ThreadPoolExecutor(1) as one, pytest.raises(TradingError, match="cash is short"):
             sweep(*made, executor=one, store=tmp_path)
     assert 0 < sweep(*made, store=tmp_path).known <= 8
+
+
+def test_a_variant_that_cannot_run_is_named_wherever_it_ran(made: tuple[MarketArrays, np.ndarray]) -> None:
+    market, scores = made
+    lost = market.close_e4.copy()
+    lost[:, 40] = 0  # traded, and no price: a held name cannot be valued
+    broken = replace(market, close_e4=lost)
+    one = sweep_variants({"top_k": [5]})
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as processes:
+        for executor in (None, processes):
+            with pytest.raises(TradingError, match=r"variant top_k=5: .*a price of that session is missing"):
+                sweep(broken, scores, one, executor=executor)
+
+
+def test_a_fill_that_the_market_has_no_prices_for_is_refused_before_anything_runs(
+    made: tuple[MarketArrays, np.ndarray], never: None
+) -> None:
+    with pytest.raises(ConfigError, match="variant fill=vwap: fill = vwap reads high, low, amount"):
+        sweep(*made, sweep_variants({"fill": ["close", "vwap"]}))
 
 
 def test_a_killed_sweep_goes_on_where_it_was(made: tuple[MarketArrays, np.ndarray], tmp_path: Path) -> None:

@@ -45,6 +45,14 @@ def test_a_variant_is_its_settings_whatever_it_is_called(settings: Settings) -> 
             "variant top_k=2 n_drop=3: n_drop = 3 replaces more names than top_k = 2",
         ),
         ({"top_k": [10], "slippage_bps": [5.0, 900.0]}, "variant top_k=10 slippage_bps=900.0: slippage_bps = 900.0"),
+        (
+            {"min_hold_sessions": [5], "exits.max_hold_sessions": [3]},
+            "variant min_hold_sessions=5 exits.max_hold_sessions=3: strategy.exits.max_hold_sessions = 3 is below",
+        ),
+        (
+            {"kind": ["topk_dropout", "long_short"]},
+            "variant kind=long_short: strategy.kind = long_short makes no orders",
+        ),
         ({"topk": [10]}, "the grid names 'topk', which no setting has"),
         ({"gate.min_sharpe": [1.0]}, "the grid names 'gate.min_sharpe'"),
         ({"top_k": []}, "the grid's top_k has no value"),
@@ -57,6 +65,16 @@ def test_a_grid_that_cannot_be_run_is_refused_by_name(settings: Settings, grid: 
     with pytest.raises(ConfigError) as refused:
         expand(settings, grid)
     assert words in str(refused.value)
+
+
+def test_nested_settings_and_the_strategy_itself_may_be_varied(settings: Settings) -> None:
+    found = expand(settings, {"kind": ["topk_dropout", "score_weighted"], "exits.stop_loss_frac": [0.0, 0.1]})
+    assert [(v.strategy.kind, v.strategy.exits.stop_loss_frac) for v in found][1] == ("topk_dropout", 0.1)
+    assert found[3].name == "kind=score_weighted exits.stop_loss_frac=0.1"
+    assert settings.strategy.exits.stop_loss_frac == 0.0, "the settings varied are not the caller's own"
+    weighted = settings.strategy.model_copy(update={"kind": "score_weighted"})
+    few = {"top_k": [2], "n_drop": [3]}
+    assert len(expand_grid(few, strategy=weighted, costs=settings.costs)) == 1, "it reads no n_drop"
 
 
 def test_a_bare_name_is_found_where_it_is(settings: Settings) -> None:
