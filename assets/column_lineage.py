@@ -30,7 +30,10 @@ EXPECTATIONS = ("usual_rows", "suspended_rows", "coverage_frac")
 #: Columns of ``data_quality`` that count what was found wrong: the schema alone looks at every column.
 FINDINGS = ("released_rows", "error_rows", "quarantine_rows", "warn_rows", "clean_frac", "score")
 #: Columns of ``net_backtest`` that follow from what was traded.
-ACCOUNT = ("equity_cny", "cash_cny", "fees_cny", "turnover_frac", "names_held")
+ACCOUNT = (
+    "equity_cny", "cash_cny", "fees_cny", "turnover_frac", "names_held", "largest_position_cny", "slippage_cny",
+    "impact_cny",
+)  # fmt: skip
 
 
 def checked_bars_lineage() -> Lineage:
@@ -107,14 +110,16 @@ def explanation_lineage(catalogue: Catalogue) -> Lineage:
     return {"mean_abs_shap": weighed, "share_frac": weighed}
 
 
-def backtest_lineage(indices: Iterable[str], adjustment: str) -> Lineage:
-    """Return the lineage of the account and of the indices beside it."""
-    traded = _of("walk_forward_predictions", ("score", "scorable")) + _of_tables(backtest_reads(adjustment))
+def backtest_lineage(indices: Iterable[str], plain: Iterable[str], adjustment: str) -> Lineage:
+    """Return the lineage of the account, of the indices and of the plain strategies beside it."""
+    market = _of_tables(backtest_reads(adjustment))
+    traded = _of("walk_forward_predictions", ("score", "scorable")) + market
     points = _of("index_bars", ("index_code", "close_points"))
     return {
         "session_date": [("calendar", "session_date")],
         **dict.fromkeys(ACCOUNT, traded),
         **{f"{code}_points": points for code in indices},
+        **{f"{name}_level": [("walk_forward_predictions", "scorable"), *market] for name in plain},
     }
 
 

@@ -15,8 +15,9 @@ from assets.column_lineage import backtest_lineage
 from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.metadata import frame_metadata, line_plot, report_links
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
-from assets.report import ReportTables, report_inputs
+from assets.report import FIGURES, ReportTables, curve_column, report_inputs, run_numbers
 from assets.resources import Line
+from assets.result_lint import LINT_EVIDENCE, findings
 from assets.tracking import end_research_run, research_run, research_run_id
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
@@ -37,48 +38,40 @@ def net_backtest(
     calendar: pd.DataFrame,
 ) -> dg.Output[pd.DataFrame]:
     """The configured strategy on out-of-sample scores, after every cost and A-share rule, beside three indices."""
-    from ljwx_pipeline.backtest.engine import run_backtest
-    from ljwx_pipeline.evaluation.benchmarks import against_index, index_close
-    from ljwx_pipeline.evaluation.metrics import backtest_summary
+    from assets.backtest import judged_backtest  # heavy: the kernels
+    from ljwx_pipeline.evaluation.performance_file import write_performance
 
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
     scores = dense_scores(walk_forward_predictions, market.symbols, market.sessions)
-    result = run_backtest(
+    judged = judged_backtest(
+        line.settings,
         market,
         scores,
-        strategy=line.settings.strategy,
-        costs=line.settings.costs,
+        index_bars,
         first=walk_forward_predictions["session_date"].min().date(),
         last=research_sessions(line, calendar)[-1].date(),
     )
-    closes = {code: index_close(index_bars, code, result.sessions) for code in line.settings.evaluation.indices}
-    summary: dict[str, Any] = {
-        "backtest": backtest_summary(result),
-        "benchmarks": {code: against_index(result.equity, close) for code, close in closes.items()},
-        "rejects": result.rejects,
-    }
-    write_json(line.tables, "backtest_summary", summary)
-    write_table(line.tables, "backtest_orders", result.orders)
-    frame = pd.DataFrame(
-        {
-            "session_date": result.sessions,
-            "equity_cny": result.equity.to_numpy(),
-            "cash_cny": result.cash_fen / 100,
-            "fees_cny": result.fees_fen / 100,
-            "turnover_frac": result.turnover_frac.to_numpy(),
-            "names_held": result.names_held,
-            **{f"{code}_points": close.to_numpy() for code, close in closes.items()},
-        }
-    )
+    summary = judged.summary
+    write_json(line.tables, "backtest_summary", dict(summary))
+    write_json(line.tables, LINT_EVIDENCE, judged.evidence.as_dict())
+    write_table(line.tables, "backtest_orders", judged.result.orders)
+    write_table(line.tables, "backtest_names", judged.by_name(securities))
+    write_table(line.tables, "closed_trades", judged.trades)
+    write_table(line.tables, "backtest_comparison", judged.comparison.reset_index())
+    write_performance(line.tables / FIGURES, line.settings.profile, judged.figures)
+    frame = judged.by_session()
     with research_run(line) as run:
         run.metrics({f"backtest.{name}": value for name, value in summary["backtest"].items() if value is not None})
-    lineage = backtest_lineage(closes, line.source().describe().adjustment)
-    growth = frame.set_index("session_date")[["equity_cny", *(f"{code}_points" for code in closes)]]
+    indices = line.settings.evaluation.indices
+    plain = [name for name in judged.curves if name not in indices]
+    lineage = backtest_lineage(indices, plain, line.source().describe().adjustment)
+    curves = [curve_column(name) for name in judged.curves]
+    growth = frame.set_index("session_date")[["equity_cny", *curves]]
     return dg.Output(
         frame,
         metadata=frame_metadata(frame, lineage)
         | {
-            "summary": dg.MetadataValue.json(summary),
+            "summary": dg.MetadataValue.json(dict(summary)),
             "growth": dg.MetadataValue.md(line_plot(growth / growth.iloc[0], "Growth of 1, after costs")),
         },
     )
@@ -115,6 +108,7 @@ def promotion_decision(
         trial_sharpes=tuple(trial["session_sharpe"] for trial in tuned_hyperparameters["trials"]),
         trials=len(tuned_hyperparameters["trials"]),
         purge_sessions=settings.purge_sessions,
+        lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         strategy=settings.strategy.kind,
     )
     decision = decide(evidence, settings.gate).as_dict() | {"bundle_hash": model_bundle["bundle_hash"]}
@@ -143,26 +137,24 @@ def evaluation_report(
 ) -> dg.MaterializeResult[None]:
     """One self-contained HTML page: what was tested, what came out, why the gate decided so, what the data hides."""
     from ljwx_pipeline.evaluation.report import render_report
+    from ljwx_pipeline.evaluation.run_files import FILES, write_numbers
 
-    html = render_report(
-        report_inputs(
-            line,
-            ReportTables(walk_forward_predictions, net_backtest, checked_bars),
-            decision=promotion_decision,
-            bundle=model_bundle,
-        )
+    inputs = report_inputs(
+        line,
+        ReportTables(walk_forward_predictions, net_backtest, checked_bars),
+        decision=promotion_decision,
+        bundle=model_bundle,
     )
+    html, run_id = render_report(inputs), research_run_id(line)
     path = line.home / "report" / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    write_numbers(path.parent, run_numbers(line, inputs, run_id=run_id))
     write_bytes(path, html.encode())
     with research_run(line) as run:
-        run.artifacts(path, "report")
+        for name in (path.name, *FILES):
+            run.artifacts(path.parent / name, "report")
+    numbers = {name: dg.MetadataValue.path((path.parent / name).absolute()) for name in FILES}
     return dg.MaterializeResult(
-        metadata={
-            **report_links(line, "report", path),
-            "bytes": len(html),
-            "mlflow_run_id": research_run_id(line),
-        }
+        metadata={**report_links(line, "report", path), **numbers, "bytes": len(html), "mlflow_run_id": run_id}
     )
 
 

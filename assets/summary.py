@@ -17,9 +17,11 @@ from assets.datasets import MATRIX
 from assets.io_managers import read_json
 from assets.lineage import lineage_of
 from assets.panels import feature_table_path
+from assets.report import run_folder
 from assets.resources import Line
 from assets.reuse import file_sha256
 from assets.tracking import research_run_id
+from ljwx_pipeline.evaluation.run_files import FILES
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 
@@ -136,9 +138,10 @@ def where_to_look(line: Line, up_command: str) -> list[str]:
 
 def publish_summary(line: Line, summary: dict[str, Any]) -> None:
     """Put summary and report into ``reports/<run>/`` and point ``reports/latest`` at it in one step."""
-    folder = line.reports / f"{line.home.name}-{summary['mlflow']['run_id'][:12]}"
+    folder = line.reports / run_folder(line, summary["mlflow"]["run_id"])
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(line.home / "report" / "report.html", folder / "report.html")
+    for name in ("report.html", *FILES):
+        shutil.copyfile(line.home / "report" / name, folder / name)
     write_bytes(
         folder / "summary.json", (json.dumps(summary, indent=2, ensure_ascii=False, default=str) + "\n").encode()
     )

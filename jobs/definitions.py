@@ -9,7 +9,7 @@ from datetime import date
 
 import dagster as dg
 
-from assets import evaluation, features, live, market, quality, research, scoring, tear_sheet
+from assets import evaluation, features, live, market, quality, research, result_lint, scoring, tear_sheet
 from assets.io_managers import LakeIOManager, TableIOManager
 from assets.partitions import month_partitions
 from assets.resources import Line
@@ -89,6 +89,7 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             features.feast_parity,
             features.feast_online_parity,
             features.feature_parity,
+            result_lint.result_lint,
         ],
         jobs=[main, daily, ingest, research_job(research_selection), deploy],
         schedules=[daily_schedule(daily, settings.schedule, partitions, last_held)],

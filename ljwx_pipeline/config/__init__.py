@@ -4,8 +4,8 @@ Every number a person may change lives in ``ljwx.toml`` with its unit in a comme
 type, a bound and a name, and no default, so that a missing number is an error and never a guess. Functions take the
 smallest section they need, never the whole ``Settings``. Import from here.
 
-``data``, ``research`` and ``operation`` hold the sections, ``settings`` all of them together, ``load`` reads them,
-``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange rules
+``data``, ``research``, ``lint`` and ``operation`` hold the sections, ``settings`` all of them together, ``load`` reads
+them, ``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange rules
 (``market/rulebook.py``).
 """
 
@@ -25,6 +25,7 @@ from ljwx_pipeline.config.data import (
     TushareSettings,
 )
 from ljwx_pipeline.config.homes import dagster_home, ljwx_home, market_home, market_name, report_folders, tracking_uri
+from ljwx_pipeline.config.lint import LintSettings
 from ljwx_pipeline.config.load import DEFAULT_PROFILE, load_settings, parse_value
 from ljwx_pipeline.config.operation import (
     FeastSettings,
@@ -69,6 +70,7 @@ __all__ = [
     "GateSettings",
     "IngestSettings",
     "LabelSettings",
+    "LintSettings",
     "LiveSettings",
     "MlflowSettings",
     "ModelSettings",

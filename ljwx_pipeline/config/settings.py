@@ -17,6 +17,7 @@ from ljwx_pipeline.config.data import (
     SourceSettings,
     TushareSettings,
 )
+from ljwx_pipeline.config.lint import LintSettings
 from ljwx_pipeline.config.operation import (
     FeastSettings,
     LiveSettings,
@@ -66,6 +67,7 @@ class Settings(Section):
     strategy: StrategySettings
     costs: CostSettings
     evaluation: EvaluationSettings
+    lint: LintSettings
     gate: GateSettings
     mlflow: MlflowSettings
     feast: FeastSettings

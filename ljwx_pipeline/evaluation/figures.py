@@ -1,61 +1,159 @@
 """The report's figures as SVG text that can stand inside HTML: no script, nothing to fetch, same bytes each run.
 
-Not here: the page around them (``report.py``).
+Their labels are numbers, codes and units: the page says in the reader's language what they show. Not here: that page
+(``report.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from itertools import cycle
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.evaluation.metrics import drawdowns, returns_of
+from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.plot_style import BLUE, GREY, INK, MUTED, ORANGE, RED, canvas, inline, plain_dates
 
 STRATEGY, GAIN, LOSS = BLUE, "#2f7fb8", RED
-INDICES = (ORANGE, "#4a9a7e", "#8a6fb0", GREY)
+#: Of curves beside the strategy, by place.
+CURVES = (ORANGE, "#4a9a7e", "#8a6fb0", GREY, "#c2659a", "#2fa3a8", "#a08a2f")
+GROWTH_TICKS = (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100)
+FINE_TICKS = (0.8, 0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15, 1.2, 1.3)
 
 
-def equity_figure(equity: pd.Series, index_closes: Mapping[str, pd.Series]) -> str:
-    """Return growth of 1 (log scale) of the account and of each index, and the account's drawdown below."""
+def curve_colours(names: Iterable[str]) -> dict[str, str]:
+    """Return a colour for each curve beside the strategy, by its place."""
+    return dict(zip(names, cycle(CURVES), strict=False))
+
+
+def equity_figure(equity: pd.Series, curves: Mapping[str, pd.Series]) -> str:
+    """Return growth of 1 (log scale) of the account and of each curve beside it, and the account's drawdown below.
+
+    No legend: the page names the colours of ``curve_colours`` in its own language.
+    """
     with canvas(9.2, 4.9, nrows=2, sharex=True, height_ratios=[3, 1.15]) as (axes, out):
-        from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator, PercentFormatter
+        from matplotlib.ticker import PercentFormatter
 
         growth, falls = axes
-        for (code, close), colour in zip(index_closes.items(), INDICES * 2, strict=False):
-            growth.plot(close.index, close / close.iloc[0], color=colour, linewidth=1.1, label=code)
-        growth.plot(
-            equity.index, equity / equity.iloc[0], color=STRATEGY, linewidth=1.9, label="strategy, net of costs"
-        )
-        growth.set_yscale("log")
-        low, high = growth.get_ylim()
-        ticks = [t for t in (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100) if low <= t <= high]
-        growth.set_yticks(ticks)
-        growth.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-        growth.yaxis.set_minor_locator(NullLocator())
-        growth.yaxis.set_minor_formatter(NullFormatter())
-        growth.axhline(1, color=MUTED, linewidth=0.7)
-        growth.set_title("Growth of 1, after costs (log scale)")
-        # beside the title: inside the axes it would lie on a line sooner or later
-        growth.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=4, borderaxespad=0.2, columnspacing=1.2)
+        for (name, curve), colour in zip(curves.items(), curve_colours(curves).values(), strict=True):
+            growth.plot(curve.index, curve / curve.iloc[0], color=colour, linewidth=1.0, label=name)
+        growth.plot(equity.index, equity / equity.iloc[0], color=STRATEGY, linewidth=1.9)
+        _log_growth(growth)
         depth = -drawdowns(returns_of(equity))
         falls.fill_between(equity.index, depth, 0, color=LOSS, alpha=0.35, linewidth=0)
         falls.plot(equity.index, depth, color=LOSS, linewidth=0.8)
         falls.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-        falls.set_title("Drawdown of equity")
         falls.margins(x=0.01)
     return inline(out)
 
 
-def monthly_figure(months: pd.Series) -> str:
-    """Return a heat map of monthly excess returns, a row a year, with the year's compounded sum at the right.
+def comparison_figure(curves: Mapping[str, pd.Series]) -> str:
+    """Return growth of 1 (log scale) of several runs; colours as ``curve_colours`` gives them."""
+    with canvas(9.2, 3.6, squeeze=True) as (axis, out):
+        for (_, curve), colour in zip(curves.items(), curve_colours(curves).values(), strict=True):
+            axis.plot(curve.index, curve / curve.iloc[0], color=colour, linewidth=1.6)
+        _log_growth(axis)
+        axis.margins(x=0.01)
+    return inline(out)
+
+
+def rolling_figure(equity: pd.Series, benchmark: pd.Series, *, sessions: int) -> str:
+    """Return the rolling Sharpe ratio and, below, the rolling return minus the benchmark's.
+
+    Parameters
+    ----------
+    equity, benchmark
+        On the same sessions, more than ``sessions`` of them.
+    sessions
+        Length of the window.
+    """
+    returns = returns_of(equity)
+    spread = returns.rolling(sessions).std()
+    ratio = returns.rolling(sessions).mean() / spread.where(spread > 0) * np.sqrt(SESSIONS_PER_YEAR)
+    excess = equity.pct_change(sessions) - benchmark.pct_change(sessions)
+    with canvas(9.2, 3.8, nrows=2, sharex=True) as (axes, out):
+        from matplotlib.ticker import PercentFormatter
+
+        above, below = axes
+        above.plot(ratio.index, ratio, color=STRATEGY, linewidth=1.3)
+        below.fill_between(excess.index, excess.clip(lower=0), 0, color=GAIN, alpha=0.45, linewidth=0)
+        below.fill_between(excess.index, excess.clip(upper=0), 0, color=LOSS, alpha=0.45, linewidth=0)
+        below.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        for axis in axes:
+            axis.axhline(0, color=MUTED, linewidth=0.8)
+            axis.margins(x=0.01)
+    return inline(out)
+
+
+def distribution_figure(returns: pd.Series, *, value_at_risk: float, expected_shortfall: float) -> str:
+    """Return a histogram of session returns in per cent, the two tail figures and the normal curve beside it."""
+    values = returns.to_numpy(dtype=np.float64) * 100
+    spread, mean = float(values.std()), float(values.mean())
+    with canvas(9.2, 2.8, squeeze=True) as (axis, out):
+        reach = max(float(np.abs(values).max()), 1e-6) * 1.02
+        counts, edges, _ = axis.hist(values, bins=np.linspace(-reach, reach, 62), color=STRATEGY, alpha=0.75)
+        if spread > 0:
+            grid = np.linspace(-reach, reach, 241)
+            density = np.exp(-((grid - mean) ** 2) / (2 * spread**2)) / (spread * np.sqrt(2 * np.pi))
+            axis.plot(grid, density * counts.sum() * (edges[1] - edges[0]), color=GREY, linewidth=1.4)
+        for value, style in ((value_at_risk, "--"), (expected_shortfall, ":")):
+            if np.isfinite(value):
+                axis.axvline(value * 100, color=LOSS, linewidth=1.5, linestyle=style)
+        axis.axvline(0, color=MUTED, linewidth=0.8)
+        axis.set_xlabel("%")
+        axis.grid(visible=False, axis="x")
+    return inline(out)
+
+
+def exposure_figure(account: pd.DataFrame) -> str:
+    """Return invested share and largest weight by session, and turnover by month below.
+
+    Parameters
+    ----------
+    account
+        ``invested_frac``, ``largest_weight_frac`` and ``turnover_frac`` by session.
+    """
+    months = account["turnover_frac"].groupby(pd.DatetimeIndex(account.index).to_period("M")).sum()
+    with canvas(9.2, 3.6, nrows=2, sharex=True, height_ratios=[1.3, 1]) as (axes, out):
+        from matplotlib.ticker import PercentFormatter
+
+        above, below = axes
+        above.plot(account.index, account["invested_frac"], color=STRATEGY, linewidth=1.1)
+        above.plot(account.index, account["largest_weight_frac"], color=ORANGE, linewidth=1.1)
+        above.set_ylim(0, max(1.05, float(account["invested_frac"].max()) * 1.05))
+        above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        below.bar(pd.PeriodIndex(months.index).to_timestamp() + pd.Timedelta(days=14), months, width=24, color=GREY)
+        for axis in axes:
+            axis.margins(x=0.01)
+    return inline(out)
+
+
+def _log_growth(axis: Any) -> None:
+    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+
+    axis.set_yscale("log")
+    low, high = axis.get_ylim()
+    ticks = [t for t in GROWTH_TICKS if low <= t <= high]
+    axis.set_yticks(ticks if len(ticks) > 1 else [t for t in FINE_TICKS if low <= t <= high])
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_minor_formatter(NullFormatter())
+    axis.axhline(1, color=MUTED, linewidth=0.7)
+
+
+def monthly_figure(months: pd.Series, *, salt: str = "") -> str:
+    """Return a heat map of monthly returns or excess returns, a row a year, with the year's compounded at the right.
 
     Parameters
     ----------
     months
         Returns by month as a fraction, ``PeriodIndex`` of months.
+    salt
+        Tells two heat maps of one page apart.
     """
     index = pd.PeriodIndex(months.index)
     years = list(range(int(index.year.min()), int(index.year.max()) + 1))
@@ -64,7 +162,7 @@ def monthly_figure(months: pd.Series) -> str:
     filled = np.where(np.isnan(cells), 0.0, cells)
     totals = np.prod(1 + filled, axis=1) - 1
     reach = max(float(np.nanmax(np.abs(cells))), 1e-4)
-    with canvas(9.2, 0.75 + 0.34 * len(years)) as (axis, out):
+    with canvas(9.2, 0.75 + 0.34 * len(years), salt=salt) as (axis, out):
         from matplotlib.colors import LinearSegmentedColormap
 
         diverging = LinearSegmentedColormap.from_list(
@@ -80,9 +178,8 @@ def monthly_figure(months: pd.Series) -> str:
             axis.text(
                 12.15, row, f"{total * 100:+.1f}", ha="center", va="center", color=tone, fontsize=8.5, weight="bold"
             )
-        axis.text(12.15, -0.62, "year", ha="center", va="bottom", color=MUTED, fontsize=8.5)
         axis.set_xlim(-0.5, 12.7)
-        axis.set_xticks(range(12), ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"])
+        axis.set_xticks(range(12), [str(month) for month in range(1, 13)])
         axis.xaxis.tick_top()
         axis.set_yticks(range(len(years)), [str(year) for year in years])
         axis.tick_params(length=0)
@@ -120,10 +217,8 @@ def rank_ic_figure(rank_ic: pd.DataFrame) -> str:
         bars.axhline(0, color=MUTED, linewidth=0.8)
         bars.margins(y=0.15)
         bars.grid(visible=False, axis="x")
-        bars.set_title("Mean rank IC by test fold")
         running.plot(rank_ic["session_date"], rank_ic["rank_ic"].cumsum(), color=STRATEGY, linewidth=1.5)
         running.axhline(0, color=MUTED, linewidth=0.8)
-        running.set_title("Cumulative rank IC")
         plain_dates(running)
     return inline(out)
 
@@ -136,7 +231,5 @@ def quantile_figure(quantiles: NDArray[np.float64]) -> str:
         axis.bar(names, values, color=[GAIN if value >= 0 else LOSS for value in values], width=0.7)
         axis.axhline(0, color=MUTED, linewidth=0.8)
         axis.grid(visible=False, axis="x")
-        axis.set_xlabel("score quantile (1 lowest)")
         axis.set_ylabel("bps")
-        axis.set_title("Forward return over the session's mean, by score quantile")
     return inline(out)

@@ -44,6 +44,8 @@ class Evidence:
         How many trials the study says it made; must equal ``len(trial_sharpes)``.
     purge_sessions
         Sessions from a score to the last price its label reads.
+    lint_errors
+        ``code: fact`` of every finding of severity ``error`` that the result lint made; one is enough to be refused.
     strategy
         Kind of the strategy whose returns these are; one that no account can trade is never promoted.
     trial_variance_floor
@@ -56,6 +58,7 @@ class Evidence:
     trial_sharpes: tuple[float, ...]
     trials: int
     purge_sessions: int
+    lint_errors: tuple[str, ...] = ()
     strategy: str = "topk_dropout"
     trial_variance_floor: float = 0.0
 
@@ -122,9 +125,10 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
             "pass the Sharpe ratio of every trial, failed ones too",
         )
     months = finite(evidence.monthly_net_excess_returns, "monthly net excess return")
-    checks = [_enough_months(months, settings)]
+    checks = [_enough_months(months, settings), _believed(evidence.lint_errors)]
+    known: dict[str, float | None] = {"months": float(len(months)), "lint_errors": float(len(evidence.lint_errors))}
     if not checks[0].passed:
-        return _decision(checks, {"months": float(len(months))})
+        return _decision(checks, known)
     interval = mean_interval(
         evidence.rank_ic, purge_sessions=evidence.purge_sessions, confidence=settings.rank_ic_confidence
     )
@@ -164,7 +168,6 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
     if settings.kpi_enabled:
         checks += _kpi_checks(kpis, settings)
     measured = {
-        "months": float(len(months)),
         "rank_ic_mean": interval.mean,
         "rank_ic_standard_error": interval.standard_error,
         "rank_ic_lower": interval.lower,
@@ -178,7 +181,7 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
         "kurtosis": deflated.kurtosis,
         **kpis,
     }
-    return _decision(checks, {name: _number(value) for name, value in measured.items()})
+    return _decision(checks, known | {name: _number(value) for name, value in measured.items()})
 
 
 def _kpi_checks(kpis: dict[str, float], settings: GateSettings) -> list[Check]:
@@ -232,6 +235,12 @@ def _enough_months(months: NDArray[np.float64], settings: GateSettings) -> Check
         float(settings.min_months),
         f"evidence covers {len(months)} months, {verb} {settings.min_months}",
     )
+
+
+def _believed(lint_errors: tuple[str, ...]) -> Check:
+    found = "; ".join(lint_errors)
+    sentence = f"the result lint does not believe it: {found}" if found else "the result lint finds no error"
+    return Check("lint_errors", not lint_errors, float(len(lint_errors)), 0.0, sentence)
 
 
 def _above(name: str, measured: float, threshold: float, text: str, *, percent: bool = False) -> Check:

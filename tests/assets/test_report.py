@@ -1,32 +1,16 @@
-"""What the report is handed: folds under their headings, fees and slippage of the fills."""
+"""What the report is handed: folds under their headings, fees of the fills, curves by their names."""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
 
-from assets.report import fees_of, folds_table, shown_coefficients, slippage_of
-
-DAY, NEXT = pd.Timestamp("2024-01-02"), pd.Timestamp("2024-01-03")
-
-
-def test_slippage_is_what_fills_lost_against_the_close_on_either_side() -> None:
-    bars = pd.DataFrame({"session_date": [DAY, DAY, NEXT], "symbol": ["A", "B", "A"], "close_cny": [10.0, 20.0, 11.0]})
-    orders = pd.DataFrame(
-        {
-            "session_date": [DAY, DAY, NEXT],
-            "symbol": ["A", "B", "A"],
-            "fill_shares": [1000, 0, -500],
-            "price_e4": [100_200, 0, 109_800],
-        }
-    )
-    # bought 1000 shares 0.02 above, sold 500 shares 0.02 below; the order without a fill costs nothing
-    assert slippage_of(orders, bars) == pytest.approx(20.0 + 10.0)
+from assets.report import account_of, curve_column, curves_of, fees_of, folds_table, shown_coefficients
 
 
 def test_fees_are_cny_by_kind() -> None:
     orders = pd.DataFrame({"commission_fen": [500, 700], "stamp_duty_fen": [0, 900], "transfer_fee_fen": [1, 2]})
-    assert fees_of(orders) == {"commission": 12.0, "stamp duty": 9.0, "transfer fee": 0.03}
+    assert fees_of(orders) == {"commission": 12.0, "stamp_duty": 9.0, "transfer_fee": 0.03}
 
 
 def test_no_truth_is_shown_where_nothing_is_planted() -> None:
@@ -43,6 +27,21 @@ def test_a_fold_shows_the_rank_ic_of_both_kinds_of_rows() -> None:
     }  # fmt: skip
     by_session = pd.DataFrame({"fold": ["2024", "2024", "2025"], "rank_ic": [0.1, 0.2, 0.9]})
     (row,) = folds_table([record], by_session).to_dict("records")
-    assert row["Trained on"] == "2022-01-04 to 2023-12-21"
-    assert (row["Trees"], row["Rank IC, every scored row"]) == (1, 0.1186)
-    assert row["Rank IC, rows that could be bought"] == pytest.approx(0.15)
+    assert row["trained_on"] == "2022-01-04 – 2023-12-21"
+    assert (row["trees"], row["rank_ic_scored"]) == (1, 0.1186)
+    assert row["rank_ic_enterable"] == pytest.approx(0.15)
+
+
+def test_curves_come_back_by_the_names_their_columns_were_made_of() -> None:
+    names = ("000905.SH", "equal_weight", "momentum")
+    frame = pd.DataFrame({"equity_cny": [1.0], **{curve_column(name): [2.0] for name in names}})
+    assert tuple(curves_of(frame)) == names
+    assert curve_column("000905.SH") == "000905.SH_points"
+
+
+def test_the_account_is_shown_in_shares_of_equity() -> None:
+    frame = pd.DataFrame(
+        {"equity_cny": [100.0], "cash_cny": [20.0], "largest_position_cny": [5.0], "turnover_frac": [0.1]}
+    )
+    (row,) = account_of(frame).to_dict("records")
+    assert row == {"invested_frac": 0.8, "largest_weight_frac": 0.05, "turnover_frac": 0.1}

@@ -14,8 +14,13 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.evaluation.benchmarks import against_index, monthly_excess
+from ljwx_pipeline.evaluation import figures, wording
+from ljwx_pipeline.evaluation.benchmarks import monthly_excess
+from ljwx_pipeline.evaluation.comparison import MEASURES, STRATEGY
 from ljwx_pipeline.evaluation.figures import equity_figure, monthly_figure, quantile_figure, rank_ic_figure
+from ljwx_pipeline.evaluation.lint import Finding
+from ljwx_pipeline.evaluation.metrics import returns_of
+from ljwx_pipeline.evaluation.performance import CNY, COUNT, FRAC, RATIO, SESSIONS, Figure
 from ljwx_pipeline.evaluation.report import (
     GATE_MEASURES,
     GateLine,
@@ -23,6 +28,7 @@ from ljwx_pipeline.evaluation.report import (
     ReportInputs,
     gate_row,
     render_report,
+    written,
 )
 from ljwx_pipeline.market.tables import SourceDescription, Unknown
 from ljwx_pipeline.page import number, percent
@@ -32,6 +38,8 @@ PNG = base64.b64decode(  # one grey pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
 )
 CODES = ("000300.SH", "000905.SH", "399006.SZ")
+#: Figures that the table of all curves shows and that need no value of their own here.
+SIDE_ONLY = ("annual_volatility", "sortino", "calmar", "win_rate_months", "cash_frac")
 
 
 def example_inputs(*, long: bool = False, simulated: bool = True, decision: str = "refused") -> ReportInputs:
@@ -48,13 +56,16 @@ def example_inputs(*, long: bool = False, simulated: bool = True, decision: str 
     names = [str(day.year) for day in sessions]
     folds = pd.DataFrame(
         {
-            "Fold": sorted(set(names)),
-            "Trained to": pd.Timestamp("2020-12-22"),
-            "Training rows": 84_211,
-            "Test rows": 9_940,
-            "Rank IC": 0.0712,
+            "fold": sorted(set(names)),
+            "trained_on": pd.Timestamp("2020-12-22"),
+            "training_rows": 84_211,
+            "test_rows": 9_940,
+            "rank_ic_scored": 0.0712,
         }
     )
+    curves = {**closes, "momentum": equity * np.linspace(1, 0.9, len(sessions))}
+    comparison = pd.DataFrame(0.05, index=pd.Index(MEASURES, name="measure"), columns=[STRATEGY, *curves])
+    comparison.loc["information_ratio", STRATEGY] = np.nan
     return ReportInputs(
         profile="simulated" if simulated else "folder",
         source=SourceDescription(
@@ -74,7 +85,7 @@ def example_inputs(*, long: bool = False, simulated: bool = True, decision: str 
         first=date(2018, 1, 2),
         last=date(2025, 10, 31),
         counts={"symbols": 127, "sessions": 1_902, "rows": 221_408, "factors": 158},
-        hashes={"data": "ab" * 32, "factors": "cd" * 32, "configuration": "ef" * 32, "git revision": "0123abc"},
+        hashes={"data_hash": "ab" * 32, "factor_hash": "cd" * 32, "config_hash": "ef" * 32, "git_revision": "0123abc"},
         model="ljwx-cross-section, version 3" if decision == "promoted" else "",
         decision=decision,
         gate=(
@@ -83,20 +94,35 @@ def example_inputs(*, long: bool = False, simulated: bool = True, decision: str 
             GateLine("sharpe", decision == "promoted", 1.31, 1.5, "Sharpe ratio of monthly net excess returns is 1.31"),
         ),
         gate_benchmark="000905.SH",
-        performance={
-            "annual_return": 0.213,
-            "sharpe": 1.31,
-            "sortino": 1.99,
-            "calmar": 1.4,
-            "max_drawdown": 0.152,
-            "turnover": 18.3,
-            "win_rate": 0.61,
-            "profit_factor": None,
-            "fees_cny": 812_331.22,
+        figures={
+            "total_return": Figure(0.4, np.nan, np.nan, FRAC, "sessions"),
+            "annual_return": Figure(0.213, 0.05, 0.41, FRAC, "sessions"),
+            "sharpe": Figure(1.31, 0.2, 2.4, RATIO, "sessions"),
+            "max_drawdown": Figure(0.152, 0.1, 0.4, FRAC, "sessions"),
+            "value_at_risk": Figure(-0.021, -0.03, -0.01, FRAC, "sessions"),
+            "expected_shortfall": Figure(-0.035, -0.05, -0.02, FRAC, "sessions"),
+            "profit_factor_months": Figure(np.nan, np.nan, np.nan, RATIO, "months"),
+            "closed_trades": Figure(812.0, np.nan, np.nan, COUNT, "closed trades"),
+            "turnover": Figure(18.3, np.nan, np.nan, FRAC, "sessions"),
+            "capacity_median": Figure(93_918_859.0, np.nan, np.nan, CNY, "orders"),
+            **{name: Figure(0.05, np.nan, np.nan, FRAC, "sessions") for name in SIDE_ONLY},
+            **{
+                f"{name}:000905.SH": Figure(0.07, 0.01, 0.12, RATIO, "sessions against 000905.SH")
+                for name in ("excess_annual_return", "information_ratio", "alpha", "beta", "tracking_error")
+            },
         },
-        benchmarks={code: against_index(equity, close) for code, close in closes.items()},
+        comparison=comparison,
+        confidence=0.95,
+        resamples=2000,
+        findings=(
+            Finding("cash_drag", "warning", "cash_drag", 0.31, 0.25, {"value": 0.31, "most": 0.25}),
+            Finding(
+                "capacity_below_capital", "error", "capacity_below_capital", 5e6, 1e7, {"capacity": 5e6, "capital": 1e7}
+            ),
+        ),
         equity=equity,
-        index_closes=closes,
+        curves=curves,
+        account=pd.DataFrame({"invested_frac": 0.9, "largest_weight_frac": 0.06, "turnover_frac": 0.1}, index=sessions),
         monthly_excess=monthly_excess(equity, closes["000905.SH"]),
         rank_ic=pd.DataFrame(
             {"session_date": sessions, "rank_ic": rng.normal(0.07, 0.1, len(sessions)), "fold": names}
@@ -112,9 +138,30 @@ def example_inputs(*, long: bool = False, simulated: bool = True, decision: str 
         },
         quantiles=np.linspace(-0.004, 0.005, 10),
         folds=folds,
-        fees={"commission": 301_220.4, "stamp duty": 498_000.0, "transfer fee": 13_110.8},
-        slippage_cny=187_668.8,
-        shap=(Picture("mean absolute SHAP value by factor", PNG),),
+        fees={"commission": 301_220.4, "stamp_duty": 498_000.0, "transfer_fee": 13_110.8},
+        inside_prices={"slippage": 187_668.8, "impact": 0.0},
+        traded_cny=50_000_000.0,
+        rejects={"LIMIT_UP": 28, "CASH": 0, "PARTICIPATION": 412},
+        names=pd.DataFrame(
+            {
+                "symbol": ["600000.SH", "600001.SH"],
+                "name": ["浦发银行", ""],
+                "profit_cny": [9e5, -2e5],
+                "trades": [31, 8],
+            }
+        ),
+        trades=pd.DataFrame(
+            {
+                "symbol": "600000.SH",
+                "entry_date": sessions[:12],
+                "exit_date": sessions[3:15],
+                "holding_sessions": 3,
+                "return_frac": 0.01,
+                "profit_fen": np.arange(12) * 100_000 - 400_000,
+            }
+        ),
+        shap=(Picture("shap_bar", PNG),),
+        files=("run.json", "returns.parquet"),
     )
 
 
@@ -131,27 +178,76 @@ class Links(HTMLParser):
         self.found += [value for name, value in attrs if name in {"src", "href"} and value]
 
 
+def in_language(page: str, shown: str, hidden: str) -> str:
+    """Return what a reader of one language sees, without the marks of language."""
+    kept = re.sub(rf'<(span|td|th) class="{hidden}"[^>]*>.*?</\1>', "", page, flags=re.DOTALL)
+    return re.sub(rf'<span class="{shown}"[^>]*>(.*?)</span>', r"\1", kept, flags=re.DOTALL)
+
+
 @pytest.fixture(scope="module")
-def page() -> str:
+def both_languages() -> str:
     return render_report(example_inputs())
 
 
 @pytest.fixture(scope="module")
+def page(both_languages: str) -> str:
+    return in_language(both_languages, "en", "zh")
+
+
+@pytest.fixture(scope="module")
+def chinese(both_languages: str) -> str:
+    return in_language(both_languages, "zh", "en")
+
+
+@pytest.fixture(scope="module")
 def promoted_on_real_data() -> str:
-    return render_report(example_inputs(simulated=False, decision="promoted"))
+    return in_language(render_report(example_inputs(simulated=False, decision="promoted")), "en", "zh")
 
 
-def test_the_page_fetches_nothing_and_runs_nothing(page: str) -> None:
+def test_the_page_fetches_nothing_and_runs_nothing(both_languages: str) -> None:
     links = Links()
-    links.feed(page)
+    links.feed(both_languages)
     assert links.scripts == 0
-    # what is left are references inside a figure
-    assert [link for link in links.found if not link.startswith(("data:image/png;base64,", "#"))] == []
-    assert "@import" not in page
+    # what is left are references inside a figure, and the files that lie beside the page
+    beside = ("run.json", "returns.parquet")
+    outside = [link for link in links.found if not link.startswith(("data:image/png;base64,", "#"))]
+    assert outside == list(beside)
+    assert "@import" not in both_languages
+    assert "url(" not in re.sub(r"url\('data:|url\(#", "", both_languages)
 
 
-def test_the_same_inputs_give_the_same_bytes(page: str) -> None:
-    assert render_report(example_inputs()) == page
+def test_the_same_inputs_give_the_same_bytes(both_languages: str) -> None:
+    assert render_report(example_inputs()) == both_languages
+
+
+def test_a_reader_of_either_language_sees_only_that_one(page: str, chinese: str) -> None:
+    def words(shown: str) -> str:
+        return re.sub(r"<[^>]*>", " ", re.sub(r"<(style|svg|nav|title).*?</\1>", "", shown, flags=re.DOTALL))
+
+    assert not re.search("[一-鿿]", words(page).replace("浦发银行", ""))
+    told = words(chinese)
+    assert "策略报告" in told
+    assert "平均 31% 的净值为现金，高于 25%" in told
+    for sentence in wording.TEXT["en"].values():
+        if " " in sentence and "{" not in sentence:
+            assert sentence not in told
+
+
+def test_both_languages_have_every_text_with_the_same_blanks() -> None:
+    for table in (wording.TEXT, wording.LABELS, wording.FIGURE_NAMES, wording.CURVE_NAMES):
+        english, other = table["en"], table["zh"]
+        assert set(english) == set(other)
+        for key, sentence in english.items():
+            assert set(re.findall(r"{(\w+)", sentence)) == set(re.findall(r"{(\w+)", other[key])), key
+
+
+def test_the_language_is_chosen_without_a_script_and_kept_in_print(both_languages: str) -> None:
+    assert '<input class="lang-choice" type="radio" name="language" id="lang-en" aria-label="English" checked>' in (
+        both_languages
+    )
+    hides = "#lang-en:checked ~ main .zh, #lang-zh:checked ~ main .en { display:none; }"
+    assert hides in both_languages
+    assert both_languages.index(hides) < both_languages.rindex("@media print")  # for print too
 
 
 def test_a_simulated_market_is_marked_and_a_real_one_is_not(page: str, promoted_on_real_data: str) -> None:
@@ -176,16 +272,19 @@ def test_a_refusal_names_what_failed_and_a_promotion_the_model(page: str, promot
 
 
 def test_every_part_is_there(page: str) -> None:
-    for text in (*CODES, "ab" * 32, "84,211", "2020-12-22", "812,331", "mean absolute SHAP value by factor", "21.30%"):
+    for text in (*CODES, "ab" * 32, "84,211", "2020-12-22", "812,331", "Mean absolute SHAP value by factor", "21.3%"):
         assert text in page
-    assert page.count("<svg") == 4
+    assert page.count("<svg") == 7  # the backtest is too short for the rolling picture
+    assert "shorter than the 126 sessions" in page
     assert "–" in page  # the profit factor that could not be measured
 
 
-def cells(page: str, first: str) -> list[str]:
-    """Return the text of the other cells in the row whose cell reads ``first``."""
-    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr>(.*?)</tr>", page)]
-    (found,) = [row for row in rows if first in row]
+def cells(page: str, first: str, *, of: int = 1, place: int = 0) -> list[str]:
+    """Return the text of the other cells in the row whose cell reads ``first``; the one at ``place`` of several."""
+    rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", page)]
+    named = [row for row in rows if first in row]
+    assert len(named) == of
+    found = named[place]
     return found[found.index(first) + 1 :]
 
 
@@ -193,8 +292,8 @@ def test_a_requirement_is_named_and_written_in_its_own_unit(page: str) -> None:
     assert cells(page, "Months of evidence")[:2] == ["59", "≥ 24"]
     assert cells(page, "Rank IC of rows that could be bought, lower bound")[:2] == ["0.063", "&gt; 0"]
     drawdown = GateLine("max_drawdown", True, 0.0543, 0.15, "")
-    assert gate_row(drawdown) == ("Maximum drawdown of monthly net excess", "5.43%", "< 15.00%")
-    assert gate_row(GateLine("new_check", True, None, 0.5, "")) == ("New check", "–", "0.500")
+    assert gate_row(drawdown) == (("Maximum drawdown of monthly net excess", "月度净超额最大回撤"), "5.43%", "< 15.00%")
+    assert gate_row(GateLine("new_check", True, None, 0.5, "")) == (("New check", "New check"), "–", "0.500")
 
 
 def test_every_check_of_the_gate_has_a_label_and_a_unit(settings: Settings) -> None:
@@ -212,27 +311,27 @@ def test_every_check_of_the_gate_has_a_label_and_a_unit(settings: Settings) -> N
 
 
 def test_each_rank_ic_says_on_which_rows_it_was_measured(page: str) -> None:
-    assert cells(page, "every scored row") == ["0.0712", "0.6200", "0.0688"]
-    assert cells(page, "rows that could be bought: what the gate looks at") == ["0.0733", "0.6400", "0.0691"]
-    assert cells(page, "every scored row, by the planted truth itself") == ["0.1102", "–", "–"]
+    assert cells(page, "Every scored row") == ["0.0712", "0.6200", "0.0688"]
+    assert cells(page, "Rows that could be bought: what the gate looks at") == ["0.0733", "0.6400", "0.0691"]
+    assert cells(page, "Every scored row, by the planted truth itself") == ["0.1102", "–", "–"]
 
 
 def test_the_two_excess_figures_and_drawdowns_have_names_of_their_own(page: str) -> None:
-    assert "Annual return minus the index’s" in page
+    assert "Annual return minus the benchmark’s" in page
     assert "Net monthly excess: the month’s net return minus 000905.SH’s" in page
     assert "both are right, they answer different questions" in page
-    assert "Maximum drawdown of equity" in page
+    assert "maximum drawdown of equity" in page
 
 
 def test_slippage_stands_among_the_costs(page: str) -> None:
-    assert cells(page, "Commission") == ["301,220"]
-    assert cells(page, "Fees together") == ["812,331"]
-    assert cells(page, "Slippage, inside the fill prices") == ["187,669"]
-    assert cells(page, "<b>All costs</b>") == ["<b>1,000,000</b>"]
+    assert cells(page, "Commission") == ["301,220", "60.24"]
+    assert cells(page, "Fees together") == ["812,331", "162.47"]
+    assert cells(page, "Slippage, inside the fill prices") == ["187,669", "37.53"]
+    assert cells(page, "All costs") == ["1,000,000", "200.00"]
 
 
 def test_words_are_set_left_and_numbers_right(page: str) -> None:
-    assert "<th>Trained to</th>" in page
+    assert "<th>Trained on</th>" in page
     assert '<th class="n">Test rows</th>' in page
     assert '<td class="n">9,940</td>' in page
 
@@ -247,7 +346,7 @@ def test_nothing_shows_above_the_banner(page: str) -> None:
 
 def test_labels_are_words(page: str) -> None:
     assert '<td style="width:26%">Git revision</td>' in page
-    assert "_" not in re.sub(r"<[^>]*>", "", re.sub(r"<(style|svg).*?</\1>", "", page, flags=re.DOTALL))
+    assert "_" not in re.sub(r"<[^>]*>", "", re.sub(r"<(style|svg|code).*?</\1>", "", page, flags=re.DOTALL))
 
 
 def test_text_from_outside_is_escaped(promoted_on_real_data: str) -> None:
@@ -258,16 +357,61 @@ def test_a_report_without_pictures_has_no_empty_section() -> None:
     assert "What the model looks at" not in render_report(replace(example_inputs(), shap=()))
 
 
+def test_findings_stand_on_the_page_with_severity_value_and_remedy(page: str) -> None:
+    assert "Lint: 1 errors, 1 warnings, 0 notes" in page
+    assert "31% of equity lies in cash on average, more than 25%" in page
+    assert "Lower <code>strategy.capital_cny</code>, hold more names" in page
+    clean = in_language(render_report(replace(example_inputs(), findings=())), "en", "zh")
+    assert "None of the 18 rules found anything." in clean
+    assert "Lint: nothing found" in clean
+
+
+def test_every_curve_is_a_column_and_the_strategy_has_no_excess_over_itself(page: str) -> None:
+    assert cells(page, "Information ratio", of=2) == ["–", "0.05", "0.05", "0.05", "0.05"]
+    assert cells(page, "Information ratio", of=2, place=1) == ["0.07", "0.01 … 0.12"]
+    for name in ("Strategy", "Plain momentum"):
+        assert f'<th class="n">{name}</th>' in page
+
+
+def test_a_figure_stands_with_its_interval(page: str) -> None:
+    assert cells(page, "Compound annual return", of=2, place=1) == ["21.30%", "5.00% … 41.00%"]
+    assert "<b>21.3%</b><i>5.00% … 41.00%</i>" in page
+    assert cells(page, "Closed trades") == ["812"]
+
+
+def test_names_and_trades_are_shown_from_both_ends(page: str) -> None:
+    assert cells(page, "600000.SH 浦发银行") == ["900,000", "128.6%", "31"]
+    assert cells(page, "600001.SH") == ["−200,000", "−28.6%", "8"]
+    assert page.count("<td>600000.SH</td>") == 10  # twelve trades, the five best and the five worst of them
+
+
+def test_refused_orders_are_told_by_reason_the_most_first(page: str, chinese: str) -> None:
+    assert "by reason: share of the volume 412, at the upper limit 28." in page
+    assert "成交量占比上限 412，涨停 28" in chinese
+
+
+def test_turnover_is_a_multiple_and_a_share_is_a_percentage() -> None:
+    assert written(18.34, "turnover", FRAC) == "18.34"
+    assert written(0.1834, "cash_frac", FRAC) == "18.34%"
+    assert written(346.0, "longest_drawdown", SESSIONS) == "346"
+    assert written(float("nan"), "sharpe", RATIO) == "–"
+
+
 def test_figures_are_well_formed_and_share_no_id() -> None:
-    inputs = example_inputs()
-    figures = [
-        equity_figure(inputs.equity, inputs.index_closes),
-        monthly_figure(inputs.monthly_excess),
+    inputs = example_inputs(long=True)
+    drawn = [
+        equity_figure(inputs.equity, inputs.curves),
+        monthly_figure(inputs.monthly_excess, salt="excess"),
+        monthly_figure(inputs.monthly_excess, salt="return"),
+        figures.rolling_figure(inputs.equity, inputs.curves["000905.SH"], sessions=126),
+        figures.distribution_figure(returns_of(inputs.equity), value_at_risk=-0.02, expected_shortfall=-0.03),
+        figures.exposure_figure(inputs.account),
+        figures.comparison_figure({"one": inputs.equity, "two": inputs.curves["000905.SH"]}),
         rank_ic_figure(inputs.rank_ic),
         quantile_figure(inputs.quantiles),
     ]
     clips: list[set[str]] = []
-    for svg in figures:
+    for svg in drawn:
         assert ET.fromstring(svg).tag.endswith("svg")
         clips.append(set(re.findall(r'<clipPath id="([^"]+)"', svg)))
     assert sum(len(ids) for ids in clips) == len(set().union(*clips))

@@ -78,6 +78,21 @@ def test_the_summary_is_kept_for_machines_and_the_report_for_people(first: Run, 
     assert not re.search(r"(src|href)=[\"']https?:|@import|url\(https?:", page), "the report must need no network"
 
 
+def test_the_lint_finds_no_error_in_the_line_and_the_numbers_lie_beside_the_report(first: Run, home: Path) -> None:
+    latest = home / "reports" / "latest"
+    run = json.loads((latest / "run.json").read_text())
+    assert [one["fact"] for one in run["findings"] if one["severity"] == "error"] == []
+    assert run["about"]["decision"] == first.summary["promotion"]["decision"]
+    assert run["about"]["mlflow_run_id"] == first.summary["mlflow"]["run_id"]
+    assert run["run"] == latest.resolve().name
+    measured = pd.read_parquet(latest / "performance.parquet").set_index("measure")["value"]
+    assert measured["sharpe"] == pytest.approx(first.summary["backtest"]["sharpe"])
+    returns = pd.read_parquet(latest / "returns.parquet")
+    growth = (1 + returns["strategy_return_frac"]).prod()
+    assert growth == pytest.approx(returns["equity_cny"].iloc[-1] / returns["equity_cny"].iloc[0])
+    assert {"equal_weight_return_frac", "momentum_return_frac", "000905.SH_return_frac"} <= set(returns.columns)
+
+
 def test_the_addresses_open_on_the_asset_graph_and_on_the_lines_runs(first: Run) -> None:
     pages = dict(line.split(maxsplit=1) for line in first.summary["where"] if line.startswith(("Dagster", "MLflow")))
     assert pages["Dagster"].endswith("/asset-groups")

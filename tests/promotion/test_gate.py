@@ -35,6 +35,22 @@ def evidence(seed: int = 0, *, rank_ic: float, annual_excess: float, trials: int
     )
 
 
+def test_one_error_of_the_result_lint_refuses_and_names_its_code(gate: GateSettings) -> None:
+    error = "sharpe_too_good: the Sharpe ratio of session returns after costs is 6.00, more than 4"
+    skilled = evidence(rank_ic=0.07, annual_excess=0.30)
+    decision = decide(replace(skilled, lint_errors=(error,)), gate)
+    assert decide(skilled, gate).promoted
+    assert not decision.promoted
+    assert decision.reasons == (f"the result lint does not believe it: {error}",)
+    assert decision.measured["lint_errors"] == 1
+
+
+def test_a_short_result_is_refused_for_both_its_months_and_its_lint_error(gate: GateSettings) -> None:
+    short = evidence(rank_ic=0.07, annual_excess=0.30)
+    short = replace(short, monthly_net_excess_returns=short.monthly_net_excess_returns[:3], lint_errors=("cash: x",))
+    assert [check.name for check in decide(short, gate).checks if not check.passed] == ["months", "lint_errors"]
+
+
 @pytest.fixture
 def gate(settings: Settings) -> GateSettings:
     return settings.gate
@@ -52,6 +68,7 @@ def test_planted_skill_is_promoted_with_every_check_as_a_reason(gate: GateSettin
         assert decision.promoted, decision.reasons
         assert [check.name for check in decision.checks] == [
             "months",
+            "lint_errors",
             "rank_ic_lower",
             "net_excess_annual_return",
             "deflated_sharpe_probability",
