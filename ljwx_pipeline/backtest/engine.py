@@ -165,8 +165,8 @@ def _run(
 ) -> bool:
     """Run sessions from ``state`` on; return whether the end was reached (or a fault), not the end of ``log``.
 
-    Market arrays are ``(n_sessions, n_symbols)``; ``positions`` holds the six arrays of the account by row. A fault is a
-    session whose gaps are not 0 or with a FAULT_NAME; nothing runs after it.
+    Market arrays are ``(n_sessions, n_symbols)``; ``positions`` holds the six arrays of the account by row. A fault is
+    a session whose gaps are not 0 or with a FAULT_NAME; nothing runs after it.
     """
     best_first = borrowed(best_first)
     n_scored = borrowed(n_scored)
