@@ -36,7 +36,7 @@ def net_backtest(
     index_bars: pd.DataFrame,
     calendar: pd.DataFrame,
 ) -> dg.Output[pd.DataFrame]:
-    """TopkDropout on the out-of-sample scores after every cost and A-share rule, beside three indices."""
+    """The configured strategy on out-of-sample scores, after every cost and A-share rule, beside three indices."""
     from ljwx_pipeline.backtest.engine import run_backtest
     from ljwx_pipeline.evaluation.benchmarks import against_index, index_close
     from ljwx_pipeline.evaluation.metrics import backtest_summary

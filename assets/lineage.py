@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,12 @@ def git_revision() -> str:
 
 def flat_settings(line: Line) -> dict[str, Any]:
     """Return every configured value by its dotted key, as MLflow's parameters want it."""
-    found: dict[str, Any] = {}
-    for section, values in line.settings.model_dump(mode="json").items():
-        if isinstance(values, dict):
-            found |= {f"{section}.{key}": value for key, value in values.items()}
+    return dict(_dotted(line.settings.model_dump(mode="json")))
+
+
+def _dotted(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _dotted(value, f"{above}{key}.")
         else:
-            found[section] = values
-    return found
+            yield f"{above}{key}", value

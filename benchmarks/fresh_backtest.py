@@ -1,4 +1,4 @@
-"""A process of its own that reads bars from Parquet and backtests them; ``backtest_whole_market`` measures it as a child.
+"""A process of its own that reads bars from Parquet and backtests them: what ``backtest_whole_market`` measures.
 
 ``python -m benchmarks.fresh_backtest <bars.parquet> <answer.json>``. The answer says how the seconds were spent.
 """
@@ -41,9 +41,7 @@ def main() -> None:
     del table
     clock.append(time.perf_counter())
     names = tuple(sorted(bars["symbol"].cat.categories))
-    securities = pd.DataFrame(
-        {"symbol": names, "board": int(Board.MAIN), "list_date": LISTED, "delist_date": pd.NaT}
-    )
+    securities = pd.DataFrame({"symbol": names, "board": int(Board.MAIN), "list_date": LISTED, "delist_date": pd.NaT})
     market = market_arrays(
         bars,
         securities,

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
+from ljwx_pipeline.config import (
+    ExitSettings,
+    Settings,
+    SizingSettings,
+    ljwx_home,
+    load_settings,
+    market_name,
+    replayed,
+)
+from ljwx_pipeline.config.section import Section
 from ljwx_pipeline.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +99,19 @@ def test_single_underscore_variables_are_not_settings(project: Path) -> None:
         ({"LJWX_NOWHERE__KEY": "1"}, "unknown key nowhere"),
         ({"LJWX_COSTS__COMMISSION_FRAC": "0.5"}, "costs.commission_frac = 0.5 is refused"),
         ({"LJWX_STRATEGY__TOP_K": "many"}, "strategy.top_k = 'many' is refused"),
+        ({"LJWX_STRATEGY__KIND": "short_only"}, "strategy.kind = 'short_only' is refused"),
+        ({"LJWX_STRATEGY__MAX_WEIGHT_FRAC": "1.01"}, "strategy.max_weight_frac = 1.01 is refused"),
+        ({"LJWX_STRATEGY__SIZING__FRACTION": "1.5"}, "strategy.sizing.fraction = 1.5 is refused"),
+        ({"LJWX_STRATEGY__SIZING__LEVERAGE": "2"}, "unknown key strategy.sizing.leverage"),
+        ({"LJWX_STRATEGY__EXITS__STOP_LOSS_FRAC": "-0.1"}, "strategy.exits.stop_loss_frac = -0.1 is refused"),
+        (
+            {"LJWX_STRATEGY__EXITS__MAX_HOLD_SESSIONS": "2"},
+            "strategy.exits.max_hold_sessions = 2 is below strategy.min_hold_sessions = 3",
+        ),
+        (
+            {"LJWX_STRATEGY__KIND": "score_weighted", "LJWX_STRATEGY__MAX_WEIGHT_FRAC": "0.2"},
+            "strategy.max_weight_frac = 0.2 puts 19.6% into a name, above risk.max_weight_per_name_frac = 10.0%",
+        ),
         ({"LJWX_SOURCE__KIND": "excel"}, "source.kind = 'excel' is refused"),
         ({"LJWX_SCHEDULE__DAILY_AT": '"6 pm"'}, "schedule.daily_at = '6 pm' is refused"),
         ({"LJWX_SOURCE__FIRST_SESSION": "2099-01-01"}, "is not before last_session"),
@@ -164,6 +186,18 @@ def test_no_section_has_a_default_in_code(section: str) -> None:
     assert model is not None
     assert Settings.model_fields[section].is_required()
     assert [name for name, field in model.model_fields.items() if not field.is_required()] == []
+
+
+@pytest.mark.parametrize("section", [SizingSettings, ExitSettings])
+def test_no_section_below_the_strategy_has_a_default_in_code(section: type[Section]) -> None:
+    assert [name for name, field in section.model_fields.items() if not field.is_required()] == []
+
+
+def test_the_strategy_shipped_is_plain_topk_dropout(project: Path) -> None:
+    strategy = load(project).strategy
+    assert (strategy.kind, strategy.sizing.kind, strategy.tradable) == ("topk_dropout", "none", True)
+    assert set(strategy.exits.model_dump().values()) == {0}
+    assert not load(project, overrides={"strategy.kind": "long_short"}).strategy.tradable
 
 
 def test_files_that_are_missing_or_no_toml_are_named(project: Path, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+from numba import njit
 from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
@@ -94,6 +95,37 @@ _LOG_ROWS_A_SESSION = 16
 _NO_PRICE = int(fill_model.Reject.NO_PRICE)
 
 
+@kernel(matching)
+def _add_up(rows: Int, position: int, order_reason: Int, row: Int) -> None:
+    """Complete the session's rows of the order log and add them up into its figures."""
+    for k in range(rows.shape[0]):
+        rows[k, SESSION], rows[k, REASON] = position, order_reason[k]
+        row[FEES] += rows[k, COMMISSION_FEN] + rows[k, STAMP_FEN] + rows[k, TRANSFER_FEN]
+        row[SLIPPED] += rows[k, SLIPPAGE_FEN]
+        row[IMPACTED] += rows[k, IMPACT_FEN]
+        row[BOUGHT if rows[k, FILLED] > 0 else SOLD] += rows[k, VALUE]
+        if rows[k, REJECT] == _NO_PRICE:
+            row[FAULT_NAME] = rows[k, NAME]
+
+
+@njit(cache=True)
+def _note_reasons(
+    held_names: Int32,
+    n_held: int,
+    forced: Int,
+    order_names: Int32,
+    order_shares: Int,
+    n_orders: int,
+    reason_of: Int,
+    order_reason: Int,
+) -> None:
+    """Keep why each order was made: a sale's reason stands in ``forced``, a purchase follows the score."""
+    for j in range(n_held):
+        reason_of[held_names[j]] = forced[j]
+    for k in range(n_orders):
+        order_reason[k] = reason_of[order_names[k]] if order_shares[k] < 0 else SCORE
+
+
 @kernel(costs, fill_model, matching, holdings, topk_dropout, score_weighted, decide, exits, sizing, account)
 def _run(
     best_first: Int32,
@@ -133,8 +165,8 @@ def _run(
 ) -> bool:
     """Run sessions from ``state`` on; return whether the end was reached (or a fault), not the end of ``log``.
 
-    Market arrays are ``(n_sessions, n_symbols)``; ``positions`` holds the six arrays of the account by row. A fault is a
-    session whose gaps are not 0 or whose FAULT_NAME is a name; nothing is run after it.
+    Market arrays are ``(n_sessions, n_symbols)``; ``positions`` holds the six arrays of the account by row. A fault is
+    a session whose gaps are not 0 or with a FAULT_NAME; nothing runs after it.
     """
     best_first = borrowed(best_first)
     n_scored = borrowed(n_scored)
@@ -235,16 +267,7 @@ def _run(
                 cash,
             )
             revalued_e4 += moved_e4
-            for k in range(n_orders):
-                order = rows[k]
-                order[SESSION], order[REASON] = s, order_reason[k]
-                row[FEES] += order[COMMISSION_FEN] + order[STAMP_FEN] + order[TRANSFER_FEN]
-                row[SLIPPED] += order[SLIPPAGE_FEN]
-                row[IMPACTED] += order[IMPACT_FEN]
-                row[BOUGHT] += order[VALUE] if order[FILLED] > 0 else 0
-                row[SOLD] += order[VALUE] if order[FILLED] < 0 else 0
-                if order[REJECT] == _NO_PRICE:
-                    row[FAULT_NAME] = order[NAME]
+            _add_up(rows, s, order_reason, row)
             logged += n_orders
             n_orders = 0
         value_e4, largest_e4, moved_e4, unpriced = mark_kernel(
@@ -301,10 +324,7 @@ def _run(
                 order_names,
                 order_shares,
             )
-            for j in range(n_held):
-                reason_of[held_names[j]] = forced[j]
-            for k in range(n_orders):
-                order_reason[k] = reason_of[order_names[k]] if order_shares[k] < 0 else SCORE
+            _note_reasons(held_names, n_held, forced, order_names, order_shares, n_orders, reason_of, order_reason)
         t += 1
     state[_NEXT], state[_N_HELD], state[_N_ORDERS], state[_CASH] = t, n_held, n_orders, cash
     state[_CASH_AGAIN], state[_EQUITY_AGAIN_E4], state[_LOGGED] = cash_again, equity_again_e4, logged

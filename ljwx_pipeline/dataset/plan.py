@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.config import TRADABLE_STRATEGIES, Settings, market_home
 from ljwx_pipeline.dataset.folds import first_test_year, sessions_for_research
 from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.sources.base import MarketSource
@@ -58,7 +58,8 @@ def plan_run(settings: Settings, source: MarketSource, *, job: str) -> RunPlan:
     Raises
     ------
     LjwxError
-        When the source cannot be read, no year can be tested, or the strategy would hold every symbol there is.
+        When the source cannot be read, no year can be tested, or the strategy cannot be traded or would hold every
+        symbol there is.
     """
     span = settings.source
     sessions, symbols = source.sessions(span.first_session, span.until), len(source.securities())
@@ -79,7 +80,8 @@ def plan_on_lake(settings: Settings, sessions: pd.DatetimeIndex, symbols: int, *
     Raises
     ------
     LjwxError
-        When the lake holds no session of the range, no year can be tested, or the strategy would hold every symbol.
+        When the lake holds no session of the range, no year can be tested, or the strategy cannot be traded or
+        would hold every symbol.
     """
     if sessions.empty:
         span = settings.source
@@ -114,6 +116,12 @@ def _planned(
 
 def _require_choice(settings: Settings, symbols: int) -> None:
     strategy, risk = settings.strategy, settings.risk
+    if not strategy.tradable:
+        raise ConfigError(
+            f"strategy.kind = {strategy.kind} is a calculation for research: no account can trade it, and no model is "
+            "tuned or promoted by it",
+            f"run with --set strategy.kind={TRADABLE_STRATEGIES[0]}, or call backtest.long_short on your own scores",
+        )
     if strategy.top_k < symbols:
         return
     held = symbols // 2

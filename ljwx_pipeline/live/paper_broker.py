@@ -1,8 +1,8 @@
 """The paper broker: an account in its own SQLite file, run by the same kernels as the backtest.
 
 It matches the orders it holds against a session at the configured fill model, charges fees, settles, pays dividends; it
-knows T+1, limits, lots and suspensions because ``trading/`` does. Everything it says was durable first, and saying it again is reading it
-again. Not here: any rule of the market.
+knows T+1, limits, lots and suspensions because ``trading/`` does. Everything it says was durable first, and saying it
+again is reading it again. Not here: any rule of the market.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, SessionClose, S
 from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.trading.decide import DecisionParams, decide
-from ljwx_pipeline.trading.exits import ExitParams
+from ljwx_pipeline.trading.exits import ExitParams, forced_out
 from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
 
 
@@ -84,7 +84,7 @@ class Runner:
         self._settings = settings
         self._params = DecisionParams.of(settings.strategy)
         self._sizing = SizingParams.of(settings.strategy.sizing)
-        _refuse_exits(settings.strategy)
+        self._exits = ExitParams.of(settings.strategy.exits)
         self._rows = {symbol: row for row, symbol in enumerate(feed.symbols)}
         self._lot_min, self._lot_step = lot_sizes(feed.market.board)
 
@@ -109,7 +109,13 @@ class Runner:
         return tuple(day for day in self._feed.sessions if day not in done)
 
     def step(self, session: date, model: Model) -> None:
-        """Trade one session. Dying anywhere inside and stepping again gives the same journal."""
+        """Trade one session. Dying anywhere inside and stepping again gives the same journal.
+
+        Raises
+        ------
+        LiveError
+            When an exit is set and the broker does not know the price it needs; nothing is sent then.
+        """
         close = self._broker.session_close(session)
         scores = model.scorer.scores(session)
         orders = self._gate(session, close, self._decide(session, close, scores, model), model)
@@ -130,8 +136,9 @@ class Runner:
     def _decide(
         self, session: date, close: SessionClose, scores: NDArray[np.float64], model: Model
     ) -> tuple[OrderIntent, ...]:
-        shares, held = self._holdings(close)
-        price_e4 = self._feed.market.close_e4[:, self._feed.column(session)].copy()
+        self._require_known_prices(close)
+        shares, held, entry_e4, peak_e4 = self._holdings(close)
+        price_e4 = self._feed.market.close_e4[:, self._feed.column(session)].astype(np.int64)
         decided = decide(
             scores=scores,
             holdings_shares=shares,
@@ -143,6 +150,14 @@ class Runner:
             equity_fen=close.equity_fen,
             params=self._params,
             exposure_bps=self._exposure_bps(close),
+            forced=forced_out(
+                holdings_shares=shares,
+                held_sessions=held,
+                entry_price_e4=entry_e4,
+                peak_price_e4=peak_e4,
+                price_e4=price_e4,
+                params=self._exits,
+            ),
         )
         ordered = np.flatnonzero(decided.shares)
         intents = []
@@ -206,13 +221,29 @@ class Runner:
         account = self._journal.last_account()
         return self._settings.capital_fen if account is None else int(account["equity_fen"])
 
-    def _holdings(self, close: SessionClose) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        shares = np.zeros(len(self._feed.symbols), dtype=np.int64)
-        held = np.zeros(len(self._feed.symbols), dtype=np.int64)
+    def _holdings(self, close: SessionClose) -> NDArray[np.int64]:
+        """Return shares, age, entry and peak price by symbol of the feed, one row each."""
+        held = np.zeros((4, len(self._feed.symbols)), dtype=np.int64)
         for position in close.positions:
-            row = self._rows[position.symbol]
-            shares[row], held[row] = position.shares, position.held_sessions
-        return shares, held
+            held[:, self._rows[position.symbol]] = (
+                position.shares,
+                position.held_sessions,
+                position.entry_price_e4,
+                position.peak_price_e4,
+            )
+        return held
+
+    def _require_known_prices(self, close: SessionClose) -> None:
+        for position in close.positions:
+            unknown = (self._exits.reads_entry and not position.entry_price_e4) or (
+                self._exits.reads_peak and not position.peak_price_e4
+            )
+            if unknown:
+                raise LiveError(
+                    f"the broker does not know what {position.symbol} cost or its highest close since: "
+                    "its stop cannot be judged",
+                    "set every key of [strategy.exits] to 0, or move the live folder away to start a new account",
+                )
 
     def _send(self, session: date) -> None:
         self._broker.submit([order for order in self._journal.open_orders() if order.session == session])
@@ -228,11 +259,3 @@ class Runner:
                 f"journal and broker disagree about the account after {session}: journal {ours}, broker {theirs}",
                 "find out which one is right before trading goes on; on paper, move the live folder away to start anew",
             )
-
-
-def _refuse_exits(strategy: StrategySettings) -> None:
-    if ExitParams.of(strategy.exits).active:
-        raise LiveError(
-            "strategy.exits are set, but brokers do not report entry and peak prices: stops would never be judged",
-            "set every key of [strategy.exits] to 0 to trade, or backtest only",
-        )

@@ -257,7 +257,7 @@ class Account:
         """
         held, n_held = self._held()
         _, cash, dividends, written_off, rights_paid, _ = open_session_kernel(
-            held, n_held, *self._arrays(), listed, actions, 0, len(actions), self.cash_fen
+            held, n_held, *self._arrays(), np.ascontiguousarray(listed), actions, 0, len(actions), self.cash_fen
         )
         self.cash_fen = int(cash)
         return int(dividends), int(written_off), int(rights_paid)
@@ -279,7 +279,7 @@ class Account:
             )
         self.cash_fen = int(cash)
 
-    def mark(self, close_e4: Int, volume_shares: Int | None = None) -> int:
+    def mark(self, close_e4: Int | Int32, volume_shares: Int | None = None) -> int:
         """Value holdings at ``close_e4`` (0: no bar, the last known close stays) and return the equity in fen.
 
         Raises
@@ -288,9 +288,10 @@ class Account:
             When something held traded (``volume_shares`` above zero) and has no close.
         """
         held, n_held = self._held()
-        traded = np.zeros_like(close_e4) if volume_shares is None else volume_shares
+        close = close_e4.astype(np.int64)
+        traded = np.zeros_like(close) if volume_shares is None else volume_shares
         value_e4, _, _, unpriced = mark_kernel(
-            held, n_held, self.shares, self.last_price_e4, self.peak_price_e4, close_e4, traded
+            held, n_held, self.shares, self.last_price_e4, self.peak_price_e4, close, traded
         )
         if unpriced >= 0:
             raise TradingError(
@@ -306,7 +307,7 @@ class Account:
         held[: len(found)] = found
         return held, len(found)
 
-    def _arrays(self) -> tuple[Int, ...]:
+    def _arrays(self) -> tuple[Int, Int, Int, Int, Int, Int]:
         return (
             *(self.shares, self.sellable_shares, self.held_sessions),
             *(self.last_price_e4, self.entry_price_e4, self.peak_price_e4),

@@ -45,17 +45,20 @@ def borrowed(array: NDArray[Any]) -> NDArray[Any]:
     return array
 
 
-@intrinsic  # type: ignore[untyped-decorator]
+@intrinsic
 def _without_owner(typing_context: Any, array: Any) -> Any:  # noqa: ARG001 - numba's signature
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:  # noqa: ARG001
-        made = make_array(array)(context, builder, value=arguments[0])
-        made.meminfo = cgutils.get_null_value(made.meminfo.type)
-        made.parent = cgutils.get_null_value(made.parent.type)
+        made = make_array(array)(context, builder, value=arguments[0])  # type: ignore[no-untyped-call]
+        made.meminfo = cgutils.get_null_value(made.meminfo.type)  # type: ignore[no-untyped-call]
+        made.parent = cgutils.get_null_value(made.parent.type)  # type: ignore[no-untyped-call]
         return made._getvalue()
 
     return array(array), generate
 
 
-@overload(borrowed)  # type: ignore[untyped-decorator]
-def _borrowed(array):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN202, ARG001 - numba compares bare signatures
-    return lambda array: _without_owner(array)
+@overload(borrowed)
+def _borrowed(array):  # type: ignore[no-untyped-def]  # noqa: ARG001 - numba compares bare signatures
+    def implementation(array):  # type: ignore[no-untyped-def]
+        return _without_owner(array)  # type: ignore[call-arg]
+
+    return implementation

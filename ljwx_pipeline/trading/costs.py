@@ -155,9 +155,9 @@ def impact_e8_of(coefficient_e8: int, volatility_e8: int, shares: int, volume_sh
     """
     if coefficient_e8 == 0 or volume_shares <= 0:
         return 0
-    share_of_volume = np.float64(shares) / np.float64(volume_shares)
-    moved = np.float64(coefficient_e8) * np.float64(volatility_e8)
-    return int(math.ceil(moved / E8 * math.sqrt(share_of_volume)))
+    share_of_volume = float(shares) / float(volume_shares)
+    moved = float(coefficient_e8) * float(volatility_e8)
+    return math.ceil(moved / E8 * math.sqrt(share_of_volume))
 
 
 @njit(cache=True)

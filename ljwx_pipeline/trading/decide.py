@@ -1,8 +1,8 @@
 """THE decision: scores and an account in, orders out. Backtest and runner both call it.
 
 Scores of session t make orders for session t+1. Here are the order in which names are ranked, the parameters, and the
-choice among the strategies (``topk_dropout.py``, ``score_weighted.py``). Not here: what forces a name out (``exits.py``), how much of the
-equity may be invested (``sizing.py``).
+choice among the strategies (``topk_dropout.py``, ``score_weighted.py``). Not here: what forces a name out
+(``exits.py``), how much of the equity may be invested (``sizing.py``).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import StrategySettings
@@ -24,6 +25,9 @@ from ljwx_pipeline.trading.topk_dropout import topk_dropout_kernel
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 Float = NDArray[np.float64]
+
+#: Sessions ranked at once: a block of keys that fits the cache of a core better than a whole history.
+_RANKED_AT_ONCE = 64
 
 #: ``StrategySettings.kind`` as kernels read it.
 TOPK_DROPOUT, SCORE_WEIGHTED = 0, 1
@@ -100,10 +104,33 @@ def ranked(scores: Float) -> tuple[Int32, Int32]:
     tuple
         ``best_first`` int32 of shape ``(n_sessions, n_symbols)`` and ``n_scored`` int32 of shape ``(n_sessions,)``.
     """
-    finite = np.isfinite(scores)
-    key = np.ascontiguousarray(np.where(finite, -scores, np.inf).T)
-    best_first = np.argsort(key, axis=1, kind="stable").astype(np.int32)
-    return best_first, finite.sum(axis=0).astype(np.int32)
+    n, sessions = scores.shape
+    best_first, n_scored = np.empty((sessions, n), dtype=np.int32), np.empty(sessions, dtype=np.int32)
+    for start in range(0, sessions, _RANKED_AT_ONCE):
+        block = slice(start, start + _RANKED_AT_ONCE)
+        key = -np.ascontiguousarray(scores.T[block], dtype=np.float64)
+        finite = np.isfinite(key)
+        key[~finite] = np.inf
+        n_scored[block] = finite.sum(axis=1)
+        # not stable, as that takes six times as long: the ties are put into order afterwards
+        _settle_ties(np.argsort(key, axis=1), key, best_first[block])
+    return best_first, n_scored
+
+
+@njit(cache=True)
+def _settle_ties(order: Int, key: Float, best_first: Int32) -> None:
+    sessions, n = key.shape
+    for s in range(sessions):
+        names, start = order[s], 0
+        while start < n:
+            stop = start + 1
+            while stop < n and key[s, names[stop]] == key[s, names[start]]:
+                stop += 1
+            if stop - start > 1:
+                names[start:stop].sort()
+            for place in range(start, stop):
+                best_first[s, place] = names[place]
+            start = stop
 
 
 @kernel(costs, matching, holdings, topk_dropout, score_weighted)

@@ -50,6 +50,16 @@ class ExitParams:
         """Whether any rule is on."""
         return any(astuple(self))
 
+    @property
+    def reads_entry(self) -> bool:
+        """Whether a rule needs to know what was paid."""
+        return bool(self.stop_loss_bps or self.take_profit_bps)
+
+    @property
+    def reads_peak(self) -> bool:
+        """Whether a rule needs to know the highest close since."""
+        return bool(self.trailing_stop_bps)
+
     def as_array(self) -> Int:
         """Return the parameters in declared order, int64."""
         return np.array(astuple(self), dtype=np.int64)
@@ -106,3 +116,20 @@ def exits_kernel(
             forced[j] = TIME
         found += forced[j] != 0
     return found
+
+
+def forced_out(
+    *,
+    holdings_shares: Int,
+    held_sessions: Int,
+    entry_price_e4: Int,
+    peak_price_e4: Int,
+    price_e4: Int,
+    params: ExitParams,
+) -> Int:
+    """Return why each name must go (an ``OrderReason``, 0: it need not), shape ``(n_symbols,)``; see the kernel."""
+    held = np.flatnonzero(holdings_shares > 0).astype(np.int32)
+    reasons, forced = np.zeros(len(held), dtype=np.int64), np.zeros(len(holdings_shares), dtype=np.int64)
+    exits_kernel(held, len(held), held_sessions, entry_price_e4, peak_price_e4, price_e4, params.as_array(), reasons)
+    forced[held] = reasons
+    return forced

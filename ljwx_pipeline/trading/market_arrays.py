@@ -16,6 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,7 @@ CAN_BUY_READS: dict[str, tuple[str, ...]] = {
     "st_spells": ("start_date", "end_date"),
 }
 #: Rows of bars worked on at a time.
-_CHUNK_ROWS = 1 << 19
+_CHUNK_ROWS = 1 << 17
 #: Calendar days that surely hold the longest spell of listing days.
 _LISTING_SPELL = timedelta(days=30)
 
@@ -244,14 +245,15 @@ def _dense_bars(
     list_date: NDArray[np.datetime64],
     adjusted: bool,
     columns: Collection[str],
-) -> dict[str, NDArray[np.integer]]:
+) -> dict[str, Any]:
     """Return every array that is read from the bars, by field."""
     shape = (len(names), len(sessions))
     fields = ["close_e4", "pre_close_e4", "limit_up_e4", "limit_down_e4"]
     fields += [f"{name}_e4" for name in columns if name != "amount"]
-    dense = {field: np.zeros(shape, dtype=np.int32, order="F") for field in fields}
+    dense: dict[str, Any] = {field: np.zeros(shape, dtype=np.int32, order="F") for field in fields}
     for field in ("volume_shares", *(["amount_fen"] if "amount" in columns else [])):
         dense[field] = np.zeros(shape, dtype=np.int64, order="F")
+    flat = {field: values.T.reshape(-1) for field, values in dense.items()}  # views: Fortran order is kept
     first_positions = _listing_positions(list_date, sessions)
     days = sessions.to_numpy(dtype="datetime64[D]")
     symbol_rows = _symbol_rows(bars["symbol"], names)
@@ -269,18 +271,17 @@ def _dense_bars(
             listed_sessions=column - first_positions[row],
             adjusted=adjusted,
         )
-        at = (row, column)
-        dense["close_e4"][at], dense["pre_close_e4"][at] = close, pre_close
-        dense["limit_up_e4"][at], dense["limit_down_e4"][at] = (
-            np.minimum(up, UNLIMITED_E4),
-            np.minimum(down, UNLIMITED_E4),
-        )
-        dense["volume_shares"][at] = _to_integers(chunk["volume_shares"], inside, 1)
+        at = column * len(names) + row
+        found: dict[str, Any] = {"close_e4": close, "pre_close_e4": pre_close}
+        found |= {"limit_up_e4": np.minimum(up, UNLIMITED_E4), "limit_down_e4": np.minimum(down, UNLIMITED_E4)}
+        found["volume_shares"] = _to_integers(chunk["volume_shares"], inside, 1)
         for name in columns:
             if name == "amount":
-                dense["amount_fen"][at] = _to_integers(chunk["amount_cny"], inside, 100)
+                found["amount_fen"] = _to_integers(chunk["amount_cny"], inside, 100)
             else:
-                dense[f"{name}_e4"][at] = _to_e4(chunk[OPTIONAL_COLUMNS[name]], inside)
+                found[f"{name}_e4"] = _to_e4(chunk[OPTIONAL_COLUMNS[name]], inside)
+        for field, values in found.items():
+            flat[field][at] = values
     return dense
 
 
@@ -301,7 +302,7 @@ def _symbol_rows(symbol: pd.Series, names: pd.Index[str]) -> Int32:
     """Return the position of each bar's symbol among ``names``, -1 for others."""
     if isinstance(symbol.dtype, pd.CategoricalDtype):
         of_category = np.r_[names.get_indexer(symbol.cat.categories), -1].astype(np.int32)
-        return of_category[symbol.cat.codes.to_numpy()]
+        return np.asarray(of_category[symbol.cat.codes.to_numpy()], dtype=np.int32)
     rows = np.empty(len(symbol), dtype=np.int32)
     for start in range(0, len(symbol), _CHUNK_ROWS):
         part = slice(start, start + _CHUNK_ROWS)
@@ -329,7 +330,7 @@ def _to_e4(prices_cny: pd.Series, inside: Bool) -> Int32:
 
 def _to_integers(values: pd.Series, inside: Bool, unit: int) -> Int:
     floats = values.to_numpy(dtype=np.float64)[inside]
-    return np.rint(np.where(np.isfinite(floats), floats, 0.0) * unit).astype(np.int64)
+    return np.asarray(np.rint(np.where(np.isfinite(floats), floats, 0.0) * unit), dtype=np.int64)
 
 
 def _listing_positions(list_date: NDArray[np.datetime64], sessions: pd.DatetimeIndex) -> Int:

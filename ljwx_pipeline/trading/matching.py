@@ -192,6 +192,53 @@ def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: I
     return shares, reason
 
 
+@kernel(costs)
+def _priced(
+    base_e4: int, bound_e4: int, shares: int, volatility_e8: int, volume: int, buying: bool, rates: Int
+) -> tuple[int, int]:
+    """Return the price after slippage and impact, and that after slippage alone.
+
+    The impact is that of what goes to the market, cash or not: a price that is known before the cash is counted.
+    """
+    slippage = int(rates[SLIPPAGE])
+    slipped = fill_price_e4(base_e4, bound_e4, bound_e4, slippage, buying)
+    if rates[IMPACT] == 0:
+        return slipped, slipped
+    impact = impact_e8_of(int(rates[IMPACT]), volatility_e8, shares, volume)
+    return fill_price_e4(base_e4, bound_e4, bound_e4, slippage + impact, buying), slipped
+
+
+@kernel(costs)
+def _book(
+    rows: Int,
+    k: int,
+    shares: int,
+    base_e4: int,
+    slipped_e4: int,
+    price_e4: int,
+    buying: bool,
+    cash_fen: int,
+    rates: Int,
+) -> int:
+    """Write a fill of ``shares`` into row k and return the cash after it; none for a dust sale that cash cannot pay."""
+    if shares == 0:
+        return cash_fen
+    value = trade_value_fen(shares, price_e4, buying)
+    commission, stamp, transfer = fees_kernel(value, buying, rates)
+    fees = commission + stamp + transfer
+    if not buying and cash_fen + value < fees:  # its fees exceed proceeds and cash
+        rows[k, REJECT] = _CASH
+        return cash_fen
+    rows[k, FILLED] = shares if buying else -shares
+    rows[k, PRICE], rows[k, BASE], rows[k, VALUE] = price_e4, base_e4, value
+    rows[k, COMMISSION_FEN], rows[k, STAMP_FEN], rows[k, TRANSFER_FEN] = commission, stamp, transfer
+    if price_e4 != base_e4:
+        at_slipped = value if price_e4 == slipped_e4 else trade_value_fen(shares, slipped_e4, buying)
+        rows[k, SLIPPAGE_FEN] = abs(at_slipped - trade_value_fen(shares, base_e4, buying))
+        rows[k, IMPACT_FEN] = abs(value - at_slipped)
+    return cash_fen - value - fees if buying else cash_fen + value - fees
+
+
 @kernel(costs, fill_model)
 def match_kernel(
     order_names: Int32,
@@ -220,70 +267,52 @@ def match_kernel(
     Quotes are dense arrays of the session; those that the fill model does not read may be any array. ``order_stop_e4``
     is 0 where an order has no stop. Row k of ``rows`` is written with what became of order k, in ``FILL_FIELDS``.
     """
-    cash, model = cash_fen, rates[FILL]
+    cash, model = cash_fen, int(rates[FILL])
     for buying in (False, True):
         for k in range(n_orders):
-            order = order_shares[k]
+            order = int(order_shares[k])
             if (order > 0) != buying:
                 continue
-            i = order_names[k]
+            i = int(order_names[k])
             for field in range(NAME, REASON):
                 rows[k, field] = 0
             rows[k, NAME], rows[k, ORDERED] = i, order
-            volume = np.int64(volume_shares[i])
+            volume = int(volume_shares[i])
             base, bound, reject = base_price(
                 model,
                 buying,
-                np.int64(open_e4[i]),
-                np.int64(high_e4[i]),
-                np.int64(low_e4[i]),
-                np.int64(close_e4[i]),
-                np.int64(reference_e4[i]),
-                np.int64(limit_up_e4[i]),
-                np.int64(limit_down_e4[i]),
+                int(open_e4[i]),
+                int(high_e4[i]),
+                int(low_e4[i]),
+                int(close_e4[i]),
+                int(reference_e4[i]),
+                int(limit_up_e4[i]),
+                int(limit_down_e4[i]),
                 volume,
-                np.int64(amount_fen[i]),
-                rates[LIMIT_OFFSET],
-                order_stop_e4[k],
+                int(amount_fen[i]),
+                int(rates[LIMIT_OFFSET]),
+                int(order_stop_e4[k]),
             )
             rows[k, REJECT] = reject
             if base == 0:
                 continue
             if buying:
-                done, reject = _buyable_part(order, volume, lot_min[i], lot_step[i], rates)
+                done, reject = _buyable_part(order, volume, int(lot_min[i]), int(lot_step[i]), rates)
             else:
-                done, reject = _sellable_part(-order, sellable_shares[i], volume, lot_min[i], lot_step[i], rates)
+                done, reject = _sellable_part(
+                    -order, int(sellable_shares[i]), volume, int(lot_min[i]), int(lot_step[i]), rates
+                )
             rows[k, REJECT] = reject
             if done == 0:
                 continue
-            # the impact is that of what goes to the market, cash or not: a price known before the cash is counted
-            slipped = fill_price_e4(base, bound, bound, rates[SLIPPAGE], buying)
-            price = slipped
-            if rates[IMPACT] > 0:
-                impact = impact_e8_of(rates[IMPACT], np.int64(volatility_e8[i]), done, volume)
-                price = fill_price_e4(base, bound, bound, rates[SLIPPAGE] + impact, buying)
-            value = trade_value_fen(done, price, buying)
-            commission, stamp, transfer = fees_kernel(value, buying, rates)
-            if buying and value + commission + stamp + transfer > cash:
-                done = affordable_shares(done, price, cash, lot_min[i], lot_step[i], rates)
-                rows[k, REJECT] = _CASH
-                if done == 0:
-                    continue
-                value = trade_value_fen(done, price, buying)
-                commission, stamp, transfer = fees_kernel(value, buying, rates)
-            fees = commission + stamp + transfer
-            if not buying and cash + value < fees:  # a dust sale whose fees exceed proceeds and cash
-                rows[k, REJECT] = _CASH
-                continue
-            rows[k, FILLED] = done if buying else -done
-            rows[k, PRICE], rows[k, BASE], rows[k, VALUE] = price, base, value
-            rows[k, COMMISSION_FEN], rows[k, STAMP_FEN], rows[k, TRANSFER_FEN] = commission, stamp, transfer
-            if price != base:
-                at_slipped = value if price == slipped else trade_value_fen(done, slipped, buying)
-                rows[k, SLIPPAGE_FEN] = abs(at_slipped - trade_value_fen(done, base, buying))
-                rows[k, IMPACT_FEN] = abs(value - at_slipped)
-            cash += -(value + fees) if buying else value - fees
-    return int(cash)
+            price, slipped = _priced(base, bound, done, int(volatility_e8[i]), volume, buying, rates)
+            if buying and _cost_fen(done, price, rates) > cash:
+                done, rows[k, REJECT] = (
+                    affordable_shares(done, price, cash, int(lot_min[i]), int(lot_step[i]), rates),
+                    _CASH,
+                )
+            cash = _book(rows, k, done, base, slipped, price, buying, cash, rates)
+    return cash
 
 
 def match(

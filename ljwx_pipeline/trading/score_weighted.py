@@ -5,8 +5,8 @@ chosen one where no other has a score); equal excesses of zero weigh the same. N
 cut off goes to the others in proportion, and stays in cash once none can take more. Weights never sum to more than one.
 
 Only names with a bar are chosen. What is held and has none can be neither sold nor counted on: its value is taken off
-the budget first. A chosen name is traded when its holding differs from its target by more than the no-trade band; a name
-that is no longer chosen is sold whole, band or not. A position younger than ``min_hold_sessions`` is not cut by its
+the budget first. A chosen name is traded when its holding differs from its target by more than the no-trade band; a
+name whose weight is zero is sold whole, band or not. A position younger than ``min_hold_sessions`` is not cut by its
 score. Purchases share what may be spent in proportion. When the exposure is below one and the holdings exceed it by
 more than the band in sum, they are cut back (``holdings.trim``) and nothing is bought.
 """
@@ -34,7 +34,7 @@ Float = NDArray[np.float64]
 def _choose(
     best_first: Int32, n_scored: int, price_e4: Int, gone: Int32, n_gone: int, top_k: int, names: Int32, at: int
 ) -> int:
-    """Write the best ``top_k + 1`` names with a bar that are not ``gone`` from ``names[at]`` on; returns their number."""
+    """Write the best ``top_k + 1`` names with a bar, none that is ``gone``, from ``names[at]`` on; returns how many."""
     chosen = 0
     for place in range(n_scored):
         i = best_first[place]
@@ -56,6 +56,16 @@ def _excess_sum(names: Int32, start: int, stop: int, scores: Float, base: float)
     for place in range(start, stop):
         total += scores[names[place]] - base
     return total
+
+
+@kernel(costs)
+def _stuck_fen(held_names: Int32, n_held: int, shares: Int, price_e4: Int, holdings_fen: int) -> int:
+    """Return what of ``holdings_fen`` has no bar, in fen."""
+    for j in range(n_held):
+        i = held_names[j]
+        if price_e4[i] > 0:
+            holdings_fen -= trade_value_fen(shares[i], price_e4[i], False)
+    return max(0, holdings_fen)
 
 
 @kernel(holdings)
@@ -124,13 +134,8 @@ def score_weighted_kernel(
     base = scores[order_names[n + found - 1]] if found > 0 else 0.0
     cap = max_weight_bps / BPS
     rule = weight_rule(order_names, n, chosen, base, scores, cap)
-    stuck_fen = equity_fen - cash_fen
-    for j in range(n_held):
-        i = held_names[j]
-        if price_e4[i] > 0:
-            stuck_fen -= trade_value_fen(shares[i], price_e4[i], False)
     invested_fen = equity_fen * (BPS - cash_reserve_bps) // BPS * exposure_bps // BPS
-    budget_fen = max(0, invested_fen - max(0, stuck_fen))
+    budget_fen = max(0, invested_fen - _stuck_fen(held_names, n_held, shares, price_e4, equity_fen - cash_fen))
     band_fen = equity_fen * band_bps // BPS
     for j in range(n_held):
         i = held_names[j]

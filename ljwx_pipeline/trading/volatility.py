@@ -26,19 +26,19 @@ def _trailing(close_e4: Int32, reference_e4: Int32, out: Int32, ring: Int32) -> 
     total, squares = np.zeros(names, np.int64), np.zeros(names, np.int64)
     for s in range(sessions):
         for i in range(names):
-            n = min(count[i], WINDOW)
+            n = min(int(count[i]), WINDOW)
             if n < 2:
                 out[s, i] = UNKNOWN_E8
             else:
                 spread = n * squares[i] - total[i] * total[i]
-                out[s, i] = int(math.sqrt(np.float64(spread) / np.float64(n * (n - 1))) * 100.0)
-            close, reference = np.int64(close_e4[s, i]), np.int64(reference_e4[s, i])
+                out[s, i] = int(math.sqrt(float(spread) / float(n * (n - 1))) * 100.0)
+            close, reference = int(close_e4[s, i]), int(reference_e4[s, i])
             if close <= 0 or reference <= 0:
                 continue
             change = min((close - reference) * _E6 // reference, _MOST_E6)
             at = count[i] % WINDOW
             if count[i] >= WINDOW:
-                old = np.int64(ring[i, at])
+                old = int(ring[i, at])
                 total[i] -= old
                 squares[i] -= old * old
             ring[i, at] = change

@@ -197,9 +197,9 @@ def test_a_held_name_that_traded_without_a_price_stops_the_run(market: MarketArr
 
 
 def test_a_market_without_what_the_fills_read_is_refused(market: MarketArrays, scores: np.ndarray) -> None:
-    with pytest.raises(TradingError, match='costs.fill = "vwap" reads amount'):
+    with pytest.raises(TradingError, match='"vwap" reads amount'):
         backtest(replace(market, amount_fen=None), scores, chosen(fill="vwap"))
-    with pytest.raises(TradingError, match='costs.fill = "open" reads open'):
+    with pytest.raises(TradingError, match='"open" reads open'):
         backtest(replace(market, open_e4=None), scores, chosen(fill="open"))
 
 

@@ -71,6 +71,11 @@ def test_a_strategy_that_would_hold_every_symbol_is_refused_and_the_values_named
     assert plan(files, given, job="daily_pipeline").symbols == 3
 
 
+def test_a_strategy_for_research_only_is_refused_before_the_first_step(files: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=r"long_short is a calculation for research: no account can trade it"):
+        plan(files, SHORT, {"strategy.kind": "long_short"})
+
+
 def test_what_an_earlier_run_left_is_planned_as_it_is(files: dict[str, Any]) -> None:
     settings, sessions = settings_of(files, SHORT), pd.bdate_range("2018-01-02", periods=600)
     found = plan_on_lake(settings, sessions, 3, job="research")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ljwx_pipeline.errors import LiveError, TradingError
 from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
+from ljwx_pipeline.live.orders import SessionClose
 from ljwx_pipeline.live.paper_broker import PaperBroker
 from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
 from ljwx_pipeline.live.session_pack import read_session_pack
@@ -163,12 +165,57 @@ def test_the_runner_sizes_as_the_backtest_does(
         assert (expected.orders["order_reason"] == OrderReason.SIZING).any(), "the exposure should have fallen"
 
 
-def test_a_strategy_that_cannot_be_traded_here_is_refused_at_start(
-    tmp_path: Path, settings: Settings, feed: ReplayFeed
+@pytest.mark.parametrize(
+    ("rule", "reason"),
+    [
+        ({"stop_loss_frac": 0.03}, OrderReason.STOP_LOSS),
+        ({"take_profit_frac": 0.03}, OrderReason.TAKE_PROFIT),
+        ({"trailing_stop_frac": 0.04}, OrderReason.TRAILING),
+        ({"max_hold_sessions": 4}, OrderReason.TIME),
+    ],
+    ids=lambda value: value.name if isinstance(value, OrderReason) else "",
+)
+@pytest.mark.parametrize("kind", ["topk_dropout", "score_weighted"])
+def test_the_runner_exits_as_the_backtest_does(
+    tmp_path: Path, settings: Settings, feed: ReplayFeed, kind: str, rule: dict[str, float], reason: OrderReason
+) -> None:
+    exits, scorer = settings.strategy.exits.model_copy(update=rule), GivenScores(feed, 0)
+    chosen = wide_open(settings, kind=kind, max_weight_frac=0.3, min_hold_sessions=4, exits=exits)
+    journal = replay(tmp_path, feed, chosen, settings.costs, scorer)
+    expected = run_backtest(
+        feed.market,
+        scorer.table,
+        strategy=chosen.strategy,
+        costs=settings.costs,
+        first=feed.sessions[0],
+        last=feed.sessions[-1],
+    )
+    assert journal.account_history() == (expected.equity_fen.tolist(), expected.cash_fen.tolist())
+    assert (expected.trades["order_reason"] == reason).any(), "the rule should have forced a name out"
+
+
+def test_a_stop_without_its_price_stops_trading(
+    tmp_path: Path, settings: Settings, feed: ReplayFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stops = settings.strategy.exits.model_copy(update={"stop_loss_frac": 0.1})
-    with pytest.raises(LiveError, match="stops would never be judged"):
-        parts(tmp_path, feed, wide_open(settings, exits=stops), settings.costs)
+    journal, runner = parts(tmp_path, feed, wide_open(settings, exits=stops), settings.costs)
+    close_of = PaperBroker.session_close
+
+    def forgetful(broker: PaperBroker, session: date) -> SessionClose:
+        close = close_of(broker, session)
+        return replace(close, positions=tuple(replace(held, entry_price_e4=0) for held in close.positions))
+
+    monkeypatch.setattr(PaperBroker, "session_close", forgetful)
+    model = Model(BUNDLE, GivenScores(feed, 0))
+    runner.step(feed.sessions[0], model)
+    with pytest.raises(LiveError, match="its stop cannot be judged"):
+        runner.step(feed.sessions[1], model)
+    assert list(journal.sessions()) == [feed.sessions[0]]
+
+
+def test_a_strategy_that_no_account_can_trade_is_refused_at_start(
+    tmp_path: Path, settings: Settings, feed: ReplayFeed
+) -> None:
     with pytest.raises(TradingError, match="no account can sell A-shares short"):
         parts(tmp_path, feed, wide_open(settings, kind="long_short"), settings.costs)
 

@@ -14,7 +14,7 @@ from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.rulebook import NO_LIMIT_DOWN_E4
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.market.tables import empty_table
-from ljwx_pipeline.trading.market_arrays import UNLIMITED_E4, CAN_BUY_READS, MarketArrays, backtest_reads, market_arrays
+from ljwx_pipeline.trading.market_arrays import CAN_BUY_READS, UNLIMITED_E4, MarketArrays, backtest_reads, market_arrays
 
 DAYS = sessions_between(date(2020, 8, 18), date(2020, 9, 30))
 

@@ -66,6 +66,19 @@ def test_ranked_puts_unscored_names_last_and_keeps_ties_in_symbol_order() -> Non
     assert best_first.dtype == n_scored.dtype == np.int32
 
 
+@given(st.integers(0, 2**32 - 1), st.integers(1, 200), st.sampled_from([0, 1, 9]))
+@settings(max_examples=60, deadline=None)
+def test_ranked_is_the_stable_order_whatever_the_ties(seed: int, n: int, decimals: int) -> None:
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(size=(n, 70)).round(decimals)
+    scores[rng.uniform(size=scores.shape) < 0.2] = math.nan
+    key = np.where(np.isnan(scores), math.inf, -scores).T
+    for given_ in (scores, np.asfortranarray(scores)):
+        best_first, n_scored = ranked(given_)
+        assert best_first.tolist() == np.argsort(key, axis=1, kind="stable").tolist()
+        assert n_scored.tolist() == np.isfinite(scores).sum(axis=0).tolist()
+
+
 EQUITY = 10_000_000  # 100,000 CNY
 
 
