@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -156,11 +157,14 @@ def _sweep(settings: Settings, arguments: argparse.Namespace) -> int:
     body = _document(settings, task, found, kind=kind, axes=axes, how=_how(arguments, workers))
     body |= {"page": str((folder / "sweep.html").absolute()), "mlflow_run_id": _earlier_run(folder, found)}
     _write(folder, body, found)
-    if body["mlflow_run_id"] is None:
-        body["mlflow_run_id"] = _log(settings, folder, body, kind=kind, axes=axes)
-        _write_json(folder, body)
-    shown = {name: value for name, value in body.items() if name != "all"}
-    return show_result(arguments, shown, _text(body))
+    try:
+        if body["mlflow_run_id"] is None:
+            body["mlflow_run_id"] = _log(settings, folder, body, kind=kind, axes=axes)
+            _write_json(folder, body)
+    finally:  # what was found is said, whether or not MLflow is there to hear it
+        shown = {name: value for name, value in body.items() if name != "all"}
+        code = show_result(arguments, shown, _text(body))
+    return code
 
 
 def _run(
@@ -445,7 +449,9 @@ def _executor(arguments: argparse.Namespace, workers: int) -> Iterator[Executor]
     else:
         from multiprocessing import get_context  # not fork: threads of the parent may hold locks
 
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"))
+        # Ctrl-C is for this process to answer
+        quiet = (signal.SIGINT, signal.SIG_IGN)
+        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=signal.signal, initargs=quiet)
     try:
         yield pool
     finally:

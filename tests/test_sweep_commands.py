@@ -12,7 +12,7 @@ import pytest
 from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import ljwx_home, load_settings, market_home
-from ljwx_pipeline.errors import ConfigError, DataQualityError, EnvironmentFault, LakeError
+from ljwx_pipeline.errors import ConfigError, DataQualityError, EnvironmentFault, LakeError, RegistryError
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.sweep_commands import parsed_grid
 from tests.fakes.sweeps import store_scored_market
@@ -140,6 +140,19 @@ def test_a_market_without_a_run_or_without_its_benchmark_is_refused(
     (home / "tables" / "walk_forward_predictions.parquet").unlink()
     assert main(["sweep", "--grid", "top_k=4"]) == LakeError.exit_code
     assert "run `ljwx run` first" in capsys.readouterr().err
+
+
+def test_a_result_is_said_though_mlflow_is_away_and_recorded_when_it_is_back(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    away = ["--set", "mlflow.tracking_uri=http://127.0.0.1:1"]
+    assert main(["sweep", *GRID, *away]) == RegistryError.exit_code
+    said = capsys.readouterr()
+    assert "6 variants" in said.out
+    assert "cannot be reached" in said.err
+    back = swept(capsys, *GRID)
+    assert back["computed"] == 0
+    assert back["mlflow_run_id"]
 
 
 def test_dask_that_is_not_there_is_told(

@@ -20,6 +20,8 @@ Float = NDArray[np.float64]
 CLIFF_FRAC = 0.5
 #: Cells up to which each is labelled with its value.
 _LABELLED = 120
+#: Values named along an axis at most.
+_TICKS = 20
 
 
 def surface_figures(frame: pd.DataFrame, measure: str, label: str) -> dict[str, str]:
@@ -70,8 +72,8 @@ def _map(frame: pd.DataFrame, one: str, other: str, measure: str, label: str, be
         colours = LinearSegmentedColormap.from_list("low_high", ["#f7fafc", "#cfe2f1", "#7fb0d8", BLUE])
         drawn = axis.pcolormesh(np.ma.masked_invalid(cells), cmap=colours.with_extremes(bad="#eceff2"))
         axis.grid(visible=False)
-        axis.set_xticks(np.arange(columns) + 0.5, [_text(value) for value in table.columns])
-        axis.set_yticks(np.arange(rows) + 0.5, [_text(value) for value in table.index])
+        axis.set_xticks(*_ticks(table.columns, 0.5))
+        axis.set_yticks(*_ticks(table.index, 0.5))
         axis.tick_params(length=0)
         axis.set_xlabel(one)
         axis.set_ylabel(other)
@@ -105,10 +107,16 @@ def _line(frame: pd.DataFrame, parameter: str, measure: str, label: str, best: p
             axis.plot(places[column : column + 2], values[column : column + 2], color=RED, linewidth=2.5)
         at = list(line.index).index(best[parameter])
         axis.plot(at, values[at], marker="*", markersize=12, color="#f2b134", markeredgecolor=INK, markeredgewidth=0.5)
-        axis.set_xticks(places, [_text(value) for value in line.index])
+        axis.set_xticks(*_ticks(line.index, 0.0))
         axis.set_xlabel(parameter)
         axis.set_title(label)
     return inline(out)
+
+
+def _ticks(values: pd.Index[Any], shift: float) -> tuple[list[float], list[str]]:
+    """Return where values are named and how; every so many where there are too many to read."""
+    places = range(0, len(values), -(-len(values) // _TICKS))
+    return [place + shift for place in places], [_text(values[place]) for place in places]
 
 
 def _text(value: Any) -> str:
