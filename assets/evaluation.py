@@ -19,8 +19,11 @@ from assets.report import FIGURES, ReportTables, curve_column, report_inputs, ru
 from assets.resources import Line
 from assets.result_lint import LINT_EVIDENCE, findings
 from assets.tracking import end_research_run, research_run, research_run_id
+from ljwx_pipeline.config import market_home, replayed
+from ljwx_pipeline.label import label_hash
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
+from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials
 
 GROUP = "evaluation"
 OWNERS = ["team:quant"]
@@ -91,6 +94,7 @@ def promotion_decision(
     from ljwx_pipeline.promotion.gate import Evidence, decide
 
     settings = line.settings
+    counted = trials_behind(line, tuned_hyperparameters)
     rows = walk_forward_predictions[walk_forward_predictions["enterable"] & walk_forward_predictions["scorable"]]
     sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
     table = ic_by_session(
@@ -105,8 +109,9 @@ def promotion_decision(
         rank_ic=table["rank_ic"].dropna().to_numpy(),
         net_excess_returns=session_excess(equity, close).to_numpy(),
         monthly_net_excess_returns=monthly_excess(equity, close).to_numpy(),
-        trial_sharpes=tuple(trial["session_sharpe"] for trial in tuned_hyperparameters["trials"]),
-        trials=len(tuned_hyperparameters["trials"]),
+        trial_sharpes=counted.sharpes,
+        trials=len(counted.sharpes),
+        trial_variance_floor=counted.variance_floor,
         purge_sessions=settings.purge_sessions,
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         strategy=settings.strategy.kind,
@@ -124,6 +129,20 @@ def promotion_decision(
             "measured": dg.MetadataValue.json(decision["measured"]),
         },
     )
+
+
+def trials_behind(line: Line, study: dict[str, Any]) -> CountedTrials:
+    """Return the study's trials and every strategy tried on its family; a replay counts those of what it replays."""
+    from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger, strategy_family
+
+    settings = line.settings
+    family = strategy_family(
+        factor_hash=line.catalogue.version_hash,
+        label_hash=label_hash(settings.label),
+        universe=settings.universe,
+    )
+    ledger = TrialLedger(market_home(replayed(settings)) / LEDGER_FILE)
+    return counted_trials(study["trials"], ledger=ledger, family=family)
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"html", "matplotlib"}, deps=["shap_explanation"])
