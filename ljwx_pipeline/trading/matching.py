@@ -160,14 +160,14 @@ def affordable_shares(wanted: int, price_e4: int, cash_fen: int, lot_min: int, l
     return lot_min + low * lot_step if low >= 0 else 0
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _cost_fen(shares: int, price_e4: int, rates: Int) -> int:
     value = trade_value_fen(shares, price_e4, True)
     commission, stamp, transfer = fees_kernel(value, True, rates)
     return value + commission + stamp + transfer
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, order
     if shares > sellable:
@@ -183,7 +183,7 @@ def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_ste
     return shares, reason
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, floor_to_lot(order, lot_min, lot_step)
     if shares < order:
@@ -194,7 +194,7 @@ def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: I
     return shares, reason
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _priced(
     base_e4: int, bound_e4: int, shares: int, volatility_e8: int, volume: int, buying: bool, rates: Int
 ) -> tuple[int, int]:
@@ -210,7 +210,7 @@ def _priced(
     return fill_price_e4(base_e4, bound_e4, bound_e4, slippage + impact, buying), slipped
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _book(
     rows: Int,
     k: int,
