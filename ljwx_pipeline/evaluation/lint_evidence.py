@@ -141,7 +141,7 @@ def measure_evidence(
     closes: Mapping[str, pd.Series],
     benchmark: str,
     stale_after_sessions: int,
-    capacity_cny: float | None,
+    capacity_cny: float,
 ) -> LintEvidence:
     """Return what the lint looks at.
 
@@ -158,7 +158,7 @@ def measure_evidence(
     stale_after_sessions
         A price older than this is stale.
     capacity_cny
-        From the capacity figure; None where it was not measured.
+        From the capacity figure; NaN where no order met any turnover.
     """
     returns = returns_of(result.equity)
     beyond, locked, first_bad = _bad_fills(result, market)
@@ -192,7 +192,7 @@ def measure_evidence(
         stale_after_sessions=stale_after_sessions,
         stale_value_frac=float((stale / equity).mean()),
         capital_cny=int(result.equity_fen[0]) / 100,
-        capacity_cny=capacity_cny,
+        capacity_cny=_finite(capacity_cny),
         rank_ic_earned=earned,
         rank_ic_delayed=delayed,
         rank_ic_before_entry=before,

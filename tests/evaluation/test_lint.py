@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -272,12 +273,12 @@ def test_few_trades_are_an_error_and_few_months_a_warning(market: MarketArrays, 
 
 
 def test_a_capacity_below_the_capital_is_an_error_and_an_unknown_one_is_said(clean: Case) -> None:
-    def of(capacity_cny: float | None) -> Finding | None:
+    def of(capacity_cny: float) -> Finding | None:
         found = {one.code: one for one in lint(clean.evidence(capacity_cny=capacity_cny), clean.settings.lint)}
         return found.get("capacity_below_capital")
 
     assert of(1_000_000.0) is None
-    below, unknown = of(999_999.0), of(None)
+    below, unknown = of(999_999.0), of(math.nan)
     assert below is not None
     assert (below.severity, below.value, below.threshold) == ("error", 999_999.0, 1_000_000.0)
     assert unknown is not None
