@@ -25,6 +25,7 @@ from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 
 Float = NDArray[np.float64]
+Int = NDArray[np.int64]
 
 #: Growth below which all is lost; its logarithm stays finite.
 _RUIN = 1e-300
@@ -39,7 +40,8 @@ class LintEvidence:
     first_session, last_session
         Of the backtest, as ``YYYY-MM-DD``.
     fills, fills_beyond_limit, fills_at_limit
-        Fills; those at a price outside the session's limits; buys at the upper (sales at the lower) limit on a session
+        Fills; those at a price outside the session's limits (on the side that a limit does not lock, outside the bar
+        as well); buys at the upper (sales at the lower) limit on a session
         that closed locked there.
     first_bad_fill
         Session, symbol and price of the first of either kind; empty without one.
@@ -141,7 +143,7 @@ def measure_evidence(
     closes: Mapping[str, pd.Series],
     benchmark: str,
     stale_after_sessions: int,
-    capacity_cny: float | None,
+    capacity_cny: float,
 ) -> LintEvidence:
     """Return what the lint looks at.
 
@@ -158,7 +160,7 @@ def measure_evidence(
     stale_after_sessions
         A price older than this is stale.
     capacity_cny
-        From the capacity figure; None where it was not measured.
+        From the capacity figure; NaN where no order met any turnover.
     """
     returns = returns_of(result.equity)
     beyond, locked, first_bad = _bad_fills(result, market)
@@ -192,7 +194,7 @@ def measure_evidence(
         stale_after_sessions=stale_after_sessions,
         stale_value_frac=float((stale / equity).mean()),
         capital_cny=int(result.equity_fen[0]) / 100,
-        capacity_cny=capacity_cny,
+        capacity_cny=_finite(capacity_cny),
         rank_ic_earned=earned,
         rank_ic_delayed=delayed,
         rank_ic_before_entry=before,
@@ -213,7 +215,13 @@ def _bad_fills(result: BacktestResult, market: MarketArrays) -> tuple[int, int, 
     at = (rows, market.sessions.get_indexer(pd.DatetimeIndex(trades["session_date"])))
     price, buying = trades["price_e4"].to_numpy(), trades["fill_shares"].to_numpy() > 0
     up, down, close = market.limit_up_e4[at], market.limit_down_e4[at], market.close_e4[at]
-    beyond = (price > up) | (price < down)
+    # a name locked at one limit still trades with whoever takes the other side; under an adjustment the limits of
+    # ``market_arrays`` lie inside the true ones, so for that side the bar's own prices count too
+    highest, lowest = (
+        np.maximum(up, _extreme(market, at, np.maximum)),
+        np.minimum(down, _extreme(market, at, np.minimum)),
+    )
+    beyond = np.where(buying, (price > up) | (price < lowest), (price < down) | (price > highest))
     locked = np.where(buying, (price >= up) & (close >= up), (price <= down) & (close <= down)) & ~beyond
     bad = np.flatnonzero(beyond | locked)
     if not len(bad):
@@ -221,6 +229,15 @@ def _bad_fills(result: BacktestResult, market: MarketArrays) -> tuple[int, int, 
     one = trades.iloc[bad[0]]
     told = f"{one['symbol']} {one['session_date']:%Y-%m-%d} {one['price_e4'] / 10_000:.2f} CNY"
     return int(beyond.sum()), int(locked.sum()), told
+
+
+def _extreme(market: MarketArrays, at: tuple[Int, Int], chosen: np.ufunc) -> Int:
+    """Return the outermost of the prices that the market holds of these bars."""
+    held = (prices for prices in (market.open_e4, market.high_e4, market.low_e4) if prices is not None)
+    out = market.close_e4[at].astype(np.int64)
+    for prices in held:
+        out = chosen(out, prices[at])
+    return out
 
 
 def _top_name(holdings: Holdings) -> tuple[str, float | None]:

@@ -19,19 +19,21 @@ from numba.np.arrayobj import make_array
 from numpy.typing import NDArray
 
 
-def kernel(*called: ModuleType) -> Callable[[Callable[..., Any]], Any]:
+def kernel(*called: ModuleType, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
     """Return a decorator that compiles a function, cached under the source of the modules it calls into.
 
     Parameters
     ----------
     called
         Every module whose kernels end up inside the compiled function, directly or through another.
+    inline
+        Whether the function is made part of each of its callers: for small ones in inner loops.
     """
     digest = hashlib.sha256("".join(inspect.getsource(module) for module in called).encode()).hexdigest()[:12]
 
     def compile_it(function: Callable[..., Any]) -> Any:
         function.__qualname__ = f"{function.__qualname__}_{digest}"
-        return njit(cache=True, nogil=True)(function)
+        return njit(cache=True, nogil=True, forceinline=inline)(function)
 
     return compile_it
 

@@ -120,7 +120,7 @@ def mean_price_e4(buying: bool, high_e4: int, low_e4: int, volume_shares: int, a
     return min(max(mean_e4, low_e4), high_e4)
 
 
-@njit(cache=True)
+@njit(cache=True, forceinline=True)
 def base_price(
     model: int,
     buying: bool,

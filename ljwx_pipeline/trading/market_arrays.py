@@ -285,13 +285,14 @@ def _dense_bars(
     return dense
 
 
-def backtest_reads(adjustment: str) -> dict[str, tuple[str, ...]]:
-    """Return the columns beside the keys that decide what a backtest at the close earns, by canonical table.
+def backtest_reads(adjustment: str, columns: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+    """Return the columns beside the keys that decide what a backtest earns, by canonical table.
 
-    Adjusted prices already hold dividends and splits: no action is read beside them.
+    ``columns`` are the ``OPTIONAL_COLUMNS`` that its fills read; none at the close. Adjusted prices already hold
+    dividends and splits: no action is read beside them.
     """
     read = CAN_BUY_READS | {
-        "bars": (*CAN_BUY_READS["bars"], "volume_shares"),
+        "bars": (*CAN_BUY_READS["bars"], "volume_shares", *(OPTIONAL_COLUMNS[name] for name in columns)),
         "securities": (*CAN_BUY_READS["securities"], "delist_date"),
     }
     actions = ("ex_date", "cash_cny_per_share", "bonus_shares_per_share")

@@ -3,7 +3,8 @@
 The rules: no bar, no fill; no buy at the upper limit, no sale at the lower one (the queue there is not ours to jump);
 no sale of what was bought today; whole lots (a sell order may take the odd rest along when it sells everything
 sellable); no more than a share of the session's volume; no more than the cash there is. Sells go first, then buys, each
-in the order's rank; proceeds of a sale are good for buying at once, as on the exchange. The price is the fill model's
+in the order's rank; proceeds of a sale are good for buying at once, as on the exchange, but along a bar those of a sale
+after the open buy nothing on that session. The price is the fill model's
 (``fill_model.py``), moved against the trader by slippage and impact (``costs.py``).
 """
 
@@ -49,6 +50,7 @@ Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 
 _NONE, _T_PLUS_1, _LOT, _PARTICIPATION, _CASH = 0, 4, 5, 6, 7
+_BAR_PATH = int(FillModel.BAR_PATH)
 
 #: Columns of a row that ``match_kernel`` writes; it leaves SESSION and REASON to its caller.
 FILL_FIELDS = (
@@ -158,14 +160,14 @@ def affordable_shares(wanted: int, price_e4: int, cash_fen: int, lot_min: int, l
     return lot_min + low * lot_step if low >= 0 else 0
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _cost_fen(shares: int, price_e4: int, rates: Int) -> int:
     value = trade_value_fen(shares, price_e4, True)
     commission, stamp, transfer = fees_kernel(value, True, rates)
     return value + commission + stamp + transfer
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, order
     if shares > sellable:
@@ -181,7 +183,7 @@ def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_ste
     return shares, reason
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, floor_to_lot(order, lot_min, lot_step)
     if shares < order:
@@ -192,7 +194,7 @@ def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: I
     return shares, reason
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _priced(
     base_e4: int, bound_e4: int, shares: int, volatility_e8: int, volume: int, buying: bool, rates: Int
 ) -> tuple[int, int]:
@@ -208,7 +210,7 @@ def _priced(
     return fill_price_e4(base_e4, bound_e4, bound_e4, slippage + impact, buying), slipped
 
 
-@kernel(costs)
+@kernel(costs, inline=True)
 def _book(
     rows: Int,
     k: int,
@@ -267,7 +269,8 @@ def match_kernel(
     Quotes are dense arrays of the session; those that the fill model does not read may be any array. ``order_stop_e4``
     is 0 where an order has no stop. Row k of ``rows`` is written with what became of order k, in ``FILL_FIELDS``.
     """
-    cash, model = cash_fen, int(rates[FILL])
+    # along the bar, what is sold after the open comes too late for purchases, which may fill at the open
+    cash, late, model = cash_fen, 0, int(rates[FILL])
     for buying in (False, True):
         for k in range(n_orders):
             order = int(order_shares[k])
@@ -311,8 +314,12 @@ def match_kernel(
                     affordable_shares(done, price, cash, int(lot_min[i]), int(lot_step[i]), rates),
                     _CASH,
                 )
-            cash = _book(rows, k, done, base, slipped, price, buying, cash, rates)
-    return cash
+            after = _book(rows, k, done, base, slipped, price, buying, cash, rates)
+            if model == _BAR_PATH and not buying and base != open_e4[i] and after > cash:
+                late += after - cash
+            else:
+                cash = after
+    return cash + late
 
 
 def match(

@@ -55,14 +55,15 @@ def _find_worst(
     at: int,
 ) -> int:
     """Write the places in ``held_names`` of the ``n_drop`` worst that may go, worst first, from ``places[at]`` on."""
-    found = 0
+    found, best_kept = 0, -np.inf
     for j in range(n_held):
         i = held_names[j]
         # one more session passes before the order executes
         if forced[j] != 0 or price_e4[i] <= 0 or held_sessions[i] + 1 < min_hold_sessions:
             continue
         if found == n_drop:
-            if not is_worse(i, held_names[places[at + found - 1]], scores):
+            # most holdings score better than the best of the worst so far: told by one comparison
+            if best_kept < scores[i] < np.inf or not is_worse(i, held_names[places[at + found - 1]], scores):
                 continue
             found -= 1
         to = at + found
@@ -71,6 +72,9 @@ def _find_worst(
             to -= 1
         places[to] = j
         found += 1
+        if found == n_drop:
+            last = scores[held_names[places[at + found - 1]]]
+            best_kept = last if np.isfinite(last) else np.inf
     return found
 
 

@@ -55,7 +55,7 @@ def every_lineage(settings: Settings, adjustment: str) -> dict[str, Lineage]:
         "feature_table": feature_table_lineage(alpha158()),
         "training_dataset": dataset_lineage(alpha158(), settings.universe),
         "walk_forward_predictions": predictions_lineage(alpha158()),
-        "net_backtest": backtest_lineage(settings.evaluation.indices, adjustment),
+        "net_backtest": backtest_lineage(settings.evaluation.indices, ("equal_weight", "momentum"), adjustment),
         "daily_scores": scores_lineage(alpha158()),
     }
 

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from numba.core.runtime import _nrt_python, rtsys
 
 from ljwx_pipeline.backtest import engine
-from ljwx_pipeline.backtest.engine import run_backtest
+from ljwx_pipeline.backtest.engine import run_backtest, simulate
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.config import Settings, load_settings
 from ljwx_pipeline.errors import TradingError
@@ -267,3 +268,24 @@ def test_hash_seeds_and_thread_counts_give_the_same_bits() -> None:
         )
         seen.add(done.stdout.strip())
     assert len(seen) == 1
+
+
+def allocations(market: MarketArrays, scores: np.ndarray, sessions: int) -> int:
+    """Return how many arrays a run of so many sessions makes inside compiled code."""
+    chosen_ = everything("bar_path")
+    ends = {"first": market.sessions[0].date(), "last": market.sessions[sessions - 1].date()}
+    ranking = ranked(scores)
+    before = rtsys.get_allocation_stats().alloc
+    simulate(market, scores, strategy=chosen_.strategy, costs=chosen_.costs, ranking=ranking, **ends)
+    return int(rtsys.get_allocation_stats().alloc - before)
+
+
+def test_the_loop_allocates_nothing_for_a_session(market: MarketArrays, scores: np.ndarray) -> None:
+    _nrt_python.memsys_enable_stats()
+    by_session = np.asfortranarray(scores)
+    allocations(market, by_session, 20)  # the market's volatilities are made once
+    few, many = (allocations(market, by_session, sessions) for sessions in (20, 200))
+    assert few == many
+    made = rtsys.get_allocation_stats().alloc
+    backtest(replace(market), scores, everything("bar_path"))  # its volatilities are not made yet
+    assert rtsys.get_allocation_stats().alloc > made

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -182,6 +183,23 @@ def test_fills_above_the_limit_are_an_error(clean: Case) -> None:
     assert f"first {first['symbol']} {first['session_date']:%Y-%m-%d}" in found.fact
 
 
+def test_a_sale_into_a_close_locked_at_the_upper_limit_is_no_finding(clean: Case) -> None:
+    trades = clean.result.trades
+    sold = trades[trades["fill_shares"] < 0].iloc[:20]
+    at = (
+        pd.Index(clean.market.symbols).get_indexer(pd.Index(sold["symbol"])),
+        clean.market.sessions.get_indexer(pd.DatetimeIndex(sold["session_date"])),
+    )
+    up = clean.market.limit_up_e4.copy()
+    up[at] = clean.market.close_e4[at] - 5  # under an adjustment the limit lies inside the true one
+    locked = replace(clean, market=replace(clean.market, limit_up_e4=up))
+    assert locked.evidence(holdings=clean.holdings).fills_beyond_limit == 0
+    orders = clean.result.orders.copy()
+    orders.loc[sold.index, "price_e4"] += 1_000  # but nobody sold above every price there was
+    above = replace(locked, result=replace(clean.result, orders=orders))
+    assert above.evidence(holdings=clean.holdings).fills_beyond_limit == 20
+
+
 def test_fills_at_a_locked_limit_are_an_error_and_slippage_up_to_a_limit_is_none(clean: Case) -> None:
     touched = spoil_prices(clean, "price_e4", lambda price, limit: limit)
     assert touched.evidence().fills_at_limit == 0
@@ -272,12 +290,12 @@ def test_few_trades_are_an_error_and_few_months_a_warning(market: MarketArrays, 
 
 
 def test_a_capacity_below_the_capital_is_an_error_and_an_unknown_one_is_said(clean: Case) -> None:
-    def of(capacity_cny: float | None) -> Finding | None:
+    def of(capacity_cny: float) -> Finding | None:
         found = {one.code: one for one in lint(clean.evidence(capacity_cny=capacity_cny), clean.settings.lint)}
         return found.get("capacity_below_capital")
 
     assert of(1_000_000.0) is None
-    below, unknown = of(999_999.0), of(None)
+    below, unknown = of(999_999.0), of(math.nan)
     assert below is not None
     assert (below.severity, below.value, below.threshold) == ("error", 999_999.0, 1_000_000.0)
     assert unknown is not None

@@ -10,9 +10,11 @@ import pytest
 
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.live.database import connect, migrate, transaction
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.orders import OrderIntent, OrderOutcome, OrderState, Side
 from ljwx_pipeline.live.paper_broker import LATE, UNKNOWN_SYMBOL, PaperBroker
+from ljwx_pipeline.live.paper_schema import MIGRATIONS
 from tests.fakes.live_market import live_tables, write_pack
 
 CAPITAL_FEN = 100_000_000
@@ -94,3 +96,30 @@ def test_it_goes_on_where_it_stopped(broker: PaperBroker, feed: ReplayFeed, sett
     close = again.session_close(feed.sessions[1])
     assert len(close.positions) == 1
     assert close.equity_fen > CAPITAL_FEN // 2
+
+
+def test_an_account_of_the_first_schema_is_taken_over(tmp_path: Path, feed: ReplayFeed, settings: Settings) -> None:
+    path, day, symbol = tmp_path / "old.sqlite", feed.sessions[0].isoformat(), tradable(feed, 1)
+    old = connect(path)
+    migrate(old, MIGRATIONS[:1], "paper broker's file")
+    with transaction(old) as db:
+        db.execute("INSERT INTO book VALUES (?, 500, 900, 0, 0)", (day,))
+        db.execute("INSERT INTO holdings VALUES (?, ?, 300, 300, 4, 100000)", (day, symbol))
+    old.close()
+    broker = PaperBroker(path, market=feed.market, costs=settings.costs, capital_fen=CAPITAL_FEN)
+    (before,) = broker.session_close(feed.sessions[0]).positions
+    assert (before.shares, before.entry_price_e4, before.peak_price_e4) == (300, 0, 0)
+    after = broker.session_close(feed.sessions[1])
+    assert (after.cash_fen, after.rights_paid_fen) == (500 + after.dividends_fen, 0)
+    assert after.positions[0].peak_price_e4 == after.positions[0].price_e4
+
+
+def test_a_position_tells_what_was_paid_and_the_highest_close_since(broker: PaperBroker, feed: ReplayFeed) -> None:
+    broker.session_close(feed.sessions[0])
+    broker.submit([intent(feed, tradable(feed, 1))])
+    close = broker.session_close(feed.sessions[1])
+    (position,), (fill,) = close.positions, close.fills
+    assert position.entry_price_e4 == fill.price_e4
+    assert position.peak_price_e4 == position.price_e4
+    assert fill.slippage_fen > 0
+    assert fill.impact_fen == 0

@@ -207,3 +207,32 @@ def test_quotes_without_what_the_model_reads_are_refused() -> None:
     impact = CostRates(0, 0, 0, 5_000_000, 0, 0, 0, impact_e8=10**8)
     with pytest.raises(TradingError, match="need volatility"):
         buy(impact, quotes())
+
+
+def test_what_is_sold_after_the_open_pays_for_no_purchase_of_the_session() -> None:
+    def bought(sale_open_e4: int) -> tuple[int, int]:
+        """Return shares bought and cash left when 1,000 shares of another name are to be sold at 9.90 or better."""
+        fills = match(
+            order_shares=np.array([-1_000, 500]),
+            order_rank=np.array([0, 1]),
+            quotes=SessionQuotes(
+                close_e4=np.array([99_500, 100_000]),
+                limit_up_e4=np.array([UP, UP]),
+                limit_down_e4=np.array([DOWN, DOWN]),
+                volume_shares=np.array([10**6, 10**6]),
+                lot_min=np.array([100, 100]),
+                lot_step=np.array([100, 100]),
+                reference_e4=np.array([REFERENCE, REFERENCE]),
+                open_e4=np.array([sale_open_e4, 100_000]),
+                high_e4=np.array([99_500, 100_000]),
+                low_e4=np.array([98_000, 100_000]),
+            ),
+            sellable_shares=np.array([1_000, 0]),
+            cash_fen=0,
+            rates=CostRates(0, 0, 0, 10**8, 0, 0, 0, fill=int(FillModel.BAR_PATH), limit_offset_bps=100),
+        )
+        assert fills.shares[0] == -1_000
+        return int(fills.shares[1]), fills.cash_after_fen
+
+    assert bought(99_000) == (500, 990_000 - 500_000)
+    assert bought(98_500) == (0, 990_000)

@@ -9,12 +9,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.rulebook import NO_LIMIT_DOWN_E4
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.market.tables import empty_table
-from ljwx_pipeline.trading.market_arrays import CAN_BUY_READS, UNLIMITED_E4, MarketArrays, backtest_reads, market_arrays
+from ljwx_pipeline.trading.market_arrays import (
+    CAN_BUY_READS,
+    UNLIMITED_E4,
+    MarketArrays,
+    backtest_reads,
+    market_arrays,
+    optional_columns,
+)
 
 DAYS = sessions_between(date(2020, 8, 18), date(2020, 9, 30))
 
@@ -58,6 +66,7 @@ def build(
     actions: pd.DataFrame | None = None,
     adjustment: str = "raw",
     sessions: pd.DatetimeIndex = DAYS,
+    columns: tuple[str, ...] = (),
 ) -> MarketArrays:
     return market_arrays(
         bars,
@@ -67,6 +76,7 @@ def build(
         symbols=tuple(sorted(str(row["symbol"]) for row in securities)),
         sessions=sessions,
         adjustment=adjustment,
+        columns=columns,
     )
 
 
@@ -259,3 +269,72 @@ def other_values(column: pd.Series) -> pd.Series:
     if column.name == "board":
         return column * 0 + int(Board.CHINEXT)
     return column * 1.25 if pd.api.types.is_float_dtype(column) else column + "x"
+
+
+def test_prices_are_small_and_lie_session_after_session() -> None:
+    market = build(bars_of("600000.SH", [10.0] * 8), [security("600000.SH", Board.MAIN)])
+    for values in (market.close_e4, market.pre_close_e4, market.limit_up_e4, market.limit_down_e4):
+        assert values.dtype == np.int32
+        assert values.flags.f_contiguous
+    assert market.open_e4 is market.amount_fen is None
+
+
+def test_columns_of_a_fill_model_are_built_when_asked_for(settings: Settings) -> None:
+    bars = bars_of("600000.SH", [10.0, 10.5]).assign(open_cny=9.9, high_cny=11.0, low_cny=9.5, amount_cny=1.05e7)
+    rows = [security("600000.SH", Board.MAIN)]
+    vwap = settings.costs.model_copy(update={"fill": "vwap"})
+    market = build(bars, rows, columns=optional_columns(vwap))
+    assert market.high_e4[0, :3].tolist() == [110_000, 110_000, 0]
+    assert market.amount_fen[0, :3].tolist() == [1_050_000_000, 1_050_000_000, 0]
+    assert market.open_e4 is None
+    assert optional_columns(settings.costs) == ()
+    with pytest.raises(TradingError, match="these are forward-adjusted"):
+        build(bars, rows, columns=optional_columns(vwap), adjustment="forward")
+
+
+def test_categorical_symbols_and_rows_in_any_order_are_the_same_market() -> None:
+    bars = pd.concat([bars_of("600000.SH", [10.0] * 6), bars_of("600001.SH", [20.0] * 6)], ignore_index=True)
+    rows = [security("600000.SH", Board.MAIN), security("600001.SH", Board.MAIN)]
+    plain = build(bars, rows)
+    mixed = build(bars.sample(frac=1, random_state=1).astype({"symbol": "category"}), rows)
+    assert np.array_equal(plain.close_e4, mixed.close_e4)
+    assert np.array_equal(plain.limit_up_e4, mixed.limit_up_e4)
+
+
+def test_a_price_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(TradingError, match="does not fit trading's"):
+        build(bars_of("600000.SH", [300_000.0]), [security("600000.SH", Board.MAIN)], adjustment="backward")
+
+
+def test_rights_are_read_where_the_table_has_them_and_need_a_price() -> None:
+    rows = [security("600000.SH", Board.MAIN)]
+    actions = pd.DataFrame(
+        {
+            "symbol": "600000.SH",
+            "ex_date": [DAYS[1], DAYS[2]],
+            "cash_cny_per_share": [0.1, 0.2],
+            "bonus_shares_per_share": 0.0,
+            "rights_shares_per_share": [0.3, np.nan],
+            "rights_price_cny": [8.0, np.nan],
+        }
+    )
+    market = build(bars_of("600000.SH", [10.0] * 6), rows, actions=actions)
+    assert market.actions.on(1).tolist() == [[0, 1_000, 0, 3_000, 80_000]]
+    assert market.actions.on(2).tolist() == [[0, 2_000, 0, 0, 0]]
+    with pytest.raises(TradingError, match=r"600000.SH offers 0.3 shares a share on 2020-08-19 without a price"):
+        build(bars_of("600000.SH", [10.0]), rows, actions=actions.assign(rights_price_cny=np.nan))
+
+
+def test_two_actions_of_a_name_on_one_session_are_one() -> None:
+    actions = pd.DataFrame(
+        {
+            "symbol": "600000.SH",
+            "ex_date": DAYS[1],
+            "cash_cny_per_share": [0.1, 0.2],
+            "bonus_shares_per_share": [0.0, 0.5],
+            "rights_shares_per_share": [0.1, 0.3],
+            "rights_price_cny": [4.0, 8.0],
+        }
+    )
+    market = build(bars_of("600000.SH", [10.0] * 6), [security("600000.SH", Board.MAIN)], actions=actions)
+    assert market.actions.on(1).tolist() == [[0, 3_000, 5_000, 4_000, 70_000]]
