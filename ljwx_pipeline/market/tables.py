@@ -91,6 +91,13 @@ TABLES = {
     "news": NEWS,
     "macro": MACRO,
 }
+#: Columns that a table has besides, where its source knows them; absent is unknown for every row, NaT for one. What is
+#: not told leaves no trace: tables of sources without it, and lakes filled before there was such a column, stay as they
+#: are to the hash (``docs/decisions/016-optional-columns.md``).
+OPTIONAL_COLUMNS = {
+    # first session of the delisting period; NaT where there is none
+    "securities": {"delisting_period_date": DATE},
+}
 
 #: The column that dates a row of a table that grows by date, where it is not ``session_date``.
 DATE_COLUMNS = {

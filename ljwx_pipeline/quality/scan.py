@@ -15,9 +15,18 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
-from ljwx_pipeline.market.rulebook import BOOK_FIRST, BOOK_LAST, price_limit_frac
+from ljwx_pipeline.market.rulebook import BOOK_FIRST, BOOK_LAST, BPS, limit_bps, price_limit_frac
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.quality.scan_kernel import LISTING_SESSIONS, NO_ROW, TICK_CNY, UNSORTED, Bits, scan_rows
+from ljwx_pipeline.quality.scan_kernel import (
+    BEYOND_LIMIT,
+    LIMIT_FRAC,
+    LISTING_SESSIONS,
+    NO_ROW,
+    TICK_CNY,
+    UNSORTED,
+    Bits,
+    scan_rows,
+)
 
 Int = NDArray[np.int64]
 #: Each row's symbol as a number, and the symbols by number.
@@ -34,6 +43,8 @@ COLUMNS = (
     "adj_factor",
 )
 NEVER, ALWAYS = np.iinfo(np.int64).max // 2, np.iinfo(np.int64).min // 2
+#: The optional column of the securities that begins a delisting period.
+PERIOD = "delisting_period_date"
 #: Calendar days that certainly hold the sessions without limits of a new listing, holidays included.
 LISTING_DAYS = 30
 #: Rows looked at to learn whether equal symbols are one object.
@@ -83,6 +94,7 @@ def scan(bars: pd.DataFrame, context: ScanContext, symbols: Symbols | None = Non
     before = context.before if context.before is not None and len(context.before) else None
     judge: Any = scan_rows  # takes the columns, the rows before them and what is known in order
     bits: Bits = judge(code, *_columns(bars), *_carried(names, before), *_known(names, context))
+    _judge_delisting_periods(bits, bars, (code, names), context.securities)
     out_of_order = bits & np.uint32(UNSORTED)
     if not out_of_order.any():
         return bits
@@ -93,7 +105,36 @@ def scan(bars: pd.DataFrame, context: ScanContext, symbols: Symbols | None = Non
     again: Bits = np.empty(len(whole), dtype=np.uint32)
     given = (code[order], *(column[order] for column in columns))
     again[order] = judge(*given, *_carried(names, None), *_known(names, context))
+    _judge_delisting_periods(again, whole, (code, names), context.securities)
     return again[len(whole) - len(bars) :] | out_of_order
+
+
+def _judge_delisting_periods(bits: Bits, bars: pd.DataFrame, symbols: Symbols, securities: pd.DataFrame | None) -> None:
+    """Judge the moves of known delisting periods again, in place: their limits are not the everyday ones.
+
+    They are few rows, so the rulebook is asked for each instead of the kernel knowing its rules.
+    """
+    if securities is None or PERIOD not in securities or securities[PERIOD].isna().all():
+        return
+    code, names = symbols
+    known = securities.drop_duplicates("symbol").set_index("symbol").reindex(names)
+    days = bars["session_date"].to_numpy().astype("datetime64[D]")
+    starts = known[PERIOD].to_numpy().astype("datetime64[D]")[code]
+    inside = (days >= np.datetime64(BOOK_FIRST)) & (days <= np.datetime64(BOOK_LAST))
+    rows = np.flatnonzero((days >= starts) & inside)  # NaT compares false
+    asked = {
+        "board": known["board"].to_numpy(dtype=np.float64)[code[rows]].astype(np.int64),
+        "session": days[rows],
+        "list_date": np.datetime64("NaT"),
+        "listed_sessions": LISTING_SESSIONS,
+        "delisting_period_start": starts[rows],
+    }
+    limit, of_st = (limit_bps(is_st=is_st, **asked)[0] for is_st in (False, True))
+    close, reference = (bars[name].to_numpy(dtype=np.float64)[rows] for name in ("close_cny", "pre_close_cny"))
+    beyond = (limit > 0) & (np.abs(close - reference) > (limit / BPS + LIMIT_FRAC) * reference + TICK_CNY)
+    ruled = limit == of_st  # where special treatment still counts no rule of the period is in force
+    bits[rows[ruled]] &= ~np.uint32(BEYOND_LIMIT)
+    bits[rows[ruled & beyond]] |= np.uint32(BEYOND_LIMIT)
 
 
 def last_rows(bars: pd.DataFrame) -> pd.DataFrame:

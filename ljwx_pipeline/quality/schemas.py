@@ -14,7 +14,7 @@ import pandas as pd
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.lake.keys import SORT_KEYS
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.market.tables import BARS, TABLES
+from ljwx_pipeline.market.tables import BARS, OPTIONAL_COLUMNS, TABLES
 from ljwx_pipeline.quality import scan_kernel
 from ljwx_pipeline.quality.results import CheckResult, Positions, Severity
 from ljwx_pipeline.quality.rule import SINGLE_FRAC, SINGLE_ROWS, Market, row_name
@@ -29,6 +29,7 @@ NULLABLE = frozenset(
     {
         ("securities", "list_date"),
         ("securities", "delist_date"),
+        ("securities", "delisting_period_date"),
         ("st_spells", "end_date"),
         ("industries", "end_date"),
         ("index_members", "end_date"),
@@ -153,11 +154,12 @@ def _severity(frame: pd.DataFrame, rows: Positions) -> Severity:
 
 @cache
 def schema(table: str) -> pa.DataFrameSchema:
-    """Return the strict schema of a canonical table; every column is required and no other is allowed."""
+    """Return the strict schema of a canonical table; ``OPTIONAL_COLUMNS`` may be there, others not in it may not."""
     import pandera.pandas as pa  # 1 s to import: only where tables are checked
 
     columns = {}
-    for column, dtype in TABLES[table].items():
+    optional = OPTIONAL_COLUMNS.get(table, {})
+    for column, dtype in (TABLES[table] | optional).items():
         checks = []
         if column in ABOVE_ZERO:
             checks.append(pa.Check.gt(0, error=f"{column} is above zero"))
@@ -170,7 +172,10 @@ def schema(table: str) -> pa.DataFrameSchema:
         if dtype.startswith("float"):
             checks.append(pa.Check(_is_not_infinite, error=f"{column} is not infinite"))
         columns[column] = pa.Column(
-            object if dtype == "str" else dtype, checks, nullable=(table, column) in NULLABLE, required=True
+            object if dtype == "str" else dtype,
+            checks,
+            nullable=(table, column) in NULLABLE,
+            required=column not in optional,
         )
     return pa.DataFrameSchema(columns, checks=_row_checks(table), strict=True, unique=KEYS.get(table), name=table)
 
@@ -197,7 +202,8 @@ def _row_checks(table: str) -> list[pa.Check]:
             pa.Check(
                 lambda frame: ~(frame["delist_date"] <= frame["list_date"]),  # NaT compares false
                 error="delist_date is after list_date",
-            )
+            ),
+            pa.Check(_period_is_within_listing, error="delisting_period_date is after list_date, before delist_date"),
         ]
     if table == "financial_indicators":
         announced = pa.Check(
@@ -212,6 +218,14 @@ def _row_checks(table: str) -> list[pa.Check]:
         )
         return [released]
     return []
+
+
+def _period_is_within_listing(frame: pd.DataFrame) -> pd.Series:
+    if "delisting_period_date" not in frame:
+        return pd.Series(True, index=frame.index)
+    start = frame["delisting_period_date"]  # NaT compares false
+    within: pd.Series = ~((start <= frame["list_date"]) | (start >= frame["delist_date"]))
+    return within
 
 
 def _in_range(frame: pd.DataFrame, price: str, unit: str) -> pd.Series:

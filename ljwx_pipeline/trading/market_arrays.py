@@ -52,7 +52,7 @@ ADJUSTED_TOLERANCE_BPS = 15
 #: Columns beside the keys that decide ``can_buy``, by canonical table.
 CAN_BUY_READS: dict[str, tuple[str, ...]] = {
     "bars": ("close_cny", "pre_close_cny"),
-    "securities": ("board", "list_date"),
+    "securities": ("board", "list_date", "delisting_period_date"),
     "st_spells": ("start_date", "end_date"),
 }
 #: Rows of bars worked on at a time.
@@ -178,7 +178,7 @@ def market_arrays(
     ----------
     bars, securities, st_spells, corporate_actions
         Tables of ``market/tables.py``; rows outside the axes are left out. Unknown spells are an empty table (no name
-        is then under special treatment). Without any corporate action, raw bars give one by themselves: the drop from
+        is then under special treatment), without ``delisting_period_date`` no session lies in a delisting period. Without any corporate action, raw bars give one by themselves: the drop from
         the previous close to ``pre_close_cny`` is credited in cash, a rise takes shares away, so that no gap is a
         profit or a loss.
     symbols, sessions
@@ -213,6 +213,7 @@ def market_arrays(
         board=board,
         is_st=is_st,
         list_date=known["list_date"].to_numpy(dtype="datetime64[D]"),
+        period_start=_period_start(known),
         adjusted=adjustment != "raw",
         columns=columns,
     )
@@ -243,6 +244,7 @@ def _dense_bars(
     board: NDArray[np.int8],
     is_st: Bool,
     list_date: NDArray[np.datetime64],
+    period_start: NDArray[np.datetime64] | None,
     adjusted: bool,
     columns: Collection[str],
 ) -> dict[str, Any]:
@@ -269,6 +271,7 @@ def _dense_bars(
             session=days[column],
             list_date=list_date[row],
             listed_sessions=column - first_positions[row],
+            period_start=None if period_start is None else period_start[row],
             adjusted=adjusted,
         )
         at = column * len(names) + row
@@ -355,10 +358,18 @@ def _limits(
     session: NDArray[np.datetime64],
     list_date: NDArray[np.datetime64],
     listed_sessions: Int,
+    period_start: NDArray[np.datetime64] | None,
     adjusted: bool,
+    at_open: bool = False,
 ) -> tuple[Int, Int]:
     up_bps, down_bps = limit_bps(
-        board=board, is_st=is_st, session=session, list_date=list_date, listed_sessions=listed_sessions
+        board=board,
+        is_st=is_st,
+        session=session,
+        list_date=list_date,
+        listed_sessions=listed_sessions,
+        delisting_period_start=period_start,
+        at_open=at_open,
     )
     early = np.flatnonzero(up_bps == 0)
     if len(early):
@@ -375,6 +386,13 @@ def _limits(
         up, down = limit_prices_e4(pre_close_e4, up_bps, down_bps, board=board)
     unknown = pre_close_e4 <= 0
     return np.where(unknown, 0, up), np.where(unknown, UNLIMITED_E4, down)
+
+
+def _period_start(known: pd.DataFrame) -> NDArray[np.datetime64] | None:
+    """Return the first session of each delisting period, NaT without one; None where no row tells one."""
+    if "delisting_period_date" not in known or known["delisting_period_date"].isna().all():
+        return None
+    return known["delisting_period_date"].to_numpy(dtype="datetime64[D]")
 
 
 def _listed(known: pd.DataFrame, sessions: pd.DatetimeIndex) -> Bool:

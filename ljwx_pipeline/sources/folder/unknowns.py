@@ -11,6 +11,7 @@ ALWAYS = (
         "a stock whose bars begin later than the files counts as newly listed then, and none is ever delisted: if the "
         "files hold survivors only, every return is flattered",
     ),
+    Unknown("delisting periods", "their sessions keep the everyday limit, their first too, which had none"),
     Unknown("industries", "no exposure to an industry can be seen or limited"),
     Unknown("market values", "size is not a control: part of a score may be a bet on small companies"),
     Unknown("index members by date", "the universe is what the files hold, chosen with hindsight"),

@@ -27,7 +27,7 @@ from ljwx_pipeline.sources.wire import Sleep
 
 
 class Questions:
-    """Asks, and remembers the calendar and the list of stocks.
+    """Asks, and remembers the calendar, the list of stocks and their names.
 
     Parameters
     ----------
@@ -81,6 +81,11 @@ class Questions:
         return securities.stock_list(answers)
 
     @cached_property
+    def _names(self) -> pd.DataFrame:
+        """Every name that a stock has borne, asked for once."""
+        return fetch(self.client, NAMECHANGE, {}, until_empty=True)
+
+    @cached_property
     def chosen(self) -> set[str]:
         """The symbols to load: those configured, or all."""
         every = set(self.stocks["ts_code"])
@@ -113,9 +118,8 @@ class Questions:
 
     def names(self, span: pd.DatetimeIndex) -> pd.DataFrame:
         """Return the rows of ``namechange``, in which every chosen symbol listed on a session of ``span`` is named."""
-        rows = fetch(self.client, NAMECHANGE, {}, until_empty=True)
-        proofs.everybody_named(set(rows["ts_code"]), self.listed_within(span))
-        return rows
+        proofs.everybody_named(set(self._names["ts_code"]), self.listed_within(span))
+        return self._names
 
     def check_stocks(self, sessions: Iterable[pd.Timestamp]) -> None:
         """Check the list of stocks against who traded on some sessions: a call each, the first time."""

@@ -31,6 +31,8 @@ _BOARDS = {
 #: A name under special treatment: ST, *ST, SST, S*ST, and after the share reform of 2006 GST, G*ST; XD, XR and DR mark
 #: an ex-date.
 _ST_NAME = re.compile(r"(XD|XR|DR)?[SG]?\*?ST")
+#: A name in its delisting period: 退市甲 in Shanghai, 甲退 in Shenzhen; ``stock_basic`` writes 甲(退) after the end.
+_PERIOD_NAME = re.compile(r"退市.|.+退$")
 _DAY = pd.Timedelta(days=1)
 _FAR = pd.Timestamp.max.normalize()
 
@@ -51,7 +53,7 @@ def stock_list(answers: dict[str, pd.DataFrame]) -> pd.DataFrame:
 
 
 def securities(stocks: pd.DataFrame) -> pd.DataFrame:
-    """Return the canonical securities of a ``stock_list``."""
+    """Return the canonical securities of a ``stock_list``, without ``delisting_period_date``."""
     boards = [_board(symbol, market) for symbol, market in zip(stocks["ts_code"], stocks["market"], strict=True)]
     table = pd.DataFrame(
         {
@@ -101,6 +103,36 @@ def st_spells(names: pd.DataFrame, listed: pd.DataFrame) -> pd.DataFrame:
     rows["end"] = ends.min(axis=1)
     rows = rows[rows["name"].map(is_st_name).astype(bool)]
     return _merged(_on_sessions(rows))
+
+
+def delisting_periods(names: pd.DataFrame, listed: pd.DataFrame) -> pd.DatetimeIndex:
+    """Return the first session of each stock's delisting period, in the rows of ``listed``; NaT where there is none.
+
+    It begins with the first of the names that say so; a later name that does not says that there was none after all.
+    A name without a start date is left out: an announcement comes before the period.
+
+    Parameters
+    ----------
+    names
+        Rows of ``namechange``, all names, others than those of a delisting period too.
+    listed
+        Canonical securities.
+    """
+    rows = pd.DataFrame({"symbol": names["ts_code"].astype(object), "name": names["name"]})
+    rows["start"] = dates(names, "start_date", NAMECHANGE)
+    rows["end"] = rows["symbol"].map(listed.set_index("symbol")["delist_date"]) - _DAY
+    rows = rows[rows["start"].notna() & ~(rows["start"] > rows["end"]) & rows["symbol"].isin(listed["symbol"])]
+    rows = rows.sort_values(["symbol", "start"], kind="stable")
+    says = rows["name"].map(is_period_name).astype(bool)
+    still = says.iloc[::-1].groupby(rows["symbol"].iloc[::-1]).cummin().iloc[::-1]  # nothing else was borne since
+    first = _on_sessions(rows[still.to_numpy()].drop_duplicates("symbol"))
+    starts = first.set_index("symbol")["start"].reindex(listed["symbol"])
+    return pd.DatetimeIndex(starts).as_unit("ns")
+
+
+def is_period_name(name: object) -> bool:
+    """Return whether a stock of this name is in its delisting period."""
+    return isinstance(name, str) and _PERIOD_NAME.match(unicodedata.normalize("NFKC", name).strip()) is not None
 
 
 def is_st_name(name: object) -> bool:

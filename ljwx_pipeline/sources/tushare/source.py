@@ -115,17 +115,17 @@ class TushareSource:
     def securities(self) -> pd.DataFrame:
         """Return every stock that ever listed; ``delist_date`` is the first day it can no longer trade.
 
-        The list is proven by who traded on the first and on the last session of the configured range.
+        The list is proven by who traded on the first and on the last session of the configured range. Its
+        ``delisting_period_date`` is told from the names borne.
         """
-        span = self.sessions(self._source.first_session, self._source.until)
-        self._questions.check_stocks((span[0], span[-1]))
-        table = securities.securities(self._questions.stocks)
-        return table[table["symbol"].isin(self._questions.chosen)].reset_index(drop=True)
+        table, span = self._listed()
+        periods = securities.delisting_periods(self._questions.names(span), table)
+        return table.assign(delisting_period_date=periods)
 
     def st_spells(self, first: date, last: date) -> pd.DataFrame:
         """Return every spell under special treatment, told from the names the stocks have borne."""
         span = self.sessions(first, last)
-        return securities.st_spells(self._questions.names(span), self.securities())
+        return securities.st_spells(self._questions.names(span), self._listed()[0])
 
     def industries(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return today's industries from today on; what they were before is unknown."""
@@ -250,6 +250,13 @@ class TushareSource:
     def macro(self, first: date, last: date) -> pd.DataFrame:  # noqa: ARG002 - the port's signature
         """Return an empty table: release instants are not told."""
         return empty_table("macro")
+
+    def _listed(self) -> tuple[pd.DataFrame, pd.DatetimeIndex]:
+        """Return the canonical securities but for their delisting periods, proven, and the sessions configured."""
+        span = self.sessions(self._source.first_session, self._source.until)
+        self._questions.check_stocks((span[0], span[-1]))
+        table = securities.securities(self._questions.stocks)
+        return table[table["symbol"].isin(self._questions.chosen)].reset_index(drop=True), span
 
     def _table(
         self, api: Api, first: date, last: date, mapped: Callable[[pd.DataFrame], pd.DataFrame], name: str
