@@ -239,7 +239,9 @@ def test_what_trading_sees_changes_with_the_columns_it_is_said_to_read_and_with_
     closes[5] = closes[7] = 10.5  # locked while under special treatment
     tables = {
         "bars": bars_of(symbol, closes, pre_close=[10.0] * 20),
-        "securities": pd.DataFrame([security(symbol, Board.MAIN, f"{DAYS[0]:%F}", "2020-09-25")]),
+        "securities": pd.DataFrame([security(symbol, Board.MAIN, f"{DAYS[0]:%F}", "2020-09-25")]).assign(
+            delisting_period_date=DAYS[8]  # three days earlier it widens the limit of day 7
+        ),
         "st_spells": pd.DataFrame({"symbol": [symbol], "start_date": [DAYS[6]], "end_date": [DAYS[7]]}),
         "corporate_actions": pd.DataFrame(
             {"symbol": [symbol], "ex_date": [DAYS[9]], "cash_cny_per_share": [0.5], "bonus_shares_per_share": [0.25]}

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import SourceError
-from ljwx_pipeline.market.tables import TABLES
+from ljwx_pipeline.market.tables import OPTIONAL_COLUMNS, TABLES
 from ljwx_pipeline.quality.run import run_checks
 from ljwx_pipeline.sources import base
 from ljwx_pipeline.sources.tushare import TushareSource
@@ -102,8 +102,9 @@ def test_industries_begin_on_the_day_of_the_download(read: Read, market: Simulat
 @pytest.mark.parametrize("name", sorted(TABLES))
 def test_every_table_has_the_canonical_columns_and_dtypes(name: str, read: Read) -> None:
     frame = read(name)
-    assert list(frame.columns) == list(TABLES[name])
-    wanted = {column: ("object" if dtype == "str" else dtype) for column, dtype in TABLES[name].items()}
+    columns = TABLES[name] | OPTIONAL_COLUMNS.get(name, {})
+    assert list(frame.columns) == list(columns)
+    wanted = {column: ("object" if dtype == "str" else dtype) for column, dtype in columns.items()}
     assert frame.dtypes.astype(str).to_dict() == wanted
     assert frame.index.equals(pd.RangeIndex(len(frame)))
 
