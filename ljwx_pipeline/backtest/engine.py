@@ -58,6 +58,7 @@ from ljwx_pipeline.trading.matching import (
     VALUE,
     match_kernel,
 )
+from ljwx_pipeline.trading.opening_limits import OpeningLimits
 from ljwx_pipeline.trading.order_reason import SCORE
 from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
 
@@ -144,6 +145,8 @@ def _run(
     listed: Bool,
     actions: Int,
     action_start: Int,
+    opening_limits: Int,
+    opening_start: Int,
     lot_min: Int,
     lot_step: Int,
     rates: Int,
@@ -184,6 +187,8 @@ def _run(
     listed = borrowed(listed)
     actions = borrowed(actions)
     action_start = borrowed(action_start)
+    opening_limits = borrowed(opening_limits)
+    opening_start = borrowed(opening_start)
     lot_min = borrowed(lot_min)
     lot_step = borrowed(lot_step)
     rates = borrowed(rates)
@@ -248,6 +253,7 @@ def _run(
                 volatility_e8[s],
                 lot_min,
                 lot_step,
+                opening_limits[opening_start[s] : opening_start[s + 1]],
                 sellable,
                 cash,
                 rates[t],
@@ -432,6 +438,7 @@ def simulate(
     if best_first.shape != scores.shape[::-1]:
         raise TradingError(f"the ranking has shape {best_first.shape}, the scores {scores.shape}", "rank these scores")
     n, sessions = len(market.symbols), end - begin + 1
+    opening = market.opening_limits or OpeningLimits.none(len(market.sessions))
     capital_fen = round(strategy.capital_cny * 100)
     state = np.array([0, 0, 0, capital_fen, capital_fen, capital_fen * E4_PER_FEN, 0], dtype=np.int64)
     positions, held_names = np.zeros((6, n), dtype=np.int64), np.zeros(n, dtype=np.int32)
@@ -446,6 +453,8 @@ def simulate(
         np.ascontiguousarray(market.listed.T),
         market.actions.rows,
         market.actions.start,
+        opening.rows,
+        opening.start,
         market.lot_min,
         market.lot_step,
         rates_table(costs, days.to_numpy(dtype="datetime64[D]")),

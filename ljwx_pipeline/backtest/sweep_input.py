@@ -40,7 +40,7 @@ Float = NDArray[np.float64]
 _PREFIX, _LOCK = "ljwx-sweep-", ".lock"
 _ARRAYS, _SIZES, _OBJECT = "arrays.bin", "sizes.json", "object.pickle"
 #: Columns of the market that are there only where a fill model reads them.
-_SOMETIMES = frozenset({"open_e4", "high_e4", "low_e4", "amount_fen"})
+_SOMETIMES = frozenset({"open_e4", "high_e4", "low_e4", "amount_fen", "opening_limits"})
 #: Bytes to which arrays are aligned.
 _LINE = 64
 
@@ -112,7 +112,7 @@ class SweepInput:
     def key(self) -> SweepKey:
         """Return what decides the results beside the variants."""
         market = _hashes(self.market)
-        seen = {name: digest for name, digest in market.items() if name.removeprefix(".") not in _SOMETIMES}
+        seen = {name: digest for name, digest in market.items() if name.split(".")[1] not in _SOMETIMES}
         return SweepKey(
             market_hash=_joined(market),
             seen_hash=_joined(seen),

@@ -516,7 +516,7 @@ TEXT: Mapping[str, Mapping[str, str]] = {
 UNKNOWNS_ZH: Mapping[str, str] = {
     "delistings and true listing dates": "退市与真实上市日期",
     "delisting periods": "退市整理期",
-    "their sessions keep the everyday limit, their first too, which had none": "整理期各日按平日涨跌幅计算，首日亦然（实际无限制）",
+    "their sessions keep the everyday limit, their first too, which had none": "按平日涨跌幅计算，首日亦然（实际不限）",
     "industries": "行业分类",
     "no exposure to an industry can be seen or limited": "无法观察或限制行业暴露",
     "market values": "市值",

@@ -5,7 +5,7 @@ An order is decided at the close of one session and worked on the next. What eac
 CLOSE
     The close. Locked when the close stands at the limit.
 OPEN
-    The open. Locked when the open stands at the limit, whatever happened later.
+    The open. Locked when the open stands at the limit of the opening auction, whatever happened later.
 VWAP
     Amount over volume, clipped to [low, high] and rounded against the trader: an order worked through the whole
     session. Locked for a buy only when not even the low was below the upper limit, for a sale when not even the high
@@ -84,13 +84,22 @@ TICK_E4 = 100
 
 @njit(cache=True)
 def path_fill(
-    open_e4: int, reach_e4: int, worst_e4: int, close_e4: int, limit_e4: int, own_e4: int, stop_e4: int, buying: bool
+    open_e4: int,
+    reach_e4: int,
+    worst_e4: int,
+    close_e4: int,
+    limit_e4: int,
+    open_limit_e4: int,
+    own_e4: int,
+    stop_e4: int,
+    buying: bool,
 ) -> tuple[int, int, int]:
     """Return ``(price, bound, reason)`` of an order along a bar; see ``BAR_PATH``.
 
     ``reach_e4`` is the extreme that is good for the trader (the low for a buy), ``worst_e4`` the other, ``limit_e4``
-    the exchange's limit on the trader's side, ``own_e4`` the order's own and ``stop_e4`` its stop (0: none). ``bound``
-    is the price beyond which no slippage goes. Prices of a sale are mirrored in sign, so that less is better for both.
+    the exchange's limit on the trader's side and ``open_limit_e4`` that of its opening auction, ``own_e4`` the order's
+    own and ``stop_e4`` its stop (0: none). ``bound`` is the price beyond which no slippage goes. Prices of a sale are
+    mirrored in sign, so that less is better for both.
     """
     sign = 1 if buying else -1
     start, best, sealed = sign * open_e4, sign * reach_e4, sign * limit_e4
@@ -103,7 +112,7 @@ def path_fill(
             return (limit_e4, limit_e4, _NONE) if close_e4 > limit_e4 else (0, 0, _LIMIT_DOWN)
         own_e4 = limit_e4
     bound = min(sealed, sign * own_e4)
-    if start < sealed and start <= bound:
+    if start < sign * open_limit_e4 and start <= bound:
         return open_e4, sign * bound, _NONE
     if best < bound:
         return sign * bound, sign * bound, _NONE
@@ -131,18 +140,22 @@ def base_price(
     reference_e4: int,
     limit_up_e4: int,
     limit_down_e4: int,
+    open_limit_e4: int,
     volume_shares: int,
     amount_fen: int,
     offset_bps: int,
     stop_e4: int,
 ) -> tuple[int, int, int]:
-    """Return ``(price, bound, reason)``: the price before slippage, how far slippage may go, a ``Reject`` code."""
+    """Return ``(price, bound, reason)``: the price before slippage, how far slippage may go, a ``Reject`` code.
+
+    ``open_limit_e4`` is the opening auction's limit on the trader's side: the session's on all but some first days.
+    """
     limit = limit_up_e4 if buying else limit_down_e4
     locked = _LIMIT_UP if buying else _LIMIT_DOWN
     if close_e4 <= 0:
         return 0, 0, _SUSPENDED
     if model in (_CLOSE, _OPEN):
-        price = close_e4 if model == _CLOSE else open_e4
+        price, limit = (close_e4, limit) if model == _CLOSE else (open_e4, open_limit_e4)
         if price <= 0:
             return 0, 0, _NO_PRICE
         if (buying and price >= limit) or (not buying and price <= limit):
@@ -162,6 +175,6 @@ def base_price(
         return 0, 0, _NO_PRICE
     if buying:
         own = reference_e4 * (BPS + offset_bps) // BPS // TICK_E4 * TICK_E4
-        return path_fill(open_e4, low_e4, high_e4, close_e4, limit, own, 0, True)
+        return path_fill(open_e4, low_e4, high_e4, close_e4, limit, open_limit_e4, own, 0, True)
     own = -(-reference_e4 * (BPS - offset_bps) // BPS // TICK_E4) * TICK_E4
-    return path_fill(open_e4, high_e4, low_e4, close_e4, limit, own, stop_e4, False)
+    return path_fill(open_e4, high_e4, low_e4, close_e4, limit, open_limit_e4, own, stop_e4, False)

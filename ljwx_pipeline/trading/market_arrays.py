@@ -38,6 +38,7 @@ from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.corporate_actions import E4, ActionList, booked_actions, derived_actions
 from ljwx_pipeline.trading.fill_model import FillModel
 from ljwx_pipeline.trading.matching import SessionQuotes
+from ljwx_pipeline.trading.opening_limits import OpeningLimits
 from ljwx_pipeline.trading.volatility import trailing_volatility_e8
 
 Int = NDArray[np.int64]
@@ -59,6 +60,7 @@ CAN_BUY_READS: dict[str, tuple[str, ...]] = {
 _CHUNK_ROWS = 1 << 17
 #: Calendar days that surely hold the longest spell of listing days.
 _LISTING_SPELL = timedelta(days=30)
+_LISTING_SESSIONS = max(rule.sessions for rule in LISTING_RULES)
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,8 @@ class MarketArrays:
         By symbol, shape ``(n_symbols,)``.
     open_e4, high_e4, low_e4, amount_fen
         As above and turnover in fen (int64); None when they were not asked for.
+    opening_limits
+        Where the opening auction's limits are not the session's; None when the open was not asked for.
     """
 
     symbols: tuple[str, ...]
@@ -103,6 +107,7 @@ class MarketArrays:
     high_e4: Int32 | None = None
     low_e4: Int32 | None = None
     amount_fen: Int | None = None
+    opening_limits: OpeningLimits | None = None
 
     @property
     def has_bar(self) -> Bool:
@@ -153,6 +158,7 @@ class MarketArrays:
             low_e4=column(self.low_e4),
             amount_fen=column(self.amount_fen),
             volatility_e8=column(self.volatility_e8) if with_volatility else None,
+            opening_limits=None if self.opening_limits is None else self.opening_limits.on(position),
         )
 
 
@@ -178,9 +184,9 @@ def market_arrays(
     ----------
     bars, securities, st_spells, corporate_actions
         Tables of ``market/tables.py``; rows outside the axes are left out. Unknown spells are an empty table (no name
-        is then under special treatment), without ``delisting_period_date`` no session lies in a delisting period. Without any corporate action, raw bars give one by themselves: the drop from
-        the previous close to ``pre_close_cny`` is credited in cash, a rise takes shares away, so that no gap is a
-        profit or a loss.
+        is then under special treatment), without ``delisting_period_date`` no session lies in a delisting period.
+        Without any corporate action, raw bars give one by themselves: the drop from the previous close to
+        ``pre_close_cny`` is credited in cash, a rise takes shares away, so that no gap is a profit or a loss.
     symbols, sessions
         Axes of the result, both ascending.
     adjustment
@@ -259,21 +265,28 @@ def _dense_bars(
     first_positions = _listing_positions(list_date, sessions)
     days = sessions.to_numpy(dtype="datetime64[D]")
     symbol_rows = _symbol_rows(bars["symbol"], names)
+    differing: list[Int] = []
     for start in range(0, len(bars), _CHUNK_ROWS):
         chunk = bars.iloc[start : start + _CHUNK_ROWS]
         row, column, inside = _positions(chunk, symbol_rows[start : start + _CHUNK_ROWS], sessions)
         close = _to_e4(chunk["close_cny"], inside)
         pre_close = _to_e4(chunk["pre_close_cny"], inside)
-        up, down = _limits(
+        ages = column - first_positions[row]
+        asked = _Asked(
             pre_close_e4=pre_close.astype(np.int64),
             board=board[row],
             is_st=is_st[row, column],
             session=days[column],
             list_date=list_date[row],
-            listed_sessions=column - first_positions[row],
+            listed_sessions=ages,
             period_start=None if period_start is None else period_start[row],
-            adjusted=adjusted,
         )
+        up, down = _limits(asked, adjusted=adjusted)
+        if "open" in columns:
+            young = np.flatnonzero((ages >= 0) & (ages < _LISTING_SESSIONS))
+            open_up, open_down = _limits(asked.at(young), adjusted=adjusted, at_open=True)
+            other = (open_up != up[young]) | (open_down != down[young])
+            differing.append(np.array([column[young], row[young], open_up, open_down])[:, other])
         at = column * len(names) + row
         found: dict[str, Any] = {"close_e4": close, "pre_close_e4": pre_close}
         found |= {"limit_up_e4": np.minimum(up, UNLIMITED_E4), "limit_down_e4": np.minimum(down, UNLIMITED_E4)}
@@ -285,6 +298,8 @@ def _dense_bars(
                 found[f"{name}_e4"] = _to_e4(chunk[OPTIONAL_COLUMNS[name]], inside)
         for field, values in found.items():
             flat[field][at] = values
+    if "open" in columns:
+        dense["opening_limits"] = OpeningLimits.of(*np.hstack([np.zeros((4, 0), np.int64), *differing]), len(sessions))
     return dense
 
 
@@ -345,30 +360,37 @@ def _listing_positions(list_date: NDArray[np.datetime64], sessions: pd.DatetimeI
     earlier = sessions_between(first - _LISTING_SPELL, first)[:-1].to_numpy(dtype="datetime64[D]")
     before = list_date < days[0]
     out[before] = np.searchsorted(earlier, list_date[before]) - len(earlier)
-    far = -max(rule.sessions for rule in LISTING_RULES) - len(days)
+    far = -_LISTING_SESSIONS - len(days)
     out[np.isnat(list_date) | (list_date < days[0] - np.timedelta64(_LISTING_SPELL))] = far
     return out
 
 
-def _limits(
-    *,
-    pre_close_e4: Int,
-    board: NDArray[np.int8],
-    is_st: Bool,
-    session: NDArray[np.datetime64],
-    list_date: NDArray[np.datetime64],
-    listed_sessions: Int,
-    period_start: NDArray[np.datetime64] | None,
-    adjusted: bool,
-    at_open: bool = False,
-) -> tuple[Int, Int]:
+@dataclass(frozen=True)
+class _Asked:
+    """What limits are asked of, row by row of the bars; arguments of ``limit_bps`` and the reference price."""
+
+    pre_close_e4: Int
+    board: NDArray[np.int8]
+    is_st: Bool
+    session: NDArray[np.datetime64]
+    list_date: NDArray[np.datetime64]
+    listed_sessions: Int
+    period_start: NDArray[np.datetime64] | None
+
+    def at(self, rows: NDArray[np.intp]) -> _Asked:
+        """Return some of the rows."""
+        return _Asked(**{name: None if values is None else values[rows] for name, values in vars(self).items()})
+
+
+def _limits(asked: _Asked, *, adjusted: bool, at_open: bool = False) -> tuple[Int, Int]:
+    pre_close_e4, board, session = asked.pre_close_e4, asked.board, asked.session
     up_bps, down_bps = limit_bps(
         board=board,
-        is_st=is_st,
+        is_st=asked.is_st,
         session=session,
-        list_date=list_date,
-        listed_sessions=listed_sessions,
-        delisting_period_start=period_start,
+        list_date=asked.list_date,
+        listed_sessions=asked.listed_sessions,
+        delisting_period_start=asked.period_start,
         at_open=at_open,
     )
     early = np.flatnonzero(up_bps == 0)

@@ -33,6 +33,7 @@ from ljwx_pipeline.trading.costs import (
     trade_value_fen,
 )
 from ljwx_pipeline.trading.fill_model import FillModel, Reject, base_price
+from ljwx_pipeline.trading.opening_limits import OpeningLimits
 
 __all__ = [
     "FILL_FIELDS",
@@ -93,7 +94,8 @@ class SessionQuotes:
 
     ``close_e4`` is 0 where there is no bar; ``lot_min`` and ``lot_step`` come from ``rulebook.lot_sizes``. The fields
     from ``open_e4`` on are read by the fill models that name them (``FillModel.reads``), ``reference_e4`` by limit
-    orders along the bar, ``volatility_e8`` by the impact; None where they are not known.
+    orders along the bar, ``volatility_e8`` by the impact; None where they are not known. ``opening_limits`` are rows of
+    ``opening_limits.OPENING_FIELDS``; None: at the open the session's limits hold.
     """
 
     close_e4: Int
@@ -108,6 +110,7 @@ class SessionQuotes:
     low_e4: Int | None = None
     amount_fen: Int | None = None
     volatility_e8: Int | None = None
+    opening_limits: Int | None = None
 
 
 @dataclass(frozen=True)
@@ -241,6 +244,15 @@ def _book(
     return cash_fen - value - fees if buying else cash_fen + value - fees
 
 
+@njit(cache=True, forceinline=True)
+def _limit_at_open(name: int, buying: bool, limit_e4: int, opening_limits: Int) -> int:
+    """Return the opening auction's limit: ``limit_e4``, the session's, unless the list says otherwise."""
+    for j in range(opening_limits.shape[0]):
+        if opening_limits[j, 0] == name:
+            return int(opening_limits[j, 1 if buying else 2])
+    return limit_e4
+
+
 @kernel(costs, fill_model)
 def match_kernel(
     order_names: Int32,
@@ -259,6 +271,7 @@ def match_kernel(
     volatility_e8: Int,
     lot_min: Int,
     lot_step: Int,
+    opening_limits: Int,
     sellable_shares: Int,
     cash_fen: int,
     rates: Int,
@@ -291,6 +304,7 @@ def match_kernel(
                 int(reference_e4[i]),
                 int(limit_up_e4[i]),
                 int(limit_down_e4[i]),
+                _limit_at_open(i, buying, int(limit_up_e4[i] if buying else limit_down_e4[i]), opening_limits),
                 volume,
                 int(amount_fen[i]),
                 int(rates[LIMIT_OFFSET]),
@@ -371,6 +385,7 @@ def match(
         stops,
         len(names),
         *_quote_arrays(quotes, rates),
+        OpeningLimits.none(0).rows if quotes.opening_limits is None else quotes.opening_limits,
         np.ascontiguousarray(sellable_shares, dtype=np.int64),
         cash_fen,
         rates.as_array(),

@@ -27,14 +27,14 @@ from ljwx_pipeline.factors.catalogues import CATALOGUES, open_catalogue
 from ljwx_pipeline.feature_table import KEY_COLUMNS
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
 from ljwx_pipeline.market.panel_fields import field_columns
-from ljwx_pipeline.market.tables import TABLES
+from ljwx_pipeline.market.tables import OPTIONAL_COLUMNS, TABLES
 
 BARS = set(TABLES["bars"])
 FACTORS = set(alpha158().names)
 KEYS = {"symbol", "session_date"}
 #: Columns of the assets that are read, by what their modules write.
 SCHEMAS: Mapping[str, Iterable[str]] = {
-    **TABLES,
+    **{name: columns | OPTIONAL_COLUMNS.get(name, {}) for name, columns in TABLES.items()},
     "raw_bars": BARS,
     "checked_bars": BARS,
     "calendar": {"session_date"},

@@ -25,10 +25,22 @@ def priced(
     amount_fen: int = 1_000_000,
     offset_bps: int = 100,
     stop_e4: int = 0,
+    open_limit_e4: int | None = None,
 ) -> tuple[int, Reject]:
     """Return price and rejection on a bar (open, high, low, close) between limits of ten per cent about 10 CNY."""
+    at_open = (UP if side == "buy" else DOWN) if open_limit_e4 is None else open_limit_e4
     price, _, reject = base_price(
-        int(model), side == "buy", *bar, REFERENCE, UP, DOWN, volume, amount_fen, offset_bps, stop_e4
+        int(model),
+        side == "buy",
+        *bar,
+        REFERENCE,
+        UP,
+        DOWN,
+        at_open,
+        volume,
+        amount_fen,
+        offset_bps,
+        stop_e4,
     )
     return int(price), Reject(int(reject))
 
@@ -92,6 +104,29 @@ def test_the_mean_price(
 )
 def test_a_limit_order_along_the_bar(side: str, bar: tuple[int, int, int, int], expected: tuple[int, Reject]) -> None:
     assert priced(FillModel.BAR_PATH, side, bar) == expected
+
+
+@pytest.mark.parametrize(
+    ("model", "side", "bar", "expected"),
+    [
+        # the opening auction ends at 10.50 above and 9.50 below, the session at 11 and 9
+        (FillModel.OPEN, "buy", (105_000, 110_000, 105_000, 110_000), (0, Reject.LIMIT_UP)),
+        (FillModel.OPEN, "buy", (104_900, 110_000, 104_900, 110_000), (104_900, Reject.NONE)),
+        (FillModel.OPEN, "sell", (95_000, 95_000, 90_000, 90_000), (0, Reject.LIMIT_DOWN)),
+        (FillModel.CLOSE, "buy", (105_000, 105_000, 105_000, 105_000), (105_000, Reject.NONE)),
+        (FillModel.VWAP, "buy", (105_000, 105_000, 105_000, 105_000), (105_000, Reject.NONE)),
+        # along the bar: not in the auction, but at the order's own limit of 10.80 on the way
+        (FillModel.BAR_PATH, "buy", (105_000, 110_000, 105_000, 110_000), (108_000, Reject.NONE)),
+        (FillModel.BAR_PATH, "buy", (104_900, 110_000, 104_900, 110_000), (104_900, Reject.NONE)),
+    ],
+)
+def test_what_fills_at_the_open_is_judged_by_the_opening_auctions_limit(
+    model: FillModel, side: str, bar: tuple[int, int, int, int], expected: tuple[int, Reject]
+) -> None:
+    limit = 105_000 if side == "buy" else 95_000
+    amount = 1_000 * bar[0] // 100  # at the mean price of the open
+    found = priced(model, side, bar, offset_bps=800, open_limit_e4=limit, amount_fen=amount)
+    assert found == expected
 
 
 def test_a_seal_that_breaks_fills_at_the_limit_price() -> None:

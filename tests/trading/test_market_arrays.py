@@ -340,3 +340,22 @@ def test_two_actions_of_a_name_on_one_session_are_one() -> None:
     )
     market = build(bars_of("600000.SH", [10.0] * 6), [security("600000.SH", Board.MAIN)], actions=actions)
     assert market.actions.on(1).tolist() == [[0, 3_000, 5_000, 4_000, 70_000]]
+
+
+def test_limits_of_the_opening_auction_are_listed_where_they_are_not_the_sessions() -> None:
+    day = DAYS[2]
+    stocks = [
+        security("300001.SZ", Board.CHINEXT, f"{day:%F}"),  # the last days of the rules of 2014
+        security("600001.SH", Board.MAIN, f"{day:%F}"),
+        security("600002.SH", Board.MAIN),
+    ]
+    bars = pd.concat(
+        [bars_of(str(stock["symbol"]), [10.0] * 5, first=2) for stock in stocks], ignore_index=True
+    ).sort_values(["session_date", "symbol"], ignore_index=True)
+    made = build(bars, stocks, columns=("open",))
+    assert made.opening_limits is not None
+    assert made.opening_limits.on(2).tolist() == [[0, 120_000, 80_000], [1, 120_000, 80_000]]
+    assert made.limit_up_e4[:2, 2].tolist() == [144_000, 144_000]
+    assert len(made.opening_limits.rows) == 2
+    assert made.quotes(2).opening_limits is not None
+    assert build(bars, stocks).opening_limits is None, "nothing reads them when the open is not read"

@@ -17,7 +17,6 @@ from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.quality import scan_kernel
 from ljwx_pipeline.quality.scan import ScanContext, scan
 from ljwx_pipeline.quality.schemas import validate
-from ljwx_pipeline.sources import base
 from ljwx_pipeline.sources.tushare import TushareSource, securities
 from ljwx_pipeline.trading.market_arrays import UNLIMITED_E4, MarketArrays, market_arrays
 from tests.fakes.provider_stubs.market import SimulatedTables, relabelled, simulated_tables
