@@ -23,6 +23,7 @@ from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
 from ljwx_pipeline.factor_commands import add_factor_commands
 from ljwx_pipeline.leak_commands import add_leak_commands
+from ljwx_pipeline.rulebook_commands import add_rules_command
 from ljwx_pipeline.tear_sheet_commands import add_tear_sheet_command
 
 
@@ -92,6 +93,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_factor_commands(commands)
     add_leak_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_tear_sheet_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
+    add_rules_command(commands)
 
     summary = commands.add_parser("summary", help="what the last run found")
     summary.add_argument("--json", action="store_true", help="print the machine-readable form")

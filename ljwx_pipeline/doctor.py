@@ -29,7 +29,8 @@ from ljwx_pipeline.config import (
     market_home,
     tracking_uri,
 )
-from ljwx_pipeline.errors import ConfigError, SourceError
+from ljwx_pipeline.errors import ConfigError, FactorError, SourceError
+from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.failures import last_failures
 from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead, upgrade_remedy
 from ljwx_pipeline.sources.folder.files import find_files
@@ -81,6 +82,7 @@ def examine(*, profile: str | None, overrides: Mapping[str, Any], root: Path) ->
     findings.append(
         Finding("configuration", ok=True, fact=f"profile {settings.profile}, hash {settings.config_hash[:12]}")
     )
+    findings.append(_factors(settings.factors.catalogue))
     findings += [_home(ljwx_home()), _disk(ljwx_home()), _calendar(settings), *_source(settings), _mlflow(settings)]
     findings += [_port(settings.ui.host, name, port) for name, port in _ports(settings)]
     findings += [_dagster(settings), _journal(market_home(settings)), _failures(ljwx_home())]
@@ -126,6 +128,15 @@ def _checkout(root: Path) -> Finding:
         f"{root}" if ok else f"{root} holds no jobs/definitions.py",
         "" if ok else "run ljwx from the project's checkout",
     )
+
+
+def _factors(catalogue: str) -> Finding:
+    try:
+        found = open_catalogue(catalogue)
+    except FactorError as error:
+        return Finding("factors", ok=False, fact=error.fact, remedy=error.remedy)
+    fact = f"{len(found.factors)} of catalogue {found.name}, version {found.version_hash[:12]}"
+    return Finding("factors", ok=True, fact=fact)
 
 
 def _home(home: Path) -> Finding:

@@ -131,15 +131,14 @@ def write_feature_table(table: pd.DataFrame, path: Path, *, catalogue_hash: str 
     draft = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        schema = pa.Schema.from_pandas(table.head(0), preserve_index=False)
-        schema = schema.set(schema.get_field_index("symbol"), pa.field("symbol", pa.string())).remove_metadata()
+        schema = _schema(table)
         if catalogue_hash:
             schema = schema.with_metadata({CATALOGUE_HASH: catalogue_hash.encode()})
         # only the symbols repeat: a dictionary of float32 values costs six times the time and a third more room
         with pq.ParquetWriter(draft, schema, compression="lz4", use_dictionary=["symbol"]) as writer:
             for start in range(0, len(table), _BLOCK_ROWS):
                 block = table.iloc[start : start + _BLOCK_ROWS]
-                writer.write_table(pa.Table.from_pandas(block, schema=schema, preserve_index=False))
+                writer.write_table(pa.Table.from_arrays([_column(block[f.name], f) for f in schema], schema=schema))
         with draft.open("rb") as written:
             os.fsync(written.fileno())
         draft.replace(path)
@@ -149,6 +148,17 @@ def write_feature_table(table: pd.DataFrame, path: Path, *, catalogue_hash: str 
     finally:
         if draft.exists():
             draft.unlink()
+
+
+def _schema(table: pd.DataFrame) -> pa.Schema:
+    """Return the file's schema; a missing feature is NaN in a column without nulls, which reads four times as fast."""
+    schema = pa.Schema.from_pandas(table.head(0), preserve_index=False).remove_metadata()
+    schema = schema.set(schema.get_field_index("symbol"), pa.field("symbol", pa.string()))
+    return pa.schema([field if field.name in KEY_COLUMNS else field.with_nullable(False) for field in schema])
+
+
+def _column(values: pd.Series, field: pa.Field) -> pa.Array:
+    return pa.array(values, type=field.type, from_pandas=field.nullable)
 
 
 @dataclass(frozen=True)

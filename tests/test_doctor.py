@@ -52,6 +52,17 @@ def test_a_broken_configuration_is_named_with_its_remedy() -> None:
     assert "->" in findings_table(findings)
 
 
+def test_the_catalogue_is_opened_and_one_that_cannot_be_is_told(tmp_path: Path) -> None:
+    assert finding("simulated", "factors").fact.startswith("158 of catalogue alpha158, version ")
+    broken = tmp_path / "mine.py"
+    broken.write_text("FACTORS = []\n")
+    for named, fact in [("alpha159", "there is no catalogue 'alpha159'"), (str(broken), "FACTORS is empty")]:
+        told = finding("simulated", "factors", {"factors.catalogue": named})
+        assert not told.ok
+        assert fact in told.fact
+        assert told.remedy
+
+
 def test_a_folder_that_is_no_checkout_is_told(tmp_path: Path) -> None:
     found = {finding.name: finding for finding in examine(profile=None, overrides={}, root=tmp_path)}
     assert not found["checkout"].ok

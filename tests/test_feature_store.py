@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import replace
@@ -17,38 +16,12 @@ import pytest
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.feature_store import FeatureStoreClient
 from ljwx_pipeline.feature_table import feast_table
+from tests.fakes.feast_repository import declare
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFINITIONS = """
-import os
-from datetime import timedelta
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
-from feast.types import Float32
-
-symbol = Entity(name="symbol", join_keys=["symbol"], value_type=ValueType.STRING)
-table = FileSource(
-    name="table",
-    path=os.environ["LJWX_MARKET_HOME"] + "/feature_table/small.parquet",
-    timestamp_field="event_timestamp",
-    created_timestamp_column="created_timestamp",
-)
-view = FeatureView(
-    name="small", entities=[symbol], ttl=timedelta(days=14), source=table,
-    schema=[Field(name=n, dtype=Float32) for n in {names!r}],
-)
-service = FeatureService(name="small_{version}", features=[view])
-"""
 NAMES = ["A", "B", "C", "D"]
 SESSIONS = pd.bdate_range("2024-03-01", periods=60)
 SYMBOLS = ["S00001.SIM", "S00002.SIM", "S00003.SIM"]
-
-
-def declare(folder: Path, *, names: list[str] = NAMES, version: str = "v1") -> Path:
-    """Write a Feast repository with the project's own feature_store.yaml and small definitions."""
-    folder.mkdir(exist_ok=True)
-    shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder)
-    (folder / "definitions.py").write_text(DEFINITIONS.format(names=names, version=version))
-    return folder
 
 
 def features() -> pd.DataFrame:
@@ -64,7 +37,7 @@ def features() -> pd.DataFrame:
 
 @pytest.fixture
 def client(tmp_path: Path) -> FeatureStoreClient:
-    client = FeatureStoreClient(declare(tmp_path / "repo"), tmp_path / "home")
+    client = FeatureStoreClient(declare(tmp_path / "repo", NAMES), tmp_path / "home")
     client.feature_table.parent.mkdir(parents=True)
     feast_table(features()).to_parquet(client.feature_table, index=False)
     return client
@@ -97,7 +70,7 @@ def test_apply_declares_the_service_and_can_be_repeated(client: FeatureStoreClie
 def test_apply_replaces_the_service_of_an_earlier_catalogue(client: FeatureStoreClient, tmp_path: Path):
     client.apply()
     client.materialize_online(SESSIONS[-1].date())
-    newer = FeatureStoreClient(declare(tmp_path / "repo", names=["A", "B", "C"], version="v2"), tmp_path / "home")
+    newer = FeatureStoreClient(declare(tmp_path / "repo", ["A", "B", "C"], version="v2"), tmp_path / "home")
     with pytest.raises(LakeError, match="another version"):
         newer.online(SYMBOLS, SESSIONS[-1].date())
     newer.apply()
@@ -203,7 +176,7 @@ def test_the_newest_of_two_computed_rows_answers(client: FeatureStoreClient):
 
 @pytest.mark.parametrize("missing", ["apply", "table"])
 def test_what_was_not_made_yet_is_named_with_its_remedy(tmp_path: Path, missing: str):
-    client = FeatureStoreClient(declare(tmp_path / "repo"), tmp_path / "home")
+    client = FeatureStoreClient(declare(tmp_path / "repo", NAMES), tmp_path / "home")
     if missing == "apply":
         with pytest.raises(LakeError, match=r"registry.db does not exist: run `feast apply`"):
             client.online(SYMBOLS, SESSIONS[-1].date())
@@ -252,7 +225,7 @@ def test_a_damaged_online_store_is_an_error_with_a_remedy(client: FeatureStoreCl
 def test_a_folder_that_is_no_feast_repository_is_named(tmp_path: Path):
     with pytest.raises(LakeError, match=r"holds no feature_store.yaml"):
         FeatureStoreClient(tmp_path, tmp_path / "home").apply()
-    two = declare(tmp_path / "repo")
+    two = declare(tmp_path / "repo", NAMES)
     with (two / "definitions.py").open("a") as file:
         file.write("other = FeatureService(name='other', features=[view])\n")
     with pytest.raises(LakeError, match="1 feature views and 2 feature services"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,39 +15,18 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.feature_store import FeatureStoreClient
+from tests.fakes.feast_repository import declare
 
-ROOT = Path(__file__).resolve().parent.parent
 NAMES = ["A", "B"]
 SYMBOLS = ["S00001.SIM", "S00002.SIM", "600519.SH"]
 TTL = pd.Timedelta(days=14)
 CLOSE = pd.Timestamp("2024-03-01 07:00", tz="UTC")
 MICROSECOND = pd.Timedelta(microseconds=1)
-DEFINITIONS = """
-import os
-from datetime import timedelta
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
-from feast.types import Float32
-
-symbol = Entity(name="symbol", join_keys=["symbol"], value_type=ValueType.STRING)
-table = FileSource(
-    name="table",
-    path=os.environ["LJWX_MARKET_HOME"] + "/feature_table/small.parquet",
-    timestamp_field="event_timestamp",
-    created_timestamp_column="created_timestamp",
-)
-view = FeatureView(
-    name="small", entities=[symbol], ttl=timedelta(seconds={ttl_s}), source=table,
-    schema=[Field(name=n, dtype=Float32) for n in ["A", "B"]],
-)
-service = FeatureService(name="small_v1", features=[view])
-"""
 
 
 def applied(folder: Path, time_to_live: timedelta) -> FeatureStoreClient:
     """Return a client over an applied repository of two features, its table's folder made."""
-    (folder / "repo").mkdir()
-    shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder / "repo")
-    (folder / "repo" / "definitions.py").write_text(DEFINITIONS.format(ttl_s=time_to_live.total_seconds()))
+    declare(folder / "repo", ["A", "B"], time_to_live=time_to_live)
     client = FeatureStoreClient(folder / "repo", folder / "home")
     client.feature_table.parent.mkdir(parents=True)
     write(client, [(SYMBOLS[0], CLOSE, CLOSE, 1.0, 2.0)])
@@ -233,6 +211,7 @@ def test_the_questions_are_left_as_they_were(client: FeatureStoreClient):
         (lambda q: q.assign(event_timestamp=["2024-03-01 07:00"]), "object, not an instant with a time zone"),
         (lambda q: q.assign(event_timestamp=pd.Series([pd.NaT], dtype="datetime64[us, UTC]")), "1 questions have no"),
         (lambda q: q.assign(A=1.0), "have a column A, as the answer does"),
+        (lambda q: pd.concat([q, q[["symbol"]]], axis=1), "have column symbol twice"),
         (lambda q: q.assign(missing_count=0), "have a column missing_count"),
     ],
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -19,39 +18,13 @@ import pytest
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.feature_store import FeatureStoreClient
 from ljwx_pipeline.feature_table import feast_table
+from tests.fakes.feast_repository import declare
 
 ROOT = Path(__file__).resolve().parent.parent
-DEFINITIONS = """
-import os
-from datetime import timedelta
-from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
-from feast.types import Float32, Float64
-
-symbol = Entity(name="symbol", join_keys=["symbol"], value_type=ValueType.STRING)
-table = FileSource(
-    name="{name}_table",
-    path=os.environ["LJWX_MARKET_HOME"] + "/feature_table/small.parquet",
-    timestamp_field="event_timestamp",
-    created_timestamp_column="created_timestamp",
-)
-view = FeatureView(
-    name="{name}", entities=[symbol], ttl=timedelta(days=14), source=table,
-    schema=[Field(name=n, dtype={dtype}) for n in ["A", "B", "C"]], tags={{"catalogue_hash": "{catalogue}"}},
-)
-service = FeatureService(name="{name}_{catalogue}", features=[view])
-"""
 NAMES = ["A", "B", "C"]
 SESSIONS = pd.bdate_range("2024-03-01", periods=40)
 #: Trades always; suspended from session 10 to 35; listed at session 20; delisted after session 5.
 ALWAYS, SUSPENDED, LISTED, DELISTED = SYMBOLS = ["S00001.SIM", "S00002.SIM", "S00003.SIM", "S00004.SIM"]
-
-
-def declare(folder: Path, *, catalogue: str = "v1", name: str = "small", dtype: str = "Float32") -> Path:
-    """Write a Feast repository with the project's own feature_store.yaml and three features."""
-    folder.mkdir(exist_ok=True)
-    shutil.copy(ROOT / "feature_repo" / "feature_store.yaml", folder)
-    (folder / "definitions.py").write_text(DEFINITIONS.format(catalogue=catalogue, name=name, dtype=dtype))
-    return folder
 
 
 def features() -> pd.DataFrame:
@@ -74,7 +47,7 @@ def features() -> pd.DataFrame:
 
 @pytest.fixture
 def client(tmp_path: Path) -> FeatureStoreClient:
-    client = FeatureStoreClient(declare(tmp_path / "repo"), tmp_path / "home")
+    client = FeatureStoreClient(declare(tmp_path / "repo", NAMES), tmp_path / "home")
     client.feature_table.parent.mkdir(parents=True)
     feast_table(features()).to_parquet(client.feature_table, index=False)
     client.apply()
@@ -155,7 +128,7 @@ def test_a_row_of_missing_values_only_is_served_as_such(client: FeatureStoreClie
 def test_rows_of_another_catalogue_with_the_same_names_are_refused(client: FeatureStoreClient, tmp_path: Path):
     session = SESSIONS[25].date()
     client.materialize_online(session)
-    newer = FeatureStoreClient(declare(tmp_path / "repo", catalogue="v2"), tmp_path / "home")
+    newer = FeatureStoreClient(declare(tmp_path / "repo", NAMES, version="v2"), tmp_path / "home")
     for _ in range(2):
         with pytest.raises(LakeError, match=f"{ALWAYS} are of another version of the catalogue: apply"):
             newer.online([ALWAYS], session)
@@ -165,7 +138,7 @@ def test_rows_of_another_catalogue_with_the_same_names_are_refused(client: Featu
 
 
 def test_materialising_before_a_newer_repository_is_applied_is_refused(client: FeatureStoreClient, tmp_path: Path):
-    newer = FeatureStoreClient(declare(tmp_path / "repo", catalogue="v2"), tmp_path / "home")
+    newer = FeatureStoreClient(declare(tmp_path / "repo", NAMES, version="v2"), tmp_path / "home")
     with pytest.raises(LakeError, match=r"registry is of another version .*: apply the repository"):
         newer.materialize_online(SESSIONS[25].date())
 
@@ -174,7 +147,7 @@ def test_applying_another_catalogue_removes_the_view_its_source_and_its_rows(
     client: FeatureStoreClient, tmp_path: Path
 ):
     client.materialize_online(SESSIONS[25].date())
-    other = FeatureStoreClient(declare(tmp_path / "repo", name="large"), tmp_path / "home")
+    other = FeatureStoreClient(declare(tmp_path / "repo", NAMES, name="large"), tmp_path / "home")
     other.apply()
     store = other.feast_store
     assert [view.name for view in store.list_feature_views()] == ["large"]
@@ -184,7 +157,7 @@ def test_applying_another_catalogue_removes_the_view_its_source_and_its_rows(
 
 
 def test_a_feature_that_is_not_float32_is_refused(tmp_path: Path):
-    client = FeatureStoreClient(declare(tmp_path / "repo", dtype="Float64"), tmp_path / "home")
+    client = FeatureStoreClient(declare(tmp_path / "repo", NAMES, dtype="Float64"), tmp_path / "home")
     with pytest.raises(LakeError, match="declares feature A as Float64: declare every feature as Float32"):
         client.apply()
 

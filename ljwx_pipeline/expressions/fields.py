@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from ljwx_pipeline.expressions.nodes import Kind
+from ljwx_pipeline.expressions.operations import Kind
 
 ADJUSTED = "adjusted by the cumulative factor: ratios over time mean something, the level does not"
 AS_TRADED = "as on the day: compare with the same day only, a dividend or split moves it"

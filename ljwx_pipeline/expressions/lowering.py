@@ -17,18 +17,15 @@ from ljwx_pipeline.expressions.nodes import (
     Const,
     Corr,
     CrossSection,
-    CrossStatistic,
-    Elementwise,
     Ema,
     Expr,
     Field,
     Pair,
-    PairStatistic,
     Quantile,
     Ref,
     Rolling,
-    Statistic,
 )
+from ljwx_pipeline.expressions.operations import CrossStatistic, Elementwise, PairStatistic, Statistic
 from ljwx_pipeline.expressions.program import Instruction, Op
 from ljwx_pipeline.expressions.sections import Section
 

@@ -23,22 +23,18 @@ from ljwx_pipeline.expressions.nodes import (
     Apply,
     Corr,
     CrossSection,
-    CrossStatistic,
-    Elementwise,
     Ema,
     Expr,
     Field,
-    Kind,
     Operand,
     Pair,
-    PairStatistic,
     Quantile,
     Ref,
     Rolling,
-    Statistic,
     as_expr,
     require_flag,
 )
+from ljwx_pipeline.expressions.operations import CrossStatistic, Elementwise, Kind, PairStatistic, Statistic
 
 
 def field(name: str, kind: Kind | None = None) -> Expr:

@@ -15,7 +15,8 @@ from functools import cached_property
 from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.expressions.evaluate import MEMBERSHIP
 from ljwx_pipeline.expressions.fields import FIELDS, nearest_fields
-from ljwx_pipeline.expressions.nodes import Apply, Const, CrossSection, Elementwise, Expr, Field, Kind, Ref
+from ljwx_pipeline.expressions.nodes import Apply, Const, CrossSection, Expr, Field, Ref
+from ljwx_pipeline.expressions.operations import Elementwise, Kind
 from ljwx_pipeline.expressions.program import SEMANTICS_VERSION
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*")

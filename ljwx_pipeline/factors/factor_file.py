@@ -102,12 +102,12 @@ class FactorFile:
         try:
             with contextlib.redirect_stdout(sys.stderr):  # what the file prints is not the command's answer
                 return call()
-        except MemoryError:
+        except (MemoryError, KeyboardInterrupt):
             raise
         except LjwxError as error:
             where = self._line(error)
             raise (FactorError(f"{error.fact}{where}", error.remedy) if where else error) from None
-        except (Exception, SystemExit) as error:
+        except BaseException as error:  # the file may raise SystemExit or a class of its own
             where = self._line(error)
             raise FactorError(
                 f"{what} raised {type(error).__name__}: {error}{where}",

@@ -60,8 +60,8 @@ class TableKeys:
         LakeError
             When a row has no instant, or instants are so many that they are no sessions' closes.
         """
-        columns = ["symbol", "event_timestamp", "created_timestamp"]
-        table = pq.read_table(path, columns=columns, read_dictionary=["symbol"])
+        with pq.ParquetFile(path, memory_map=True, pre_buffer=False, read_dictionary=["symbol"]) as file:
+            table = file.read(columns=["symbol", "event_timestamp"], use_threads=False)
         symbol = table["symbol"].combine_chunks()
         if table["event_timestamp"].null_count:
             fact = f"{table['event_timestamp'].null_count} rows of the feature table {path} have no event_timestamp"
@@ -79,7 +79,8 @@ class TableKeys:
         newest = np.full((len(symbol.dictionary) + 1) * width, -1, dtype=np.int32)
         newest[key] = np.arange(len(key), dtype=np.int32)
         if np.count_nonzero(newest >= 0) < len(key):  # several rows of one symbol and instant: the last created counts
-            order = np.lexsort((_microseconds(table["created_timestamp"]), key))
+            created = pq.read_table(path, columns=["created_timestamp"])["created_timestamp"]
+            order = np.lexsort((_microseconds(created), key))
             newest[key[order]] = order
         return cls(
             pd.Index(symbol.dictionary.to_pandas()), event, instants[by_instant], _carried(newest.reshape(-1, width))
@@ -153,9 +154,9 @@ def gather(
     unanswered = np.flatnonzero(rows < 0)
     values = np.empty((len(names), len(rows)), dtype=np.float32)
 
-    def columns_from(first: int) -> NDArray[np.int64]:
-        missing = np.zeros(len(rows), dtype=np.int64)
-        with pq.ParquetFile(path) as file:
+    def columns_from(first: int) -> NDArray[np.int32]:
+        missing = np.zeros(len(rows), dtype=np.int32)
+        with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
             for j in range(first, len(names), threads):
                 column = file.read(columns=[names[j]], use_threads=False).column(0).to_numpy()
                 out = values[j]
@@ -167,7 +168,7 @@ def gather(
 
     with ThreadPoolExecutor(threads) as pool:
         counts = list(pool.map(columns_from, range(threads)))
-    return values, np.sum(counts, axis=0)
+    return values, np.sum(counts, axis=0, dtype=np.int64)
 
 
 def question_instants(questions: pd.DataFrame, features: Sequence[str]) -> NDArray[np.int64]:
@@ -176,11 +177,15 @@ def question_instants(questions: pd.DataFrame, features: Sequence[str]) -> NDArr
     Raises
     ------
     LakeError
-        When a column is absent, an instant has no time zone or is missing, or a column has the name of an answer.
+        When a column is absent or stands twice, an instant has no time zone or is missing, or a column has the name of
+        an answer.
     """
     for name in ("symbol", "event_timestamp"):
         if name not in questions.columns:
             raise LakeError(f"the questions lack column {name}", "ask with columns symbol and event_timestamp")
+    if not questions.columns.is_unique:
+        twice = questions.columns[questions.columns.duplicated()][0]
+        raise LakeError(f"the questions have column {twice} twice", "drop one of the two")
     taken = [name for name in questions.columns if name in {*features, "missing_count"}]
     if taken:
         raise LakeError(f"the questions have a column {taken[0]}, as the answer does", "rename it before asking")

@@ -129,7 +129,10 @@ class FeatureStoreClient:
         rows = keys.rows_as_of(questions["symbol"], instants, self._repository.definitions.time_to_live)
         values, missing = gather(table, rows, names, threads=threads)
         answers = pd.DataFrame(values.T, columns=list(names), index=questions.index)
-        return pd.concat([questions.assign(missing_count=missing), answers], axis=1, copy=False)
+        for position, (name, column) in enumerate(questions.items()):  # pd.concat would copy the features
+            answers.insert(position, name, column)
+        answers.insert(len(questions.columns), "missing_count", missing)
+        return answers
 
     def materialize_online(self, session: date) -> Materialized:
         """Bring the online store to the close of ``session``: the newest row of every symbol that is still valid then.

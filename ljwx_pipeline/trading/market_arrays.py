@@ -372,7 +372,7 @@ def _limits(
         down = -(-pre_close_e4 * (BPS - down_bps + ADJUSTED_TOLERANCE_BPS) // BPS)
         down = np.where(down_bps < 0, NO_LIMIT_DOWN_E4, down)
     else:
-        up, down = limit_prices_e4(pre_close_e4, up_bps, down_bps)
+        up, down = limit_prices_e4(pre_close_e4, up_bps, down_bps, board=board)
     unknown = pre_close_e4 <= 0
     return np.where(unknown, 0, up), np.where(unknown, UNLIMITED_E4, down)
 

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.expressions import operators as op
 from ljwx_pipeline.expressions.evaluate import evaluate
-from ljwx_pipeline.expressions.nodes import Const, Expr, Kind
+from ljwx_pipeline.expressions.nodes import Const, Expr
+from ljwx_pipeline.expressions.operations import Kind
 from ljwx_pipeline.market.panel import Panel
 from tests.fakes.panels import random_panel
 

@@ -11,7 +11,8 @@ import pytest
 
 from ljwx_pipeline.errors import FactorError
 from ljwx_pipeline.expressions.evaluate import evaluate
-from ljwx_pipeline.expressions.nodes import Const, Expr, Kind
+from ljwx_pipeline.expressions.nodes import Const, Expr
+from ljwx_pipeline.expressions.operations import Kind
 from ljwx_pipeline.expressions.operators import cs_rank, field, group_rank, mean, ref
 from ljwx_pipeline.factors import catalogue as module
 from ljwx_pipeline.factors.alpha158 import alpha158

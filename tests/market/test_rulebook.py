@@ -36,7 +36,8 @@ from ljwx_pipeline.market.symbols import Board
         (Board.MAIN, True, "2026-07-06", 1000),
         (Board.MAIN, False, "2026-07-06", 1000),
         (Board.CHINEXT, False, "2020-08-21", 1000),
-        (Board.CHINEXT, True, "2020-08-21", 1000),
+        (Board.CHINEXT, True, "2020-06-11", 1000),  # ChiNext knew no special treatment until the day after
+        (Board.CHINEXT, True, "2020-08-21", 500),
         (Board.CHINEXT, False, "2020-08-24", 2000),
         (Board.CHINEXT, True, "2020-08-24", 2000),
         (Board.STAR, False, "2019-07-22", 2000),
@@ -133,7 +134,7 @@ def test_statutory_fees_by_date(session: date, buy: int, sell: int, transfer: in
     assert (fees.stamp_duty_buy_e8, fees.stamp_duty_sell_e8, fees.transfer_fee_e8) == (buy, sell, transfer)
 
 
-@pytest.mark.parametrize("day", [date(2008, 4, 23), date(2027, 1, 4)])
+@pytest.mark.parametrize("day", [date(2007, 5, 29), date(2027, 1, 4)])
 def test_a_date_outside_the_book_is_refused(day: date) -> None:
     with pytest.raises(TradingError, match="outside the rulebook"):
         statutory_fees(day)

@@ -186,6 +186,14 @@ def test_faults_are_named() -> None:
         build(bars_of("830001.BJ", [10.0]), [security("830001.BJ", Board.BEIJING)])
 
 
+def test_beijings_limits_are_rounded_inward() -> None:
+    days = sessions_between(date(2023, 3, 1), date(2023, 3, 10))
+    bars = bars_of("830001.BJ", [2.85, 3.70]).assign(session_date=days[:2])
+    market = build(bars, [security("830001.BJ", Board.BEIJING, "2022-01-05")], sessions=days)
+    assert (market.limit_up_e4[0, 1], market.limit_down_e4[0, 1]) == (37_000, 20_000)  # 3.705 and 1.995
+    assert market.can_buy[0, :2].tolist() == [True, False]
+
+
 def test_quotes_are_one_column_of_the_arrays() -> None:
     rows = [security("600000.SH", Board.MAIN), security("688001.SH", Board.STAR)]
     market = build(pd.concat([bars_of("600000.SH", [10.0] * 3), bars_of("688001.SH", [20.0] * 3)]), rows)

@@ -198,6 +198,7 @@ def test_an_expression_may_read_any_field_the_market_knows(tmp_path: Path) -> No
             "rows that are not those of bars: keep the index",
         ),
         ("raise SystemExit(3)", "the file raised SystemExit: 3"),
+        ('class Stop(BaseException): ...\nraise Stop("now")', "the file raised Stop: now in line 2"),
         ("FACTORS = {}", "FACTORS is empty"),
         ("DECISION = 'noon'\ndef factors(panel):\n    return {}", "DECISION = 'noon' is unknown"),
         ("WINDOW = 0\ndef factors(panel):\n    return {}", "WINDOW = 0 is no number of sessions"),
