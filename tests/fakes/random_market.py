@@ -8,6 +8,7 @@ import pandas as pd
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.trading.corporate_actions import ActionList
 from ljwx_pipeline.trading.market_arrays import UNLIMITED_E4, MarketArrays
+from ljwx_pipeline.trading.opening_limits import OpeningLimits
 
 DAYS = sessions_between(pd.Timestamp("2021-01-04").date(), pd.Timestamp("2023-12-29").date())
 
@@ -67,6 +68,7 @@ def random_market(
         high_e4=column(high),
         low_e4=column(low),
         amount_fen=column(amount, np.int64),
+        opening_limits=_opening_limits(seed, before, up, down),
     )
 
 
@@ -77,6 +79,15 @@ def random_scores(seed: int, market: MarketArrays) -> np.ndarray:
     scores[rng.random(scores.shape) < 0.2] = np.nan
     scores[rng.integers(0, len(scores)), ~np.isfinite(scores).any(axis=0)] = 0.0
     return scores
+
+
+def _opening_limits(seed: int, before: np.ndarray, up: np.ndarray, down: np.ndarray) -> OpeningLimits:
+    """Return narrower limits at the open of one cell in ten: half of what the session allows."""
+    name, session = np.nonzero(np.random.default_rng(seed + 2).random(before.shape) < 0.1)
+    reference = before[name, session]
+    half_up = np.minimum(reference * 105 // 100 // 100 * 100, up[name, session])
+    half_down = np.maximum(reference * 95 // 100 // 100 * 100, down[name, session])
+    return OpeningLimits.of(session, name, half_up, half_down, before.shape[1])
 
 
 def _actions(rng: np.random.Generator, names: int, sessions: int, *, rights: bool, odd: bool) -> ActionList:
