@@ -10,19 +10,23 @@
       beside-TABLE.arrow          the tables that only some factors read (`dataset.inputs.BESIDE`), if these do
       features-YYYY-MM-DD.arrow   the online feature store's answer for the last research session
 
+On disk a file's name carries its hash too (``history-0123456789abcdef.arrow``), so that a new pack's files stand beside
+the old one's until one rename puts its manifest in place: killed at any instant, a writer leaves the old pack or the
+new one. Packs of format 2 have plain names and are read as well.
+
 Written by the pipeline (which may import Feast), read by the runner (which may not). Not here: what the runner does
 with it (``feed.py``).
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import io
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -32,8 +36,11 @@ import pyarrow as pa
 
 from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.lake.atomic_parquet import draft_bytes, publish, write_bytes
 
-FORMAT = 2
+FORMAT = 3
+#: The format whose files have plain names.
+PLAIN_NAMES = 2
 MANIFEST = "manifest.json"
 TABLES = ("history", "feed", "securities", "st_spells", "index_members", "corporate_actions")
 _BESIDE = "beside-"
@@ -92,7 +99,8 @@ def write_session_pack(
 ) -> PackManifest:
     """Write the pack to ``folder`` and return its manifest; the same content gives the same bytes.
 
-    The folder is replaced as a whole: a reader never sees a mixture that passes its hashes.
+    The pack before is whole until the new one is: whatever kills the writer, a reader finds one of them. What neither
+    needs, left by a writer that was killed too, is removed in the end.
 
     Parameters
     ----------
@@ -108,6 +116,8 @@ def write_session_pack(
     ------
     LiveError
         When ``history`` is empty or does not lie before ``feed``.
+    LakeError
+        When the disk is full or the folder cannot be written; the pack before is untouched.
     """
     if history.empty or (not feed.empty and history["session_date"].max() >= feed["session_date"].min()):
         raise LiveError("the history of the session pack is empty or overlaps its feed", "cut the bars at one session")
@@ -125,8 +135,13 @@ def write_session_pack(
     content = {name: _arrow_bytes(frame) for name, frame in frames.items()}
     hashes = {name: hashlib.sha256(data).hexdigest() for name, data in content.items()}
     manifest = PackManifest(hashes, adjustment, simulated, last)
-    content[MANIFEST] = (json.dumps(asdict(manifest), sort_keys=True, indent=2) + "\n").encode()
-    _replace_folder(folder, content)
+    with _sole_writer(folder):
+        publish([draft_bytes(folder / _file_name(name, hashes[name]), data) for name, data in content.items()])
+        write_bytes(folder / MANIFEST, (json.dumps(asdict(manifest), sort_keys=True, indent=2) + "\n").encode())
+        kept = {MANIFEST, *(_file_name(name, digest) for name, digest in hashes.items())}
+        for path in folder.iterdir():
+            if path.name not in kept and path.suffix in (".arrow", ".part"):
+                path.unlink(missing_ok=True)
     return manifest
 
 
@@ -138,27 +153,48 @@ def read_session_pack(folder: Path) -> SessionPack:
     LiveError
         For a missing pack, a missing file, a changed byte or another format.
     """
+    while True:
+        said = _manifest_bytes(folder)
+        try:
+            return _read_files(folder, said)
+        except LiveError:
+            if _manifest_bytes(folder) == said:
+                raise
+            # a writer has put a new pack in place meanwhile and removed the old one's files
+
+
+def _manifest_bytes(folder: Path) -> bytes:
     try:
-        tree = json.loads((folder / MANIFEST).read_bytes())
-        manifest = PackManifest(**tree)
-        if not isinstance(manifest.files, dict):
-            raise TypeError(f"files is {manifest.files!r}, not an object")
-        date.fromisoformat(manifest.last_research_session)
+        return (folder / MANIFEST).read_bytes()
     except FileNotFoundError:
         raise LiveError(
             f"there is no session pack in {folder}", "run the pipeline first: its deployment writes one"
         ) from None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except OSError as error:
+        raise LiveError(f"{folder / MANIFEST} is not a session pack's manifest ({error})", _AGAIN) from None
+
+
+def _read_files(folder: Path, said: bytes) -> SessionPack:
+    try:
+        manifest = PackManifest(**json.loads(said))
+        if not isinstance(manifest.files, dict):
+            raise TypeError(f"files is {manifest.files!r}, not an object")
+        date.fromisoformat(manifest.last_research_session)
+    except (ValueError, TypeError, RecursionError) as error:
         raise LiveError(f"{folder / MANIFEST} is not a session pack's manifest ({error})", _AGAIN) from None
     wanted = {f"{table}.arrow" for table in TABLES} | {manifest.features_name}
     beside = {f"{_BESIDE}{table}.arrow": table for table in BESIDE}
-    if manifest.format != FORMAT or set(manifest.files) - beside.keys() != wanted:
+    if manifest.format not in (FORMAT, PLAIN_NAMES) or set(manifest.files) - beside.keys() != wanted:
         raise LiveError(
             f"the session pack in {folder} has format {manifest.format} and files {sorted(manifest.files)}, "
             f"expected format {FORMAT} and {sorted(wanted)}",
             _AGAIN,
         )
-    frames = {name: _checked_frame(folder / name, expected) for name, expected in manifest.files.items()}
+    plain = manifest.format == PLAIN_NAMES
+    frames = {
+        name: _checked_frame(folder / (name if plain else _file_name(name, expected)), expected)
+        for name, expected in manifest.files.items()
+    }
     return SessionPack(
         manifest,
         **{table: frames[f"{table}.arrow"] for table in TABLES},
@@ -169,6 +205,11 @@ def read_session_pack(folder: Path) -> SessionPack:
 
 def _features_name(session: str) -> str:
     return f"features-{session}.arrow"
+
+
+def _file_name(name: str, digest: str) -> str:
+    path = Path(name)
+    return f"{path.stem}-{digest[:16]}{path.suffix}"
 
 
 def _arrow_bytes(frame: pd.DataFrame) -> bytes:
@@ -192,25 +233,13 @@ def _checked_frame(path: Path, expected: str) -> pd.DataFrame:
     return frame
 
 
-def _replace_folder(folder: Path, content: Mapping[str, bytes]) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-    old = staging.with_name(f"{staging.name}.old")
+@contextmanager
+def _sole_writer(folder: Path) -> Iterator[None]:
+    """Make the folder and hold it against other writers, who wait: each removes what its own pack does not name."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        staging.chmod(0o755)
-        for name, data in content.items():
-            with (staging / name).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-        if folder.exists():
-            folder.rename(old)
-        try:
-            staging.rename(folder)
-        except OSError:
-            if old.exists():
-                old.rename(folder)
-            raise
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        os.close(descriptor)

@@ -1,4 +1,4 @@
-"""Limits of the opening auction in the whole loop: the list says what dense arrays would, to fills at the open alone."""
+"""Limits of the opening auction in the whole loop: the list says what dense arrays would, and only to fills there."""
 
 from __future__ import annotations
 

@@ -310,7 +310,7 @@ print(json.dumps(account.as_dict()))
 
 def test_a_halted_runner_is_not_healthy_and_says_why(home: Home, served: tuple[str, subprocess.Popen[str]]) -> None:
     base, process = served
-    damaged = home.live / "feed" / "feed.arrow"
+    (damaged,) = (home.live / "feed").glob("feed-*.arrow")
     data = bytearray(damaged.read_bytes())
     data[len(data) // 2] ^= 1
     damaged.write_bytes(data)
@@ -320,7 +320,7 @@ def test_a_halted_runner_is_not_healthy_and_says_why(home: Home, served: tuple[s
     wait_for(lambda: httpx.get(f"{base}/health").status_code == 503)
     answer = httpx.get(f"{base}/health").json()
     assert (answer["ok"], answer["mode"], answer["stalled"]) == (False, "halted", False)
-    assert "feed.arrow is damaged" in answer["message"]
+    assert f"{damaged.name} is damaged" in answer["message"]
     process.send_signal(signal.SIGINT)
     assert process.wait(30) == 0
 

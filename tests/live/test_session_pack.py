@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.errors import LakeError, LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.session_pack import read_session_pack, write_session_pack
 from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.live_market import Tables, live_tables, write_pack
 
+#: Each kill starts a process: one call in so many is tried.
+KILL_EVERY = 4
 FEATURES = pd.DataFrame({"symbol": ["B", "A"], "K": np.array([1.5, np.nan], dtype=np.float32)})
 
 
@@ -42,23 +47,25 @@ def test_what_was_written_is_read(folder: Path, tables: Tables) -> None:
 
 def test_the_same_content_gives_the_same_bytes(folder: Path, tables: Tables) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert len(before) == 8, "manifest, tables and features"
     write_pack(folder, tables, feed_sessions=10, online_features=FEATURES)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == ["feed"], "nothing half-written is left"
 
 
-@pytest.mark.parametrize("name", ["feed.arrow", "history.arrow", "securities.arrow"])
+@pytest.mark.parametrize("name", ["feed", "history", "securities"])
 def test_one_changed_byte_is_found(folder: Path, name: str) -> None:
-    data = bytearray((folder / name).read_bytes())
+    (path,) = folder.glob(f"{name}-*.arrow")
+    data = bytearray(path.read_bytes())
     data[len(data) // 2] ^= 1
-    (folder / name).write_bytes(data)
-    with pytest.raises(LiveError, match=f"{name} is damaged"):
+    path.write_bytes(data)
+    with pytest.raises(LiveError, match=rf"{name}-\w+\.arrow is damaged"):
         read_session_pack(folder)
 
 
 def test_a_missing_file_is_named(folder: Path) -> None:
-    (folder / "st_spells.arrow").unlink()
-    with pytest.raises(LiveError, match=r"st_spells\.arrow cannot be read"):
+    next(folder.glob("st_spells-*.arrow")).unlink()
+    with pytest.raises(LiveError, match=r"st_spells-\w+\.arrow cannot be read"):
         read_session_pack(folder)
 
 
@@ -124,32 +131,122 @@ def test_a_pack_without_sessions_to_replay_is_refused(tmp_path: Path, tables: Ta
         ReplayFeed.open(tmp_path / "feed")
 
 
+def written_before(folder: Path) -> None:
+    """Give a pack the names and the format that it had before files carried their hash."""
+    path = folder / "manifest.json"
+    tree = json.loads(path.read_text())
+    for name, digest in tree["files"].items():
+        (folder / f"{name.removesuffix('.arrow')}-{digest[:16]}.arrow").rename(folder / name)
+    path.write_text(json.dumps({**tree, "format": 2}))
+
+
+def test_a_pack_of_the_format_before_is_read_and_replaced(folder: Path, tables: Tables) -> None:
+    history = read_session_pack(folder).history
+    written_before(folder)
+    pd.testing.assert_frame_equal(read_session_pack(folder).history, history)
+    write_pack(folder, tables, feed_sessions=10, online_features=FEATURES)
+    pd.testing.assert_frame_equal(read_session_pack(folder).history, history)
+    assert not (folder / "history.arrow").exists()
+    assert len(list(folder.iterdir())) == 8
+
+
+#: Every call by which a pack is put in place; before the nth of them the process is killed.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+
+import pandas as pd
+
+from tests.fakes.live_market import live_tables, write_pack
+
+left = int(sys.argv[2])
+
+def counted(original):
+    def call(*arguments, **named):
+        global left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(*arguments, **named)
+    return call
+
+Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
+os.open, os.write, os.fsync = counted(os.open), counted(os.write), counted(os.fsync)
+tables = live_tables(symbols=8, sessions=80, feed_sessions=10)
+features = pd.DataFrame({"symbol": ["A"], "K": [2.5]}).astype({"K": "float32"})
+for again in range(int(sys.argv[3])):
+    left = int(sys.argv[2])
+    write_pack(Path(sys.argv[1]), tables, feed_sessions=8, online_features=features)
+    print(int(sys.argv[2]) - left, flush=True)
+"""
+
+
+def killed_at(folder: Path, call: int) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", KILLED, str(folder), str(call), "1"], capture_output=True, text=True, check=False
+    )
+
+
+@pytest.mark.parametrize("plain_names", [False, True])
+def test_a_writer_killed_anywhere_leaves_the_old_pack_or_the_new_one(
+    folder: Path, tmp_path: Path, tables: Tables, plain_names: bool
+) -> None:
+    if plain_names:
+        written_before(folder)
+    old = read_session_pack(folder).manifest.files
+    fresh = tmp_path / "fresh"
+    calls = int(killed_at(fresh, 10**6).stdout)
+    new = read_session_pack(fresh).manifest.files
+    assert old != new
+    assert calls > 30
+    state = {path.name: path.read_bytes() for path in folder.iterdir()}
+    seen = []
+    for call in range(1, calls + 1, KILL_EVERY):
+        assert killed_at(folder, call).returncode == -signal.SIGKILL, call
+        seen.append(read_session_pack(folder).manifest.files)  # every file is held to its hash
+        assert seen[-1] in (old, new), call
+        if seen[-1] == new:  # from the old one again
+            for path in folder.iterdir():
+                path.unlink()
+            for name, data in state.items():
+                (folder / name).write_bytes(data)
+    assert seen[0] == old
+    assert seen[-1] == new
+    assert killed_at(folder, 10**6).returncode == 0
+    assert {path.name for path in folder.iterdir()} == {path.name for path in fresh.iterdir()}, "nothing is left over"
+
+
+def test_a_reader_overtaken_by_a_writer_reads_the_new_pack(
+    folder: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original, overtaken = Path.read_bytes, []
+
+    def read_bytes(self: Path) -> bytes:
+        if self.name.startswith("feed-") and not overtaken:
+            overtaken.append(self)
+            write_pack(folder, tables, feed_sessions=8, online_features=FEATURES)
+        return original(self)
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    pack = read_session_pack(folder)
+    assert overtaken
+    assert pack.feed["session_date"].nunique() == 8
+
+
 def test_a_pack_that_cannot_be_put_in_place_leaves_the_one_before(
     folder: Path, tables: Tables, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = read_session_pack(folder).manifest
-    history, feed = tables.split(8)
-    original = Path.rename
+    original = Path.replace
 
     def full_disk(self: Path, target: Path) -> Path:
-        if target == folder and self.suffix != ".old":
+        if target.name == "manifest.json":
             raise OSError(28, "No space left on device")
         return original(self, target)
 
-    monkeypatch.setattr(Path, "rename", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        write_session_pack(
-            folder,
-            history=history,
-            feed=feed,
-            securities=tables.securities,
-            st_spells=tables.st_spells,
-            index_members=empty_table("index_members"),
-            corporate_actions=tables.corporate_actions,
-            online_features=FEATURES,
-            adjustment="raw",
-            simulated=True,
-        )
+    monkeypatch.setattr(Path, "replace", full_disk)
+    with pytest.raises(LakeError, match="No space"):
+        write_pack(folder, tables, feed_sessions=8, online_features=FEATURES)
     assert read_session_pack(folder).manifest == before
 
 
