@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
+import os
+import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -18,8 +24,6 @@ from ljwx_pipeline.live.session_pack import read_session_pack, write_session_pac
 from ljwx_pipeline.market.tables import empty_table
 from tests.fakes.live_market import Tables, live_tables, write_pack
 
-#: Each kill starts a process: one call in so many is tried.
-KILL_EVERY = 4
 FEATURES = pd.DataFrame({"symbol": ["B", "A"], "K": np.array([1.5, np.nan], dtype=np.float32)})
 
 
@@ -150,70 +154,89 @@ def test_a_pack_of_the_format_before_is_read_and_replaced(folder: Path, tables: 
     assert len(list(folder.iterdir())) == 8
 
 
-#: Every call by which a pack is put in place; before the nth of them the process is killed.
-KILLED = """
-import os, signal, sys
-from pathlib import Path
-
-import pandas as pd
-
-from tests.fakes.live_market import live_tables, write_pack
-
-left = int(sys.argv[2])
-
-def counted(original):
-    def call(*arguments, **named):
-        global left
-        left -= 1
-        if left == 0:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return original(*arguments, **named)
-    return call
-
-Path.replace, Path.unlink = counted(Path.replace), counted(Path.unlink)
-os.open, os.write, os.fsync = counted(os.open), counted(os.write), counted(os.fsync)
-tables = live_tables(symbols=8, sessions=80, feed_sessions=10)
-features = pd.DataFrame({"symbol": ["A"], "K": [2.5]}).astype({"K": "float32"})
-for again in range(int(sys.argv[3])):
-    left = int(sys.argv[2])
-    write_pack(Path(sys.argv[1]), tables, feed_sessions=8, online_features=features)
-    print(int(sys.argv[2]) - left, flush=True)
-"""
+#: Every call that changes a disk while a pack is put in place.
+CALLS = ((os, "mkdir"), (os, "open"), (os, "write"), (os, "fsync"), (Path, "replace"), (Path, "unlink"))
 
 
-def killed_at(folder: Path, call: int) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", KILLED, str(folder), str(call), "1"], capture_output=True, text=True, check=False
-    )
+class Killed(BaseException):
+    """The process is dead: no call after this one reaches the disk."""
+
+
+class Counter:
+    """Counts the calls, and lets none through from the ``dies_at``-th on."""
+
+    def __init__(self, dies_at: float, die: Callable[[], None]) -> None:
+        self.calls, self.dies_at, self.die = 0, dies_at, die
+
+    def counted(self, original: Callable[..., object]) -> Callable[..., object]:
+        def call(*arguments: object, **named: object) -> object:
+            self.calls += 1
+            if self.calls >= self.dies_at:
+                self.die()
+            return original(*arguments, **named)
+
+        return call
+
+
+def killed() -> None:
+    raise Killed
+
+
+def written(folder: Path, tables: Tables, dies_at: float = math.inf, die: Callable[[], None] = killed) -> int:
+    """Write the new pack, up to the ``dies_at``-th call; return how many were made."""
+    counter = Counter(dies_at, die)
+    with contextlib.ExitStack() as patches, contextlib.suppress(Killed):
+        for owner, name in CALLS:
+            patches.enter_context(patch.object(owner, name, counter.counted(getattr(owner, name))))
+        write_pack(folder, tables, feed_sessions=8, online_features=FEATURES)
+    return counter.calls
 
 
 @pytest.mark.parametrize("plain_names", [False, True])
-def test_a_writer_killed_anywhere_leaves_the_old_pack_or_the_new_one(
+def test_a_writer_killed_before_any_call_leaves_the_old_pack_or_the_new_one(
     folder: Path, tmp_path: Path, tables: Tables, plain_names: bool
 ) -> None:
     if plain_names:
         written_before(folder)
-    old = read_session_pack(folder).manifest.files
-    fresh = tmp_path / "fresh"
-    calls = int(killed_at(fresh, 10**6).stdout)
-    new = read_session_pack(fresh).manifest.files
-    assert old != new
-    assert calls > 30
     state = {path.name: path.read_bytes() for path in folder.iterdir()}
+    old = read_session_pack(folder).manifest.files
+    whole = tmp_path / "whole"
+    shutil.copytree(folder, whole)
+    calls = written(whole, tables)
+    new = read_session_pack(whole).manifest.files
     seen = []
-    for call in range(1, calls + 1, KILL_EVERY):
-        assert killed_at(folder, call).returncode == -signal.SIGKILL, call
-        seen.append(read_session_pack(folder).manifest.files)  # every file is held to its hash
-        assert seen[-1] in (old, new), call
-        if seen[-1] == new:  # from the old one again
-            for path in folder.iterdir():
-                path.unlink()
+    for call in range(1, calls + 1):
+        written(folder, tables, call)
+        seen.append(read_session_pack(folder).manifest.files == new)  # every file is held to its hash
+        assert seen[-1] or read_session_pack(folder).manifest.files == old, call
+        if seen[-1]:  # from the old one again; what a killed writer left beside the old one stays for the next
+            shutil.rmtree(folder)
+            folder.mkdir()
             for name, data in state.items():
                 (folder / name).write_bytes(data)
-    assert seen[0] == old
-    assert seen[-1] == new
-    assert killed_at(folder, 10**6).returncode == 0
-    assert {path.name for path in folder.iterdir()} == {path.name for path in fresh.iterdir()}, "nothing is left over"
+    assert seen == sorted(seen), "one call is the one that counts"
+    assert not seen[0]
+    assert seen[-1]
+    written(folder, tables)
+    assert {path.name for path in folder.iterdir()} == {path.name for path in whole.iterdir()}, "nothing is left over"
+
+
+@pytest.mark.parametrize("call", [1, 20, 35])
+def test_a_writer_killed_for_good_leaves_the_old_pack_and_the_next_one_cleans_up(
+    folder: Path, tables: Tables, call: int
+) -> None:
+    old = read_session_pack(folder).manifest.files
+    code = (
+        "import os, signal, sys; from pathlib import Path; from tests.fakes.live_market import live_tables; "
+        "from tests.live.test_session_pack import written; "
+        "written(Path(sys.argv[1]), live_tables(symbols=8, sessions=80, feed_sessions=10), int(sys.argv[2]), "
+        "lambda: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    process = subprocess.run([sys.executable, "-c", code, str(folder), str(call)], check=False)
+    assert process.returncode == -signal.SIGKILL
+    assert read_session_pack(folder).manifest.files == old
+    written(folder, tables)
+    assert len(list(folder.iterdir())) == 8
 
 
 def test_a_reader_overtaken_by_a_writer_reads_the_new_pack(
