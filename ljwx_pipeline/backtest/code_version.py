@@ -13,7 +13,14 @@ from pathlib import Path
 import ljwx_pipeline
 
 #: Folders and files of the library that a backtest and its measures run through.
-_DECIDING = ("backtest/engine.py", "backtest/result.py", "backtest/sweep_measures.py", "trading", "market")
+_DECIDING = (
+    "backtest/engine.py",
+    "backtest/result.py",
+    "backtest/sweep_measures.py",
+    "compiled.py",
+    "trading",
+    "market",
+)
 _PACKAGES = ("numba", "numpy")
 
 

@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
+from ljwx_pipeline.compiled import borrowed, integer_kernel
 from ljwx_pipeline.config import CostSettings, StrategySettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook import BPS
@@ -37,7 +38,6 @@ from ljwx_pipeline.trading import (
     topk_dropout,
 )
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
-from ljwx_pipeline.trading.compiled import borrowed, kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, rates_table
 from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, ranked
 from ljwx_pipeline.trading.exits import ExitParams, exits_kernel
@@ -96,7 +96,7 @@ _LOG_ROWS_A_SESSION = 16
 _NO_PRICE = int(fill_model.Reject.NO_PRICE)
 
 
-@kernel(matching)
+@integer_kernel(matching)
 def _add_up(rows: Int, position: int, order_reason: Int, row: Int) -> None:
     """Complete the session's rows of the order log and add them up into its figures."""
     for k in range(rows.shape[0]):
@@ -127,7 +127,7 @@ def _note_reasons(
         order_reason[k] = reason_of[order_names[k]] if order_shares[k] < 0 else SCORE
 
 
-@kernel(costs, fill_model, matching, holdings, topk_dropout, score_weighted, decide, exits, sizing, account)
+@integer_kernel(costs, fill_model, matching, holdings, topk_dropout, score_weighted, decide, exits, sizing, account)
 def _run(
     best_first: Int32,
     n_scored: Int32,

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import kernel
 from ljwx_pipeline.errors import FactorError
-from ljwx_pipeline.expressions.compiled import kernel
 from ljwx_pipeline.expressions.machine import run
 from ljwx_pipeline.expressions.nodes import Expr
 from ljwx_pipeline.expressions.program import Program

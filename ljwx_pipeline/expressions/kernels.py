@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ljwx_pipeline.expressions.compiled import kernel
+from ljwx_pipeline.compiled import kernel
 
 Row = NDArray[np.float64]
 #: qlib 0.9.7 calls a standard deviation at or below this zero (rsquare and corr).

@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from ljwx_pipeline.expressions.compiled import kernel
+from ljwx_pipeline.compiled import kernel
 from ljwx_pipeline.expressions.kernels import Row
 
 #: Deviations below this share of the mean are rounding: the window is flat.

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import borrowed, kernel_over
 from ljwx_pipeline.expressions import kernels as k
 from ljwx_pipeline.expressions import lag_kernels as lag
 from ljwx_pipeline.expressions import order_kernels as order
 from ljwx_pipeline.expressions import program
 from ljwx_pipeline.expressions import value_kernels as value
-from ljwx_pipeline.expressions.compiled import kernel_over, uncounted
 from ljwx_pipeline.expressions.program import Op
 
 Rows = NDArray[np.float64]
@@ -222,7 +222,7 @@ def run(
     every
         The last of so many sessions is stored; 1 stores all.
     """
-    code, reg, fields, out = uncounted(code), uncounted(reg), uncounted(fields), uncounted(out)
+    code, reg, fields, out = borrowed(code), borrowed(reg), borrowed(fields), borrowed(out)
     for symbol in range(fields.shape[1]):
         for position in range(len(code)):
             step = code[position]

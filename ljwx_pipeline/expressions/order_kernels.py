@@ -20,7 +20,7 @@ from numba.core import cgutils as untyped_cgutils
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from ljwx_pipeline.expressions.compiled import kernel
+from ljwx_pipeline.compiled import kernel
 from ljwx_pipeline.expressions.kernels import Row
 
 #: Parts of a row that advance together: float64 in the widest vector register.

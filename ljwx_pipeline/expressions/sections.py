@@ -13,7 +13,7 @@ from enum import IntEnum, auto
 import numpy as np
 from numpy.typing import NDArray
 
-from ljwx_pipeline.expressions.compiled import kernel
+from ljwx_pipeline.compiled import kernel
 
 Values = NDArray[np.float64]
 Places = NDArray[np.int64]

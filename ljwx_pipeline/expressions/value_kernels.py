@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ljwx_pipeline.expressions.compiled import kernel
+from ljwx_pipeline.compiled import kernel
 from ljwx_pipeline.expressions.kernels import Row
 
 #: From here on a float64 has no fraction to round.

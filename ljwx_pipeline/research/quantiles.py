@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.coefficients import BySession
-from ljwx_pipeline.expressions.compiled import kernel
+from ljwx_pipeline.compiled import kernel
 
 Float = NDArray[np.float64]
 Buckets = NDArray[np.int8]

@@ -22,9 +22,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import integer_kernel
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.trading import matching
-from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN
 from ljwx_pipeline.trading.matching import (
     BASE,
@@ -124,7 +124,7 @@ def open_session_kernel(
     return n_held, cash, dividends, written_off, rights_paid, revalued_e4
 
 
-@kernel(matching)
+@integer_kernel(matching)
 def settle_kernel(
     held_names: Int32,
     n_held: int,

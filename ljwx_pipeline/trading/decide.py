@@ -13,11 +13,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import integer_kernel
 from ljwx_pipeline.config import StrategySettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading import costs, holdings, matching, score_weighted, topk_dropout
-from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.holdings import sell_forced
 from ljwx_pipeline.trading.score_weighted import score_weighted_kernel
 from ljwx_pipeline.trading.topk_dropout import topk_dropout_kernel
@@ -133,7 +133,7 @@ def _settle_ties(order: Int, key: Float, best_first: Int32) -> None:
             start = stop
 
 
-@kernel(costs, matching, holdings, topk_dropout, score_weighted)
+@integer_kernel(costs, matching, holdings, topk_dropout, score_weighted)
 def decide_kernel(
     best_first: Int32,
     n_scored: int,

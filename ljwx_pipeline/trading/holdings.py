@@ -9,9 +9,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import integer_kernel
 from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading import costs
-from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, trade_value_fen
 from ljwx_pipeline.trading.order_reason import SIZING
 
@@ -28,7 +28,7 @@ def is_worse(one: int, other: int, scores: Float) -> bool:
     return bool(a > b or (a == b and one > other))
 
 
-@kernel(costs)
+@integer_kernel(costs)
 def sell_forced(
     held_names: Int32,
     n_held: int,
@@ -57,7 +57,7 @@ def lots_of_position(wanted: int, held: int, lot_min: int, lot_step: int) -> int
     return min(lot_min + steps * lot_step, held)
 
 
-@kernel(costs)
+@integer_kernel(costs)
 def trim(
     held_names: Int32,
     n_held: int,

@@ -379,7 +379,8 @@ class _Asked:
 
     def at(self, rows: NDArray[np.intp]) -> _Asked:
         """Return some of the rows."""
-        return _Asked(**{name: None if values is None else values[rows] for name, values in vars(self).items()})
+        picked: dict[str, Any] = {name: None if all_ is None else all_[rows] for name, all_ in vars(self).items()}
+        return _Asked(**picked)
 
 
 def _limits(asked: _Asked, *, adjusted: bool, at_open: bool = False) -> tuple[Int, Int]:

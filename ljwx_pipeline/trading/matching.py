@@ -16,9 +16,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import integer_kernel
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.trading import costs, fill_model
-from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import (
     E8,
     FILL,
@@ -150,7 +150,7 @@ def floor_to_lot(shares: int, lot_min: int, lot_step: int) -> int:
     return lot_min + (shares - lot_min) // lot_step * lot_step
 
 
-@kernel(costs)
+@integer_kernel(costs)
 def affordable_shares(wanted: int, price_e4: int, cash_fen: int, lot_min: int, lot_step: int, rates: Int) -> int:
     """Return the most shares, in lots, up to ``wanted``, whose value and fees the cash covers."""
     low, high = -1, (wanted - lot_min) // lot_step  # steps beyond the smallest order; -1 is no order
@@ -163,14 +163,14 @@ def affordable_shares(wanted: int, price_e4: int, cash_fen: int, lot_min: int, l
     return lot_min + low * lot_step if low >= 0 else 0
 
 
-@kernel(costs, inline=True)
+@integer_kernel(costs, inline=True)
 def _cost_fen(shares: int, price_e4: int, rates: Int) -> int:
     value = trade_value_fen(shares, price_e4, True)
     commission, stamp, transfer = fees_kernel(value, True, rates)
     return value + commission + stamp + transfer
 
 
-@kernel(costs, inline=True)
+@integer_kernel(costs, inline=True)
 def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, order
     if shares > sellable:
@@ -186,7 +186,7 @@ def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_ste
     return shares, reason
 
 
-@kernel(costs, inline=True)
+@integer_kernel(costs, inline=True)
 def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, floor_to_lot(order, lot_min, lot_step)
     if shares < order:
@@ -197,7 +197,7 @@ def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: I
     return shares, reason
 
 
-@kernel(costs, inline=True)
+@integer_kernel(costs, inline=True)
 def _priced(
     base_e4: int, bound_e4: int, shares: int, volatility_e8: int, volume: int, buying: bool, rates: Int
 ) -> tuple[int, int]:
@@ -213,7 +213,7 @@ def _priced(
     return fill_price_e4(base_e4, bound_e4, bound_e4, slippage + impact, buying), slipped
 
 
-@kernel(costs, inline=True)
+@integer_kernel(costs, inline=True)
 def _book(
     rows: Int,
     k: int,
@@ -253,7 +253,7 @@ def _limit_at_open(name: int, buying: bool, limit_e4: int, opening_limits: Int) 
     return limit_e4
 
 
-@kernel(costs, fill_model)
+@integer_kernel(costs, fill_model)
 def match_kernel(
     order_names: Int32,
     order_shares: Int,

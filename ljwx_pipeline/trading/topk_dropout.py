@@ -12,9 +12,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import integer_kernel
 from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading import costs, holdings, matching
-from ljwx_pipeline.trading.compiled import kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, trade_value_fen
 from ljwx_pipeline.trading.holdings import is_worse, sell_forced, trim
 from ljwx_pipeline.trading.matching import floor_to_lot
@@ -41,7 +41,7 @@ def _take_candidates(
     return taken
 
 
-@kernel(holdings)
+@integer_kernel(holdings)
 def _find_worst(
     held_names: Int32,
     n_held: int,
@@ -78,7 +78,7 @@ def _find_worst(
     return found
 
 
-@kernel(costs, matching, holdings)
+@integer_kernel(costs, matching, holdings)
 def topk_dropout_kernel(
     best_first: Int32,
     n_scored: int,

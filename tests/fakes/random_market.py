@@ -82,12 +82,12 @@ def random_scores(seed: int, market: MarketArrays) -> np.ndarray:
 
 
 def _opening_limits(seed: int, before: np.ndarray, up: np.ndarray, down: np.ndarray) -> OpeningLimits:
-    """Return narrower limits at the open of one cell in ten: half of what the session allows."""
+    """Return narrower limits at the open of one cell in ten: one per cent about the reference price."""
     name, session = np.nonzero(np.random.default_rng(seed + 2).random(before.shape) < 0.1)
     reference = before[name, session]
-    half_up = np.minimum(reference * 105 // 100 // 100 * 100, up[name, session])
-    half_down = np.maximum(reference * 95 // 100 // 100 * 100, down[name, session])
-    return OpeningLimits.of(session, name, half_up, half_down, before.shape[1])
+    near_up = np.minimum(reference * 101 // 100 // 100 * 100, up[name, session])
+    near_down = np.maximum(reference * 99 // 100 // 100 * 100, down[name, session])
+    return OpeningLimits.of(session, name, near_up, near_down, before.shape[1])
 
 
 def _actions(rng: np.random.Generator, names: int, sessions: int, *, rights: bool, odd: bool) -> ActionList:
