@@ -122,7 +122,7 @@ def _judge_delisting_periods(bits: Bits, bars: pd.DataFrame, symbols: Symbols, s
     starts = known[PERIOD].to_numpy().astype("datetime64[D]")[code]
     inside = (days >= np.datetime64(BOOK_FIRST)) & (days <= np.datetime64(BOOK_LAST))
     rows = np.flatnonzero((days >= starts) & inside)  # NaT compares false
-    asked = {
+    asked: dict[str, Any] = {
         "board": known["board"].to_numpy(dtype=np.float64)[code[rows]].astype(np.int64),
         "session": days[rows],
         "list_date": np.datetime64("NaT"),

@@ -299,7 +299,8 @@ def _dense_bars(
         for field, values in found.items():
             flat[field][at] = values
     if "open" in columns:
-        dense["opening_limits"] = OpeningLimits.of(*np.hstack([np.zeros((4, 0), np.int64), *differing]), len(sessions))
+        session, name, up, down = np.hstack([np.zeros((4, 0), dtype=np.int64), *differing])
+        dense["opening_limits"] = OpeningLimits.of(session, name, up, down, len(sessions))
     return dense
 
 
