@@ -515,6 +515,28 @@ TEXT: Mapping[str, Mapping[str, str]] = {
 #: What data sources say they cannot know, in Chinese; a sentence that is not here is shown as the source says it.
 UNKNOWNS_ZH: Mapping[str, str] = {
     "delistings and true listing dates": "退市与真实上市日期",
+    "a stock whose bars begin later than the files counts as newly listed then, and none is ever delisted: if the "
+    "files hold survivors only, every return is flattered": "行情晚于文件起点的股票按当时新上市处理，且从不退市："
+    "若文件只含幸存股票，全部收益都被高估",
+    "limits, lots, fees and the share price itself are computed on adjusted prices, so orders and costs are "
+    "approximate; VWAP is (open + high + low + close) / 4, because raw amount / volume beside adjusted prices tells "
+    "the future; the amount / volume unit check is not applicable": "涨跌停、整手、费用与股价均按复权价计算，"
+    "委托与成本只是近似；"
+    "VWAP 取 (开 + 高 + 低 + 收) / 4，因为未复权成交额/成交量与复权价并列会泄漏未来；成交额/成交量单位检查不适用",
+    "forward adjustment rebases the past on later dividends: a factor of price levels, not ratios, would see them": (
+        "前复权以之后的分红重定过去的价格：使用价格水平而非比率的因子会看到未来"
+    ),
+    "price levels": "价格水平",
+    "backward adjustment lifts prices far above what was paid: one lot seems dearer than it was": (
+        "后复权使价格远高于实际成交价：一手看起来比当时更贵"
+    ),
+    "their effect is taken from the reference price as if all of it were paid in cash without tax": (
+        "按参考价推算其影响，视同全部以现金免税支付"
+    ),
+    "stocks under special treatment are not excluded, and their 5 % price limit is taken for their board's wider one": (
+        "未剔除 ST 股票，其 5% 涨跌幅按所在板块更宽的限制处理"
+    ),
+    "derived from the previous close and the adjustment factor": "由前收盘价与复权因子推算",
     "industries": "行业分类",
     "no exposure to an industry can be seen or limited": "无法观察或限制行业暴露",
     "market values": "市值",

@@ -33,6 +33,7 @@ from ljwx_pipeline.evaluation.report import (
 from ljwx_pipeline.market.tables import SourceDescription, Unknown
 from ljwx_pipeline.page import number, percent
 from ljwx_pipeline.promotion.gate import Evidence, decide
+from ljwx_pipeline.sources.folder.unknowns import ADJUSTED, ALWAYS, BACKWARD, FORWARD, NO_ST
 
 PNG = base64.b64decode(  # one grey pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
@@ -239,6 +240,12 @@ def test_both_languages_have_every_text_with_the_same_blanks() -> None:
         assert set(english) == set(other)
         for key, sentence in english.items():
             assert set(re.findall(r"{(\w+)", sentence)) == set(re.findall(r"{(\w+)", other[key])), key
+
+
+def test_what_a_folder_of_files_cannot_know_is_told_in_chinese_too() -> None:
+    for item in (*ALWAYS, NO_ST, ADJUSTED, FORWARD, BACKWARD):
+        assert item.what in wording.UNKNOWNS_ZH
+        assert item.consequence in wording.UNKNOWNS_ZH
 
 
 def test_the_language_is_chosen_without_a_script_and_kept_in_print(both_languages: str) -> None:
