@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from assets.report import curve_column
+from assets.report import INTERVALS, curve_column
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.config import Settings
@@ -113,7 +113,9 @@ def judged_backtest(
         costs=costs,
     )
     beside = levels(curves)
-    figures = performance(result, market, costs=costs, benchmarks=beside, capacity_against=gate.benchmark)
+    figures = performance(
+        result, market, costs=costs, benchmarks=beside, capacity_against=gate.benchmark, bootstrap=INTERVALS
+    )
     holdings = holdings_of(result, market)
     closes = {code: beside[code] for code in settings.evaluation.indices}
     evidence = measure_evidence(

@@ -7,7 +7,7 @@ have nothing above them, and how Dagster is told (``metadata.py``).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ljwx_pipeline.config import LabelSettings, UniverseSettings
 from ljwx_pipeline.dataset.universe import scorable_reads
@@ -110,9 +110,14 @@ def explanation_lineage(catalogue: Catalogue) -> Lineage:
     return {"mean_abs_shap": weighed, "share_frac": weighed}
 
 
-def backtest_lineage(indices: Iterable[str], plain: Iterable[str], adjustment: str) -> Lineage:
-    """Return the lineage of the account, of the indices and of the plain strategies beside it."""
-    market = _of_tables(backtest_reads(adjustment))
+def backtest_lineage(
+    indices: Iterable[str], plain: Iterable[str], adjustment: str, *, columns: Collection[str]
+) -> Lineage:
+    """Return the lineage of the account, of the indices and of the plain strategies beside it.
+
+    ``columns`` are those that fills read beside the close (``market_arrays.optional_columns``).
+    """
+    market = _of_tables(backtest_reads(adjustment, columns))
     traded = _of("walk_forward_predictions", ("score", "scorable")) + market
     points = _of("index_bars", ("index_code", "close_points"))
     return {

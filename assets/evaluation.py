@@ -43,6 +43,7 @@ def net_backtest(
     """The configured strategy on out-of-sample scores, after every cost and A-share rule, beside three indices."""
     from assets.backtest import judged_backtest  # heavy: the kernels
     from ljwx_pipeline.evaluation.performance_file import write_performance
+    from ljwx_pipeline.trading.market_arrays import optional_columns
 
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
     scores = dense_scores(walk_forward_predictions, market.symbols, market.sessions)
@@ -67,7 +68,8 @@ def net_backtest(
         run.metrics({f"backtest.{name}": value for name, value in summary["backtest"].items() if value is not None})
     indices = line.settings.evaluation.indices
     plain = [name for name in judged.curves if name not in indices]
-    lineage = backtest_lineage(indices, plain, line.source().describe().adjustment)
+    read = optional_columns(line.settings.costs)
+    lineage = backtest_lineage(indices, plain, line.source().describe().adjustment, columns=read)
     curves = [curve_column(name) for name in judged.curves]
     growth = frame.set_index("session_date")[["equity_cny", *curves]]
     return dg.Output(

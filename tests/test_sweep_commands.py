@@ -13,6 +13,7 @@ from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import ljwx_home, load_settings, market_home
 from ljwx_pipeline.errors import ConfigError, DataQualityError, EnvironmentFault, LakeError, RegistryError
+from ljwx_pipeline.evaluation.swept_cliff import swept_cliff
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.sweep_commands import parsed_grid
 from tests.fakes.sweeps import store_scored_market
@@ -179,3 +180,17 @@ def test_ranges_and_lists_become_values() -> None:
         "kind": ["a", "b"],
         "m": [2, 3, 4],
     }
+
+
+def test_the_lint_finds_the_cliff_in_the_files_that_the_command_leaves(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(profile="simulated")
+    chosen = settings.strategy.top_k
+    body = swept(capsys, "--grid", f"top_k={chosen - 8},{chosen},{chosen + 2}")
+    span = (body["first_session"], body["last_session"])
+    fall, parameter = swept_cliff(home, settings, hashes={"data_hash": "d" * 64, "factor_hash": "f" * 64}, span=span)
+    ratios = {row["strategy.top_k"]: row["information_ratio"] for row in body["best"]}
+    beside = min(ratios[chosen - 8], ratios[chosen + 2])
+    assert parameter == "strategy.top_k"
+    assert fall == pytest.approx((ratios[chosen] - beside) / abs(ratios[chosen]))

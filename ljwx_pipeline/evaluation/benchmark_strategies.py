@@ -28,9 +28,6 @@ VOLATILITY_SESSIONS = 120
 #: Returns among ``VOLATILITY_SESSIONS`` that a name must have for its volatility to be known.
 LEAST_RETURNS = 80
 
-#: Growth below which all is lost; its logarithm stays finite.
-_RUIN = 1e-300
-
 EQUAL_WEIGHT, MOMENTUM, LOW_VOLATILITY = "equal_weight", "momentum", "low_volatility"
 
 
@@ -76,7 +73,7 @@ def momentum_scores(market: MarketArrays, members: Bool) -> Float:
     for names whose first bar is less than 240 sessions old.
     """
     returns = session_returns(market)
-    level = np.cumsum(np.log1p(np.maximum(np.nan_to_num(returns), _RUIN - 1)), axis=1)
+    level = np.cumsum(np.log1p(np.nan_to_num(returns)), axis=1)
     out = np.full(level.shape, np.nan)
     formed = level[:, MOMENTUM_SESSIONS - SKIPPED_SESSIONS : -SKIPPED_SESSIONS] - level[:, :-MOMENTUM_SESSIONS]
     out[:, MOMENTUM_SESSIONS:] = np.expm1(formed)

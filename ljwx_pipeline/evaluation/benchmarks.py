@@ -7,7 +7,6 @@ here takes any other curve in place of an index, for instance those of ``benchma
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -125,14 +124,6 @@ def against_index(equity: pd.Series, close: pd.Series) -> dict[str, float | None
         "alpha": alpha(own, other),
     }
     return {name: value if math.isfinite(value) else None for name, value in measured.items()}
-
-
-def benchmark_summary(
-    equity: pd.Series, index_bars: pd.DataFrame, codes: Sequence[str]
-) -> dict[str, dict[str, float | None]]:
-    """Return the ``benchmarks`` section of the run summary; errors as ``index_close``."""
-    sessions = pd.DatetimeIndex(equity.index)
-    return {code: against_index(equity, index_close(index_bars, code, sessions)) for code in codes}
 
 
 def _paired(returns: pd.Series, market: pd.Series) -> tuple[Float, Float]:

@@ -1,9 +1,10 @@
 """The measures of many resamples at once, and the intervals made of them.
 
 Nearly all measures are functions of sums over the returns, and a resample's sums are its counts of each return times
-the return's terms: one matrix product serves all resamples and measures. Quantiles come from the counts in order of
-return, drawdown from the resampled path. The plain functions of ``metrics.py``, ``tails.py`` and ``benchmarks.py`` are
-the reference: a resample that is the series itself gives their figures.
+the return's terms: one matrix product serves all resamples and measures (by ``einsum``: a BLAS product adds up in
+another order on another number of threads, and the same seed would not give the same bits). Quantiles come from the
+counts in order of return, drawdown from the resampled path. The plain functions of ``metrics.py``, ``tails.py`` and
+``benchmarks.py`` are the reference: a resample that is the series itself gives their figures.
 
 Sampling keeps strategy and benchmarks together session by session. The interval of a drawdown is that of paths as long
 as this one; chance alone makes most of them shallower or deeper than the path that happened.
@@ -87,7 +88,8 @@ def resampled_measures(
         away, apart = other - other.mean(), (returns - other) - (returns - other).mean()
         terms |= {f"m:{name}": away, f"m2:{name}": away**2, f"cm:{name}": centred * away}
         terms |= {f"d:{name}": apart, f"d2:{name}": apart**2, f"log:{name}": _log_growth(other)}
-    averages = dict(zip(terms, (weights @ np.column_stack(list(terms.values()))).T / n, strict=True))
+    sums = np.einsum("rn,kn->kr", weights, np.stack(list(terms.values())))
+    averages = dict(zip(terms, sums / n, strict=True))
     out = _own(averages, mean, n, periods_per_year)
     out["max_drawdown"] = _max_drawdowns(terms["log"], indices)
     out["calmar"] = _ratio(out["annual_return"], out["max_drawdown"])
@@ -187,7 +189,7 @@ def _relative(
     error = _spread(d, d2, n)
     centre, other = mean + c, other_mean + m
     # NaN where there is no slope
-    kept = np.log1p(np.maximum(centre - slope * other, _RUIN - 1))
+    kept = _log_growth(centre - slope * other)
     return {
         f"excess_annual_return:{name}": _annual(averages["log"], periods_per_year) - _annual(log, periods_per_year),
         f"information_ratio:{name}": _ratio((mean - other_mean) + d, error) * np.sqrt(periods_per_year),
@@ -231,5 +233,5 @@ def _tails(returns: Float, counts: Int) -> dict[str, Float]:
     return {
         "tail_ratio": np.divide(np.abs(high), np.abs(low), out=np.full(len(low), np.nan), where=low != 0),
         "value_at_risk": low,
-        "expected_shortfall": within @ values / kept,
+        "expected_shortfall": np.einsum("rn,n->r", within, values) / kept,
     }

@@ -58,9 +58,9 @@ class Evidence:
     trial_sharpes: tuple[float, ...]
     trials: int
     purge_sessions: int
-    lint_errors: tuple[str, ...] = ()
-    strategy: str = "topk_dropout"
-    trial_variance_floor: float = 0.0
+    lint_errors: tuple[str, ...]
+    strategy: str
+    trial_variance_floor: float
 
 
 @dataclass(frozen=True)

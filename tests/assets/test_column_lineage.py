@@ -55,7 +55,9 @@ def every_lineage(settings: Settings, adjustment: str) -> dict[str, Lineage]:
         "feature_table": feature_table_lineage(alpha158()),
         "training_dataset": dataset_lineage(alpha158(), settings.universe),
         "walk_forward_predictions": predictions_lineage(alpha158()),
-        "net_backtest": backtest_lineage(settings.evaluation.indices, ("equal_weight", "momentum"), adjustment),
+        "net_backtest": backtest_lineage(
+            settings.evaluation.indices, ("equal_weight", "momentum"), adjustment, columns=("open", "high", "low")
+        ),
         "daily_scores": scores_lineage(alpha158()),
     }
 
@@ -114,3 +116,8 @@ def test_dagster_is_given_every_source() -> None:
     lineage = column_metadata({"label": "float32"}, {"label": sources})["dagster/column_lineage"]
     given = [(dep.asset_key.to_user_string(), dep.column_name) for dep in lineage.deps_by_column["label"]]
     assert given == sources
+
+
+def test_the_account_comes_from_the_prices_that_its_fills_read() -> None:
+    at_open, at_close = (backtest_lineage((), (), "raw", columns=read)["equity_cny"] for read in (("open",), ()))
+    assert set(at_open) - set(at_close) == {("checked_bars", "open_cny")}

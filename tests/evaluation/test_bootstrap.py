@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import math
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,6 +25,7 @@ from ljwx_pipeline.evaluation.bootstrap import (
 )
 from ljwx_pipeline.evaluation.resampled import OWN, RELATIVE, bootstrap_intervals, resampled_measures
 
+ROOT = Path(__file__).resolve().parents[2]
 #: ``arch.bootstrap.optimal_block_length(series)["stationary"]`` of arch 8.0.0 on ``dependent_series()``.
 ARCH = {
     "white": 0.1574010602580115,
@@ -229,3 +234,23 @@ def test_two_thousand_resamples_of_1700_sessions_take_less_than_a_second() -> No
         taken.append(time.process_time() - began)
     assert len(found) == len(OWN) + 6 * len(RELATIVE)
     assert min(taken) < 1.0
+
+
+def test_the_same_seed_gives_the_same_bits_on_any_number_of_threads() -> None:
+    program = (
+        "import hashlib, numpy as np\n"
+        "from ljwx_pipeline.evaluation.bootstrap import stationary_indices\n"
+        "from ljwx_pipeline.evaluation.resampled import resampled_measures\n"
+        "drawn = np.random.default_rng(14).normal(0.0004, 0.012, (4, 1700))\n"
+        "others = {str(i): each for i, each in enumerate(drawn[1:])}\n"
+        "found = resampled_measures(drawn[0], others, stationary_indices(1700, 10, resamples=500, seed=0))\n"
+        "print(hashlib.sha256(b''.join(values.tobytes() for values in found.values())).hexdigest())\n"
+    )
+    seen = set()
+    for threads in ("1", "2"):
+        environment = os.environ | {"OPENBLAS_NUM_THREADS": threads, "OMP_NUM_THREADS": threads}
+        done = subprocess.run(
+            [sys.executable, "-c", program], env=environment, cwd=ROOT, capture_output=True, text=True, check=True
+        )
+        seen.add(done.stdout)
+    assert len(seen) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import re
@@ -17,6 +18,7 @@ import pytest
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
+from ljwx_pipeline.cli import build_parser
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import ConfigError, LakeError, TradingError
 from ljwx_pipeline.evaluation.holdings import Holdings, holdings_of
@@ -348,6 +350,14 @@ def test_every_rule_and_every_sentence_is_written_in_both_languages() -> None:
             for one in (sentence, SENTENCES[ZH][case])
         )
         assert english == chinese, case
+
+
+def test_every_command_that_a_remedy_names_exists() -> None:
+    sentences = [sentence for language in (EN, ZH) for sentence in SENTENCES[language].values()]
+    named = {word for one in sentences for word in re.findall(r"`ljwx ([a-z-]+)", one.fact + one.remedy)}
+    (commands,) = (one.choices for one in build_parser()._actions if isinstance(one, argparse._SubParsersAction))
+    assert "sweep" in named
+    assert named <= set(commands)
 
 
 def test_a_finding_and_its_evidence_survive_json(clean: Case) -> None:

@@ -312,6 +312,9 @@ def test_every_check_of_the_gate_has_a_label_and_a_unit(settings: Settings) -> N
         trial_sharpes=(0.01, 0.02, 0.03),
         trials=3,
         purge_sessions=6,
+        lint_errors=(),
+        strategy="topk_dropout",
+        trial_variance_floor=0.0,
     )
     decision = decide(evidence, settings.gate.model_copy(update={"kpi_enabled": True}))
     assert {check.name for check in decision.checks} == set(GATE_MEASURES)

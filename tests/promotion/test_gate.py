@@ -32,6 +32,9 @@ def evidence(seed: int = 0, *, rank_ic: float, annual_excess: float, trials: int
         trial_sharpes=tuple(rng.normal(annual_excess / 0.08, 0.5, trials) / math.sqrt(244)),
         trials=trials,
         purge_sessions=6,
+        lint_errors=(),
+        strategy="topk_dropout",
+        trial_variance_floor=0.0,
     )
 
 

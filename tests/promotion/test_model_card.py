@@ -38,6 +38,9 @@ def card(settings: Settings, *, simulated: bool) -> str:
         trial_sharpes=(0.01, -0.02),
         trials=2,
         purge_sessions=6,
+        lint_errors=(),
+        strategy="topk_dropout",
+        trial_variance_floor=0.0,
     )
     return model_card(
         tiny_manifest(simulated=simulated),

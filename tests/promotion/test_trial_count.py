@@ -67,6 +67,8 @@ def test_the_gate_refuses_after_a_sweep_what_it_promoted_before(tmp_path: Path, 
             trial_sharpes=counted.sharpes,
             trials=len(counted.sharpes),
             purge_sessions=6,
+            lint_errors=(),
+            strategy="topk_dropout",
             trial_variance_floor=counted.variance_floor,
         )
         return decide(evidence, settings.gate).measured
