@@ -81,7 +81,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         "vanishes_when_delayed": Sentence(
             "entered one session later the rank IC falls from {earned:.4f} to {delayed:.4f}, {kept:.0%} of it where "
             "{horizon} sessions of horizon would keep {least:.0%} at least",
-            "look for a feature that holds the entry session's data (`ljwx leaks`), and for a label that overlaps it",
+            "look for a feature that holds the entry session's data (`ljwx check-leaks`), and for a label that overlaps it",
         ),
         "knows_the_entry": Sentence(
             "the scores' rank IC with the return before the entry is {before:.4f} (at most {most:.2f}), with what is "
@@ -94,7 +94,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         ),
         "rank_ic_too_good": Sentence(
             "the mean rank IC over {horizon} sessions from the entry is {value:.4f}, more than {most:g}",
-            "treat it as a leak until the factors and the label are shown to be free of one (`ljwx leaks`)",
+            "treat it as a leak until the factors and the label are shown to be free of one (`ljwx check-leaks`)",
         ),
         "too_few_trades": Sentence(
             "{count:,} trades were closed, fewer than {least:,}",
@@ -171,7 +171,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         "vanishes_when_delayed": Sentence(
             "晚一个交易日入场，秩相关 IC 由 {earned:.4f} 降到 {delayed:.4f}，只剩 {kept:.0%}；"
             "按 {horizon} 日持有期至少应剩 {least:.0%}",
-            "检查是否有特征含入场日数据（`ljwx leaks`），标签是否与之重叠",
+            "检查是否有特征含入场日数据（`ljwx check-leaks`），标签是否与之重叠",
         ),
         "knows_the_entry": Sentence(
             "评分与入场前收益的秩相关 IC 为 {before:.4f}（上限 {most:.2f}），与入场后所得收益为 {earned:.4f}",
@@ -183,7 +183,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         ),
         "rank_ic_too_good": Sentence(
             "入场后 {horizon} 个交易日的平均秩相关 IC 为 {value:.4f}，高于 {most:g}",
-            "在证明因子与标签均无泄漏之前，按泄漏处理（`ljwx leaks`）",
+            "在证明因子与标签均无泄漏之前，按泄漏处理（`ljwx check-leaks`）",
         ),
         "too_few_trades": Sentence(
             "平仓交易 {count:,} 笔，少于 {least:,} 笔", "延长测试期或增加持股数：样本太少，不能推断下一笔"
