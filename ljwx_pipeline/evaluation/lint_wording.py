@@ -81,7 +81,8 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         "vanishes_when_delayed": Sentence(
             "entered one session later the rank IC falls from {earned:.4f} to {delayed:.4f}, {kept:.0%} of it where "
             "{horizon} sessions of horizon would keep {least:.0%} at least",
-            "look for a feature that holds the entry session's data (`ljwx check-leaks`), and for a label that overlaps it",
+            "look for a feature that holds the entry session's data (`ljwx check-leaks`), and for a label that "
+            "overlaps it",
         ),
         "knows_the_entry": Sentence(
             "the scores' rank IC with the return before the entry is {before:.4f} (at most {most:.2f}), with what is "

@@ -250,6 +250,7 @@ def render_report(inputs: ReportInputs) -> str:
         side=_side_by_side(inputs),
         colours=figures.curve_colours(inputs.curves),
         strategy_colour=figures.STRATEGY,
+        exposure_keys=list(zip(("invested", "largest_weight"), figures.EXPOSURE, strict=True)),
         drawdowns=drawdown_table(inputs.equity, WORST_DRAWDOWNS).to_dict("records"),
         best_names=_names(inputs.names, best=True),
         worst_names=_names(inputs.names, best=False),

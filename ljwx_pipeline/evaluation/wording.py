@@ -243,8 +243,9 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "tile_sharpe": "Sharpe ratio of session returns",
         "tile_max_drawdown": "maximum drawdown of equity",
         "tile_rank_ic": "mean rank IC, every scored row",
-        "intervals_note": "Below each figure: its {confidence} bootstrap interval (stationary blocks, {resamples} "
-        "resamples). It holds what chance does to this one history, not what a change of market would do.",
+        "intervals_note": "Below a figure: its {confidence} bootstrap interval (stationary blocks, {resamples} "
+        "resamples). It says what chance does to this one history, not what a change of market would do. The rank IC’s "
+        "bound stands with the promotion gate.",
         "h_lint": "Can the result be believed?",
         "lint_intro": "{rules} rules looked at it for what makes a backtest too good, too thin or too odd. An error "
         "refuses the promotion, a warning is for whoever signs.",
@@ -299,9 +300,9 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "fees_together": "Fees together",
         "all_costs": "All costs",
         "running": "How the account was run",
-        "cap_exposure": "Above: share of equity invested, and the largest weight of one name. Below: turnover "
-        "by month, "
-        "one way, times equity.",
+        "invested": "Equity invested",
+        "largest_weight": "Largest weight of one name",
+        "cap_exposure": "Above: shares of equity. Below: turnover by month, one way, times equity.",
         "rejects": "Orders refused, wholly or in part, by reason: {reasons}.",
         "no_rejects": "No order was refused.",
         "h_names": "Which names made it, which cost it",
@@ -395,7 +396,7 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "tile_max_drawdown": "净值最大回撤",
         "tile_rank_ic": "平均秩相关 IC（全部评分行）",
         "intervals_note": "数字下方为其 {confidence} 自助法区间（平稳区块，{resamples} 次重抽样）。"
-        "它反映偶然性对这一段历史的影响，不反映市场本身的改变。",
+        "它反映偶然性对这一段历史的影响，不反映市场本身的改变。秩相关 IC 的下界见上线门槛。",
         "h_lint": "结果可信吗？",
         "lint_intro": "{rules} 条规则检查结果是否好得离奇、样本过薄或存在异常。错误会拒绝上线，警告供签字人判断。",
         "lint_none": "{rules} 条规则均无发现。",
@@ -445,7 +446,9 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "fees_together": "费用合计",
         "all_costs": "全部成本",
         "running": "账户运行情况",
-        "cap_exposure": "上：投资占净值比例及单只最大权重。下：各月单边换手（倍净值）。",
+        "invested": "投资占净值比例",
+        "largest_weight": "单只最大权重",
+        "cap_exposure": "上：占净值比例。下：各月单边换手（倍净值）。",
         "rejects": "全部或部分被拒的委托（按原因）：{reasons}。",
         "no_rejects": "没有委托被拒。",
         "h_names": "盈利与亏损来自哪些股票",
