@@ -246,6 +246,7 @@ def render_report(inputs: ReportInputs) -> str:
         relative=figure_rows(inputs.figures, relative),
         trading=figure_rows(inputs.figures, trading),
         lint_counts=counts,
+        lint_words={severity: _counted(severity, count) for severity, count in counts.items()},
         rules=[(rule, both(LOOKS_FOR[EN][rule.code], LOOKS_FOR[ZH][rule.code])) for rule in RULES],
         side=_side_by_side(inputs),
         colours=figures.curve_colours(inputs.curves),
@@ -367,6 +368,12 @@ def _reasons(rejects: Mapping[str, int]) -> tuple[str, str]:
         ", ".join(f"{_words(english)} {count}" for count, english, _ in told),
         "，".join(f"{_words(chinese)} {count}" for count, _, chinese in told),
     )
+
+
+def _counted(severity: str, count: int) -> tuple[str, str]:
+    """Return how many findings are of a severity, in both languages: "1 error", "错误 1"."""
+    english, chinese = (wording.TEXT[language][f"severity_{severity}"] for language in wording.LANGUAGES)
+    return f"{count} {english}{'' if count == 1 else 's'}", f"{chinese} {count}"
 
 
 def _in_both(english: str, chinese: str) -> Markup:

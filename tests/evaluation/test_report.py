@@ -365,7 +365,7 @@ def test_a_report_without_pictures_has_no_empty_section() -> None:
 
 
 def test_findings_stand_on_the_page_with_severity_value_and_remedy(page: str) -> None:
-    assert "Lint: 1 errors, 1 warnings, 0 notes" in page
+    assert "Lint: 1 error, 1 warning, 0 notes" in page
     assert "31% of equity lies in cash on average, more than 25%" in page
     assert "Lower <code>strategy.capital_cny</code>, hold more names" in page
     clean = in_language(render_report(replace(example_inputs(), findings=())), "en", "zh")
