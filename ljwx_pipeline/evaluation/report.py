@@ -101,6 +101,8 @@ class ReportInputs:
         Key of ``wording.LABELS`` to hash or revision: data, factors, configuration, git, bundle.
     model, decision, gate
         Model name and version (or empty), ``promoted`` or ``refused``, and every requirement.
+    terms
+        What was traded and how, from ``terms.terms``.
     gate_benchmark
         Index whose return the gate subtracts; one of ``curves``.
     figures, confidence, resamples
@@ -151,6 +153,7 @@ class ReportInputs:
     model: str
     decision: str
     gate: Sequence[GateLine]
+    terms: Sequence[tuple[str, tuple[str, str]]]
     gate_benchmark: str
     figures: Mapping[str, Figure]
     comparison: pd.DataFrame

@@ -94,6 +94,7 @@ def example_inputs(*, long: bool = False, simulated: bool = True, decision: str 
             GateLine("rank_ic_lower", True, 0.0631, 0.0, "rank IC 0.0712 has the lower bound 0.0631 above 0"),
             GateLine("sharpe", decision == "promoted", 1.31, 1.5, "Sharpe ratio of monthly net excess returns is 1.31"),
         ),
+        terms=[("term_exits", ("None but the strategy’s own", "除策略自身外无"))],
         gate_benchmark="000905.SH",
         figures={
             "total_return": Figure(0.4, np.nan, np.nan, FRAC, "sessions"),
@@ -284,6 +285,11 @@ def test_every_part_is_there(page: str) -> None:
     assert page.count("<svg") == 7  # the backtest is too short for the rolling picture
     assert "shorter than the 126 sessions" in page
     assert "–" in page  # the profit factor that could not be measured
+
+
+def test_what_was_traded_is_told_in_both_languages(page: str, chinese: str) -> None:
+    assert cells(page, "Exits") == ["None but the strategy’s own"]
+    assert cells(chinese, "离场规则") == ["除策略自身外无"]
 
 
 def cells(page: str, first: str, *, of: int = 1, place: int = 0) -> list[str]:
