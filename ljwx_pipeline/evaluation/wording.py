@@ -456,8 +456,8 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "term_sizing": "投入资金",
         "sizing_none": "全部净值",
         "sizing_fixed_fraction": "净值的 {fraction:.1%}",
-        "sizing_volatility_target": "使最近 {window_sessions} 个交易日的年化波动率保持在 {target_annual_volatility:.1%}，"
-        "不超过全部",
+        "sizing_volatility_target": "使最近 {window_sessions} 个交易日的年化波动率保持在 "
+        "{target_annual_volatility:.1%}，不超过全部",
         "sizing_kelly": "最近 {window_sessions} 个交易日凯利比例的 {kelly_fraction:g} 倍",
         "reserve": "保留现金 {cash_reserve_frac:.1%}",
         "term_fills": "成交价",
