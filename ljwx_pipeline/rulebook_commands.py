@@ -59,7 +59,7 @@ def _rules(arguments: argparse.Namespace) -> int:
         "rules": [row.as_dict() for row in rows],
     }
     lines = [
-        (row.topic, row.where, f"{row.first}", f"{row.last or ''}", row.value, str(row.notice.checked), row.notice.title)
+        (row.topic, row.where, f"{row.first}", str(row.last or ""), row.value, row.notice.checked, row.notice.title)
         for row in rows
     ]
     return show_result(arguments, body, grid(HEADERS, lines))
