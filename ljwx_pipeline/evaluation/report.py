@@ -249,7 +249,6 @@ def render_report(inputs: ReportInputs) -> str:
         relative=figure_rows(inputs.figures, relative),
         trading=figure_rows(inputs.figures, trading),
         lint_counts=counts,
-        lint_words={severity: _counted(severity, count) for severity, count in counts.items()},
         rules=[(rule, both(LOOKS_FOR[EN][rule.code], LOOKS_FOR[ZH][rule.code])) for rule in RULES],
         side=_side_by_side(inputs),
         colours=figures.curve_colours(inputs.curves),
@@ -282,6 +281,7 @@ def report_environment() -> Any:
         label=lambda key: both(*named(wording.LABELS, key)),
         figure_name=lambda name: both(*named(wording.FIGURE_NAMES, name.partition(":")[0])),
         curve_name=lambda name: both(*named(wording.CURVE_NAMES, name)),
+        lint_count=lambda counts: said("lint_count", **{key: _counted(key, count) for key, count in counts.items()}),
         unknown=lambda sentence: both(sentence, wording.UNKNOWNS_ZH.get(sentence, sentence)),
         finding_fact=lambda one: _in_both(
             *(fact_text(language, one.case, one.values) for language in wording.LANGUAGES)
