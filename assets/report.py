@@ -23,6 +23,7 @@ from ljwx_pipeline.evaluation.ic import ic_by_session, quantile_returns
 from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_performance
 from ljwx_pipeline.evaluation.report import GateLine, Picture, ReportInputs
 from ljwx_pipeline.evaluation.run_files import FILES, RunNumbers, numbers_of_findings
+from ljwx_pipeline.evaluation.terms import terms
 from ljwx_pipeline.market.calendar import session_positions
 
 #: How the intervals of the figures are made.
@@ -69,6 +70,7 @@ def report_inputs(
         model=f"{bundle['name']} version {bundle['version']}",
         decision=decision["decision"],
         gate=tuple(gate_line(check) for check in decision["checks"]),
+        terms=terms(settings.strategy, settings.costs),
         gate_benchmark=settings.gate.benchmark,
         figures=figures,
         comparison=read_table(line.tables, "backtest_comparison").set_index("measure"),

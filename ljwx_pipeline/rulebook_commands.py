@@ -13,7 +13,7 @@ from ljwx_pipeline.clock import SHANGHAI, utc_now
 from ljwx_pipeline.command_output import day_of, grid, show_result
 
 BOARDS = ("main", "chinext", "star", "beijing")
-HEADERS = ("rule", "holds for", "since", "value", "checked against", "notice")
+HEADERS = ("rule", "holds for", "since", "until", "value", "checked against", "notice")
 
 
 def add_rules_command(subparsers: Any) -> None:
@@ -59,6 +59,7 @@ def _rules(arguments: argparse.Namespace) -> int:
         "rules": [row.as_dict() for row in rows],
     }
     lines = [
-        (row.topic, row.where, f"{row.first}", row.value, str(row.notice.checked), row.notice.title) for row in rows
+        (row.topic, row.where, f"{row.first}", str(row.last or ""), row.value, row.notice.checked, row.notice.title)
+        for row in rows
     ]
     return show_result(arguments, body, grid(HEADERS, lines))

@@ -53,6 +53,12 @@ def test_the_table_has_every_board_and_cites_notices(capsys: pytest.CaptureFixtu
     assert any(line.startswith("statutory fees") and "announcement 2023 No. 39" in line for line in lines)
 
 
+def test_a_rule_that_ends_says_when(capsys: pytest.CaptureFixture[str]) -> None:
+    found = said(capsys, "--date", "2026-07-03", "--symbol", "600519.SH", "--st").splitlines()
+    (limit_line,) = [line for line in found if line.startswith("price limit")]
+    assert "2007-05-30  2026-07-05  5 %" in limit_line
+
+
 def test_without_a_date_it_is_today_in_shanghai(capsys: pytest.CaptureFixture[str]) -> None:
     from ljwx_pipeline.clock import SHANGHAI, utc_now
 

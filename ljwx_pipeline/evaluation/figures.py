@@ -19,8 +19,10 @@ from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.plot_style import BLUE, GREY, INK, MUTED, ORANGE, RED, canvas, inline, plain_dates
 
 STRATEGY, GAIN, LOSS = BLUE, "#2f7fb8", RED
+#: Of the exposure picture: share invested, largest weight.
+EXPOSURE = (STRATEGY, ORANGE)
 #: Of curves beside the strategy, by place.
-CURVES = (ORANGE, "#4a9a7e", "#8a6fb0", GREY, "#c2659a", "#2fa3a8", "#a08a2f")
+CURVES = (ORANGE, "#4a9a7e", "#8a6fb0", GREY, "#c2659a", "#6b4a2b", "#2fa3a8")
 GROWTH_TICKS = (0.2, 0.3, 0.5, 0.7, 1, 1.5, 2, 3, 5, 7, 10, 20, 50, 100)
 FINE_TICKS = (0.8, 0.85, 0.9, 0.95, 1, 1.05, 1.1, 1.15, 1.2, 1.3)
 
@@ -110,7 +112,7 @@ def distribution_figure(returns: pd.Series, *, value_at_risk: float, expected_sh
 
 
 def exposure_figure(account: pd.DataFrame) -> str:
-    """Return invested share and largest weight by session, and turnover by month below.
+    """Return invested share and largest weight by session, and turnover by month below; no legend, as above.
 
     Parameters
     ----------
@@ -122,8 +124,8 @@ def exposure_figure(account: pd.DataFrame) -> str:
         from matplotlib.ticker import PercentFormatter
 
         above, below = axes
-        above.plot(account.index, account["invested_frac"], color=STRATEGY, linewidth=1.1)
-        above.plot(account.index, account["largest_weight_frac"], color=ORANGE, linewidth=1.1)
+        for name, colour in zip(("invested_frac", "largest_weight_frac"), EXPOSURE, strict=True):
+            above.plot(account.index, account[name], color=colour, linewidth=1.1)
         above.set_ylim(0, max(1.05, float(account["invested_frac"].max()) * 1.05))
         above.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         below.bar(pd.PeriodIndex(months.index).to_timestamp() + pd.Timedelta(days=14), months, width=24, color=GREY)

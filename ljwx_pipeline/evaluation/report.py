@@ -101,6 +101,8 @@ class ReportInputs:
         Key of ``wording.LABELS`` to hash or revision: data, factors, configuration, git, bundle.
     model, decision, gate
         Model name and version (or empty), ``promoted`` or ``refused``, and every requirement.
+    terms
+        What was traded and how, from ``terms.terms``.
     gate_benchmark
         Index whose return the gate subtracts; one of ``curves``.
     figures, confidence, resamples
@@ -151,6 +153,7 @@ class ReportInputs:
     model: str
     decision: str
     gate: Sequence[GateLine]
+    terms: Sequence[tuple[str, tuple[str, str]]]
     gate_benchmark: str
     figures: Mapping[str, Figure]
     comparison: pd.DataFrame
@@ -250,6 +253,7 @@ def render_report(inputs: ReportInputs) -> str:
         side=_side_by_side(inputs),
         colours=figures.curve_colours(inputs.curves),
         strategy_colour=figures.STRATEGY,
+        exposure_keys=list(zip(("invested", "largest_weight"), figures.EXPOSURE, strict=True)),
         drawdowns=drawdown_table(inputs.equity, WORST_DRAWDOWNS).to_dict("records"),
         best_names=_names(inputs.names, best=True),
         worst_names=_names(inputs.names, best=False),
@@ -277,6 +281,7 @@ def report_environment() -> Any:
         label=lambda key: both(*named(wording.LABELS, key)),
         figure_name=lambda name: both(*named(wording.FIGURE_NAMES, name.partition(":")[0])),
         curve_name=lambda name: both(*named(wording.CURVE_NAMES, name)),
+        lint_count=lambda counts: said("lint_count", **{key: _counted(key, count) for key, count in counts.items()}),
         unknown=lambda sentence: both(sentence, wording.UNKNOWNS_ZH.get(sentence, sentence)),
         finding_fact=lambda one: _in_both(
             *(fact_text(language, one.case, one.values) for language in wording.LANGUAGES)
@@ -366,6 +371,12 @@ def _reasons(rejects: Mapping[str, int]) -> tuple[str, str]:
         ", ".join(f"{_words(english)} {count}" for count, english, _ in told),
         "，".join(f"{_words(chinese)} {count}" for count, _, chinese in told),
     )
+
+
+def _counted(severity: str, count: int) -> tuple[str, str]:
+    """Return how many findings are of a severity, in both languages: "1 error", "错误 1"."""
+    english, chinese = (wording.TEXT[language][f"severity_{severity}"] for language in wording.LANGUAGES)
+    return f"{count} {english}{'' if count == 1 else 's'}", f"{chinese} {count}"
 
 
 def _in_both(english: str, chinese: str) -> Markup:

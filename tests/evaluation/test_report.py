@@ -94,6 +94,7 @@ def example_inputs(*, long: bool = False, simulated: bool = True, decision: str 
             GateLine("rank_ic_lower", True, 0.0631, 0.0, "rank IC 0.0712 has the lower bound 0.0631 above 0"),
             GateLine("sharpe", decision == "promoted", 1.31, 1.5, "Sharpe ratio of monthly net excess returns is 1.31"),
         ),
+        terms=[("term_exits", ("None but the strategy’s own", "除策略自身外无"))],
         gate_benchmark="000905.SH",
         figures={
             "total_return": Figure(0.4, np.nan, np.nan, FRAC, "sessions"),
@@ -286,6 +287,11 @@ def test_every_part_is_there(page: str) -> None:
     assert "–" in page  # the profit factor that could not be measured
 
 
+def test_what_was_traded_is_told_in_both_languages(page: str, chinese: str) -> None:
+    assert cells(page, "Exits") == ["None but the strategy’s own"]
+    assert cells(chinese, "离场规则") == ["除策略自身外无"]
+
+
 def cells(page: str, first: str, *, of: int = 1, place: int = 0) -> list[str]:
     """Return the text of the other cells in the row whose cell reads ``first``; the one at ``place`` of several."""
     rows = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in re.findall(r"<tr[^>]*>(.*?)</tr>", page)]
@@ -368,7 +374,7 @@ def test_a_report_without_pictures_has_no_empty_section() -> None:
 
 
 def test_findings_stand_on_the_page_with_severity_value_and_remedy(page: str) -> None:
-    assert "Lint: 1 errors, 1 warnings, 0 notes" in page
+    assert "Lint: 1 error, 1 warning, 0 notes" in page
     assert "31% of equity lies in cash on average, more than 25%" in page
     assert "Lower <code>strategy.capital_cny</code>, hold more names" in page
     clean = in_language(render_report(replace(example_inputs(), findings=())), "en", "zh")
