@@ -340,7 +340,7 @@ def _write(folder: Path, body: dict[str, Any], found: Sweep) -> None:
     frame = with_ratio(found.frame)
     write_parquet(folder / "sweep.parquet", frame)
     _write_json(folder, body)
-    figures = surface_figures(frame, "information_ratio", f"Information ratio over {body['benchmark']}")
+    figures = surface_figures(frame, "information_ratio")
     write_bytes(folder / "sweep.html", render_sweep(body, figures).encode())
 
 
