@@ -409,9 +409,11 @@ def _dry_run(
         "trials_of_family": _trials(task),
     }
     which = "unknown until they are proposed" if known is None else f"{known:,} known"
+    long = f"about {body['estimated_s']:,} s" if body["estimated_s"] >= 1 else "under a second"
     text = (
-        f"would run {total:,} variants from {body['first_session']} to {body['last_session']} ({which}), about "
-        f"{body['estimated_s']:,} s on {workers} workers; the family has {body['trials_of_family']:,} trials so far"
+        f"would run {total:,} {'variant' if total == 1 else 'variants'} from {body['first_session']} to "
+        f"{body['last_session']} ({which}), {long} of backtests on {workers} workers; the family has "
+        f"{body['trials_of_family']:,} trials so far"
     )
     return show_result(arguments, body, text)
 
