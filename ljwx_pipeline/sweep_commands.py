@@ -340,7 +340,7 @@ def _write(folder: Path, body: dict[str, Any], found: Sweep) -> None:
     frame = with_ratio(found.frame)
     write_parquet(folder / "sweep.parquet", frame)
     _write_json(folder, body)
-    figures = surface_figures(frame, "information_ratio", f"Information ratio over {body['benchmark']}")
+    figures = surface_figures(frame, "information_ratio")
     write_bytes(folder / "sweep.html", render_sweep(body, figures).encode())
 
 
@@ -409,9 +409,11 @@ def _dry_run(
         "trials_of_family": _trials(task),
     }
     which = "unknown until they are proposed" if known is None else f"{known:,} known"
+    long = f"about {body['estimated_s']:,} s" if body["estimated_s"] >= 1 else "under a second"
     text = (
-        f"would run {total:,} variants from {body['first_session']} to {body['last_session']} ({which}), about "
-        f"{body['estimated_s']:,} s on {workers} workers; the family has {body['trials_of_family']:,} trials so far"
+        f"would run {total:,} {'variant' if total == 1 else 'variants'} from {body['first_session']} to "
+        f"{body['last_session']} ({which}), {long} of backtests on {workers} workers; the family has "
+        f"{body['trials_of_family']:,} trials so far"
     )
     return show_result(arguments, body, text)
 

@@ -24,7 +24,7 @@ _LABELLED = 120
 _TICKS = 20
 
 
-def surface_figures(frame: pd.DataFrame, measure: str, label: str) -> dict[str, str]:
+def surface_figures(frame: pd.DataFrame, measure: str) -> dict[str, str]:
     """Return SVG pictures of ``measure`` over the parameters of a sweep, by the parameters each is about.
 
     A map shows the median over the parameters that are not its axes; with one parameter it is a line, with none there
@@ -34,8 +34,8 @@ def surface_figures(frame: pd.DataFrame, measure: str, label: str) -> dict[str, 
     ----------
     frame
         ``Sweep.frame``.
-    measure, label
-        A column of which more is better, and what the picture calls it.
+    measure
+        A column of which more is better; the page says what it is.
     """
     varied = [name for name in frame.columns if "." in name and len(frame[name].unique()) > 1]
     known = frame[np.isfinite(frame[measure].to_numpy(dtype=np.float64))]
@@ -43,9 +43,9 @@ def surface_figures(frame: pd.DataFrame, measure: str, label: str) -> dict[str, 
         return {}
     best = known.loc[known[measure].idxmax()]
     if len(varied) == 1:
-        return {varied[0]: _line(known, varied[0], measure, label, best)}
+        return {varied[0]: _line(known, varied[0], measure, best)}
     return {
-        f"{one} x {other}": _map(known, one, other, measure, label, best)
+        f"{one} against {other}": _map(known, one, other, measure, best)
         for one, other in itertools.combinations(varied, 2)
     }
 
@@ -60,12 +60,12 @@ def cliffs(cells: Float, span: float) -> tuple[NDArray[np.bool_], NDArray[np.boo
         return across >= CLIFF_FRAC * span, down >= CLIFF_FRAC * span
 
 
-def _map(frame: pd.DataFrame, one: str, other: str, measure: str, label: str, best: pd.Series) -> str:
+def _map(frame: pd.DataFrame, one: str, other: str, measure: str, best: pd.Series) -> str:
     table = frame.pivot_table(index=other, columns=one, values=measure, aggfunc="median", sort=True)
     cells = table.to_numpy(dtype=np.float64)
     rows, columns = cells.shape
     span = float(frame[measure].max() - frame[measure].min())
-    width = min(11.0, 3.0 + 0.62 * columns)
+    width = min(11.0, max(8.0, 3.0 + 0.62 * columns))
     with canvas(width, 1.6 + 0.36 * rows, salt=f"sweep{one}{other}") as (axis, out):
         from matplotlib.colors import LinearSegmentedColormap
 
@@ -92,11 +92,10 @@ def _map(frame: pd.DataFrame, one: str, other: str, measure: str, label: str, be
         axis.plot(*at, marker="*", markersize=9, color="#f2b134", markeredgecolor=INK, markeredgewidth=0.5)
         bar = axis.figure.colorbar(drawn, ax=axis, shrink=0.8, pad=0.02)
         bar.outline.set_visible(False)
-        axis.set_title(f"{label}: {one} against {other}")
     return inline(out)
 
 
-def _line(frame: pd.DataFrame, parameter: str, measure: str, label: str, best: pd.Series) -> str:
+def _line(frame: pd.DataFrame, parameter: str, measure: str, best: pd.Series) -> str:
     line = frame.groupby(parameter, sort=True)[measure].median()
     places, values = np.arange(len(line)), line.to_numpy(dtype=np.float64)
     span = float(values.max() - values.min())
@@ -109,7 +108,6 @@ def _line(frame: pd.DataFrame, parameter: str, measure: str, label: str, best: p
         axis.plot(at, values[at], marker="*", markersize=12, color="#f2b134", markeredgecolor=INK, markeredgewidth=0.5)
         axis.set_xticks(*_ticks(line.index, 0.0))
         axis.set_xlabel(parameter)
-        axis.set_title(label)
     return inline(out)
 
 

@@ -130,7 +130,8 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         ),
         "no_sweep": Sentence(
             "whether the result breaks down beside the chosen settings is unknown: there is no sweep around them",
-            "sweep around them: `ljwx sweep --grid top_k=15,20,25 --grid n_drop=2,3,4`, then run again",
+            "sweep around them, the chosen values in the grid, under the options of this run, then run again; around "
+            "20 and 3: `ljwx sweep --grid top_k=15,20,25 --grid n_drop=2,3,4`",
         ),
         "no_delay": Sentence(
             "whether the edge survives a later entry is unknown: the rank IC is too small or the horizon one session",
@@ -211,7 +212,8 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         ),
         "no_sweep": Sentence(
             "没有围绕所选参数的扫描，无法判断旁边结果是否骤降",
-            "围绕它们扫描：`ljwx sweep --grid top_k=15,20,25 --grid n_drop=2,3,4`，再重跑",
+            "用本次运行的选项围绕它们扫描（网格须含所选取值），再重跑；围绕 20 与 3："
+            "`ljwx sweep --grid top_k=15,20,25 --grid n_drop=2,3,4`",
         ),
         "no_delay": Sentence("秩相关 IC 太小或持有期仅一日，无法判断晚入场后优势是否仍在", "无须处理"),
         "is_the_session_itself": Sentence(

@@ -293,7 +293,8 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "h_backtest": "Net backtest",
         "cap_equity": "Above: growth of 1 after costs, log scale. Below: drawdown of the strategy’s equity. "
         "Indices are "
-        "price indices without dividends; the plain strategies pay the same costs, the equal-weight universe none.",
+        "price indices without dividends; the plain strategies trade under the same settings and costs, the "
+        "equal-weight universe pays none.",
         "h_side": "Beside what anyone could have held",
         "side_own": "Each curve by itself",
         "side_relative": "The strategy against it",
@@ -474,7 +475,7 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "charge_no_statutory": "不计印花税与过户费",
         "h_backtest": "扣费后回测",
         "cap_equity": "上：扣费后 1 元的增长（对数坐标）。下：策略净值回撤。指数为不含分红的价格指数；"
-        "简单策略承担同样的成本，等权股票池不计成本。",
+        "简单策略按同样的设置与成本交易，等权股票池不计成本。",
         "h_side": "与人人可持有的组合并列",
         "side_own": "各曲线自身",
         "side_relative": "策略相对该曲线",

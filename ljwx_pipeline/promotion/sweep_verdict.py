@@ -16,6 +16,9 @@ from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.promotion.statistics import deflated_sharpe, expected_maximum_sharpe
 
+#: From here on a probability is not written out: its last digits say nothing, and none is 100 %.
+_NEAR_ONE = 0.9990
+
 
 @dataclass(frozen=True)
 class SweepVerdict:
@@ -55,11 +58,10 @@ class SweepVerdict:
             else "One trial has no luck of choice"
         )
         noise = f"that many without any skill, spread like these, are expected to show {self.expected_of_noise:.2f}"
-        chance = (
-            ""
-            if self.deflated_probability is None
-            else f". The deflated probability that it is more than luck is {self.deflated_probability:.1%}"
-        )
+        chance = ""
+        if self.deflated_probability is not None:
+            value = f"{self.deflated_probability:.1%}" if self.deflated_probability < _NEAR_ONE else "above 99.9%"
+            chance = f". The deflated probability that it is more than luck is {value}"
         return f"{what}: {noise} (Bailey and López de Prado 2014){chance}."
 
 
