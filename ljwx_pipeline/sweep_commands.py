@@ -216,6 +216,7 @@ def _task(settings: Settings) -> _Task:
     from ljwx_pipeline.dataset import sessions_for_research
     from ljwx_pipeline.evaluation.benchmarks import index_close
     from ljwx_pipeline.evaluation.metrics import returns_of
+    from ljwx_pipeline.ingest.data_hash import data_hash
     from ljwx_pipeline.ingest.tables import CALENDAR, read_market_table
     from ljwx_pipeline.label import label_hash
     from ljwx_pipeline.lake import Lake
@@ -233,6 +234,12 @@ def _task(settings: Settings) -> _Task:
     held = pd.DatetimeIndex(read_market_table(lake, CALENDAR)["session_date"], name="session_date")
     sessions = held[(held >= pd.Timestamp(span.first_session)) & (held <= pd.Timestamp(span.until))]
     bars = Lake(home / "checked").read("bars", first=sessions[0].date(), last=sessions[-1].date())
+    if (now := data_hash(lake, bars)) != lineage["data_hash"]:
+        raise LakeError(
+            f"the tables of {home.name} are not those that its newest run saw (data {now[:12]}, the run's "
+            f"{lineage['data_hash'][:12]})",
+            "run `ljwx run` again, with the settings of the sweep, so that scores and bars are of the same data",
+        )
     source = open_source(settings).describe()
     market = market_arrays(
         bars,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import ljwx_home, load_settings, market_home
 from ljwx_pipeline.errors import ConfigError, DataQualityError, EnvironmentFault, LakeError, RegistryError
 from ljwx_pipeline.evaluation.swept_cliff import swept_cliff
+from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.sweep_commands import parsed_grid
+from tests.fakes.bars import store_bars
 from tests.fakes.sweeps import store_scored_market
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -143,6 +146,23 @@ def test_a_market_without_a_run_or_without_its_benchmark_is_refused(
     assert "run `ljwx run` first" in capsys.readouterr().err
 
 
+def test_bars_that_changed_since_the_run_are_refused_and_count_nothing(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checked = Lake(home / "checked")
+    bars = checked.read("bars")
+    bars["volume_shares"] = bars["volume_shares"] * 2
+    store_bars(home, bars, known_at=datetime(2025, 1, 1, tzinfo=UTC))
+    for words in (["sweep", *GRID], ["sweep", *GRID, "--dry-run"]):
+        assert main(words) == LakeError.exit_code
+        captured = capsys.readouterr()
+        assert "are not those that its newest run saw" in captured.err
+        assert "run `ljwx run` again" in captured.err
+        assert captured.out == ""
+    assert not (home / "sweeps").exists()
+    assert not (home / LEDGER_FILE).exists()
+
+
 def test_a_result_is_said_though_mlflow_is_away_and_recorded_when_it_is_back(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -189,7 +209,8 @@ def test_the_lint_finds_the_cliff_in_the_files_that_the_command_leaves(
     chosen = settings.strategy.top_k
     body = swept(capsys, "--grid", f"top_k={chosen - 8},{chosen},{chosen + 2}")
     span = (body["first_session"], body["last_session"])
-    fall, parameter = swept_cliff(home, settings, hashes={"data_hash": "d" * 64, "factor_hash": "f" * 64}, span=span)
+    hashes = {name: body["hashes"][name] for name in ("data_hash", "factor_hash")}
+    fall, parameter = swept_cliff(home, settings, hashes=hashes, span=span)
     ratios = {row["strategy.top_k"]: row["information_ratio"] for row in body["best"]}
     beside = min(ratios[chosen - 8], ratios[chosen + 2])
     assert parameter == "strategy.top_k"

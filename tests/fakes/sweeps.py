@@ -15,6 +15,7 @@ from ljwx_pipeline.backtest.sweep import Sweep, run_sweep
 from ljwx_pipeline.backtest.sweep_variants import Variant, expand_grid
 from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 from ljwx_pipeline.config import load_settings
+from ljwx_pipeline.ingest.data_hash import data_hash
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.atomic_parquet import write_bytes, write_parquet
 from ljwx_pipeline.market.tables import empty_table
@@ -67,7 +68,8 @@ def store_scored_market(home: Path, *, benchmark: str = "000905.SH", symbols: in
     tested = bars[(bars["session_date"] >= days[60]) & (bars["session_date"] < days[-40])]
     predictions = tested[["symbol", "session_date"]].assign(score=rng.normal(size=len(tested)), scorable=True)
     write_parquet(home / "tables" / "walk_forward_predictions.parquet", predictions)
-    lineage = {"factor_hash": "f" * 64, "data_hash": "d" * 64}
+    checked = Lake(home / "checked").read("bars")
+    lineage = {"factor_hash": "f" * 64, "data_hash": data_hash(lake, checked)}
     write_bytes(home / "tables" / "lineage.json", json.dumps(lineage).encode())
 
 
