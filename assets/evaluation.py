@@ -19,11 +19,9 @@ from assets.report import FIGURES, ReportTables, curve_column, report_inputs, ru
 from assets.resources import Line
 from assets.result_lint import LINT_EVIDENCE, findings
 from assets.tracking import end_research_run, research_run, research_run_id
-from ljwx_pipeline.config import market_home, replayed
-from ljwx_pipeline.label import label_hash
+from assets.trials import record_trial, trials_behind
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
-from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials
 
 GROUP = "evaluation"
 OWNERS = ["team:quant"]
@@ -55,6 +53,7 @@ def net_backtest(
         first=walk_forward_predictions["session_date"].min().date(),
         last=research_sessions(line, calendar)[-1].date(),
     )
+    record_trial(line, market, scores, judged.result, judged.curves[line.settings.gate.benchmark])
     summary = judged.summary
     write_json(line.tables, "backtest_summary", dict(summary))
     write_json(line.tables, LINT_EVIDENCE, judged.evidence.as_dict())
@@ -131,20 +130,6 @@ def promotion_decision(
             "measured": dg.MetadataValue.json(decision["measured"]),
         },
     )
-
-
-def trials_behind(line: Line, study: dict[str, Any]) -> CountedTrials:
-    """Return the study's trials and every strategy tried on its family; a replay counts those of what it replays."""
-    from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger, strategy_family
-
-    settings = line.settings
-    family = strategy_family(
-        factor_hash=line.catalogue.version_hash,
-        label_hash=label_hash(settings.label),
-        universe=settings.universe,
-    )
-    ledger = TrialLedger(market_home(replayed(settings)) / LEDGER_FILE)
-    return counted_trials(study["trials"], ledger=ledger, family=family)
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"html", "matplotlib"}, deps=["shap_explanation"])

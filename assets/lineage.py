@@ -12,29 +12,17 @@ from typing import Any
 
 from assets.io_managers import read_json, write_json
 from assets.resources import Line
-from ljwx_pipeline.lake.content_hash import combined_hash, content_hash
+from ljwx_pipeline.ingest.data_hash import DATA_TABLES, data_hash
 from ljwx_pipeline.lake.reads import ReadsJournal
 
 DOCUMENT = "lineage"
-#: Every table a result depends on, beside the checked bars.
-DATA_TABLES = (
-    "index_bars",
-    "securities",
-    "st_spells",
-    "corporate_actions",
-    "industries",
-    "index_members",
-    "market_values",
-)
 ROOT = Path(__file__).resolve().parent.parent
 
 
 def record_lineage(line: Line) -> dict[str, str]:
     """Hash every table that can change a result, keep the lineage for the assets downstream, and return it."""
-    hashes = {table: content_hash(line.market_table(table)) for table in DATA_TABLES}
-    hashes["checked_bars"] = content_hash(line.checked_bars())
     lineage = {
-        "data_hash": combined_hash(hashes),
+        "data_hash": data_hash(line.lake(), line.checked_bars()),
         "factor_hash": line.catalogue.version_hash,
         "config_hash": line.settings.config_hash,
         "git_revision": git_revision(),

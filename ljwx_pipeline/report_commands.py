@@ -60,8 +60,11 @@ def _list(arguments: argparse.Namespace) -> int:
             str(run["lint_errors"]),
         )
         for run in runs
+        if "unreadable" not in run
     ]
-    return show_result(arguments, {"runs": runs}, grid(headers, lines))
+    unread = [f"{run['run']} cannot be read: {run['unreadable']}" for run in runs if "unreadable" in run]
+    parts = ([grid(headers, lines)] if lines else []) + (["\n".join(unread)] if unread else [])
+    return show_result(arguments, {"runs": runs}, "\n\n".join(parts))
 
 
 def _compare(arguments: argparse.Namespace) -> int:

@@ -43,11 +43,12 @@ SWEEPS, RESULTS, JOURNAL = "sweeps", "results", "journal.log"
 
 @dataclass(frozen=True)
 class _Task:
-    """What is swept, and what is said of it."""
+    """What is swept, the trials of the study behind its scores, and what is said of it."""
 
     inputs: SweepInput
     family: str
     home: Path
+    study: tuple[dict[str, Any], ...]
     about: dict[str, Any]
     hashes: dict[str, str]
 
@@ -216,6 +217,7 @@ def _task(settings: Settings) -> _Task:
     from ljwx_pipeline.dataset import sessions_for_research
     from ljwx_pipeline.evaluation.benchmarks import index_close
     from ljwx_pipeline.evaluation.metrics import returns_of
+    from ljwx_pipeline.ingest.data_hash import data_hash
     from ljwx_pipeline.ingest.tables import CALENDAR, read_market_table
     from ljwx_pipeline.label import label_hash
     from ljwx_pipeline.lake import Lake
@@ -233,6 +235,12 @@ def _task(settings: Settings) -> _Task:
     held = pd.DatetimeIndex(read_market_table(lake, CALENDAR)["session_date"], name="session_date")
     sessions = held[(held >= pd.Timestamp(span.first_session)) & (held <= pd.Timestamp(span.until))]
     bars = Lake(home / "checked").read("bars", first=sessions[0].date(), last=sessions[-1].date())
+    if (now := data_hash(lake, bars)) != lineage["data_hash"]:
+        raise LakeError(
+            f"the tables of {home.name} are not those that its newest run saw (data {now[:12]}, the run's "
+            f"{lineage['data_hash'][:12]})",
+            "run `ljwx run` again, with the settings of the sweep, so that scores and bars are of the same data",
+        )
     source = open_source(settings).describe()
     market = market_arrays(
         bars,
@@ -263,7 +271,7 @@ def _task(settings: Settings) -> _Task:
         "benchmark": benchmark,
     }
     hashes = {"family": family, "factor_hash": lineage["factor_hash"], "label_hash": label}
-    return _Task(inputs, family, home, about, {**hashes, "data_hash": lineage["data_hash"]})
+    return _Task(inputs, family, home, _study(home), about, {**hashes, "data_hash": lineage["data_hash"]})
 
 
 def _lineage(home: Path) -> dict[str, str]:
@@ -277,6 +285,16 @@ def _lineage(home: Path) -> dict[str, str]:
         ) from None
 
 
+def _study(home: Path) -> tuple[dict[str, Any], ...]:
+    """Return the trials of the model's study, which the promotion gate counts too."""
+    path = home / "tables" / "tuned_hyperparameters.json"
+    try:
+        trials = json.loads(path.read_text(encoding="utf-8"))["trials"]
+        return tuple({"session_sharpe": float(trial["session_sharpe"])} for trial in trials)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise LakeError(f"{path} does not say what the model's study tried ({error})", "run `ljwx run` again") from None
+
+
 def _document(settings: Settings, task: _Task, found: Sweep, *, kind: str, axes: Values, how: str) -> dict[str, Any]:
     import numpy as np
 
@@ -285,7 +303,7 @@ def _document(settings: Settings, task: _Task, found: Sweep, *, kind: str, axes:
     from ljwx_pipeline.promotion.sweep_verdict import sweep_verdict
     from ljwx_pipeline.promotion.trial_count import counted_trials
 
-    counted = counted_trials((), ledger=TrialLedger(task.home / LEDGER_FILE), family=task.family)
+    counted = counted_trials(task.study, ledger=TrialLedger(task.home / LEDGER_FILE), family=task.family)
     frame = with_ratio(found.frame)
     sharpes = frame["session_sharpe"].to_numpy(dtype=np.float64)
     verdict = sweep_verdict(
@@ -307,6 +325,7 @@ def _document(settings: Settings, task: _Task, found: Sweep, *, kind: str, axes:
         "known": found.known,
         "computed": len(frame) - found.known,
         "trials_of_family": len(counted.sharpes),
+        "trials_of_study": len(task.study),
         "verdict": {**asdict(verdict), "sentence": verdict.sentence + ".", "luck": verdict.luck},
         "cliff": None
         if worst is None
@@ -429,7 +448,7 @@ def _seconds_each(inputs: SweepInput, variant: Variant) -> float:
 def _trials(task: _Task) -> int:
     from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
 
-    return len(TrialLedger(task.home / LEDGER_FILE).trials_of(task.family))
+    return len(task.study) + len(TrialLedger(task.home / LEDGER_FILE).trials_of(task.family))
 
 
 def _workers(arguments: argparse.Namespace) -> int:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -14,9 +17,14 @@ from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import ljwx_home, load_settings, market_home
 from ljwx_pipeline.errors import ConfigError, DataQualityError, EnvironmentFault, LakeError, RegistryError
 from ljwx_pipeline.evaluation.swept_cliff import swept_cliff
+from ljwx_pipeline.lake import Lake
+from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
+from ljwx_pipeline.promotion.statistics import expected_maximum_sharpe
+from ljwx_pipeline.promotion.trial_count import counted_trials
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.sweep_commands import parsed_grid
-from tests.fakes.sweeps import store_scored_market
+from tests.fakes.bars import store_bars
+from tests.fakes.sweeps import STUDY_SHARPES, store_scored_market
 
 ROOT = Path(__file__).resolve().parent.parent
 GRID = ["--grid", "top_k=4,6,8", "--grid", "n_drop=1,2"]
@@ -49,7 +57,7 @@ def test_a_sweep_prints_the_best_with_the_luck_to_expect_and_writes_its_files(
     said = capsys.readouterr()
     assert "6 variants, " in said.out
     assert "over 000905.SH (6 computed, 0 known)" in said.out
-    assert "The best of 6 trials is biased upwards: that many without any skill" in said.out
+    assert "The best of 9 trials is biased upwards: that many without any skill" in said.out
     assert said.err == ""  # no progress bar where nobody watches
     page = Path(said.out.rstrip().splitlines()[-1])
     assert page.parent.parent == home / "sweeps"
@@ -78,7 +86,7 @@ def test_a_repeated_sweep_computes_counts_and_records_nothing(home: Path, capsys
     assert registry.tracked_runs() == runs == 1
     assert family(home, first) == ["sweep"] * 6
     wider = swept(capsys, "--grid", "top_k=4,6,8", "--grid", "n_drop=1,2", "--grid", "slippage_bps=5,15")
-    assert wider["trials_of_family"] == len(family(home, first)) > 6
+    assert wider["trials_of_family"] == len(family(home, first)) + len(STUDY_SHARPES) > 9
     assert wider["verdict"]["expected_of_noise"] > 0
 
 
@@ -93,14 +101,14 @@ def test_optuna_proposes_out_of_the_grid_and_is_counted(home: Path, capsys: pyte
 def test_a_dry_run_says_what_would_run_and_leaves_nothing(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(path for path in home.rglob("*") if path.is_file())
     plan = swept(capsys, *GRID, "--dry-run")
-    assert (plan["variants"], plan["known"], plan["trials_of_family"]) == (6, 0, 0)
+    assert (plan["variants"], plan["known"], plan["trials_of_family"]) == (6, 0, len(STUDY_SHARPES))
     assert plan["estimated_s"] >= 0
     assert sorted(path for path in home.rglob("*") if path.is_file()) == before
     swept(capsys, "--grid", "top_k=4", "--grid", "n_drop=1,2")
     assert main(["sweep", *GRID, "--dry-run"]) == 0
     assert "would run 6 variants" in (said := capsys.readouterr().out)
     assert "(2 known)" in said
-    assert "the family has 2 trials so far" in said
+    assert "the family has 5 trials so far" in said
 
 
 @pytest.mark.parametrize(
@@ -141,6 +149,36 @@ def test_a_market_without_a_run_or_without_its_benchmark_is_refused(
     (home / "tables" / "walk_forward_predictions.parquet").unlink()
     assert main(["sweep", "--grid", "top_k=4"]) == LakeError.exit_code
     assert "run `ljwx run` first" in capsys.readouterr().err
+
+
+def test_the_luck_is_that_of_every_trial_the_gate_counts(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = swept(capsys, *GRID)
+    study = [{"session_sharpe": sharpe} for sharpe in STUDY_SHARPES]
+    counted = counted_trials(study, ledger=TrialLedger(home / LEDGER_FILE), family=body["hashes"]["family"])
+    assert body["verdict"]["trials"] == len(counted.sharpes) == 6 + len(STUDY_SHARPES)
+    variance = max(float(np.var(counted.sharpes, ddof=1)), counted.variance_floor)
+    noise = expected_maximum_sharpe(variance, len(counted.sharpes)) * math.sqrt(SESSIONS_PER_YEAR)
+    assert body["verdict"]["expected_of_noise"] == pytest.approx(noise)
+    (home / "tables" / "tuned_hyperparameters.json").unlink()
+    assert main(["sweep", *GRID]) == LakeError.exit_code
+    assert "does not say what the model's study tried" in capsys.readouterr().err
+
+
+def test_bars_that_changed_since_the_run_are_refused_and_count_nothing(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checked = Lake(home / "checked")
+    bars = checked.read("bars")
+    bars["volume_shares"] = bars["volume_shares"] * 2
+    store_bars(home, bars, known_at=datetime(2025, 1, 1, tzinfo=UTC))
+    for words in (["sweep", *GRID], ["sweep", *GRID, "--dry-run"]):
+        assert main(words) == LakeError.exit_code
+        captured = capsys.readouterr()
+        assert "are not those that its newest run saw" in captured.err
+        assert "run `ljwx run` again" in captured.err
+        assert captured.out == ""
+    assert not (home / "sweeps").exists()
+    assert not (home / LEDGER_FILE).exists()
 
 
 def test_a_result_is_said_though_mlflow_is_away_and_recorded_when_it_is_back(
@@ -189,7 +227,8 @@ def test_the_lint_finds_the_cliff_in_the_files_that_the_command_leaves(
     chosen = settings.strategy.top_k
     body = swept(capsys, "--grid", f"top_k={chosen - 8},{chosen},{chosen + 2}")
     span = (body["first_session"], body["last_session"])
-    fall, parameter = swept_cliff(home, settings, hashes={"data_hash": "d" * 64, "factor_hash": "f" * 64}, span=span)
+    hashes = {name: body["hashes"][name] for name in ("data_hash", "factor_hash")}
+    fall, parameter = swept_cliff(home, settings, hashes=hashes, span=span)
     ratios = {row["strategy.top_k"]: row["information_ratio"] for row in body["best"]}
     beside = min(ratios[chosen - 8], ratios[chosen + 2])
     assert parameter == "strategy.top_k"

@@ -25,6 +25,8 @@ Float = NDArray[np.float64]
 
 #: qlib's sessions of a year.
 QLIB_SESSIONS_PER_YEAR = 238
+#: Sessions that a year of the A-share calendar has, rounded; figures are annualised with ``SESSIONS_PER_YEAR``.
+CALENDAR_SESSIONS_PER_YEAR = 243
 
 
 def qlib_risk_analysis(returns: Float | pd.Series) -> dict[str, float]:

@@ -38,7 +38,7 @@ class Holdings:
         Sessions since the bar that values the holding, 0 on a session with a bar; same shape, 0 where nothing is held.
     profit_fen
         Of the whole run by name: sold, paid out and still held, minus bought and fees; shape ``(n_symbols,)``.
-    closed_trades
+    positions_closed
         How often a holding went back to nothing.
     """
 
@@ -48,7 +48,7 @@ class Holdings:
     value_fen: Int
     price_age_sessions: Int
     profit_fen: Int
-    closed_trades: int
+    positions_closed: int
 
 
 def holdings_of(result: BacktestResult, market: MarketArrays) -> Holdings:

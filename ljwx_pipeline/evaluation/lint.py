@@ -104,10 +104,10 @@ def _fills_at_limit(evidence: LintEvidence, settings: LintSettings) -> Finding |
 
 def _too_few_trades(evidence: LintEvidence, settings: LintSettings) -> Finding | None:
     least = settings.min_closed_trades
-    if evidence.closed_trades >= least:
+    if evidence.positions_closed >= least:
         return None
-    values: Values = {"count": evidence.closed_trades, "least": least}
-    return Finding("too_few_trades", "error", "too_few_trades", evidence.closed_trades, least, values)
+    values: Values = {"count": evidence.positions_closed, "least": least}
+    return Finding("too_few_trades", "error", "too_few_trades", evidence.positions_closed, least, values)
 
 
 def _too_few_months(evidence: LintEvidence, settings: LintSettings) -> Finding | None:
@@ -224,7 +224,7 @@ def _turnover_absurd(evidence: LintEvidence, settings: LintSettings) -> Finding 
 
 def _cash_drag(evidence: LintEvidence, settings: LintSettings) -> Finding | None:
     value, most = evidence.cash_frac, settings.max_cash_frac
-    if value <= most:
+    if value is None or value <= most:
         return None
     return Finding("cash_drag", "warning", "cash_drag", value, most, {"value": value, "most": most})
 

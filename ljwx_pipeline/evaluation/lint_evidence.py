@@ -19,9 +19,8 @@ from ljwx_pipeline.coefficients import BySession, by_session, panel_rank_ic
 from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.evaluation.holdings import Holdings
-from ljwx_pipeline.evaluation.metrics import monthly_returns, returns_of, sharpe
+from ljwx_pipeline.evaluation.metrics import annual_turnover, cash_frac, monthly_returns, returns_of, sharpe
 from ljwx_pipeline.evaluation.total_returns import session_returns
-from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 
 Float = NDArray[np.float64]
@@ -45,8 +44,8 @@ class LintEvidence:
         that closed locked there.
     first_bad_fill
         Session, symbol and price of the first of either kind; empty without one.
-    closed_trades, months
-        Holdings that went back to nothing, and calendar months of returns.
+    positions_closed, months
+        Holdings that went back to nothing (one may hold several trades closed first in, first out), and calendar months of returns.
     top_name, top_name_profit_frac
         The name that earned most and its share of the profit of all names; None without a profit.
     largest_weight_name, largest_weight_frac
@@ -69,10 +68,8 @@ class LintEvidence:
         With the return of the score's own session.
     horizon_sessions
         The horizon of all but the last two.
-    turnover
-        One way, times equity a year.
-    cash_frac
-        Mean share of equity in cash after the first session with holdings.
+    turnover, cash_frac
+        As ``metrics.annual_turnover`` and ``metrics.cash_frac``: what the report shows under these names.
     benchmark, benchmark_correlation, closest_index, closest_correlation
         The gate's index and the index of those compared whose session returns move most like the strategy's.
     cliff_frac, cliff_parameter
@@ -86,7 +83,7 @@ class LintEvidence:
     fills_beyond_limit: int
     fills_at_limit: int
     first_bad_fill: str
-    closed_trades: int
+    positions_closed: int
     months: int
     top_name: str
     top_name_profit_frac: float | None
@@ -105,7 +102,7 @@ class LintEvidence:
     rank_ic_same_session: float | None
     horizon_sessions: int
     turnover: float
-    cash_frac: float
+    cash_frac: float | None
     benchmark: str
     benchmark_correlation: float | None
     closest_index: str
@@ -170,7 +167,6 @@ def measure_evidence(
     session, name = np.unravel_index(int(weights.argmax()), weights.shape) if weights.size else (0, 0)
     moved = _moved_without_data(result, market, holdings)
     stale = np.where(holdings.price_age_sessions > stale_after_sessions, holdings.value_fen, 0).sum(axis=1)
-    invested = np.flatnonzero(result.names_held)
     correlations = {code: _correlation(returns, returns_of(close)) for code, close in closes.items()}
     known = {code: value for code, value in correlations.items() if value is not None}
     closest = max(known, key=known.__getitem__) if known else ""
@@ -182,7 +178,7 @@ def measure_evidence(
         fills_beyond_limit=beyond,
         fills_at_limit=locked,
         first_bad_fill=first_bad,
-        closed_trades=holdings.closed_trades,
+        positions_closed=holdings.positions_closed,
         months=len(monthly_returns(result.equity)),
         top_name=top_name,
         top_name_profit_frac=top_frac,
@@ -200,8 +196,8 @@ def measure_evidence(
         rank_ic_before_entry=before,
         rank_ic_same_session=same,
         horizon_sessions=label.horizon_sessions,
-        turnover=float(result.turnover_frac.iloc[1:].mean()) * SESSIONS_PER_YEAR,
-        cash_frac=float((result.cash_fen / equity)[invested[0] :].mean()) if len(invested) else 1.0,
+        turnover=annual_turnover(result),
+        cash_frac=_finite(cash_frac(result)),
         benchmark=benchmark,
         benchmark_correlation=correlations[benchmark],
         closest_index=closest,

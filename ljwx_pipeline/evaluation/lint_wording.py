@@ -29,7 +29,7 @@ LOOKS_FOR = {
         "knows_the_entry": "scores that foretell the return before the entry",
         "sharpe_too_good": "a Sharpe ratio beyond belief",
         "rank_ic_too_good": "a rank IC beyond belief",
-        "too_few_trades": "too few closed trades",
+        "too_few_trades": "too few positions closed",
         "capacity_below_capital": "a capacity below the capital",
         "too_few_months": "too few months",
         "profit_from_one_name": "profit that comes from one name",
@@ -49,7 +49,7 @@ LOOKS_FOR = {
         "knows_the_entry": "评分预知入场前的收益",
         "sharpe_too_good": "夏普比率高得不可信",
         "rank_ic_too_good": "秩相关 IC 高得不可信",
-        "too_few_trades": "平仓交易太少",
+        "too_few_trades": "清仓次数太少",
         "capacity_below_capital": "策略容量低于资金规模",
         "too_few_months": "月份太少",
         "profit_from_one_name": "利润集中于一只股票",
@@ -98,8 +98,8 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
             "treat it as a leak until the factors and the label are shown to be free of one (`ljwx check-leaks`)",
         ),
         "too_few_trades": Sentence(
-            "{count:,} trades were closed, fewer than {least:,}",
-            "lengthen the test or trade more names: so few trades say nothing about the next one",
+            "{count:,} positions were closed, fewer than {least:,}",
+            "lengthen the test or trade more names: so few positions say nothing about the next one",
         ),
         "capacity_below_capital": Sentence(
             "the strategy holds {capacity:,.0f} CNY before its orders meet the limit on participation, the capital is "
@@ -188,7 +188,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
             "在证明因子与标签均无泄漏之前，按泄漏处理（`ljwx check-leaks`）",
         ),
         "too_few_trades": Sentence(
-            "平仓交易 {count:,} 笔，少于 {least:,} 笔", "延长测试期或增加持股数：样本太少，不能推断下一笔"
+            "清仓 {count:,} 次，少于 {least:,} 次", "延长测试期或增加持股数：样本太少，不能推断下一次"
         ),
         "capacity_below_capital": Sentence(
             "策略容量 {capacity:,.0f} 元（委托触及成交量参与上限时的资金），低于资金规模 {capital:,.0f} 元",

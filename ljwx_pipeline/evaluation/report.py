@@ -21,12 +21,14 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.evaluation import figures, wording
 from ljwx_pipeline.evaluation.comparison import STRATEGY
+from ljwx_pipeline.evaluation.conventions import CALENDAR_SESSIONS_PER_YEAR
 from ljwx_pipeline.evaluation.drawdown_table import drawdown_table
 from ljwx_pipeline.evaluation.lint import RULES, SEVERITIES, Finding
 from ljwx_pipeline.evaluation.lint_wording import EN, LOOKS_FOR, ZH, fact_text, remedy_text
 from ljwx_pipeline.evaluation.metrics import monthly_returns, returns_of
 from ljwx_pipeline.evaluation.performance import CNY, COUNT, FRAC, SESSIONS, Figure
 from ljwx_pipeline.evaluation.wording import both, named, said
+from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.market.tables import SourceDescription
 from ljwx_pipeline.page import number, page_environment, percent
 
@@ -245,6 +247,7 @@ def render_report(inputs: ReportInputs) -> str:
         all_costs=sum(inputs.fees.values()) + sum(inputs.inside_prices.values()),
         confidence=f"{inputs.confidence:.0%}",
         tiles=_tiles(inputs),
+        year=_year(inputs.figures),
         own=figure_rows(inputs.figures, own),
         relative=figure_rows(inputs.figures, relative),
         trading=figure_rows(inputs.figures, trading),
@@ -289,6 +292,17 @@ def report_environment() -> Any:
         finding_remedy=lambda one: _in_both(*(remedy_text(language, one.case) for language in wording.LANGUAGES)),
     )
     return environment
+
+
+def _year(measured: Mapping[str, Figure]) -> dict[str, str]:
+    """Return the sessions by which figures are annualised, those of the calendar, and what they would make of two."""
+    share = CALENDAR_SESSIONS_PER_YEAR / SESSIONS_PER_YEAR
+    return {
+        "sessions": str(SESSIONS_PER_YEAR),
+        "calendar": str(CALENDAR_SESSIONS_PER_YEAR),
+        "annual_return": percent((1 + measured["annual_return"].value) ** share - 1, 2),
+        "sharpe": number(measured["sharpe"].value * math.sqrt(share)),
+    }
 
 
 def _tiles(inputs: ReportInputs) -> list[tuple[Markup, str, str]]:

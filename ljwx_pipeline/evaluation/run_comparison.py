@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.evaluation import figures
 from ljwx_pipeline.evaluation.comparison import STRATEGY
 from ljwx_pipeline.evaluation.lint import SEVERITIES
@@ -82,13 +82,15 @@ def find_run(reports: Path, name: str) -> Path:
         if (folder / RUN_JSON).is_file():
             return folder
     folders = run_folders(reports)
-    by_id = [folder for folder in folders if len(name) >= LEAST_ID and _run_id(folder).startswith(name)]
+    by_id = [folder for folder in folders if len(name) >= LEAST_ID and (_run_id(folder) or "").startswith(name)]
     if len(by_id) == 1:
         return by_id[0]
     if by_id:
         raise ConfigError(f"{name} begins the ids of {len(by_id)} runs", "write more of it")
+    unread = [folder.name for folder in folders if _run_id(folder) is None]
     known = ", ".join(folder.name for folder in folders[:5]) or "none: run `ljwx run` first"
-    raise ConfigError(f"no run is called {name}", f"name one that `ljwx report list` shows ({known})")
+    aside = f"; {', '.join(unread)} cannot be read" if unread else ""
+    raise ConfigError(f"no run is called {name}", f"name one that `ljwx report list` shows ({known}{aside})")
 
 
 def compare_runs(folders: Sequence[Path]) -> ComparedRuns:
@@ -115,11 +117,15 @@ def counted_findings(run: RunNumbers) -> dict[str, int]:
 
 
 def listed_run(folder: Path) -> dict[str, Any]:
-    """Return what ``ljwx report list`` says of a run."""
-    run = read_numbers(folder)
+    """Return what ``ljwx report list`` says of a run; of one that cannot be read its name and why (``unreadable``)."""
+    try:
+        run = read_numbers(folder)
+    except (ConfigError, LakeError) as error:
+        return {"run": folder.name, "unreadable": str(error)}
     return {
         "run": folder.name,
-        **{key: run.about[key] for key in ("profile", "decision", "first_session", "last_session", "mlflow_run_id")},
+        **{key: run.about[key] for key in ("profile", "decision", "first_session", "last_session")},
+        "mlflow_run_id": run.about.get("mlflow_run_id"),
         "annual_return": _plain(run.figures["annual_return"])["value"],
         "sharpe": _plain(run.figures["sharpe"])["value"],
         "lint_errors": counted_findings(run)["error"],
@@ -156,8 +162,10 @@ def render_comparison(compared: ComparedRuns) -> str:
     return page
 
 
-def _run_id(folder: Path) -> str:
-    return str(read_numbers(folder).about.get("mlflow_run_id", ""))
+def _run_id(folder: Path) -> str | None:
+    """Return the MLflow run of a folder; None where its numbers cannot be read, as ``listed_run`` says."""
+    said = listed_run(folder)
+    return None if "unreadable" in said else str(said["mlflow_run_id"] or "")
 
 
 def _differing(tables: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, tuple[Any, ...]]]:

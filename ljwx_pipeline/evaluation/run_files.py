@@ -27,6 +27,9 @@ FILES = (RUN_JSON, JSON_NAME, PARQUET_NAME, RETURNS_PARQUET)
 #: Of the layout of ``run.json``; another number is not read.
 SCHEMA = 1
 _SUFFIX = "_return_frac"
+#: What a list and a comparison of runs read.
+_ABOUT = ("profile", "decision", "first_session", "last_session", "gate_benchmark", "simulated", "confidence")
+_FIGURES = ("annual_return", "sharpe")
 
 
 @dataclass(frozen=True)
@@ -94,7 +97,7 @@ def read_numbers(folder: Path) -> RunNumbers:
     Raises
     ------
     ConfigError
-        When ``run.json`` is not there, damaged, or of another layout.
+        When ``run.json`` is not there, damaged, or of another layout, or what a list of runs shows is missing.
     LakeError
         When another of the files is missing or damaged.
     """
@@ -108,15 +111,23 @@ def read_numbers(folder: Path) -> RunNumbers:
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
         raise ConfigError(f"{path} is of layout {found}, this version reads {SCHEMA}", "run `ljwx run` again")
-    ((run, figures),) = read_performance(folder / JSON_NAME).items()
-    frame = read_parquet(folder / RETURNS_PARQUET).set_index("session_date")
-    moves = frame[[name for name in frame.columns if name.endswith(_SUFFIX)]]
-    return RunNumbers(
-        run=run,
-        about=document["about"],
-        hashes=document["hashes"],
-        settings=document["settings"],
-        figures=figures,
-        findings=tuple(document["findings"]),
-        curves=(1 + moves.rename(columns=lambda name: name.removesuffix(_SUFFIX))).cumprod(),
-    )
+    try:
+        ((run, figures),) = read_performance(folder / JSON_NAME).items()
+        frame = read_parquet(folder / RETURNS_PARQUET).set_index("session_date")
+        moves = frame[[name for name in frame.columns if name.endswith(_SUFFIX)]]
+        numbers = RunNumbers(
+            run=run,
+            about=dict(document["about"]),
+            hashes=dict(document["hashes"]),
+            settings=dict(document["settings"]),
+            figures=figures,
+            findings=tuple({**one, "severity": one["severity"]} for one in document["findings"]),
+            curves=(1 + moves.rename(columns=lambda name: name.removesuffix(_SUFFIX))).cumprod(),
+        )
+        missing = [name for name in _ABOUT if name not in numbers.about]
+        missing += [name for name in _FIGURES if name not in numbers.figures]
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{folder} is damaged ({type(error).__name__}: {error})", "run `ljwx run` again") from None
+    if missing:
+        raise ConfigError(f"{folder} lacks {', '.join(missing)}", "run `ljwx run` again")
+    return numbers

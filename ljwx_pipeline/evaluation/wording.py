@@ -383,7 +383,10 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "sign_name": "Name",
         "sign_date": "Date",
         "sign_signature": "Signature",
-        "conventions": "Conventions: 252 sessions a year; risk-free rate zero; Sharpe and information ratio "
+        "year": "Figures of a year take {sessions} sessions, as empyrical does. The A-share calendar has about "
+        "{calendar} a year: with those the annual return would be {annual_return} and the Sharpe ratio {sharpe}.",
+        "equal_weight_note": "In the equal-weight universe a member that is delisted counts −100 %.",
+        "conventions": "Conventions: risk-free rate zero; Sharpe and information ratio "
         "are mean over "
         "standard deviation (n − 1), annualised; Sortino’s downside deviation is over all sessions; drawdown "
         "counts the "
@@ -559,7 +562,10 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "sign_name": "姓名",
         "sign_date": "日期",
         "sign_signature": "签名",
-        "conventions": "口径：每年 252 个交易日；无风险利率为零；夏普与信息比率为均值除以标准差（n − 1）并年化；"
+        "year": "年化按每年 {sessions} 个交易日，与 empyrical 一致。A 股日历每年约 {calendar} 个交易日："
+        "按此计算，年化收益为 {annual_return}，夏普比率为 {sharpe}。",
+        "equal_weight_note": "等权股票池中，成分股退市按 −100 % 计入。",
+        "conventions": "口径：无风险利率为零；夏普与信息比率为均值除以标准差（n − 1）并年化；"
         "索提诺的下行偏差覆盖全部交易日；回撤以期初资金为首个高点；秩相关 IC 为逐日斯皮尔曼相关系数的均值，不年化。"
         "指数为价格指数。",
         "trading_rules": "收盘评分在下一交易日成交：遵守按日期生效的涨跌停、整手、T+1 与成交量占比限制，"

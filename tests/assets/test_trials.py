@@ -1,4 +1,4 @@
-"""The promotion gate counts every strategy tried on a model's family, beside the trials of its own study."""
+"""The promotion gate counts every strategy tried on a model's family, run by hand or swept, beside its own study."""
 
 from __future__ import annotations
 
@@ -6,14 +6,20 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from assets.evaluation import trials_behind
+from assets.trials import family_of, record_trial, trials_behind
+from ljwx_pipeline.backtest.engine import run_backtest
+from ljwx_pipeline.backtest.sweep import run_sweep
 from ljwx_pipeline.backtest.sweep_measures import MEASURES
 from ljwx_pipeline.backtest.sweep_store import VariantResult
+from ljwx_pipeline.backtest.sweep_variants import expand_grid
 from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger, strategy_family
-from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.config import Settings, market_home, replayed
+from ljwx_pipeline.evaluation.metrics import returns_of
 from ljwx_pipeline.label import label_hash
+from tests.fakes.sweeps import sweep_market
 
 STUDY = {"trials": [{"session_sharpe": 0.05}, {"session_sharpe": 0.07}]}
 FACTORS = "f" * 64
@@ -53,3 +59,54 @@ def test_a_replay_counts_what_was_tried_on_the_market_it_replays(line: SimpleNam
     line.settings = line.settings.model_copy(update={"source": source})
     assert market_home(line.settings).name.endswith("Z")
     assert len(trials_behind(line, STUDY).sharpes) == 4
+
+
+def run_by_hand(line: SimpleNamespace, top_k: int) -> None:
+    """Run the configured strategy with ``top_k`` names as ``net_backtest`` does, and count it."""
+    strategy = line.settings.strategy.model_copy(update={"top_k": top_k, "n_drop": 1, "capital_cny": 400_000.0})
+    line.settings = line.settings.model_copy(update={"strategy": strategy})
+    market, scores = sweep_market()
+    first, last = market.sessions[0].date(), market.sessions[-1].date()
+    result = run_backtest(market, scores, strategy=strategy, costs=line.settings.costs, first=first, last=last)
+    record_trial(line, market, scores, result, index_close(market.sessions))
+
+
+def index_close(sessions: pd.DatetimeIndex) -> pd.Series:
+    moves = np.random.default_rng(6).normal(0, 0.01, len(sessions))
+    return pd.Series(5000 * np.cumprod(1 + moves), index=sessions)
+
+
+def test_twenty_widths_by_hand_count_as_twenty_trials_and_a_repeat_as_none(line: SimpleNamespace) -> None:
+    for top_k in range(2, 22):
+        run_by_hand(line, top_k)
+    run_by_hand(line, 7)
+    counted = trials_behind(line, STUDY)
+    assert len(counted.sharpes) == len(STUDY["trials"]) + 20
+    assert len(set(counted.sharpes[2:])) > 10
+
+
+def test_a_variant_run_by_hand_and_swept_is_one_trial(line: SimpleNamespace) -> None:
+    run_by_hand(line, 5)
+    market, scores = sweep_market()
+    settings = line.settings
+    book = TrialLedger(market_home(settings) / LEDGER_FILE).of(family_of(line), "sweep")
+    run_sweep(
+        market,
+        scores,
+        expand_grid({"top_k": [4, 5, 6]}, strategy=settings.strategy, costs=settings.costs),
+        first=market.sessions[0].date(),
+        last=market.sessions[-1].date(),
+        benchmark_returns=returns_of(index_close(market.sessions)).to_numpy(),
+        trials=book,
+    )
+    run_by_hand(line, 6)
+    kinds = [trial.kind for trial in book.ledger.trials_of(book.family)]
+    assert kinds == ["manual", "sweep", "sweep"]
+
+
+def test_a_replay_is_no_trial(line: SimpleNamespace) -> None:
+    source = line.settings.source.model_copy(update={"as_of": "2026-01-05T18:00:00+08:00"})
+    line.settings = line.settings.model_copy(update={"source": source})
+    run_by_hand(line, 5)
+    assert not (market_home(replayed(line.settings)) / LEDGER_FILE).exists()
+    assert not (market_home(line.settings) / LEDGER_FILE).exists()

@@ -25,6 +25,7 @@ from ljwx_pipeline.evaluation.holdings import Holdings, holdings_of
 from ljwx_pipeline.evaluation.lint import RULES, Finding, lint
 from ljwx_pipeline.evaluation.lint_evidence import LintEvidence, measure_evidence
 from ljwx_pipeline.evaluation.lint_wording import EN, LOOKS_FOR, SENTENCES, ZH, fact_text
+from ljwx_pipeline.evaluation.performance import performance
 from ljwx_pipeline.evaluation.swept_cliff import swept_cliff
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.corporate_actions import ActionList
@@ -118,6 +119,23 @@ def clean(market: MarketArrays, settings: Settings) -> Case:
     codes = ("000300.SH", "000905.SH", "399006.SZ")
     closes = {code: pd.Series(4000 * held * one, index=result.sessions) for code, one in zip(codes, noise, strict=True)}
     return Case(small, market, scores, result, closes)
+
+
+def test_measures_that_the_report_shows_too_are_the_report_s(clean: Case, market: MarketArrays) -> None:
+    late = clean.scores.copy()
+    late[:, :60] = np.nan  # nothing is held for a while: all cash
+    case = replace(clean, scores=late, result=backtest(market, late, clean.settings))
+    evidence = case.evidence()
+    figures = performance(case.result, market, costs=clean.settings.costs, benchmarks=case.closes)
+    assert evidence.cash_frac == figures["cash_frac"].value > 0.1
+    assert evidence.turnover == figures["turnover"].value
+    # positions that went back to nothing are fewer than trades closed first in, first out: they have another name
+    assert 0 < evidence.positions_closed < figures["closed_trades"].value
+    few = clean.settings.lint.model_copy(update={"min_closed_trades": evidence.positions_closed + 1})
+    (found,) = [found for found in lint(evidence, few) if found.code == "too_few_trades"]
+    assert found.fact == (
+        f"{evidence.positions_closed:,} positions were closed, fewer than {evidence.positions_closed + 1:,}"
+    )
 
 
 def test_holdings_add_up_to_equity_on_every_session_and_profit_to_its_gain(clean: Case) -> None:

@@ -339,6 +339,22 @@ def test_the_two_excess_figures_and_drawdowns_have_names_of_their_own(page: str)
     assert "maximum drawdown of equity" in page
 
 
+def test_the_page_says_by_how_many_sessions_a_year_has_and_what_the_calendar_s_would_give(
+    page: str, chinese: str
+) -> None:
+    annual, sharpe = 1.213 ** (243 / 252) - 1, 1.31 * (243 / 252) ** 0.5
+    assert (
+        "Figures of a year take 252 sessions, as empyrical does. The A-share calendar has about 243 a year: with those "
+        f"the annual return would be {annual:.2%} and the Sharpe ratio {sharpe:.2f}."
+    ) in page
+    assert f"年化收益为 {annual:.2%}，夏普比率为 {sharpe:.2f}" in chinese
+
+
+def test_the_page_says_what_a_delisting_costs_the_equal_weight_universe(page: str, chinese: str) -> None:
+    assert "a member that is delisted counts −100 %" in page
+    assert "成分股退市按 −100 % 计入" in chinese
+
+
 def test_slippage_stands_among_the_costs(page: str) -> None:
     assert cells(page, "Commission") == ["301,220", "60.24"]
     assert cells(page, "Fees together") == ["812,331", "162.47"]

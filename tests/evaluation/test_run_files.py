@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.cli import main
-from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.evaluation.comparison import STRATEGY
 from ljwx_pipeline.evaluation.lint import Finding
 from ljwx_pipeline.evaluation.performance import FRAC, RATIO, Figure
@@ -161,6 +161,43 @@ def test_the_command_lists_and_compares(reports: Path, capsys: pytest.CaptureFix
     assert page.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
     assert main(["report", "compare", "latest", "aaaaaa", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["settings"] == {"strategy.top_k": [30, 20]}
+
+
+@pytest.mark.parametrize(
+    ("file", "holds", "said"),
+    [
+        ("run.json", b"{", "is damaged"),
+        ("run.json", b'{"schema": 0}', "is of layout 0, this version reads 1"),
+        ("run.json", b'{"schema": 1, "about": {}}', "KeyError: 'hashes'"),
+        ("run.json", b'{"schema": 1, "about": {}, "hashes": {}, "settings": {}, "findings": []}', "lacks profile, "),
+        ("performance.json", b"[]", "is damaged"),
+        ("returns.parquet", b"PAR", "returns.parquet"),
+    ],
+)
+def test_a_run_that_cannot_be_read_is_listed_with_its_reason_and_hides_no_other(
+    reports: Path, capsys: pytest.CaptureFixture[str], file: str, holds: bytes, said: str
+) -> None:
+    write_numbers(reports / "simulated-1-cccccccccccc", numbers("simulated-1-cccccccccccc", seed=3))
+    (reports / "simulated-1-cccccccccccc" / file).write_bytes(holds)
+    assert main(["report", "list"]) == 0
+    told = capsys.readouterr().out
+    assert "+20.0%" in told
+    (line,) = [line for line in told.splitlines() if line.startswith("simulated-1-cccccccccccc")]
+    assert "cannot be read: " in line
+    assert said in line
+    assert main(["report", "list", "--json"]) == 0
+    runs = json.loads(capsys.readouterr().out)["runs"]
+    assert {run["run"]: "unreadable" in run for run in runs} == {
+        "simulated-1-aaaaaaaaaaaa": False,
+        "simulated-1-bbbbbbbbbbbb": False,
+        "simulated-1-cccccccccccc": True,
+    }
+    assert main(["report", "compare", "latest", "aaaaaa"]) == 0
+    capsys.readouterr()
+    assert main(["report", "compare", "latest", "simulated-1-cccccccccccc"]) in (ConfigError.exit_code, LakeError.exit_code)
+    assert capsys.readouterr().err.count("\n") == 1
+    assert main(["report", "compare", "latest", "dddddd"]) == ConfigError.exit_code
+    assert "simulated-1-cccccccccccc cannot be read" in capsys.readouterr().err
 
 
 def test_a_mistyped_run_ends_in_one_line(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -15,6 +15,7 @@ from ljwx_pipeline.backtest.sweep import Sweep, run_sweep
 from ljwx_pipeline.backtest.sweep_variants import Variant, expand_grid
 from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 from ljwx_pipeline.config import load_settings
+from ljwx_pipeline.ingest.data_hash import data_hash
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.atomic_parquet import write_bytes, write_parquet
 from ljwx_pipeline.market.tables import empty_table
@@ -22,6 +23,8 @@ from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
 from tests.fakes.bars import listed_securities, random_bars, store_bars
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+#: Of the trials of the model's study behind the scores of ``store_scored_market``.
+STUDY_SHARPES = (0.02, -0.05, 0.11)
 GRID = {"top_k": [3, 5, 8], "n_drop": [1, 2], "costs.slippage_bps": [0.0, 10.0]}
 
 
@@ -67,8 +70,11 @@ def store_scored_market(home: Path, *, benchmark: str = "000905.SH", symbols: in
     tested = bars[(bars["session_date"] >= days[60]) & (bars["session_date"] < days[-40])]
     predictions = tested[["symbol", "session_date"]].assign(score=rng.normal(size=len(tested)), scorable=True)
     write_parquet(home / "tables" / "walk_forward_predictions.parquet", predictions)
-    lineage = {"factor_hash": "f" * 64, "data_hash": "d" * 64}
+    checked = Lake(home / "checked").read("bars")
+    lineage = {"factor_hash": "f" * 64, "data_hash": data_hash(lake, checked)}
     write_bytes(home / "tables" / "lineage.json", json.dumps(lineage).encode())
+    study = {"trials": [{"number": i, "session_sharpe": sharpe} for i, sharpe in enumerate(STUDY_SHARPES)]}
+    write_bytes(home / "tables" / "tuned_hyperparameters.json", json.dumps(study).encode())
 
 
 def main(store: str, ledger: str, levels: str) -> None:
