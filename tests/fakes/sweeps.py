@@ -13,7 +13,7 @@ import pandas as pd
 import ljwx_pipeline.backtest.sweep as sweep_module
 from ljwx_pipeline.backtest.sweep import Sweep, run_sweep
 from ljwx_pipeline.backtest.sweep_variants import Variant, expand_grid
-from ljwx_pipeline.backtest.trial_ledger import TrialLedger
+from ljwx_pipeline.backtest.trial_ledger import SCORED_UNDER, TrialLedger, scored_under
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.lake.atomic_parquet import write_bytes, write_parquet
@@ -69,6 +69,8 @@ def store_scored_market(home: Path, *, benchmark: str = "000905.SH", symbols: in
     write_parquet(home / "tables" / "walk_forward_predictions.parquet", predictions)
     lineage = {"factor_hash": "f" * 64, "data_hash": "d" * 64}
     write_bytes(home / "tables" / "lineage.json", json.dumps(lineage).encode())
+    made_under = scored_under(load_settings(profile="simulated"))
+    write_bytes(home / "tables" / f"{SCORED_UNDER}.json", json.dumps(made_under).encode())
 
 
 def main(store: str, ledger: str, levels: str) -> None:
