@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,10 @@ from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import ljwx_home, load_settings, market_home
 from ljwx_pipeline.errors import ConfigError, DataQualityError, EnvironmentFault, LakeError, RegistryError
+from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.registry import open_registry
+from ljwx_pipeline.sources.open import open_source
+from ljwx_pipeline.sources.replay import description_table
 from ljwx_pipeline.sweep_commands import parsed_grid
 from tests.fakes.sweeps import store_scored_market
 
@@ -200,6 +204,10 @@ def test_a_sweep_of_a_replay_is_counted_where_its_market_is(home: Path, capsys: 
     instant = "2026-01-05T18:00:00+08:00"
     replay = market_home(load_settings(profile="simulated", overrides={"source.as_of": instant}))
     store_scored_market(replay)
+    known_at = datetime(2024, 1, 1, tzinfo=UTC)
+    said = description_table(open_source(load_settings(profile="simulated")).describe())
+    for lake in (Lake(home / "lake"), Lake(replay / "lake")):
+        lake.write("source_description", said, partition="all", known_at=known_at)
     body = swept(capsys, "--grid", "top_k=4,6", "--set", f'source.as_of="{instant}"')
     assert family(home, body) == ["sweep"] * 2
     assert not (replay / LEDGER_FILE).exists()

@@ -145,7 +145,8 @@ def make_variant(
 
 
 def _as_taken(made: Variant, dotted: str, value: Value) -> Value:
-    taken: Value = reduce(getattr, dotted.split("."), made)
+    whole: Any = made
+    taken: Value = reduce(getattr, dotted.split("."), whole)
     return taken if isinstance(value, str) else value
 
 
