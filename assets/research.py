@@ -142,6 +142,7 @@ def walk_forward_predictions(
     context: dg.AssetExecutionContext, line: Line, tuned_hyperparameters: dict[str, Any]
 ) -> dg.MaterializeResult[None]:
     """Out-of-sample scores: for each test year a model trained on what came before, purged by the label's reach."""
+    from ljwx_pipeline.backtest.trial_ledger import SCORED_UNDER, scored_under
     from ljwx_pipeline.dataset import folds
     from ljwx_pipeline.models.walk_forward import FoldRecord, walk_forward
 
@@ -166,6 +167,7 @@ def walk_forward_predictions(
         write_json(line.tables, "walk_forward_folds", {"folds": [asdict(record) for record in walked.folds]})
         files = [line.tables / f"{name}.parquet", line.tables / "walk_forward_folds.json"]
         reuse.remember(line.tables, name, key, files)
+    write_json(line.tables, SCORED_UNDER, scored_under(settings))
     frame, records = read_table(line.tables, name), read_json(line.tables, "walk_forward_folds")["folds"]
     summary = walk_forward_summary(line, frame) | {"folds": len(records)}
     write_json(line.tables, "walk_forward_summary", summary)

@@ -7,21 +7,39 @@ from __future__ import annotations
 
 import argparse
 import atexit
+import io
 import json
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.errors import ConfigError, EnvironmentFault
 
 if TYPE_CHECKING:  # loaded when a command has rows to show
     import pandas as pd
 
 
 def show_result(arguments: argparse.Namespace, body: Mapping[str, Any], text: str) -> int:
-    """Print ``body`` as JSON where the command was asked for it, ``text`` otherwise; return success's exit code."""
-    print(json.dumps(body, indent=2, ensure_ascii=False, default=str) if arguments.json else text)
+    """Print ``body`` as JSON where the command was asked for it, ``text`` otherwise; return success's exit code.
+
+    Raises
+    ------
+    EnvironmentFault
+        When the output cannot be written, as on a full disk; a reader that went away is no fault.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a terminal that knows only ASCII is shown "?", not a traceback
+        sys.stdout.reconfigure(errors="replace")
+    try:
+        print(json.dumps(body, indent=2, ensure_ascii=False, default=str) if arguments.json else text, flush=True)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left is not tried again at the end
+        raise EnvironmentFault(
+            f"the output cannot be written ({error.strerror or error})", "free some space or write it elsewhere"
+        ) from None
     return 0
 
 

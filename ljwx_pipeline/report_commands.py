@@ -76,7 +76,6 @@ def _compare(arguments: argparse.Namespace) -> int:
     text = _text(compared)
     if arguments.html:
         path = Path(arguments.html).absolute()
-        path.parent.mkdir(parents=True, exist_ok=True)
         write_bytes(path, render_comparison(compared).encode())
         body["page"], text = str(path), f"{text}\n\npage  {path}"
     return show_result(arguments, body, text)

@@ -45,10 +45,10 @@ def _rules(arguments: argparse.Namespace) -> int:
     if arguments.markdown:
         sys.stdout.write(f"{markdown_table()}\n")
         return 0
-    day = day_of(arguments.date, "--date") if arguments.date else utc_now().astimezone(SHANGHAI).date()
+    day = day_of(arguments.date, "--date") if arguments.date is not None else utc_now().astimezone(SHANGHAI).date()
     board = Board[arguments.board.upper()] if arguments.board else None
     exchange = None
-    if arguments.symbol:
+    if arguments.symbol is not None:
         board, exchange = board_of(arguments.symbol), arguments.symbol.rpartition(".")[2]
     rows = rules_in_force(day, board=board, exchange=exchange, is_st=arguments.st)
     body = {

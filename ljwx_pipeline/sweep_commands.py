@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import grid as text_table
 from ljwx_pipeline.command_output import plain_rows, show_result
-from ljwx_pipeline.config import Settings, ljwx_home, market_home, parse_value
+from ljwx_pipeline.config import Settings, ljwx_home, market_home, parse_value, replayed
 from ljwx_pipeline.errors import ConfigError, EnvironmentFault, LakeError
 
 if TYPE_CHECKING:  # pandas and numba: loaded when the command runs, not when the parser is built
@@ -49,6 +49,7 @@ class _Task:
     family: str
     home: Path
     study: tuple[dict[str, Any], ...]
+    ledger: Path
     about: dict[str, Any]
     hashes: dict[str, str]
 
@@ -125,7 +126,7 @@ def _values(item: str, text: str) -> list[Any]:
     if ":" not in text:
         return [parse_value(text)]
     parts = [parse_value(part) for part in text.split(":")]
-    numbers = len(parts) in (2, 3) and all(isinstance(part, int | float) for part in parts)
+    numbers = len(parts) in (2, 3) and all(isinstance(part, int | float) and math.isfinite(part) for part in parts)
     if not numbers or parts[1] < parts[0] or (len(parts) == 3 and parts[2] <= 0):
         raise ConfigError(f"--grid {item!r} holds no range {text!r}", "write FIRST:LAST:STEP, as in 10:50:10")
     first, last, step = (*parts, 1) if len(parts) == 2 else parts
@@ -179,9 +180,9 @@ def _run(
 ) -> Sweep:
     from ljwx_pipeline.backtest.sweep import run_sweep
     from ljwx_pipeline.backtest.sweep_tune import tune_strategy
-    from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
+    from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 
-    inputs, ledger = task.inputs, TrialLedger(task.home / LEDGER_FILE)
+    inputs, ledger = task.inputs, TrialLedger(task.ledger)
     common: dict[str, Any] = {
         "first": inputs.first,
         "last": inputs.last,
@@ -213,7 +214,7 @@ def _task(settings: Settings) -> _Task:
     import pandas as pd
 
     from ljwx_pipeline.backtest.sweep_input import SweepInput
-    from ljwx_pipeline.backtest.trial_ledger import strategy_family
+    from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, strategy_family
     from ljwx_pipeline.dataset import sessions_for_research
     from ljwx_pipeline.evaluation.benchmarks import index_close
     from ljwx_pipeline.evaluation.metrics import returns_of
@@ -230,6 +231,7 @@ def _task(settings: Settings) -> _Task:
     scored = home / "tables" / "walk_forward_predictions.parquet"
     if not scored.exists():
         raise LakeError(f"{home.name} has no walk-forward predictions to sweep over", "run `ljwx run` first")
+    _require_same_scores(home, settings)
     predictions, lineage = read_parquet(scored), _lineage(home)
     lake = Lake(home / "lake")
     held = pd.DatetimeIndex(read_market_table(lake, CALENDAR)["session_date"], name="session_date")
@@ -271,7 +273,33 @@ def _task(settings: Settings) -> _Task:
         "benchmark": benchmark,
     }
     hashes = {"family": family, "factor_hash": lineage["factor_hash"], "label_hash": label}
-    return _Task(inputs, family, home, _study(home), about, {**hashes, "data_hash": lineage["data_hash"]})
+    ledger = market_home(replayed(settings)) / LEDGER_FILE  # a replay's trials are those of what it replays
+    return _Task(inputs, family, home, _study(home), ledger, about, {**hashes, "data_hash": lineage["data_hash"]})
+
+
+def _require_same_scores(home: Path, settings: Settings) -> None:
+    """Raise ``ConfigError`` for settings under which the scores were not made: their trials are another family's."""
+    from ljwx_pipeline.backtest.trial_ledger import SCORED_UNDER, scored_under
+
+    path = home / "tables" / f"{SCORED_UNDER}.json"
+    try:
+        made: dict[str, dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        differ = [
+            (f"{section}.{name}", made[section].get(name), value)
+            for section, values in scored_under(settings).items()
+            for name, value in values.items()
+            if made[section].get(name) != value
+        ]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise LakeError(
+            f"{path} does not say under which settings the predictions were made ({error})", "run `ljwx run` again"
+        ) from None
+    if differ:
+        name, was, now = differ[0]
+        raise ConfigError(
+            f"{name} = {now}, but the scores were made under {was}",
+            "sweep under the settings of that run, or run `ljwx run` under these first",
+        )
 
 
 def _lineage(home: Path) -> dict[str, str]:
@@ -279,7 +307,7 @@ def _lineage(home: Path) -> dict[str, str]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         return {name: str(found[name]) for name in ("factor_hash", "data_hash")}
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise LakeError(
             f"{path} does not say what the predictions came from ({error})", "run `ljwx run` again"
         ) from None
@@ -299,11 +327,11 @@ def _document(settings: Settings, task: _Task, found: Sweep, *, kind: str, axes:
     import numpy as np
 
     from ljwx_pipeline.backtest.sweep_cliff import cliff
-    from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
+    from ljwx_pipeline.backtest.trial_ledger import TrialLedger
     from ljwx_pipeline.promotion.sweep_verdict import sweep_verdict
     from ljwx_pipeline.promotion.trial_count import counted_trials
 
-    counted = counted_trials(task.study, ledger=TrialLedger(task.home / LEDGER_FILE), family=task.family)
+    counted = counted_trials(task.study, ledger=TrialLedger(task.ledger), family=task.family)
     frame = with_ratio(found.frame)
     sharpes = frame["session_sharpe"].to_numpy(dtype=np.float64)
     verdict = sweep_verdict(
@@ -446,9 +474,9 @@ def _seconds_each(inputs: SweepInput, variant: Variant) -> float:
 
 
 def _trials(task: _Task) -> int:
-    from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
+    from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 
-    return len(task.study) + len(TrialLedger(task.home / LEDGER_FILE).trials_of(task.family))
+    return len(task.study) + len(TrialLedger(task.ledger).trials_of(task.family))
 
 
 def _workers(arguments: argparse.Namespace) -> int:

@@ -22,6 +22,8 @@ from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.promotion.statistics import expected_maximum_sharpe
 from ljwx_pipeline.promotion.trial_count import counted_trials
 from ljwx_pipeline.registry import open_registry
+from ljwx_pipeline.sources.open import open_source
+from ljwx_pipeline.sources.replay import description_table
 from ljwx_pipeline.sweep_commands import parsed_grid
 from tests.fakes.bars import store_bars
 from tests.fakes.sweeps import STUDY_SHARPES, store_scored_market
@@ -117,6 +119,16 @@ def test_a_dry_run_says_what_would_run_and_leaves_nothing(home: Path, capsys: py
         (["--grid", "top_k"], "names no values"),
         (["--grid", "top_k=9:3"], "holds no range '9:3'"),
         (["--grid", "top_k=1:9000"], "has 9,000 values"),
+        (["--grid", "slippage_bps=0:inf"], "holds no range '0:inf'"),
+        (["--grid", "slippage_bps=0:1:nan"], "holds no range '0:1:nan'"),
+        (["--grid", "top_k=1e40"], "top_k = 1e+40 is refused"),
+        (["--grid", "capital_cny=1e13"], "capital_cny = 10000000000000.0 is refused"),
+        (["--grid", "costs.commission_min_cny=1e200"], "commission_min_cny = 1e+200 is refused"),
+        (["--grid", "sizing.half_life_sessions=1e-9"], "write 0 for equal weights, or at least 0.1"),
+        (["--grid", "top_k=4", "--grid", "strategy.top_k=5", "--optuna", "2"], "names strategy.top_k twice"),
+        (["--grid", "top_k=4", "--set", "label.horizon_sessions=6"], "label.horizon_sessions = 6, but the scores"),
+        (["--grid", "top_k=4", "--set", "universe.min_listed_sessions=61"], "made under 60"),
+        (["--grid", "top_k=4", "--set", "research.held_out_sessions=5"], "made under 40"),
         (["--grid", "top_k=4", "--grid", "top_k=5"], "names top_k twice"),
         (["--grid", "topk=4"], "the grid names 'topk'"),
         (["--grid", "top_k=4,0"], "variant top_k=0: top_k = 0 is refused"),
@@ -208,6 +220,34 @@ def test_a_cluster_of_this_machine_runs_the_same_sweep(home: Path, capsys: pytes
     body = swept(capsys, *GRID, "--executor", "dask", "--workers", "2")
     assert (body["computed"], body["how"]) == (6, "dask, 2")
     assert swept(capsys, *GRID)["known"] == 6
+
+
+def test_a_quoted_number_is_the_number(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    body = swept(capsys, "--grid", 'top_k=4,"6"', "--grid", "n_drop=1,2")
+    assert {row["strategy.top_k"] for row in body["best"]} == {4, 6}
+
+
+@pytest.mark.parametrize("said", ["[]", "null", '{"factor_hash": 1}', "not JSON"])
+@pytest.mark.parametrize("name", ["lineage", "scored_under"])
+def test_a_damaged_document_beside_the_scores_is_told(
+    home: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    (home / "tables" / f"{name}.json").write_text(said, encoding="utf-8")
+    assert main(["sweep", "--grid", "top_k=4"]) == LakeError.exit_code
+    assert "run `ljwx run` again" in capsys.readouterr().err
+
+
+def test_a_sweep_of_a_replay_is_counted_where_its_market_is(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    instant = "2026-01-05T18:00:00+08:00"
+    replay = market_home(load_settings(profile="simulated", overrides={"source.as_of": instant}))
+    store_scored_market(replay)
+    known_at = datetime(2024, 1, 1, tzinfo=UTC)
+    said = description_table(open_source(load_settings(profile="simulated")).describe())
+    for lake in (Lake(home / "lake"), Lake(replay / "lake")):
+        lake.write("source_description", said, partition="all", known_at=known_at)
+    body = swept(capsys, "--grid", "top_k=4,6", "--set", f'source.as_of="{instant}"')
+    assert family(home, body) == ["sweep"] * 2
+    assert not (replay / LEDGER_FILE).exists()
 
 
 def test_ranges_and_lists_become_values() -> None:

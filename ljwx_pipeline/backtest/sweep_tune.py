@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.sweep import Counts, Sweep, sweeping, swept
 from ljwx_pipeline.backtest.sweep_input import SweepInput
-from ljwx_pipeline.backtest.sweep_variants import Grid, Variant, dotted_name, make_variant
+from ljwx_pipeline.backtest.sweep_variants import Grid, Variant, make_variant, named_axes
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.config import CostSettings, StrategySettings
 from ljwx_pipeline.errors import ConfigError, ModelError
@@ -85,7 +85,7 @@ def tune_strategy(
     """
     if proposals < 1:
         raise ConfigError(f"{proposals} proposals are none", "ask for at least one")
-    space = _Space({dotted_name(name): list(values) for name, values in grid.items()}, strategy, costs)
+    space = _Space(named_axes(grid), strategy, costs)
     inputs = SweepInput(market, np.asfortranarray(scores), first, last, benchmark_returns)
     with (
         _alone(journal),
@@ -112,7 +112,7 @@ class _Space:
     """The grid as Optuna searches it: by position among an axis's values, so that numbers keep their order."""
 
     def __init__(self, grid: Grid, strategy: StrategySettings, costs: CostSettings) -> None:
-        if not grid or not all(grid.values()):
+        if not grid:
             raise ConfigError("the space to search is empty", "name a setting and its values: top_k=10,20,50")
         self.strategy, self.costs = strategy, costs
         self.axes = {name: _ordered(values) for name, values in grid.items()}

@@ -8,9 +8,10 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, reduce
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
@@ -76,20 +77,31 @@ def expand_grid(grid: Grid, *, strategy: StrategySettings, costs: CostSettings) 
         For a name no setting has, an axis without or with repeated values, or a combination the settings refuse; the
         message names the variant, and nothing has run.
     """
-    axes = [(dotted_name(name), _distinct(name, values)) for name, values in grid.items()]
-    repeated = [name for name, _ in axes if sum(name == other for other, _ in axes) > 1]
-    if repeated:
-        raise ConfigError(f"the grid names {repeated[0]} twice", "give all its values at once")
-    count = 1
-    for _, values in axes:
-        count *= len(values)
+    axes = named_axes(grid)
+    count = math.prod(len(values) for values in axes.values())
     if count > MOST_VARIANTS:
         raise ConfigError(f"the grid has {count:,} variants, more than {MOST_VARIANTS:,}", "shorten an axis")
-    names = [name for name, _ in axes]
     return tuple(
-        make_variant(tuple(zip(names, values, strict=True)), strategy=strategy, costs=costs)
-        for values in itertools.product(*(values for _, values in axes))
+        make_variant(tuple(zip(axes, values, strict=True)), strategy=strategy, costs=costs)
+        for values in itertools.product(*axes.values())
     )
+
+
+def named_axes(grid: Grid) -> dict[str, Sequence[Value]]:
+    """Return the values by full dotted name, in the grid's order.
+
+    Raises
+    ------
+    ConfigError
+        For a name no setting has or that is there twice, or an axis without or with repeated values.
+    """
+    axes: dict[str, Sequence[Value]] = {}
+    for name, values in grid.items():
+        dotted = dotted_name(name)
+        if dotted in axes:
+            raise ConfigError(f"the grid names {dotted} twice", "give all its values at once")
+        axes[dotted] = _distinct(name, values)
+    return axes
 
 
 def make_variant(
@@ -116,6 +128,8 @@ def make_variant(
         _validated(name, CostSettings, trees["costs"]),
         tuple(parameters),
     )
+    # "20" is taken for 20: a column of the sweep's table is of one type
+    made = replace(made, parameters=tuple((dotted, _as_taken(made, dotted, value)) for dotted, value in parameters))
     if not made.strategy.tradable:
         raise ConfigError(
             f"variant {name}: strategy.kind = {made.strategy.kind} makes no orders, so there is nothing to run",
@@ -128,6 +142,12 @@ def make_variant(
             "leave the combination out of the grid",
         )
     return made
+
+
+def _as_taken(made: Variant, dotted: str, value: Value) -> Value:
+    whole: Any = made
+    taken: Value = reduce(getattr, dotted.split("."), whole)
+    return taken if isinstance(value, str) else value
 
 
 def dotted_name(name: str) -> str:

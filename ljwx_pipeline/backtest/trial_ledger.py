@@ -17,16 +17,18 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from ljwx_pipeline.backtest.sweep_store import VariantResult
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.config import UniverseSettings
+from ljwx_pipeline.config import Settings, UniverseSettings
 from ljwx_pipeline.errors import LakeError
 
 TrialKind = Literal["sweep", "tune", "manual"]
 #: The ledger's file below a market's home.
 LEDGER_FILE = "trials.sqlite"
+#: The document beside out-of-sample scores that says under which settings they were made.
+SCORED_UNDER = "scored_under"
 _BUSY_TIMEOUT_S = 15.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS trials (
@@ -86,6 +88,15 @@ def strategy_family(*, factor_hash: str, label_hash: str, universe: UniverseSett
     stated = json.dumps(universe.model_dump(mode="json"), sort_keys=True)
     universe_hash = hashlib.sha256(stated.encode()).hexdigest()
     return f"{factor_hash[:12]}-{label_hash[:12]}-{universe_hash[:12]}"
+
+
+def scored_under(settings: Settings) -> dict[str, Any]:
+    """Return the settings that scores are made under and a family of trials is named by, beside the held-out end.
+
+    A sweep under others would book its trials where no candidate of these scores is asked for them.
+    """
+    stated = {"label": settings.label, "universe": settings.universe, "research": settings.research}
+    return {name: section.model_dump(mode="json") for name, section in stated.items()}
 
 
 class TrialLedger:

@@ -22,7 +22,7 @@ class LintSettings(Section):
     max_before_entry_rank_ic: float = Field(gt=0, le=1)
     max_before_entry_ratio: float = Field(ge=0)
     max_same_session_rank_ic: float = Field(gt=0, le=1)
-    stale_after_sessions: int = Field(ge=1)
+    stale_after_sessions: int = Field(ge=1, le=100_000)
     max_stale_value_frac: float = Field(ge=0, le=1)
     max_cliff_frac: float = Field(ge=0)
     max_turnover: float = Field(gt=0)

@@ -13,6 +13,12 @@ from ljwx_pipeline.config.section import Section
 
 #: Years that may be tested first.
 FIRST_YEAR, LAST_YEAR = 1990, 2100
+#: What no market reaches: kernels hold these as 64-bit integers and multiply them.
+MOST_SESSIONS, MOST_NAMES = 100_000, 100_000
+#: Equity in fen times basis points fits 64 bits up to ninety times this capital.
+MOST_CAPITAL_CNY, MOST_COMMISSION_MIN_CNY = 1e11, 1e6
+#: A shorter half-life is a weight that rounds to nothing.
+LEAST_HALF_LIFE_SESSIONS = 0.1
 
 
 class FactorSettings(Section):
@@ -25,10 +31,10 @@ class UniverseSettings(Section):
     """Who may be scored on a session; with ``index``, only its members of that session."""
 
     index: str
-    min_listed_sessions: int = Field(ge=0)
+    min_listed_sessions: int = Field(ge=0, le=MOST_SESSIONS)
     exclude_st: bool
     min_mean_amount_cny: float = Field(ge=0)
-    mean_amount_window_sessions: int = Field(ge=1)
+    mean_amount_window_sessions: int = Field(ge=1, le=MOST_SESSIONS)
 
 
 class LabelSettings(Section):
@@ -85,9 +91,17 @@ class SizingSettings(Section):
     fraction: float = Field(gt=0, le=1)
     target_annual_volatility: float = Field(gt=0, le=2)
     kelly_fraction: float = Field(gt=0, le=1)
-    window_sessions: int = Field(ge=10)
-    half_life_sessions: float = Field(ge=0)
+    window_sessions: int = Field(ge=10, le=MOST_SESSIONS)
+    half_life_sessions: float = Field(ge=0, le=MOST_SESSIONS)
     min_exposure_frac: float = Field(ge=0, le=1)
+
+    @field_validator("half_life_sessions")
+    @classmethod
+    def _a_half_life_or_none(cls, value: float) -> float:
+        if 0 < value < LEAST_HALF_LIFE_SESSIONS:
+            msg = f"write 0 for equal weights, or at least {LEAST_HALF_LIFE_SESSIONS}"
+            raise ValueError(msg)
+        return value
 
 
 class ExitSettings(Section):
@@ -96,7 +110,7 @@ class ExitSettings(Section):
     stop_loss_frac: float = Field(ge=0, lt=1)
     take_profit_frac: float = Field(ge=0, le=100)
     trailing_stop_frac: float = Field(ge=0, lt=1)
-    max_hold_sessions: int = Field(ge=0)
+    max_hold_sessions: int = Field(ge=0, le=MOST_SESSIONS)
 
 
 #: Strategies whose orders an account can send; the others are calculations for research.
@@ -111,12 +125,12 @@ class StrategySettings(Section):
     """
 
     kind: Literal["topk_dropout", "score_weighted", "long_short"]
-    top_k: int = Field(ge=1)
-    n_drop: int = Field(ge=1)
+    top_k: int = Field(ge=1, le=MOST_NAMES)
+    n_drop: int = Field(ge=1, le=MOST_NAMES)
     max_weight_frac: float = Field(gt=0, le=1)
     rebalance_band_frac: float = Field(ge=0, lt=1)
-    min_hold_sessions: int = Field(ge=1)
-    capital_cny: float = Field(gt=0)
+    min_hold_sessions: int = Field(ge=1, le=MOST_SESSIONS)
+    capital_cny: float = Field(gt=0, le=MOST_CAPITAL_CNY)
     cash_reserve_frac: float = Field(ge=0, lt=1)
     sizing: SizingSettings
     exits: ExitSettings
@@ -154,7 +168,7 @@ class CostSettings(Section):
     fill: Literal["close", "open", "vwap", "bar_path"]
     limit_offset_bps: float = Field(ge=0, le=10_000)
     commission_frac: float = Field(ge=0, le=0.01)
-    commission_min_cny: float = Field(ge=0)
+    commission_min_cny: float = Field(ge=0, le=MOST_COMMISSION_MIN_CNY)
     slippage_bps: float = Field(ge=0, le=200)
     impact_coefficient: float = Field(ge=0, le=10)
     max_participation_frac: float = Field(gt=0, le=1)

@@ -45,7 +45,8 @@ class LintEvidence:
     first_bad_fill
         Session, symbol and price of the first of either kind; empty without one.
     positions_closed, months
-        Holdings that went back to nothing (one may hold several trades closed first in, first out), and calendar months of returns.
+        Holdings that went back to nothing (one may hold several trades closed first in, first out), and calendar
+        months of returns.
     top_name, top_name_profit_frac
         The name that earned most and its share of the profit of all names; None without a profit.
     largest_weight_name, largest_weight_frac

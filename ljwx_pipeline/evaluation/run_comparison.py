@@ -16,7 +16,7 @@ from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.evaluation import figures
 from ljwx_pipeline.evaluation.comparison import STRATEGY
 from ljwx_pipeline.evaluation.lint import SEVERITIES
-from ljwx_pipeline.evaluation.run_files import RUN_JSON, RunNumbers, read_numbers
+from ljwx_pipeline.evaluation.run_files import RUN_JSON, SHOWN_OF_A_RUN, RunNumbers, read_numbers
 
 TEMPLATE = "compare.html.j2"
 #: Fewer characters of an MLflow run id name no run.
@@ -124,8 +124,7 @@ def listed_run(folder: Path) -> dict[str, Any]:
         return {"run": folder.name, "unreadable": str(error)}
     return {
         "run": folder.name,
-        **{key: run.about[key] for key in ("profile", "decision", "first_session", "last_session")},
-        "mlflow_run_id": run.about.get("mlflow_run_id"),
+        **{key: run.about[key] for key in SHOWN_OF_A_RUN},
         "annual_return": _plain(run.figures["annual_return"])["value"],
         "sharpe": _plain(run.figures["sharpe"])["value"],
         "lint_errors": counted_findings(run)["error"],

@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.evaluation.comparison import STRATEGY
 from ljwx_pipeline.evaluation.lint import Finding
 from ljwx_pipeline.evaluation.metrics import drawdowns, returns_of
@@ -27,9 +27,9 @@ FILES = (RUN_JSON, JSON_NAME, PARQUET_NAME, RETURNS_PARQUET)
 #: Of the layout of ``run.json``; another number is not read.
 SCHEMA = 1
 _SUFFIX = "_return_frac"
-#: What a list and a comparison of runs read.
-_ABOUT = ("profile", "decision", "first_session", "last_session", "gate_benchmark", "simulated", "confidence")
-_FIGURES = ("annual_return", "sharpe")
+#: Of ``RunNumbers.about``: what a list of runs shows, and what a comparison says beside it.
+SHOWN_OF_A_RUN = ("profile", "decision", "first_session", "last_session", "mlflow_run_id")
+SHOWN_BESIDE = ("simulated", "gate_benchmark", "confidence")
 
 
 @dataclass(frozen=True)
@@ -106,28 +106,40 @@ def read_numbers(folder: Path) -> RunNumbers:
         document = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"{folder} holds no {RUN_JSON}", "name a folder that `ljwx report list` shows") from None
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read ({error.strerror})", "check the disk and permissions") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is damaged ({error})", "run `ljwx run` again") from None
+        raise _damaged(path, error) from None
     found = document.get("schema") if isinstance(document, dict) else None
     if found != SCHEMA:
         raise ConfigError(f"{path} is of layout {found}, this version reads {SCHEMA}", "run `ljwx run` again")
     try:
-        ((run, figures),) = read_performance(folder / JSON_NAME).items()
-        frame = read_parquet(folder / RETURNS_PARQUET).set_index("session_date")
-        moves = frame[[name for name in frame.columns if name.endswith(_SUFFIX)]]
-        numbers = RunNumbers(
-            run=run,
-            about=dict(document["about"]),
-            hashes=dict(document["hashes"]),
-            settings=dict(document["settings"]),
-            figures=figures,
-            findings=tuple({**one, "severity": one["severity"]} for one in document["findings"]),
-            curves=(1 + moves.rename(columns=lambda name: name.removesuffix(_SUFFIX))).cumprod(),
-        )
-        missing = [name for name in _ABOUT if name not in numbers.about]
-        missing += [name for name in _FIGURES if name not in numbers.figures]
-    except (KeyError, TypeError, ValueError) as error:
-        raise ConfigError(f"{folder} is damaged ({type(error).__name__}: {error})", "run `ljwx run` again") from None
-    if missing:
-        raise ConfigError(f"{folder} lacks {', '.join(missing)}", "run `ljwx run` again")
-    return numbers
+        about, findings = {**document["about"]}, tuple({**finding} for finding in document["findings"])
+        missing = {*SHOWN_OF_A_RUN, *SHOWN_BESIDE} - about.keys()
+        if missing or not all("severity" in finding for finding in findings):
+            raise KeyError(*sorted(missing))
+        hashes, settings = {**document["hashes"]}, {**document["settings"]}
+    except (KeyError, TypeError) as error:
+        raise _damaged(path, error) from None
+    runs = read_performance(folder / JSON_NAME)
+    if len(runs) != 1 or not all({"annual_return", "sharpe"} <= figures.keys() for figures in runs.values()):
+        raise LakeError(f"{folder / JSON_NAME} does not hold the figures of one run", "run `ljwx run` again")
+    ((run, figures),) = runs.items()
+    frame = read_parquet(folder / RETURNS_PARQUET)
+    if "session_date" not in frame or f"{STRATEGY}{_SUFFIX}" not in frame:
+        raise LakeError(f"{folder / RETURNS_PARQUET} holds no returns by session", "run `ljwx run` again")
+    frame = frame.set_index("session_date")
+    moves = frame[[name for name in frame.columns if name.endswith(_SUFFIX)]]
+    return RunNumbers(
+        run=run,
+        about=about,
+        hashes=hashes,
+        settings=settings,
+        figures=figures,
+        findings=findings,
+        curves=(1 + moves.rename(columns=lambda name: name.removesuffix(_SUFFIX))).cumprod(),
+    )
+
+
+def _damaged(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"{path} is damaged ({error})", "run `ljwx run` again, or delete its folder")

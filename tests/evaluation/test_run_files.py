@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,13 +15,14 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.cli import main
-from ljwx_pipeline.errors import ConfigError, LakeError
+from ljwx_pipeline.errors import ConfigError, EnvironmentFault, LakeError
 from ljwx_pipeline.evaluation.comparison import STRATEGY
 from ljwx_pipeline.evaluation.lint import Finding
 from ljwx_pipeline.evaluation.performance import FRAC, RATIO, Figure
 from ljwx_pipeline.evaluation.run_comparison import compare_runs, find_run, render_comparison, run_folders
 from ljwx_pipeline.evaluation.run_files import FILES, RunNumbers, numbers_of_findings, read_numbers, write_numbers
 
+ROOT = Path(__file__).resolve().parents[2]
 SESSIONS = pd.bdate_range("2024-01-02", periods=60, name="session_date")
 
 
@@ -168,9 +172,9 @@ def test_the_command_lists_and_compares(reports: Path, capsys: pytest.CaptureFix
     [
         ("run.json", b"{", "is damaged"),
         ("run.json", b'{"schema": 0}', "is of layout 0, this version reads 1"),
-        ("run.json", b'{"schema": 1, "about": {}}', "KeyError: 'hashes'"),
-        ("run.json", b'{"schema": 1, "about": {}, "hashes": {}, "settings": {}, "findings": []}', "lacks profile, "),
-        ("performance.json", b"[]", "is damaged"),
+        ("run.json", b'{"schema": 1, "about": {}}', "is damaged"),
+        ("run.json", b'{"schema": 1, "about": {}, "hashes": {}, "settings": {}, "findings": []}', "is damaged"),
+        ("performance.json", b"[]", "does not hold the figures of one run"),
         ("returns.parquet", b"PAR", "returns.parquet"),
     ],
 )
@@ -194,7 +198,10 @@ def test_a_run_that_cannot_be_read_is_listed_with_its_reason_and_hides_no_other(
     }
     assert main(["report", "compare", "latest", "aaaaaa"]) == 0
     capsys.readouterr()
-    assert main(["report", "compare", "latest", "simulated-1-cccccccccccc"]) in (ConfigError.exit_code, LakeError.exit_code)
+    assert main(["report", "compare", "latest", "simulated-1-cccccccccccc"]) in (
+        ConfigError.exit_code,
+        LakeError.exit_code,
+    )
     assert capsys.readouterr().err.count("\n") == 1
     assert main(["report", "compare", "latest", "dddddd"]) == ConfigError.exit_code
     assert "simulated-1-cccccccccccc cannot be read" in capsys.readouterr().err
@@ -203,3 +210,57 @@ def test_a_run_that_cannot_be_read_is_listed_with_its_reason_and_hides_no_other(
 def test_a_mistyped_run_ends_in_one_line(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["report", "compare", "latest", "nope"]) != 0
     assert capsys.readouterr().err.startswith("error: no run is called nope: name one that `ljwx report list` shows")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("run.json", '{"schema": 1}'),
+        ("run.json", '{"schema": 1, "about": null, "findings": [3], "hashes": {}, "settings": {}}'),
+        ("run.json", '{"schema": 1, "about": {}, "findings": [], "hashes": {}, "settings": {}}'),
+        ("performance.json", "[]"),
+        ("performance.json", "[1]"),
+    ],
+)
+def test_a_damaged_run_is_told_by_list_and_comparison(
+    reports: Path, capsys: pytest.CaptureFixture[str], name: str, said: str
+) -> None:
+    (reports / "simulated-1-aaaaaaaaaaaa" / name).write_text(said, encoding="utf-8")
+    assert main(["report", "list"]) == 0  # the others are listed all the same
+    assert name in capsys.readouterr().out
+    assert main(["report", "compare", "simulated-1-aaaaaaaaaaaa", "latest"]) in (
+        ConfigError.exit_code,
+        LakeError.exit_code,
+    )
+    assert name in capsys.readouterr().err
+
+
+def test_returns_of_another_table_and_a_folder_in_place_of_a_file_are_told(reports: Path) -> None:
+    folder = reports / "simulated-1-aaaaaaaaaaaa"
+    (folder / "returns.parquet").write_bytes((folder / "performance.parquet").read_bytes())
+    with pytest.raises(LakeError, match="holds no returns by session"):
+        read_numbers(folder)
+    (folder / "run.json").unlink()
+    (folder / "run.json").mkdir()
+    with pytest.raises(ConfigError, match="cannot be read"):
+        read_numbers(folder)
+
+
+def test_a_page_that_cannot_be_written_is_told(reports: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    below_a_file = reports / "latest" / "run.json" / "page.html"
+    words = ["report", "compare", "latest", "simulated-1-aaaaaaaaaaaa", "--html", str(below_a_file)]
+    assert main(words) == LakeError.exit_code
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written_or_spelled_is_no_traceback(reports: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "ljwx_pipeline.cli", "report", "list"]
+    environment = dict(os.environ, LJWX_HOME=str(reports.parent), PYTHONIOENCODING="ascii")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(command, cwd=ROOT, env=environment, stdout=full, stderr=subprocess.PIPE, check=False)
+    assert done.returncode == EnvironmentFault.exit_code
+    assert done.stderr.decode().startswith("error: the output cannot be written (No space left on device)")
+    done = subprocess.run(
+        [*command[:-1], "compare", "latest", "latest"], cwd=ROOT, env=environment, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

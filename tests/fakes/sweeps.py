@@ -13,7 +13,7 @@ import pandas as pd
 import ljwx_pipeline.backtest.sweep as sweep_module
 from ljwx_pipeline.backtest.sweep import Sweep, run_sweep
 from ljwx_pipeline.backtest.sweep_variants import Variant, expand_grid
-from ljwx_pipeline.backtest.trial_ledger import TrialLedger
+from ljwx_pipeline.backtest.trial_ledger import SCORED_UNDER, TrialLedger, scored_under
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.ingest.data_hash import data_hash
 from ljwx_pipeline.lake import Lake
@@ -75,6 +75,8 @@ def store_scored_market(home: Path, *, benchmark: str = "000905.SH", symbols: in
     write_bytes(home / "tables" / "lineage.json", json.dumps(lineage).encode())
     study = {"trials": [{"number": i, "session_sharpe": sharpe} for i, sharpe in enumerate(STUDY_SHARPES)]}
     write_bytes(home / "tables" / "tuned_hyperparameters.json", json.dumps(study).encode())
+    made_under = scored_under(load_settings(profile="simulated"))
+    write_bytes(home / "tables" / f"{SCORED_UNDER}.json", json.dumps(made_under).encode())
 
 
 def main(store: str, ledger: str, levels: str) -> None:
