@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.errors import TradingError
 
 Int = NDArray[np.int64]
@@ -114,7 +114,7 @@ def _listed_by_session(symbol: Int, session: Int, values: Int, n_sessions: int) 
     return ActionList(np.ascontiguousarray(rows[changed]), start)
 
 
-@njit(cache=True, nogil=True)
+@trading_kernel
 def _derive(close_e4: Int32, pre_close_e4: Int32, rows: Int, start: Int) -> int:
     """Write the gaps into ``rows`` unless it is empty; return how many there are."""
     last, count = np.zeros(close_e4.shape[1], np.int64), 0
