@@ -111,13 +111,19 @@ def explanation_lineage(catalogue: Catalogue) -> Lineage:
 
 
 def backtest_lineage(
-    indices: Iterable[str], plain: Iterable[str], adjustment: str, *, columns: Collection[str]
+    indices: Iterable[str],
+    plain: Iterable[str],
+    adjustment: str,
+    *,
+    columns: Collection[str],
+    action_columns: Collection[str] = (),
 ) -> Lineage:
     """Return the lineage of the account, of the indices and of the plain strategies beside it.
 
-    ``columns`` are those that fills read beside the close (``market_arrays.optional_columns``).
+    ``columns`` are those that fills read beside the close (``market_arrays.optional_columns``), ``action_columns``
+    those of table ``corporate_actions``.
     """
-    market = _of_tables(backtest_reads(adjustment, columns))
+    market = _of_tables(backtest_reads(adjustment, columns, action_columns=action_columns))
     traded = _of("walk_forward_predictions", ("score", "scorable")) + market
     points = _of("index_bars", ("index_code", "close_points"))
     return {

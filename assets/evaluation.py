@@ -68,7 +68,8 @@ def net_backtest(
     indices = line.settings.evaluation.indices
     plain = [name for name in judged.curves if name not in indices]
     read = optional_columns(line.settings.costs)
-    lineage = backtest_lineage(indices, plain, line.source().describe().adjustment, columns=read)
+    adjustment, actions = line.source().describe().adjustment, corporate_actions.columns
+    lineage = backtest_lineage(indices, plain, adjustment, columns=read, action_columns=actions)
     curves = [curve_column(name) for name in judged.curves]
     growth = frame.set_index("session_date")[["equity_cny", *curves]]
     return dg.Output(

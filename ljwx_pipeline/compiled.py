@@ -1,8 +1,10 @@
 """The one way numba is used here: which options every compiled function shares, and why.
 
 numba renews a cached function when its own file changes, and only then, while the machine code holds the code of
-everything it calls: a fee rule or a kernel corrected in another file would go on being answered by yesterday's machine
-code. What calls into other modules is therefore cached under the source of these.
+everything it calls and the value of every constant it reads: a fee rule corrected in another file would go on being
+answered by yesterday's machine code. What calls into other modules, or reads their constants, is therefore cached under
+the source of these. Trading's kernels are cached under the source of all of trading: a list kept by hand at each kernel
+is one import behind sooner or later.
 """
 
 from __future__ import annotations
@@ -10,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import inspect
 from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
 from types import ModuleType
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -21,6 +25,10 @@ from numpy.typing import NDArray
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+#: Where trading's kernels and the constants in them stand, and the options that they are compiled with; below the
+#: library's folder.
+_TRADING = ("compiled.py", "trading/*.py", "backtest/engine.py", "market/rulebook*.py", "market/calendar.py")
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:
@@ -42,30 +50,44 @@ def kernel_over(*called: ModuleType) -> Callable[[Callable[P, R]], Callable[P, R
     """
 
     def compile_it(function: Callable[P, R]) -> Callable[P, R]:
-        return kernel(_named_after(called, function))
+        return kernel(_named(function, _digest("".join(inspect.getsource(module) for module in called))))
 
     return compile_it
 
 
-def integer_kernel(*called: ModuleType, inline: bool = False) -> Callable[[Callable[..., Any]], Any]:
-    """Return ``kernel_over`` for a function of integers: there a division by zero raises, as no integer stands for it.
+def trading_kernel(function: Callable[..., Any] | None = None, *, inline: bool = False) -> Any:
+    """Return ``function``, of trading or of the backtest's loop, compiled on first use; options as for ``kernel``.
+
+    But a division by zero raises, as no integer stands for it. Cached under ``trading_sources``.
 
     Parameters
     ----------
-    called
-        As for ``kernel_over``.
     inline
         Whether the function is made part of each of its callers: for small ones in inner loops.
     """
 
     def compile_it(function: Callable[..., Any]) -> Any:
-        return njit(cache=True, nogil=True, forceinline=inline)(_named_after(called, function))
+        return njit(cache=True, nogil=True, forceinline=inline)(_named(function, _trading_digest()))
 
-    return compile_it
+    return compile_it if function is None else compile_it(function)
 
 
-def _named_after(called: tuple[ModuleType, ...], function: Callable[P, R]) -> Callable[P, R]:
-    digest = hashlib.sha256("".join(inspect.getsource(module) for module in called).encode()).hexdigest()[:12]
+def trading_sources() -> list[Path]:
+    """Return the files under whose content trading's kernels are cached."""
+    library = Path(__file__).parent
+    return [path for pattern in _TRADING for path in sorted(library.glob(pattern))]
+
+
+@lru_cache(maxsize=1)
+def _trading_digest() -> str:
+    return _digest("".join(path.read_text(encoding="utf-8") for path in trading_sources()))
+
+
+def _digest(source: str) -> str:
+    return hashlib.sha256(source.encode()).hexdigest()[:12]
+
+
+def _named(function: Callable[P, R], digest: str) -> Callable[P, R]:
     function.__qualname__ = f"{function.__qualname__}_{digest}"
     return function
 

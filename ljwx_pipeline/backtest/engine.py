@@ -17,31 +17,18 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
-from numba import njit
 from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
-from ljwx_pipeline.compiled import borrowed, integer_kernel
+from ljwx_pipeline.compiled import borrowed, trading_kernel
 from ljwx_pipeline.config import CostSettings, StrategySettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import (
-    account,
-    costs,
-    decide,
-    exits,
-    fill_model,
-    holdings,
-    matching,
-    score_weighted,
-    sizing,
-    topk_dropout,
-)
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, rates_table
 from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, ranked
 from ljwx_pipeline.trading.exits import ExitParams, exits_kernel
-from ljwx_pipeline.trading.fill_model import FillModel
+from ljwx_pipeline.trading.fill_model import FillModel, Reject
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 from ljwx_pipeline.trading.matching import (
     COMMISSION_FEN,
@@ -93,10 +80,10 @@ _FIGURES = 17
 _NEXT, _N_HELD, _N_ORDERS, _CASH, _CASH_AGAIN, _EQUITY_AGAIN_E4, _LOGGED = range(7)
 #: Order log rows made room for at first, a session; more are made when they are needed.
 _LOG_ROWS_A_SESSION = 16
-_NO_PRICE = int(fill_model.Reject.NO_PRICE)
+_NO_PRICE = int(Reject.NO_PRICE)
 
 
-@integer_kernel(matching)
+@trading_kernel
 def _add_up(rows: Int, position: int, order_reason: Int, row: Int) -> None:
     """Complete the session's rows of the order log and add them up into its figures."""
     for k in range(rows.shape[0]):
@@ -109,7 +96,7 @@ def _add_up(rows: Int, position: int, order_reason: Int, row: Int) -> None:
             row[FAULT_NAME] = rows[k, NAME]
 
 
-@njit(cache=True)
+@trading_kernel
 def _note_reasons(
     held_names: Int32,
     n_held: int,
@@ -127,7 +114,7 @@ def _note_reasons(
         order_reason[k] = reason_of[order_names[k]] if order_shares[k] < 0 else SCORE
 
 
-@integer_kernel(costs, fill_model, matching, holdings, topk_dropout, score_weighted, decide, exits, sizing, account)
+@trading_kernel
 def _run(
     best_first: Int32,
     n_scored: Int32,
@@ -158,7 +145,6 @@ def _run(
     held_names: Int32,
     order_names: Int32,
     order_shares: Int,
-    order_stop_e4: Int,
     order_reason: Int,
     forced: Int,
     reason_of: Int,
@@ -199,7 +185,6 @@ def _run(
     held_names = borrowed(held_names)
     order_names = borrowed(order_names)
     order_shares = borrowed(order_shares)
-    order_stop_e4 = borrowed(order_stop_e4)
     order_reason = borrowed(order_reason)
     forced = borrowed(forced)
     reason_of = borrowed(reason_of)
@@ -239,7 +224,6 @@ def _run(
             match_kernel(
                 order_names,
                 order_shares,
-                order_stop_e4,
                 n_orders,
                 open_e4[s],
                 high_e4[s],
@@ -465,7 +449,7 @@ def simulate(
         positions,
         held_names,
         np.zeros(2 * n, dtype=np.int32),
-        *(np.zeros(2 * n, dtype=np.int64) for _ in range(3)),
+        *(np.zeros(2 * n, dtype=np.int64) for _ in range(2)),
         *(np.zeros(n, dtype=np.int64) for _ in range(2)),
         state,
         figures,

@@ -23,9 +23,6 @@ from ljwx_pipeline.trading.decide import ranked
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]
 
-#: Sessions from a score to the first return it earns: one to enter, one to hold.
-LAG_SESSIONS = 2
-
 
 @dataclass(frozen=True)
 class LongShortReturns:

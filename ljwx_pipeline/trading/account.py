@@ -19,12 +19,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ljwx_pipeline.compiled import integer_kernel
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.trading import matching
 from ljwx_pipeline.trading.costs import E4_PER_FEN
 from ljwx_pipeline.trading.matching import (
     BASE,
@@ -44,13 +42,13 @@ Bool = NDArray[np.bool_]
 E4 = 10_000
 
 
-@njit(cache=True)
+@trading_kernel
 def ex_price_e4(price_e4: int, cash_e4: int, bonus_e4: int, rights_e4: int, rights_price_e4: int) -> int:
     """Return the reference price after the ex-date: (price - cash + rights x their price) / (1 + bonus + rights)."""
     return max(0, ((price_e4 - cash_e4) * E4 + rights_e4 * rights_price_e4) // (E4 + bonus_e4 + rights_e4))
 
 
-@njit(cache=True)
+@trading_kernel
 def _without_the_sold(held_names: Int32, n_held: int, shares: Int) -> int:
     kept = 0
     for j in range(n_held):
@@ -60,7 +58,7 @@ def _without_the_sold(held_names: Int32, n_held: int, shares: Int) -> int:
     return kept
 
 
-@njit(cache=True)
+@trading_kernel
 def open_session_kernel(
     held_names: Int32,
     n_held: int,
@@ -124,7 +122,7 @@ def open_session_kernel(
     return n_held, cash, dividends, written_off, rights_paid, revalued_e4
 
 
-@integer_kernel(matching)
+@trading_kernel
 def settle_kernel(
     held_names: Int32,
     n_held: int,
@@ -176,7 +174,7 @@ def settle_kernel(
     return n_held, cash_fen, revalued_e4
 
 
-@njit(cache=True)
+@trading_kernel
 def mark_kernel(
     held_names: Int32,
     n_held: int,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.errors import TradingError
 
 Int = NDArray[np.int64]
@@ -22,6 +22,8 @@ E4 = 10_000
 #: offered in a rights issue (both 1e-4 shares), and the price of one offered share (1e-4 CNY).
 ACTION_FIELDS = ("name", "cash_e4", "bonus_e4", "rights_e4", "rights_price_e4")
 _CASH, _BONUS, _RIGHTS, _RIGHTS_PRICE = 1, 2, 3, 4
+#: Columns of table ``corporate_actions`` that are read where it has them.
+RIGHTS_COLUMNS = ("rights_shares_per_share", "rights_price_cny")
 
 
 @dataclass(frozen=True)
@@ -48,18 +50,11 @@ class ActionList:
         """Return the actions of the session at ``position``."""
         return self.rows[self.start[position] : self.start[position + 1]]
 
-    def dense(self, field: str, n_symbols: int) -> Int:
-        """Return one of ``ACTION_FIELDS`` as an array of shape ``(n_symbols, n_sessions)``, 0 where nothing goes ex."""
-        out = np.zeros((n_symbols, len(self.start) - 1), dtype=np.int64)
-        session = np.repeat(np.arange(len(self.start) - 1), np.diff(self.start))
-        out[self.rows[:, 0], session] = self.rows[:, ACTION_FIELDS.index(field)]
-        return out
-
 
 def booked_actions(actions: pd.DataFrame, names: pd.Index[str], sessions: pd.DatetimeIndex) -> ActionList:
     """Return table ``corporate_actions`` on the axes; an ex-date that is no session counts on the next one.
 
-    The columns ``rights_shares_per_share`` and ``rights_price_cny`` are read where the table has them, NaN is 0.
+    ``RIGHTS_COLUMNS`` are read where the table has them, NaN is 0.
 
     Raises
     ------
@@ -70,7 +65,7 @@ def booked_actions(actions: pd.DataFrame, names: pd.Index[str], sessions: pd.Dat
     days = pd.DatetimeIndex(actions["ex_date"])
     session = sessions.searchsorted(days, side="left")
     kept = (symbol >= 0) & (session < len(sessions)) & (days >= sessions[0])
-    columns = ("cash_cny_per_share", "bonus_shares_per_share", "rights_shares_per_share", "rights_price_cny")
+    columns = ("cash_cny_per_share", "bonus_shares_per_share", *RIGHTS_COLUMNS)
     values = np.zeros((int(kept.sum()), 4), dtype=np.int64)
     for at, column in enumerate(columns):
         if column in actions:
@@ -114,7 +109,7 @@ def _listed_by_session(symbol: Int, session: Int, values: Int, n_sessions: int) 
     return ActionList(np.ascontiguousarray(rows[changed]), start)
 
 
-@njit(cache=True, nogil=True)
+@trading_kernel
 def _derive(close_e4: Int32, pre_close_e4: Int32, rows: Int, start: Int) -> int:
     """Write the gaps into ``rows`` unless it is empty; return how many there are."""
     last, count = np.zeros(close_e4.shape[1], np.int64), 0

@@ -14,9 +14,9 @@ from datetime import date
 from functools import lru_cache
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.config import CostSettings
 from ljwx_pipeline.market.rulebook import statutory_fees
 from ljwx_pipeline.trading.fill_model import FillModel
@@ -126,14 +126,14 @@ def _statutory_table(days: bytes) -> Int:
     return table
 
 
-@njit(cache=True, forceinline=True)
+@trading_kernel(inline=True)
 def trade_value_fen(shares: int, price_e4: int, buying: bool) -> int:
     """Return what the shares are worth in fen: rounded up for a buyer, down for a seller."""
     value_e4 = shares * price_e4
     return (value_e4 + E4_PER_FEN - 1) // E4_PER_FEN if buying else value_e4 // E4_PER_FEN
 
 
-@njit(cache=True, forceinline=True)
+@trading_kernel(inline=True)
 def fill_price_e4(price_e4: int, limit_up_e4: int, limit_down_e4: int, slippage_e8: int, buying: bool) -> int:
     """Return the price after slippage against the trader, kept inside the session's limits."""
     if buying:
@@ -143,7 +143,7 @@ def fill_price_e4(price_e4: int, limit_up_e4: int, limit_down_e4: int, slippage_
     return min(price_e4, max(slipped, limit_down_e4, 1))
 
 
-@njit(cache=True)
+@trading_kernel
 def impact_e8_of(coefficient_e8: int, volatility_e8: int, shares: int, volume_shares: int) -> int:
     """Return the impact on an order's price, 1e-8 of it, rounded up: coefficient x daily volatility x sqrt(X / V).
 
@@ -160,7 +160,7 @@ def impact_e8_of(coefficient_e8: int, volatility_e8: int, shares: int, volume_sh
     return math.ceil(moved / E8 * math.sqrt(share_of_volume))
 
 
-@njit(cache=True, forceinline=True)
+@trading_kernel(inline=True)
 def fees_kernel(value_fen: int, buying: bool, rates: Int) -> tuple[int, int, int]:
     """Return ``(commission, stamp duty, transfer fee)`` in fen on a trade of ``value_fen``."""
     if value_fen <= 0:

@@ -10,14 +10,12 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ljwx_pipeline.compiled import integer_kernel
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.config import StrategySettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import costs, holdings, matching, score_weighted, topk_dropout
 from ljwx_pipeline.trading.holdings import sell_forced
 from ljwx_pipeline.trading.score_weighted import score_weighted_kernel
 from ljwx_pipeline.trading.topk_dropout import topk_dropout_kernel
@@ -117,7 +115,7 @@ def ranked(scores: Float) -> tuple[Int32, Int32]:
     return best_first, n_scored
 
 
-@njit(cache=True)
+@trading_kernel
 def _settle_ties(order: Int, key: Float, best_first: Int32) -> None:
     sessions, n = key.shape
     for s in range(sessions):
@@ -133,7 +131,7 @@ def _settle_ties(order: Int, key: Float, best_first: Int32) -> None:
             start = stop
 
 
-@integer_kernel(costs, matching, holdings, topk_dropout, score_weighted)
+@trading_kernel
 def decide_kernel(
     best_first: Int32,
     n_scored: int,

@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.config import ExitSettings
 from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading.order_reason import STOP_LOSS, TAKE_PROFIT, TIME, TRAILING
@@ -68,7 +68,7 @@ class ExitParams:
 STOP_LOSS_BPS, TAKE_PROFIT_BPS, TRAILING_BPS, MAX_HOLD = range(4)
 
 
-@njit(cache=True)
+@trading_kernel
 def exits_kernel(
     held_names: Int32,
     n_held: int,

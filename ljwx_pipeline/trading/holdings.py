@@ -6,12 +6,10 @@ Not here: which names a strategy wants (``topk_dropout.py``, ``score_weighted.py
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ljwx_pipeline.compiled import integer_kernel
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import costs
 from ljwx_pipeline.trading.costs import E4_PER_FEN, trade_value_fen
 from ljwx_pipeline.trading.order_reason import SIZING
 
@@ -20,7 +18,7 @@ Int32 = NDArray[np.int32]
 Float = NDArray[np.float64]
 
 
-@njit(cache=True)
+@trading_kernel
 def is_worse(one: int, other: int, scores: Float) -> bool:
     """Return whether ``one`` stands behind ``other`` in ``ranked``: no finite score last, equal ones by symbol."""
     a = -scores[one] if np.isfinite(scores[one]) else np.inf
@@ -28,7 +26,7 @@ def is_worse(one: int, other: int, scores: Float) -> bool:
     return bool(a > b or (a == b and one > other))
 
 
-@integer_kernel(costs)
+@trading_kernel
 def sell_forced(
     held_names: Int32,
     n_held: int,
@@ -50,14 +48,14 @@ def sell_forced(
     return n_orders, proceeds_fen
 
 
-@njit(cache=True)
+@trading_kernel
 def lots_of_position(wanted: int, held: int, lot_min: int, lot_step: int) -> int:
     """Return the least valid sell order of ``wanted`` shares or more: whole lots, or all that is held."""
     steps = max(0, wanted - lot_min + lot_step - 1) // lot_step
     return min(lot_min + steps * lot_step, held)
 
 
-@integer_kernel(costs)
+@trading_kernel
 def trim(
     held_names: Int32,
     n_held: int,

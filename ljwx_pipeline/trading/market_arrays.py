@@ -35,7 +35,7 @@ from ljwx_pipeline.market.rulebook import (
     lot_sizes,
 )
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.trading.corporate_actions import E4, ActionList, booked_actions, derived_actions
+from ljwx_pipeline.trading.corporate_actions import E4, RIGHTS_COLUMNS, ActionList, booked_actions, derived_actions
 from ljwx_pipeline.trading.fill_model import FillModel
 from ljwx_pipeline.trading.matching import SessionQuotes
 from ljwx_pipeline.trading.opening_limits import OpeningLimits
@@ -118,21 +118,6 @@ class MarketArrays:
     def can_buy(self) -> Bool:
         """Where a buy at the close could fill: a bar, not locked at the upper limit."""
         return self.has_bar & (self.close_e4 < self.limit_up_e4)
-
-    @property
-    def can_sell(self) -> Bool:
-        """Where a sale at the close could fill: a bar, not locked at the lower limit."""
-        return self.has_bar & (self.close_e4 > self.limit_down_e4)
-
-    @property
-    def cash_e4_per_share(self) -> Int:
-        """Cash that goes ex, dense, 1e-4 CNY a share; made anew each time."""
-        return self.actions.dense("cash_e4", len(self.symbols))
-
-    @property
-    def bonus_e4_per_share(self) -> Int:
-        """Bonus shares that go ex, dense, 1e-4 shares a share; made anew each time."""
-        return self.actions.dense("bonus_e4", len(self.symbols))
 
     @cached_property
     def volatility_e8(self) -> Int32:
@@ -304,17 +289,21 @@ def _dense_bars(
     return dense
 
 
-def backtest_reads(adjustment: str, columns: Collection[str] = ()) -> dict[str, tuple[str, ...]]:
+def backtest_reads(
+    adjustment: str, columns: Collection[str] = (), *, action_columns: Collection[str] = ()
+) -> dict[str, tuple[str, ...]]:
     """Return the columns beside the keys that decide what a backtest earns, by canonical table.
 
-    ``columns`` are the ``OPTIONAL_COLUMNS`` that its fills read; none at the close. Adjusted prices already hold
-    dividends and splits: no action is read beside them.
+    ``columns`` are the ``OPTIONAL_COLUMNS`` that its fills read; none at the close. ``action_columns`` are those that
+    table ``corporate_actions`` has: rights issues are read where it tells them. Adjusted prices already hold dividends
+    and splits: no action is read beside them.
     """
     read = CAN_BUY_READS | {
         "bars": (*CAN_BUY_READS["bars"], "volume_shares", *(OPTIONAL_COLUMNS[name] for name in columns)),
         "securities": (*CAN_BUY_READS["securities"], "delist_date"),
     }
-    actions = ("ex_date", "cash_cny_per_share", "bonus_shares_per_share")
+    rights = (column for column in RIGHTS_COLUMNS if column in action_columns)
+    actions = ("ex_date", "cash_cny_per_share", "bonus_shares_per_share", *rights)
     return read | ({"corporate_actions": actions} if adjustment == "raw" else {})
 
 

@@ -13,12 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ljwx_pipeline.compiled import integer_kernel
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.trading import costs, fill_model
 from ljwx_pipeline.trading.costs import (
     E8,
     FILL,
@@ -142,7 +140,7 @@ class Fills:
         return self.commission_fen + self.stamp_duty_fen + self.transfer_fee_fen
 
 
-@njit(cache=True)
+@trading_kernel
 def floor_to_lot(shares: int, lot_min: int, lot_step: int) -> int:
     """Return the most shares up to ``shares`` that make a valid order; 0 below the smallest order."""
     if shares < lot_min:
@@ -150,7 +148,7 @@ def floor_to_lot(shares: int, lot_min: int, lot_step: int) -> int:
     return lot_min + (shares - lot_min) // lot_step * lot_step
 
 
-@integer_kernel(costs)
+@trading_kernel
 def affordable_shares(wanted: int, price_e4: int, cash_fen: int, lot_min: int, lot_step: int, rates: Int) -> int:
     """Return the most shares, in lots, up to ``wanted``, whose value and fees the cash covers."""
     low, high = -1, (wanted - lot_min) // lot_step  # steps beyond the smallest order; -1 is no order
@@ -163,14 +161,14 @@ def affordable_shares(wanted: int, price_e4: int, cash_fen: int, lot_min: int, l
     return lot_min + low * lot_step if low >= 0 else 0
 
 
-@integer_kernel(costs, inline=True)
+@trading_kernel(inline=True)
 def _cost_fen(shares: int, price_e4: int, rates: Int) -> int:
-    value = trade_value_fen(shares, price_e4, True)
-    commission, stamp, transfer = fees_kernel(value, True, rates)
-    return value + commission + stamp + transfer
+    value: int = trade_value_fen(shares, price_e4, True)
+    fees: tuple[int, int, int] = fees_kernel(value, True, rates)
+    return value + fees[0] + fees[1] + fees[2]
 
 
-@integer_kernel(costs, inline=True)
+@trading_kernel(inline=True)
 def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, order
     if shares > sellable:
@@ -186,7 +184,7 @@ def _sellable_part(order: int, sellable: int, volume: int, lot_min: int, lot_ste
     return shares, reason
 
 
-@integer_kernel(costs, inline=True)
+@trading_kernel(inline=True)
 def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: Int) -> tuple[int, int]:
     reason, shares = _NONE, floor_to_lot(order, lot_min, lot_step)
     if shares < order:
@@ -197,7 +195,7 @@ def _buyable_part(order: int, volume: int, lot_min: int, lot_step: int, rates: I
     return shares, reason
 
 
-@integer_kernel(costs, inline=True)
+@trading_kernel(inline=True)
 def _priced(
     base_e4: int, bound_e4: int, shares: int, volatility_e8: int, volume: int, buying: bool, rates: Int
 ) -> tuple[int, int]:
@@ -213,7 +211,7 @@ def _priced(
     return fill_price_e4(base_e4, bound_e4, bound_e4, slippage + impact, buying), slipped
 
 
-@integer_kernel(costs, inline=True)
+@trading_kernel(inline=True)
 def _book(
     rows: Int,
     k: int,
@@ -228,9 +226,9 @@ def _book(
     """Write a fill of ``shares`` into row k and return the cash after it; none for a dust sale that cash cannot pay."""
     if shares == 0:
         return cash_fen
-    value = trade_value_fen(shares, price_e4, buying)
+    value: int = trade_value_fen(shares, price_e4, buying)
     commission, stamp, transfer = fees_kernel(value, buying, rates)
-    fees = commission + stamp + transfer
+    fees: int = commission + stamp + transfer
     if not buying and cash_fen + value < fees:  # its fees exceed proceeds and cash
         rows[k, REJECT] = _CASH
         return cash_fen
@@ -244,7 +242,7 @@ def _book(
     return cash_fen - value - fees if buying else cash_fen + value - fees
 
 
-@njit(cache=True, forceinline=True)
+@trading_kernel(inline=True)
 def _limit_at_open(name: int, buying: bool, limit_e4: int, opening_limits: Int) -> int:
     """Return the opening auction's limit: ``limit_e4``, the session's, unless the list says otherwise."""
     for j in range(opening_limits.shape[0]):
@@ -253,11 +251,10 @@ def _limit_at_open(name: int, buying: bool, limit_e4: int, opening_limits: Int) 
     return limit_e4
 
 
-@integer_kernel(costs, fill_model)
+@trading_kernel
 def match_kernel(
     order_names: Int32,
     order_shares: Int,
-    order_stop_e4: Int,
     n_orders: int,
     open_e4: Int,
     high_e4: Int,
@@ -279,8 +276,8 @@ def match_kernel(
 ) -> int:
     """Match one session's orders, sells before buys, each in list order; returns the cash left.
 
-    Quotes are dense arrays of the session; those that the fill model does not read may be any array. ``order_stop_e4``
-    is 0 where an order has no stop. Row k of ``rows`` is written with what became of order k, in ``FILL_FIELDS``.
+    Quotes are dense arrays of the session; those that the fill model does not read may be any array. Row k of
+    ``rows`` is written with what became of order k, in ``FILL_FIELDS``.
     """
     # along the bar, what is sold after the open comes too late for purchases, which may fill at the open
     cash, late, model = cash_fen, 0, int(rates[FILL])
@@ -308,7 +305,6 @@ def match_kernel(
                 volume,
                 int(amount_fen[i]),
                 int(rates[LIMIT_OFFSET]),
-                int(order_stop_e4[k]),
             )
             rows[k, REJECT] = reject
             if base == 0:
@@ -344,7 +340,6 @@ def match(
     sellable_shares: Int,
     cash_fen: int,
     rates: CostRates,
-    order_stop_e4: Int | None = None,
 ) -> Fills:
     """Return the fills of one session's orders.
 
@@ -361,8 +356,6 @@ def match(
         Cash before the session's trades, not negative.
     rates
         The session's rates, with the fill model.
-    order_stop_e4
-        Shape ``(n_symbols,)``: the price at which a sale wakes, 0 for none; read along a bar only.
 
     Raises
     ------
@@ -378,11 +371,9 @@ def match(
         raise TradingError(f"cash is {cash_fen} fen before matching", "find where the account went negative")
     names = ordered[np.argsort(ranks)]
     rows = np.zeros((len(names), len(FILL_FIELDS)), dtype=np.int64)
-    stops = np.zeros(len(names), dtype=np.int64) if order_stop_e4 is None else order_stop_e4[names].astype(np.int64)
     cash = match_kernel(
         names.astype(np.int32),
         order_shares[names].astype(np.int64),
-        stops,
         len(names),
         *_quote_arrays(quotes, rates),
         OpeningLimits.none(0).rows if quotes.opening_limits is None else quotes.opening_limits,

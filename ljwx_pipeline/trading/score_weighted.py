@@ -14,12 +14,10 @@ more than the band in sum, they are cut back (``holdings.trim``) and nothing is 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ljwx_pipeline.compiled import integer_kernel
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import costs, holdings, matching
 from ljwx_pipeline.trading.costs import E4_PER_FEN, trade_value_fen
 from ljwx_pipeline.trading.holdings import is_worse, sell_forced, trim
 from ljwx_pipeline.trading.matching import floor_to_lot
@@ -30,7 +28,7 @@ Int32 = NDArray[np.int32]
 Float = NDArray[np.float64]
 
 
-@njit(cache=True)
+@trading_kernel
 def _choose(
     best_first: Int32, n_scored: int, price_e4: Int, gone: Int32, n_gone: int, top_k: int, names: Int32, at: int
 ) -> int:
@@ -50,7 +48,7 @@ def _choose(
     return chosen
 
 
-@njit(cache=True)
+@trading_kernel
 def _excess_sum(names: Int32, start: int, stop: int, scores: Float, base: float) -> float:
     total = 0.0
     for place in range(start, stop):
@@ -58,7 +56,7 @@ def _excess_sum(names: Int32, start: int, stop: int, scores: Float, base: float)
     return total
 
 
-@integer_kernel(costs)
+@trading_kernel
 def _stuck_fen(held_names: Int32, n_held: int, shares: Int, price_e4: Int, holdings_fen: int) -> int:
     """Return what of ``holdings_fen`` has no bar, in fen."""
     for j in range(n_held):
@@ -68,7 +66,7 @@ def _stuck_fen(held_names: Int32, n_held: int, shares: Int, price_e4: Int, holdi
     return max(0, holdings_fen)
 
 
-@integer_kernel(holdings)
+@trading_kernel
 def weight_rule(names: Int32, at: int, n: int, base: float, scores: Float, cap: float) -> tuple[int, float, float]:
     """Return how many of the best are capped, what is left for the others, and the sum of the others' excesses.
 
@@ -83,7 +81,7 @@ def weight_rule(names: Int32, at: int, n: int, base: float, scores: Float, cap: 
     return capped, left, total
 
 
-@integer_kernel(holdings)
+@trading_kernel
 def target_weight(
     i: int, names: Int32, at: int, n: int, base: float, scores: Float, cap: float, rule: tuple[int, float, float]
 ) -> float:
@@ -98,7 +96,7 @@ def target_weight(
     return min(cap, 1.0 / n) if capped == 0 else 0.0
 
 
-@integer_kernel(costs, matching, holdings)
+@trading_kernel
 def score_weighted_kernel(
     best_first: Int32,
     n_scored: int,

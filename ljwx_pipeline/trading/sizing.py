@@ -21,9 +21,9 @@ import math
 from dataclasses import astuple, dataclass
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.config import SizingSettings
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.market.rulebook import BPS
@@ -82,7 +82,7 @@ class SizingParams:
 KIND, FRACTION, TARGET_VOLATILITY, KELLY_FRACTION, WINDOW, DECAY, MIN_EXPOSURE = range(7)
 
 
-@njit(cache=True)
+@trading_kernel
 def _moments(equity_fen: Int, cash_fen: Int, window: int, decay: float, least_share: float) -> tuple[int, float, float]:
     """Return how many returns the window holds, at most ``window``, and their weighted mean and variance.
 
@@ -116,7 +116,7 @@ def _moments(equity_fen: Int, cash_fen: Int, window: int, decay: float, least_sh
     return found, mean, variance
 
 
-@njit(cache=True)
+@trading_kernel
 def exposure_bps(equity_fen: Int, cash_fen: Int, params: Int) -> int:
     """Return the share of the investable equity that may be invested, 0 to 10,000 basis points.
 

@@ -9,12 +9,10 @@ sizes purchases at once, and beyond the no-trade band holdings are cut back too 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
-from ljwx_pipeline.compiled import integer_kernel
+from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading import costs, holdings, matching
 from ljwx_pipeline.trading.costs import E4_PER_FEN, trade_value_fen
 from ljwx_pipeline.trading.holdings import is_worse, sell_forced, trim
 from ljwx_pipeline.trading.matching import floor_to_lot
@@ -25,7 +23,7 @@ Int32 = NDArray[np.int32]
 Float = NDArray[np.float64]
 
 
-@njit(cache=True)
+@trading_kernel
 def _take_candidates(
     best_first: Int32, n_scored: int, shares: Int, price_e4: Int, wanted: int, names: Int32, at: int
 ) -> int:
@@ -41,7 +39,7 @@ def _take_candidates(
     return taken
 
 
-@integer_kernel(holdings)
+@trading_kernel
 def _find_worst(
     held_names: Int32,
     n_held: int,
@@ -78,7 +76,7 @@ def _find_worst(
     return found
 
 
-@integer_kernel(costs, matching, holdings)
+@trading_kernel
 def topk_dropout_kernel(
     best_first: Int32,
     n_scored: int,

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from ljwx_pipeline.compiled import trading_kernel
 
 Int32 = NDArray[np.int32]
 
@@ -19,7 +20,7 @@ _E6 = 1_000_000
 _MOST_E6 = 5 * _E6
 
 
-@njit(cache=True, nogil=True)
+@trading_kernel
 def _trailing(close_e4: Int32, reference_e4: Int32, out: Int32, ring: Int32) -> None:
     sessions, names = close_e4.shape
     count = np.zeros(names, np.int64)

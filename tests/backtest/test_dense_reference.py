@@ -12,6 +12,7 @@ from ljwx_pipeline.trading.costs import rates_table
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 from ljwx_pipeline.trading.matching import FILL_FIELDS
 from tests.backtest.reference_dense import run_dense
+from tests.fakes.market_views import going_ex
 from tests.fakes.random_market import random_market, random_scores
 
 PLAIN: Settings = load_settings(profile="simulated", environ={})
@@ -25,7 +26,7 @@ def dense(market: MarketArrays, scores: np.ndarray, chosen: Settings) -> tuple[n
     return run_dense(
         np.ascontiguousarray(scores),
         *(wide(values) for values in (market.close_e4, market.limit_up_e4, market.limit_down_e4)),
-        *(wide(values) for values in (market.volume_shares, market.cash_e4_per_share, market.bonus_e4_per_share)),
+        *(wide(values) for values in (market.volume_shares, going_ex(market, "cash_e4"), going_ex(market, "bonus_e4"))),
         np.ascontiguousarray(market.listed),
         market.lot_min,
         market.lot_step,

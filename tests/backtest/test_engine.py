@@ -25,6 +25,7 @@ from ljwx_pipeline.trading.decide import DecisionParams, decide
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
 from ljwx_pipeline.trading.matching import match
 from tests.fakes.bars import random_bars
+from tests.fakes.market_views import can_sell, going_ex
 from tests.trading import reference_ledger as ref
 
 SYMBOLS, SESSIONS = 24, 90
@@ -150,7 +151,7 @@ def test_the_plain_ledger_comes_to_the_same_fen(market: MarketArrays, scores: np
     result = backtest(market, scores, small)
     ledger, age, marks = ref.ReferenceLedger(40_000_000), [0] * SYMBOLS, [0] * SYMBOLS
     queue: list[tuple[int, int]] = []
-    cash_by_session, bonus_by_session = market.cash_e4_per_share, market.bonus_e4_per_share
+    cash_by_session, bonus_by_session = going_ex(market, "cash_e4"), going_ex(market, "bonus_e4")
     lots = list(zip(market.lot_min.tolist(), market.lot_step.tolist(), strict=True))
     for t, day in enumerate(market.sessions):
         for i in range(SYMBOLS):
@@ -219,7 +220,7 @@ def test_a_fill_never_happens_without_bar_or_at_a_limit(
     buys = trades["fill_shares"].to_numpy() > 0
     assert market.has_bar[rows, days].all()
     assert market.can_buy[rows[buys], days[buys]].all()
-    assert market.can_sell[rows[~buys], days[~buys]].all()
+    assert can_sell(market)[rows[~buys], days[~buys]].all()
 
 
 def test_costs_only_ever_lower_the_result_of_the_same_orders(

@@ -197,6 +197,19 @@ def test_a_held_name_that_traded_without_a_price_stops_the_run(market: MarketArr
         backtest(broken, scores, chosen())
 
 
+def test_an_amount_that_is_no_price_of_the_session_rejects_the_order_and_the_run_goes_on(
+    market: MarketArrays, scores: np.ndarray
+) -> None:
+    assert market.amount_fen is not None
+    broken = replace(market, amount_fen=market.amount_fen // 1_000)
+    result = backtest(broken, scores, chosen(fill="vwap"))
+    traded = result.orders[~result.orders["reject"].isin([Reject.SUSPENDED, Reject.LIMIT_UP, Reject.LIMIT_DOWN])]
+    assert len(traded) > 0
+    assert (traded["reject"] == Reject.OUTSIDE_BAR).all()
+    assert (result.orders["fill_shares"] == 0).all()
+    assert set(result.equity_fen) == {30_000_000}
+
+
 def test_a_market_without_what_the_fills_read_is_refused(market: MarketArrays, scores: np.ndarray) -> None:
     with pytest.raises(TradingError, match='"vwap" reads amount'):
         backtest(replace(market, amount_fen=None), scores, chosen(fill="vwap"))

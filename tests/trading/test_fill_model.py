@@ -24,7 +24,6 @@ def priced(
     volume: int = 1_000,
     amount_fen: int = 1_000_000,
     offset_bps: int = 100,
-    stop_e4: int = 0,
     open_limit_e4: int | None = None,
 ) -> tuple[int, Reject]:
     """Return price and rejection on a bar (open, high, low, close) between limits of ten per cent about 10 CNY."""
@@ -40,7 +39,6 @@ def priced(
         volume,
         amount_fen,
         offset_bps,
-        stop_e4,
     )
     return int(price), Reject(int(reject))
 
@@ -70,9 +68,14 @@ def test_the_open(side: str, bar: tuple[int, int, int, int], expected: tuple[int
         # 1,000 shares for 10,000.01 CNY: 10.00001 a share, rounded against the trader to 1e-4 CNY
         ("buy", (100_000, 105_000, 95_000, 100_000), 1_000_001, (100_001, Reject.NONE)),
         ("sell", (100_000, 105_000, 95_000, 100_000), 1_000_001, (100_000, Reject.NONE)),
-        # an amount that cannot be: clipped into the bar
-        ("buy", (100_000, 105_000, 95_000, 100_000), 2_000_000, (105_000, Reject.NONE)),
-        ("sell", (100_000, 105_000, 95_000, 100_000), 900_000, (95_000, Reject.NONE)),
+        # up to a tick outside the bar is rounding
+        ("buy", (100_000, 105_000, 95_000, 100_000), 1_051_000, (105_000, Reject.NONE)),
+        ("sell", (100_000, 105_000, 95_000, 100_000), 949_000, (95_000, Reject.NONE)),
+        # an amount that cannot be, a thousand times too small or just beyond the tick, is no price
+        ("buy", (100_000, 105_000, 95_000, 100_000), 1_000, (0, Reject.OUTSIDE_BAR)),
+        ("buy", (100_000, 105_000, 95_000, 100_000), 1_051_001, (0, Reject.OUTSIDE_BAR)),
+        ("sell", (100_000, 105_000, 95_000, 100_000), 1_000_000_000, (0, Reject.OUTSIDE_BAR)),
+        ("sell", (100_000, 105_000, 95_000, 100_000), 948_999, (0, Reject.OUTSIDE_BAR)),
         # one price at the limit all day is sealed; a seal that was not whole is not
         ("buy", (110_000, 110_000, 110_000, 110_000), 1_100_000, (0, Reject.LIMIT_UP)),
         ("buy", (100_000, 110_000, 100_000, 110_000), 1_050_000, (105_000, Reject.NONE)),
@@ -132,24 +135,6 @@ def test_what_fills_at_the_open_is_judged_by_the_opening_auctions_limit(
 def test_a_seal_that_breaks_fills_at_the_limit_price() -> None:
     assert priced(FillModel.BAR_PATH, "buy", (UP, UP, 109_900, UP), offset_bps=5_000) == (UP, Reject.NONE)
     assert priced(FillModel.BAR_PATH, "sell", (DOWN, 90_100, DOWN, DOWN), offset_bps=5_000) == (DOWN, Reject.NONE)
-
-
-@pytest.mark.parametrize(
-    ("bar", "stop", "expected"),
-    [
-        ((100_000, 101_000, 96_000, 97_000), 95_000, (0, Reject.STOP)),
-        ((100_000, 101_000, 95_000, 101_000), 95_000, (95_000, Reject.NONE)),
-        ((94_000, 101_000, 93_000, 101_000), 95_000, (94_000, Reject.NONE)),  # gapped below: the open, not the stop
-        ((90_000, 90_000, 90_000, 90_000), 95_000, (0, Reject.LIMIT_DOWN)),
-        ((90_000, 92_000, 90_000, 91_000), 95_000, (90_000, Reject.NONE)),
-        ((99_000, 99_000, 90_000, 90_000), 90_000, (0, Reject.LIMIT_DOWN)),
-        ((99_000, 99_000, 90_000, 91_000), 90_000, (90_000, Reject.NONE)),
-        # the high would have met a profit target; the path goes through the low first
-        ((100_000, 109_000, 94_000, 108_000), 95_000, (95_000, Reject.NONE)),
-    ],
-)
-def test_a_stop_along_the_bar(bar: tuple[int, int, int, int], stop: int, expected: tuple[int, Reject]) -> None:
-    assert priced(FillModel.BAR_PATH, "sell", bar, stop_e4=stop) == expected
 
 
 def walked(side: str, bar: tuple[int, int, int, int], own: int) -> tuple[int, Reject]:

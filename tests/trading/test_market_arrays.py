@@ -23,6 +23,7 @@ from ljwx_pipeline.trading.market_arrays import (
     market_arrays,
     optional_columns,
 )
+from tests.fakes.market_views import can_sell, going_ex
 
 DAYS = sessions_between(date(2020, 8, 18), date(2020, 9, 30))
 
@@ -91,7 +92,7 @@ def test_limits_change_on_the_day_the_rule_changes() -> None:
 def test_a_close_at_the_limit_can_be_sold_but_not_bought_and_the_other_way_round() -> None:
     market = build(bars_of("600000.SH", [10.0, 11.0, 9.9, 9.5]), [security("600000.SH", Board.MAIN)])
     assert market.can_buy[0, :5].tolist() == [True, False, True, True, False]
-    assert market.can_sell[0, :5].tolist() == [True, True, False, True, False]
+    assert can_sell(market)[0, :5].tolist() == [True, True, False, True, False]
 
 
 def test_a_session_without_bar_is_zero_and_closed() -> None:
@@ -99,7 +100,7 @@ def test_a_session_without_bar_is_zero_and_closed() -> None:
     assert market.has_bar[0, :6].tolist() == [False, False, False, True, True, False]
     assert market.volume_shares[0, 2] == market.limit_up_e4[0, 2] == 0
     assert not market.can_buy[0, 2]
-    assert not market.can_sell[0, 2]
+    assert not can_sell(market)[0, 2]
 
 
 def test_special_treatment_narrows_the_limit_between_its_dates() -> None:
@@ -142,17 +143,17 @@ def test_actions_fall_on_the_first_session_not_before_the_ex_date() -> None:
     )
     market = build(bars_of("600000.SH", [10.0] * 6), [security("600000.SH", Board.MAIN)], actions=actions)
     monday = list(DAYS).index(pd.Timestamp("2020-08-24"))
-    assert (market.cash_e4_per_share[0, monday], market.bonus_e4_per_share[0, monday]) == (1_234, 3_000)
-    assert market.bonus_e4_per_share[0, 1] == 10_000
-    assert market.cash_e4_per_share.sum() == 1_234
+    assert (going_ex(market, "cash_e4")[0, monday], going_ex(market, "bonus_e4")[0, monday]) == (1_234, 3_000)
+    assert going_ex(market, "bonus_e4")[0, 1] == 10_000
+    assert going_ex(market, "cash_e4").sum() == 1_234
 
 
 def test_without_known_actions_the_gap_to_the_reference_price_is_credited() -> None:
     bars = bars_of("600000.SH", [10.0, 9.6, 12.0], pre_close=[10.0, 9.5, 12.8])
     market = build(bars, [security("600000.SH", Board.MAIN)])
-    assert market.cash_e4_per_share[0, :3].tolist() == [0, 5_000, 0]
-    assert market.bonus_e4_per_share[0, :3].tolist() == [0, 0, -2_500]
-    assert build(bars, [security("600000.SH", Board.MAIN)], adjustment="forward").cash_e4_per_share.sum() == 0
+    assert going_ex(market, "cash_e4")[0, :3].tolist() == [0, 5_000, 0]
+    assert going_ex(market, "bonus_e4")[0, :3].tolist() == [0, 0, -2_500]
+    assert len(build(bars, [security("600000.SH", Board.MAIN)], adjustment="forward").actions.rows) == 0
 
 
 def test_adjusted_limits_stand_inside_the_true_ones() -> None:
@@ -162,13 +163,13 @@ def test_adjusted_limits_stand_inside_the_true_ones() -> None:
     assert 7.8797 * 1.0985 * 10_000 - 1 <= market.limit_up_e4[0, 1] <= 7.8797 * 1.0985 * 10_000
     assert market.can_buy[0, :3].tolist() == [True, False, True]
     down = build(bars_of("600000.SH", [10.0, 9.0051, 8.3]), [security("600000.SH", Board.MAIN)], adjustment="forward")
-    assert down.can_sell[0, :3].tolist() == [True, False, True]
+    assert can_sell(down)[0, :3].tolist() == [True, False, True]
 
 
 def test_an_unknown_reference_price_closes_the_session() -> None:
     bars = bars_of("600000.SH", [10.0, 10.1], pre_close=[np.nan, 10.0])
     market = build(bars, [security("600000.SH", Board.MAIN, None)])
-    assert market.can_buy[0, :2].tolist() == market.can_sell[0, :2].tolist() == [False, True]
+    assert market.can_buy[0, :2].tolist() == can_sell(market)[0, :2].tolist() == [False, True]
 
 
 def test_faults_are_named() -> None:
@@ -219,21 +220,27 @@ def test_real_forward_adjusted_bars_lock_as_often_as_they_did(real_data_dir: Pat
         adjustment="forward",
         sessions=pd.DatetimeIndex(np.sort(bars["session_date"].unique()), name="session_date"),
     )
-    up, down = ((market.has_bar & ~can).sum() / market.has_bar.sum() for can in (market.can_buy, market.can_sell))
+    up, down = ((market.has_bar & ~can).sum() / market.has_bar.sum() for can in (market.can_buy, can_sell(market)))
     assert 0.009 < up < 0.014
     assert 0.005 < down < 0.011
     assert market.close_e4[market.can_buy].min() > 0
 
 
-#: What the backtest's kernel is given of the market.
-TRADED = (
-    "close_e4", "limit_up_e4", "limit_down_e4", "volume_shares", "cash_e4_per_share", "bonus_e4_per_share", "listed",
-    "lot_min", "lot_step",
-)  # fmt: skip
+#: What the backtest's kernel is given of the market, beside what goes ex.
+TRADED = ("close_e4", "limit_up_e4", "limit_down_e4", "volume_shares", "listed", "lot_min", "lot_step")
 
 
+def traded_differently(one: MarketArrays, other: MarketArrays) -> bool:
+    """Return whether a backtest could come to another result."""
+    same = all(np.array_equal(getattr(one, name), getattr(other, name)) for name in TRADED)
+    return not (same and all(np.array_equal(one.actions.on(t), other.actions.on(t)) for t in range(len(DAYS))))
+
+
+@pytest.mark.parametrize("rights", [{}, {"rights_shares_per_share": [0.3], "rights_price_cny": [6.0]}])
 @pytest.mark.parametrize("adjustment", ["raw", "forward"])
-def test_what_trading_sees_changes_with_the_columns_it_is_said_to_read_and_with_no_other(adjustment: str) -> None:
+def test_what_trading_sees_changes_with_the_columns_it_is_said_to_read_and_with_no_other(
+    adjustment: str, rights: dict[str, list[float]]
+) -> None:
     symbol, closes = "600001.SH", [10.0] * 20
     closes[0] = 11.0  # no limit on the first session of a listing
     closes[5] = closes[7] = 10.5  # locked while under special treatment
@@ -245,6 +252,7 @@ def test_what_trading_sees_changes_with_the_columns_it_is_said_to_read_and_with_
         "st_spells": pd.DataFrame({"symbol": [symbol], "start_date": [DAYS[6]], "end_date": [DAYS[7]]}),
         "corporate_actions": pd.DataFrame(
             {"symbol": [symbol], "ex_date": [DAYS[9]], "cash_cny_per_share": [0.5], "bonus_shares_per_share": [0.25]}
+            | rights
         ),
     }
 
@@ -258,10 +266,11 @@ def test_what_trading_sees_changes_with_the_columns_it_is_said_to_read_and_with_
             after = seen(**{table: frame.assign(**{column: other_values(frame[column])})})
             if not np.array_equal(before.can_buy, after.can_buy):
                 can_buy.add((table, column))
-            if any(not np.array_equal(getattr(before, name), getattr(after, name)) for name in TRADED):
+            if traded_differently(before, after):
                 traded.add((table, column))
     assert can_buy == {(table, column) for table, columns in CAN_BUY_READS.items() for column in columns}
-    assert traded == {(table, column) for table, columns in backtest_reads(adjustment).items() for column in columns}
+    reads = backtest_reads(adjustment, action_columns=tables["corporate_actions"].columns)
+    assert traded == {(table, column) for table, columns in reads.items() for column in columns}
 
 
 def other_values(column: pd.Series) -> pd.Series:
