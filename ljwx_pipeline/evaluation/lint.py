@@ -223,7 +223,7 @@ def _turnover_absurd(evidence: LintEvidence, settings: LintSettings) -> Finding 
 
 
 def _cash_drag(evidence: LintEvidence, settings: LintSettings) -> Finding | None:
-    value, most = evidence.cash_frac, settings.max_cash_frac
+    value, most = evidence.unwanted_cash_frac, settings.max_cash_frac
     if value is None or value <= most:
         return None
     return Finding("cash_drag", "warning", "cash_drag", value, most, {"value": value, "most": most})

@@ -19,7 +19,7 @@ from ljwx_pipeline.coefficients import BySession, by_session, panel_rank_ic
 from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.evaluation.holdings import Holdings
-from ljwx_pipeline.evaluation.metrics import annual_turnover, cash_frac, monthly_returns, returns_of, sharpe
+from ljwx_pipeline.evaluation.metrics import annual_turnover, monthly_returns, returns_of, sharpe, unwanted_cash_frac
 from ljwx_pipeline.evaluation.total_returns import session_returns
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 
@@ -69,8 +69,8 @@ class LintEvidence:
         With the return of the score's own session.
     horizon_sessions
         The horizon of all but the last two.
-    turnover, cash_frac
-        As ``metrics.annual_turnover`` and ``metrics.cash_frac``: what the report shows under these names.
+    turnover, unwanted_cash_frac
+        As ``metrics.annual_turnover`` and ``metrics.unwanted_cash_frac``.
     benchmark, benchmark_correlation, closest_index, closest_correlation
         The gate's index and the index of those compared whose session returns move most like the strategy's.
     cliff_frac, cliff_parameter
@@ -103,7 +103,7 @@ class LintEvidence:
     rank_ic_same_session: float | None
     horizon_sessions: int
     turnover: float
-    cash_frac: float | None
+    unwanted_cash_frac: float | None
     benchmark: str
     benchmark_correlation: float | None
     closest_index: str
@@ -198,7 +198,7 @@ def measure_evidence(
         rank_ic_same_session=same,
         horizon_sessions=label.horizon_sessions,
         turnover=annual_turnover(result),
-        cash_frac=_finite(cash_frac(result)),
+        unwanted_cash_frac=_finite(unwanted_cash_frac(result)),
         benchmark=benchmark,
         benchmark_correlation=correlations[benchmark],
         closest_index=closest,

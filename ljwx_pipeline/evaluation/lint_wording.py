@@ -146,7 +146,8 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
             "raise `strategy.min_hold_sessions` or lower `strategy.n_drop`",
         ),
         "cash_drag": Sentence(
-            "{value:.0%} of equity lies in cash on average, more than {most:.0%}",
+            "{value:.0%} of equity lies in cash on average beyond what money management keeps out, "
+            "more than {most:.0%}",
             "look at the refused orders: the strategy does not get what it asks for",
         ),
         "benchmark_mismatch": Sentence(
@@ -224,7 +225,7 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
             "年单边换手 {value:.1f} 倍，高于 {most:g} 倍", "提高 `strategy.min_hold_sessions` 或降低 `strategy.n_drop`"
         ),
         "cash_drag": Sentence(
-            "平均 {value:.0%} 的净值为现金，高于 {most:.0%}", "检查被拒委托：策略没有得到它要求的仓位"
+            "资金管理以外平均仍有 {value:.0%} 的净值为现金，高于 {most:.0%}", "检查被拒委托：策略没有得到它要求的仓位"
         ),
         "benchmark_mismatch": Sentence(
             "策略与 {benchmark} 的相关系数为 {own:.2f}，与 {closest} 为 {best:.2f}",

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
+from ljwx_pipeline.market.rulebook import BPS
 
 MONTHS_PER_YEAR = 12
 #: Below this standard deviation a series counts as constant.
@@ -139,6 +140,16 @@ def cash_frac(result: BacktestResult) -> float:
     """Return the mean share of equity held in cash at the close, the opening session left out (it is all cash)."""
     equity, cash = result.equity_fen[1:], result.cash_fen[1:]
     return float(np.mean(cash[equity > 0] / equity[equity > 0])) if (equity > 0).any() else math.nan
+
+
+def unwanted_cash_frac(result: BacktestResult) -> float:
+    """Return ``cash_frac`` less the mean share that money management kept out; all of it where it records no exposure.
+
+    Below zero where holdings lag behind an exposure that fell.
+    """
+    invested = result.exposure_bps[: len(result.equity_fen) - 1] / BPS
+    kept_out = 1 - float(invested.mean()) if len(invested) else 0.0
+    return cash_frac(result) - kept_out
 
 
 def monthly_returns(equity: pd.Series) -> pd.Series:

@@ -127,7 +127,7 @@ def test_measures_that_the_report_shows_too_are_the_report_s(clean: Case, market
     case = replace(clean, scores=late, result=backtest(market, late, clean.settings))
     evidence = case.evidence()
     figures = performance(case.result, market, costs=clean.settings.costs, benchmarks=case.closes)
-    assert evidence.cash_frac == figures["cash_frac"].value > 0.1
+    assert evidence.unwanted_cash_frac == figures["cash_frac"].value > 0.1
     assert evidence.turnover == figures["turnover"].value
     # positions that went back to nothing are fewer than trades closed first in, first out: they have another name
     assert 0 < evidence.positions_closed < figures["closed_trades"].value
@@ -335,7 +335,7 @@ def test_a_benchmark_that_moves_less_alike_than_another_index_is_a_warning(clean
     ("code", "spoilt"),
     [
         ("turnover_absurd", {"turnover": 60.1}),
-        ("cash_drag", {"cash_frac": 0.26}),
+        ("cash_drag", {"unwanted_cash_frac": 0.26}),
         ("parameter_cliff", {"cliff_frac": 0.51, "cliff_parameter": "top_k"}),
         ("rank_ic_too_good", {"rank_ic_earned": 0.21}),
         ("sharpe_too_good", {"session_sharpe": 4.1}),

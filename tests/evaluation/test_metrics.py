@@ -24,6 +24,7 @@ from ljwx_pipeline.evaluation.metrics import (
     returns_of,
     sharpe,
     sortino,
+    unwanted_cash_frac,
     win_rate,
 )
 
@@ -105,6 +106,9 @@ def test_cash_is_a_share_of_equity_after_the_opening(equity: pd.Series) -> None:
     half = replace(result, cash_fen=result.equity_fen // 2)
     assert cash_frac(half) == pytest.approx(0.5)
     assert math.isnan(cash_frac(replace(result, equity_fen=np.zeros_like(result.equity_fen))))
+    halved = replace(half, exposure_bps=np.full(len(half.equity_fen), 6_000, dtype=np.int64))
+    assert unwanted_cash_frac(halved) == pytest.approx(0.1)
+    assert unwanted_cash_frac(half) == cash_frac(half)
 
 
 def result_of(equity: pd.Series) -> BacktestResult:
