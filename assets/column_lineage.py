@@ -16,7 +16,7 @@ from ljwx_pipeline.factors.catalogue import Catalogue, reads_of
 from ljwx_pipeline.label import forward_return
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, columns_read
 from ljwx_pipeline.market.panel_fields import field_columns
-from ljwx_pipeline.market.tables import TABLES
+from ljwx_pipeline.market.tables import OPTIONAL_COLUMNS, TABLES
 from ljwx_pipeline.trading.market_arrays import CAN_BUY_READS, backtest_reads
 
 #: An asset and a column of it.
@@ -79,15 +79,15 @@ def feature_table_lineage(catalogue: Catalogue) -> Lineage:
     return {**_keys_of("checked_bars"), **instants, **factors}
 
 
-def dataset_lineage(catalogue: Catalogue, universe: UniverseSettings) -> Lineage:
-    """Return the lineage of the training dataset's rows and features."""
+def dataset_lineage(catalogue: Catalogue, universe: UniverseSettings, *, security_columns: Collection[str]) -> Lineage:
+    """Return the lineage of the training dataset; ``security_columns`` are those of table ``securities``."""
     known = [("forward_return_label", "forward_return")]
     return {
         "session_index": [("feature_table", "session_date")],
         "symbol_index": [("feature_table", "symbol")],
         "forward_return": known,
         "label": known,
-        "enterable": _of_tables(CAN_BUY_READS),
+        "enterable": _of_tables(_told(CAN_BUY_READS, security_columns)),
         "scorable": _of_tables(scorable_reads(universe)),
         **{name: [("feature_table", name)] for name in catalogue.names},
     }
@@ -116,14 +116,16 @@ def backtest_lineage(
     adjustment: str,
     *,
     columns: Collection[str],
+    security_columns: Collection[str],
     action_columns: Collection[str] = (),
 ) -> Lineage:
     """Return the lineage of the account, of the indices and of the plain strategies beside it.
 
-    ``columns`` are those that fills read beside the close (``market_arrays.optional_columns``), ``action_columns``
-    those of table ``corporate_actions``.
+    ``columns`` are those that fills read beside the close (``market_arrays.optional_columns``), ``security_columns`` and
+    ``action_columns`` those of tables ``securities`` and ``corporate_actions``.
     """
-    market = _of_tables(backtest_reads(adjustment, columns, action_columns=action_columns))
+    read = backtest_reads(adjustment, columns, action_columns=action_columns)
+    market = _of_tables(_told(read, security_columns))
     traded = _of("walk_forward_predictions", ("score", "scorable")) + market
     points = _of("index_bars", ("index_code", "close_points"))
     return {
@@ -145,6 +147,12 @@ def scores_lineage(catalogue: Catalogue) -> Lineage:
 
 def _of(asset: str, columns: Iterable[str]) -> list[Column]:
     return [(asset, column) for column in (sorted(columns) if isinstance(columns, frozenset) else columns)]
+
+
+def _told(read: Mapping[str, Iterable[str]], security_columns: Collection[str]) -> Mapping[str, Iterable[str]]:
+    """Return ``read`` without the optional columns that the table of securities does not tell."""
+    untold = OPTIONAL_COLUMNS["securities"].keys() - set(security_columns)
+    return {**read, "securities": [column for column in read["securities"] if column not in untold]}
 
 
 def _of_tables(read: Mapping[str, Iterable[str]]) -> list[Column]:

@@ -69,7 +69,9 @@ def net_backtest(
     plain = [name for name in judged.curves if name not in indices]
     read = optional_columns(line.settings.costs)
     adjustment, actions = line.source().describe().adjustment, corporate_actions.columns
-    lineage = backtest_lineage(indices, plain, adjustment, columns=read, action_columns=actions)
+    lineage = backtest_lineage(
+        indices, plain, adjustment, columns=read, security_columns=securities.columns, action_columns=actions
+    )
     curves = [curve_column(name) for name in judged.curves]
     growth = frame.set_index("session_date")[["equity_cny", *curves]]
     return dg.Output(

@@ -67,9 +67,10 @@ def training_dataset(
         },
         params=flat_settings(line),
     )
+    columns = dataset_lineage(line.catalogue, line.settings.universe, security_columns=securities.columns)
     return dg.MaterializeResult(
         metadata={
-            **column_metadata(dataset_dtypes(line.tables), dataset_lineage(line.catalogue, line.settings.universe)),
+            **column_metadata(dataset_dtypes(line.tables), columns),
             "dagster/row_count": len(dataset.label),
             "factors": len(dataset.factor_names),
             "scorable_rows": int(dataset.scorable.sum()),

@@ -32,6 +32,8 @@ from ljwx_pipeline.market.tables import OPTIONAL_COLUMNS, TABLES
 BARS = set(TABLES["bars"])
 FACTORS = set(alpha158().names)
 KEYS = {"symbol", "session_date"}
+#: Of a source that tells no optional column.
+SECURITIES = tuple(TABLES["securities"])
 #: Columns of the assets that are read, by what their modules write.
 SCHEMAS: Mapping[str, Iterable[str]] = {
     **{name: columns | OPTIONAL_COLUMNS.get(name, {}) for name, columns in TABLES.items()},
@@ -53,10 +55,14 @@ def every_lineage(settings: Settings, adjustment: str) -> dict[str, Lineage]:
         "factor_values": factor_lineage(alpha158(), settings.universe, adjustment),
         "forward_return_label": label_lineage(settings.label, adjustment),
         "feature_table": feature_table_lineage(alpha158()),
-        "training_dataset": dataset_lineage(alpha158(), settings.universe),
+        "training_dataset": dataset_lineage(alpha158(), settings.universe, security_columns=SECURITIES),
         "walk_forward_predictions": predictions_lineage(alpha158()),
         "net_backtest": backtest_lineage(
-            settings.evaluation.indices, ("equal_weight", "momentum"), adjustment, columns=("open", "high", "low")
+            settings.evaluation.indices,
+            ("equal_weight", "momentum"),
+            adjustment,
+            columns=("open", "high", "low"),
+            security_columns=SECURITIES,
         ),
         "daily_scores": scores_lineage(alpha158()),
     }
@@ -118,6 +124,16 @@ def test_dagster_is_given_every_source() -> None:
     assert given == sources
 
 
+def test_an_optional_column_of_securities_is_named_where_it_is_told(settings: Settings) -> None:
+    for columns, told in [(SECURITIES, False), ((*SECURITIES, "delisting_period_date"), True)]:
+        enterable = dataset_lineage(alpha158(), settings.universe, security_columns=columns)["enterable"]
+        equity = backtest_lineage((), (), "raw", columns=(), security_columns=columns)["equity_cny"]
+        assert [("securities", "delisting_period_date") in sources for sources in (enterable, equity)] == [told] * 2
+
+
 def test_the_account_comes_from_the_prices_that_its_fills_read() -> None:
-    at_open, at_close = (backtest_lineage((), (), "raw", columns=read)["equity_cny"] for read in (("open",), ()))
+    at_open, at_close = (
+        backtest_lineage((), (), "raw", columns=read, security_columns=SECURITIES)["equity_cny"]
+        for read in (("open",), ())
+    )
     assert set(at_open) - set(at_close) == {("checked_bars", "open_cny")}
