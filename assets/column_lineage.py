@@ -121,8 +121,8 @@ def backtest_lineage(
 ) -> Lineage:
     """Return the lineage of the account, of the indices and of the plain strategies beside it.
 
-    ``columns`` are those that fills read beside the close (``market_arrays.optional_columns``), ``security_columns`` and
-    ``action_columns`` those of tables ``securities`` and ``corporate_actions``.
+    ``columns`` are those that fills read beside the close (``market_arrays.optional_columns``), ``security_columns``
+    and ``action_columns`` those of tables ``securities`` and ``corporate_actions``.
     """
     read = backtest_reads(adjustment, columns, action_columns=action_columns)
     market = _of_tables(_told(read, security_columns))
