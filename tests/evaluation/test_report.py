@@ -229,7 +229,7 @@ def test_a_reader_of_either_language_sees_only_that_one(page: str, chinese: str)
     assert not re.search("[一-鿿]", words(page).replace("浦发银行", ""))
     told = words(chinese)
     assert "策略报告" in told
-    assert "平均 31% 的净值为现金，高于 25%" in told
+    assert "资金管理以外平均仍有 31% 的净值为现金，高于 25%" in told
     for sentence in wording.TEXT["en"].values():
         if " " in sentence and "{" not in sentence:
             assert sentence not in told
@@ -391,7 +391,7 @@ def test_a_report_without_pictures_has_no_empty_section() -> None:
 
 def test_findings_stand_on_the_page_with_severity_value_and_remedy(page: str) -> None:
     assert "Lint: 1 error, 1 warning, 0 notes" in page
-    assert "31% of equity lies in cash on average, more than 25%" in page
+    assert "31% of equity lies in cash on average beyond what money management keeps out, more than 25%" in page
     assert "Lower <code>strategy.capital_cny</code>, hold more names" in page
     clean = in_language(render_report(replace(example_inputs(), findings=())), "en", "zh")
     assert "None of the 18 rules found anything." in clean
