@@ -13,8 +13,8 @@ import pandas as pd
 from assets.column_lineage import scores_lineage
 from assets.features import feast_online_store, feature_store, feature_table, last_research_session
 from assets.metadata import frame_metadata
+from assets.model import model_bundle
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
-from assets.research import model_bundle
 from assets.resources import Line
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.dataset import lookback_sessions

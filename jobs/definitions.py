@@ -9,7 +9,21 @@ from datetime import date
 
 import dagster as dg
 
-from assets import evaluation, features, live, market, quality, research, result_lint, scoring, tear_sheet
+from assets import (
+    evaluation,
+    explanation,
+    features,
+    live,
+    market,
+    model,
+    quality,
+    research,
+    result_lint,
+    scoring,
+    tear_sheet,
+    tuning,
+    walk_forward,
+)
 from assets.io_managers import LakeIOManager, TableIOManager
 from assets.partitions import month_partitions
 from assets.resources import Line
@@ -64,10 +78,10 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             features.feast_online_store,
             research.training_dataset,
             tear_sheet.factor_tear_sheet,
-            research.tuned_hyperparameters,
-            research.walk_forward_predictions,
-            research.model_bundle,
-            research.shap_explanation,
+            tuning.tuned_hyperparameters,
+            walk_forward.walk_forward_predictions,
+            model.model_bundle,
+            explanation.shap_explanation,
             evaluation.net_backtest,
             evaluation.promotion_decision,
             evaluation.evaluation_report,

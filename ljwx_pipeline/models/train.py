@@ -1,6 +1,7 @@
-"""Training one booster, the same bytes each time: LightGBM on ranked labels with purged early stopping.
+"""Training one model, the same bytes each time: LightGBM on ranked labels with purged early stopping.
 
-Not here: which parameters (``tune.py``), which windows (``dataset/``), the bundle it goes into (``scoring/``).
+Not here: which parameters (``tune.py``), which windows (``dataset/``), how it predicts and the bundle it goes into
+(``scoring/``).
 """
 
 from __future__ import annotations
@@ -10,45 +11,40 @@ from dataclasses import dataclass
 
 import lightgbm as lgb
 import numpy as np
-from numpy.typing import NDArray
 
 from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import Binned, bin_rows, dataset_params
+from ljwx_pipeline.scoring.model import Model
 
 Params = Mapping[str, float | int]
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A booster and how it came about.
+    """A model and how it came about.
 
     Parameters
     ----------
-    booster_text
-        LightGBM's text form: what a bundle holds.
+    model
+        What a bundle holds and the runner predicts with.
     rounds
-        Boosting rounds in it.
+        Boosting rounds in it, of all members together.
     tail_rank_ic
-        Mean rank IC on the early-stopping tail, of the booster that had not seen it.
+        Mean rank IC on the early-stopping tail, of the model that had not seen it.
     params
         Every parameter that decided it, fixed and tuned.
     rows
         Rows learned from.
     """
 
-    booster_text: str
+    model: Model
     rounds: int
     tail_rank_ic: float
     params: dict[str, float | int | str | bool]
     rows: int
-
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return one score a row of ``features``, float32 of shape ``(n, factors)``; NaN is a missing value."""
-        booster = lgb.Booster(model_str=self.booster_text)
-        return np.asarray(booster.predict(features, num_threads=int(self.params["num_threads"])), dtype=np.float64)
 
 
 def booster_params(tuned: Params, settings: ModelSettings) -> dict[str, float | int | str | bool]:
@@ -116,7 +112,8 @@ def train(
     if settings.refit_on_tail:
         window = binned.subset(slice(start, stop))
         booster, used = boost(window, params, rounds), window.num_data()
-    return Trained(booster.model_to_string(num_iteration=rounds), rounds, ic, params, used)
+    model = Model.of_booster(booster.model_to_string(num_iteration=rounds))
+    return Trained(model, rounds, ic, params, used)
 
 
 def split_tail(dataset: Dataset, rows: slice, tail_sessions: int) -> tuple[slice, slice]:

@@ -25,12 +25,12 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import BundleError, ModelError
+from ljwx_pipeline.scoring.model import Model
 from ljwx_pipeline.scoring.signing import is_signed, public_key_of, sign
 
 FORMAT = 1
@@ -160,7 +160,7 @@ class ModelBundle:
     bundle_hash: str
     manifest: Manifest
     created_at: datetime
-    booster: lgb.Booster = field(repr=False, compare=False)
+    model: Model = field(repr=False, compare=False)
 
     def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return one score a row: higher means a better expected rank within the session.
@@ -195,16 +195,12 @@ class ModelBundle:
             )
         if len(features) == 0:
             return np.empty(0)
-        # One thread: the booster ignores its stored num_threads here, and idle OpenMP threads cost a one-row
-        # prediction a hundred times its own time.
-        scores = np.asarray(self.booster.predict(features, num_threads=1), dtype=np.float64)
+        scores = self.model.predict(features).score
         scores[np.isnan(features).all(axis=1)] = np.nan
         return scores
 
 
-def write_bundle(
-    root: Path, manifest: Manifest, *, booster_text: str, key: Ed25519PrivateKey, created_at: datetime
-) -> Path:
+def write_bundle(root: Path, manifest: Manifest, *, model: Model, key: Ed25519PrivateKey, created_at: datetime) -> Path:
     """Write and sign a bundle as ``root/<bundle_hash>`` and return that directory.
 
     The directory appears whole or not at all. Writing the same bundle again leaves the existing one as it is, unless
@@ -213,18 +209,17 @@ def write_bundle(
     Raises
     ------
     BundleError
-        When the booster's width is not that of the manifest's factors, or ``created_at`` has no timezone.
+        When the model's width is not that of the manifest's factors, or ``created_at`` has no timezone.
     """
-    booster = _booster(booster_text)
-    if booster.num_feature() != len(manifest.factor_names):
+    if model.width != len(manifest.factor_names):
         raise BundleError(
-            f"the booster takes {booster.num_feature()} features, the manifest names {len(manifest.factor_names)}",
+            f"the model takes {model.width} features, the manifest names {len(manifest.factor_names)}",
             "train on the catalogue whose names go into the manifest",
         )
     if created_at.tzinfo is None:
         raise BundleError(f"created_at {created_at} has no timezone", "pass an aware instant")
-    model = booster_text.encode()
-    content = Manifest(**{**_shallow(manifest), "files": {MODEL: _sha256(model)}}).to_json()
+    text = model.texts[MODEL].encode()
+    content = Manifest(**{**_shallow(manifest), "files": {MODEL: _sha256(text)}}).to_json()
     bundle_hash = _sha256(content)
     moment = created_at.isoformat()
     signature = {
@@ -236,7 +231,7 @@ def write_bundle(
     }
     files = {
         MANIFEST: content,
-        MODEL: model,
+        MODEL: text,
         SIGNATURE: (json.dumps(signature, sort_keys=True, indent=2) + "\n").encode(),
     }
     final = root / bundle_hash
@@ -278,7 +273,11 @@ def load_bundle(path: Path, *, factor_hash: str, public_key: str) -> ModelBundle
         text = _read(path, MODEL).decode()
     except UnicodeDecodeError as error:
         raise BundleError(f"{path / MODEL} is not UTF-8 text ({error})", _RESTORE) from None
-    return ModelBundle(path, bundle_hash, manifest, created_at, _booster(text))
+    try:
+        model = Model.of_booster(text)
+    except ModelError as error:
+        raise BundleError(error.fact, _RESTORE) from None
+    return ModelBundle(path, bundle_hash, manifest, created_at, model)
 
 
 def verify_files(path: Path, *, public_key: str) -> tuple[Manifest, str, datetime]:
@@ -345,13 +344,6 @@ def _verify_signature(path: Path, bundle_hash: str, public_key: str) -> datetime
     if not is_signed(_message(bundle_hash, moment), signature, public_key):
         raise BundleError(f"{path / MANIFEST} or its signature was changed after signing", _RESTORE)
     return created_at
-
-
-def _booster(text: str) -> lgb.Booster:
-    try:
-        return lgb.Booster(model_str=text)
-    except (lgb.basic.LightGBMError, ValueError) as error:
-        raise BundleError(f"{MODEL} is not a LightGBM model ({error})", _RESTORE) from None
 
 
 def _read(path: Path, name: str) -> bytes:

@@ -12,6 +12,7 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.scoring.bundle import Manifest, write_bundle
+from ljwx_pipeline.scoring.model import Model
 
 FACTOR_HASH = "f" * 64
 CREATED_AT = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
@@ -49,5 +50,5 @@ def tiny_manifest(factor_names: tuple[str, ...] = ("A", "B", "C", "D"), **change
 def tiny_bundle(root: Path, key: Ed25519PrivateKey, **changes: Any) -> Path:
     """Write a signed bundle below ``root`` and return its directory."""
     manifest = tiny_manifest(**changes)
-    text = tiny_booster(factors=len(manifest.factor_names))
-    return write_bundle(root, manifest, booster_text=text, key=key, created_at=CREATED_AT)
+    model = Model.of_booster(tiny_booster(factors=len(manifest.factor_names)))
+    return write_bundle(root, manifest, model=model, key=key, created_at=CREATED_AT)

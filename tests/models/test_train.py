@@ -40,20 +40,20 @@ def test_the_same_rows_give_the_same_bytes(model: ModelSettings) -> None:
 def test_the_number_of_threads_does_not_change_the_trees(model: ModelSettings) -> None:
     one = train(planted_dataset(), EVERYTHING, TUNED, model)
     two = train(planted_dataset(), EVERYTHING, TUNED, model.model_copy(update={"threads": 2}))
-    assert one.booster_text.split("parameters:")[0] == two.booster_text.split("parameters:")[0]
+    assert one.model.texts["model.txt"].split("parameters:")[0] == two.model.texts["model.txt"].split("parameters:")[0]
 
 
 def test_another_seed_gives_another_model_when_rows_are_drawn(model: ModelSettings) -> None:
     drawn = {**TUNED, "bagging_fraction": 0.5, "bagging_freq": 1}
     one = train(planted_dataset(), EVERYTHING, drawn, model)
     two = train(planted_dataset(), EVERYTHING, drawn, model.model_copy(update={"seed": 8}))
-    assert one.booster_text != two.booster_text
+    assert one.model.texts["model.txt"] != two.model.texts["model.txt"]
 
 
 def test_a_planted_factor_is_found_on_rows_never_seen(model: ModelSettings) -> None:
     trained = train(planted_dataset(), EVERYTHING, TUNED, model)
     fresh = planted_dataset(seed=1)
-    ic = mean_rank_ic(trained.predict(fresh.features), fresh.forward_return, fresh.session_index)
+    ic = mean_rank_ic(trained.model.predict(fresh.features).score, fresh.forward_return, fresh.session_index)
     assert 0.35 < ic < 0.5  # corr 0.45 is the most a model could reach
     assert trained.tail_rank_ic == pytest.approx(ic, abs=0.06)
 
@@ -81,7 +81,7 @@ def test_what_lies_in_the_tail_does_not_reach_the_trees_before_the_refit(model: 
     one = train(dataset, EVERYTHING, TUNED, without_refit)
     two = train(replace(dataset, label=changed), EVERYTHING, TUNED, without_refit)
     shorter = min(one.rounds, two.rounds)
-    trees = [text.booster_text.split(f"Tree={shorter}\n")[0].split("Tree=0")[1] for text in (one, two)]
+    trees = [text.model.texts["model.txt"].split(f"Tree={shorter}\n")[0].split("Tree=0")[1] for text in (one, two)]
     assert trees[0].split("end of trees")[0].rstrip() == trees[1].split("end of trees")[0].rstrip()
 
 
@@ -100,8 +100,8 @@ def test_rows_outside_the_universe_or_without_a_label_are_not_learned_from(model
     poisoned[::2] = -poisoned[::2]
     clean = train(replace(dataset, scorable=scorable), EVERYTHING, TUNED, model)
     assert (
-        clean.booster_text
-        == train(replace(dataset, scorable=scorable, label=poisoned), EVERYTHING, TUNED, model).booster_text
+        clean.model.texts["model.txt"]
+        == train(replace(dataset, scorable=scorable, label=poisoned), EVERYTHING, TUNED, model).model.texts["model.txt"]
     )
 
 
@@ -116,7 +116,7 @@ def test_a_missing_value_is_learned_from_not_filled(model: ModelSettings) -> Non
     trained = train(planted_dataset(missing_frac=0.3), EVERYTHING, TUNED, model)
     rows = np.full((2, 6), np.nan, dtype=np.float32)
     rows[0, 0] = 2.0
-    assert trained.predict(rows)[0] > trained.predict(rows)[1]
+    assert trained.model.predict(rows).score[0] > trained.model.predict(rows).score[1]
 
 
 def test_too_short_a_window_says_how_short(model: ModelSettings) -> None:
