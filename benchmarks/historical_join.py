@@ -21,7 +21,7 @@ from benchmarks.feature_home import FEATURES, client_of
 from ljwx_pipeline.feature_store import FeatureStoreClient
 
 #: Joins in one process: the first also pays for memory that the machine hands out for the first time.
-CALLS = 3
+CALLS = 5
 
 
 def main() -> None:

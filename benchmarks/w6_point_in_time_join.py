@@ -1,6 +1,6 @@
 """W6: what was known of 687,000 (symbol, instant) pairs: 30 features, joined to the feature table as of each instant.
 
-From the questions in memory to float32 values in memory, the feature table on disk, the median of three joins in a
+From the questions in memory to float32 values in memory, the feature table on disk, the median of five joins in a
 process of its own, the processes in turn: Feast's duckdb store, raw polars (``make bench-peers``), ours through
 ``FeatureStoreClient``. All three must give
 the same values.

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-CALLS = 3
+CALLS = 5
 
 
 def main() -> None:

@@ -9,11 +9,13 @@ Not here: Feast (``client.py`` compares with it).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import pandas as pd
@@ -23,10 +25,14 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import LakeError
 
+Scalar = TypeVar("Scalar", bound=np.generic)
+_MICROSECOND = timedelta(microseconds=1)
 _MICROSECONDS = pa.timestamp("us", tz="UTC")
 _LONG_AGO_US = -(2**62)
 #: A table of more (symbol, instant) pairs than this is none of sessions: 1 GiB of positions.
 _MOST_PAIRS = 2**28
+#: Questions worked on at a time: few enough for what is made on the way to stay in the cache.
+_CHUNK = 2**16
 
 
 @dataclass(frozen=True)
@@ -99,14 +105,17 @@ class TableKeys:
             How long a row is valid, both ends included; None for ever.
         """
         codes, asked = pd.factorize(symbols)
-        symbol_of = np.append(self.symbols.get_indexer(asked), -1)[codes]  # a missing symbol is -1, the appended one
-        at = np.searchsorted(self.instants_us, instants_us, side="right")
-        found = np.take(self.newest, symbol_of * self.newest.shape[1] + at, mode="wrap")
-        row: NDArray[np.int64] = found.astype(np.int64)
-        if time_to_live is not None and len(self.event_us):
-            age_us = instants_us - self.event_us[row]
-            row[age_us > time_to_live // timedelta(microseconds=1)] = -1
-        return row
+        symbol_of = np.append(self.symbols.get_indexer(asked), -1)  # a missing symbol is -1, the appended one
+        width, most_us = self.newest.shape[1], None if time_to_live is None else time_to_live // _MICROSECOND
+        rows = reused_memory((len(codes),), np.int64)
+        for start in range(0, len(codes), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            at = np.searchsorted(self.instants_us, instants_us[part], side="right")
+            row = np.take(self.newest, symbol_of[codes[part]] * width + at, mode="wrap")
+            if most_us is not None and len(self.event_us):
+                row[instants_us[part] - self.event_us[row] > most_us] = -1
+            rows[part] = row
+        return rows
 
 
 def _carried(newest: NDArray[np.int32]) -> NDArray[np.int32]:
@@ -151,24 +160,35 @@ def gather(
         if schema.field(name).type != pa.float32():
             fact = f"column {name} of the feature table {path} is {schema.field(name).type}, not float32"
             raise LakeError(fact, "materialise the feature table again")
-    unanswered = np.flatnonzero(rows < 0)
-    values = np.empty((len(names), len(rows)), dtype=np.float32)
+    answered = rows >= 0
+    values = reused_memory((len(names), len(rows)), np.float32)
 
     def columns_from(first: int) -> NDArray[np.int32]:
         missing = np.zeros(len(rows), dtype=np.int32)
         with pq.ParquetFile(path, memory_map=True, pre_buffer=False) as file:
             for j in range(first, len(names), threads):
                 column = file.read(columns=[names[j]], use_threads=False).column(0).to_numpy()
-                out = values[j]
-                if len(column):
-                    np.take(column, rows, out=out, mode="clip")
-                out[unanswered] = np.nan
-                missing += np.isnan(out)
+                for start in range(0, len(rows), _CHUNK):
+                    part = slice(start, start + _CHUNK)
+                    out = values[j, part]
+                    if len(column):
+                        np.take(column, rows[part], out=out, mode="clip")
+                    out[~answered[part]] = np.nan
+                    missing[part] += np.isnan(out)
         return missing
 
     with ThreadPoolExecutor(threads) as pool:
         counts = list(pool.map(columns_from, range(threads)))
     return values, np.sum(counts, axis=0, dtype=np.int64)
+
+
+def reused_memory(shape: tuple[int, ...], dtype: type[Scalar]) -> NDArray[Scalar]:
+    """Return an array of undefined values in Arrow's memory, which keeps what earlier answers gave back.
+
+    NumPy hands large arrays back to the system, and a page touched for the first time costs more than what is put in.
+    """
+    buffer = pa.allocate_buffer(math.prod(shape) * np.dtype(dtype).itemsize)
+    return np.frombuffer(buffer, dtype=dtype).reshape(shape)
 
 
 def question_instants(questions: pd.DataFrame, features: Sequence[str]) -> NDArray[np.int64]:
