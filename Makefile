@@ -19,10 +19,10 @@ up: $(VENV)/.pipeline   ## Dagster, MLflow, runner and console on loopback; Ctrl
 	exec $(BIN)/ljwx up
 
 test: $(VENV)/.dev      ## every test, with coverage
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term -q
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term -q
 
 quick: $(VENV)/.dev     ## the tests that take seconds
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -q -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow"
 
 lint: $(VENV)/.dev      ## style, types, arrows, Dagster definitions
 	$(BIN)/ruff check .

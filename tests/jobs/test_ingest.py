@@ -80,7 +80,6 @@ def backfill(home: Path, last: str) -> tuple[dict[str, Any], str]:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("line")
 def test_an_outage_before_any_run_exists_leaves_a_record(tmp_path: Path) -> None:
     words = ["backfill", "--profile", "tushare", "--set", "tushare.endpoint=http://127.0.0.1:9"]
     words += ["--set", "tushare.attempts=1"]
@@ -107,7 +106,6 @@ def ljwx_data_tables(home: Path, *words: str) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("line")
 def test_a_backfill_fills_and_checks_the_lake_and_a_second_one_adds_nothing(tmp_path: Path) -> None:
     first, said = backfill(tmp_path, "2024-06-28")
     assert first["added"] == first["rows"] > 0

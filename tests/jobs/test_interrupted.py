@@ -38,7 +38,6 @@ def typed(home: Path, *arguments: str, stop_after: str, timeout_s: float = 120.0
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("line")
 def test_ctrl_c_ends_a_backfill_in_one_sentence_and_closes_its_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,7 +15,7 @@ import pytest
 from ljwx_pipeline.evaluation.run_summary import KEYS, summary_table
 from tests.fakes.line_runs import SMALL, WORLD, Run, ljwx
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("line")]
+pytestmark = pytest.mark.slow
 #: Steps that a second run on the same data takes from the first.
 REUSED = ("factor_values", "feature_table", "tuned_hyperparameters", "walk_forward_predictions", "model_bundle")
 

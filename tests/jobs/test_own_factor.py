@@ -26,7 +26,6 @@ def on_the_page() -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("line")
 def test_an_own_factor_goes_from_the_page_to_the_paper_account(tmp_path: Path) -> None:
     mine, home = tmp_path / "mine.py", tmp_path / "home"
     mine.write_text(on_the_page(), encoding="utf-8")

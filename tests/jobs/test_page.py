@@ -24,7 +24,7 @@ from tests.fakes.provider_stubs.process import last_session_before_today
 from tests.fakes.provider_stubs.started import PROVIDERS, StubProcess, started_stubs
 from tests.fakes.provider_stubs.tushare import TOKEN
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("providers")]
+pytestmark = pytest.mark.slow
 
 #: What the stubs serve: 20 stocks, a year long.
 WORLD = ("--symbols", "20", "--first", "2025-01-02", "--last", "2025-12-31")

@@ -20,7 +20,7 @@ from tests.fakes.provider_stubs.process import last_session_before_today
 from tests.fakes.provider_stubs.started import PROVIDERS, StubProcess, started_stubs
 from tests.fakes.provider_stubs.tushare import TOKEN
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("providers")]
+pytestmark = pytest.mark.slow
 
 SYMBOLS, WORLD_FIRST, WORLD_LAST = 20, date(2025, 1, 2), date(2025, 12, 31)
 UNTIL = last_session_before_today()

@@ -16,7 +16,7 @@ from ljwx_pipeline.sources.base import bars
 from ljwx_pipeline.sources.simulated.source import WORLD_FIRST, WORLD_LAST, SimulatedMarket
 from tests.fakes.line_runs import Run, ljwx
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("replay")]
+pytestmark = pytest.mark.slow
 
 
 @dataclass(frozen=True)
