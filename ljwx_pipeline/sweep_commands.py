@@ -137,6 +137,7 @@ def _sweep(settings: Settings, arguments: argparse.Namespace) -> int:
     elif arguments.optuna < 1:
         raise ConfigError(f"--optuna {arguments.optuna} proposes nothing", "ask for one variant at least")
     task = sweep_task(settings)
+    require_choice(axes, settings.strategy.top_k, symbols=len(task.inputs.market.symbols))
     if arguments.dry_run:
         return _dry_run(settings, arguments, task, axes, variants, workers)
     kind = "sweep" if variants is not None else "tune"
@@ -158,6 +159,23 @@ def _sweep(settings: Settings, arguments: argparse.Namespace) -> int:
         shown = {name: value for name, value in body.items() if name != "all"}
         code = show_result(arguments, shown, _text(body))
     return code
+
+
+def require_choice(axes: Values, configured_top_k: int, *, symbols: int) -> None:
+    """Refuse a grid whose strategies would hold every stock there is.
+
+    Raises
+    ------
+    ConfigError
+        Naming the largest ``top_k`` asked for.
+    """
+    asked = [value for name in ("top_k", "strategy.top_k") for value in axes.get(name, [])] or [configured_top_k]
+    numbers = [value for value in asked if isinstance(value, int | float)]
+    if numbers and max(numbers) >= symbols:
+        raise ConfigError(
+            f"top_k = {max(numbers)} of {symbols} stocks: all would be held, none chosen",
+            f"leave values of {symbols} and more out of the grid",
+        )
 
 
 def _run(

@@ -24,7 +24,7 @@ from ljwx_pipeline.promotion.trial_count import counted_trials
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.sources.open import open_source
 from ljwx_pipeline.sources.replay import description_table
-from ljwx_pipeline.sweep_commands import parsed_grid
+from ljwx_pipeline.sweep_commands import parsed_grid, require_choice
 from tests.fakes.bars import store_bars
 from tests.fakes.sweeps import STUDY_SHARPES, store_scored_market
 
@@ -248,6 +248,14 @@ def test_a_sweep_of_a_replay_is_counted_where_its_market_is(home: Path, capsys: 
     body = swept(capsys, "--grid", "top_k=4,6", "--set", f'source.as_of="{instant}"')
     assert family(home, body) == ["sweep"] * 2
     assert not (replay / LEDGER_FILE).exists()
+
+
+def test_holding_every_stock_there_is_is_no_choice(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sweep", "--grid", "top_k=4,500"]) == 2
+    assert "top_k = 500 of " in capsys.readouterr().err
+    require_choice({"strategy.top_k": [29]}, 30, symbols=30)
+    with pytest.raises(ConfigError, match="top_k = 30 of 30 stocks"):
+        require_choice({"n_drop": [1]}, 30, symbols=30)
 
 
 def test_ranges_and_lists_become_values() -> None:
