@@ -20,28 +20,83 @@ from ljwx_pipeline.errors import ModelError
 EDGE_ROWS = 50_000
 
 
+Rows = slice | NDArray[np.int64]
+
+
 @dataclass(frozen=True)
 class Binned:
-    """Binned rows ``[0, stop)`` of a dataset.
+    """Binned rows ``[0, stop)`` of a dataset; what is learned from them is set on each subset.
 
     Parameters
     ----------
     handle
-        LightGBM's own dataset over those rows.
-    trainable
-        Shape ``(stop,)``: rows with a known label that the universe lets in.
+        LightGBM's own dataset over those rows; its labels mean nothing.
+    label
+        float32 of shape ``(stop,)``: the dataset's own, what a subset learns unless it is given another.
+    scorable
+        Shape ``(stop,)``: rows that the universe lets in.
     """
 
     handle: lgb.Dataset
-    trainable: NDArray[np.bool_]
+    label: NDArray[np.float32]
+    scorable: NDArray[np.bool_]
 
-    def subset(self, rows: slice) -> lgb.Dataset:
-        """Return the trainable rows of ``rows`` as a LightGBM dataset that shares the bins."""
-        chosen = np.flatnonzero(self.trainable[rows]) + (rows.start or 0)
+    @property
+    def trainable(self) -> NDArray[np.bool_]:
+        """Rows that the universe lets in and whose own label is known, shape ``(stop,)``."""
+        return self.scorable & np.isfinite(self.label)
+
+    def subset(
+        self,
+        rows: Rows,
+        label: NDArray[np.float32] | None = None,
+        weight: NDArray[np.float32] | None = None,
+        group: NDArray[np.int32] | None = None,
+    ) -> lgb.Dataset:
+        """Return those of ``rows`` that can be learned from, as a LightGBM dataset that shares the bins.
+
+        A row can be learned from when the universe lets it in and its label is a number.
+
+        Parameters
+        ----------
+        rows
+            A slice, or ascending row numbers.
+        label
+            What to learn, one value for each of ``rows``, NaN where unknown; the dataset's own when None.
+        weight
+            Of each of ``rows``: finite and not negative where the row can be learned from.
+        group
+            Of each of ``rows`` the number of its ranking query (its session): rows of one query lie together.
+
+        Raises
+        ------
+        ModelError
+            When no row can be learned from, or label, weight or group are not one value a row, or a weight is no
+            number.
+        """
+        taken = np.arange(*rows.indices(len(self.label))) if isinstance(rows, slice) else np.asarray(rows)
+        for name, values in (("label", label), ("weight", weight), ("group", group)):
+            if values is not None and len(values) != len(taken):
+                raise ModelError(f"{len(values)} values of {name} for {len(taken)} rows", "pass one for each row")
+        known = self.label[taken] if label is None else np.asarray(label, dtype=np.float32)
+        usable = self.scorable[taken] & np.isfinite(known)
+        chosen = taken[usable]
         if len(chosen) == 0:
-            raise ModelError(f"rows {rows.start} to {rows.stop} hold no known label", "widen the training window")
+            span = f"rows {taken[0]} to {taken[-1] + 1}" if len(taken) else "no rows"
+            raise ModelError(f"{span} hold no known label", "widen the training window")
         # an index array serves as well as the annotated list and is not copied number by number
-        return self.handle.subset(chosen).construct()  # type: ignore[arg-type]
+        subset = self.handle.subset(chosen.astype(np.int32)).construct()  # type: ignore[arg-type]
+        subset.set_label(known[usable])
+        if weight is not None:
+            heavy = np.asarray(weight, dtype=np.float32)[usable]
+            if not (np.isfinite(heavy) & (heavy >= 0)).all():
+                raise ModelError("a weight is negative or no number", "weigh every row that has a label")
+            subset.set_weight(heavy)
+        if group is not None:
+            queries = np.asarray(group)[usable]
+            edges = np.flatnonzero(np.diff(queries, prepend=queries[0] - 1, append=queries[-1] + 1))
+            subset.set_group(np.diff(edges))
+        return subset
 
 
 def dataset_params(settings: ModelSettings) -> dict[str, object]:
@@ -70,9 +125,8 @@ def bin_rows(dataset: Dataset, *, edges: slice, stop: int, settings: ModelSettin
     params = dataset_params(settings)
     if len(range(*edges.indices(stop))) == 0:
         raise ModelError(f"no row to place bin edges on in {edges}", "widen the first training window")
-    label = np.nan_to_num(dataset.label[:stop])  # unknown labels are never in a subset
     whole = dataset.features[edges]
     reference = lgb.Dataset(whole, label=np.zeros(len(whole), dtype=np.float32), params=params).construct()
-    handle = lgb.Dataset(dataset.features[:stop], label=label, params=params, reference=reference).construct()
-    trainable = np.isfinite(dataset.label[:stop]) & dataset.scorable[:stop]
-    return Binned(handle, trainable)
+    nothing = np.zeros(stop, dtype=np.float32)  # LightGBM demands a label; each subset sets its own
+    handle = lgb.Dataset(dataset.features[:stop], label=nothing, params=params, reference=reference).construct()
+    return Binned(handle, dataset.label[:stop], dataset.scorable[:stop])
