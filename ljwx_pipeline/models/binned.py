@@ -1,11 +1,14 @@
 """Rows binned once and shared: LightGBM's histogram bins of a dataset, and cheap subsets of them.
 
 Finding bin edges and binning cost as much as dozens of boosting rounds; folds and trials only choose rows. Edges come
-from the first training window alone, so that no fold sees feature values of its own future. Not here: what is learned.
+from the first training window alone, so that no fold sees feature values of its own future. Not here: what is learned,
+the files bins are kept in (``kept_bins.py``).
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
 
 import lightgbm as lgb
@@ -15,6 +18,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.models.kept_bins import keep_bins, read_bins
 
 #: Rows looked at to place the edges: 63 bins need no more, and LightGBM's own 200,000 take four times as long.
 EDGE_ROWS = 50_000
@@ -82,8 +86,8 @@ class Binned:
         usable = self.scorable[taken] & np.isfinite(known)
         chosen = taken[usable]
         if len(chosen) == 0:
-            span = f"rows {taken[0]} to {taken[-1] + 1}" if len(taken) else "no rows"
-            raise ModelError(f"{span} hold no known label", "widen the training window")
+            span = f"rows {taken[0]} to {taken[-1] + 1} hold" if len(taken) else "an empty window holds"
+            raise ModelError(f"{span} no known label", "widen the training window")
         # an index array serves as well as the annotated list and is not copied number by number
         subset = self.handle.subset(chosen.astype(np.int32)).construct()  # type: ignore[arg-type]
         subset.set_label(known[usable])
@@ -117,6 +121,9 @@ def dataset_params(settings: ModelSettings) -> dict[str, object]:
 def bin_rows(dataset: Dataset, *, edges: slice, stop: int, settings: ModelSettings) -> Binned:
     """Return rows ``[0, stop)`` binned with the edges of rows ``edges``.
 
+    Where the dataset has a folder for it, the bins are kept there and read again for the same features, edges and
+    parameters: the same bits as binning anew, without its cost.
+
     Raises
     ------
     ModelError
@@ -125,8 +132,28 @@ def bin_rows(dataset: Dataset, *, edges: slice, stop: int, settings: ModelSettin
     params = dataset_params(settings)
     if len(range(*edges.indices(stop))) == 0:
         raise ModelError(f"no row to place bin edges on in {edges}", "widen the first training window")
-    whole = dataset.features[edges]
-    reference = lgb.Dataset(whole, label=np.zeros(len(whole), dtype=np.float32), params=params).construct()
-    nothing = np.zeros(stop, dtype=np.float32)  # LightGBM demands a label; each subset sets its own
-    handle = lgb.Dataset(dataset.features[:stop], label=nothing, params=params, reference=reference).construct()
+    handle: lgb.Dataset | None = None
+    if dataset.kept_in is not None:
+        key = bins_key(dataset, edges=edges, stop=stop, settings=settings)
+        handle = read_bins(dataset.kept_in, key, params)
+    if handle is None:
+        handle = _bin(dataset, edges, stop, params)
+        if dataset.kept_in is not None:
+            keep_bins(dataset.kept_in, key, handle)
     return Binned(handle, dataset.label[:stop], dataset.scorable[:stop])
+
+
+def _bin(dataset: Dataset, edges: slice, stop: int, params: dict[str, object]) -> lgb.Dataset:
+    def made(rows: slice, reference: lgb.Dataset | None) -> lgb.Dataset:
+        nothing = np.zeros(len(range(*rows.indices(stop))), dtype=np.float32)  # LightGBM demands a label
+        return lgb.Dataset(dataset.features[rows], label=nothing, params=params, reference=reference).construct()
+
+    placed = made(edges, None)
+    return placed if edges.indices(stop) == (0, stop, 1) else made(slice(0, stop), placed)
+
+
+def bins_key(dataset: Dataset, *, edges: slice, stop: int, settings: ModelSettings) -> str:
+    """Return the name of kept bins: a hash of everything that decides them (threads do not)."""
+    params = {name: value for name, value in dataset_params(settings).items() if name != "num_threads"}
+    decided = [dataset.hash, edges.indices(stop), stop, params, lgb.__version__]
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:32]
