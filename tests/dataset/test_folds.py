@@ -43,8 +43,8 @@ def test_no_training_label_reads_a_price_at_or_after_the_tests_first_session(
     label = LabelSettings(entry_lag_sessions=lag, horizon_sessions=horizon)
     dataset = random_dataset(symbols=2, label=label)
     made = folds(dataset, walk(first, embargo)) + inner_folds(dataset, slice(0, len(dataset.label)), 3, embargo)
-    made += folds(dataset, walk(first, embargo, folds=2))
-    made += folds(dataset, walk(first, embargo, test_sessions=100, scheme="rolling", train_sessions=60))
+    made += folds(dataset, walk(2020, embargo, folds=2))
+    made += folds(dataset, walk(2020, embargo, test_sessions=100, scheme="rolling", train_sessions=60))
     for fold in made:
         first_tested = int(dataset.session_index[fold.test_rows].min())
         assert last_price_read(dataset, fold, label) + embargo < first_tested
