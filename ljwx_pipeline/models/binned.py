@@ -34,7 +34,7 @@ class Binned:
     Parameters
     ----------
     handle
-        LightGBM's own dataset over those rows; its labels mean nothing.
+        LightGBM's own dataset over those rows, labelled with ``label``, 0 where that is unknown.
     label
         float32 of shape ``(stop,)``: the dataset's own, what a subset learns unless it is given another.
     scorable
@@ -90,7 +90,8 @@ class Binned:
             raise ModelError(f"{span} no known label", "widen the training window")
         # an index array serves as well as the annotated list and is not copied number by number
         subset = self.handle.subset(chosen.astype(np.int32)).construct()  # type: ignore[arg-type]
-        subset.set_label(known[usable])
+        if label is not None:
+            subset.set_label(known[usable])
         if weight is not None:
             heavy = np.asarray(weight, dtype=np.float32)[usable]
             if not (np.isfinite(heavy) & (heavy >= 0)).all():
@@ -140,6 +141,7 @@ def bin_rows(dataset: Dataset, *, edges: slice, stop: int, settings: ModelSettin
         handle = _bin(dataset, edges, stop, params)
         if dataset.kept_in is not None:
             keep_bins(dataset.kept_in, key, handle)
+    handle.set_label(np.nan_to_num(dataset.label[:stop]))  # kept bins know of no label
     return Binned(handle, dataset.label[:stop], dataset.scorable[:stop])
 
 

@@ -171,7 +171,8 @@ def test_a_subset_learns_the_label_weight_and_queries_it_is_given(dataset: Datas
     assert np.array_equal(found.get_label(), np.delete(label, 5))
     assert np.array_equal(found.get_weight(), np.full(89, 2))
     assert np.array_equal(found.get_group(), [29, 30, 30])
-    assert np.array_equal(bins.subset(rows).get_label(), dataset.label[rows])
+    for anew_or_read in (bins, binned(dataset)):
+        assert np.array_equal(anew_or_read.subset(rows).get_label(), dataset.label[rows])
 
 
 def test_subsets_of_row_numbers_leave_out_what_the_universe_does(dataset: Dataset) -> None:
