@@ -81,7 +81,7 @@ class LineRun:
         job = self._definitions.resolve_job_def(job_name)
         run_id = dg.DagsterRun(job_name=job_name).run_id
         every_tag = self._partition_tags(job) | {"ljwx/profile": self._settings.profile} | process_tags() | (tags or {})
-        with StepProgress(job_name, len(job.graph.node_dict)) as progress:
+        with StepProgress(job_name, step_count(job.graph)) as progress:
             self._instance.add_event_listener(run_id, progress.handle)
             try:
                 result = job.execute_in_process(
@@ -166,3 +166,9 @@ class LineRun:
         sessions = self._line.source().sessions(span.first_session, span.until)
         first, last = (f"{day:%Y-%m-01}" for day in (sessions[0], sessions[-1]))
         return range_tags(first, last)
+
+
+def step_count(graph: dg.GraphDefinition) -> int:
+    """Return how many steps a graph has, those of the graphs in it with them, a mapped one counted once."""
+    definitions = [node.definition for node in graph.node_dict.values()]
+    return sum(step_count(one) if isinstance(one, dg.GraphDefinition) else 1 for one in definitions)
