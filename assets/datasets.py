@@ -16,6 +16,8 @@ from ljwx_pipeline.dataset import Dataset, build_dataset, scorable_mask
 from ljwx_pipeline.market.panel import dense
 
 MATRIX = "dataset_features.npy"
+#: Beside the tables: what LightGBM made of the features, kept for the next training.
+BINNED = "binned"
 
 
 def build(line: Line, labels: pd.DataFrame, tables: TradingTables, calendar: pd.DataFrame) -> Dataset:
@@ -89,4 +91,5 @@ def load_dataset(tables: Path) -> Dataset:
         symbols=tuple(meta["symbols"]),
         purge_sessions=int(meta["purge_sessions"]),
         hash=str(meta["hash"]),
+        kept_in=tables.parent / BINNED,
     )

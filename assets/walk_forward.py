@@ -1,78 +1,141 @@
-"""Layer 4, research: the walk forward, a model for each test fold, and what its scores foretold.
+"""Layer 4, research: the walk forward, each test fold a step of its own, and what its scores foretold.
 
-Not here: how a fold is trained (``ljwx_pipeline.models``), what scores are worth in money (``evaluation.py``).
+``plan_folds`` bins the rows once, ``fold[NAME]`` trains and scores one fold, ``collect_folds`` joins them. Nothing but
+names passes between the steps: what a fold made is in its folder (``folds.py``), so that folds run in any process, one
+that failed can be executed again alone, and a finished one is not trained again. Not here: how a fold is trained
+(``ljwx_pipeline.models``), what scores are worth in money (``evaluation.py``).
 """
 
-from dataclasses import asdict
+from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
-from assets import reuse
 from assets.column_lineage import predictions_lineage
 from assets.datasets import load_dataset
-from assets.io_managers import read_json, read_table, write_json, write_table
+from assets.io_managers import write_json, write_table
 from assets.metadata import frame_metadata, line_plot
 from assets.report import rank_ic_table
-from assets.research import GROUP, OWNERS, training_dataset
+from assets.research import GROUP, OWNERS
 from assets.resources import Line
 from assets.tracking import research_run
 from ljwx_pipeline.dataset import Dataset
+from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.market.calendar import session_positions
 
+NAME = "walk_forward_predictions"
+#: Tag of a run: how many folds are at work at a time, each with its share of ``model.threads``.
+WORKERS_TAG = "ljwx/fold_workers"
+MEASURED = ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows")
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[training_dataset])
-def walk_forward_predictions(
-    context: dg.AssetExecutionContext, line: Line, tuned_hyperparameters: dict[str, Any]
-) -> dg.MaterializeResult[None]:
-    """Out-of-sample scores: for each test year a model trained on what came before, purged by the label's reach."""
+
+@dg.op(ins={"training_dataset": dg.In(dg.Nothing)}, out=dg.DynamicOut(dg.Nothing))
+def plan_folds(
+    context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: dict[str, Any]
+) -> Iterator[dg.DynamicOutput[None]]:
+    """Ask for a step a fold, and bin the rows that all of them share unless every fold is finished."""
+    from assets.folds import drop_other_folds, kept_folds
+    from ljwx_pipeline.dataset import folds
+    from ljwx_pipeline.models.walk_forward import bin_folds
+
+    dataset, model = load_dataset(line.tables), line.settings.model
+    planned = folds(dataset, line.settings.walk_forward)
+    kept = kept_folds(line.tables, dataset, planned, tuned_hyperparameters["best_params"], model)
+    drop_other_folds(line.tables, {fold.name for fold in planned})
+    missing = [name for name, fold in kept.items() if not fold.current]
+    context.log.info(f"{len(planned)} folds, {len(missing)} to train")
+    if missing:
+        bin_folds(dataset, planned, model)
+    for name in kept:
+        yield dg.DynamicOutput(None, mapping_key=name)
+
+
+@dg.op(name="fold", ins={"planned": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
+def one_fold(context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: dict[str, Any]) -> None:
+    """Train and score the fold that this step is named by, unless it is finished."""
+    from assets.folds import kept_folds, step_name
+    from ljwx_pipeline.dataset import folds
+    from ljwx_pipeline.models.walk_forward import bin_folds, walk_fold
+
+    dataset, model, best = load_dataset(line.tables), line.settings.model, tuned_hyperparameters["best_params"]
+    planned, step = folds(dataset, line.settings.walk_forward), str(context.get_mapping_key())
+    kept = kept_folds(line.tables, dataset, planned, best, model)[step]
+    trained_now = not kept.current
+    if trained_now:
+        fold = next(fold for fold in planned if step_name(fold) == step)
+        binned = bin_folds(dataset, planned, model)
+        workers = int(context.run.tags.get(WORKERS_TAG, "1"))
+        kept.keep(walk_fold(dataset, fold, best, model, binned=binned, workers=workers))
+    record = kept.record()
+    measured = {key: record[key] for key in MEASURED}
+    if not kept.tracked:
+        with (
+            research_run(line) as run,
+            run.child(f"fold-{record['name']}", tags={"kind": "fold", "fold": record["name"]}) as child,
+        ):
+            child.metrics(measured)
+        kept.note_tracked()
+    trees = "1 tree" if record["rounds"] == 1 else f"{record['rounds']} trees"
+    context.log.info(f"fold {record['name']}: rank IC {record['rank_ic']:.4f}, {trees}")
+    spans = {key: str(record[key]) for key in ("train_first", "train_last", "test_first", "test_last")}
+    context.add_output_metadata({**measured, **spans, "trained_now": trained_now, "seconds": record["seconds"]})
+
+
+@dg.op(ins={"folds_done": dg.In(dg.Nothing)}, out=dg.Out(Any))
+def collect_folds(context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: dict[str, Any]) -> dg.Output[None]:
+    """Join the folds' scores into one table with the outcome of each row, and say what they foretold."""
+    from assets.folds import kept_folds
     from ljwx_pipeline.backtest.trial_ledger import SCORED_UNDER, scored_under
     from ljwx_pipeline.dataset import folds
-    from ljwx_pipeline.models.walk_forward import FoldRecord, walk_forward
 
-    name, settings, dataset = "walk_forward_predictions", line.settings, load_dataset(line.tables)
-    best = tuned_hyperparameters["best_params"]
-    key: reuse.Key = {
-        "dataset": dataset.hash,
-        "params": best,
-        "model": settings.model.model_dump(),
-        "walk_forward": settings.walk_forward.model_dump(),
-    }
-    made_now = not reuse.is_current(line.tables, name, key)
-    if made_now:
-        reuse.forget(line.tables, name)
-
-        def said(record: FoldRecord) -> None:
-            trees = "1 tree" if record.rounds == 1 else f"{record.rounds} trees"
-            context.log.info(f"fold {record.name}: rank IC {record.rank_ic:.4f}, {trees}")
-
-        walked = walk_forward(dataset, folds(dataset, settings.walk_forward), best, settings.model, on_fold=said)
-        write_table(line.tables, name, with_outcomes(dataset, walked.predictions))
-        write_json(line.tables, "walk_forward_folds", {"folds": [asdict(record) for record in walked.folds]})
-        files = [line.tables / f"{name}.parquet", line.tables / "walk_forward_folds.json"]
-        reuse.remember(line.tables, name, key, files)
+    settings, dataset = line.settings, load_dataset(line.tables)
+    planned = folds(dataset, settings.walk_forward)
+    kept = kept_folds(line.tables, dataset, planned, tuned_hyperparameters["best_params"], settings.model).values()
+    records = [fold.record() for fold in kept]
+    frame = with_outcomes(dataset, pd.concat([fold.predictions() for fold in kept], ignore_index=True))
+    found = content_hash(frame)
+    write_table(line.tables, NAME, frame)
+    write_json(line.tables, "walk_forward_folds", {"folds": records, "predictions_hash": found})
     write_json(line.tables, SCORED_UNDER, scored_under(settings))
-    frame, records = read_table(line.tables, name), read_json(line.tables, "walk_forward_folds")["folds"]
     summary = walk_forward_summary(line, frame) | {"folds": len(records)}
     write_json(line.tables, "walk_forward_summary", summary)
     with research_run(line) as run:
         for position, record in enumerate(records):
-            measured = {key: record[key] for key in ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows")}
-            if made_now:
-                with run.child(f"fold-{record['name']}", tags={"kind": "fold", "fold": record["name"]}) as child:
-                    child.metrics(measured)
-            run.metrics({f"fold.{key}": value for key, value in measured.items()}, step=position)
+            run.metrics({f"fold.{key}": record[key] for key in MEASURED}, step=position)
         run.metrics({key: value for key, value in summary.items() if value is not None})
+        run.tags({"predictions_hash": found})
     cumulative = rank_ic_table(frame).set_index("session_date")[["rank_ic"]].cumsum()
-    return dg.MaterializeResult(
+    context.log.info(f"{len(frame)} out-of-sample scores of {len(records)} folds")
+    return dg.Output(
+        None,
         metadata=frame_metadata(frame, predictions_lineage(line.catalogue))
         | {
             "summary": dg.MetadataValue.json(summary),
+            "predictions_hash": found,
             "cumulative_rank_ic": dg.MetadataValue.md(line_plot(cumulative, "Cumulative rank IC")),
-        }
+        },
     )
+
+
+@dg.graph_asset(
+    name=NAME,
+    ins={
+        "training_dataset": dg.AssetIn(dagster_type=dg.Nothing),
+        "tuned_hyperparameters": dg.AssetIn(),
+    },
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"lightgbm"},
+    description="Out-of-sample scores: for each test fold a model trained on what came before, purged by the label's "
+    "reach. Each fold is a step; their scores are one table.",
+)
+def walk_forward_predictions(training_dataset: Any, tuned_hyperparameters: Any) -> Any:
+    """Compose the steps; runs nothing."""
+    planned = plan_folds(training_dataset=training_dataset, tuned_hyperparameters=tuned_hyperparameters)
+    done = planned.map(lambda name: one_fold(planned=name, tuned_hyperparameters=tuned_hyperparameters))
+    return collect_folds(folds_done=done.collect(), tuned_hyperparameters=tuned_hyperparameters)
 
 
 def with_outcomes(dataset: Dataset, predictions: pd.DataFrame) -> pd.DataFrame:

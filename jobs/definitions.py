@@ -29,7 +29,7 @@ from assets.partitions import month_partitions
 from assets.resources import Line
 from jobs.daily import daily_job, daily_schedule
 from jobs.ingest import ingest_job
-from jobs.research import research_job
+from jobs.research import PARALLEL_JOB_NAME, parallel_research_job, research_job
 from jobs.sensors import champion_sensor, deploy_job
 from ljwx_pipeline.config import Settings, load_settings, market_home
 from ljwx_pipeline.ingest.held import last_session_held
@@ -105,7 +105,14 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             features.feature_parity,
             result_lint.result_lint,
         ],
-        jobs=[main, daily, ingest, research_job(research_selection), deploy],
+        jobs=[
+            main,
+            daily,
+            ingest,
+            research_job(research_selection),
+            parallel_research_job(research_selection, settings.walk_forward.workers),
+            deploy,
+        ],
         schedules=[daily_schedule(daily, settings.schedule, partitions, last_held)],
         sensors=[champion_sensor(deploy)],
         resources={
@@ -121,3 +128,8 @@ def build_definitions(settings: Settings) -> dg.Definitions:
 def defs() -> dg.Definitions:
     """Return the definitions of the profile that the environment names."""
     return build_definitions(load_settings())
+
+
+def parallel_research() -> dg.JobDefinition:
+    """Return the parallel research job of the profile that the environment names; its processes ask for it."""
+    return build_definitions(load_settings()).resolve_job_def(PARALLEL_JOB_NAME)

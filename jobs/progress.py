@@ -29,12 +29,16 @@ class StepProgress:
     job
         Its name.
     steps
-        How many steps the run has.
+        How many steps the run has, a step that is mapped over outputs counted once.
     """
 
     def __init__(self, job: str, steps: int) -> None:
         self._heading = f"job {job}, {steps} step{'s' if steps != 1 else ''}"
+        #: By asset: those of a graph's steps together.
         self.seconds: dict[str, float] = {}
+        self._done = 0
+        self._total = steps
+        self._mapped: set[str] = set()
         self.failed_checks: list[str] = []
         self.checks = {"passed": 0, "warned": 0, "failed": 0, "blocked": 0}
         self._terminal = os.fdopen(os.dup(2), "w", encoding="utf-8", buffering=1)
@@ -75,6 +79,8 @@ class StepProgress:
         elif event.event_type_value == "STEP_START":
             self._started[step] = now
             self._progress.update(self._task, description=step)
+        elif event.event_type_value == "STEP_OUTPUT":
+            self._note_mapped(step, event.step_output_data.mapping_key)
         elif event.event_type_value == "ASSET_CHECK_EVALUATION":
             self._note_check(event.asset_check_evaluation_data)
         elif event.event_type_value in {"STEP_SUCCESS", "STEP_FAILURE", "STEP_SKIPPED"}:
@@ -86,6 +92,15 @@ class StepProgress:
             self._said[step] = now
             self._console.print(f"     … {step}: {message}")
 
+    def _note_mapped(self, step: str, mapping_key: str | None) -> None:
+        """Count one more step for each output that a step is mapped over, beyond the one that was counted."""
+        if mapping_key is None:
+            return
+        if step in self._mapped:
+            self._total += 1
+            self._progress.update(self._task, total=self._total)
+        self._mapped.add(step)
+
     def _note_check(self, check: dg.AssetCheckEvaluation) -> None:
         blocks = not check.passed and check.severity == dg.AssetCheckSeverity.ERROR
         self.checks["passed" if check.passed else "failed" if blocks else "warned"] += 1
@@ -96,8 +111,9 @@ class StepProgress:
 
     def _finish(self, step: str, outcome: str, now: float) -> None:
         seconds = now - self._started.get(step, now)
-        self.seconds[step] = round(seconds, 3)
+        asset = step.split(".")[0]
+        self.seconds[asset] = round(self.seconds.get(asset, 0.0) + seconds, 3)
+        self._done += 1
         self._progress.advance(self._task)
         mark = {"STEP_SUCCESS": "[green]✓[/]", "STEP_FAILURE": "[red]✗[/]", "STEP_SKIPPED": "[dim]-[/]"}[outcome]
-        done = len(self.seconds)
-        self._console.print(f"{mark} {done:>3}  {step:<42} {seconds:7.1f} s")
+        self._console.print(f"{mark} {self._done:>3}  {step:<42} {seconds:7.1f} s")

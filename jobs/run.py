@@ -22,6 +22,7 @@ from assets.resources import Line
 from jobs.ingest import JOB_NAME as INGEST_JOB
 from jobs.ingest import ingest_outcome, outcome_table
 from jobs.research import JOB_NAME as RESEARCH_JOB
+from jobs.research import PARALLEL_JOB_NAME as PARALLEL_JOB
 from ljwx_pipeline.clock import SystemClock, utc_now
 from ljwx_pipeline.command_output import forget_colour_reset
 from ljwx_pipeline.config import Settings, dagster_home, ljwx_home, load_settings, market_name, replayed
@@ -92,8 +93,8 @@ def _plan(settings: Settings, job: str) -> RunPlan | IngestEstimate:
     if job == INGEST_JOB:
         return estimate_ingest(settings, line.source(), line.home / "ingest" / "staging")
     factors = line.catalogue  # before anything is fetched: a name that is none, or a file that does not run
-    if job == RESEARCH_JOB:
-        return _research_plan(settings, line)
+    if job in (RESEARCH_JOB, PARALLEL_JOB):
+        return _research_plan(settings, line, job)
     plan = plan_run(settings, line.source(), job=job)
     needed = factors.window + settings.universe.mean_amount_window_sessions - 1
     if plan.first_test_year is not None and plan.sessions - settings.research.held_out_sessions < needed:
@@ -105,7 +106,7 @@ def _plan(settings: Settings, job: str) -> RunPlan | IngestEstimate:
     return plan
 
 
-def _research_plan(settings: Settings, line: Line) -> RunPlan:
+def _research_plan(settings: Settings, line: Line, job: str) -> RunPlan:
     """Plan on what the job reads: the lake, and what the daily steps computed from it."""
     from assets.panels import feature_table_path, symbols_of  # heavy: the factors' kernels
 
@@ -116,7 +117,7 @@ def _research_plan(settings: Settings, line: Line) -> RunPlan:
         raise LakeError(f"{missing[0]} was never made", "run `ljwx run` once before its parts")
     line.source().describe()  # reads the files of a source that has some
     symbols = len(symbols_of(line.checked_bars())) if len(sessions) else 0
-    return plan_on_lake(settings, sessions, symbols, job=RESEARCH_JOB)
+    return plan_on_lake(settings, sessions, symbols, job=job)
 
 
 def _run(settings: Settings, overrides: Mapping[str, Any], job: str, *, as_json: bool) -> int:
@@ -129,7 +130,10 @@ def _run(settings: Settings, overrides: Mapping[str, Any], job: str, *, as_json:
     started_s = clock.monotonic_s()
     with LineRun(settings, overrides) as line_run:
         record_market(settings, overrides)
-        result = line_run.execute(job)
+        if job == PARALLEL_JOB:
+            line_run.execute_apart(job)
+        else:
+            result = line_run.execute(job)
         if job == INGEST_JOB:
             seconds, as_of = clock.monotonic_s() - started_s, settings.source.as_of
             outcome = ingest_outcome(result, settings.profile, overrides, seconds, as_of=as_of)

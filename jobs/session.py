@@ -6,8 +6,9 @@ Not here: what the steps do (``assets/``) and how settings are read (``ljwx_pipe
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from contextlib import ExitStack
+import secrets
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any
 
@@ -19,8 +20,9 @@ from assets.partitions import range_tags
 from assets.resources import Line
 from assets.summary import assemble_summary, publish_summary
 from assets.tracking import fail_research_run
+from jobs.apart import execute_apart
 from jobs.dead_runs import close_dead_runs, process_tags
-from jobs.definitions import build_definitions
+from jobs.definitions import build_definitions, parallel_research
 from jobs.progress import StepProgress
 from jobs.sensors import DEPLOY_JOB_NAME, SENSOR_NAME, Handover
 from ljwx_pipeline.clock import SystemClock
@@ -32,6 +34,8 @@ from ljwx_pipeline.lake.locking import exclusive
 LOCK_TIMEOUT_S = 2.0
 RUN_KEY_TAG = "dagster/run_key"
 SENSOR_TAG = "dagster/sensor_name"
+#: Tells the run of one command from every other.
+ATTEMPT_TAG = "ljwx/attempt"
 SILENT_CONSOLE = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
@@ -80,17 +84,36 @@ class LineRun:
         """
         job = self._definitions.resolve_job_def(job_name)
         run_id = dg.DagsterRun(job_name=job_name).run_id
-        every_tag = self._partition_tags(job) | {"ljwx/profile": self._settings.profile} | process_tags() | (tags or {})
-        with StepProgress(job_name, len(job.graph.node_dict)) as progress:
+        with self._watched(job, f"see run {run_id} in the Dagster UI ({self._up_command})") as progress:
             self._instance.add_event_listener(run_id, progress.handle)
+            return job.execute_in_process(
+                instance=self._instance,
+                run_id=run_id,
+                tags=self._tags(job) | (tags or {}),
+                raise_on_error=True,
+                run_config=SILENT_CONSOLE,
+            )
+
+    def execute_apart(self, job_name: str) -> None:
+        """Execute a job whose steps have processes of their own, with progress.
+
+        Raises
+        ------
+        LjwxError
+            Names the first step that failed, or a blocking check.
+        """
+        job = self._definitions.resolve_job_def(job_name)
+        remedy = f"see the last run of {job_name} in the Dagster UI ({self._up_command})"
+        with self._watched(job, remedy) as progress:
+            tags = self._tags(job) | {ATTEMPT_TAG: secrets.token_hex(8)}
+            execute_apart(parallel_research, self._instance, tags=tags, watch=progress.handle)
+
+    @contextmanager
+    def _watched(self, job: dg.JobDefinition, remedy: str) -> Iterator[StepProgress]:
+        """Show the progress of the block's run, and tell its failure as one message."""
+        with StepProgress(job.name, step_count(job.graph)) as progress:
             try:
-                result = job.execute_in_process(
-                    instance=self._instance,
-                    run_id=run_id,
-                    tags=every_tag,
-                    raise_on_error=True,
-                    run_config=SILENT_CONSOLE,
-                )
+                yield progress
             except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
                 fail_research_run(self._line, "stopped by a person")
                 raise
@@ -98,14 +121,15 @@ class LineRun:
                 fail_research_run(self._line, str(error))
                 if not isinstance(error, dg.DagsterError):
                     raise
-                remedy = f"see run {run_id} in the Dagster UI ({self._up_command})"
                 if progress.failed_checks:
                     raise DataQualityError("; ".join(progress.failed_checks), remedy) from None
                 raise EnvironmentFault(str(error), remedy) from error
             finally:
                 self._seconds |= progress.seconds
                 self._checks = {name: count + progress.checks[name] for name, count in self._checks.items()}
-        return result
+
+    def _tags(self, job: dg.JobDefinition) -> dict[str, str]:
+        return self._partition_tags(job) | {"ljwx/profile": self._settings.profile} | process_tags()
 
     def deploy_requested(self) -> None:
         """Evaluate the champion sensor once, from the last handover on, and execute the run it requests."""
@@ -166,3 +190,9 @@ class LineRun:
         sessions = self._line.source().sessions(span.first_session, span.until)
         first, last = (f"{day:%Y-%m-01}" for day in (sessions[0], sessions[-1]))
         return range_tags(first, last)
+
+
+def step_count(graph: dg.GraphDefinition) -> int:
+    """Return how many steps a graph has, those of the graphs in it with them, a mapped one counted once."""
+    definitions = [node.definition for node in graph.node_dict.values()]
+    return sum(step_count(one) if isinstance(one, dg.GraphDefinition) else 1 for one in definitions)

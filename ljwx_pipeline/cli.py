@@ -62,10 +62,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_settings_options(run)
     run.add_argument(
         "--job",
-        choices=("main", "daily_pipeline", "research", "ingest"),
+        choices=("main", "daily_pipeline", "research", "research_parallel", "ingest"),
         default="main",
         help="main (the default): the whole line; daily_pipeline: data to scores and monitoring, trains nothing; "
-        "research: dataset to promotion, on the tables of an earlier run; ingest: data to checked bars (ljwx backfill)",
+        "research: dataset to promotion, on the tables of an earlier run; research_parallel: the same with folds in "
+        "parallel; ingest: data to checked bars (ljwx backfill)",
     )
     run.add_argument(
         "--as-of",

@@ -13,6 +13,8 @@ from ljwx_pipeline.config.section import Section
 
 #: Years that may be tested first.
 FIRST_YEAR, LAST_YEAR = 1990, 2100
+#: More test folds than anybody waits for; and fewer sessions than any model learns from.
+MOST_FOLDS, LEAST_TRAIN_SESSIONS = 1_000, 60
 #: What no market reaches: kernels hold these as 64-bit integers and multiply them.
 MOST_SESSIONS, MOST_NAMES = 100_000, 100_000
 #: Equity in fen times basis points fits 64 bits up to ninety times this capital.
@@ -66,14 +68,20 @@ class TuneSettings(Section):
 
 
 class WalkForwardSettings(Section):
-    """Outer test folds: one a calendar year, training window expanding, purge from the label plus an embargo.
+    """Outer test folds, each trained on what came before it less the purge that the label demands and an embargo.
 
-    ``first_test_year`` may be ``auto``: ``dataset.folds.first_test_year`` then takes it from the data.
+    ``first_test_year`` may be ``auto``: ``dataset.folds.first_test_year`` then takes it from the data. ``workers``
+    decides the time it takes and nothing else.
     """
 
     first_test_year: int | Literal["auto"]
+    folds: int | Literal["year"]
+    test_sessions: int = Field(ge=0, le=MOST_SESSIONS)
+    scheme: Literal["expanding", "rolling"]
+    train_sessions: int = Field(ge=0, le=MOST_SESSIONS)
     embargo_sessions: int = Field(ge=0)
     min_train_sessions: int = Field(ge=60)
+    workers: int = Field(ge=1, le=MOST_FOLDS)
 
     @field_validator("first_test_year", mode="before")
     @classmethod
@@ -82,6 +90,36 @@ class WalkForwardSettings(Section):
             msg = f"write auto, or a year from {FIRST_YEAR} to {LAST_YEAR}"
             raise ValueError(msg)
         return value
+
+    @field_validator("folds", mode="before")
+    @classmethod
+    def _a_number_or_year(cls, value: object) -> object:
+        if value != "year" and not (type(value) is int and 1 <= value <= MOST_FOLDS):
+            msg = f"write year, or a number from 1 to {MOST_FOLDS}"
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _one_length_and_one_window(self) -> WalkForwardSettings:
+        if self.test_sessions and self.folds != "year":
+            msg = (
+                f"walk_forward.folds = {self.folds} and walk_forward.test_sessions = {self.test_sessions} both say how "
+                "long a test fold is: leave folds at year, or test_sessions at 0"
+            )
+            raise ValueError(msg)
+        if self.scheme == "rolling" and self.train_sessions < LEAST_TRAIN_SESSIONS:
+            msg = (
+                f"walk_forward.scheme = rolling trains on the last walk_forward.train_sessions = {self.train_sessions}:"
+                f" write at least {LEAST_TRAIN_SESSIONS}"
+            )
+            raise ValueError(msg)
+        if self.scheme == "expanding" and self.train_sessions:
+            msg = (
+                f"walk_forward.train_sessions = {self.train_sessions} is read by walk_forward.scheme = rolling alone: "
+                "write 0, or choose rolling"
+            )
+            raise ValueError(msg)
+        return self
 
 
 class SizingSettings(Section):

@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from ljwx_pipeline.config import TRADABLE_STRATEGIES, Settings, market_home
-from ljwx_pipeline.dataset.folds import first_test_year, sessions_for_research
+from ljwx_pipeline.dataset.folds import sessions_for_research, windows
 from ljwx_pipeline.errors import ConfigError, LakeError
 from ljwx_pipeline.sources.base import MarketSource
 
@@ -22,7 +22,7 @@ DAILY_JOB = "daily_pipeline"
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A job on the data it will read; ``first_test_year`` is None where nothing is trained.
+    """A job on the data it will read; ``first_test_year`` and ``folds`` are None where nothing is trained.
 
     ``read_from`` says whether the job asks the source, or works on what the lake holds of it.
     """
@@ -36,6 +36,7 @@ class RunPlan:
     sessions: int
     symbols: int
     first_test_year: int | None
+    folds: int | None
     home: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -44,7 +45,10 @@ class RunPlan:
 
     def sentence(self) -> str:
         """Return the plan as one line for a person."""
-        tested = "" if self.first_test_year is None else f", testing from {self.first_test_year}"
+        tested = ""
+        if self.first_test_year is not None:
+            folds = f"{self.folds} fold{'s' if self.folds != 1 else ''}"
+            tested = f", testing from {self.first_test_year} in {folds}"
         held = " as the lake holds them" if self.read_from == "lake" else ""
         return (
             f"would run job {self.job} of profile {self.profile} on {self.source} data{held}: {self.symbols} symbols, "
@@ -95,10 +99,11 @@ def plan_on_lake(settings: Settings, sessions: pd.DatetimeIndex, symbols: int, *
 def _planned(
     settings: Settings, sessions: pd.DatetimeIndex, symbols: int, *, job: str, read_from: Literal["source", "lake"]
 ) -> RunPlan:
-    year = None
+    year = folds = None
     if job != DAILY_JOB:
         seen = sessions_for_research(sessions, settings.research.held_out_sessions)
-        year = first_test_year(seen, settings.walk_forward, settings.purge_sessions)
+        tested = windows(seen, settings.walk_forward, settings.purge_sessions)
+        year, folds = int(seen[tested[0].test[0]].year), len(tested)
         _require_choice(settings, symbols)
     return RunPlan(
         job=job,
@@ -110,6 +115,7 @@ def _planned(
         sessions=len(sessions),
         symbols=symbols,
         first_test_year=year,
+        folds=folds,
         home=str(market_home(settings)),
     )
 

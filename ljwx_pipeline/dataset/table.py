@@ -50,6 +50,8 @@ class Dataset:
         Sessions ahead that a row's label reads.
     hash
         SHA-256 of everything above.
+    kept_in
+        Folder for what is computed from these rows alone and dear to make again; None keeps nothing.
     """
 
     features: NDArray[np.float32]
@@ -64,6 +66,7 @@ class Dataset:
     symbols: tuple[str, ...]
     purge_sessions: int
     hash: str
+    kept_in: Path | None = None
 
     def rows_between(self, first: int, stop: int) -> slice:
         """Return the rows of sessions ``[first, stop)``."""
@@ -162,6 +165,7 @@ def build_dataset(
         symbols=symbols,
         purge_sessions=purge,
         hash=digest.hexdigest(),
+        kept_in=None,
     )
 
 

@@ -5,8 +5,10 @@ Not here: where folds begin and end (``dataset/``), what the scores are worth in
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -17,8 +19,11 @@ from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
-from ljwx_pipeline.models.binned import bin_rows
+from ljwx_pipeline.models.binned import Binned, bin_rows
 from ljwx_pipeline.models.train import Params, train
+from ljwx_pipeline.scoring.model import Model
+
+_THREADS = re.compile(r"^\[num_threads: \d+\]$", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -55,20 +60,36 @@ class FoldRecord:
 
 
 @dataclass(frozen=True)
-class WalkForward:
-    """Scores out of sample, and how each fold went.
+class WalkedFold:
+    """One fold: how it went, its scores out of sample, and the model that made them.
 
     Parameters
     ----------
     predictions
-        Columns symbol, session_date, score, fold; by session, then symbol; one row for each scorable row of a test
+        Columns symbol, session_date, score, fold; by session, then symbol; one row for each scorable row of the test
         window that has any factor.
-    folds
+    """
+
+    record: FoldRecord
+    predictions: pd.DataFrame
+    model: Model
+
+
+@dataclass(frozen=True)
+class WalkForward:
+    """Scores out of sample, how each fold went, and each fold's model.
+
+    Parameters
+    ----------
+    predictions
+        Of all folds together, as ``WalkedFold``'s.
+    folds, models
         In test order.
     """
 
     predictions: pd.DataFrame
     folds: tuple[FoldRecord, ...]
+    models: tuple[Model, ...]
 
 
 def walk_forward(
@@ -77,6 +98,7 @@ def walk_forward(
     tuned: Params,
     settings: ModelSettings,
     *,
+    workers: int = 1,
     on_fold: Callable[[FoldRecord], None] | None = None,
     clock: Clock | None = None,
 ) -> WalkForward:
@@ -88,47 +110,106 @@ def walk_forward(
         From ``dataset.folds``: test windows in time order, training windows that end a purge before them.
     tuned
         From ``tune.py``.
+    workers
+        Folds at work at a time, each in a thread with its share of ``settings.threads``: the same bits as one after the
+        other. Each worker holds its fold's rows once more, a byte a row and factor.
     on_fold
-        Called after each fold: progress, tracking.
+        Called with each fold's record, in test order: progress, tracking.
 
     Raises
     ------
     ModelError
         Without a fold, or when a window is too short.
     """
+    binned = bin_folds(dataset, folds, settings)
+
+    def walked(fold: Fold) -> WalkedFold:
+        return walk_fold(dataset, fold, tuned, settings, binned=binned, workers=workers, clock=clock)
+
+    done = []
+    with ThreadPoolExecutor(max_workers=workers) as pool:
+        # LightGBM computes outside Python's lock
+        for one in map(walked, folds) if workers == 1 else pool.map(walked, folds):
+            done.append(one)
+            if on_fold is not None:
+                on_fold(one.record)
+    return WalkForward(
+        pd.concat([one.predictions for one in done], ignore_index=True),
+        tuple(one.record for one in done),
+        tuple(one.model for one in done),
+    )
+
+
+def bin_folds(dataset: Dataset, folds: Sequence[Fold], settings: ModelSettings) -> Binned:
+    """Return the rows of all training windows binned, with edges from the first one.
+
+    Raises
+    ------
+    ModelError
+        Without a fold.
+    """
     if not folds:
         raise ModelError("there is no test fold", "lower walk_forward.first_test_year or add data")
-    timer = clock or SystemClock()
-    binned = bin_rows(
+    return bin_rows(
         dataset, edges=folds[0].train_rows, stop=max(fold.train_rows.stop for fold in folds), settings=settings
     )
-    frames, records = [], []
-    for fold in folds:
-        started = timer.monotonic_s()
-        trained = train(dataset, fold.train_rows, tuned, settings, binned=binned)
-        scored = np.flatnonzero(dataset.scorable[fold.test_rows]) + fold.test_rows.start
-        features = dataset.features[scored]
-        seen = ~np.isnan(features).all(axis=1)
-        scored, scores = scored[seen], trained.model.predict(features[seen], threads=settings.threads).score
-        frames.append(_frame(dataset, scored, scores, fold.name))
-        first, last = _sessions(dataset, fold.train_rows), _sessions(dataset, fold.test_rows)
-        record = FoldRecord(
-            name=fold.name,
-            rounds=trained.rounds,
-            tail_rank_ic=trained.tail_rank_ic,
-            rank_ic=mean_rank_ic(scores, dataset.forward_return[scored], dataset.session_index[scored]),
-            train_rows=trained.rows,
-            test_rows=len(scored),
-            train_first=first[0],
-            train_last=first[1],
-            test_first=last[0],
-            test_last=last[1],
-            seconds=timer.monotonic_s() - started,
-        )
-        records.append(record)
-        if on_fold is not None:
-            on_fold(record)
-    return WalkForward(pd.concat(frames, ignore_index=True), tuple(records))
+
+
+def walk_fold(
+    dataset: Dataset,
+    fold: Fold,
+    tuned: Params,
+    settings: ModelSettings,
+    *,
+    binned: Binned,
+    workers: int = 1,
+    clock: Clock | None = None,
+) -> WalkedFold:
+    """Train on one fold's window and score its test rows.
+
+    Parameters
+    ----------
+    binned
+        From ``bin_folds``.
+    workers
+        How many folds are at work at a time: this one takes its share of ``settings.threads``, and nothing it returns
+        shows how many that were.
+
+    Raises
+    ------
+    ModelError
+        When the training window is too short.
+    """
+    timer = clock or SystemClock()
+    started = timer.monotonic_s()
+    shared = settings.model_copy(update={"threads": max(1, settings.threads // workers)})
+    trained = train(dataset, fold.train_rows, tuned, shared, binned=binned)
+    scored = np.flatnonzero(dataset.scorable[fold.test_rows]) + fold.test_rows.start
+    features = dataset.features[scored]
+    seen = ~np.isnan(features).all(axis=1)
+    scored, scores = scored[seen], trained.model.predict(features[seen], threads=shared.threads).score
+    first, last = _sessions(dataset, fold.train_rows), _sessions(dataset, fold.test_rows)
+    record = FoldRecord(
+        name=fold.name,
+        rounds=trained.rounds,
+        tail_rank_ic=trained.tail_rank_ic,
+        rank_ic=mean_rank_ic(scores, dataset.forward_return[scored], dataset.session_index[scored]),
+        train_rows=trained.rows,
+        test_rows=len(scored),
+        train_first=first[0],
+        train_last=first[1],
+        test_first=last[0],
+        test_last=last[1],
+        seconds=timer.monotonic_s() - started,
+    )
+    model = _noting_threads(trained.model, settings.threads)
+    return WalkedFold(record, _frame(dataset, scored, scores, fold.name), model)
+
+
+def _noting_threads(model: Model, threads: int) -> Model:
+    """Return the model with the configured number of threads in its texts: LightGBM notes there what it was given."""
+    noted = {file: _THREADS.sub(f"[num_threads: {threads}]", text) for file, text in model.texts.items()}
+    return model if noted == model.texts else replace(model, texts=noted)
 
 
 def _frame(dataset: Dataset, rows: np.ndarray, scores: np.ndarray, fold: str) -> pd.DataFrame:

@@ -23,8 +23,11 @@ def dataset() -> Dataset:
     return random_dataset()
 
 
-def walk(first: int | str = 2021, embargo: int = 0, least: int = 60) -> WalkForwardSettings:
-    return WalkForwardSettings(first_test_year=first, embargo_sessions=embargo, min_train_sessions=least)
+def walk(first: int | str = 2021, embargo: int = 0, least: int = 60, **changed: int | str) -> WalkForwardSettings:
+    plain = {"folds": "year", "test_sessions": 0, "scheme": "expanding", "train_sessions": 0, "workers": 1}
+    return WalkForwardSettings(
+        first_test_year=first, embargo_sessions=embargo, min_train_sessions=least, **{**plain, **changed}
+    )
 
 
 def last_price_read(dataset: Dataset, fold: Fold, label: LabelSettings) -> int:
@@ -40,6 +43,8 @@ def test_no_training_label_reads_a_price_at_or_after_the_tests_first_session(
     label = LabelSettings(entry_lag_sessions=lag, horizon_sessions=horizon)
     dataset = random_dataset(symbols=2, label=label)
     made = folds(dataset, walk(first, embargo)) + inner_folds(dataset, slice(0, len(dataset.label)), 3, embargo)
+    made += folds(dataset, walk(2020, embargo, folds=2))
+    made += folds(dataset, walk(2020, embargo, test_sessions=100, scheme="rolling", train_sessions=60))
     for fold in made:
         first_tested = int(dataset.session_index[fold.test_rows].min())
         assert last_price_read(dataset, fold, label) + embargo < first_tested
@@ -138,3 +143,84 @@ def test_inner_folds_that_the_purge_would_empty_are_refused(dataset: Dataset) ->
     rows = dataset.rows_between(0, 20)
     with pytest.raises(DatasetError, match="20 sessions are too few for 2 inner folds"):
         inner_folds(dataset, rows, 2)
+
+
+def test_a_number_of_folds_cuts_the_tested_sessions_into_equal_parts(dataset: Dataset) -> None:
+    made = folds(dataset, walk(2020, folds=10))
+    lengths = [len(np.unique(dataset.session_index[fold.test_rows])) for fold in made]
+    assert len(made) == 10
+    assert max(lengths) - min(lengths) <= 1
+    assert made[0].test_first.year == 2020
+    assert made[-1].test_rows.stop == len(dataset.label)
+    for earlier, later in itertools.pairwise(made):
+        assert earlier.test_rows.stop == later.test_rows.start
+    assert [fold.name for fold in made] == [str(fold.test_first) for fold in made]
+
+
+def test_test_sessions_set_the_length_and_the_rest_joins_the_last(dataset: Dataset) -> None:
+    tested = int((dataset.sessions.year >= 2021).sum())
+    lengths = []
+    for left in (6, 7):
+        length = next(n for n in range(60, tested) if tested % n == left)
+        made = folds(dataset, walk(2021, test_sessions=length))
+        lengths.append([len(np.unique(dataset.session_index[fold.test_rows])) - length for fold in made])
+    whole, partial = lengths
+    assert set(whole[:-1]) <= {0}
+    assert whole[-1] == 6, "not longer than the purge: joined"
+    assert set(partial[:-1]) <= {0}
+    assert partial[-1] < 0, "longer than the purge: a fold of its own"
+
+
+def test_rolling_windows_are_equally_long_and_move_with_the_test(dataset: Dataset) -> None:
+    made = folds(dataset, walk(2021, folds=4, scheme="rolling", train_sessions=120))
+    for fold in made:
+        trained = np.unique(dataset.session_index[fold.train_rows])
+        assert len(trained) == 120
+        assert trained[-1] + 7 == dataset.session_index[fold.test_rows.start]
+    starts = [fold.train_rows.start for fold in made]
+    assert starts == sorted(set(starts))
+    assert starts[0] > 0
+
+
+def test_expanding_and_rolling_test_the_same_sessions(dataset: Dataset) -> None:
+    expanding = folds(dataset, walk(2021, folds=4))
+    rolling = folds(dataset, walk(2021, folds=4, scheme="rolling", train_sessions=120))
+    assert [fold.test_rows for fold in expanding] == [fold.test_rows for fold in rolling]
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"folds": 60}, r"folds = 60 makes test folds of \d of the \d+ tested sessions, not longer .* of 6"),
+        ({"test_sessions": 6}, r"test_sessions = 6 makes test folds of 6 of .* not longer .* of 6"),
+        ({"test_sessions": 20, "embargo": 14}, r"test_sessions = 20 makes .* not longer .* of 20"),
+    ],
+)
+def test_a_fold_not_longer_than_the_purge_and_embargo_is_refused(
+    dataset: Dataset, changed: dict[str, int], told: str
+) -> None:
+    with pytest.raises(DatasetError, match=told):
+        folds(dataset, walk(2021, **changed))
+
+
+def test_a_rolling_window_longer_than_the_history_is_refused(dataset: Dataset) -> None:
+    with pytest.raises(DatasetError, match=r"test year 2020 has \d+ training .* walk_forward.train_sessions = 400"):
+        folds(dataset, walk(2020, scheme="rolling", train_sessions=400))
+    auto = folds(dataset, walk("auto", scheme="rolling", train_sessions=400))
+    assert auto[0].test_first.year == 2021
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"folds": 3, "test_sessions": 50}, "both say how long"),
+        ({"scheme": "rolling"}, "train_sessions = 0: write at least 60"),
+        ({"train_sessions": 200}, "is read by walk_forward.scheme = rolling alone"),
+        ({"folds": 0}, "write year, or a number from 1"),
+        ({"folds": True}, "write year, or a number from 1"),
+        ({"folds": "quarter"}, "write year, or a number from 1"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(changed: dict[str, int | str], told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        walk(2021, **changed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.models import walk_forward as walk_forward_module
 from ljwx_pipeline.models.walk_forward import FoldRecord, walk_forward
 from tests.fakes.planted import fold, planted_dataset
 
@@ -100,6 +102,48 @@ def test_a_fold_without_known_returns_is_scored_and_its_rank_ic_is_unknown(datas
 def test_two_walks_give_the_same_frame(dataset: Dataset) -> None:
     one = walk_forward(dataset, two_folds(dataset), TUNED, MODEL).predictions
     pd.testing.assert_frame_equal(one, walk_forward(dataset, two_folds(dataset), TUNED, MODEL).predictions)
+
+
+def four_folds(dataset: Dataset) -> list[Fold]:
+    return [fold(dataset, f"{n}", test_first=200 + 50 * n, test_stop=250 + 50 * n) for n in range(4)]
+
+
+@pytest.mark.parametrize(("workers", "threads"), [(2, 2), (3, 2), (2, 1)])
+def test_folds_at_a_time_give_the_bits_of_one_after_the_other(dataset: Dataset, workers: int, threads: int) -> None:
+    settings, seen = MODEL.model_copy(update={"threads": threads}), []
+    alone = walk_forward(dataset, four_folds(dataset), TUNED, settings)
+    together = walk_forward(dataset, four_folds(dataset), TUNED, settings, workers=workers, on_fold=seen.append)
+    pd.testing.assert_frame_equal(together.predictions, alone.predictions, check_exact=True)
+    assert [one.texts for one in together.models] == [one.texts for one in alone.models]
+    assert [replace(one, seconds=0.0) for one in seen] == [replace(one, seconds=0.0) for one in alone.folds]
+
+
+def test_folds_at_a_time_divide_the_threads(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    real = walk_forward_module.train
+
+    def noted(*given: Any, **named: Any) -> Any:
+        asked.append(given[3].threads)
+        return real(*given, **named)
+
+    monkeypatch.setattr(walk_forward_module, "train", noted)
+    for threads, workers in ((4, 2), (2, 3)):
+        settings = MODEL.model_copy(update={"threads": threads})
+        walk_forward(dataset, two_folds(dataset), TUNED, settings, workers=workers)
+    assert asked == [2, 2, 1, 1]
+
+
+def test_each_folds_model_gives_its_scores_again(dataset: Dataset) -> None:
+    found = walk_forward(dataset, two_folds(dataset), TUNED, MODEL)
+    for one, model in zip(two_folds(dataset), found.models, strict=True):
+        scores = found.predictions.loc[found.predictions["fold"] == one.name, "score"]
+        assert np.array_equal(model.predict(dataset.features[one.test_rows]).score, scores)
+
+
+def test_a_fold_that_fails_ends_the_walk_with_its_reason(dataset: Dataset) -> None:
+    short = fold(dataset, "short", test_first=60, test_stop=100)
+    with pytest.raises(ModelError, match="leave too little before a tail"):
+        walk_forward(dataset, [*two_folds(dataset), short], TUNED, MODEL, workers=2)
 
 
 def test_without_a_fold_there_is_nothing_to_walk(dataset: Dataset) -> None:

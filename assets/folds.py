@@ -1,0 +1,108 @@
+"""Folds kept on disk, each in a folder of its own with what it came from: a finished fold is not trained again.
+
+``tables/folds/NAME/`` holds the fold's scores, its record and its model's texts. The note that makes them count is
+written last (``reuse.py``), so that a process killed at any instant leaves a fold that is whole or none. Not here: what
+a fold is and how it is trained (``ljwx_pipeline``), the steps (``walk_forward.py``).
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from assets import reuse
+from assets.io_managers import read_json, read_table, write_json, write_table
+from ljwx_pipeline.config import ModelSettings
+from ljwx_pipeline.dataset import Dataset, Fold
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.models.walk_forward import WalkedFold
+
+FOLDS = "folds"
+NOTE, RECORD, MEMBERS, SCORES, TRACKED = "fold", "record", "members", "predictions", "tracked"
+
+
+@dataclass(frozen=True)
+class KeptFold:
+    """The folder of one fold, and what its content must have come from to count."""
+
+    folder: Path
+    key: reuse.Key
+
+    @property
+    def current(self) -> bool:
+        """Whether the fold was trained from exactly this key by today's code, and no byte of it changed."""
+        return reuse.is_current(self.folder, NOTE, self.key)
+
+    @property
+    def tracked(self) -> bool:
+        """Whether the fold was recorded as a run."""
+        return (self.folder / TRACKED).exists()
+
+    def note_tracked(self) -> None:
+        """Note that the fold was recorded as a run."""
+        write_bytes(self.folder / TRACKED, b"")
+
+    def keep(self, walked: WalkedFold) -> None:
+        """Write the fold; the note that makes it count comes last."""
+        reuse.forget(self.folder, NOTE)
+        if self.folder.exists():
+            shutil.rmtree(self.folder)
+        write_table(self.folder, SCORES, walked.predictions)
+        write_json(self.folder, RECORD, asdict(walked.record))
+        members = [asdict(member) for member in walked.model.members]
+        write_json(self.folder, MEMBERS, {"members": members, "group_by": walked.model.group_by})
+        files = [self.folder / f"{SCORES}.parquet", self.folder / f"{RECORD}.json", self.folder / f"{MEMBERS}.json"]
+        for name, text in walked.model.texts.items():
+            files.append(self.folder / "model" / name)
+            write_bytes(files[-1], text.encode())
+        reuse.remember(self.folder, NOTE, self.key, files)
+
+    def record(self) -> dict[str, Any]:
+        """Return the fold's record (``FoldRecord``) as plain values."""
+        return read_json(self.folder, RECORD)
+
+    def predictions(self) -> pd.DataFrame:
+        """Return the fold's scores."""
+        return read_table(self.folder, SCORES)
+
+
+def kept_folds(
+    tables: Path, dataset: Dataset, folds: Sequence[Fold], params: dict[str, Any], model: ModelSettings
+) -> dict[str, KeptFold]:
+    """Return where each fold is kept, in order, by the name of its step (letters, digits and underscores)."""
+    edges = folds[0].train_rows
+    shared: reuse.Key = {
+        "dataset": dataset.hash,
+        "params": params,
+        "model": model.model_dump(),
+        "edges": f"{edges.start}:{edges.stop}",
+    }
+    return {
+        step_name(fold): KeptFold(
+            tables / FOLDS / fold.name,
+            {
+                **shared,
+                "name": fold.name,
+                "train": f"{fold.train_rows.start}:{fold.train_rows.stop}",
+                "test": f"{fold.test_rows.start}:{fold.test_rows.stop}",
+            },
+        )
+        for fold in folds
+    }
+
+
+def step_name(fold: Fold) -> str:
+    """Return the fold's name as a part of a step's name."""
+    return fold.name.replace("-", "_")
+
+
+def drop_other_folds(tables: Path, names: Collection[str]) -> None:
+    """Remove the folders of folds that are no longer among ``names``."""
+    for folder in (tables / FOLDS).glob("*"):
+        if folder.is_dir() and folder.name not in names:
+            shutil.rmtree(folder)

@@ -1,0 +1,82 @@
+"""A job whose steps run in processes of their own, executed and watched from this one.
+
+Not here: which job that is (``research.py``), how progress is shown (``progress.py``).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+
+import dagster as dg
+
+POLL_S = 1.0
+_PAGE = 200
+
+
+class StepFailedError(dg.DagsterError):
+    """A step of a run in several processes failed: which one, and why."""
+
+
+def execute_apart(
+    job: Callable[[], dg.JobDefinition],
+    instance: dg.DagsterInstance,
+    *,
+    tags: Mapping[str, str],
+    watch: Callable[[dg.EventLogEntry], None],
+) -> None:
+    """Execute a job by its own executor, and give ``watch`` every event that its processes write.
+
+    Parameters
+    ----------
+    job
+        A function of a module, which each process calls to get the job.
+    tags
+        Of the run, which no other run has.
+
+    Raises
+    ------
+    StepFailedError
+        Names the first step that failed and why.
+    """
+    ended = threading.Event()
+    watcher = threading.Thread(target=_watch, args=(instance, dict(tags), watch, ended), daemon=True)
+    watcher.start()
+    try:
+        with dg.execute_job(dg.reconstructable(job), instance, tags=dict(tags), raise_on_error=False) as result:
+            failed = [event for event in result.all_events if event.is_step_failure]
+            succeeded = result.success
+    finally:
+        ended.set()
+        watcher.join()
+    if not succeeded:
+        told = "the run failed"
+        if failed:
+            error = failed[0].step_failure_data.error
+            cause = error.cause if error is not None and error.cause is not None else error
+            reason = "for no reason it tells" if cause is None else cause.message.strip()
+            told = f"step {failed[0].step_key} failed: {reason}"
+        raise StepFailedError(told)
+
+
+def _watch(
+    instance: dg.DagsterInstance,
+    tags: dict[str, str],
+    watch: Callable[[dg.EventLogEntry], None],
+    ended: threading.Event,
+) -> None:
+    run_id, cursor, last = None, None, False
+    while True:
+        if run_id is None:
+            runs = instance.get_runs(dg.RunsFilter(tags=tags), limit=1)
+            run_id = runs[0].run_id if runs else None
+        if run_id is not None:
+            page = instance.get_records_for_run(run_id, cursor=cursor, limit=_PAGE)
+            cursor = page.cursor
+            for record in page.records:
+                watch(record.event_log_entry)
+            if page.has_more:
+                continue
+        if last:
+            return
+        last = ended.wait(POLL_S)  # once more after the end: what was written last
