@@ -11,7 +11,8 @@ from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import bin_rows
-from ljwx_pipeline.models.train import booster_params, split_tail, train
+from ljwx_pipeline.models.fit import booster_params, split_tail
+from ljwx_pipeline.models.train import train
 from tests.fakes.planted import PURGE, planted_dataset
 
 TUNED = {"learning_rate": 0.1, "num_leaves": 7, "min_data_in_leaf": 20}
