@@ -13,6 +13,7 @@ from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.panels import TradingTables, feature_table_of, panel_of, research_sessions, symbols_of, trading_market
 from assets.resources import Line
 from ljwx_pipeline.dataset import Dataset, build_dataset, scorable_mask
+from ljwx_pipeline.label import label_values
 from ljwx_pipeline.market.panel import dense
 
 MATRIX = "dataset_features.npy"
@@ -20,7 +21,7 @@ MATRIX = "dataset_features.npy"
 
 def build(line: Line, labels: pd.DataFrame, tables: TradingTables, calendar: pd.DataFrame) -> Dataset:
     """Return the dataset over the sessions that research may see."""
-    sessions = research_sessions(line, calendar)
+    sessions, label = research_sessions(line, calendar), line.settings.label
     stop, symbols = len(sessions), symbols_of(tables.bars)
     panel = panel_of(line, tables.bars, calendar)
     return build_dataset(
@@ -33,7 +34,11 @@ def build(line: Line, labels: pd.DataFrame, tables: TradingTables, calendar: pd.
         )[:, :stop],
         symbols=symbols,
         sessions=sessions,
-        label=line.settings.label,
+        label=label,
+        further_returns={
+            held: label_values(panel, label.model_copy(update={"horizon_sessions": held}))[:, :stop]
+            for held in line.settings.model.ensemble.label_horizons
+        },
     )
 
 
@@ -51,6 +56,7 @@ def save_dataset(tables: Path, dataset: Dataset) -> None:
             "label": dataset.label,
             "enterable": dataset.enterable,
             "scorable": dataset.scorable,
+            **{further_column(held): values for held, values in dataset.further_returns.items()},
         }
     )
     write_table(tables, "dataset_rows", rows)
@@ -61,6 +67,7 @@ def save_dataset(tables: Path, dataset: Dataset) -> None:
         "symbols": dataset.symbols,
         "sessions": [f"{day:%Y-%m-%d}" for day in dataset.sessions],
         "purge_sessions": dataset.purge_sessions,
+        "further_horizons": list(dataset.further_returns),
     }
     write_json(tables, "dataset_meta", json.loads(json.dumps(meta)))
 
@@ -89,4 +96,10 @@ def load_dataset(tables: Path) -> Dataset:
         symbols=tuple(meta["symbols"]),
         purge_sessions=int(meta["purge_sessions"]),
         hash=str(meta["hash"]),
+        further_returns={held: rows[further_column(held)].to_numpy() for held in meta["further_horizons"]},
     )
+
+
+def further_column(horizon_sessions: int) -> str:
+    """Return the column of ``dataset_rows`` that holds the forward returns of holding so long."""
+    return f"forward_return_{horizon_sessions}"

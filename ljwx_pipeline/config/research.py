@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ljwx_pipeline.config.ensemble import EnsembleSettings
 from ljwx_pipeline.config.section import Section
 
 #: Years that may be tested first.
@@ -54,6 +55,7 @@ class ModelSettings(Section):
     early_stopping_tail_sessions: int = Field(ge=20)
     refit_on_tail: bool
     max_bin: int = Field(ge=15, le=255)
+    ensemble: EnsembleSettings
 
 
 class TuneSettings(Section):

@@ -98,7 +98,7 @@ def _planned(
     year = None
     if job != DAILY_JOB:
         seen = sessions_for_research(sessions, settings.research.held_out_sessions)
-        year = first_test_year(seen, settings.walk_forward, settings.purge_sessions)
+        year = first_test_year(seen, settings.walk_forward, settings.training_purge_sessions)
         _require_choice(settings, symbols)
     return RunPlan(
         job=job,

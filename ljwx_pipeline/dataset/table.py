@@ -6,8 +6,8 @@ Not here: what the label is (``label.py``), who may be scored (``universe.py``),
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -47,9 +47,12 @@ class Dataset:
     sessions, symbols
         Axes; ``sessions`` are consecutive.
     purge_sessions
-        Sessions ahead that a row's label reads.
+        Sessions ahead that a row's label reads, or the longest of the further ones.
     hash
-        SHA-256 of everything above.
+        SHA-256 of everything above, and of the further returns where there are any.
+    further_returns
+        Forward returns that the members of a horizon blend learn, by sessions held: as ``forward_return``. Empty for
+        any other model.
     """
 
     features: NDArray[np.float32]
@@ -64,6 +67,7 @@ class Dataset:
     symbols: tuple[str, ...]
     purge_sessions: int
     hash: str
+    further_returns: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
 
     def rows_between(self, first: int, stop: int) -> slice:
         """Return the rows of sessions ``[first, stop)``."""
@@ -101,6 +105,7 @@ def build_dataset(
     symbols: tuple[str, ...],
     sessions: pd.DatetimeIndex,
     label: LabelSettings,
+    further_returns: Mapping[int, NDArray[np.float64]] | None = None,
 ) -> Dataset:
     """Return the dataset over ``sessions``.
 
@@ -119,27 +124,30 @@ def build_dataset(
         Axes of those arrays.
     label
         The label's settings.
+    further_returns
+        As in ``Dataset``, entered when the label is; arrays as ``forward_return``.
 
     Raises
     ------
     DatasetError
         For an empty feature set or table, a missing factor, rows off the axes or out of order, or no known label.
     """
-    for name, values in (("forward_return", forward_return), ("can_buy", can_buy), ("scorable", scorable)):
+    further = dict(sorted((further_returns or {}).items()))
+    named = {f"forward_return over {horizon} sessions": values for horizon, values in further.items()}
+    arrays_given = {"forward_return": forward_return, "can_buy": can_buy, "scorable": scorable, **named}
+    for name, values in arrays_given.items():
         if values.shape != (len(symbols), len(sessions)):
             raise DatasetError(f"{name} has shape {values.shape}, not symbols x sessions", "build it on the same axes")
     if not factor_names:
         raise DatasetError("the feature set is empty", "name at least one factor")
     keys = _keys(features, factor_names, symbols, sessions)
     at = keys.symbol_index, keys.session_index
-    purge = purge_sessions(label)
-    reachable = keys.session_index < len(sessions) - purge
-    returns = np.where(reachable, forward_return[at], np.nan)
-    if np.isnan(returns).all():
-        raise DatasetError(
-            f"no row has a label over {len(sessions)} sessions; it reads {purge} sessions ahead",
-            "ask for a longer range of sessions, or look for missing bars",
-        )
+    returns = _known_returns(forward_return[at], keys, len(sessions), purge_sessions(label))
+    reaches = {horizon: label.entry_lag_sessions + horizon for horizon in further}
+    beside = {
+        horizon: _known_returns(values[at], keys, len(sessions), reaches[horizon])
+        for horizon, values in further.items()
+    }
     present = np.full(forward_return.shape, np.nan)
     present[at] = returns
     arrays = {
@@ -155,13 +163,17 @@ def build_dataset(
     digest.update(np.ascontiguousarray(sessions.to_numpy(dtype="datetime64[D]").view(np.int64)).data)
     for values in arrays.values():
         digest.update(values.data)
+    for horizon, values in beside.items():
+        digest.update(f"horizon {horizon}".encode())
+        digest.update(values.data)
     return Dataset(
         **arrays,
         factor_names=tuple(factor_names),
         sessions=sessions,
         symbols=symbols,
-        purge_sessions=purge,
+        purge_sessions=max([purge_sessions(label), *reaches.values()]),
         hash=digest.hexdigest(),
+        further_returns=beside,
     )
 
 
@@ -169,6 +181,17 @@ def build_dataset(
 class _Keys:
     symbol_index: NDArray[np.int32]
     session_index: NDArray[np.int32]
+
+
+def _known_returns(values: NDArray[np.float64], keys: _Keys, sessions: int, reach: int) -> NDArray[np.float64]:
+    """Return the rows' forward returns, NaN where they read past the last session."""
+    returns = np.where(keys.session_index < sessions - reach, values, np.nan)
+    if np.isnan(returns).all():
+        raise DatasetError(
+            f"no row has a label over {sessions} sessions; it reads {reach} sessions ahead",
+            "ask for a longer range of sessions, or look for missing bars",
+        )
+    return returns
 
 
 def _keys(
