@@ -13,6 +13,7 @@ from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import bin_rows
 from ljwx_pipeline.models.fit import booster_params, split_tail
 from ljwx_pipeline.models.train import train
+from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import PURGE, planted_dataset
 
 TUNED = {"learning_rate": 0.1, "num_leaves": 7, "min_data_in_leaf": 20}
@@ -21,14 +22,10 @@ EVERYTHING = slice(0, None)
 
 @pytest.fixture
 def model() -> ModelSettings:
-    return ModelSettings(
-        seed=7,
-        threads=1,
+    return model_settings(
         max_rounds=40,
         early_stopping_rounds=5,
         early_stopping_tail_sessions=60,
-        refit_on_tail=True,
-        max_bin=63,
     )
 
 
