@@ -58,7 +58,7 @@ class EnsembleSettings(Section):
                 msg = f"model.ensemble.{key} = {list(named)}: {kind} needs at least two, each of them once"
                 raise ValueError(msg)
         if not all(1 <= horizon <= MOST_HORIZON_SESSIONS for horizon in self.horizons):
-            msg = f"model.ensemble.horizons = {list(self.horizons)} must lie between 1 and {MOST_HORIZON_SESSIONS} sessions"
+            msg = f"model.ensemble.horizons = {list(self.horizons)}: hold 1 to {MOST_HORIZON_SESSIONS} sessions"
             raise ValueError(msg)
         return self
 

@@ -93,6 +93,30 @@ class ModelSettings(Section):
             raise ValueError(msg)
         return self
 
+    @model_validator(mode="after")
+    def _an_ensemble_of_this_kind(self) -> ModelSettings:
+        ensemble, msg = self.ensemble, ""
+        if ensemble.kind == "seed_bagging" and self.kind == "linear":
+            msg = 'model.kind = "linear" draws nothing, so that every seed gives the same model: bag another kind'
+        elif ensemble.kind == "stacking" and self.kind == "quantile":
+            msg = (
+                'model.kind = "quantile" has a band, which stacking would drop: write kind = "regression" '
+                "(the members' kinds are model.ensemble.bases), or another ensemble"
+            )
+        elif ensemble.kind == "stacking" and self.group_by != "none" and "rank" in ensemble.bases:
+            msg = (
+                f'"rank" among model.ensemble.bases has scores without a unit, so those of one {self.group_by} do not '
+                'compare with those of another: write group_by = "none", or other bases'
+            )
+        elif ensemble.kind == "double_ensemble" and (self.kind, self.group_by) != ("regression", "none"):
+            msg = (
+                f'model.ensemble.kind = "double_ensemble" weighs rows by their squared errors in one model for all: '
+                f'write kind = "regression" and group_by = "none", not "{self.kind}" and "{self.group_by}"'
+            )
+        if msg:
+            raise ValueError(msg)
+        return self
+
 
 class TuneSettings(Section):
     """The Optuna study: trials, inner purged folds, and rounds per trial."""

@@ -133,11 +133,11 @@ def build_dataset(
         For an empty feature set or table, a missing factor, rows off the axes or out of order, or no known label.
     """
     further = dict(sorted((further_returns or {}).items()))
-    named = {f"forward_return over {horizon} sessions": values for horizon, values in further.items()}
-    arrays_given = {"forward_return": forward_return, "can_buy": can_buy, "scorable": scorable, **named}
-    for name, values in arrays_given.items():
-        if values.shape != (len(symbols), len(sessions)):
-            raise DatasetError(f"{name} has shape {values.shape}, not symbols x sessions", "build it on the same axes")
+    given = [("forward_return", forward_return), ("can_buy", can_buy), ("scorable", scorable)]
+    given += [(f"forward_return over {horizon} sessions", values) for horizon, values in further.items()]
+    for name, of_axes in given:
+        if of_axes.shape != (len(symbols), len(sessions)):
+            raise DatasetError(f"{name} has shape {of_axes.shape}, not symbols x sessions", "build it on the same axes")
     if not factor_names:
         raise DatasetError("the feature set is empty", "name at least one factor")
     keys = _keys(features, factor_names, symbols, sessions)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import lightgbm as lgb
 import numpy as np
@@ -42,6 +42,9 @@ class Trained:
         Every parameter that decided it, fixed and tuned.
     rows
         Rows learned from.
+    tail_scores
+        Of the tail's rows by the model that had not seen it, shape ``(rows of the tail,)``; NaN where not learned from,
+        None where there was no tail.
     """
 
     model: Model
@@ -49,6 +52,7 @@ class Trained:
     tail_rank_ic: float
     params: dict[str, float | int | str | bool]
     rows: int
+    tail_scores: Float | None = field(default=None, repr=False, compare=False)
 
 
 def booster_params(tuned: Params, settings: ModelSettings) -> dict[str, float | int | str | bool]:
@@ -104,7 +108,7 @@ def fit_one(
     weight
         Of each row of the dataset in the loss, positive.
     seed
-        In place of the settings'.
+        Of what the booster draws, in place of the settings'; bins keep theirs.
     feature_subset
         Positions of the only features the model may use; all when None. It takes rows of full width all the same.
     rounds
@@ -117,13 +121,13 @@ def fit_one(
     """
     start, stop, _ = rows.indices(len(dataset.label))
     whole = slice(start, stop)
-    if seed is not None:
-        settings = settings.model_copy(update={"seed": seed})
     if binned is None:
         binned = bin_rows(dataset, edges=whole, stop=stop, settings=settings)
     learned = dataset.label if label is None else _ranked(dataset, label)
     taken = np.isfinite(learned) & dataset.scorable
     params = booster_params(tuned, settings)
+    if seed is not None:
+        params["seed"] = seed  # not that of the bins, which may be shared
     if feature_subset is not None:
         params |= {"feature_contri": _penalties(feature_subset, dataset.features.shape[1])}
 
@@ -133,6 +137,7 @@ def fit_one(
     if rounds is not None:
         window = rows_of(whole)
         booster, used, ic = boost(window, params, rounds), window.num_data(), math.nan
+        tail_scores = None
     else:
         head, tail = split_tail(dataset, whole, settings.early_stopping_tail_sessions)
         head_set, tail_set = rows_of(head), rows_of(tail)
@@ -147,13 +152,14 @@ def fit_one(
             dtype=np.float64,
         )
         outcome = (dataset.forward_return if label is None else label)[tail]
-        ic = mean_rank_ic(np.where(taken[tail], scores, np.nan), outcome, dataset.session_index[tail])
+        tail_scores = np.where(taken[tail], scores, np.nan)
+        ic = mean_rank_ic(tail_scores, outcome, dataset.session_index[tail])
         used = head_set.num_data()
         if settings.refit_on_tail:
             window = rows_of(whole)
             booster, used = boost(window, params, rounds), window.num_data()
     model = Model.of_booster(booster.model_to_string(num_iteration=rounds))
-    return Trained(model, rounds, ic, params, used)
+    return Trained(model, rounds, ic, params, used, tail_scores)
 
 
 def split_tail(dataset: Dataset, rows: slice, tail_sessions: int) -> tuple[slice, slice]:

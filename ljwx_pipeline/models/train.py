@@ -9,6 +9,7 @@ from __future__ import annotations
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.models.binned import Binned
+from ljwx_pipeline.models.ensemble import fit_ensemble
 from ljwx_pipeline.models.fit import Params, Trained, fit_one
 
 
@@ -29,6 +30,7 @@ def train(
     Raises
     ------
     ModelError
-        As ``fit.fit_one``.
+        As ``fit.fit_one`` and ``ensemble.fit_ensemble``.
     """
-    return fit_one(dataset, rows, tuned, settings, binned=binned)
+    fit = fit_one if settings.ensemble.kind == "none" else fit_ensemble
+    return fit(dataset, rows, tuned, settings, binned=binned)
