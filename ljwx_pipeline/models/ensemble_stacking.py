@@ -32,16 +32,14 @@ def fit_stack(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSett
     ModelError
         When the window is too short for the inner folds.
     """
-    bases, count = settings.ensemble.bases, settings.ensemble.inner_folds
-    try:
-        folds = inner_folds(dataset, whole, count)
-    except DatasetError as error:
-        raise ModelError(str(error), "lower model.ensemble.inner_folds or widen the training window") from None
+    bases, folds = settings.ensemble.bases, _inner(dataset, whole, settings)
     scores = [
-        np.concatenate([_fold_scores(dataset, whole, fold, tuned, _of_kind(settings, base), binned) for fold in folds])
+        np.concatenate(
+            [_fold_scores(dataset, fold, tail, tuned, _of_kind(settings, base), binned) for fold, tail in folds]
+        )
         for base in bases
     ]
-    tested = slice(folds[0].test_rows.start, folds[-1].test_rows.stop)
+    tested = slice(folds[0][0].test_rows.start, folds[-1][0].test_rows.stop)
     outcome = np.where(dataset.scorable[tested], dataset.label[tested].astype(np.float64), np.nan)
     weights = stack_weights(scores, outcome, dataset.session_index[tested])
     used = [(base, weight) for base, weight in zip(bases, weights, strict=True) if weight > 0]
@@ -91,18 +89,31 @@ def stack_weights(scores: Sequence[Float], outcome: Float, session_index: NDArra
     return tuple((best / best.sum()).tolist())
 
 
-def _fold_scores(
-    dataset: Dataset, whole: slice, fold: Fold, tuned: Params, settings: ModelSettings, binned: Binned
-) -> Float:
-    """Return the scores of the fold's test rows by a model of its training rows, of spread 1; NaN where none is due.
+def _inner(dataset: Dataset, whole: slice, settings: ModelSettings) -> list[tuple[Fold, int]]:
+    """Return the inner folds and each one's tail sessions: the share of its sessions that the tail is of the window's.
 
-    The tail is the share of the fold's training sessions that it is of the window's.
+    Raises
+    ------
+    ModelError
+        When the first is too short for its tail and the purges.
     """
-    train, test = fold.train_rows, fold.test_rows
-    share = _sessions(dataset, train) / _sessions(dataset, whole)
-    tail_sessions = max(1, int(settings.early_stopping_tail_sessions * share))
+    tail_frac = settings.early_stopping_tail_sessions / _sessions(dataset, whole)
+    try:
+        folds = inner_folds(dataset, whole, settings.ensemble.inner_folds)
+        tails = [max(1, int(tail_frac * _sessions(dataset, fold.train_rows))) for fold in folds]
+        split_tail(dataset, folds[0].train_rows, tails[0])
+    except (DatasetError, ModelError) as error:
+        raise ModelError(error.fact, "lower model.ensemble.inner_folds or widen the training window") from None
+    return list(zip(folds, tails, strict=True))
+
+
+def _fold_scores(
+    dataset: Dataset, fold: Fold, tail_sessions: int, tuned: Params, settings: ModelSettings, binned: Binned
+) -> Float:
+    """Return the scores of the fold's test rows by a model of its training rows, of spread 1; NaN where none is due."""
+    test = fold.test_rows
     inner = settings.model_copy(update={"early_stopping_tail_sessions": tail_sessions})
-    trained = fit_one(dataset, train, tuned, inner, binned=binned)
+    trained = fit_one(dataset, fold.train_rows, tuned, inner, binned=binned)
     scores = trained.model.predict(dataset.features[test], threads=settings.threads).score
     scores[~dataset.scorable[test]] = np.nan
     return scores / spread(scores, dataset.session_index[test])
