@@ -96,7 +96,7 @@ def load_dataset(tables: Path) -> Dataset:
         symbols=tuple(meta["symbols"]),
         purge_sessions=int(meta["purge_sessions"]),
         hash=str(meta["hash"]),
-        further_returns={held: rows[further_column(held)].to_numpy() for held in meta["further_horizons"]},
+        further_returns={held: rows[further_column(held)].to_numpy() for held in meta.get("further_horizons", [])},
     )
 
 

@@ -132,6 +132,36 @@ def test_the_hash_follows_every_part() -> None:
     assert len({base.hash, *(dataset.hash for dataset in changed)}) == 1 + len(changed)
 
 
+def test_further_returns_are_cut_where_each_reads_past_the_end_and_the_longest_is_the_purge() -> None:
+    returns = {held: np.random.default_rng(held).normal(size=SHAPE) for held in (20, 2)}
+    dataset, plain = build(further_returns=returns), build()
+    assert list(dataset.further_returns) == [2, 20]
+    for held, values in returns.items():
+        known = dataset.session_index < len(SESSIONS) - 1 - held
+        found = dataset.further_returns[held]
+        np.testing.assert_array_equal(found[known], values[dataset.symbol_index, dataset.session_index][known])
+        assert np.isnan(found[~known]).all()
+    assert (dataset.purge_sessions, plain.purge_sessions) == (21, 6)
+    np.testing.assert_array_equal(dataset.forward_return, plain.forward_return)
+    np.testing.assert_array_equal(dataset.label, plain.label)
+
+
+def test_the_hash_covers_further_returns_only_where_there_are_any() -> None:
+    returns = np.random.default_rng(5).normal(size=SHAPE)
+    plain, one = build(), build(further_returns={2: returns})
+    other = build(further_returns={2: returns + 1e-9})
+    elsewhere = build(further_returns={3: returns})
+    assert build(further_returns={}).hash == plain.hash
+    assert len({plain.hash, one.hash, other.hash, elsewhere.hash}) == 4
+
+
+def test_a_further_horizon_without_a_known_return_is_refused() -> None:
+    with pytest.raises(DatasetError, match="it reads 61 sessions ahead"):
+        build(further_returns={60: np.full(SHAPE, np.nan)})
+    with pytest.raises(DatasetError, match="forward_return over 2 sessions has shape"):
+        build(further_returns={2: np.zeros((3, 3))})
+
+
 def test_an_all_nan_label_is_refused() -> None:
     with pytest.raises(DatasetError, match="no row has a label"):
         build(forward_return=np.full(SHAPE, np.nan))
