@@ -19,7 +19,12 @@ GROUP = "research"
 OWNERS = ["team:quant"]
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numpy"}, deps=[feature_table, "index_members"])
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"numpy"},
+    deps=[feature_table, "index_members", "industries", "market_values"],
+)
 def training_dataset(
     context: dg.AssetExecutionContext,
     line: Line,
@@ -48,7 +53,13 @@ def training_dataset(
     )
     settings, adjustment = line.settings, line.source().describe().adjustment
     columns = {
-        **dataset_lineage(line.catalogue, settings.universe, security_columns=securities.columns),
+        **dataset_lineage(
+            line.catalogue,
+            settings.universe,
+            security_columns=securities.columns,
+            group_by=settings.model.group_by,
+            with_amounts=bool(settings.model.liquidity_weight),
+        ),
         **{
             further_column(held): label_lineage(settings.label, adjustment)["forward_return"]
             for held in settings.model.ensemble.label_horizons

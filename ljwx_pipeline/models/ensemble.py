@@ -14,7 +14,8 @@ from ljwx_pipeline.models.binned import Binned, bin_rows
 from ljwx_pipeline.models.ensemble_double import fit_double
 from ljwx_pipeline.models.ensemble_parts import Part, blended, on_one_scale, tail_spread
 from ljwx_pipeline.models.ensemble_stacking import fit_stack
-from ljwx_pipeline.models.fit import Params, Trained, fit_one, split_tail
+from ljwx_pipeline.models.fit import Trained, fit_one
+from ljwx_pipeline.models.task import Params, split_tail
 
 
 def fit_ensemble(

@@ -21,7 +21,8 @@ from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.models.binned import Binned
 from ljwx_pipeline.models.ensemble_parts import Part, blended
-from ljwx_pipeline.models.fit import Params, Trained, fit_one, split_tail
+from ljwx_pipeline.models.fit import Trained, fit_one
+from ljwx_pipeline.models.task import Params, split_tail, task_of
 
 Float = NDArray[np.float64]
 #: Part of the iterations that is the beginning, and that is the end, of a loss curve.
@@ -59,7 +60,7 @@ def fit_double(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSet
     head, tail = split_tail(dataset, whole, settings.early_stopping_tail_sessions)
     window = whole if settings.refit_on_tail else head
     trained = [fit_one(dataset, whole, tuned, settings, binned=binned)]
-    learned = _learned(dataset, window, settings)
+    learned = _learned(dataset, window, tuned, settings)
     shuffled = _Shuffled(dataset, learned, settings)
     total = np.zeros(len(learned.rows))
     for number in range(1, count):
@@ -210,12 +211,14 @@ class _Shuffled:
         return np.array([g_value((self._target - one / self._shares) ** 2, losses) for one in self._of_shuffled])
 
 
-def _learned(dataset: Dataset, window: slice, settings: ModelSettings) -> _Learned:
-    taken = np.isfinite(dataset.label[window]) & dataset.scorable[window]
-    rows = np.flatnonzero(taken) + window.start
+def _learned(dataset: Dataset, window: slice, tuned: Params, settings: ModelSettings) -> _Learned:
+    task = task_of(
+        dataset, window, tuned, settings, binned=None, label=None, weight=None, feature_subset=None, rounds=1
+    )
+    rows = task.rows(window)
     drawn = np.random.default_rng(settings.seed).permutation(len(rows))[: settings.ensemble.double.shuffle_rows]
     at = np.sort(drawn)
-    return _Learned(rows, dataset.label[rows].astype(np.float64), rows[at], at)
+    return _Learned(rows, task.target[rows].astype(np.float64), rows[at], at)
 
 
 def _loss_curve(booster: lgb.Booster, dataset: Dataset, learned: _Learned, threads: int) -> tuple[Float, Float, Float]:

@@ -16,7 +16,8 @@ from ljwx_pipeline.dataset import Dataset, Fold, inner_folds
 from ljwx_pipeline.errors import DatasetError, ModelError
 from ljwx_pipeline.models.binned import Binned
 from ljwx_pipeline.models.ensemble_parts import Part, blended, on_one_scale, spread, tail_spread
-from ljwx_pipeline.models.fit import Params, Trained, fit_one, split_tail
+from ljwx_pipeline.models.fit import Trained, fit_one
+from ljwx_pipeline.models.task import Params, split_tail
 
 Float = NDArray[np.float64]
 
@@ -114,7 +115,8 @@ def _fold_scores(
     test = fold.test_rows
     inner = settings.model_copy(update={"early_stopping_tail_sessions": tail_sessions})
     trained = fit_one(dataset, fold.train_rows, tuned, inner, binned=binned)
-    scores = trained.model.predict(dataset.features[test], threads=settings.threads).score
+    groups = None if dataset.groups is None else dataset.groups[test]
+    scores = trained.model.predict(dataset.features[test], groups, threads=settings.threads).score
     scores[~dataset.scorable[test]] = np.nan
     return scores / spread(scores, dataset.session_index[test])
 

@@ -1,29 +1,39 @@
-"""Fitting one model, the same bytes each time: LightGBM on ranked labels with purged early stopping.
+"""Fitting one model of whatever kind, the same bytes each time; with groups, a member for each beside the one for all.
 
-Not here: several models made one (``train.py``), which parameters (``tune.py``), which windows (``dataset/``), how it
-predicts and the bundle it goes into (``scoring/``).
+Not here: several models made one (``train.py``), how a kind learns (``boosted.py``, ``linear.py``,
+``xgboost_trees.py``), which parameters (``tune.py``), which windows (``dataset/``), how a model predicts and the bundle
+it goes into (``scoring/``).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Literal
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
-from ljwx_pipeline.errors import ModelError
-from ljwx_pipeline.label import rank_label
-from ljwx_pipeline.models.binned import Binned, bin_rows, dataset_params
-from ljwx_pipeline.scoring.model import Model
+from ljwx_pipeline.models.binned import Binned, bin_rows
+from ljwx_pipeline.models.boosted import fit_boosted
+from ljwx_pipeline.models.linear import fit_linear
+from ljwx_pipeline.models.task import Fitted, Params, Task, task_of
+from ljwx_pipeline.models.xgboost_trees import fit_xgboost
+from ljwx_pipeline.scoring.model import NO_GROUP, Member, Model
 
 Float = NDArray[np.float64]
-Params = Mapping[str, float | int]
+
+_FITS: dict[str, Callable[[Task], Fitted]] = {
+    "regression": fit_boosted,
+    "rank": fit_boosted,
+    "quantile": fit_boosted,
+    "linear": fit_linear,
+    "xgboost": fit_xgboost,
+}
 
 
 @dataclass(frozen=True)
@@ -35,16 +45,15 @@ class Trained:
     model
         What a bundle holds and the runner predicts with.
     rounds
-        Boosting rounds in it, of all members together.
+        Boosting rounds in it, of all members together; 0 for a linear model.
     tail_rank_ic
-        Mean rank IC on the early-stopping tail, of the model that had not seen it.
+        Mean rank IC on the early-stopping tail, of the model that had not seen it; NaN without a tail.
     params
-        Every parameter that decided it, fixed and tuned.
+        Every parameter that decided it, fixed and tuned; with groups also which of them have members of their own.
     rows
         Rows learned from.
     tail_scores
-        Of the tail's rows by the model that had not seen it, shape ``(rows of the tail,)``; NaN where not learned from,
-        None where there was no tail.
+        Of every row of the tail by the model that had not seen it, NaN where not learned from; None without a tail.
     """
 
     model: Model
@@ -53,26 +62,6 @@ class Trained:
     params: dict[str, float | int | str | bool]
     rows: int
     tail_scores: Float | None = field(default=None, repr=False, compare=False)
-
-
-def booster_params(tuned: Params, settings: ModelSettings) -> dict[str, float | int | str | bool]:
-    """Return LightGBM's parameters: the fixed ones, which make runs repeatable, with the tuned ones beside them.
-
-    Raises
-    ------
-    ModelError
-        When a tuned parameter would overrule a fixed one.
-    """
-    fixed = {**dataset_params(settings), "objective": "regression", "metric": "l2", "seed": settings.seed}
-    clash = sorted(set(fixed) & set(tuned))
-    if clash:
-        raise ModelError(f"parameter {clash[0]} is fixed and cannot be tuned", "take it out of the tuned parameters")
-    return {**fixed, **tuned}  # type: ignore[dict-item]
-
-
-def boost(train_set: lgb.Dataset, params: Mapping[str, object], rounds: int) -> lgb.Booster:
-    """Return a booster of exactly ``rounds`` rounds."""
-    return lgb.train(dict(params), train_set, num_boost_round=rounds)
 
 
 def fit_one(
@@ -88,12 +77,12 @@ def fit_one(
     feature_subset: NDArray[np.int64] | None = None,
     rounds: int | None = None,
 ) -> Trained:
-    """Fit one model on ``rows``: find the number of rounds on a purged tail, then learn from all of them.
+    """Fit one model of ``settings.kind`` on ``rows``.
 
     The last ``early_stopping_tail_sessions`` sessions are the tail; the ``purge_sessions`` before it are left out of
-    the head, since their labels reach into it. A booster on the head stops when the tail's error no longer falls. With
-    ``refit_on_tail`` a second one learns from the whole window for as many rounds, so that the newest half year is not
-    thrown away.
+    the head, since their labels reach into it. What is boosted on the head stops when the tail's error no longer falls.
+    With ``refit_on_tail`` the model then learns from the whole window for as many rounds, so that the newest half year
+    is not thrown away.
 
     Parameters
     ----------
@@ -104,11 +93,12 @@ def fit_one(
     binned
         Bins that cover ``rows``; made from ``rows`` alone when None.
     label
-        Forward returns to learn in place of the dataset's own, one a row of the dataset, NaN where unknown.
+        Forward returns to learn in place of the dataset's own, one a row of the dataset, NaN where unknown; they go
+        through ``settings.label_transform`` as its own do, and ``tail_rank_ic`` is against them.
     weight
-        Of each row of the dataset in the loss, positive.
+        Of each row of the dataset in the loss, positive, beside the settings' own weights.
     seed
-        Of what the booster draws, in place of the settings'; bins keep theirs.
+        Of what is drawn, in place of the settings'; rows are binned under theirs all the same.
     feature_subset
         Positions of the only features the model may use; all when None. It takes rows of full width all the same.
     rounds
@@ -117,100 +107,87 @@ def fit_one(
     Raises
     ------
     ModelError
-        When the window is too short for a head, a purge and a tail, or has no known label.
+        For input that nothing can be learned from, as ``task.task_of``.
     """
-    start, stop, _ = rows.indices(len(dataset.label))
-    whole = slice(start, stop)
-    if binned is None:
-        binned = bin_rows(dataset, edges=whole, stop=stop, settings=settings)
-    learned = dataset.label if label is None else _ranked(dataset, label)
-    taken = np.isfinite(learned) & dataset.scorable
-    params = booster_params(tuned, settings)
+    binning = settings
     if seed is not None:
-        params["seed"] = seed  # not that of the bins, which may be shared
-    if feature_subset is not None:
-        params |= {"feature_contri": _penalties(feature_subset, dataset.features.shape[1])}
-
-    def rows_of(part: slice) -> lgb.Dataset:
-        return _subset(binned, part, taken, None if label is None else learned, weight)
-
-    if rounds is not None:
-        window = rows_of(whole)
-        booster, used, ic = boost(window, params, rounds), window.num_data(), math.nan
-        tail_scores = None
-    else:
-        head, tail = split_tail(dataset, whole, settings.early_stopping_tail_sessions)
-        head_set, tail_set = rows_of(head), rows_of(tail)
-        # the stopping rule is not a parameter of the model: kept out of the text
-        stopper = lgb.early_stopping(settings.early_stopping_rounds, verbose=False)
-        booster = lgb.train(
-            dict(params), head_set, num_boost_round=settings.max_rounds, valid_sets=[tail_set], callbacks=[stopper]
-        )
-        rounds = int(booster.best_iteration or booster.current_iteration())
-        scores = np.asarray(
-            booster.predict(dataset.features[tail], num_iteration=rounds, num_threads=settings.threads),
-            dtype=np.float64,
-        )
-        outcome = (dataset.forward_return if label is None else label)[tail]
-        tail_scores = np.where(taken[tail], scores, np.nan)
-        ic = mean_rank_ic(tail_scores, outcome, dataset.session_index[tail])
-        used = head_set.num_data()
-        if settings.refit_on_tail:
-            window = rows_of(whole)
-            booster, used = boost(window, params, rounds), window.num_data()
-    model = Model.of_booster(booster.model_to_string(num_iteration=rounds))
-    return Trained(model, rounds, ic, params, used, tail_scores)
-
-
-def split_tail(dataset: Dataset, rows: slice, tail_sessions: int) -> tuple[slice, slice]:
-    """Return (head, tail) of ``rows``: the tail's sessions, and what ends ``purge_sessions`` before them.
-
-    Raises
-    ------
-    ModelError
-        When fewer sessions than the tail and the purge would be left for the head.
-    """
-    index = dataset.session_index[rows]
-    sessions = np.unique(index)
-    if len(sessions) < 2 * tail_sessions + dataset.purge_sessions:
-        raise ModelError(
-            f"{len(sessions)} training sessions leave too little before a tail of {tail_sessions} and a purge of "
-            f"{dataset.purge_sessions}",
-            "widen the training window or shorten model.early_stopping_tail_sessions",
-        )
-    first_tail = int(sessions[-tail_sessions])
-    head_stop = int(np.searchsorted(index, first_tail - dataset.purge_sessions, side="left"))
-    tail_start = int(np.searchsorted(index, first_tail, side="left"))
-    return slice(rows.start, rows.start + head_stop), slice(rows.start + tail_start, rows.stop)
+        settings = settings.model_copy(update={"seed": seed})
+    task = task_of(
+        dataset,
+        rows,
+        tuned,
+        settings,
+        binned=binned,
+        label=label,
+        weight=weight,
+        feature_subset=feature_subset,
+        rounds=rounds,
+    )
+    fit = _FITS[settings.kind]
+    if fit is fit_boosted and binned is None:  # once for all members
+        bins = bin_rows(dataset, edges=task.window, stop=task.window.stop, settings=binning)
+        task = replace(task, binned=bins)
+    unified = fit(task)
+    members, texts = _members(unified, settings, group=None)
+    params = _named(settings) | unified.params
+    total, scores = unified.rounds, unified.tail_scores
+    if settings.group_by != "none":
+        fitted, left_out = _by_group(task, fit)
+        for group, one in fitted.items():
+            more, more_texts = _members(one, settings, group=group)
+            members, texts, total = members + more, texts | more_texts, total + one.rounds
+            if scores is not None and one.tail_scores is not None:
+                scores = np.where(np.isfinite(one.tail_scores), one.tail_scores, scores)
+        names = [_group_name(dataset, group) for group in fitted]
+        params |= {"groups_with_members": ", ".join(names), "groups_without_members": ", ".join(left_out)}
+    ic = math.nan
+    if scores is not None and task.tail is not None:
+        outcome = (dataset.forward_return if label is None else label)[task.tail]
+        ic = mean_rank_ic(scores, outcome, dataset.session_index[task.tail])
+    return Trained(Model(members, texts, settings.group_by), total, ic, params, unified.rows, scores)
 
 
-def _ranked(dataset: Dataset, forward: Float) -> NDArray[np.float32]:
-    panel = np.full((len(dataset.symbols), len(dataset.sessions)), np.nan)
-    panel[dataset.symbol_index, dataset.session_index] = forward
-    return rank_label(panel)[dataset.symbol_index, dataset.session_index]
+def _members(
+    fitted: Fitted, settings: ModelSettings, *, group: int | None
+) -> tuple[tuple[Member, ...], dict[str, str]]:
+    """Return the members of one fit and their texts; ``model.txt`` scores every row."""
+    kind: Literal["lightgbm", "linear"] = "linear" if settings.kind == "linear" else "lightgbm"
+    members, texts = [], {}
+    for output, text in fitted.texts:
+        name = "model" if output == "score" else output
+        file = f"{'' if group is None else f'group-{group}-'}{name}.{'json' if kind == 'linear' else 'txt'}"
+        members.append(Member(file, kind=kind, output=output, group=group))
+        texts[file] = text
+    return tuple(members), texts
 
 
-def _penalties(feature_subset: NDArray[np.int64], width: int) -> str:
-    """Return LightGBM's factor on each feature's gain: a feature that gains nothing is never split on."""
-    allowed = np.zeros(width, dtype=np.int64)
-    allowed[feature_subset] = 1
-    return ",".join(str(one) for one in allowed)
+def _by_group(task: Task, fit: Callable[[Task], Fitted]) -> tuple[dict[int, Fitted], list[str]]:
+    """Return each group's own fit, and which groups have none and why: too few rows, or nothing to learn from."""
+    fitted, left_out = {}, []
+    groups = task.groups
+    for group in (int(code) for code in np.unique(groups[task.rows(task.window)]) if code != NO_GROUP):
+        own = task.only(group)
+        name, count = _group_name(task.dataset, group), len(own.rows(own.window))
+        if count < task.settings.min_group_rows:
+            left_out.append(f"{name} ({count} rows)")
+        elif own.fault() is not None:
+            left_out.append(f"{name} (labels unknown or constant)")
+        else:
+            fitted[group] = fit(own)
+    return fitted, left_out
 
 
-def _subset(
-    binned: Binned,
-    rows: slice,
-    taken: NDArray[np.bool_],
-    label: NDArray[np.float32] | None,
-    weight: Float | None,
-) -> lgb.Dataset:
-    chosen = np.flatnonzero(taken[rows]) + rows.start
-    if len(chosen) == 0:
-        raise ModelError(f"rows {rows.start} to {rows.stop} hold no known label", "widen the training window")
-    # an index array serves as well as the annotated list and is not copied number by number
-    subset = binned.handle.subset(chosen).construct()
-    if label is not None:
-        subset.set_label(label[chosen])
-    if weight is not None:
-        subset.set_weight(weight[chosen])
-    return subset
+def _group_name(dataset: Dataset, group: int) -> str:
+    return dict(dataset.group_names).get(group, str(group))
+
+
+def _named(settings: ModelSettings) -> dict[str, float | int | str | bool]:
+    """Return the settings beside a library's own parameters that decide a model."""
+    named: dict[str, float | int | str | bool] = {"kind": settings.kind, "label_transform": settings.label_transform}
+    if settings.recency_half_life_sessions:
+        named["recency_half_life_sessions"] = settings.recency_half_life_sessions
+    if settings.liquidity_weight:
+        named["liquidity_weight"] = settings.liquidity_weight
+    if settings.group_by != "none":
+        named |= {"group_by": settings.group_by, "min_group_rows": settings.min_group_rows}
+    return named

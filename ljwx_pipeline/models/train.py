@@ -10,7 +10,8 @@ from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.models.binned import Binned
 from ljwx_pipeline.models.ensemble import fit_ensemble
-from ljwx_pipeline.models.fit import Params, Trained, fit_one
+from ljwx_pipeline.models.fit import Trained, fit_one
+from ljwx_pipeline.models.task import Params
 
 
 def train(

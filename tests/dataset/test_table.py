@@ -84,7 +84,7 @@ def test_a_label_that_reads_past_the_last_session_is_left_out_even_if_it_is_give
 def test_held_out_rows_after_the_last_session_are_left_out() -> None:
     cut = len(SESSIONS) - 10
     held_out = {name: np.random.default_rng(4).random((4, cut)) > 0.5 for name in ("can_buy", "scorable")}
-    dataset = build(forward_return=np.zeros((4, cut)), sessions=SESSIONS[:cut], **held_out)
+    dataset = build(forward_return=np.random.default_rng(3).normal(size=(4, cut)), sessions=SESSIONS[:cut], **held_out)
     assert len(dataset.label) == PRESENT[:, :cut].sum()
 
 
@@ -101,7 +101,7 @@ def test_a_parquet_file_with_held_out_rows_is_cut_too(tmp_path: Path) -> None:
     frame.to_parquet(path, row_group_size=37, index=False)
     cut = len(SESSIONS) - 10
     axes = {
-        "forward_return": np.zeros((4, cut)),
+        "forward_return": np.random.default_rng(3).normal(size=(4, cut)),
         "can_buy": PRESENT[:, :cut],
         "scorable": PRESENT[:, :cut],
         "sessions": SESSIONS[:cut],
@@ -124,7 +124,7 @@ def test_the_hash_follows_every_part() -> None:
     changed = [
         build(features),
         build(factor_names=("A", "C", "B")),
-        build(forward_return=np.full(SHAPE, 0.01)),
+        build(forward_return=np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE) / 100),
         build(can_buy=np.ones(SHAPE, dtype=bool)),
         build(scorable=np.ones(SHAPE, dtype=bool)),
         build(label=LabelSettings(entry_lag_sessions=2, horizon_sessions=4)),

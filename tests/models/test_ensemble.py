@@ -14,7 +14,8 @@ from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import bin_rows
 from ljwx_pipeline.models.ensemble_parts import Part, blended, blended_model, on_one_scale, spread
-from ljwx_pipeline.models.fit import Trained, fit_one, split_tail
+from ljwx_pipeline.models.fit import Trained, fit_one
+from ljwx_pipeline.models.task import split_tail
 from ljwx_pipeline.models.train import train
 from ljwx_pipeline.scoring.model import Member, Model, linear_text
 from tests.fakes.model_settings import model_settings

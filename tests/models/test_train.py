@@ -11,7 +11,8 @@ from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import bin_rows
-from ljwx_pipeline.models.fit import booster_params, split_tail
+from ljwx_pipeline.models.boosted import booster_params
+from ljwx_pipeline.models.task import split_tail
 from ljwx_pipeline.models.train import train
 from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import PURGE, planted_dataset
