@@ -13,29 +13,42 @@ from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.panels import TradingTables, feature_table_of, panel_of, research_sessions, symbols_of, trading_market
 from assets.resources import Line
 from ljwx_pipeline.dataset import Dataset, build_dataset, scorable_mask
+from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes
+from ljwx_pipeline.dataset.universe import mean_amount
+from ljwx_pipeline.label import label_values
 from ljwx_pipeline.market.panel import dense
 
 MATRIX = "dataset_features.npy"
 #: Beside the tables: what LightGBM made of the features, kept for the next training.
 BINNED = "binned"
+#: Columns of the rows that only some settings ask for.
+_OPTIONAL = ("groups", "mean_amount_cny")
 
 
 def build(line: Line, labels: pd.DataFrame, tables: TradingTables, calendar: pd.DataFrame) -> Dataset:
     """Return the dataset over the sessions that research may see."""
-    sessions = research_sessions(line, calendar)
+    sessions, label = research_sessions(line, calendar), line.settings.label
     stop, symbols = len(sessions), symbols_of(tables.bars)
-    panel = panel_of(line, tables.bars, calendar)
+    panel, universe, model = panel_of(line, tables.bars, calendar), line.settings.universe, line.settings.model
+    index_members = line.market_table("index_members")
+    scorable = scorable_mask(panel, tables.securities, tables.st_spells, index_members, universe)[:, :stop]
+    seen = panel.sessions_slice(0, stop)
+    beside = {name: line.market_table(name) for name in GROUP_TABLES[model.group_by]}
     return build_dataset(
         feature_table_of(line),
         line.catalogue.names,
         forward_return=dense(labels, "forward_return", symbols, pd.DatetimeIndex(calendar["session_date"]))[:, :stop],
         can_buy=trading_market(line, tables, calendar).can_buy[:, :stop],
-        scorable=scorable_mask(
-            panel, tables.securities, tables.st_spells, line.market_table("index_members"), line.settings.universe
-        )[:, :stop],
+        scorable=scorable,
         symbols=symbols,
         sessions=sessions,
-        label=line.settings.label,
+        label=label,
+        further_returns={
+            held: label_values(panel, label.model_copy(update={"horizon_sessions": held}))[:, :stop]
+            for held in model.ensemble.label_horizons
+        },
+        groups=group_codes(model.group_by, seen, scorable, beside, universe),
+        mean_amount_cny=mean_amount(seen, universe) if model.liquidity_weight else None,
     )
 
 
@@ -53,8 +66,12 @@ def save_dataset(tables: Path, dataset: Dataset) -> None:
             "label": dataset.label,
             "enterable": dataset.enterable,
             "scorable": dataset.scorable,
+            **{further_column(held): values for held, values in dataset.further_returns.items()},
         }
     )
+    for name, values in ((name, getattr(dataset, name)) for name in _OPTIONAL):
+        if values is not None:
+            rows[name] = values
     write_table(tables, "dataset_rows", rows)
     meta = {
         "hash": dataset.hash,
@@ -63,6 +80,8 @@ def save_dataset(tables: Path, dataset: Dataset) -> None:
         "symbols": dataset.symbols,
         "sessions": [f"{day:%Y-%m-%d}" for day in dataset.sessions],
         "purge_sessions": dataset.purge_sessions,
+        "further_horizons": list(dataset.further_returns),
+        "group_names": dataset.group_names,
     }
     write_json(tables, "dataset_meta", json.loads(json.dumps(meta)))
 
@@ -92,4 +111,12 @@ def load_dataset(tables: Path) -> Dataset:
         purge_sessions=int(meta["purge_sessions"]),
         hash=str(meta["hash"]),
         kept_in=tables.parent / BINNED,
+        further_returns={held: rows[further_column(held)].to_numpy() for held in meta.get("further_horizons", [])},
+        group_names=tuple((int(code), str(name)) for code, name in meta.get("group_names", [])),
+        **{name: rows[name].to_numpy() for name in _OPTIONAL if name in rows},
     )
+
+
+def further_column(horizon_sessions: int) -> str:
+    """Return the column of ``dataset_rows`` that holds the forward returns of holding so long."""
+    return f"forward_return_{horizon_sessions}"

@@ -6,8 +6,8 @@ Not here: tuning, walk forward, model and explanation, each a file of its own.
 import dagster as dg
 import pandas as pd
 
-from assets.column_lineage import dataset_lineage
-from assets.datasets import build, dataset_dtypes, save_dataset
+from assets.column_lineage import dataset_lineage, label_lineage
+from assets.datasets import build, dataset_dtypes, further_column, save_dataset
 from assets.features import feature_table
 from assets.lineage import flat_settings, record_lineage, record_reads
 from assets.metadata import column_metadata
@@ -19,7 +19,12 @@ GROUP = "research"
 OWNERS = ["team:quant"]
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numpy"}, deps=[feature_table, "index_members"])
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"numpy"},
+    deps=[feature_table, "index_members", "industries", "market_values"],
+)
 def training_dataset(
     context: dg.AssetExecutionContext,
     line: Line,
@@ -46,7 +51,20 @@ def training_dataset(
         },
         params=flat_settings(line),
     )
-    columns = dataset_lineage(line.catalogue, line.settings.universe, security_columns=securities.columns)
+    settings, adjustment = line.settings, line.source().describe().adjustment
+    columns = {
+        **dataset_lineage(
+            line.catalogue,
+            settings.universe,
+            security_columns=securities.columns,
+            group_by=settings.model.group_by,
+            with_amounts=bool(settings.model.liquidity_weight),
+        ),
+        **{
+            further_column(held): label_lineage(settings.label, adjustment)["forward_return"]
+            for held in settings.model.ensemble.label_horizons
+        },
+    }
     return dg.MaterializeResult(
         metadata={
             **column_metadata(dataset_dtypes(line.tables), columns),

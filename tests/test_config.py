@@ -247,6 +247,22 @@ def test_the_purge_is_the_labels_reach(project: Path) -> None:
     assert load(project).purge_sessions == 6
 
 
+def test_training_is_purged_by_the_longest_horizon_that_an_ensemble_learns(project: Path) -> None:
+    horizons = {"model.ensemble.horizons": [1, 20, 10]}
+    blend = load(project, overrides={**horizons, "model.ensemble.kind": "horizon_blend"})
+    assert (blend.purge_sessions, blend.training_purge_sessions) == (6, 21)
+    assert load(project, overrides=horizons).training_purge_sessions == 6
+    short = load(project, overrides={"model.ensemble.kind": "horizon_blend", "model.ensemble.horizons": [1, 2]})
+    assert short.training_purge_sessions == 6
+
+
+def test_an_ensembles_faults_are_named_with_their_key(project: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model.ensemble.horizons = \[5\]: horizon_blend needs at least two"):
+        load(project, overrides={"model.ensemble.kind": "horizon_blend", "model.ensemble.horizons": [5]})
+    with pytest.raises(ConfigError, match=r"model.ensemble.weights has 1 entries for 3 members"):
+        load(project, overrides={"model.ensemble.kind": "horizon_blend", "model.ensemble.weights": [1.0]})
+
+
 def test_home_is_the_variable_or_a_hidden_folder_here(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("LJWX_HOME", raising=False)

@@ -4,9 +4,9 @@ Every number a person may change lives in ``ljwx.toml`` with its unit in a comme
 type, a bound and a name, and no default, so that a missing number is an error and never a guess. Functions take the
 smallest section they need, never the whole ``Settings``. Import from here.
 
-``data``, ``research``, ``lint`` and ``operation`` hold the sections, ``settings`` all of them together, ``load`` reads
-them, ``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange rules
-(``market/rulebook.py``).
+``data``, ``research``, ``ensemble``, ``lint`` and ``operation`` hold the sections, ``settings`` all of them together,
+``load`` reads them, ``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange
+rules (``market/rulebook.py``).
 """
 
 from ljwx_pipeline.config.data import (
@@ -24,6 +24,7 @@ from ljwx_pipeline.config.data import (
     SourceSettings,
     TushareSettings,
 )
+from ljwx_pipeline.config.ensemble import DoubleEnsembleSettings, EnsembleSettings
 from ljwx_pipeline.config.homes import dagster_home, ljwx_home, market_home, market_name, report_folders, tracking_uri
 from ljwx_pipeline.config.lint import LintSettings
 from ljwx_pipeline.config.load import DEFAULT_PROFILE, load_settings, parse_value
@@ -62,6 +63,8 @@ __all__ = [
     "BaostockSettings",
     "ColumnRole",
     "CostSettings",
+    "DoubleEnsembleSettings",
+    "EnsembleSettings",
     "EvaluationSettings",
     "ExitSettings",
     "FactorSettings",

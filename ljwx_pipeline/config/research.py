@@ -9,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from ljwx_pipeline.config.ensemble import EnsembleSettings
 from ljwx_pipeline.config.section import Section
 
 #: Years that may be tested first.
@@ -21,6 +22,14 @@ MOST_SESSIONS, MOST_NAMES = 100_000, 100_000
 MOST_CAPITAL_CNY, MOST_COMMISSION_MIN_CNY = 1e11, 1e6
 #: A shorter half-life is a weight that rounds to nothing.
 LEAST_HALF_LIFE_SESSIONS = 0.1
+
+
+def half_life_or_none(value: float) -> float:
+    """Return ``value``, which is 0 or long enough to be a half-life."""
+    if 0 < value < LEAST_HALF_LIFE_SESSIONS:
+        msg = f"write 0 for equal weights, or at least {LEAST_HALF_LIFE_SESSIONS}"
+        raise ValueError(msg)
+    return value
 
 
 class FactorSettings(Section):
@@ -47,8 +56,21 @@ class LabelSettings(Section):
 
 
 class ModelSettings(Section):
-    """LightGBM's fixed parameters; the tuned ones are in ``tune``."""
+    """What kind of model learns what from which rows; the tuned parameters are in ``tune``.
 
+    ``rank_objective`` and ``rank_top_names`` are read by the kind ``rank`` alone, ``ridge_penalty`` by ``linear``,
+    ``min_group_rows`` where ``group_by`` names a group. A half-life or weight of 0 is none.
+    """
+
+    kind: Literal["regression", "rank", "quantile", "linear", "xgboost"]
+    label_transform: Literal["rank", "zscore", "gauss"]
+    group_by: Literal["none", "industry", "size"]
+    min_group_rows: int = Field(ge=1)
+    recency_half_life_sessions: float = Field(ge=0, le=MOST_SESSIONS)
+    liquidity_weight: float = Field(ge=0, le=1)
+    rank_objective: Literal["lambdarank", "rank_xendcg"]
+    rank_top_names: int = Field(ge=1, le=MOST_NAMES)
+    ridge_penalty: float = Field(gt=0, le=1e6)
     seed: int = Field(ge=0)
     threads: int = Field(ge=1)
     max_rounds: int = Field(ge=1)
@@ -56,6 +78,46 @@ class ModelSettings(Section):
     early_stopping_tail_sessions: int = Field(ge=20)
     refit_on_tail: bool
     max_bin: int = Field(ge=15, le=255)
+    ensemble: EnsembleSettings
+
+    @field_validator("recency_half_life_sessions")
+    @classmethod
+    def _a_half_life_or_none(cls, value: float) -> float:
+        return half_life_or_none(value)
+
+    @model_validator(mode="after")
+    def _groups_share_a_scale(self) -> ModelSettings:
+        if self.kind == "rank" and self.group_by != "none":
+            msg = (
+                f'scores of model.kind = "rank" have no unit, so those of one {self.group_by} do not compare with '
+                'those of another: write group_by = "none", or another kind'
+            )
+            raise ValueError(msg)
+        return self
+
+    @model_validator(mode="after")
+    def _an_ensemble_of_this_kind(self) -> ModelSettings:
+        ensemble, msg = self.ensemble, ""
+        if ensemble.kind == "seed_bagging" and self.kind == "linear":
+            msg = 'model.kind = "linear" draws nothing, so that every seed gives the same model: bag another kind'
+        elif ensemble.kind == "stacking" and self.kind == "quantile":
+            msg = (
+                'model.kind = "quantile" has a band, which stacking would drop: write kind = "regression" '
+                "(the members' kinds are model.ensemble.bases), or another ensemble"
+            )
+        elif ensemble.kind == "stacking" and self.group_by != "none" and "rank" in ensemble.bases:
+            msg = (
+                f'"rank" among model.ensemble.bases has scores without a unit, so those of one {self.group_by} do not '
+                'compare with those of another: write group_by = "none", or other bases'
+            )
+        elif ensemble.kind == "double_ensemble" and (self.kind, self.group_by) != ("regression", "none"):
+            msg = (
+                f'model.ensemble.kind = "double_ensemble" weighs rows by their squared errors in one model for all: '
+                f'write kind = "regression" and group_by = "none", not "{self.kind}" and "{self.group_by}"'
+            )
+        if msg:
+            raise ValueError(msg)
+        return self
 
 
 class TuneSettings(Section):
@@ -136,10 +198,7 @@ class SizingSettings(Section):
     @field_validator("half_life_sessions")
     @classmethod
     def _a_half_life_or_none(cls, value: float) -> float:
-        if 0 < value < LEAST_HALF_LIFE_SESSIONS:
-            msg = f"write 0 for equal weights, or at least {LEAST_HALF_LIFE_SESSIONS}"
-            raise ValueError(msg)
-        return value
+        return half_life_or_none(value)
 
 
 class ExitSettings(Section):

@@ -105,6 +105,12 @@ class Settings(Section):
         return self.label.entry_lag_sessions + self.label.horizon_sessions
 
     @property
+    def training_purge_sessions(self) -> int:
+        """Sessions between a row and the last price that any label learned from it reads."""
+        horizons = (self.label.horizon_sessions, *self.model.ensemble.label_horizons)
+        return self.label.entry_lag_sessions + max(horizons)
+
+    @property
     def config_hash(self) -> str:
         """SHA-256 over every key that can change a result (ports and addresses cannot)."""
         kept = self.model_dump(mode="json", exclude=set(LOCAL_SECTIONS))

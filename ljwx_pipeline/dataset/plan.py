@@ -102,7 +102,7 @@ def _planned(
     year = folds = None
     if job != DAILY_JOB:
         seen = sessions_for_research(sessions, settings.research.held_out_sessions)
-        tested = windows(seen, settings.walk_forward, settings.purge_sessions)
+        tested = windows(seen, settings.walk_forward, settings.training_purge_sessions)
         year, folds = int(seen[tested[0].test[0]].year), len(tested)
         _require_choice(settings, symbols)
     return RunPlan(

@@ -6,9 +6,10 @@ Not here: what the label is (``label.py``), who may be scored (``universe.py``),
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import LabelSettings
+from ljwx_pipeline.dataset.groups import Groups
 from ljwx_pipeline.errors import DatasetError
 from ljwx_pipeline.label import label_hash, purge_sessions, rank_label
 
@@ -47,11 +49,21 @@ class Dataset:
     sessions, symbols
         Axes; ``sessions`` are consecutive.
     purge_sessions
-        Sessions ahead that a row's label reads.
+        Sessions ahead that a row's label reads, or the longest of the further ones.
     hash
-        SHA-256 of everything above.
+        SHA-256 of everything above, and of what follows where it is there.
+    further_returns
+        Forward returns that the members of a horizon blend learn, by sessions held: as ``forward_return``. Empty for
+        any other model.
+    groups
+        int32, shape ``(n_rows,)``: each row's group (``groups.py``), -1 where unknown; None without groups.
+    group_names
+        Each group's code and name, by code.
+    mean_amount_cny
+        float64, shape ``(n_rows,)``: mean amount over the universe's window; None where no row is weighted by it.
     kept_in
-        Folder for what is computed from these rows alone and dear to make again; None keeps nothing.
+        Folder for what is computed from these rows alone and dear to make again; None keeps nothing. No part of the
+        hash.
     """
 
     features: NDArray[np.float32]
@@ -66,6 +78,10 @@ class Dataset:
     symbols: tuple[str, ...]
     purge_sessions: int
     hash: str
+    further_returns: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
+    groups: NDArray[np.int32] | None = None
+    group_names: tuple[tuple[int, str], ...] = ()
+    mean_amount_cny: NDArray[np.float64] | None = None
     kept_in: Path | None = None
 
     def rows_between(self, first: int, stop: int) -> slice:
@@ -104,6 +120,9 @@ def build_dataset(
     symbols: tuple[str, ...],
     sessions: pd.DatetimeIndex,
     label: LabelSettings,
+    further_returns: Mapping[int, NDArray[np.float64]] | None = None,
+    groups: Groups | None = None,
+    mean_amount_cny: NDArray[np.float64] | None = None,
 ) -> Dataset:
     """Return the dataset over ``sessions``.
 
@@ -122,50 +141,80 @@ def build_dataset(
         Axes of those arrays.
     label
         The label's settings.
+    further_returns
+        As in ``Dataset``, entered when the label is; arrays as ``forward_return``.
+    groups
+        Of the same axes, where models are fitted by group.
+    mean_amount_cny
+        Of the same axes, where rows are weighted by it.
 
     Raises
     ------
     DatasetError
-        For an empty feature set or table, a missing factor, rows off the axes or out of order, or no known label.
+        For an empty feature set or table, a missing factor, rows off the axes or out of order, or a label that is
+        nowhere known or the same everywhere.
     """
-    for name, values in (("forward_return", forward_return), ("can_buy", can_buy), ("scorable", scorable)):
+    further = dict(sorted((further_returns or {}).items()))
+    axes: dict[str, NDArray[Any]] = {"forward_return": forward_return, "can_buy": can_buy, "scorable": scorable}
+    axes |= {f"forward_return over {horizon} sessions": values for horizon, values in further.items()}
+    axes |= {} if groups is None else {"groups": groups.codes}
+    axes |= {} if mean_amount_cny is None else {"mean_amount_cny": mean_amount_cny}
+    for name, values in axes.items():
         if values.shape != (len(symbols), len(sessions)):
             raise DatasetError(f"{name} has shape {values.shape}, not symbols x sessions", "build it on the same axes")
     if not factor_names:
         raise DatasetError("the feature set is empty", "name at least one factor")
     keys = _keys(features, factor_names, symbols, sessions)
     at = keys.symbol_index, keys.session_index
-    purge = purge_sessions(label)
-    reachable = keys.session_index < len(sessions) - purge
-    returns = np.where(reachable, forward_return[at], np.nan)
-    if np.isnan(returns).all():
-        raise DatasetError(
-            f"no row has a label over {len(sessions)} sessions; it reads {purge} sessions ahead",
-            "ask for a longer range of sessions, or look for missing bars",
-        )
+    returns = _known_returns(forward_return[at], keys, len(sessions), purge_sessions(label))
+    reaches = {horizon: label.entry_lag_sessions + horizon for horizon in further}
+    beside = {
+        horizon: _known_returns(values[at], keys, len(sessions), reaches[horizon])
+        for horizon, values in further.items()
+    }
     present = np.full(forward_return.shape, np.nan)
     present[at] = returns
+    label_values = rank_label(present)[at]
+    if not np.nan_to_num(label_values).any():  # everybody in the middle of their session
+        raise DatasetError(
+            f"no session holds two different forward returns, over {int(np.isfinite(returns).sum())} rows: the label "
+            "is constant",
+            "look at the prices: do they ever move, and is there more than one symbol?",
+        )
     arrays = {
         "features": _feature_matrix(features, factor_names, len(keys.session_index)),
         "forward_return": returns,
-        "label": rank_label(present)[at],
+        "label": label_values,
         "session_index": keys.session_index,
         "symbol_index": keys.symbol_index,
         "enterable": enterable_rows(can_buy, label)[at],
         "scorable": scorable[at],
     }
+    optional: dict[str, Any] = {}
+    if groups is not None:
+        optional["groups"] = groups.codes[at]
+    if mean_amount_cny is not None:
+        optional["mean_amount_cny"] = mean_amount_cny[at]
     digest = hashlib.sha256("\n".join([label_hash(label), *factor_names, *symbols]).encode())
     digest.update(np.ascontiguousarray(sessions.to_numpy(dtype="datetime64[D]").view(np.int64)).data)
-    for values in arrays.values():
+    for values in (*arrays.values(), *optional.values()):
         digest.update(values.data)
+    for horizon, values in beside.items():
+        digest.update(f"horizon {horizon}".encode())
+        digest.update(values.data)
+    if groups is not None:
+        digest.update(repr(groups.names).encode())
     return Dataset(
         **arrays,
+        **optional,
+        group_names=() if groups is None else groups.names,
         factor_names=tuple(factor_names),
         sessions=sessions,
         symbols=symbols,
-        purge_sessions=purge,
+        purge_sessions=max([purge_sessions(label), *reaches.values()]),
         hash=digest.hexdigest(),
         kept_in=None,
+        further_returns=beside,
     )
 
 
@@ -173,6 +222,17 @@ def build_dataset(
 class _Keys:
     symbol_index: NDArray[np.int32]
     session_index: NDArray[np.int32]
+
+
+def _known_returns(values: NDArray[np.float64], keys: _Keys, sessions: int, reach: int) -> NDArray[np.float64]:
+    """Return the rows' forward returns, NaN where they read past the last session."""
+    returns = np.where(keys.session_index < sessions - reach, values, np.nan)
+    if np.isnan(returns).all():
+        raise DatasetError(
+            f"no row has a label over {sessions} sessions; it reads {reach} sessions ahead",
+            "ask for a longer range of sessions, or look for missing bars",
+        )
+    return returns
 
 
 def _keys(

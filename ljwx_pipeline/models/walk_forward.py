@@ -20,7 +20,8 @@ from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import Binned, bin_rows
-from ljwx_pipeline.models.train import Params, train
+from ljwx_pipeline.models.task import Params
+from ljwx_pipeline.models.train import train
 from ljwx_pipeline.scoring.model import Model
 
 _THREADS = re.compile(r"^\[num_threads: \d+\]$", flags=re.MULTILINE)
@@ -187,7 +188,9 @@ def walk_fold(
     scored = np.flatnonzero(dataset.scorable[fold.test_rows]) + fold.test_rows.start
     features = dataset.features[scored]
     seen = ~np.isnan(features).all(axis=1)
-    scored, scores = scored[seen], trained.model.predict(features[seen], threads=shared.threads).score
+    scored = scored[seen]
+    groups = None if dataset.groups is None else dataset.groups[scored]
+    scores = trained.model.predict(features[seen], groups, threads=shared.threads).score
     first, last = _sessions(dataset, fold.train_rows), _sessions(dataset, fold.test_rows)
     record = FoldRecord(
         name=fold.name,

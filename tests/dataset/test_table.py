@@ -84,7 +84,7 @@ def test_a_label_that_reads_past_the_last_session_is_left_out_even_if_it_is_give
 def test_held_out_rows_after_the_last_session_are_left_out() -> None:
     cut = len(SESSIONS) - 10
     held_out = {name: np.random.default_rng(4).random((4, cut)) > 0.5 for name in ("can_buy", "scorable")}
-    dataset = build(forward_return=np.zeros((4, cut)), sessions=SESSIONS[:cut], **held_out)
+    dataset = build(forward_return=np.random.default_rng(3).normal(size=(4, cut)), sessions=SESSIONS[:cut], **held_out)
     assert len(dataset.label) == PRESENT[:, :cut].sum()
 
 
@@ -101,7 +101,7 @@ def test_a_parquet_file_with_held_out_rows_is_cut_too(tmp_path: Path) -> None:
     frame.to_parquet(path, row_group_size=37, index=False)
     cut = len(SESSIONS) - 10
     axes = {
-        "forward_return": np.zeros((4, cut)),
+        "forward_return": np.random.default_rng(3).normal(size=(4, cut)),
         "can_buy": PRESENT[:, :cut],
         "scorable": PRESENT[:, :cut],
         "sessions": SESSIONS[:cut],
@@ -124,12 +124,42 @@ def test_the_hash_follows_every_part() -> None:
     changed = [
         build(features),
         build(factor_names=("A", "C", "B")),
-        build(forward_return=np.full(SHAPE, 0.01)),
+        build(forward_return=np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE) / 100),
         build(can_buy=np.ones(SHAPE, dtype=bool)),
         build(scorable=np.ones(SHAPE, dtype=bool)),
         build(label=LabelSettings(entry_lag_sessions=2, horizon_sessions=4)),
     ]
     assert len({base.hash, *(dataset.hash for dataset in changed)}) == 1 + len(changed)
+
+
+def test_further_returns_are_cut_where_each_reads_past_the_end_and_the_longest_is_the_purge() -> None:
+    returns = {held: np.random.default_rng(held).normal(size=SHAPE) for held in (20, 2)}
+    dataset, plain = build(further_returns=returns), build()
+    assert list(dataset.further_returns) == [2, 20]
+    for held, values in returns.items():
+        known = dataset.session_index < len(SESSIONS) - 1 - held
+        found = dataset.further_returns[held]
+        np.testing.assert_array_equal(found[known], values[dataset.symbol_index, dataset.session_index][known])
+        assert np.isnan(found[~known]).all()
+    assert (dataset.purge_sessions, plain.purge_sessions) == (21, 6)
+    np.testing.assert_array_equal(dataset.forward_return, plain.forward_return)
+    np.testing.assert_array_equal(dataset.label, plain.label)
+
+
+def test_the_hash_covers_further_returns_only_where_there_are_any() -> None:
+    returns = np.random.default_rng(5).normal(size=SHAPE)
+    plain, one = build(), build(further_returns={2: returns})
+    other = build(further_returns={2: returns + 1e-9})
+    elsewhere = build(further_returns={3: returns})
+    assert build(further_returns={}).hash == plain.hash
+    assert len({plain.hash, one.hash, other.hash, elsewhere.hash}) == 4
+
+
+def test_a_further_horizon_without_a_known_return_is_refused() -> None:
+    with pytest.raises(DatasetError, match="it reads 61 sessions ahead"):
+        build(further_returns={60: np.full(SHAPE, np.nan)})
+    with pytest.raises(DatasetError, match="forward_return over 2 sessions has shape"):
+        build(further_returns={2: np.zeros((3, 3))})
 
 
 def test_an_all_nan_label_is_refused() -> None:
