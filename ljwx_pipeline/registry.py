@@ -279,21 +279,23 @@ class Registry:
 
         Raises
         ------
+        BundleError
+            When a file that the manifest lists is not there in its size, or the bundle is of another format.
         RegistryError
-            When MLflow cannot be reached, or a file that the manifest lists is not there in its size.
+            When MLflow cannot be reached.
         """
         from mlflow.artifacts import download_artifacts  # heavy: only when a bundle is fetched
 
         source = self._ask(self._client().get_model_version_download_uri, version.name, version.version)
         destination.mkdir(parents=True, exist_ok=True)
-        again = "run the research job again: it registers the bundle anew"
+        again = "run the research job again: it registers the bundle anew, or one in its place"
         with tempfile.TemporaryDirectory(dir=destination, prefix=".download-") as folder:
             fetched = Path(self._ask(download_artifacts, source, dst_path=folder, tracking_uri=self.tracking_uri))
             try:
                 staged = place_directory(Path(folder) / "bundle-files", read_files(fetched))
             except BundleError as error:
-                lost = f"version {version.version} of {version.name} has lost its files ({error.fact})"
-                raise RegistryError(lost, again) from None
+                fact = f"version {version.version} of {version.name} in the registry is no bundle ({error.fact})"
+                raise BundleError(fact, again) from None
             final = destination / version.bundle_hash
             if final.exists():
                 shutil.rmtree(final)
@@ -357,8 +359,8 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="ljwx-registered-") as folder:
             try:
                 verify_files(self.download_bundle(version, Path(folder)), public_key=public_key)
-            except (BundleError, RegistryError):
-                return False  # damaged: they are written anew, and whatever keeps MLflow from that is said then
+            except BundleError:
+                return False
         return True
 
     def _ensure_model(self, name: str) -> None:
@@ -416,10 +418,10 @@ def _write_mlmodel(folder: Path, manifest: Manifest, *, run_id: str) -> None:
 
     grouped = any(member.group is not None for member in manifest.members)
     shape, name = (-1, len(manifest.factor_names)), mlflow_loader.FEATURES if grouped else None
-    inputs = [TensorSpec(np.dtype(np.float32), shape, name)]
+    inputs: list[Any] = [TensorSpec(np.dtype(np.float32), shape, name)]
     if grouped:
         inputs.append(TensorSpec(np.dtype(np.int16), (-1,), mlflow_loader.GROUPS))
-    outputs = [TensorSpec(np.dtype(np.float64), (-1,))]
+    outputs: list[Any] = [TensorSpec(np.dtype(np.float64), (-1,))]
     signature = ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
     model = Model(run_id=run_id, signature=signature)
     (folder / "requirements.txt").write_text(f"lightgbm=={lightgbm.__version__}\n", encoding="utf-8")

@@ -212,7 +212,7 @@ def test_a_version_that_lost_its_files_says_so_until_the_bundle_is_registered_ag
     bundle = tiny_bundle(tmp_path / "b", KEY)
     version = registered(registry, bundle)
     (artifacts_of(registry, version) / name).unlink()
-    with pytest.raises(RegistryError, match=rf"lost its files .*{name}"):
+    with pytest.raises(BundleError, match=rf"version 1 of tiny in the registry is no bundle .*{name}"):
         registry.download_bundle(version, tmp_path / "down")
     assert not (tmp_path / "down" / bundle.name).exists()
     assert registered(registry, bundle) == version
