@@ -2,7 +2,8 @@
 
 A study is a ledger of numbered trials in a journal file or a database. What is proposed for a number follows from the
 seed and from the batches before it alone, so an interrupted study, or one shared by many processes, makes the trials
-that one undisturbed process would have made. Not here: what a trial does (``models/tune.py``, ``backtest/sweep_tune.py``).
+that one undisturbed process would have made. Not here: what a trial does (``models/tune.py``,
+``backtest/sweep_tune.py``).
 """
 
 from ljwx_pipeline.studies.daily_returns import DailyReturns

@@ -173,7 +173,7 @@ class Study:
             rows = self._numbered()
             missing = next((n for n in range(trials) if n not in rows or not rows[n].state.is_finished()), trials)
             start = missing - missing % self._plan.batch
-            numbers = [n for n in range(missing, min(start + self._plan.batch, trials))]
+            numbers = list(range(missing, min(start + self._plan.batch, trials)))
             if any(n not in rows for n in numbers):
                 rows = self._propose(rows, start, numbers)
             for number in numbers:
