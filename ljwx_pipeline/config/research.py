@@ -57,7 +57,7 @@ class ModelSettings(Section):
 
 
 #: What a study may raise or lower, and the way it is wanted.
-OBJECTIVES = {"rank_ic": "maximize", "turnover": "minimize"}
+OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {"rank_ic": "maximize", "turnover": "minimize"}
 MOST_TUNE_WORKERS = 256
 
 

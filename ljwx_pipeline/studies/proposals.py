@@ -16,6 +16,7 @@ from ljwx_pipeline.studies.space import Params, Space
 if TYPE_CHECKING:
     import optuna
 
+Direction = Literal["maximize", "minimize"]
 #: Asked again when a proposal cannot be tried; a space where so many cannot is refused.
 MOST_INVALID = 200
 #: Between the seeds of two attempts at one proposal.
@@ -57,7 +58,7 @@ class Proposer:
 
     space: Space
     sampler: Literal["tpe", "grid"]
-    directions: tuple[str, ...]
+    directions: tuple[Direction, ...]
     seed: int
     random_trials: int
     given: Mapping[int, Params]

@@ -109,7 +109,8 @@ class Place:
         from optuna.storages.journal import JournalFileBackend
 
         self.journal.parent.mkdir(parents=True, exist_ok=True)
-        return optuna.storages.JournalStorage(JournalFileBackend(str(self.journal), lock_obj=_Held()))
+        held: Any = _Held()
+        return optuna.storages.JournalStorage(JournalFileBackend(str(self.journal), lock_obj=held))
 
     def _unreachable(self, error: Exception) -> EnvironmentFault:
         cause = error.__cause__ or error

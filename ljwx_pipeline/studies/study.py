@@ -16,7 +16,7 @@ from datetime import date
 from typing import Any, Literal
 
 from ljwx_pipeline.errors import EnvironmentFault, ModelError
-from ljwx_pipeline.studies.proposals import Finished, Proposer
+from ljwx_pipeline.studies.proposals import Direction, Finished, Proposer
 from ljwx_pipeline.studies.space import Params, Space
 from ljwx_pipeline.studies.storage import Heartbeat, Place
 
@@ -61,7 +61,7 @@ class StudyPlan:
     batch: int
     random_trials: int
     sampler: Literal["tpe", "grid"] = "tpe"
-    directions: tuple[str, ...] = ("maximize",)
+    directions: tuple[Direction, ...] = ("maximize",)
     given: tuple[Params, ...] = ()
     accepts: Callable[[Params], bool] = _always
     warm_until: date | None = None
