@@ -10,7 +10,7 @@ from ljwx_pipeline.studies.daily_returns import DailyReturns
 from ljwx_pipeline.studies.space import Axis, Params, Space
 from ljwx_pipeline.studies.storage import Place
 from ljwx_pipeline.studies.study import Proposal, Study, StudyPlan, Told, WarmStart, opened_study
-from ljwx_pipeline.studies.summaries import StudySummary, study_summaries, study_summary
+from ljwx_pipeline.studies.summaries import StudySummary, study_summaries
 
 __all__ = [
     "Axis",
@@ -26,5 +26,4 @@ __all__ = [
     "WarmStart",
     "opened_study",
     "study_summaries",
-    "study_summary",
 ]

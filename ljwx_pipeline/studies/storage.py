@@ -5,7 +5,10 @@ Not here: what a study is (``study.py``).
 
 from __future__ import annotations
 
+import json
+import os
 import threading
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,8 +100,8 @@ class Place:
                 "restore it from a backup, or move it away: its trials will be made again",
             ) from None
 
-    def opened(self) -> Any:
-        """Return Optuna's storage; within ``speaking``."""
+    def opened(self, *, to_look: bool = False) -> Any:
+        """Return Optuna's storage; within ``speaking``, and within ``alone`` unless it is opened ``to_look``."""
         import optuna  # heavy (SQLAlchemy and all): only when a study is opened
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -109,6 +112,7 @@ class Place:
         from optuna.storages.journal import JournalFileBackend
 
         self.journal.parent.mkdir(parents=True, exist_ok=True)
+        _require_whole_lines(self.journal, mend=not to_look)
         held: Any = _Held()
         return optuna.storages.JournalStorage(JournalFileBackend(str(self.journal), lock_obj=held))
 
@@ -177,12 +181,28 @@ class _Held:
         return
 
 
+def _require_whole_lines(journal: Path, *, mend: bool) -> None:
+    """Raise ``ValueError`` for a last line that is no JSON, which Optuna would write on after; cut off half a line.
+
+    Half a line is what a process killed while it wrote leaves: nobody was told that it was kept.
+    """
+    data = journal.read_bytes() if journal.exists() else b""
+    whole = data.rfind(b"\n") + 1
+    if mend and whole < len(data):
+        os.truncate(journal, whole)
+    last = data[:whole].rstrip(b"\n").rpartition(b"\n")[2]
+    if last:
+        json.loads(last)
+
+
 def _database(url: str) -> Any:
     import optuna  # heavy: only when a study is opened
 
     options: dict[str, Any] = {"pool_pre_ping": True}
     if url.startswith("postgresql"):
         options["connect_args"] = {"connect_timeout": 10}
-    return optuna.storages.RDBStorage(
-        url, engine_kwargs=options, heartbeat_interval=HEARTBEAT_S, grace_period=HEARTBEAT_S * GRACE_BEATS
-    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # heartbeats have been so since 2021
+        return optuna.storages.RDBStorage(
+            url, engine_kwargs=options, heartbeat_interval=HEARTBEAT_S, grace_period=HEARTBEAT_S * GRACE_BEATS
+        )

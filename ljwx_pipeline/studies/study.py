@@ -132,8 +132,13 @@ class Study:
         import optuna  # heavy: only when a study is opened
 
         self.name, self._place, self._plan, self._storage, self._beat = name, place, plan, storage, beat
-        self._study = optuna.create_study(
-            study_name=name, storage=storage, directions=list(plan.directions), load_if_exists=True
+        there = name in {held.study_name for held in storage.get_all_studies()}  # asking to make it again is a write
+        self._study = (
+            optuna.load_study(study_name=name, storage=storage)
+            if there
+            else optuna.create_study(
+                study_name=name, storage=storage, directions=list(plan.directions), load_if_exists=True
+            )
         )
         self._id = storage.get_study_id_from_name(name)
         self._mine: dict[int, Proposal] = {}
@@ -248,11 +253,15 @@ class Study:
         return not self._proposer.batch((), first=first, count=1)
 
     def mark_finished(self, best: Params, *, until: date, at: str) -> None:
-        """Note the best parameters, the last session known to the study and the instant: what a warm start reads."""
+        """Note the best parameters, the last session known to the study and the instant: what a warm start reads.
+
+        A study marked so already is not written to again.
+        """
+        noted = {"until": until.isoformat(), "params": dict(best)}
         with self._place.speaking():
-            self._storage.set_study_user_attr(
-                self._id, FINISHED, {"at": at, "until": until.isoformat(), "params": dict(best)}
-            )
+            held = self._storage.get_study_user_attrs(self._id).get(FINISHED, {})
+            if {name: held.get(name) for name in noted} != noted:
+                self._storage.set_study_user_attr(self._id, FINISHED, {"at": at, **noted})
 
     def release(self) -> None:
         """Give back what is claimed and not told: it will be run again."""
@@ -269,7 +278,7 @@ class Study:
         changed = changed_inputs(held, decided)
         if changed:
             more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
-            raise StudyInputsChanged(
+            raise ModelError(
                 f"study {self.name} was made under other inputs: {'; '.join(changed[:_MOST_NAMED])}{more}",
                 "bring them back, or write another name (or none) in tune.study: trials made under different inputs "
                 "cannot be compared",
@@ -342,10 +351,6 @@ class Study:
         return numbered(self._rows())
 
 
-class StudyInputsChanged(ModelError):
-    """A study asked for by name was made under other inputs."""
-
-
 @contextmanager
 def opened_study(place: Place, plan: StudyPlan, *, name: str = "") -> Iterator[Study]:
     """Open the study of ``plan``, or go on with it; what is claimed and not told at the end is given back.
@@ -357,10 +362,8 @@ def opened_study(place: Place, plan: StudyPlan, *, name: str = "") -> Iterator[S
 
     Raises
     ------
-    StudyInputsChanged
-        When the study of that name was made under other inputs: the message names them.
     ModelError
-        When the journal is damaged.
+        When the study of that name was made under other inputs, which the message names, or the journal is damaged.
     LakeError
         When another process works on the journal.
     EnvironmentFault
@@ -370,11 +373,8 @@ def opened_study(place: Place, plan: StudyPlan, *, name: str = "") -> Iterator[S
         with place.speaking():
             storage = place.opened()
         with Heartbeat(storage, shared=place.shared) as beat:
-            try:
-                with place.speaking():
-                    study = Study(place, plan, name or plan.name(), storage, beat)
-            except StudyInputsChanged:
-                raise
+            with place.speaking():
+                study = Study(place, plan, name or plan.name(), storage, beat)
             try:
                 yield study
             finally:

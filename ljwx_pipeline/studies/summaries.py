@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
-from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.studies.storage import Place
 from ljwx_pipeline.studies.study import DECIDED, FINISHED, KEPT, WARM, numbered
 
@@ -58,24 +56,9 @@ def study_summaries(place: Place) -> list[StudySummary]:
     if not place.shared and (place.journal is None or not place.journal.exists()):
         return []
     with place.speaking():
-        storage = place.opened()
+        storage = place.opened(to_look=True)
         frozen = sorted(storage.get_all_studies(), key=lambda study: str(study.study_name))
         return [_summary(study, storage.get_all_trials(study._study_id, deepcopy=False)) for study in frozen]
-
-
-def study_summary(place: Place, name: str) -> StudySummary:
-    """Return one study of ``place``.
-
-    Raises
-    ------
-    ModelError
-        When there is none of that name.
-    """
-    found = {study.name: study for study in study_summaries(place)}
-    if name not in found:
-        near = get_close_matches(name, found, n=3, cutoff=0.4) or sorted(found)[:3]
-        raise ModelError(f"there is no study {name} in {place}", f"choose among {', '.join(near) or 'none'}")
-    return found[name]
 
 
 def _summary(study: Any, rows: list[Any]) -> StudySummary:

@@ -10,58 +10,20 @@ import numpy as np
 import pytest
 
 from ljwx_pipeline.clock import ManualClock
-from ljwx_pipeline.config import ModelSettings, TuneSettings
-from ljwx_pipeline.dataset import Dataset, Fold
+from ljwx_pipeline.config import TuneSettings
+from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.tune import PLAIN, StudyResult, Trial, tune
 from ljwx_pipeline.models.tune_trial import score_matrix
-from tests.fakes.planted import fold, planted_dataset
+from tests.fakes.planted import planted_dataset
+from tests.fakes.tuning import MODEL, TUNING, best_minus_mean, two_folds
 
-MODEL = ModelSettings(
-    seed=7,
-    threads=1,
-    max_rounds=20,
-    early_stopping_rounds=5,
-    early_stopping_tail_sessions=40,
-    refit_on_tail=True,
-    max_bin=63,
-)
-TUNING = TuneSettings(
-    trials=6,
-    inner_folds=2,
-    rounds=5,
-    seed=3,
-    sampler="tpe",
-    objectives=("rank_ic",),
-    pareto_rank_ic_frac=0.95,
-    batch=1,
-    workers=1,
-    pruning_percentile=0.0,
-    pruning_warmup_trials=3,
-    pruning_warmup_folds=1,
-    warm_start=False,
-    study="",
-    storage="",
-)
 CLOCK = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
 @pytest.fixture(scope="module")
 def dataset() -> Dataset:
     return planted_dataset(sessions=200, symbols=20)
-
-
-def two_folds(dataset: Dataset) -> list[Fold]:
-    return [
-        fold(dataset, "a", test_first=100, test_stop=130),
-        fold(dataset, "b", test_first=130, test_stop=160),
-    ]
-
-
-def best_minus_mean(scores: np.ndarray, first: int, last: int) -> np.ndarray:
-    """A stand-in for a backtest: the score spread of each session after the first."""
-    window = scores[:, first + 1 : last + 1]
-    return np.nanmax(window, axis=0) - np.nanmean(window, axis=0)
 
 
 def run(dataset: Dataset, *, tuning: TuneSettings = TUNING, journal: Path | None = None, **more: object) -> StudyResult:
