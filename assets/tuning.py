@@ -3,24 +3,25 @@
 Not here: how a study searches (``ljwx_pipeline.models.tune``).
 """
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from assets import reuse
 from assets.datasets import load_dataset
+from assets.metadata import embedded, preview
 from assets.panels import TradingTables, trading_market
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
 from assets.tracking import research_run
-from ljwx_pipeline.backtest.engine import run_backtest
-from ljwx_pipeline.evaluation.benchmarks import index_close, session_excess
+from ljwx_pipeline.evaluation.benchmarks import index_close
+from ljwx_pipeline.evaluation.net_excess import NetExcess
 from ljwx_pipeline.lake.content_hash import content_hash
-from ljwx_pipeline.trading.market_arrays import MarketArrays
+
+#: Below a market's home: the journal, and a folder a study for what is drawn of it.
+STUDIES, JOURNAL = "studies", "journal.log"
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"optuna"}, deps=[training_dataset])
@@ -34,9 +35,10 @@ def tuned_hyperparameters(
     index_bars: pd.DataFrame,
     calendar: pd.DataFrame,
 ) -> dg.Output[dict[str, Any]]:
-    """The best trial by purged inner rank IC, on data before the first test fold; every trial is kept and counted."""
+    """The chosen trial on purged inner folds before the first test fold; every trial is kept, counted and drawn."""
     from ljwx_pipeline.dataset import folds, inner_folds
     from ljwx_pipeline.models.tune import Trial, tune
+    from ljwx_pipeline.models.tune_report import write_study_report
 
     settings, dataset = line.settings, load_dataset(line.tables)
     outer = folds(dataset, settings.walk_forward)
@@ -44,40 +46,70 @@ def tuned_hyperparameters(
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
     first, last = (int(dataset.session_index[row]) for row in (inner[0].test_rows.start, inner[-1].test_rows.stop - 1))
     tested = dataset.sessions[first : last + 1]
-    earned = NetExcess(line, market, index_close(index_bars, settings.gate.benchmark, tested))
+    close = index_close(index_bars, settings.gate.benchmark, tested)
 
     def said(trial: Trial) -> None:
-        context.log.info(f"trial {trial.number + 1} of {settings.tune.trials}: rank IC {trial.rank_ic:.4f}")
-        with research_run(line) as run, run.child(f"trial-{trial.number}", tags={"kind": "trial"}) as child:
+        context.log.info(trial_line(trial, settings.tune.trials))
+        with research_run(line) as run, run.child(f"trial-{trial.number}", tags=trial_tags(trial)) as child:
             child.params(trial.params)
-            child.metrics({"rank_ic": trial.rank_ic, "session_sharpe": trial.session_sharpe, "seconds": trial.seconds})
+            child.metrics({f"fold.{at}.rank_ic": value for at, value in enumerate(trial.fold_rank_ics)})
+            measured = ("rank_ic", "session_sharpe", "turnover_frac", "seconds")
+            child.metrics({name: getattr(trial, name) for name in measured})
 
     study = tune(
         dataset,
         inner,
-        net_returns=earned,
+        net_returns=NetExcess(market, close, settings.strategy, settings.costs),
         earned_under=earned_under(line),
         tuning=settings.tune,
         model=settings.model,
-        journal=line.home / "studies" / "journal.log",
+        top_k=settings.strategy.top_k,
+        journal=line.home / STUDIES / JOURNAL,
         on_trial=said,
     )
+    folder = line.home / STUDIES / study.name
+    report = write_study_report(study, settings.tune, folder)
+    pruned = sum(trial.state == "pruned" for trial in study.trials)
     with research_run(line) as run:
         run.params({f"tuned.{name}": value for name, value in study.best_params.items()})
+        run.tags({"study": study.name, "study_warm_start": study.warm_start or "none"})
+        run.metrics({"study.trials": len(study.trials), "study.pruned": pruned})
+        run.artifacts(folder, "tuning")
+        run.artifacts(line.home / STUDIES / f"{study.name}.returns.parquet", "tuning")
     found = {
         "study": study.name,
         "best_params": study.best_params,
+        "best_trial": study.best.number,
         "best_rank_ic": study.best.rank_ic,
+        "pareto": list(study.pareto),
+        "warm_start": study.warm_start,
         "trials": [asdict(trial) for trial in study.trials],
     }
     return dg.Output(
         found,
         metadata={
+            "study": study.name,
             "trials": len(study.trials),
+            "pruned": pruned,
+            "best_trial": study.best.number,
             "best_rank_ic": study.best.rank_ic,
             "best_params": dg.MetadataValue.json(study.best_params),
+            "importance": preview(report.importance, rows=max(len(report.importance), 1)),
+            **{picture.stem: dg.MetadataValue.md(embedded(picture)) for picture in report.pictures},
         },
     )
+
+
+def trial_line(trial: Any, trials: int) -> str:
+    """Return what the log says of a trial that has just finished."""
+    given_up = f", given up after fold {trial.pruned_after_fold}" if trial.state == "pruned" else ""
+    return f"trial {trial.number + 1} of {trials}: rank IC {trial.rank_ic:.4f}{given_up}"
+
+
+def trial_tags(trial: Any) -> dict[str, object]:
+    """Return the tags by which a trial is found among all runs."""
+    pruned = {"pruned_after_fold": trial.pruned_after_fold} if trial.state == "pruned" else {}
+    return {"kind": "trial", "trial": trial.number, "state": trial.state, "origin": trial.origin, **pruned}
 
 
 def earned_under(line: Line) -> dict[str, object]:
@@ -91,27 +123,3 @@ def earned_under(line: Line) -> dict[str, object]:
         "code": reuse.code_hash(),
         **{table: content_hash(line.market_table(table)) for table in tables},
     }
-
-
-@dataclass(frozen=True)
-class NetExcess:
-    """Net returns over the gate's benchmark that a score matrix would have earned: what a trial is judged by."""
-
-    line: Line
-    market: MarketArrays
-    close_points: pd.Series
-
-    def __call__(self, scores: NDArray[np.float64], first: int, last: int) -> NDArray[np.float64]:
-        """Return one net excess return a session from ``first`` to ``last``, positions on the dataset's sessions."""
-        sessions, settings = self.market.sessions, self.line.settings
-        padded = np.full(self.market.close_e4.shape, np.nan)
-        padded[:, : scores.shape[1]] = scores
-        result = run_backtest(
-            self.market,
-            padded,
-            strategy=settings.strategy,
-            costs=settings.costs,
-            first=sessions[first].date(),
-            last=sessions[last].date(),
-        )
-        return session_excess(result.equity, self.close_points.loc[result.sessions]).to_numpy()

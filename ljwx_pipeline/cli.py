@@ -25,6 +25,7 @@ from ljwx_pipeline.factor_commands import add_factor_commands
 from ljwx_pipeline.leak_commands import add_leak_commands
 from ljwx_pipeline.report_commands import add_report_commands
 from ljwx_pipeline.rulebook_commands import add_rules_command
+from ljwx_pipeline.study_commands import add_study_commands
 from ljwx_pipeline.sweep_commands import add_sweep_command
 from ljwx_pipeline.tear_sheet_commands import add_tear_sheet_command
 
@@ -97,6 +98,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_leak_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_tear_sheet_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_rules_command(commands)
+    add_study_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_sweep_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_report_commands(commands)
 

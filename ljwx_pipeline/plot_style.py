@@ -14,7 +14,8 @@ from typing import Any
 INK, MUTED, GRID = "#1f2933", "#66727f", "#e3e8ee"
 BLUE, RED, ORANGE, GREY = "#1f5fa8", "#c2513f", "#c9772b", "#8b95a1"
 
-_STYLE = {
+#: matplotlib settings of every figure.
+STYLE = {
     "font.family": "DejaVu Sans",  # ships with matplotlib
     "font.size": 9,
     "text.color": INK,
@@ -52,7 +53,7 @@ def canvas(width: float, height: float, *, salt: str = "", **subplots: Any) -> I
 
     out = StringIO()
     # ids inside the SVG are hashed with the salt
-    style: Any = {**_STYLE, "svg.hashsalt": f"{salt}{width}x{height}{sorted(subplots)}"}
+    style: Any = {**STYLE, "svg.hashsalt": f"{salt}{width}x{height}{sorted(subplots)}"}
     with rc_context(style):
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure.subplots(**subplots), out

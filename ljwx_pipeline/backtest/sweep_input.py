@@ -7,20 +7,13 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
-import itertools
 import json
-import mmap
-import os
-import pickle
-import shutil
-import tempfile
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
-from functools import cached_property, lru_cache
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -31,18 +24,16 @@ from numpy.typing import NDArray
 from ljwx_pipeline.backtest.code_version import code_version
 from ljwx_pipeline.backtest.sweep_store import SweepKey
 from ljwx_pipeline.backtest.sweep_variants import Variant
-from ljwx_pipeline.errors import ConfigError, EnvironmentFault, TradingError
+from ljwx_pipeline.errors import ConfigError, TradingError
+from ljwx_pipeline.mapped_object import handed_over, taken_over
 from ljwx_pipeline.trading.decide import ranked
 from ljwx_pipeline.trading.market_arrays import MarketArrays, optional_columns
 
 Float = NDArray[np.float64]
 
-_PREFIX, _LOCK = "ljwx-sweep-", ".lock"
-_ARRAYS, _SIZES, _OBJECT = "arrays.bin", "sizes.json", "object.pickle"
+_WHAT = "the sweep's arrays"
 #: Columns of the market that are there only where a fill model reads them.
 _SOMETIMES = frozenset({"open_e4", "high_e4", "low_e4", "amount_fen", "opening_limits"})
-#: Bytes to which arrays are aligned.
-_LINE = 64
 
 
 @dataclass(frozen=True)
@@ -126,99 +117,16 @@ class SweepInput:
 
 @contextlib.contextmanager
 def shared(inputs: SweepInput, *, below: Path | None) -> Iterator[Path]:
-    """Write the arrays into a folder for the ``with`` block, for ``opened`` in other processes.
-
-    Folders that killed sweeps left beside it are removed: nobody holds their lock any more.
-
-    Parameters
-    ----------
-    below
-        Where the folder is made; None: where temporary files go. Processes on other machines must see it too.
-
-    Raises
-    ------
-    EnvironmentFault
-        When the disk is full or the place cannot be written.
-    """
-    place = below or Path(tempfile.gettempdir())
-    try:
-        place.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned(place)
-        folder = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=place))
-    except OSError as error:
-        raise _cannot_share(place, error) from error
-    lock = os.open(folder / f"{_LOCK}.new", os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        (folder / f"{_LOCK}.new").replace(folder / _LOCK)  # held before anyone can find it
-        try:
-            _write(inputs, folder)
-        except OSError as error:
-            raise _cannot_share(folder, error) from error
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
-
-
-@lru_cache(maxsize=1)
-def opened(folder: str) -> SweepInput:
-    """Return the arrays in a folder made by ``shared``, mapped into memory once a process.
-
-    They are mapped privately: what a kernel compiled for is a writable array, and a write would stay in the process.
-
-    Raises
-    ------
-    EnvironmentFault
-        When the folder cannot be read here.
-    """
-    place = Path(folder)
-    try:
-        sizes = json.loads((place / _SIZES).read_text(encoding="utf-8"))
-        with (place / _ARRAYS).open("rb") as file:
-            mapped = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
-        ends = list(itertools.accumulate(_aligned(size) for size in sizes))
-        buffers = [mapped[end - _aligned(size) :][:size] for size, end in zip(sizes, ends, strict=True)]
-        inputs: SweepInput = pickle.loads((place / _OBJECT).read_bytes(), buffers=buffers)  # noqa: S301 - written by us
-    except (OSError, ValueError) as error:
-        raise EnvironmentFault(
-            f"a worker cannot read the sweep's arrays in {place} ({error})",
-            "give workers on other machines a folder that both see",
-        ) from None
-    return inputs
-
-
-def _write(inputs: SweepInput, folder: Path) -> None:
-    buffers: list[pickle.PickleBuffer] = []
+    """Write the arrays into a folder for the ``with`` block, for ``opened`` in other processes; as ``handed_over``."""
     inputs.ranking  # noqa: B018 - made before it is handed over, not by every worker
-    stated = pickle.dumps(inputs, protocol=5, buffer_callback=buffers.append)
-    raw = [buffer.raw() for buffer in buffers]
-    with (folder / _ARRAYS).open("wb") as file:
-        for buffer in raw:
-            file.write(buffer)
-            file.write(bytes(_aligned(buffer.nbytes) - buffer.nbytes))
-    (folder / _SIZES).write_text(json.dumps([buffer.nbytes for buffer in raw]), encoding="utf-8")
-    (folder / _OBJECT).write_bytes(stated)
+    with handed_over(inputs, below=below, what=_WHAT) as folder:
+        yield folder
 
 
-def _aligned(size: int) -> int:
-    """Return ``size`` with what is left of its last cache line, and a byte at least: no buffer shares its place."""
-    return -(-max(size, 1) // _LINE) * _LINE
-
-
-def _remove_abandoned(place: Path) -> None:
-    for folder in place.glob(f"{_PREFIX}*"):
-        try:
-            lock = os.open(folder / _LOCK, os.O_RDWR)
-        except OSError:
-            continue  # being made, being removed, or somebody else's
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
-        except BlockingIOError:
-            continue  # its sweep lives
-        finally:
-            os.close(lock)
+def opened(folder: str) -> SweepInput:
+    """Return the arrays in a folder made by ``shared``, mapped into memory once a process; errors as ``taken_over``."""
+    inputs: SweepInput = taken_over(folder, _WHAT)
+    return inputs
 
 
 def _hashes(value: Any) -> dict[str, str]:
@@ -253,10 +161,3 @@ def _leaf_hash(name: str, value: Any) -> str:
     else:
         digest.update(json.dumps(value).encode())
     return digest.hexdigest()
-
-
-def _cannot_share(place: Path, error: OSError) -> EnvironmentFault:
-    return EnvironmentFault(
-        f"the sweep's arrays cannot be written to {place} ({error.strerror or error})",
-        "free some space or make the folder writable",
-    )

@@ -37,6 +37,7 @@ from ljwx_pipeline.config.operation import (
     UiSettings,
 )
 from ljwx_pipeline.config.research import (
+    OBJECTIVES,
     TRADABLE_STRATEGIES,
     CostSettings,
     EvaluationSettings,
@@ -56,6 +57,7 @@ from ljwx_pipeline.config.settings import Settings, replayed
 
 __all__ = [
     "DEFAULT_PROFILE",
+    "OBJECTIVES",
     "OPEN",
     "TRADABLE_STRATEGIES",
     "Adjustment",

@@ -120,13 +120,56 @@ class ModelSettings(Section):
         return self
 
 
+#: What a study may raise or lower, and the way it is wanted.
+OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {"rank_ic": "maximize", "turnover": "minimize"}
+MOST_TUNE_WORKERS = 256
+
+
 class TuneSettings(Section):
-    """The Optuna study: trials, inner purged folds, and rounds per trial."""
+    """The study of hyperparameters: how many trials, on what, how proposed, when given up and where kept."""
 
     trials: int = Field(ge=1)
     inner_folds: int = Field(ge=1, le=10)
     rounds: int = Field(ge=1)
     seed: int = Field(ge=0)
+    sampler: Literal["tpe", "grid"]
+    objectives: tuple[Literal["rank_ic", "turnover"], ...]
+    pareto_rank_ic_frac: float = Field(ge=0, le=1)
+    batch: int = Field(ge=1, le=MOST_TUNE_WORKERS)
+    workers: int = Field(ge=1, le=MOST_TUNE_WORKERS)
+    pruning_percentile: float = Field(ge=0, lt=100)
+    pruning_warmup_trials: int = Field(ge=1)
+    pruning_warmup_folds: int = Field(ge=1)
+    warm_start: bool
+    study: str = Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$")
+    storage: str
+
+    @field_validator("objectives")
+    @classmethod
+    def _rank_ic_alone_or_with_turnover(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if value not in (("rank_ic",), ("rank_ic", "turnover")):
+            msg = 'write ["rank_ic"] or ["rank_ic", "turnover"]'
+            raise ValueError(msg)
+        return value
+
+    @model_validator(mode="after")
+    def _fit_together(self) -> TuneSettings:
+        if self.workers > self.batch:
+            msg = (
+                f"tune.workers = {self.workers} cannot all work on a batch of tune.batch = {self.batch} proposals: "
+                "raise the batch, which makes it another study, or take fewer workers"
+            )
+            raise ValueError(msg)
+        if self.pruning_percentile and len(self.objectives) > 1:
+            msg = (
+                f"tune.pruning_percentile = {self.pruning_percentile:g} needs one objective, and tune.objectives names "
+                f"{len(self.objectives)}: a trial behind on one of two may still be on the front; write 0"
+            )
+            raise ValueError(msg)
+        if self.warm_start and self.sampler == "grid":
+            msg = "tune.warm_start = true proposes off the grid of tune.sampler = 'grid': switch one of them off"
+            raise ValueError(msg)
+        return self
 
 
 class WalkForwardSettings(Section):

@@ -1,35 +1,28 @@
 """Choosing hyperparameters on data before the first test fold, with every trial kept.
 
-The promotion gate deflates a result by the trials made to find it, so each trial leaves its rank IC and the Sharpe
-ratio its scores would have earned. Not here: how scores become returns (a callable from above), the folds themselves
-(``dataset/``).
+The promotion gate deflates a result by the trials made to find it, so each trial leaves its rank IC, the Sharpe ratio
+its scores would have earned, and those returns session by session. Not here: one trial (``tune_trial.py``), how
+proposals are made and kept (``studies/``), how scores become returns (a callable from above), the folds (``dataset/``).
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.coefficients import mean_rank_ic
-from ljwx_pipeline.config import ModelSettings, TuneSettings
+from ljwx_pipeline.config import OBJECTIVES, ModelSettings, TuneSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
-from ljwx_pipeline.models.binned import Binned, bin_rows
-from ljwx_pipeline.models.boosted import boost, booster_params
-
-if TYPE_CHECKING:
-    import optuna
-
-#: Net excess returns per session of scores ``(n_symbols, n_sessions)`` (NaN: no score) between two session numbers.
-NetReturns = Callable[[NDArray[np.float64], int, int], NDArray[np.float64]]
+from ljwx_pipeline.models.tune_trial import NetReturns, Submit, TrialOutcome, TrialWork, outcome_of, trial_runner
+from ljwx_pipeline.studies import Axis, DailyReturns, Place, Proposal, Space, Study, StudyPlan, Told, opened_study
 
 #: The first trial: a plain, sober model, so that a study is never worse than having none.
 PLAIN: dict[str, float | int] = {
@@ -42,10 +35,25 @@ PLAIN: dict[str, float | int] = {
     "lambda_l1": 0.01,
     "lambda_l2": 10.0,
 }
+#: What is searched; the first level of each axis is the plain model's, so that a grid begins with it too.
+SPACE = Space(
+    (
+        Axis("learning_rate", "float", 0.02, 0.12, log=True, levels=(0.05, 0.025, 0.1)),
+        Axis("num_leaves", "int", 8, 64, log=True, levels=(31, 15, 63)),
+        Axis("min_data_in_leaf", "int", 50, 1000, log=True, levels=(200, 800)),
+        Axis("feature_fraction", "float", 0.2, 0.6, log=False, levels=(0.5, 0.25)),
+        Axis("bagging_fraction", "float", 0.5, 1.0, log=False, levels=(0.8,)),
+        Axis("bagging_freq", "int", 1, 1, log=False, levels=(1,)),
+        Axis("lambda_l1", "float", 1e-3, 10.0, log=True, levels=(0.01,)),
+        Axis("lambda_l2", "float", 1e-2, 300.0, log=True, levels=(10.0, 100.0)),
+    )
+)
+#: First part of a derived name.
+KIND = "ljwx"
 #: Trials drawn at random before the sampler starts to learn.
 _RANDOM_TRIALS = 4
-#: Part of a study's name: another search space is another study.
-_SPACE_VERSION = 1
+#: Settings of the model that no trial reads: how many threads, and when a model beyond the study stops.
+_NOT_OF_TRIALS = {"threads", "max_rounds", "early_stopping_rounds", "early_stopping_tail_sessions", "refit_on_tail"}
 
 
 @dataclass(frozen=True)
@@ -59,9 +67,19 @@ class Trial:
     params
         LightGBM parameters.
     rank_ic, fold_rank_ics
-        Mean over the inner folds, and each.
+        Mean over the inner folds it ran, and each.
     session_sharpe
-        Sharpe ratio per session of the net excess returns over all inner test sessions; 0 when they never vary.
+        Sharpe ratio per session of the net excess returns over the sessions it ran; 0 when they never vary.
+    turnover_frac
+        Mean one-way turnover a session of the best ``top_k`` names.
+    state
+        ``pruned`` for a trial given up early; it counts as a trial all the same.
+    pruned_after_fold
+        The last fold it ran, where it was given up; empty otherwise.
+    origin
+        ``plain``, ``warm start``, ``tpe`` or ``grid``: where its parameters came from.
+    returns_sha256
+        Hash of its columns in the study's file of daily returns.
     seconds
         Wall time.
     """
@@ -71,17 +89,42 @@ class Trial:
     rank_ic: float
     fold_rank_ics: tuple[float, ...]
     session_sharpe: float
+    turnover_frac: float
+    state: Literal["complete", "pruned"]
+    pruned_after_fold: str
+    origin: str
+    returns_sha256: str
     seconds: float
 
 
 @dataclass(frozen=True)
 class StudyResult:
-    """Every trial of a study, and the parameters of the best by rank IC (the earliest of equals)."""
+    """Every trial of a study, and the chosen one's parameters.
+
+    Parameters
+    ----------
+    name
+        The study's.
+    best_params, best
+        The chosen trial's; see ``chosen``.
+    trials
+        All of them in order, pruned ones too.
+    pareto
+        Numbers of the complete trials that no other beats in every objective, best rank IC first.
+    warm_start
+        Study whose best parameters were tried early; empty for none.
+    daily_returns
+        ``session_date``, and for each trial ``trial_N`` (net excess return, a fraction) and ``trial_N_turnover_frac``;
+        NaN on folds it did not run.
+    """
 
     name: str
     best_params: dict[str, float | int]
     best: Trial
     trials: tuple[Trial, ...]
+    pareto: tuple[int, ...] = ()
+    warm_start: str = ""
+    daily_returns: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
 
     @property
     def trial_sharpes(self) -> tuple[float, ...]:
@@ -96,183 +139,242 @@ def tune(
     net_returns: NetReturns,
     tuning: TuneSettings,
     model: ModelSettings,
+    top_k: int,
     earned_under: Mapping[str, object] | None = None,
     journal: Path | None = None,
     on_trial: Callable[[Trial], None] | None = None,
     clock: Clock | None = None,
 ) -> StudyResult:
-    """Run the study and return every trial.
-
-    The sampler (Optuna's TPE) is seeded anew for each trial from the seed and the number of finished ones: a study
-    that was interrupted and resumed makes the trials it would have made. Rows are binned once for all trials.
+    """Run the study and return every trial: the same ones for any number of workers, and after any interruption.
 
     Parameters
     ----------
     folds
         Purged inner folds (``dataset.inner_folds``), all before the first test window.
     net_returns
-        Net excess returns per session that a score matrix would have earned between two sessions, inclusive.
+        Net excess returns per session that a score matrix would have earned between two sessions, one for each after
+        the first; with ``tuning.workers`` beyond one it is pickled.
+    top_k
+        Names whose turnover is measured.
     earned_under
         What decides those returns besides the scores (strategy, costs, benchmark, trading data, code), as JSON values.
         It is part of the study's name: a kept trial's Sharpe ratio counts only under the terms it was measured on.
     journal
-        File that keeps the trials; a study found there is resumed, a finished one is only read. Trials found beyond
-        ``tuning.trials`` count too: they were made. None: memory.
+        File that keeps the trials, their daily returns beside it in ``NAME.returns.parquet``; a study found there is
+        resumed, a finished one is only read. Trials found beyond ``tuning.trials`` count too: they were made. None:
+        memory. With ``tuning.storage`` the trials are there, and only the returns beside ``journal``.
     on_trial
-        Called after each trial made now (not for those read from the journal).
+        Called after each trial made now by this process, in the order they finish.
 
     Raises
     ------
     ModelError
-        Without an inner fold, when one has no known returns, or when a trial's net returns are not numbers.
+        Without an inner fold, when one has no known returns, when a trial's net returns are not numbers, when the
+        study was made under other inputs, or when its journal or its daily returns are lost or damaged.
+    EnvironmentFault
+        When the study cannot be read, written or reached, or a worker died.
+    LakeError
+        When another process works on the journal, or the daily returns cannot be written.
     """
+    _require_testable(dataset, folds)
+    work = TrialWork(dataset, tuple(folds), net_returns, tuning, model, top_k, clock or SystemClock())
+    place = Place(journal, tuning.storage)
+    with opened_study(place, _plan(work, earned_under or {}), name=tuning.study) as study:
+        path = journal.with_name(f"{study.name}.returns.parquet") if journal else None
+        keeper = _Keeper(study, work, DailyReturns(path, dataset.sessions[work.sessions]))
+        keeper.daily_returns()
+        with trial_runner(work, tuning.workers, below=journal.parent if journal else None) as submit:
+            _run_all(study, submit, work, keeper, on_trial)
+        trials = keeper.trials()
+        best = chosen(trials, tuning)
+        last = dataset.sessions[int(work.sessions[-1])].date()
+        study.mark_finished(best.params, until=last, at=(clock or SystemClock()).now().isoformat())
+        return StudyResult(
+            name=study.name,
+            best_params=best.params,
+            best=best,
+            trials=trials,
+            pareto=tuple(trial.number for trial in pareto_front(trials, tuning)),
+            warm_start=study.warm_start.study if study.warm_start else "",
+            daily_returns=keeper.daily_returns(),
+        )
+
+
+def chosen(trials: Sequence[Trial], tuning: TuneSettings) -> Trial:
+    """Return the trial whose parameters are used, among the complete ones.
+
+    With one objective the highest rank IC, the earliest of equals. With two, the least turnover among the trials of the
+    Pareto front whose rank IC is at least ``pareto_rank_ic_frac`` of the best; of equals the higher rank IC.
+
+    Raises
+    ------
+    ModelError
+        When no trial is complete.
+    """
+    front = pareto_front(trials, tuning)
+    if not front:
+        raise ModelError(
+            f"no trial finished: {len(trials)} were made, all of them given up early",
+            "lower tune.pruning_percentile or raise tune.pruning_warmup_trials",
+        )
+    best = front[0].rank_ic
+    floor = best - (1 - tuning.pareto_rank_ic_frac) * abs(best)
+    return min((trial for trial in front if trial.rank_ic >= floor), key=lambda trial: trial.turnover_frac)
+
+
+def pareto_front(trials: Sequence[Trial], tuning: TuneSettings) -> list[Trial]:
+    """Return the complete trials that no other beats in every objective, best rank IC first.
+
+    With one objective that is the best trial alone, the earliest of equals.
+    """
+    complete = sorted(
+        (trial for trial in trials if trial.state == "complete"),
+        key=lambda trial: (-trial.rank_ic, trial.turnover_frac, trial.number),
+    )
+    if tuning.objectives == ("rank_ic",):
+        best = min(complete, key=lambda trial: (-trial.rank_ic, trial.number), default=None)
+        return [best] if best else []
+    front: list[Trial] = []
+    for trial in complete:
+        if not front or trial.turnover_frac < front[-1].turnover_frac:
+            front.append(trial)
+    return front
+
+
+class _Keeper:
+    """Between what a trial showed and what the study and the file of daily returns keep of it."""
+
+    def __init__(self, study: Study, work: TrialWork, returns: DailyReturns) -> None:
+        self._study, self._work, self._returns = study, work, returns
+
+    def keep(self, asked: Proposal, outcome: TrialOutcome) -> Trial | None:
+        """Keep a trial; None when another process has run it since this one was taken for dead.
+
+        Raises
+        ------
+        ModelError
+            When its returns are not numbers.
+        """
+        run = outcome.returns[: self._rows(len(outcome.fold_rank_ics))]
+        sharpe = _sharpe(run)
+        if not np.isfinite(sharpe):
+            raise ModelError(
+                f"trial {asked.number} has net excess returns whose Sharpe ratio is {sharpe}",
+                "check the benchmark and the bars of the inner test windows",
+            )
+        trial = Trial(
+            number=asked.number,
+            params=asked.params,
+            rank_ic=outcome.rank_ic_by_fold[-1],
+            fold_rank_ics=outcome.fold_rank_ics,
+            session_sharpe=sharpe,
+            turnover_frac=float(np.nanmean(outcome.turnover_frac)),
+            state="pruned" if outcome.pruned else "complete",
+            pruned_after_fold=self._work.folds[len(outcome.fold_rank_ics) - 1].name if outcome.pruned else "",
+            origin=self._origin(asked.number),
+            returns_sha256=self._returns.add(asked.number, outcome.returns, outcome.turnover_frac),
+            seconds=outcome.seconds,
+        )
+        values = {"rank_ic": trial.rank_ic, "turnover": trial.turnover_frac}
+        told = self._study.tell(
+            asked,
+            [values[name] for name in self._work.tuning.objectives],
+            kept={"trial": asdict(trial)},
+            steps=dict(enumerate(outcome.rank_ic_by_fold)) if len(self._work.tuning.objectives) == 1 else {},
+            pruned=outcome.pruned,
+        )
+        return trial if told else None
+
+    def trials(self) -> tuple[Trial, ...]:
+        """Return the study's finished trials, in order."""
+        return tuple(_trial(told) for told in self._study.told())
+
+    def daily_returns(self) -> pd.DataFrame:
+        """Return the daily returns of the finished trials; lost or damaged ones are refused."""
+        hashes = {trial.number: trial.returns_sha256 for trial in self.trials()}
+        return self._returns.read(hashes, study=self._study.name)
+
+    def _rows(self, folds: int) -> int:
+        return sum(last - first for first, last in self._work.windows[:folds])
+
+    def _origin(self, number: int) -> str:
+        if self._work.tuning.sampler == "grid":
+            return "grid"
+        given = ["plain", *(["warm start"] if self._study.warm_start else [])]
+        return given[number] if number < len(given) else "tpe"
+
+
+def _run_all(
+    study: Study, submit: Submit, work: TrialWork, keeper: _Keeper, on_trial: Callable[[Trial], None] | None
+) -> None:
+    """Run the study's trials until there are ``tuning.trials``, as many at once as there are workers."""
+    trials, workers = work.tuning.trials, work.tuning.workers
+    running: dict[Future[TrialOutcome], Proposal] = {}
+    while True:
+        while len(running) < workers and (asked := study.claim(trials)) is not None:
+            running[submit(asked.params, _earlier(study, asked.number))] = asked
+        if not running:
+            if study.is_finished(trials):
+                return
+            study.wait()
+            continue
+        done, _ = wait(running, return_when=FIRST_COMPLETED)
+        for future in sorted(done, key=lambda future: running[future].number):
+            trial = keeper.keep(running.pop(future), outcome_of(future))
+            if trial is not None and on_trial is not None:
+                on_trial(trial)
+
+
+def _earlier(study: Study, number: int) -> list[tuple[float, ...]]:
+    """Return the mean rank IC up to each fold of the trials that trial ``number`` may be measured against."""
+    return [tuple(told.steps[step] for step in sorted(told.steps)) for told in study.before_batch_of(number)]
+
+
+def _plan(work: TrialWork, earned_under: Mapping[str, object]) -> StudyPlan:
+    """Return everything that decides the study's trials, except how many there are."""
+    tuning, dataset = work.tuning, work.dataset
+    rows = [[f.train_rows.start, f.train_rows.stop, f.test_rows.start, f.test_rows.stop] for f in work.folds]
+    inputs = {
+        "dataset": dataset.hash,
+        "folds": rows,
+        "rounds": tuning.rounds,
+        "objectives": list(tuning.objectives),
+        "top_k": work.top_k,
+        "model": work.model.model_dump(mode="json", exclude=_NOT_OF_TRIALS),
+        **earned_under,
+    }
+    if tuning.pruning_percentile:
+        pruning = ("pruning_percentile", "pruning_warmup_trials", "pruning_warmup_folds")
+        inputs["pruning"] = {name: getattr(tuning, name) for name in pruning}
+    last = dataset.sessions[int(work.sessions[-1])].date()
+    return StudyPlan(
+        kind=KIND,
+        inputs=inputs,
+        space=SPACE,
+        seed=tuning.seed,
+        batch=tuning.batch,
+        random_trials=_RANDOM_TRIALS,
+        sampler=tuning.sampler,
+        directions=tuple(OBJECTIVES[name] for name in tuning.objectives),
+        given=(PLAIN,),
+        warm_until=last if tuning.warm_start else None,
+    )
+
+
+def _require_testable(dataset: Dataset, folds: Sequence[Fold]) -> None:
     if not folds:
         raise ModelError("there is no inner fold to tune on", "lower tune.inner_folds or widen the training window")
     for fold in folds:
         if not np.isfinite(dataset.forward_return[fold.test_rows]).any():
             raise ModelError(f"inner fold {fold.name} has no known return to test on", "lower tune.inner_folds")
-    timer = clock or SystemClock()
-    name = _study_name(dataset, folds, tuning, model, earned_under or {})
-    study = _open_study(name, journal)
-    binned: Binned | None = None
-    while len(done := _finished(study)) < tuning.trials:
-        if binned is None:
-            binned = bin_rows(
-                dataset, edges=folds[0].train_rows, stop=max(fold.train_rows.stop for fold in folds), settings=model
-            )
-            sets = [binned.subset(fold.train_rows) for fold in folds]
-        started = timer.monotonic_s()
-        asked = _ask(study, number=len(done), seed=tuning.seed)
-        params = _suggest(asked)
-        boosters = [boost(rows, booster_params(params, model), tuning.rounds) for rows in sets]
-        scores = [
-            _scores(dataset, fold.test_rows, booster, model) for fold, booster in zip(folds, boosters, strict=True)
-        ]
-        ics = tuple(_rank_ic(dataset, f.test_rows, s) for s, f in zip(scores, folds, strict=True))
-        streams = [_stream(dataset, f.test_rows, s, net_returns) for s, f in zip(scores, folds, strict=True)]
-        trial = Trial(
-            number=len(done),
-            params=params,
-            rank_ic=float(np.mean(ics)),
-            fold_rank_ics=ics,
-            session_sharpe=_sharpe(np.concatenate(streams)),
-            seconds=timer.monotonic_s() - started,
-        )
-        if not np.isfinite(trial.session_sharpe):
-            raise ModelError(
-                f"trial {trial.number} has net excess returns whose Sharpe ratio is {trial.session_sharpe}",
-                "check the benchmark and the bars of the inner test windows",
-            )
-        asked.set_user_attr("trial", asdict(trial))
-        study.tell(asked, trial.rank_ic)
-        if on_trial is not None:
-            on_trial(trial)
-    best = max(done, key=lambda trial: trial.rank_ic)
-    return StudyResult(name, best.params, best, tuple(done))
 
 
-def score_matrix(dataset: Dataset, rows: slice, scores: NDArray[np.float64]) -> tuple[NDArray[np.float64], int, int]:
-    """Return (scores as ``(n_symbols, n_sessions)``, NaN elsewhere; first and last session number of ``rows``)."""
-    matrix = np.full((len(dataset.symbols), len(dataset.sessions)), np.nan)
-    sessions = dataset.session_index[rows]
-    matrix[dataset.symbol_index[rows], sessions] = scores
-    return matrix, int(sessions[0]), int(sessions[-1])
-
-
-def _scores(dataset: Dataset, rows: slice, booster: Any, model: ModelSettings) -> NDArray[np.float64]:
-    """Return the scores of test rows, NaN where the universe does not let a row in."""
-    scores = np.asarray(booster.predict(dataset.features[rows], num_threads=model.threads), dtype=np.float64)
-    scores[~dataset.scorable[rows]] = np.nan
-    return scores
-
-
-def _rank_ic(dataset: Dataset, rows: slice, scores: NDArray[np.float64]) -> float:
-    """Return the mean rank IC, 0 for a model that says the same of every row: it has no skill, not an unknown one."""
-    found = mean_rank_ic(scores, dataset.forward_return[rows], dataset.session_index[rows])
-    return 0.0 if np.isnan(found) else found
-
-
-def _stream(dataset: Dataset, rows: slice, scores: NDArray[np.float64], net_returns: NetReturns) -> NDArray[np.float64]:
-    matrix, first, last = score_matrix(dataset, rows, scores)
-    return np.asarray(net_returns(matrix, first, last), dtype=np.float64)
+def _trial(told: Told) -> Trial:
+    tree: dict[str, Any] = told.kept["trial"]
+    return Trial(**{**tree, "fold_rank_ics": tuple(tree["fold_rank_ics"])})
 
 
 def _sharpe(returns: NDArray[np.float64]) -> float:
     """Return mean over standard deviation, 0 for returns that never vary, NaN when one is missing."""
     mean, spread = float(returns.mean()), float(returns.std(ddof=1))
     return 0.0 if spread <= 1e-12 else mean / spread
-
-
-def _open_study(name: str, journal: Path | None) -> optuna.Study:
-    import optuna  # heavy (SQLAlchemy and all): only when a study runs
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    storage = None
-    if journal is not None:
-        from optuna.storages import JournalStorage
-        from optuna.storages.journal import JournalFileBackend
-
-        journal.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        if journal is not None:
-            storage = JournalStorage(JournalFileBackend(str(journal)))
-        study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
-    except ValueError as error:  # JSON and text decoding errors are ValueErrors
-        raise ModelError(
-            f"the study's journal {journal} is damaged ({error})", "move it away: its trials will be made again"
-        ) from None
-    for left in study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,)):
-        # a crash came in between: the same trial is asked for again, with the same seed
-        study.tell(left.number, state=optuna.trial.TrialState.FAIL)
-    return study
-
-
-def _finished(study: optuna.Study) -> list[Trial]:
-    import optuna  # heavy: only when a study runs
-
-    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    kept = [item.user_attrs["trial"] for item in complete]
-    return [Trial(**{**tree, "fold_rank_ics": tuple(tree["fold_rank_ics"])}) for tree in kept]
-
-
-def _ask(study: optuna.Study, *, number: int, seed: int) -> optuna.Trial:
-    import optuna  # heavy: only when a study runs
-
-    if number == 0:
-        study.enqueue_trial(PLAIN)
-    study.sampler = optuna.samplers.TPESampler(seed=seed + number, n_startup_trials=_RANDOM_TRIALS)
-    return study.ask()
-
-
-def _suggest(trial: optuna.Trial) -> dict[str, float | int]:
-    return {
-        "learning_rate": trial.suggest_float("learning_rate", 0.02, 0.12, log=True),
-        "num_leaves": trial.suggest_int("num_leaves", 8, 64, log=True),
-        "min_data_in_leaf": trial.suggest_int("min_data_in_leaf", 50, 1000, log=True),
-        "feature_fraction": trial.suggest_float("feature_fraction", 0.2, 0.6),
-        "bagging_fraction": trial.suggest_float("bagging_fraction", 0.5, 1.0),
-        "bagging_freq": trial.suggest_int("bagging_freq", 1, 1),
-        "lambda_l1": trial.suggest_float("lambda_l1", 1e-3, 10.0, log=True),
-        "lambda_l2": trial.suggest_float("lambda_l2", 1e-2, 300.0, log=True),
-    }
-
-
-def _study_name(
-    dataset: Dataset,
-    folds: Sequence[Fold],
-    tuning: TuneSettings,
-    model: ModelSettings,
-    earned_under: Mapping[str, object],
-) -> str:
-    """Name a study by everything that decides its trials, except how many there are."""
-    decided = {
-        "space": _SPACE_VERSION,
-        "dataset": dataset.hash,
-        "folds": [[f.train_rows.start, f.train_rows.stop, f.test_rows.start, f.test_rows.stop] for f in folds],
-        "rounds": tuning.rounds,
-        "seed": tuning.seed,
-        "model_seed": model.seed,
-        "max_bin": model.max_bin,
-        "earned_under": dict(earned_under),
-    }
-    return "ljwx-" + hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import ljwx_pipeline.backtest.sweep as sweep_module
-import ljwx_pipeline.backtest.sweep_tune as tune_module
+import ljwx_pipeline.studies.proposals as proposals_module
 from ljwx_pipeline.backtest.sweep import Sweep
 from ljwx_pipeline.backtest.sweep_tune import tune_strategy
 from ljwx_pipeline.backtest.trial_ledger import TrialLedger
@@ -88,7 +88,8 @@ def test_a_killed_study_goes_on_as_if_it_had_not_been(
         elif crash_at == "an answer":
             patched.setattr(optuna.Study, "tell", dying(optuna.Study.tell))
         else:
-            patched.setattr(optuna.trial.Trial, "set_user_attr", dying(optuna.trial.Trial.set_user_attr))
+            kept = optuna.storages.JournalStorage
+            patched.setattr(kept, "create_new_trial", dying(kept.create_new_trial))
         with pytest.raises(KilledError):
             tune(made, settings, **options)
     resumed = tune(made, settings, **options)
@@ -111,7 +112,7 @@ def test_a_finished_study_is_only_read(
 def test_a_space_without_valid_variants_is_refused(
     made: tuple[MarketArrays, np.ndarray], settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tune_module, "_MOST_INVALID", 5)
+    monkeypatch.setattr(proposals_module, "MOST_INVALID", 5)
     market, scores = made
     for grid, words in (({"top_k": [1], "n_drop": [2, 3]}, "no valid variants"), ({}, "is empty")):
         with pytest.raises(ConfigError, match=words):

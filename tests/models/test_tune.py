@@ -11,18 +11,13 @@ import pytest
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import TuneSettings
-from ljwx_pipeline.dataset import Dataset, Fold
+from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.errors import ModelError
-from ljwx_pipeline.models.tune import PLAIN, StudyResult, Trial, score_matrix, tune
-from tests.fakes.model_settings import model_settings
-from tests.fakes.planted import fold, planted_dataset
+from ljwx_pipeline.models.tune import PLAIN, StudyResult, Trial, tune
+from ljwx_pipeline.models.tune_trial import score_matrix
+from tests.fakes.planted import planted_dataset
+from tests.fakes.tuning import MODEL, TUNING, best_minus_mean, two_folds
 
-MODEL = model_settings(
-    max_rounds=20,
-    early_stopping_rounds=5,
-    early_stopping_tail_sessions=40,
-)
-TUNING = TuneSettings(trials=6, inner_folds=2, rounds=5, seed=3)
 CLOCK = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))
 
 
@@ -31,21 +26,8 @@ def dataset() -> Dataset:
     return planted_dataset(sessions=200, symbols=20)
 
 
-def two_folds(dataset: Dataset) -> list[Fold]:
-    return [
-        fold(dataset, "a", test_first=100, test_stop=130),
-        fold(dataset, "b", test_first=130, test_stop=160),
-    ]
-
-
-def best_minus_mean(scores: np.ndarray, first: int, last: int) -> np.ndarray:
-    """A stand-in for a backtest: the score spread of each session."""
-    window = scores[:, first : last + 1]
-    return np.nanmax(window, axis=0) - np.nanmean(window, axis=0)
-
-
 def run(dataset: Dataset, *, tuning: TuneSettings = TUNING, journal: Path | None = None, **more: object) -> StudyResult:
-    options = {"net_returns": best_minus_mean, "clock": CLOCK, **more}
+    options = {"net_returns": best_minus_mean, "clock": CLOCK, "top_k": 5, **more}
     return tune(dataset, two_folds(dataset), tuning=tuning, model=MODEL, journal=journal, **options)  # type: ignore[arg-type]
 
 
@@ -161,7 +143,7 @@ def test_a_strategy_that_never_traded_has_a_sharpe_of_zero(dataset: Dataset) -> 
     idle = run(
         dataset,
         tuning=TUNING.model_copy(update={"trials": 1}),
-        net_returns=lambda _scores, first, last: np.zeros(last - first + 1),
+        net_returns=lambda _scores, first, last: np.zeros(last - first),
     )
     assert idle.trial_sharpes == (0.0,)
 
@@ -169,7 +151,7 @@ def test_a_strategy_that_never_traded_has_a_sharpe_of_zero(dataset: Dataset) -> 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_returns_that_are_no_numbers_stop_the_study(dataset: Dataset, value: float) -> None:
     with np.errstate(invalid="ignore"), pytest.raises(ModelError, match="trial 0"):
-        run(dataset, net_returns=lambda _scores, first, last: np.full(last - first + 1, value))
+        run(dataset, net_returns=lambda _scores, first, last: np.full(last - first, value))
 
 
 def test_an_inner_fold_without_known_returns_is_named(dataset: Dataset) -> None:
@@ -180,7 +162,7 @@ def test_an_inner_fold_without_known_returns_is_named(dataset: Dataset) -> None:
 
 def test_without_an_inner_fold_there_is_nothing_to_tune_on(dataset: Dataset) -> None:
     with pytest.raises(ModelError, match="no inner fold"):
-        tune(dataset, [], net_returns=best_minus_mean, tuning=TUNING, model=MODEL)
+        tune(dataset, [], net_returns=best_minus_mean, tuning=TUNING, model=MODEL, top_k=5)
 
 
 def test_the_score_matrix_holds_each_score_at_its_symbol_and_session(dataset: Dataset) -> None:
