@@ -24,7 +24,16 @@ from ljwx_pipeline.config.data import (
     SourceSettings,
     TushareSettings,
 )
-from ljwx_pipeline.config.homes import dagster_home, ljwx_home, market_home, market_name, report_folders, tracking_uri
+from ljwx_pipeline.config.homes import (
+    artifact_root,
+    dagster_home,
+    ljwx_home,
+    market_home,
+    market_name,
+    report_folders,
+    tracking_uri,
+    without_password,
+)
 from ljwx_pipeline.config.lint import LintSettings
 from ljwx_pipeline.config.load import DEFAULT_PROFILE, load_settings, parse_value
 from ljwx_pipeline.config.operation import (
@@ -90,6 +99,7 @@ __all__ = [
     "UiSettings",
     "UniverseSettings",
     "WalkForwardSettings",
+    "artifact_root",
     "dagster_home",
     "ljwx_home",
     "load_settings",
@@ -99,4 +109,5 @@ __all__ = [
     "replayed",
     "report_folders",
     "tracking_uri",
+    "without_password",
 ]

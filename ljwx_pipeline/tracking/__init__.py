@@ -1,0 +1,20 @@
+"""Experiment tracking: what was trained, tried, judged and promoted, first beside the market, then in MLflow.
+
+Not here: MLflow's client (``registry.py``), which steps record what (``assets/``).
+"""
+
+from ljwx_pipeline.tracking.champion import ChampionRecord
+from ljwx_pipeline.tracking.journal import Journals, stable_id
+from ljwx_pipeline.tracking.tracker import EVENT_TAG, Flushed, JournaledRun, Kind, Tracker, open_tracker
+
+__all__ = [
+    "EVENT_TAG",
+    "ChampionRecord",
+    "Flushed",
+    "JournaledRun",
+    "Journals",
+    "Kind",
+    "Tracker",
+    "open_tracker",
+    "stable_id",
+]
