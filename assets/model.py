@@ -15,10 +15,13 @@ from assets.lineage import git_revision, lineage_of
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
 from assets.restatements import pin_dataset
-from assets.tracking import research_run_id
+from assets.tracking import research_run_id, track_training
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.label import label_hash
+
+#: What is told of the training that made the bundle.
+TRAINED = "model_training"
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[training_dataset])
@@ -69,9 +72,23 @@ def model_bundle(
             created_at=utc_now(),
         )
         write_json(line.tables, "bundle_made", {"bundle_hash": path.name, "path": str(path), "rounds": trained.rounds})
-        files = [line.tables / "bundle_made.json", *(path / name for name in BUNDLE_FILES)]
+        write_json(
+            line.tables,
+            TRAINED,
+            {
+                "bundle_hash": path.name,
+                "params": dict(trained.params),
+                "numbers": {"rounds": trained.rounds, "tail_rank_ic": trained.tail_rank_ic, "rows": trained.rows},
+            },
+        )
+        files = [
+            line.tables / "bundle_made.json",
+            line.tables / f"{TRAINED}.json",
+            *(path / name for name in BUNDLE_FILES),
+        ]
         reuse.remember(line.tables, "model_bundle", key, files)
-    made = read_json(line.tables, "bundle_made")
+    made, told = read_json(line.tables, "bundle_made"), read_json(line.tables, TRAINED)
+    track_training(line, told["bundle_hash"], told["params"], told["numbers"])
     registry = line.registry()
     version = registry.register(Path(made["path"]), run_id=research_run_id(line), public_key=public_key(keys))
     registry.set_alias("challenger", version)

@@ -16,7 +16,7 @@ from assets.datasets import load_dataset
 from assets.panels import TradingTables, trading_market
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
-from assets.tracking import research_run
+from assets.tracking import research_run, track_trial
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.evaluation.benchmarks import index_close, session_excess
 from ljwx_pipeline.lake.content_hash import content_hash
@@ -46,11 +46,9 @@ def tuned_hyperparameters(
     tested = dataset.sessions[first : last + 1]
     earned = NetExcess(line, market, index_close(index_bars, settings.gate.benchmark, tested))
 
-    def said(trial: Trial) -> None:
+    def said(study: str, trial: Trial) -> None:
         context.log.info(f"trial {trial.number + 1} of {settings.tune.trials}: rank IC {trial.rank_ic:.4f}")
-        with research_run(line) as run, run.child(f"trial-{trial.number}", tags={"kind": "trial"}) as child:
-            child.params(trial.params)
-            child.metrics({"rank_ic": trial.rank_ic, "session_sharpe": trial.session_sharpe, "seconds": trial.seconds})
+        track_trial(line, study, asdict(trial))
 
     study = tune(
         dataset,
@@ -62,6 +60,8 @@ def tuned_hyperparameters(
         journal=line.home / "studies" / "journal.log",
         on_trial=said,
     )
+    for trial in study.trials:  # those that a killed run left untold
+        track_trial(line, study.name, asdict(trial))
     with research_run(line) as run:
         run.params({f"tuned.{name}": value for name, value in study.best_params.items()})
     found = {

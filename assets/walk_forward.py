@@ -18,7 +18,7 @@ from assets.metadata import frame_metadata, line_plot
 from assets.report import rank_ic_table
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
-from assets.tracking import research_run
+from assets.tracking import research_run, track_fold
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.market.calendar import session_positions
 
@@ -40,8 +40,7 @@ def walk_forward_predictions(
         "model": settings.model.model_dump(),
         "walk_forward": settings.walk_forward.model_dump(),
     }
-    made_now = not reuse.is_current(line.tables, name, key)
-    if made_now:
+    if not reuse.is_current(line.tables, name, key):
         reuse.forget(line.tables, name)
 
         def said(record: FoldRecord) -> None:
@@ -60,9 +59,7 @@ def walk_forward_predictions(
     with research_run(line) as run:
         for position, record in enumerate(records):
             measured = {key: record[key] for key in ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows")}
-            if made_now:
-                with run.child(f"fold-{record['name']}", tags={"kind": "fold", "fold": record["name"]}) as child:
-                    child.metrics(measured)
+            track_fold(line, reuse.made_from(line.tables, name), record)
             run.metrics({f"fold.{key}": value for key, value in measured.items()}, step=position)
         run.metrics({key: value for key, value in summary.items() if value is not None})
     cumulative = rank_ic_table(frame).set_index("session_date")[["rank_ic"]].cumsum()

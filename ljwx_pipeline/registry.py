@@ -218,7 +218,7 @@ class Registry:
         params: Mapping[str, Any] | None = None,
         tags: Mapping[str, Any] | None = None,
     ) -> None:
-        """Record ``points`` (name, value, milliseconds since 1970, step), parameters and tags; twice changes nothing."""
+        """Record points, parameters and tags in as few requests as MLflow's limits allow; twice changes nothing."""
         from mlflow.entities import Metric, Param, RunTag  # heavy: only when something is recorded
 
         entries: dict[str, list[Any]] = {
@@ -460,9 +460,10 @@ class Registry:
         from mlflow.exceptions import MlflowException  # heavy: only when the registry is asked
         from sqlalchemy.exc import SQLAlchemyError
 
+        known: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, CommandError, OSError)
         try:
             return call(*args, **kwargs)
-        except (MlflowException, SQLAlchemyError, CommandError, OSError, *_object_store_errors()) as error:
+        except (*known, *_object_store_errors()) as error:
             raise self._refused(error) from error
         except ImportError as error:
             raise RegistryError(

@@ -98,7 +98,7 @@ def tune(
     model: ModelSettings,
     earned_under: Mapping[str, object] | None = None,
     journal: Path | None = None,
-    on_trial: Callable[[Trial], None] | None = None,
+    on_trial: Callable[[str, Trial], None] | None = None,
     clock: Clock | None = None,
 ) -> StudyResult:
     """Run the study and return every trial.
@@ -119,7 +119,7 @@ def tune(
         File that keeps the trials; a study found there is resumed, a finished one is only read. Trials found beyond
         ``tuning.trials`` count too: they were made. None: memory.
     on_trial
-        Called after each trial made now (not for those read from the journal).
+        Called with the study's name after each trial made now (not for those read from the journal).
 
     Raises
     ------
@@ -166,7 +166,7 @@ def tune(
         asked.set_user_attr("trial", asdict(trial))
         study.tell(asked, trial.rank_ic)
         if on_trial is not None:
-            on_trial(trial)
+            on_trial(name, trial)
     best = max(done, key=lambda trial: trial.rank_ic)
     return StudyResult(name, best.params, best, tuple(done))
 

@@ -120,9 +120,7 @@ class JournaledRun:
         started_at: datetime | None = None,
     ) -> contextlib.AbstractContextManager[JournaledRun]:
         """Open a run nested in this one, a fold or a trial; arguments as ``Tracker.run``."""
-        return self._tracker.run(
-            name, kind=kind, tags=tags, parent=self.event, event=event, started_at=started_at
-        )
+        return self._tracker.run(name, kind=kind, tags=tags, parent=self.event, event=event, started_at=started_at)
 
     def end(self, status: RunStatus) -> None:
         """Close the run as of now."""
@@ -177,9 +175,7 @@ class Tracker:
         started_at
             When the work began; now if not given.
         """
-        opened = self.begin(
-            name, kind=kind, tags=tags, parent=parent, event=event, started_at=started_at, eager=False
-        )
+        opened = self.begin(name, kind=kind, tags=tags, parent=parent, event=event, started_at=started_at, eager=False)
         status: RunStatus = "FAILED"
         try:
             yield opened
@@ -249,27 +245,26 @@ class Tracker:
 
     def flush(self) -> Flushed:
         """Send everything that MLflow lacks and return what that came to; nothing is raised for what fails."""
-        sent, left, reason = 0, 0, ""
+        events = self.journals.open_events()
+        sent, left, reason, away = set[str](), 0, "", False
         try:
-            with self._sending() if self.journals.open_events() else contextlib.nullcontext():
-                away = False
-                for event in self.journals.open_events():
+            with self._sending() if events else contextlib.nullcontext():
+                for event in events:
                     try:
                         if not self._lacks(event):
                             continue
                         if away:
                             left += 1
                             continue
-                        self._send(event)
-                        sent += 1
+                        self._send(event, sent)
                     except LjwxError as error:
                         left, reason = left + 1, reason or str(error)
                         away = isinstance(error, RegistryError) and not self.registry.answers()
         except LakeError as error:  # another process is sending
-            left, reason = len(self.journals.open_events()), str(error)
+            left, reason = len(events), str(error)
         if not left:
             self._quiet_until_s, self._said = float("-inf"), False
-        return Flushed(sent, left, reason)
+        return Flushed(len(sent), left, reason)
 
     def end_abandoned(self) -> list[str]:
         """End as failed every run that was left open by a process of this machine that no longer lives; return them."""
@@ -296,14 +291,17 @@ class Tracker:
         """Hold what one process does at a time: two that look for a run and find none would make two."""
         return exclusive(self.journals.folder / ".sending.lock", timeout_s=SENDING_TIMEOUT_S)
 
-    def _send(self, event: str) -> str:
+    def _send(self, event: str, told: set[str] | None = None) -> str:
+        """Send what MLflow lacks of an event, its parent first where that has no run yet; add both to ``told``."""
+        told = set() if told is None else told
         story = self.journals.read(event)
         if story.run_id is None:
-            self._find_or_make(event, story)
+            self._find_or_make(event, story, told)
             story = self.journals.read(event)
         run_id, count = str(story.run_id), len(story.entries)
         if story.sent == count:
             return run_id
+        told.add(event)
         rest = story.entries[story.sent :]
         try:
             self._send_entries(run_id, event, rest)
@@ -321,7 +319,7 @@ class Tracker:
         # not forced to disk: what is sent twice changes nothing
         self.journals.append(event, [{"do": "sent", "count": count, "run_id": run_id}], durable=False)
 
-    def _find_or_make(self, event: str, story: Story) -> None:
+    def _find_or_make(self, event: str, story: Story, told: set[str]) -> None:
         found = self.registry.find(EVENT_TAG, event)
         if found is not None:
             self._mark(event, len(story.entries) if found.deleted else 1, found.run_id)
@@ -329,7 +327,7 @@ class Tracker:
         opening = story.opening
         tags = {**opening["tags"], EVENT_TAG: event}
         if opening["parent"] is not None:
-            tags[PARENT_TAG] = self.journals.read(opening["parent"]).run_id or self._send(opening["parent"])
+            tags[PARENT_TAG] = self.journals.read(opening["parent"]).run_id or self._send(opening["parent"], told)
         self._mark(event, 1, self.registry.begin(opening["name"], tags=tags, started_ms=opening["at_ms"]))
 
     def _send_entries(self, run_id: str, event: str, entries: Sequence[Entry]) -> None:

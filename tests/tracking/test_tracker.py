@@ -22,7 +22,9 @@ from ljwx_pipeline.tracking.environment import dataset_input
 from tests.fakes.mlflow_home import registry_in, stored_runs
 
 NOBODY = "http://127.0.0.1:9"
-DATASET = dataset_input("bars", "d" * 64, source={"market": "tests"}, schema={"close_cny": "double"}, profile={"rows": 3})
+DATASET = dataset_input(
+    "bars", "d" * 64, source={"market": "tests"}, schema={"close_cny": "double"}, profile={"rows": 3}
+)
 
 
 @pytest.fixture
@@ -170,7 +172,9 @@ def test_a_run_that_was_deleted_in_mlflow_stays_deleted_and_holds_nothing_up(tra
 
 def test_times_are_those_of_the_work_not_of_the_sending(registry: Registry, tmp_path: Path) -> None:
     clock = ManualClock(datetime(2026, 1, 5, 10, tzinfo=UTC))
-    tracker = Tracker(tmp_path / "tracking", Registry(tracking_uri=NOBODY, artifact_root=None, experiment="x"), clock=clock)
+    tracker = Tracker(
+        tmp_path / "tracking", Registry(tracking_uri=NOBODY, artifact_root=None, experiment="x"), clock=clock
+    )
     with tracker.run("trial", started_at=datetime(2026, 1, 5, 9, tzinfo=UTC)):
         clock.set(datetime(2026, 1, 5, 11, tzinfo=UTC))
     clock.set(datetime(2026, 2, 1, tzinfo=UTC))
@@ -212,7 +216,7 @@ def test_a_run_of_a_killed_process_ends_failed_and_one_of_a_living_does_not(trac
 def test_another_value_for_a_recorded_parameter_is_refused_before_it_is_written(tracker: Tracker) -> None:
     run = tracker.begin("x")
     run.params({"seed": 1})
-    with pytest.raises(RegistryError, match="seed of run .* is '1' and cannot become '2'"):
+    with pytest.raises(RegistryError, match=r"seed of run .* is '1' and cannot become '2'"):
         run.params({"seed": 2})
     run.params({"seed": 1})
     run.end("FINISHED")
@@ -306,7 +310,8 @@ for tell in (
         print("told")
     except LakeError as error:
         print(error.fact.partition(" in ")[0], "|", error.remedy)
-print(tracker.journals.read(run.event) == before, [p.name for p in (disk / "tracking" / "open").rglob("*") if p.is_file()])
+whole = tracker.journals.read(run.event) == before
+print(whole, [p.name for p in (disk / "tracking" / "open").rglob("*") if p.is_file()])
 filler.unlink()
 run.tags({"long": "x" * 8000})
 print(len(tracker.journals.read(run.event).entries))
@@ -329,10 +334,14 @@ def test_a_full_disk_is_said_and_leaves_the_journal_whole(tmp_path: Path) -> Non
     )
     assert done.returncode == 0, done.stderr
     *told, whole, after = done.stdout.splitlines()
-    assert told[:2] == [
-        "what happened cannot be recorded | free some space or correct the folder's permissions and run again; "
-        "what was recorded before is unchanged"
-    ] * 2
+    assert (
+        told[:2]
+        == [
+            "what happened cannot be recorded | free some space or correct the folder's permissions and run again; "
+            "what was recorded before is unchanged"
+        ]
+        * 2
+    )
     assert re.fullmatch(r"True \['\w+\.jsonl'\]", whole), "no half of a run and no half of a copy stays"
     assert after == "3"
 
