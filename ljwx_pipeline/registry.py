@@ -15,7 +15,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -69,6 +69,26 @@ class FoundRun:
 
     run_id: str
     deleted: bool
+
+
+@dataclass(frozen=True)
+class TrackedView:
+    """What MLflow holds of a run; moments in milliseconds since 1970, the last value of each metric."""
+
+    run_id: str
+    name: str
+    kind: str
+    status: str
+    started_ms: int
+    ended_ms: int | None
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    inputs: list[dict[str, str]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
 
 
 class TrackedRun:
@@ -251,6 +271,44 @@ class Registry:
         client = self._client()
         record = client.log_artifacts if source.is_dir() else client.log_artifact
         self._ask(record, run_id, str(source), folder)
+
+    def views(
+        self, *, kind: str | None = None, market: str | None = None, parent: str | None = None, limit: int
+    ) -> list[TrackedView]:
+        """Return runs of one kind, of one market, or below one run, the newest first; ``limit`` at most."""
+        asked = {"kind": kind, "market": market, PARENT_TAG: parent}
+        return self._views([f"tags.`{tag}` = '{value}'" for tag, value in asked.items() if value is not None], limit)
+
+    def views_beginning(self, digits: str) -> list[TrackedView]:
+        """Return the runs whose id begins with ``digits``, two at most."""
+        return self._views([f"attributes.run_id LIKE '{digits}%'"], 2)
+
+    def _views(self, conditions: list[str], limit: int) -> list[TrackedView]:
+        found = self._ask(
+            self._client().search_runs,
+            [self._experiment()],
+            " and ".join(conditions),
+            order_by=["attributes.start_time DESC"],
+            max_results=limit,
+        )
+        return [
+            TrackedView(
+                run_id=str(run.info.run_id),
+                name=str(run.info.run_name),
+                kind=str(run.data.tags.get("kind", "")),
+                status=str(run.info.status),
+                started_ms=int(run.info.start_time),
+                ended_ms=run.info.end_time,
+                params=dict(run.data.params),
+                metrics=dict(run.data.metrics),
+                tags=dict(run.data.tags),
+                inputs=[
+                    {"name": str(one.dataset.name), "digest": str(one.dataset.digest)}
+                    for one in (run.inputs.dataset_inputs if run.inputs else ())
+                ],
+            )
+            for run in found
+        ]
 
     def tracked_runs(self) -> int:
         """Return how many runs the experiment holds, nested ones too."""

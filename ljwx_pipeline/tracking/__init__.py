@@ -5,7 +5,8 @@ Not here: MLflow's client (``registry.py``), which steps record what (``assets/`
 
 from ljwx_pipeline.tracking.champion import ChampionRecord
 from ljwx_pipeline.tracking.journal import Journals, stable_id
-from ljwx_pipeline.tracking.tracker import EVENT_TAG, Flushed, JournaledRun, Kind, Tracker, open_tracker
+from ljwx_pipeline.tracking.kinds import Kind
+from ljwx_pipeline.tracking.tracker import EVENT_TAG, Flushed, JournaledRun, Tracker, open_tracker, unsent_events
 
 __all__ = [
     "EVENT_TAG",
@@ -17,4 +18,5 @@ __all__ = [
     "Tracker",
     "open_tracker",
     "stable_id",
+    "unsent_events",
 ]

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from uuid import uuid4
 
 from ljwx_pipeline.clock import Clock, SystemClock
@@ -26,8 +26,8 @@ from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.observability.log import get_logger
 from ljwx_pipeline.registry import PARENT_TAG, Point, Registry, RunStatus, open_registry
 from ljwx_pipeline.tracking.journal import Entry, Journals, Story, metrics_entry
+from ljwx_pipeline.tracking.kinds import Kind
 
-Kind = Literal["research", "training", "trial", "fold", "evaluation", "promotion", "sweep", "comparison"]
 EVENT_TAG = "ljwx.event"
 #: Below a market's home.
 FOLDER = "tracking"
@@ -374,6 +374,13 @@ class Tracker:
 def open_tracker(settings: Settings) -> Tracker:
     """Return the tracker of the market that ``settings`` name."""
     return Tracker(market_home(settings) / FOLDER, open_registry(settings.mlflow, home=ljwx_home()))
+
+
+def unsent_events(settings: Settings) -> list[str]:
+    """Return the events of the market that MLflow lacks something of; MLflow is not asked."""
+    journals = Journals(market_home(settings) / FOLDER)
+    stories = {event: journals.read(event) for event in journals.open_events()}
+    return [event for event, story in stories.items() if story.sent < len(story.entries)]
 
 
 def _process() -> dict[str, str]:
