@@ -18,7 +18,15 @@ from assets.panels import TradingTables, dense_scores, research_sessions, tradin
 from assets.report import FIGURES, ReportTables, curve_column, report_inputs, run_numbers
 from assets.resources import Line
 from assets.result_lint import LINT_EVIDENCE, findings
-from assets.tracking import end_research_run, research_run, research_run_id
+from assets.tracking import (
+    champion_record,
+    end_research_run,
+    notice_moved_alias,
+    research_run,
+    research_run_id,
+    track_evaluation,
+    track_promotion,
+)
 from assets.trials import record_trial, trials_behind
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
@@ -53,7 +61,7 @@ def net_backtest(
         first=walk_forward_predictions["session_date"].min().date(),
         last=research_sessions(line, calendar)[-1].date(),
     )
-    record_trial(line, market, scores, judged.result, judged.curves[line.settings.gate.benchmark])
+    counted = record_trial(line, market, scores, judged.result, judged.curves[line.settings.gate.benchmark])
     summary = judged.summary
     write_json(line.tables, "backtest_summary", dict(summary))
     write_json(line.tables, LINT_EVIDENCE, judged.evidence.as_dict())
@@ -63,8 +71,10 @@ def net_backtest(
     write_table(line.tables, "backtest_comparison", judged.comparison.reset_index())
     write_performance(line.tables / FIGURES, line.settings.profile, judged.figures)
     frame = judged.by_session()
+    measured = {name: value for name, value in summary["backtest"].items() if value is not None}
+    track_evaluation(line, counted, {f"backtest.{name}": value for name, value in measured.items()})
     with research_run(line) as run:
-        run.metrics({f"backtest.{name}": value for name, value in summary["backtest"].items() if value is not None})
+        run.metrics({f"backtest.{name}": value for name, value in measured.items()})
     indices = line.settings.evaluation.indices
     plain = [name for name in judged.curves if name not in indices]
     read = optional_columns(line.settings.costs)
@@ -168,17 +178,25 @@ def evaluation_report(
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow"}, deps=["evaluation_report"])
 def champion_model(
-    line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
+    context: dg.AssetExecutionContext, line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
 ) -> dg.Output[dict[str, Any]]:
     """The registry's alias after the decision: a promoted bundle becomes champion, a refused one loses its alias."""
     from ljwx_pipeline.scoring.bundle import CARD
 
-    registry = line.registry()
-    version = registry.version(line.registered_model, model_bundle["version"])
-    registry.drop_alias("challenger", line.registered_model)
-    if promotion_decision["decision"] == "promoted":
+    registry, record, name = line.registry(), champion_record(line), line.registered_model
+    version = registry.version(name, model_bundle["version"])
+    if (moved := notice_moved_alias(line)) is not None:
+        context.log.warning(moved.sentence())
+    registry.drop_alias("challenger", name)
+    decision = promotion_decision["decision"]
+    record.decided(name, version.version, decision, promotion_decision["reasons"])
+    if decision == "promoted":
         registry.promote(version)
-    champion = registry.champion(line.registered_model)
+        record.moved(name, version.version)
+    registry.tag_version(name, version.version, "decision", decision)
+    champion = registry.champion(name)
+    judged = promotion_decision | {"bundle_hash": model_bundle["bundle_hash"]}
+    track_promotion(line, judged, version.version, champion.version if champion else "none")
     alias = "champion" if champion is not None and champion.version == version.version else "none"
     card = Path(model_bundle["path"]) / CARD
     with research_run(line) as run:

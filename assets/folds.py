@@ -23,7 +23,7 @@ from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.models.walk_forward import WalkedFold
 
 FOLDS = "folds"
-NOTE, RECORD, MEMBERS, SCORES, TRACKED = "fold", "record", "members", "predictions", "tracked"
+NOTE, RECORD, MEMBERS, SCORES = "fold", "record", "members", "predictions"
 
 
 @dataclass(frozen=True)
@@ -39,13 +39,9 @@ class KeptFold:
         return reuse.is_current(self.folder, NOTE, self.key)
 
     @property
-    def tracked(self) -> bool:
-        """Whether the fold was recorded as a run."""
-        return (self.folder / TRACKED).exists()
-
-    def note_tracked(self) -> None:
-        """Note that the fold was recorded as a run."""
-        write_bytes(self.folder / TRACKED, b"")
+    def came_from(self) -> str:
+        """What the kept fold came from: another text is another fold."""
+        return reuse.made_from(self.folder, NOTE)
 
     def keep(self, walked: WalkedFold) -> None:
         """Write the fold; the note that makes it count comes last."""

@@ -14,6 +14,7 @@ from assets.io_managers import read_json, write_json
 from assets.resources import Line
 from ljwx_pipeline.ingest.data_hash import DATA_TABLES, data_hash
 from ljwx_pipeline.lake.reads import ReadsJournal
+from ljwx_pipeline.tracking.environment import settings_tree
 
 DOCUMENT = "lineage"
 ROOT = Path(__file__).resolve().parent.parent
@@ -69,7 +70,7 @@ def git_revision() -> str:
 
 def flat_settings(line: Line) -> dict[str, Any]:
     """Return every configured value by its dotted key, as MLflow's parameters want it."""
-    return dict(_dotted(line.settings.model_dump(mode="json")))
+    return dict(_dotted(settings_tree(line.settings)))
 
 
 def _dotted(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:

@@ -13,6 +13,7 @@ import dagster as dg
 
 from assets.resources import Line
 from assets.scoring import champion_bundle, session_pack
+from assets.tracking import require_promoted
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.errors import BundleError, LiveError
 
@@ -32,6 +33,7 @@ def deployment(line: Line) -> dg.Output[dict[str, Any]]:
         raise LiveError(
             f"{line.registered_model} has no champion", "run the research job: only a promoted model is deployed"
         )
+    require_promoted(line, champion.version)
     bundle = champion_bundle(line, registry, champion)
     done = deploy(
         bundle,

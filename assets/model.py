@@ -11,7 +11,7 @@ from assets import reuse
 from assets.datasets import load_dataset
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
-from assets.tracking import research_run_id
+from assets.tracking import research_run_id, track_training
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[training_dataset])
@@ -39,4 +39,6 @@ def trained_model(
         "tail_rank_ic": trained.tail_rank_ic,
         "mlflow_run_id": research_run_id(line),
     }
+    numbers = {"rounds": trained.rounds, "tail_rank_ic": trained.tail_rank_ic, "rows": trained.rows}
+    track_training(line, found["model_hash"], trained.params, numbers)
     return dg.Output(found, metadata={**found, "path": dg.MetadataValue.path(folder)})

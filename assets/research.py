@@ -3,6 +3,9 @@
 Not here: tuning, walk forward, model and explanation, each a file of its own.
 """
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import dagster as dg
 import pandas as pd
 
@@ -14,6 +17,12 @@ from assets.metadata import column_metadata
 from assets.panels import TradingTables
 from assets.resources import Line
 from assets.tracking import begin_research_run
+from ljwx_pipeline.config import market_name
+from ljwx_pipeline.label import label_hash
+from ljwx_pipeline.tracking.environment import dataset_input
+
+if TYPE_CHECKING:  # heavy: the dataset's kernels
+    from ljwx_pipeline.dataset import Dataset
 
 GROUP = "research"
 OWNERS = ["team:quant"]
@@ -45,11 +54,14 @@ def training_dataset(
         line,
         tags={
             **lineage,
+            "label_hash": label_hash(line.settings.label),
             "dataset_hash": dataset.hash,
+            "factors": line.catalogue.name,
             "profile": line.settings.profile,
             "simulated": line.source().describe().simulated,
         },
         params=flat_settings(line),
+        inputs=tracked_inputs(line, dataset, lineage, checked_bars),
     )
     settings, adjustment = line.settings, line.source().describe().adjustment
     columns = {
@@ -76,3 +88,50 @@ def training_dataset(
             "mlflow_run_id": run_id,
         }
     )
+
+
+def tracked_inputs(
+    line: Line, dataset: "Dataset", lineage: Mapping[str, str], bars: pd.DataFrame
+) -> list[dict[str, str]]:
+    """Return the datasets this research reads, as MLflow shows them: bars, factors, label, and what they make."""
+    settings, market = line.settings, market_name(line.settings)
+    first, last = (f"{dataset.sessions[int(dataset.session_index[row])]:%Y-%m-%d}" for row in (0, -1))
+    label = label_hash(settings.label)
+    plain = {
+        str(name): "double" if pd.api.types.is_float_dtype(kind) else "datetime" if kind.kind == "M" else "string"
+        for name, kind in bars.dtypes.items()
+    }
+    return [
+        dataset_input(
+            "checked_bars",
+            lineage["data_hash"],
+            source={"market": market, "source": line.source().describe().name, "data_hash": lineage["data_hash"]},
+            schema=plain,
+            profile={"rows": len(bars), "symbols": bars["symbol"].nunique()},
+        ),
+        dataset_input(
+            f"factors {line.catalogue.name}",
+            lineage["factor_hash"],
+            source={"catalogue": settings.factors.catalogue, "factor_hash": lineage["factor_hash"]},
+            schema=dict.fromkeys(dataset.factor_names, "float"),
+            profile={"factors": len(dataset.factor_names)},
+        ),
+        dataset_input(
+            f"label {settings.label.horizon_sessions} sessions",
+            label,
+            source={**settings.label.model_dump(mode="json"), "label_hash": label},
+            schema={"forward_return": "double"},
+        ),
+        dataset_input(
+            "training_dataset",
+            dataset.hash,
+            source={"market": market, "dataset_hash": dataset.hash, "known_at": lineage["known_at"]},
+            profile={
+                "rows": len(dataset.label),
+                "scorable_rows": int(dataset.scorable.sum()),
+                "symbols": len(dataset.symbols),
+                "first_session": first,
+                "last_session": last,
+            },
+        ),
+    ]

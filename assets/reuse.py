@@ -51,6 +51,11 @@ def remember(tables: Path, name: str, key: Key, files: Sequence[Path]) -> None:
     write_bytes(tables / f"{name}.key.json", json.dumps({"came_from": _canonical(key), "files": hashes}).encode())
 
 
+def made_from(tables: Path, name: str) -> str:
+    """Return the text that says what the kept result ``name`` came from: another text is another result."""
+    return str(json.loads((tables / f"{name}.key.json").read_text(encoding="utf-8"))["came_from"])
+
+
 def forget(tables: Path, name: str) -> None:
     """Drop the note before ``name`` is rewritten, so that a crash between the two never pairs new key and old bytes."""
     (tables / f"{name}.key.json").unlink(missing_ok=True)

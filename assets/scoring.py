@@ -16,6 +16,7 @@ from assets.metadata import frame_metadata
 from assets.model import trained_model
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
 from assets.resources import Line
+from assets.tracking import flush_tracking, notice_moved_alias
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.dataset import lookback_sessions
 from ljwx_pipeline.errors import BundleError
@@ -39,6 +40,9 @@ def daily_scores(
     Empty, too, while the champion cannot be scored, for instance as it is of other factors than the configured ones,
     and the run goes on to train a model; a run that trains nothing stops at it.
     """
+    flush_tracking(line)
+    if (moved := notice_moved_alias(line)) is not None:
+        context.log.warning(moved.sentence())
     registry = line.registry()
     champion = registry.champion(line.registered_model)
     empty = pd.DataFrame({"symbol": [], "session_date": pd.to_datetime([]), "score": [], "after_training": []})

@@ -1,39 +1,100 @@
-"""The MLflow run that the research assets of one Dagster run share.
+"""The research run that the assets of one Dagster run share in MLflow, and the runs below it.
 
-``training_dataset`` begins it, the assets between add to it by id, ``champion_model`` ends it. A step that fails ends
-it as failed; a killed process leaves it open until the next research run finds nobody behind it and closes it.
+One for each trial, fold, training, evaluation and promotion, under one scheme of tags (``docs/experiments.md``).
+``training_dataset`` begins it, the assets between add to it, ``champion_model`` ends it. A run that failed, or whose
+process was killed, goes on as the same one when the line runs again on the same data, settings and code. Not here: how
+what happened reaches MLflow (``ljwx_pipeline.tracking``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
 
+from assets import reuse
 from assets.io_managers import read_json, write_json
 from assets.resources import Line
-from ljwx_pipeline.registry import RunStatus, TrackedRun
+from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.config import Settings, market_name
+from ljwx_pipeline.errors import LiveError, RegistryError
+from ljwx_pipeline.registry import RunStatus
+from ljwx_pipeline.tracking import ChampionRecord, Flushed, JournaledRun, Kind, Tracker, open_tracker, stable_id
+from ljwx_pipeline.tracking.champion import ChampionLine
+from ljwx_pipeline.tracking.environment import environment_tags, requirements_text, settings_text
 
 DOCUMENT = "research_run"
+#: Tags of the research run that each run below it repeats, so that a table of trials or folds can be filtered by them.
+SHARED_TAGS = (
+    "profile", "market", "simulated", "factors", "model_kind", "strategy", "dataset_hash", "data_hash", "factor_hash",
+    "label_hash", "config_hash", "git_revision",
+)  # fmt: skip
 
 
-def begin_research_run(line: Line, *, tags: dict[str, object], params: dict[str, object]) -> str:
-    """Record a new research run and return its id."""
-    registry = line.registry()
-    registry.close_abandoned_runs()
-    run_id = registry.begin(f"research-{line.settings.profile}", tags={"kind": "research", **tags})
-    registry.log(run_id, params=params)
-    write_json(line.tables, DOCUMENT, {"run_id": run_id, "open": True})
-    return run_id
+def tracker_of(line: Line) -> Tracker:
+    """Return the tracker of this line's market; a process opens it once."""
+    return _opened_tracker(line.settings.model_dump_json(), str(line.home))
+
+
+@lru_cache(maxsize=2)
+def _opened_tracker(settings_json: str, _home: str) -> Tracker:
+    return open_tracker(Settings.model_validate_json(settings_json))
+
+
+def begin_research_run(
+    line: Line, *, tags: Mapping[str, Any], params: Mapping[str, Any], inputs: Sequence[Mapping[str, str]]
+) -> str:
+    """Record a new research run, or go on with the last one if it did not finish; return its id.
+
+    Parameters
+    ----------
+    tags
+        Hashes and names of ``SHARED_TAGS``, and any others.
+    params
+        Every configured value.
+    inputs
+        Datasets that are read (``environment.dataset_input``).
+    """
+    tracker, settings = tracker_of(line), line.settings
+    known = {"market": market_name(settings), "strategy": settings.strategy.kind, "model_kind": model_kind(settings)}
+    texts = {name: str(value) for name, value in {**known, **tags}.items()}
+    identity = stable_id("research", {name: texts[name] for name in SHARED_TAGS}, reuse.code_hash())
+    last = _document(line)
+    resumed = bool(last) and last["identity"] == identity and last["status"] != "FINISHED"
+    if last and not resumed and last["status"] == "RUNNING":
+        tracker.find(last["event"]).end("FAILED")  # its process is gone: this one holds the market's lock
+    event = str(last["event"]) if resumed else uuid4().hex
+    written = {"event": event, "identity": identity, "status": "RUNNING", "tags": texts}
+    if resumed:
+        run = tracker.find(event)
+        run.resume()
+    else:
+        named = f"{settings.profile} {texts['factors']} {texts['model_kind']} {texts['dataset_hash'][:8]}"
+        run = tracker.begin(
+            named, kind="research", event=event, tags={**texts, **environment_tags(), **_shown(line, texts)}
+        )
+        run.params(params)
+        run.inputs(inputs)
+        _record_environment(run, settings)
+    write_json(line.tables, DOCUMENT, written)
+    tracker.flush()
+    return research_run_id(line)
 
 
 def end_research_run(line: Line) -> None:
-    """Close the research run as finished."""
+    """Close the research run as finished, and send whatever MLflow still lacks."""
     _close(line, "FINISHED")
+    tracker_of(line).flush()
 
 
 def fail_research_run(line: Line, reason: str) -> None:
     """Close the research run as failed, if one is open."""
-    if not (line.tables / f"{DOCUMENT}.json").exists() or not read_json(line.tables, DOCUMENT).get("open"):
+    if _document(line).get("status") != "RUNNING":
         return
     with research_run(line) as run:
         run.tags({"failure": reason})
@@ -41,17 +102,217 @@ def fail_research_run(line: Line, reason: str) -> None:
 
 
 def _close(line: Line, status: RunStatus) -> None:
-    run_id = research_run_id(line)
-    line.registry().end(run_id, status)
-    write_json(line.tables, DOCUMENT, {"run_id": run_id, "open": False})
+    tracker, document = tracker_of(line), read_json(line.tables, DOCUMENT)
+    tracker.find(document["event"]).end(status)
+    write_json(line.tables, DOCUMENT, {**document, "status": status})
 
 
 @contextmanager
-def research_run(line: Line) -> Iterator[TrackedRun]:
+def research_run(line: Line) -> Iterator[JournaledRun]:
     """Give the research run of this line, to add to."""
-    yield TrackedRun(line.registry(), research_run_id(line))
+    yield tracker_of(line).find(read_json(line.tables, DOCUMENT)["event"])
 
 
 def research_run_id(line: Line) -> str:
-    """Return the id of the last research run."""
-    return str(read_json(line.tables, DOCUMENT)["run_id"])
+    """Return MLflow's id of the last research run, or, while MLflow has not heard of it, the id of its event."""
+    event = str(read_json(line.tables, DOCUMENT)["event"])
+    try:
+        return tracker_of(line).run_id_of(event)
+    except RegistryError:
+        return event
+
+
+def flush_tracking(line: Line) -> Flushed:
+    """Send whatever MLflow still lacks of this market."""
+    return tracker_of(line).flush()
+
+
+def model_kind(settings: Settings) -> str:
+    """Return the kind of model that the settings ask for."""
+    return str(settings.model.model_dump().get("kind", "regression"))
+
+
+def track_trial(line: Line, study: str, trial: Mapping[str, Any]) -> None:
+    """Record a trial of ``study`` unless it was: its parameters, its mean rank IC and each inner fold's by step.
+
+    ``trial`` is ``models.tune.Trial`` as plain values; with ``state`` it may be pruned, without a mean then.
+    """
+    number, folds = int(trial["number"]), trial.get("fold_rank_ics") or ()
+    measured = {name: trial.get(name) for name in ("rank_ic", "session_sharpe", "turnover", "seconds")}
+    with _step(
+        line,
+        "trial",
+        f"trial {number:03d}",
+        event=stable_id("trial", market_name(line.settings), study, number),
+        tags={"study": study, "trial": number, "state": str(trial.get("state", "complete")).lower()},
+        seconds=trial.get("seconds"),
+    ) as run:
+        if run is None:
+            return
+        run.params(trial["params"])
+        run.metrics({name: float(value) for name, value in measured.items() if value is not None})
+        run.series([{"fold.rank_ic": value} for value in folds])
+
+
+def track_fold(line: Line, key: str, record: Mapping[str, Any]) -> None:
+    """Record a fold of the walk forward unless it was.
+
+    Parameters
+    ----------
+    key
+        Names all that decided the fold's model: the same key and name are the same fold.
+    record
+        ``models.walk_forward.FoldRecord`` as plain values.
+    """
+    numbers = {name: float(value) for name, value in record.items() if isinstance(value, int | float)}
+    with _step(
+        line,
+        "fold",
+        f"fold {record['name']}",
+        event=stable_id("fold", market_name(line.settings), key, record["name"]),
+        tags={"fold": record["name"]},
+        seconds=record.get("seconds"),
+    ) as run:
+        if run is not None:
+            run.params({name: record[name] for name in ("train_first", "train_last", "test_first", "test_last")})
+            run.metrics(numbers)
+
+
+def track_training(line: Line, model_hash: str, params: Mapping[str, Any], numbers: Mapping[str, float]) -> None:
+    """Record the training of the final model, unless it was."""
+    with _step(
+        line,
+        "training",
+        f"model {model_hash[:8]}",
+        event=stable_id("training", market_name(line.settings), model_hash),
+        tags={"model_hash": model_hash},
+        seconds=numbers.get("seconds"),
+    ) as run:
+        if run is not None:
+            run.params(params)
+            run.metrics(numbers)
+
+
+def track_evaluation(line: Line, counted_as: Sequence[str], numbers: Mapping[str, float]) -> None:
+    """Record the net backtest unless it was; ``counted_as`` is the key of its row in the ledger of trials."""
+    strategy = line.settings.strategy
+    with _step(
+        line,
+        "evaluation",
+        f"backtest {strategy.kind}",
+        event=stable_id("evaluation", market_name(line.settings), *counted_as),
+        tags={"evidence": counted_as[-1] if counted_as else "", "benchmark": line.settings.gate.benchmark},
+    ) as run:
+        if run is not None:
+            run.params({f"strategy.{name}": value for name, value in strategy.model_dump(mode="json").items()})
+            run.metrics(numbers)
+
+
+def track_promotion(line: Line, decision: Mapping[str, Any], version: str, champion: str) -> None:
+    """Record the gate's decision on a version and what it did to the alias."""
+    event = read_json(line.tables, DOCUMENT)["event"]
+    with _step(
+        line,
+        "promotion",
+        f"{decision['decision']} version {version}",
+        event=stable_id("promotion", event, version),
+        tags={
+            "decision": decision["decision"],
+            "reasons": " | ".join(decision["reasons"]),
+            "model_version": version,
+            "champion": champion,
+            "bundle_hash": decision["bundle_hash"],
+        },
+    ) as run:
+        if run is not None:
+            run.params({f"threshold.{name}": value for name, value in decision["thresholds"].items()})
+            measured = {f"gate.{name}": value for name, value in decision["measured"].items()}
+            run.metrics({name: float(value) for name, value in measured.items() if value is not None})
+
+
+def champion_record(line: Line) -> ChampionRecord:
+    """Return this market's record of what the line decided and where the champion's alias pointed."""
+    return ChampionRecord(line.home / "tracking")
+
+
+def notice_moved_alias(line: Line) -> ChampionLine | None:
+    """Write down, once, that somebody else moved the champion's alias; return it, None when nobody did."""
+    return champion_record(line).audit(line.registry(), line.registered_model)
+
+
+def require_promoted(line: Line, version: str) -> None:
+    """Refuse to deploy a version that the line's own decision did not promote, wherever the alias points.
+
+    Raises
+    ------
+    LiveError
+        With the decision, or that there is none.
+    """
+    refusal = champion_record(line).refusal(line.registered_model, version)
+    if refusal is not None:
+        fact, _, remedy = refusal.rpartition(": ")
+        raise LiveError(fact, remedy)
+
+
+@contextmanager
+def _step(
+    line: Line, kind: Kind, name: str, *, event: str, tags: Mapping[str, Any], seconds: float | None = None
+) -> Iterator[JournaledRun | None]:
+    """Open a run below the research run; None when it was recorded before, whoever made it."""
+    tracker, document = tracker_of(line), read_json(line.tables, DOCUMENT)
+    if tracker.recorded(event):
+        yield None
+        return
+    shared = {name: document["tags"][name] for name in SHARED_TAGS}
+    with tracker.run(
+        name,
+        kind=kind,
+        event=event,
+        parent=document["event"],
+        tags={**shared, **tags},
+        started_at=None if seconds is None else _ago(seconds),
+    ) as run:
+        yield run
+
+
+def _ago(seconds: float) -> datetime:
+    return utc_now() - timedelta(seconds=float(seconds))
+
+
+def _document(line: Line) -> dict[str, Any]:
+    """Return what is kept of the last research run; nothing where there was none, or none of this release."""
+    if not (line.tables / f"{DOCUMENT}.json").exists():
+        return {}
+    document = read_json(line.tables, DOCUMENT)
+    return document if "event" in document and tracker_of(line).journals.exists(document["event"]) else {}
+
+
+def _shown(line: Line, texts: Mapping[str, str]) -> dict[str, str]:
+    """Return the tags that MLflow's own pages read: the description, where the run came from, the commit."""
+    settings = line.settings
+    span = f"{settings.source.first_session} to {settings.source.until}"
+    note = (
+        f"{'**Simulated market.** ' if texts['simulated'] == 'True' else ''}Profile `{settings.profile}`, market "
+        f"`{texts['market']}`, {span}. Factors `{texts['factors']}`, label: return of "
+        f"{settings.label.horizon_sessions} sessions, entered {settings.label.entry_lag_sessions} after the score; "
+        f"model `{texts['model_kind']}`, strategy `{texts['strategy']}`. Trials, folds, the final training, the "
+        "backtest and the gate's decision are runs below this one."
+    )
+    return {
+        "mlflow.note.content": note,
+        "mlflow.source.name": "ljwx run",
+        "mlflow.source.type": "JOB",
+        "mlflow.source.git.commit": texts["git_revision"].removesuffix("-dirty"),
+    }
+
+
+def _record_environment(run: JournaledRun, settings: Settings) -> None:
+    with TemporaryDirectory(prefix="ljwx-tracking-") as folder:
+        for place, text in (
+            ("environment/requirements.txt", requirements_text()),
+            ("config/settings.json", settings_text(settings)),
+        ):
+            path = Path(folder) / place
+            path.parent.mkdir()
+            path.write_text(text, encoding="utf-8")
+            run.artifacts(path, path.parent.name)

@@ -29,10 +29,10 @@ def record_trial(
     scores: NDArray[np.float64],
     result: BacktestResult,
     benchmark_close: pd.Series,
-) -> None:
-    """Count a run's backtest as a trial by hand; one that was counted on the same evidence is not counted again.
+) -> tuple[str, str, str]:
+    """Count a run's backtest as a trial by hand; return the key of its row: family, variant and evidence.
 
-    A replay repeats what was tried and counts nothing.
+    One that was counted on the same evidence is not counted again; a replay repeats what was tried and counts nothing.
 
     Parameters
     ----------
@@ -48,8 +48,6 @@ def record_trial(
     from ljwx_pipeline.evaluation.metrics import returns_of
 
     settings = line.settings
-    if settings.source.as_of:
-        return
     inputs = SweepInput(
         market,
         np.asfortranarray(scores),
@@ -59,8 +57,10 @@ def record_trial(
     )
     inputs.require_sound()
     tried = result_of(inputs, Variant("as configured", settings.strategy, settings.costs), result)
-    ledger = TrialLedger(market_home(settings) / LEDGER_FILE)
-    ledger.record(family_of(line), "manual", [tried], evidence=inputs.key().evidence)
+    family, evidence = family_of(line), inputs.key().evidence
+    if not settings.source.as_of:
+        TrialLedger(market_home(settings) / LEDGER_FILE).record(family, "manual", [tried], evidence=evidence)
+    return family, tried.variant_hash, evidence
 
 
 def trials_behind(line: Line, study: dict[str, Any]) -> CountedTrials:

@@ -15,7 +15,7 @@ from assets.metadata import embedded, preview
 from assets.panels import TradingTables, trading_market
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
-from assets.tracking import research_run
+from assets.tracking import research_run, track_trial
 from ljwx_pipeline.evaluation.benchmarks import index_close
 from ljwx_pipeline.evaluation.net_excess import NetExcess
 from ljwx_pipeline.lake.content_hash import content_hash
@@ -48,13 +48,9 @@ def tuned_hyperparameters(
     tested = dataset.sessions[first : last + 1]
     close = index_close(index_bars, settings.gate.benchmark, tested)
 
-    def said(trial: Trial) -> None:
+    def said(study: str, trial: Trial) -> None:
         context.log.info(trial_line(trial, settings.tune.trials))
-        with research_run(line) as run, run.child(f"trial-{trial.number}", tags=trial_tags(trial)) as child:
-            child.params(trial.params)
-            child.metrics({f"fold.{at}.rank_ic": value for at, value in enumerate(trial.fold_rank_ics)})
-            measured = ("rank_ic", "session_sharpe", "turnover_frac", "seconds")
-            child.metrics({name: getattr(trial, name) for name in measured})
+        track_trial(line, study, asdict(trial))
 
     study = tune(
         dataset,
@@ -67,6 +63,8 @@ def tuned_hyperparameters(
         journal=line.home / STUDIES / JOURNAL,
         on_trial=said,
     )
+    for trial in study.trials:  # those that a killed run left untold
+        track_trial(line, study.name, asdict(trial))
     folder = line.home / STUDIES / study.name
     report = write_study_report(study, settings.tune, folder)
     pruned = sum(trial.state == "pruned" for trial in study.trials)

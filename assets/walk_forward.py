@@ -20,7 +20,7 @@ from assets.metadata import frame_metadata, line_plot
 from assets.report import rank_ic_table
 from assets.research import GROUP, OWNERS
 from assets.resources import Line
-from assets.tracking import research_run
+from assets.tracking import research_run, track_fold
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.market.calendar import session_positions
@@ -70,13 +70,7 @@ def one_fold(context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: 
         kept.keep(walk_fold(dataset, fold, best, model, binned=binned, workers=workers))
     record = kept.record()
     measured = {key: record[key] for key in MEASURED}
-    if not kept.tracked:
-        with (
-            research_run(line) as run,
-            run.child(f"fold-{record['name']}", tags={"kind": "fold", "fold": record["name"]}) as child,
-        ):
-            child.metrics(measured)
-        kept.note_tracked()
+    track_fold(line, kept.came_from, record)
     trees = "1 tree" if record["rounds"] == 1 else f"{record['rounds']} trees"
     context.log.info(f"fold {record['name']}: rank IC {record['rank_ic']:.4f}, {trees}")
     spans = {key: str(record[key]) for key in ("train_first", "train_last", "test_first", "test_last")}

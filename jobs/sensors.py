@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.resources import Line
+from assets.tracking import champion_record, notice_moved_alias
 
 if TYPE_CHECKING:  # the type has no public name
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -48,12 +49,16 @@ def champion_sensor(job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
         name=SENSOR_NAME,
         minimum_interval_seconds=30,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Watches the champion alias in MLflow; a new version requests the deploy job once.",
+        description="Watches the champion alias in MLflow; a new promoted version requests the deploy job once.",
     )
     def sensor(context: dg.SensorEvaluationContext, line: Line) -> dg.SensorResult | dg.SkipReason:
+        if (moved := notice_moved_alias(line)) is not None:
+            context.log.warning(moved.sentence())
         champion = line.registry().champion(line.registered_model)
         if champion is None:
             return dg.SkipReason(f"{line.registered_model} has no champion yet")
+        if (refusal := champion_record(line).refusal(champion.name, champion.version)) is not None:
+            return dg.SkipReason(refusal)
         seen = Handover.parse(context.cursor)
         if seen is not None and (seen.model, seen.version) == (champion.name, champion.version):
             return dg.SkipReason(f"version {seen.version} of {seen.model} was already handed over")

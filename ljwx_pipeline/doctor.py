@@ -28,6 +28,7 @@ from ljwx_pipeline.config import (
     load_settings,
     market_home,
     tracking_uri,
+    without_password,
 )
 from ljwx_pipeline.errors import ConfigError, FactorError, SourceError
 from ljwx_pipeline.factors.catalogues import open_catalogue
@@ -254,8 +255,7 @@ def _mlflow(settings: Settings) -> Finding:
     address = tracking_uri(settings.mlflow, ljwx_home())
     if address.startswith("sqlite:///"):
         return Finding("mlflow", ok=True, fact=f"SQLite at {address.removeprefix('sqlite:///')}")
-    parts = urlsplit(address)
-    shown = address if parts.password is None else address.replace(f":{parts.password}@", ":***@")
+    shown = without_password(address)
     reached = _host_and_port(address)
     if reached is None:
         remedy = "write scheme://host:port, or clear mlflow.tracking_uri to use a local database"

@@ -12,15 +12,16 @@ import logging
 import os
 import shutil
 import socket
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import utc_now
-from ljwx_pipeline.config import MlflowSettings
+from ljwx_pipeline.config import MlflowSettings, artifact_root, tracking_uri, without_password
 from ljwx_pipeline.errors import BundleError, RegistryError
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.scoring.bundle import Manifest, place_directory, read_files, verify_files
@@ -30,11 +31,16 @@ P = ParamSpec("P")
 T = TypeVar("T")
 Alias = Literal["champion", "challenger"]
 RunStatus = Literal["FINISHED", "FAILED"]
+#: One value of a metric: its name, the value, milliseconds since 1970, the step.
+Point = tuple[str, float, int, int]
+#: MLflow's own tag of the run that another is shown below.
+PARENT_TAG = "mlflow.parentRunId"
 
 CONNECT_TIMEOUT_S = 3.0
 MAKING_TIMEOUT_S = 180.0
 BUNDLE_FOLDER = "bundle"
-_BATCH = {"metrics": 1000, "params": 100, "tags": 100}
+#: What one request may hold, 1000 entries in all.
+_BATCH = {"metrics": 800, "params": 100, "tags": 100}
 _MAX_PARAM = 6000
 _MAX_TAG = 8000
 #: MLflow's own defaults retry for minutes; a person at a terminal should know within seconds. Set only where unset.
@@ -56,6 +62,34 @@ class ModelVersion:
     version: str
     run_id: str
     bundle_hash: str
+
+
+@dataclass(frozen=True)
+class FoundRun:
+    """A run that was found again, and whether somebody deleted it in MLflow."""
+
+    run_id: str
+    deleted: bool
+
+
+@dataclass(frozen=True)
+class TrackedView:
+    """What MLflow holds of a run; moments in milliseconds since 1970, the last value of each metric."""
+
+    run_id: str
+    name: str
+    kind: str
+    status: str
+    started_ms: int
+    ended_ms: int | None
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    inputs: list[dict[str, str]]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain values."""
+        return asdict(self)
 
 
 class TrackedRun:
@@ -96,14 +130,19 @@ class Registry:
     tracking_uri
         ``sqlite:///path``, another database, or ``http(s)://host:port`` of a server.
     artifact_root
-        Local directory of artifacts; a server keeps its own and ignores it.
+        URL that artifacts are kept below, or a local directory; None: what a server has for itself.
     experiment
         Name in MLflow, made on first use.
+    require_root
+        Whether an experiment that keeps its artifacts elsewhere is refused.
     """
 
-    def __init__(self, *, tracking_uri: str, artifact_root: Path, experiment: str) -> None:
+    def __init__(
+        self, *, tracking_uri: str, artifact_root: str | Path | None, experiment: str, require_root: bool = False
+    ) -> None:
         self.tracking_uri = tracking_uri
-        self.artifact_root = artifact_root
+        self.require_root = require_root
+        self.artifact_root = artifact_root.absolute().as_uri() if isinstance(artifact_root, Path) else artifact_root
         self.experiment = experiment
         self._connected: Any = None
         self._experiment_id: str | None = None
@@ -121,19 +160,62 @@ class Registry:
         finally:
             self.end(run_id, status)
 
-    def begin(self, name: str, *, tags: Mapping[str, Any] | None = None, parent: TrackedRun | None = None) -> str:
+    def begin(
+        self,
+        name: str,
+        *,
+        tags: Mapping[str, Any] | None = None,
+        parent: TrackedRun | None = None,
+        started_ms: int | None = None,
+    ) -> str:
         """Open a run beyond a ``with`` block and return its id; ``end`` or ``close_abandoned_runs`` closes it."""
-        from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID  # heavy: only when something is recorded
-
         known = {"ljwx.host": socket.gethostname(), "ljwx.pid": str(os.getpid()), **(tags or {})}
         if parent is not None:
-            known[MLFLOW_PARENT_RUN_ID] = parent.run_id
-        made = self._ask(self._client().create_run, self._experiment(), run_name=name, tags=_texts(known, _MAX_TAG))
+            known[PARENT_TAG] = parent.run_id
+        made = self._ask(
+            self._client().create_run,
+            self._experiment(),
+            start_time=started_ms,
+            run_name=name,
+            tags=_texts(known, _MAX_TAG),
+        )
         return str(made.info.run_id)
 
-    def end(self, run_id: str, status: RunStatus) -> None:
-        """Close a run."""
-        self._ask(self._client().set_terminated, run_id, status=status)
+    def end(self, run_id: str, status: RunStatus, *, ended_ms: int | None = None) -> None:
+        """Close a run, now or as of ``ended_ms`` (milliseconds since 1970)."""
+        self._ask(self._client().set_terminated, run_id, status=status, end_time=ended_ms)
+
+    def reopen(self, run_id: str) -> None:
+        """Let a run that had ended go on."""
+        self._ask(self._client().update_run, run_id, status="RUNNING")
+
+    def find(self, tag: str, value: str) -> FoundRun | None:
+        """Return the run whose ``tag`` is ``value``, the oldest of several; a deleted one too, as such."""
+        from mlflow.entities import ViewType  # heavy: only when something is recorded
+
+        found = self._ask(
+            self._client().search_runs,
+            [self._experiment()],
+            f"tags.`{tag}` = '{value}'",
+            run_view_type=ViewType.ALL,
+            order_by=["attributes.start_time ASC"],
+            max_results=2,
+        )
+        if not found:
+            return None
+        return FoundRun(str(found[0].info.run_id), found[0].info.lifecycle_stage == "deleted")
+
+    def is_deleted(self, run_id: str) -> bool:
+        """Return whether somebody deleted the run in MLflow."""
+        return bool(self._ask(self._client().get_run, run_id).info.lifecycle_stage == "deleted")
+
+    def answers(self) -> bool:
+        """Return whether MLflow answers at all: what it then refuses, it refuses for a reason of its own."""
+        try:
+            self._ask(self._client().search_experiments, max_results=1)
+        except RegistryError:
+            return False
+        return True
 
     def log(
         self,
@@ -145,18 +227,43 @@ class Registry:
         step: int = 0,
     ) -> None:
         """Record metrics, parameters and tags of a run in as few requests as MLflow's limits allow."""
+        now_ms = int(utc_now().timestamp() * 1000)
+        points = [(name, float(value), now_ms, step) for name, value in (metrics or {}).items()]
+        self.log_points(run_id, points, params=params, tags=tags)
+
+    def log_points(
+        self,
+        run_id: str,
+        points: Sequence[Point],
+        *,
+        params: Mapping[str, Any] | None = None,
+        tags: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record points, parameters and tags in as few requests as MLflow's limits allow; twice changes nothing."""
         from mlflow.entities import Metric, Param, RunTag  # heavy: only when something is recorded
 
-        now_ms = int(utc_now().timestamp() * 1000)
-        batches: dict[str, list[Any]] = {
-            "metrics": [Metric(k, float(v), now_ms, step) for k, v in (metrics or {}).items()],
+        entries: dict[str, list[Any]] = {
+            "metrics": [Metric(*point) for point in points],
             "params": [Param(k, v) for k, v in _texts(params or {}, _MAX_PARAM).items()],
             "tags": [RunTag(k, v) for k, v in _texts(tags or {}, _MAX_TAG).items()],
         }
         client = self._client()
-        for kind, entries in batches.items():
-            for start in range(0, len(entries), _BATCH[kind]):
-                self._ask(client.log_batch, run_id, **{kind: entries[start : start + _BATCH[kind]]})
+        for part in range(max(-(-len(entries[kind]) // size) for kind, size in _BATCH.items())):
+            batch = {kind: entries[kind][part * size : (part + 1) * size] for kind, size in _BATCH.items()}
+            self._ask(client.log_batch, run_id, **batch)
+
+    def log_inputs(self, run_id: str, datasets: Sequence[Mapping[str, str]]) -> None:
+        """Record what a run read: name, digest, source_type, source, schema, profile and context of each dataset."""
+        from mlflow.entities import Dataset, DatasetInput, InputTag  # heavy: only when something is recorded
+
+        given = [
+            DatasetInput(
+                Dataset(**{name: value for name, value in one.items() if name != "context"}),
+                [InputTag("mlflow.data.context", one["context"])],
+            )
+            for one in datasets
+        ]
+        self._ask(self._client().log_inputs, run_id, datasets=given)
 
     def log_artifacts(self, run_id: str, source: Path, folder: str | None = None) -> None:
         """Copy a file, or the content of a directory, below ``folder`` of the run's artifacts."""
@@ -165,6 +272,44 @@ class Registry:
         client = self._client()
         record = client.log_artifacts if source.is_dir() else client.log_artifact
         self._ask(record, run_id, str(source), folder)
+
+    def views(
+        self, *, kind: str | None = None, market: str | None = None, parent: str | None = None, limit: int
+    ) -> list[TrackedView]:
+        """Return runs of one kind, of one market, or below one run, the newest first; ``limit`` at most."""
+        asked = {"kind": kind, "market": market, PARENT_TAG: parent}
+        return self._views([f"tags.`{tag}` = '{value}'" for tag, value in asked.items() if value is not None], limit)
+
+    def views_beginning(self, digits: str) -> list[TrackedView]:
+        """Return the runs whose id begins with ``digits``, two at most."""
+        return self._views([f"attributes.run_id LIKE '{digits}%'"], 2)
+
+    def _views(self, conditions: list[str], limit: int) -> list[TrackedView]:
+        found = self._ask(
+            self._client().search_runs,
+            [self._experiment()],
+            " and ".join(conditions),
+            order_by=["attributes.start_time DESC"],
+            max_results=limit,
+        )
+        return [
+            TrackedView(
+                run_id=str(run.info.run_id),
+                name=str(run.info.run_name),
+                kind=str(run.data.tags.get("kind", "")),
+                status=str(run.info.status),
+                started_ms=int(run.info.start_time),
+                ended_ms=run.info.end_time,
+                params=dict(run.data.params),
+                metrics=dict(run.data.metrics),
+                tags=dict(run.data.tags),
+                inputs=[
+                    {"name": str(one.dataset.name), "digest": str(one.dataset.digest)}
+                    for one in (run.inputs.dataset_inputs if run.inputs else ())
+                ],
+            )
+            for run in found
+        ]
 
     def tracked_runs(self) -> int:
         """Return how many runs the experiment holds, nested ones too."""
@@ -339,14 +484,15 @@ class Registry:
             client = self._client()
             found = self._ask(client.get_experiment_by_name, self.experiment)
             if found is None:
-                root = None if _is_server(self.tracking_uri) else self.artifact_root.absolute().as_uri()
-                self._experiment_id = str(self._ask(client.create_experiment, self.experiment, artifact_location=root))
+                made = self._ask(client.create_experiment, self.experiment, artifact_location=self.artifact_root)
+                self._experiment_id = str(made)
             elif found.lifecycle_stage != "active":
                 raise RegistryError(
                     f"experiment {self.experiment!r} was deleted",
                     f"run: mlflow experiments restore --experiment-id {found.experiment_id}, or set mlflow.experiment",
                 )
             else:
+                self._refuse_another_root(str(found.artifact_location))
                 self._experiment_id = str(found.experiment_id)
         return self._experiment_id
 
@@ -363,6 +509,16 @@ class Registry:
                 return False
         return True
 
+    def _refuse_another_root(self, kept: str) -> None:
+        """Refuse a place that the experiment does not use: MLflow fixes it when the experiment is made."""
+        wanted = (self.artifact_root or "").rstrip("/")
+        if self.require_root and not f"{kept}/".startswith(f"{wanted}/"):
+            raise RegistryError(
+                f"experiment {self.experiment!r} keeps its artifacts below {kept}, not below mlflow.artifact_root "
+                f"{wanted}",
+                "set mlflow.experiment to a new name, or mlflow.artifact_root back",
+            )
+
     def _ensure_model(self, name: str) -> None:
         client = self._client()
         if not self._ask(client.search_registered_models, f"name = '{name}'"):
@@ -377,26 +533,35 @@ class Registry:
         from mlflow.exceptions import MlflowException  # heavy: only when the registry is asked
         from sqlalchemy.exc import SQLAlchemyError
 
+        known: tuple[type[Exception], ...] = (MlflowException, SQLAlchemyError, CommandError, OSError)
         try:
             return call(*args, **kwargs)
-        except (MlflowException, SQLAlchemyError, CommandError, OSError) as error:
+        except (*known, *_object_store_errors()) as error:
             raise self._refused(error) from error
+        except ImportError as error:
+            raise RegistryError(
+                f"MLflow at {without_password(self.tracking_uri)} needs a package that is not installed ({error})",
+                "for postgresql+psycopg2:// install psycopg2-binary, for s3:// boto3, beside the pipeline",
+            ) from error
 
     def _refused(self, error: Exception) -> RegistryError:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         return RegistryError(
-            f"MLflow at {self.tracking_uri} refused ({first_line[:300]})",
+            f"MLflow at {without_password(self.tracking_uri)} refused ({first_line[:300]})",
             _REMEDY,
         )
 
 
 def open_registry(settings: MlflowSettings, home: Path) -> Registry:
     """Return the registry of ``settings``; without a tracking URI it lives in ``home/mlflow``."""
-    folder = home.absolute() / "mlflow"
+    # a server keeps artifacts where it was told to, unless the settings say another place
+    own = _is_server(settings.tracking_uri) and not settings.artifact_root
+    root = None if own else artifact_root(settings, home)
     return Registry(
-        tracking_uri=settings.tracking_uri or f"sqlite:///{folder / 'mlflow.db'}",
-        artifact_root=folder / "artifacts",
+        tracking_uri=tracking_uri(settings, home.absolute()),
+        artifact_root=root,
         experiment=settings.experiment,
+        require_root=bool(settings.artifact_root),
     )
 
 
@@ -444,17 +609,25 @@ def _is_server(uri: str) -> bool:
     return urlsplit(uri).scheme in ("http", "https")
 
 
+def _object_store_errors() -> tuple[type[Exception], ...]:
+    """Return what an object store's client raises; nothing where none was loaded."""
+    loaded = sys.modules.get("botocore.exceptions")
+    return () if loaded is None else (loaded.BotoCoreError, loaded.ClientError)
+
+
 def _probe(uri: str) -> None:
     """Refuse a server that does not even take a connection, before MLflow's client begins to retry."""
-    if not _is_server(uri):
-        return
+    parts = urlsplit(uri)
+    port_by_scheme = {"http": 80, "https": 443, "postgresql": 5432, "mysql": 3306}
+    scheme = parts.scheme.partition("+")[0]
+    if scheme not in port_by_scheme or (parts.hostname is None and not _is_server(uri)):
+        return  # a file, or a socket in the file system
     try:
-        parts = urlsplit(uri)
-        port = parts.port or (443 if parts.scheme == "https" else 80)
+        port = parts.port or port_by_scheme[scheme]
         socket.create_connection((parts.hostname or "", port), timeout=CONNECT_TIMEOUT_S).close()
     except (OSError, ValueError) as error:
         raise RegistryError(
-            f"MLflow at {uri} cannot be reached ({error})",
+            f"MLflow at {without_password(uri)} cannot be reached ({error})",
             _REMEDY,
         ) from None
 

@@ -23,7 +23,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.config import Settings, dagster_home, ljwx_home, tracking_uri
+from ljwx_pipeline.config import Settings, artifact_root, dagster_home, ljwx_home, tracking_uri
 from ljwx_pipeline.errors import EnvironmentFault, LiveError, LjwxError
 from ljwx_pipeline.job_process import run_in_own_group
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
@@ -153,7 +153,7 @@ def services(settings: Settings, home: Path, *, shared: Path, runs_page: str) ->
     code, workspace = shared / "code.sock", str(shared / "workspace.yaml")
     mlflow = [python, "-m", "mlflow", "server", "--host", ui.host, "--port", str(ui.mlflow_port), "--workers", "1"]
     mlflow += ["--backend-store-uri", tracking_uri(settings.mlflow, home)]
-    mlflow += ["--default-artifact-root", str(home / "mlflow" / "artifacts")]
+    mlflow += ["--default-artifact-root", artifact_root(settings.mlflow, home)]
     code_server = [python, "-m", "dagster", "code-server", "start", "--socket", str(code), "-m", "jobs.definitions"]
     webserver = [str(Path(python).parent / "dagster-webserver"), "-h", ui.host, "-p", str(ui.dagster_port)]
     daemon = [str(Path(python).parent / "dagster-daemon"), "run"]

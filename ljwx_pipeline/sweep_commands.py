@@ -21,7 +21,6 @@ from ljwx_pipeline.config import Settings, parse_value
 from ljwx_pipeline.errors import ConfigError
 from ljwx_pipeline.sweeping.document import (
     Values,
-    earlier_run,
     log_sweep,
     sweep_document,
     sweep_name,
@@ -147,15 +146,15 @@ def _sweep(settings: Settings, arguments: argparse.Namespace) -> int:
         _progress(total) as told,
     ):
         found = _run(settings, arguments, task, axes, variants, executor, told)
-    folder = Path(arguments.out) if arguments.out else task.home / SWEEPS / sweep_name(task, found)
+    name = sweep_name(task, found)
+    folder = Path(arguments.out) if arguments.out else task.home / SWEEPS / name
     body = sweep_document(settings, task, found, kind=kind, axes=axes, how=_how(arguments, workers))
-    body |= {"page": str((folder / "sweep.html").absolute()), "mlflow_run_id": earlier_run(folder, found)}
+    body |= {"page": str((folder / "sweep.html").absolute()), "name": name, "mlflow_run_id": None}
     write_sweep(folder, body, found)
     try:
-        if body["mlflow_run_id"] is None:
-            body["mlflow_run_id"] = log_sweep(settings, folder, body, kind=kind, axes=axes)
-            write_json(folder, body)
-    finally:  # what was found is said, whether or not MLflow is there to hear it
+        body["mlflow_run_id"] = log_sweep(settings, folder, body, kind=kind, axes=axes)
+        write_json(folder, body)
+    finally:  # what was found is said, whether or not it could be recorded
         shown = {name: value for name, value in body.items() if name != "all"}
         code = show_result(arguments, shown, _text(body))
     return code

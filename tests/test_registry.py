@@ -25,7 +25,7 @@ from tests.fakes.bundles import FACTOR_HASH, grouped_model, tiny_booster, tiny_b
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 PUBLIC = public_key_of(KEY)
-SETTINGS = MlflowSettings(tracking_uri="", experiment="tests", model_name="tiny")
+SETTINGS = MlflowSettings(tracking_uri="", artifact_root="", experiment="tests", model_name="tiny")
 
 
 @pytest.fixture(scope="session")
@@ -308,7 +308,7 @@ def test_a_server_that_is_away_is_an_error_within_seconds(tmp_path: Path) -> Non
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    settings = MlflowSettings(tracking_uri=f"http://127.0.0.1:{port}", experiment="x", model_name="m")
+    settings = MlflowSettings(tracking_uri=f"http://127.0.0.1:{port}", artifact_root="", experiment="x", model_name="m")
     started = time.monotonic()
     with pytest.raises(RegistryError, match="cannot be reached") as caught:
         open_registry(settings, tmp_path).champion("m")
@@ -334,7 +334,7 @@ def test_a_server_that_answers_nonsense_is_an_error(tmp_path: Path) -> None:
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         uri = f"http://127.0.0.1:{server.server_address[1]}"
-        settings = MlflowSettings(tracking_uri=uri, experiment="x", model_name="m")
+        settings = MlflowSettings(tracking_uri=uri, artifact_root="", experiment="x", model_name="m")
         with pytest.raises(RegistryError, match="refused"):
             open_registry(settings, tmp_path).tracked_runs()
     finally:

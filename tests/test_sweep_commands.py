@@ -193,17 +193,50 @@ def test_bars_that_changed_since_the_run_are_refused_and_count_nothing(
     assert not (home / LEDGER_FILE).exists()
 
 
-def test_a_result_is_said_though_mlflow_is_away_and_recorded_when_it_is_back(
-    home: Path, capsys: pytest.CaptureFixture[str]
+def test_a_result_is_said_though_mlflow_is_away_and_sent_once_when_it_is_back(
+    home: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ) -> None:
     away = ["--set", "mlflow.tracking_uri=http://127.0.0.1:1"]
-    assert main(["sweep", *GRID, *away]) == RegistryError.exit_code
-    said = capsys.readouterr()
-    assert "6 variants" in said.out
-    assert "cannot be reached" in said.err
+    with caplog.at_level("WARNING", logger="ljwx"):
+        assert main(["sweep", *GRID, *away]) == 0
+    assert "6 variants" in capsys.readouterr().out
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "ljwx.tracking"]
+    assert "cannot be reached" in said
+    assert "ljwx tracking flush" in said
+    assert main(["tracking", "status"]) == 0
+    assert "1 runs are not sent yet" in capsys.readouterr().out
+    assert main(["tracking", "flush", *away]) == RegistryError.exit_code
+    assert "1 runs could not be sent" in capsys.readouterr().err
+    assert main(["tracking", "flush"]) == 0
+    assert "1 runs sent, none left" in capsys.readouterr().out
     back = swept(capsys, *GRID)
     assert back["computed"] == 0
-    assert back["mlflow_run_id"]
+    registry = open_registry(load_settings(profile="simulated").mlflow, home=ljwx_home())
+    (run,) = registry.views(kind="sweep", limit=10)
+    assert run.run_id == back["mlflow_run_id"]
+    assert run.metrics["variants"] == 6
+
+
+def test_every_variant_that_the_ledger_counts_is_found_in_mlflow_once(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    bodies = [swept(capsys, *GRID), swept(capsys, "--grid", "top_k=2:12:2", "--grid", "n_drop=1:3", "--optuna", "5")]
+    registry = open_registry(load_settings(profile="simulated").mlflow, home=ljwx_home())
+    client = MlflowClient(tracking_uri=registry.tracking_uri)
+    found = {run.run_id: run for run in registry.views(kind="sweep", limit=10)}
+    assert set(found) == {body["mlflow_run_id"] for body in bodies}
+    assert {run.tags["search"] for run in found.values()} == {"grid", "optuna"}
+    hashes: list[str] = []
+    for body in bodies:
+        history = client.get_metric_history(body["mlflow_run_id"], "variant.information_ratio")
+        assert [point.step for point in history] == list(range(body["variants"]))
+        assert history[0].value == pytest.approx(body["verdict"]["information_ratio"])
+        path = client.download_artifacts(body["mlflow_run_id"], "sweep/sweep.parquet", str(home))
+        hashes += pd.read_parquet(path)["variant_hash"].tolist()
+    ledger = TrialLedger(home / LEDGER_FILE).trials_of(bodies[0]["hashes"]["family"])
+    assert sorted(set(hashes)) == sorted(row.variant_hash for row in ledger if row.kind in ("sweep", "tune"))
 
 
 def test_dask_that_is_not_there_is_told(

@@ -25,7 +25,16 @@ from ljwx_pipeline.config.data import (
     TushareSettings,
 )
 from ljwx_pipeline.config.ensemble import DoubleEnsembleSettings, EnsembleSettings
-from ljwx_pipeline.config.homes import dagster_home, ljwx_home, market_home, market_name, report_folders, tracking_uri
+from ljwx_pipeline.config.homes import (
+    artifact_root,
+    dagster_home,
+    ljwx_home,
+    market_home,
+    market_name,
+    report_folders,
+    tracking_uri,
+    without_password,
+)
 from ljwx_pipeline.config.lint import LintSettings
 from ljwx_pipeline.config.load import DEFAULT_PROFILE, load_settings, parse_value
 from ljwx_pipeline.config.operation import (
@@ -95,6 +104,7 @@ __all__ = [
     "UiSettings",
     "UniverseSettings",
     "WalkForwardSettings",
+    "artifact_root",
     "dagster_home",
     "ljwx_home",
     "load_settings",
@@ -104,4 +114,5 @@ __all__ = [
     "replayed",
     "report_folders",
     "tracking_uri",
+    "without_password",
 ]

@@ -10,6 +10,7 @@ import json
 import os
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ljwx_pipeline.config.operation import MlflowSettings
 from ljwx_pipeline.config.settings import Settings
@@ -59,6 +60,17 @@ def report_folders(home: Path, reports: Path) -> dict[str, Path]:
 def tracking_uri(mlflow: MlflowSettings, home: Path) -> str:
     """Return MLflow's tracking address: the configured one, or SQLite under ``home`` (``LJWX_HOME``)."""
     return mlflow.tracking_uri or f"sqlite:///{home / 'mlflow' / 'mlflow.db'}"
+
+
+def artifact_root(mlflow: MlflowSettings, home: Path) -> str:
+    """Return the URL that MLflow keeps artifacts below: the configured one, or a folder of ``home``."""
+    return mlflow.artifact_root or (home.absolute() / "mlflow" / "artifacts").as_uri()
+
+
+def without_password(address: str) -> str:
+    """Return ``address`` as it may be shown and stored: a password in it becomes three asterisks."""
+    password = urlsplit(address).password
+    return address if password is None else address.replace(f":{password}@", ":***@", 1)
 
 
 def ljwx_home() -> Path:

@@ -6,18 +6,32 @@ Not here: the folders all of it lives in (``homes.py``).
 from __future__ import annotations
 
 from ipaddress import ip_address
+from urllib.parse import urlsplit
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from ljwx_pipeline.config.section import Section
 
 
 class MlflowSettings(Section):
-    """Where runs and models are recorded; an empty URI means SQLite under ``LJWX_HOME``."""
+    """Where runs and models are recorded; empty addresses mean SQLite and a folder under ``LJWX_HOME``.
+
+    An object store's credentials come from the environment alone: an address is shown and stored.
+    """
 
     tracking_uri: str
+    artifact_root: str
     experiment: str
     model_name: str
+
+    @field_validator("artifact_root")
+    @classmethod
+    def _a_url_without_credentials(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (not parts.scheme or parts.username is not None or parts.password is not None):
+            msg = "write a URL without credentials, such as s3://bucket/prefix or file:///srv/artifacts"
+            raise ValueError(msg)
+        return value
 
 
 class FeastSettings(Section):

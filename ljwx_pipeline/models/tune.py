@@ -142,7 +142,7 @@ def tune(
     top_k: int,
     earned_under: Mapping[str, object] | None = None,
     journal: Path | None = None,
-    on_trial: Callable[[Trial], None] | None = None,
+    on_trial: Callable[[str, Trial], None] | None = None,
     clock: Clock | None = None,
 ) -> StudyResult:
     """Run the study and return every trial: the same ones for any number of workers, and after any interruption.
@@ -164,7 +164,7 @@ def tune(
         resumed, a finished one is only read. Trials found beyond ``tuning.trials`` count too: they were made. None:
         memory. With ``tuning.storage`` the trials are there, and only the returns beside ``journal``.
     on_trial
-        Called after each trial made now by this process, in the order they finish.
+        Called with the study's name after each trial made now by this process, in the order they finish.
 
     Raises
     ------
@@ -305,7 +305,7 @@ class _Keeper:
 
 
 def _run_all(
-    study: Study, submit: Submit, work: TrialWork, keeper: _Keeper, on_trial: Callable[[Trial], None] | None
+    study: Study, submit: Submit, work: TrialWork, keeper: _Keeper, on_trial: Callable[[str, Trial], None] | None
 ) -> None:
     """Run the study's trials until there are ``tuning.trials``, as many at once as there are workers."""
     trials, workers = work.tuning.trials, work.tuning.workers
@@ -322,7 +322,7 @@ def _run_all(
         for future in sorted(done, key=lambda future: running[future].number):
             trial = keeper.keep(running.pop(future), outcome_of(future))
             if trial is not None and on_trial is not None:
-                on_trial(trial)
+                on_trial(study.name, trial)
 
 
 def _earlier(study: Study, number: int) -> list[tuple[float, ...]]:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import plain_rows
-from ljwx_pipeline.config import Settings, ljwx_home
+from ljwx_pipeline.config import Settings, market_name
+from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.sweeping.task import SweepTask
 
 if TYPE_CHECKING:  # pandas and numba: loaded when the command runs, not when the parser is built
@@ -120,37 +121,47 @@ def write_json(folder: Path, body: dict[str, Any]) -> None:
     write_bytes(folder / "sweep.json", json.dumps(body, indent=1, ensure_ascii=False).encode())
 
 
-def earlier_run(folder: Path, found: Sweep) -> str | None:
-    """Return the MLflow run that recorded this very sweep; a repeat that computed nothing is no second run."""
-    if found.known < len(found.frame):
-        return None
+def log_sweep(settings: Settings, folder: Path, body: dict[str, Any], *, kind: str, axes: Values) -> str | None:
+    """Record the sweep, its variants by step and its files as one tracked run; return its id in MLflow.
+
+    The same sweep of the same evidence is the same run, recorded once. None while MLflow is away: it is told later.
+    """
+    from ljwx_pipeline.tracking import open_tracker, stable_id
+
+    tracker, verdict = open_tracker(settings), body["verdict"]
+    event = stable_id("sweep", market_name(settings), body["name"])
+    if not tracker.recorded(event):
+        measured = {
+            "variants": body["variants"],
+            "trials_of_family": body["trials_of_family"],
+            "best.information_ratio": verdict["information_ratio"],
+            "expected_of_noise": verdict["expected_of_noise"],
+            "deflated_probability": verdict["deflated_probability"],
+        }
+        tags = {
+            **body["hashes"],
+            "profile": settings.profile,
+            "market": market_name(settings),
+            "search": "grid" if kind == "sweep" else "optuna",
+            "sweep": body["name"],
+        }
+        named = f"{settings.profile} {settings.strategy.kind} {' x '.join(axes)}"
+        with tracker.run(named, kind="sweep", tags=tags, event=event) as run:
+            run.params({f"grid.{name}": json.dumps(values) for name, values in axes.items()})
+            run.params({"variants": body["variants"], "executor": body["how"], "best": verdict["best"]})
+            run.metrics({name: float(value) for name, value in measured.items() if value is not None})
+            run.series([_numbers(row) for row in body["all"]])
+            run.artifacts(folder, "sweep")
     try:
-        earlier = json.loads((folder / "sweep.json").read_text(encoding="utf-8"))
-        run_id = earlier["mlflow_run_id"] if earlier["variants"] == len(found.frame) else None
-    except (OSError, ValueError, KeyError, TypeError):
+        return tracker.run_id_of(event)
+    except RegistryError:
         return None
-    return run_id if isinstance(run_id, str) else None
 
 
-def log_sweep(settings: Settings, folder: Path, body: dict[str, Any], *, kind: str, axes: Values) -> str:
-    """Record the sweep and its files as one MLflow run and return its id."""
-    from ljwx_pipeline.registry import open_registry
-
-    registry, verdict = open_registry(settings.mlflow, home=ljwx_home()), body["verdict"]
-    measured = {
-        "variants": body["variants"],
-        "trials_of_family": body["trials_of_family"],
-        "best.information_ratio": verdict["information_ratio"],
-        "expected_of_noise": verdict["expected_of_noise"],
-    }
-    if verdict["deflated_probability"] is not None:
-        measured["deflated_probability"] = verdict["deflated_probability"]
-    with registry.run(f"{kind}-{settings.profile}", tags={"kind": kind, **body["hashes"]}) as run:
-        run.params({f"grid.{name}": json.dumps(values) for name, values in axes.items()})
-        run.params({"variants": body["variants"], "executor": body["how"], "best": verdict["best"]})
-        run.metrics({name: float(value) for name, value in measured.items()})
-        run.artifacts(folder, "sweep")
-        return run.run_id
+def _numbers(row: dict[str, Any]) -> dict[str, float]:
+    """Return the measures of a variant as metrics; its step is its rank by information ratio."""
+    shown = ("information_ratio", "session_sharpe", "sharpe", "annual_return", "max_drawdown", "turnover")
+    return {f"variant.{name}": float(row[name]) for name in shown if row.get(name) is not None}
 
 
 def sweep_name(task: SweepTask, found: Sweep) -> str:

@@ -8,10 +8,12 @@ import pandas as pd
 import pytest
 
 from assets.resources import Line
+from assets.tracking import champion_record, require_promoted
 from jobs.definitions import build_definitions
 from jobs.sensors import Handover, champion_sensor
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.registry import ModelVersion, Registry
 from tests.fakes.bars import random_bars
@@ -73,17 +75,32 @@ def test_every_asset_can_be_materialised_alone_from_its_page(definitions: dg.Def
 
 
 class OneChampion:
-    """A registry that holds at most one champion."""
+    """A registry that holds at most one champion, and the tags that were set on versions."""
 
     def __init__(self, version: str | None) -> None:
         self.version = version
+        self.tags: list[tuple[str, str, str, str]] = []
+
+    def tag_version(self, name: str, version: str, tag: str, value: str) -> None:
+        self.tags.append((name, version, tag, value))
 
     def champion(self, name: str) -> ModelVersion | None:
         return None if self.version is None else ModelVersion(name, self.version, "run", "hash")
 
 
+@pytest.fixture(autouse=True)
+def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path))
+    record, name = champion_record(Line()), Line().registered_model
+    for version, decision in (("3", "promoted"), ("4", "promoted"), ("5", "refused")):
+        record.decided(name, version, decision, ["rank IC"] if decision == "refused" else [])
+        if decision == "promoted":
+            record.moved(name, version)
+
+
 def tick(monkeypatch: pytest.MonkeyPatch, version: str | None, cursor: str | None = None) -> dg.SensorResult:
-    monkeypatch.setattr(Line, "registry", lambda _self: OneChampion(version))
+    registry = OneChampion(version)
+    monkeypatch.setattr(Line, "registry", lambda _self: registry)
     sensor = champion_sensor(dg.define_asset_job("deploy", selection="*"))
     context = dg.build_sensor_context(cursor=cursor, resources={"line": Line()})
     return sensor.evaluate_tick(context)
@@ -105,6 +122,35 @@ def test_a_champion_that_comes_back_is_a_request_of_its_own(monkeypatch: pytest.
     third = tick(monkeypatch, "3", second.cursor)
     keys_asked = [answer.run_requests[0].run_key for answer in (first, second, third)]
     assert len(set(keys_asked)) == 3
+
+
+@pytest.mark.parametrize(
+    ("version", "why"),
+    [("5", "the gate's decision on it was refused (rank IC)"), ("6", "the line never decided on it")],
+)
+def test_a_version_that_the_line_did_not_promote_is_not_deployed(
+    monkeypatch: pytest.MonkeyPatch, version: str, why: str
+) -> None:
+    answer = tick(monkeypatch, version)
+    assert not answer.run_requests
+    assert (
+        f"version {version} of {Line().registered_model} is champion in the registry, but {why}" in answer.skip_message
+    )
+    with pytest.raises(LiveError, match="it is not deployed"):
+        require_promoted(Line(), version)
+    require_promoted(Line(), "3")
+
+
+def test_an_alias_moved_by_hand_is_tagged_and_written_down_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    record, name = champion_record(Line()), Line().registered_model
+    asked = tick(monkeypatch, "3", "not a handover")
+    assert [request.tags["ljwx/model_version"] for request in asked.run_requests] == ["3"], "a rollback is deployed"
+    moved = record.last_by_hand(name)
+    assert (moved.old, moved.version) == ("4", "3")
+    assert Line().registry().tags == [(name, "3", "alias_moved_by_hand", moved.sentence())]
+    tick(monkeypatch, "3", asked.cursor)
+    assert Line().registry().tags == []
+    assert [line.what for line in record.lines(name)].count("moved_by_hand") == 1
 
 
 @pytest.mark.parametrize("text", [None, "", "something else"])

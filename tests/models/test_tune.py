@@ -33,7 +33,7 @@ def run(dataset: Dataset, *, tuning: TuneSettings = TUNING, journal: Path | None
 
 def test_every_trial_is_kept_and_the_best_has_the_highest_rank_ic(dataset: Dataset) -> None:
     seen: list[Trial] = []
-    result = run(dataset, on_trial=seen.append)
+    result = run(dataset, on_trial=lambda _, trial: seen.append(trial))
     assert tuple(seen) == result.trials
     assert [trial.number for trial in result.trials] == list(range(6))
     assert result.best.rank_ic == max(trial.rank_ic for trial in result.trials)
@@ -73,7 +73,7 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(dataset: Datase
     with pytest.raises(KeyboardInterrupt):
         run(dataset, journal=journal, net_returns=crash_in_the_fourth_trial)
     made_now: list[Trial] = []
-    resumed = run(dataset, journal=journal, on_trial=made_now.append)
+    resumed = run(dataset, journal=journal, on_trial=lambda _, trial: made_now.append(trial))
     assert [trial.number for trial in made_now] == [3, 4, 5]
     assert resumed == run(dataset)
 
@@ -110,7 +110,11 @@ def test_trials_earned_under_other_terms_are_not_served_again(dataset: Dataset, 
     dear = run(dataset, journal=journal, tuning=few, earned_under={"costs": {"slippage_bps": 20.0}})
     made_now: list[Trial] = []
     cheap = run(
-        dataset, journal=journal, tuning=few, earned_under={"costs": {"slippage_bps": 2.0}}, on_trial=made_now.append
+        dataset,
+        journal=journal,
+        tuning=few,
+        earned_under={"costs": {"slippage_bps": 2.0}},
+        on_trial=lambda _, trial: made_now.append(trial),
     )
     assert dear.name != cheap.name
     assert len(made_now) == 1

@@ -203,7 +203,7 @@ def test_a_study_killed_in_the_middle_makes_the_trials_it_would_have_made(datase
     process.wait()
     twelve = TUNING.model_copy(update={"trials": 12, "batch": 4})
     made_now: list[Trial] = []
-    resumed = run(dataset, tuning=twelve, journal=journal, on_trial=made_now.append)
+    resumed = run(dataset, tuning=twelve, journal=journal, on_trial=lambda _, trial: made_now.append(trial))
     assert 0 < len(made_now) <= 9
     assert without_seconds(resumed) == without_seconds(run(dataset, tuning=twelve))
 

@@ -1,0 +1,133 @@
+"""A version trades only when the line itself promoted it; whoever moves the alias by hand is noticed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.registry import ModelVersion, Registry
+from ljwx_pipeline.scoring.signing import public_key_of
+from ljwx_pipeline.tracking import ChampionRecord
+from ljwx_pipeline.tracking.champion import MOVED_TAG
+from tests.fakes.bundles import tiny_bundle
+from tests.fakes.mlflow_home import registry_in
+
+KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+
+
+@pytest.fixture
+def registry(tmp_path: Path) -> Registry:
+    return registry_in(tmp_path)
+
+
+@pytest.fixture
+def record(tmp_path: Path) -> ChampionRecord:
+    return ChampionRecord(tmp_path / "tracking")
+
+
+def registered(registry: Registry, folder: Path, digit: str) -> ModelVersion:
+    with registry.run("x") as run:
+        bundle = tiny_bundle(folder / "bundles", KEY, data_hash=digit * 64)
+        return registry.register(bundle, run_id=run.run_id, public_key=public_key_of(KEY))
+
+
+def promoted(registry: Registry, record: ChampionRecord, version: ModelVersion) -> None:
+    record.decided(version.name, version.version, "promoted", [])
+    registry.promote(version)
+    record.moved(version.name, version.version)
+
+
+def version_tags(registry: Registry, version: ModelVersion) -> dict[str, str]:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=registry.tracking_uri, registry_uri=registry.tracking_uri)
+    return dict(client.get_model_version(version.name, version.version).tags)
+
+
+def test_what_the_line_moves_is_no_difference(registry: Registry, record: ChampionRecord, tmp_path: Path) -> None:
+    assert record.audit(registry, "tiny") is None
+    one, two = (registered(registry, tmp_path, digit) for digit in "ab")
+    for version in (one, two, one):
+        promoted(registry, record, version)
+        assert record.difference(registry, "tiny") is None
+        assert record.audit(registry, "tiny") is None
+    assert record.champion("tiny") == "1"
+    assert record.last_by_hand("tiny") is None
+
+
+def test_a_move_by_hand_is_audited_with_both_versions_and_the_moment(
+    registry: Registry, record: ChampionRecord, tmp_path: Path
+) -> None:
+    one, two = (registered(registry, tmp_path, digit) for digit in "ab")
+    promoted(registry, record, one)
+    record.decided("tiny", "2", "refused", ["rank IC"])
+    registry.promote(two)  # as a person in MLflow's page
+    looked = record.difference(registry, "tiny")
+    assert record.last_by_hand("tiny") is None, "looking writes nothing"
+    moved = record.audit(registry, "tiny")
+    assert moved is not None
+    assert looked is not None
+    assert (moved.old, moved.version) == (looked.old, looked.version) == ("1", "2")
+    assert record.last_by_hand("tiny") == moved
+    assert version_tags(registry, two)[MOVED_TAG] == moved.sentence()
+    assert "from version 1 to version 2, noticed 20" in moved.sentence()
+    assert record.audit(registry, "tiny") is None
+    assert "decision on it was refused (rank IC): it is not deployed" in (record.refusal("tiny", "2") or "")
+    registry.promote(one)
+    assert record.audit(registry, "tiny") is not None
+    assert record.refusal("tiny", "1") is None, "a rollback to a promoted version trades"
+
+
+def test_an_alias_taken_off_by_hand_is_noticed(registry: Registry, record: ChampionRecord, tmp_path: Path) -> None:
+    one = registered(registry, tmp_path, "a")
+    promoted(registry, record, one)
+    registry.drop_alias("champion", "tiny")
+    moved = record.audit(registry, "tiny")
+    assert moved is not None
+    assert (moved.old, moved.version) == ("1", None)
+    assert "from version 1 to no version" in version_tags(registry, one)[MOVED_TAG]
+    assert record.audit(registry, "tiny") is None
+
+
+def test_a_line_killed_between_alias_and_record_is_not_taken_for_a_hand(
+    registry: Registry, record: ChampionRecord, tmp_path: Path
+) -> None:
+    one = registered(registry, tmp_path, "a")
+    record.decided("tiny", "1", "promoted", [])
+    assert record.audit(registry, "tiny") is None, "decided, not moved yet"
+    registry.promote(one)
+    assert record.audit(registry, "tiny") is None
+    assert [line.what for line in record.lines("tiny")] == ["decided", "moved"]
+
+
+def test_a_version_that_was_never_decided_on_is_refused(registry: Registry, record: ChampionRecord) -> None:
+    assert "the line never decided on it" in (record.refusal("tiny", "1") or "")
+
+
+def test_the_last_decision_on_a_version_counts(record: ChampionRecord) -> None:
+    record.decided("tiny", "1", "promoted", [])
+    assert record.refusal("tiny", "1") is None
+    record.decided("tiny", "1", "refused", ["more trials"])
+    assert "refused (more trials)" in (record.refusal("tiny", "1") or "")
+    assert record.refusal("another", "1") is not None
+
+
+@pytest.mark.parametrize("line", ["not JSON", json.dumps({"what": "decided"}), json.dumps([])])
+def test_a_damaged_record_deploys_nothing(record: ChampionRecord, line: str) -> None:
+    record.decided("tiny", "1", "promoted", [])
+    record.path.write_text(record.path.read_text() + line + "\n")
+    with pytest.raises(LakeError, match="is damaged"):
+        record.refusal("tiny", "1")
+
+
+def test_a_line_that_a_crash_tore_is_left_out_and_cut_off(record: ChampionRecord) -> None:
+    record.decided("tiny", "1", "promoted", [])
+    with record.path.open("ab") as file:
+        file.write(b'{"at": "2026')
+    assert record.refusal("tiny", "1") is None
+    record.decided("tiny", "2", "refused", [])
+    assert [line.version for line in record.lines("tiny")] == ["1", "2"]
