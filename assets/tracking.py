@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from assets.io_managers import read_json, write_json
+from assets.made import record_config, record_made
 from assets.resources import Line
 from ljwx_pipeline.registry import RunStatus, TrackedRun
 
@@ -22,12 +23,14 @@ def begin_research_run(line: Line, *, tags: dict[str, object], params: dict[str,
     registry.close_abandoned_runs()
     run_id = registry.begin(f"research-{line.settings.profile}", tags={"kind": "research", **tags})
     registry.log(run_id, params=params)
+    record_config(line, run_id)
     write_json(line.tables, DOCUMENT, {"run_id": run_id, "open": True})
     return run_id
 
 
 def end_research_run(line: Line) -> None:
-    """Close the research run as finished."""
+    """Close the research run as finished, with the hashes of what it made."""
+    record_made(line, research_run_id(line))
     _close(line, "FINISHED")
 
 

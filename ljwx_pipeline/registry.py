@@ -15,6 +15,7 @@ import socket
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -55,6 +56,19 @@ class ModelVersion:
     version: str
     run_id: str
     bundle_hash: str
+
+
+@dataclass(frozen=True)
+class RecordedRun:
+    """A run as MLflow holds it: how it ended, its tags and parameters as text, its metrics at their last step."""
+
+    run_id: str
+    name: str
+    status: str
+    ended_at: datetime | None
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    metrics: Mapping[str, float]
 
 
 class TrackedRun:
@@ -295,6 +309,50 @@ class Registry:
                 shutil.rmtree(final)
             staged.rename(final)
         return final
+
+    def recorded_run(self, run_id: str) -> RecordedRun | None:
+        """Return what was recorded of a run; None when the experiment holds none of this id."""
+        query = f"attributes.run_id = '{run_id}'"
+        for run in self._ask(self._client().search_runs, [self._experiment()], query):
+            ended_ms = run.info.end_time
+            return RecordedRun(
+                run_id=str(run.info.run_id),
+                name=str(run.info.run_name),
+                status=str(run.info.status),
+                ended_at=None if ended_ms is None else datetime.fromtimestamp(ended_ms / 1000, tz=UTC),
+                tags=dict(run.data.tags),
+                params=dict(run.data.params),
+                metrics=dict(run.data.metrics),
+            )
+        return None
+
+    def artifact_text(self, run_id: str, path: str) -> str | None:
+        """Return the text of one artifact of a run; None when the run recorded none at ``path``."""
+        from mlflow.artifacts import download_artifacts  # heavy: only when an artifact is fetched
+
+        folder, _, _ = path.rpartition("/")
+        listed = self._ask(self._client().list_artifacts, run_id, folder or None)
+        if path not in {item.path for item in listed}:
+            return None
+        with tempfile.TemporaryDirectory(prefix="ljwx-artifact-") as staged:
+            fetched = self._ask(
+                download_artifacts, run_id=run_id, artifact_path=path, dst_path=staged, tracking_uri=self.tracking_uri
+            )
+            return Path(fetched).read_text(encoding="utf-8")
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Return every version of model ``name``, the newest first; none where there is no such model."""
+        found = self._ask(self._client().search_model_versions, f"name = '{name}'")
+        return sorted((self._version(item) for item in found), key=lambda item: -int(item.version))
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Return the version that each alias of model ``name`` points at."""
+        models = self._ask(self._client().search_registered_models, f"name = '{name}'")
+        return {str(alias): str(number) for alias, number in models[0].aliases.items()} if models else {}
+
+    def version_tags(self, version: ModelVersion) -> dict[str, str]:
+        """Return the tags of one version."""
+        return dict(self._ask(self._client().get_model_version, version.name, version.version).tags)
 
     def _client(self) -> Any:
         if self._connected is None:
