@@ -66,7 +66,7 @@ def _made_again(profile: str, overrides: dict[str, Any], make: list[str]) -> dic
     wanted = [model.model_bundle, evaluation.net_backtest] if MODEL in make else []
     wanted += [scoring.session_pack] if PACK in make else []
     # what a replay makes is judged by its hashes: the checks judged the run it repeats
-    selection = dg.AssetSelection.assets(*wanted).upstream().without_checks()
+    selection = dg.AssetSelection.assets(*wanted).upstream().required_multi_asset_neighbors().without_checks()
     job = dg.define_asset_job("reproduction", selection=selection)
     with LineRun(settings, overrides, jobs=[job]) as run:
         run.execute(job.name)

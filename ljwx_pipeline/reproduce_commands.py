@@ -63,9 +63,7 @@ def add_reproduce_command(
     )
     parser.add_argument("--json", action="store_true", help="print the machine-readable form")
     parser.add_argument("--keep", metavar="DIR", type=Path, help="keep all that was made again in this new folder")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="say what would be made again and from what; make nothing"
-    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would be made again; make nothing")
     parser.add_argument(
         "--strict", action="store_true", help="refuse where code or packages are not those of the original"
     )

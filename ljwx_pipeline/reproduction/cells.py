@@ -64,7 +64,7 @@ def _of_tables(was: Path, now: Path) -> Cells:
     if before.metadata.num_rows != after.metadata.num_rows or not _same_keys(before, after, keys):
         return _of_rows(before, after, keys)
     labels: pd.DataFrame | None = None
-    count, said = 0, []
+    count, said = 0, list[str]()
     for name in names:
         left, right = (file.read(columns=[name]).column(name).to_numpy() for file in (before, after))
         differ = np.flatnonzero(~_equal(left, right))
@@ -98,20 +98,15 @@ def _of_matrices(was: Path, now: Path, axes: Path | None) -> Cells:
     left, right = np.load(was, mmap_mode="r"), np.load(now, mmap_mode="r")
     if left.shape != right.shape:
         return Cells(abs(left.size - right.size), (f"shape {left.shape} then, {right.shape} now",))
-    count, first = 0, []
+    count, first = 0, list[tuple[int, int]]()
     for start in range(0, len(left), _CHUNK_ROWS):
         block = slice(start, start + _CHUNK_ROWS)
         differ = np.argwhere(~_equal(left[block], right[block]))
         count += len(differ)
         first += [(start + int(row), int(column)) for row, column in differ[: max(SHOWN - len(first), 0)]]
     name = _cell_names(axes)
-    return Cells(
-        count,
-        tuple(
-            f"{name(row, column)}: {_shown(left[row, column])} then, {_shown(right[row, column])} now"
-            for row, column in first
-        ),
-    )
+    said = [f"{name(*at)}: {_shown(left[at])} then, {_shown(right[at])} now" for at in first]
+    return Cells(count, tuple(said) or ("the values are equal, their encoding on disk is not",))
 
 
 def _cell_names(axes: Path | None) -> Callable[[int, int], str]:

@@ -23,9 +23,11 @@ def environment() -> dict[str, Any]:
 
 
 def environment_differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return a sentence for each thing in which two environments differ, of those that both state or one lacks."""
+    """Return a sentence for each thing in which two environments differ, interpreter first."""
     said = [
-        f"{name} {was.get(name)} then, {now.get(name)} now" for name in ("python", "machine") if _other(was, now, name)
+        f"{name} {was.get(name)} then, {now.get(name)} now"
+        for name in ("python", "machine")
+        if was.get(name) != now.get(name)
     ]
     before, after = was.get("packages", {}), now.get("packages", {})
     return said + [
@@ -33,7 +35,3 @@ def environment_differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> l
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     ]
-
-
-def _other(was: Mapping[str, Any], now: Mapping[str, Any], name: str) -> bool:
-    return was.get(name) != now.get(name)

@@ -23,8 +23,8 @@ from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import JOURNAL_NAME, Journal
-from ljwx_pipeline.live.main import KEYS_DIR, LIVE_DIR
 from ljwx_pipeline.live.loop import FEED_DIR
+from ljwx_pipeline.live.main import KEYS_DIR, LIVE_DIR
 from ljwx_pipeline.live.paper_broker import PAPER_NAME, PaperBroker
 from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory

@@ -1,4 +1,4 @@
-"""Where a research run keeps, among its MLflow artifacts, what it takes to make it again. Written by ``assets.made``."""
+"""Where a research run keeps, among its artifacts, what it takes to make it again. ``assets.made`` writes it."""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ decision behind an order (``order.py``).
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -245,8 +246,6 @@ def _bundle(original: Original, remade: Remade) -> Stage:
 
 
 def _hash_of(manifest: Manifest) -> str:
-    import hashlib
-
     return hashlib.sha256(manifest.to_json()).hexdigest()
 
 
