@@ -24,8 +24,17 @@ if TYPE_CHECKING:
 
 
 class Line(dg.ConfigurableResource):
-    """One production line: the settings of the profile that the environment names, and the stores opened from them."""
+    """One production line: the settings of the profile that the environment names, and the stores opened from them.
 
+    Parameters
+    ----------
+    made_again_model, made_again_revision
+        Name of the model and git revision that a reproduction states in place of its own: those of what it makes
+        again. Empty for every other run.
+    """
+
+    made_again_model: str = ""
+    made_again_revision: str = ""
     _settings: Settings | None = PrivateAttr(default=None)
     _catalogue: Catalogue | None = PrivateAttr(default=None)
 
@@ -54,7 +63,7 @@ class Line(dg.ConfigurableResource):
     @property
     def registered_model(self) -> str:
         """The name in the model registry: a champion is the champion of one market."""
-        return f"{self.settings.mlflow.model_name}-{market_name(self.settings)}"
+        return self.made_again_model or f"{self.settings.mlflow.model_name}-{market_name(self.settings)}"
 
     @property
     def catalogue(self) -> Catalogue:

@@ -39,12 +39,15 @@ def main() -> int:
     parser.add_argument("--profile", required=True)
     parser.add_argument("--overrides-file", type=Path, required=True)
     parser.add_argument("--make", action="append", choices=(MODEL, PACK), required=True)
+    parser.add_argument("--model-name", default="", help="that the manifest states, as the original's does")
+    parser.add_argument("--git-revision", default="", help="likewise")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     overrides = json.loads(arguments.overrides_file.read_text(encoding="utf-8"))
     try:
         let_signals_through()
-        found = _made_again(arguments.profile, overrides, arguments.make)
+        line = Line(made_again_model=arguments.model_name, made_again_revision=arguments.git_revision)
+        found = _made_again(arguments.profile, overrides, arguments.make, line)
         write_bytes(arguments.out, json.dumps(found, default=str).encode())
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C finds a process that is ending
@@ -55,7 +58,7 @@ def main() -> int:
     return 0
 
 
-def _made_again(profile: str, overrides: dict[str, Any], make: list[str]) -> dict[str, Any]:
+def _made_again(profile: str, overrides: dict[str, Any], make: list[str], line: Line) -> dict[str, Any]:
     from jobs.session import LineRun  # heavy: Dagster and every asset
 
     settings = load_settings(profile=profile, overrides=overrides)
@@ -68,9 +71,8 @@ def _made_again(profile: str, overrides: dict[str, Any], make: list[str]) -> dic
     # what a replay makes is judged by its hashes: the checks judged the run it repeats
     selection = dg.AssetSelection.assets(*wanted).upstream().required_multi_asset_neighbors().without_checks()
     job = dg.define_asset_job("reproduction", selection=selection)
-    with LineRun(settings, overrides, jobs=[job]) as run:
+    with LineRun(settings, overrides, jobs=[job], line=line) as run:
         run.execute(job.name)
-    line = Line()
     lineage = lineage_of(line) if MODEL in make else {}
     return {
         "home": str(line.home),

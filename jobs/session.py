@@ -49,16 +49,25 @@ class LineRun:
         The dotted keys among them that were given on the command line: what the commands shown to people repeat.
     jobs
         Jobs that no page offers, beside those of the code location.
+    line
+        What the steps work on; None: the line of these settings.
     """
 
-    def __init__(self, settings: Settings, overrides: Mapping[str, Any], *, jobs: Sequence[AnyJob] = ()) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        overrides: Mapping[str, Any],
+        *,
+        jobs: Sequence[AnyJob] = (),
+        line: Line | None = None,
+    ) -> None:
         self._settings = settings
         self._up_command = up_command(settings.profile, overrides)
-        self._line = Line()
+        self._line = line or Line()
         self._instance = dg.DagsterInstance.get()
         self._stack = ExitStack()
         self._stack.callback(self._instance.dispose)
-        self._definitions = dg.Definitions.merge(build_definitions(settings), dg.Definitions(jobs=jobs))
+        self._definitions = dg.Definitions.merge(build_definitions(settings, self._line), dg.Definitions(jobs=jobs))
         self._clock = SystemClock()
         self._started_s = self._clock.monotonic_s()
         self._seconds: dict[str, float] = {}

@@ -274,6 +274,11 @@ def _made_again(plan: _Plan, as_of: str, make: Sequence[str], folder: Path, root
         "--out",
         str(out),
         *(word for name in make for word in ("--make", name)),
+        # stated in the manifest and in the card, and nothing a replay could derive
+        "--model-name",
+        f"{settings.mlflow.model_name}-{plan.original.market}",
+        "--git-revision",
+        plan.original.run.tags.get("git_revision", ""),
     ]
     with _home_is(folder):
         environment = child_environment(settings, overrides)
