@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, market_name, replayed
+from ljwx_pipeline.config import ModelSettings, Settings, ljwx_home, load_settings, market_home, market_name, replayed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,6 +44,12 @@ class Line(dg.ConfigurableResource):
         if self._settings is None:
             self._settings = load_settings()
         return self._settings
+
+    def under(self, model: ModelSettings) -> Line:
+        """Return this line under another ``[model]``: what the dataset of a candidate to compare is built on."""
+        other = Line()
+        other._settings = self.settings.model_copy(update={"model": model})
+        return other
 
     @property
     def home(self) -> Path:

@@ -12,12 +12,15 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from assets.datasets import load_dataset
-from assets.io_managers import read_json
+import pandas as pd
+
+from assets.datasets import build, load_dataset
+from assets.io_managers import read_json, read_table
+from assets.panels import TradingTables
 from assets.resources import Line
 from assets.reuse import code_hash
 from ljwx_pipeline.command_output import show_result
@@ -27,6 +30,10 @@ from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError, ModelError
 from ljwx_pipeline.job_process import let_signals_through
 from ljwx_pipeline.model_comparison.candidates import Candidate, candidates
 from ljwx_pipeline.supervisor import child_environment
+
+if TYPE_CHECKING:  # heavy: the kernels
+    from ljwx_pipeline.model_comparison.walk import Walked
+    from ljwx_pipeline.models.walk_forward import FoldRecord
 
 #: Below a market's home: a folder a comparison, and the kept walk of each candidate.
 COMPARISONS, KEPT = "comparisons", "candidates"
@@ -61,30 +68,19 @@ def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse
     from ljwx_pipeline.backtest.trial_ledger import TrialLedger
     from ljwx_pipeline.model_comparison import document as told
     from ljwx_pipeline.model_comparison.measures import measured
-    from ljwx_pipeline.model_comparison.walk import walked
     from ljwx_pipeline.sweeping.task import sweep_task, trials_so_far
 
     line = Line()
     task = sweep_task(settings)  # refuses other data, label, universe or held-out end than the newest research's
     dataset = load_dataset(line.tables)
-    split = _stored_folds(line, dataset, settings)
+    split = _stored_folds(line, dataset)
     tuned = read_json(line.tables, "tuned_hyperparameters")["best_params"]
     home, ledger, code = line.home / COMPARISONS, TrialLedger(task.ledger), code_hash()
     walks, found, failed = [], [], {}
     for number, candidate in enumerate(asked, start=1):
         _say(f"{number} of {len(asked)}: {candidate.name}")
         try:
-            walk = walked(
-                candidate,
-                dataset,
-                split,
-                tuned,
-                code=code,
-                store=home / KEPT,
-                on_fold=lambda record: _say(
-                    f"   fold {record.name}: rank IC {record.rank_ic:.4f}, {record.seconds:.1f} s"
-                ),
-            )
+            walk = _walked(line, candidate, dataset, tuned, code=code, store=home / KEPT)
         except ModelError as error:
             failed[candidate.name] = str(error)
             _say(f"   not trained: {error}")
@@ -117,7 +113,37 @@ def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse
     return ModelError.exit_code if failed else 0
 
 
-def _stored_folds(line: Line, dataset: Dataset, settings: Settings) -> list[Fold]:
+def _walked(
+    line: Line, candidate: Candidate, dataset: Dataset, tuned: Mapping[str, Any], *, code: str, store: Path
+) -> Walked:
+    """Walk a candidate forward on the stored dataset; where that lacks what it learns from, on one built for it.
+
+    A candidate by group, or of several horizons, needs columns that the configured model may not. The folds test the
+    same sessions either way.
+    """
+    from ljwx_pipeline.model_comparison.walk import walked
+
+    def said(record: FoldRecord) -> None:
+        _say(f"   fold {record.name}: rank IC {record.rank_ic:.4f}, {record.seconds:.1f} s")
+
+    try:
+        return walked(candidate, dataset, _stored_folds(line, dataset), tuned, code=code, store=store, on_fold=said)
+    except ModelError:
+        own = _built_for(line, candidate)
+        if own.hash == dataset.hash:
+            raise
+    _say("   on a dataset of its own: the stored one lacks what it learns from")
+    return walked(candidate, own, _stored_folds(line, own), tuned, code=code, store=store, on_fold=said)
+
+
+def _built_for(line: Line, candidate: Candidate) -> Dataset:
+    names = ("securities", "st_spells", "corporate_actions")
+    tables = TradingTables(line.checked_bars(), *(line.market_table(name) for name in names))
+    calendar = pd.DataFrame({"session_date": line.sessions()})
+    return build(line.under(candidate.settings), read_table(line.tables, "forward_return_label"), tables, calendar)
+
+
+def _stored_folds(line: Line, dataset: Dataset) -> list[Fold]:
     """Return the folds of the newest research: those of today's settings, which have to be the same.
 
     Raises
@@ -128,7 +154,7 @@ def _stored_folds(line: Line, dataset: Dataset, settings: Settings) -> list[Fold
         When ``walk_forward`` was changed since.
     """
     stored = read_json(line.tables, "walk_forward_folds")["folds"]
-    split = folds(dataset, settings.walk_forward)
+    split = folds(dataset, line.settings.walk_forward)
     if not stored:
         raise LakeError(f"{line.home.name} stored no fold", "run `ljwx run` first")
     was = [(fold["name"], fold["test_first"], fold["test_last"]) for fold in stored]

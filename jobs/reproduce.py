@@ -19,7 +19,6 @@ from typing import Any
 import dagster as dg
 from sqlalchemy.exc import SQLAlchemyError
 
-from assets import evaluation, model, scoring
 from assets.lineage import lineage_of
 from assets.made import made, made_features
 from assets.resources import Line
@@ -31,6 +30,8 @@ from ljwx_pipeline.supervisor import child_environment, prepare_dagster_home
 
 #: What is made again: the model with what it was judged by, and the runner's session pack.
 MODEL, PACK = "model", "pack"
+#: The assets that come last of each.
+MADE_LAST = {MODEL: ("model_bundle", "net_backtest"), PACK: ("session_pack",)}
 
 
 def main() -> int:
@@ -66,10 +67,9 @@ def _made_again(profile: str, overrides: dict[str, Any], make: list[str], line: 
     logging.getLogger().setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     prepare_dagster_home(dagster_home(settings))
-    wanted = [model.model_bundle, evaluation.net_backtest] if MODEL in make else []
-    wanted += [scoring.session_pack] if PACK in make else []
+    wanted = [name for what in make for name in MADE_LAST[what]]
     # what a replay makes is judged by its hashes: the checks judged the run it repeats
-    selection = dg.AssetSelection.assets(*wanted).upstream().required_multi_asset_neighbors().without_checks()
+    selection = dg.AssetSelection.keys(*wanted).upstream().required_multi_asset_neighbors().without_checks()
     job = dg.define_asset_job("reproduction", selection=selection)
     with LineRun(settings, overrides, jobs=[job], line=line) as run:
         run.execute(job.name)

@@ -113,5 +113,6 @@ def test_versions_are_listed_with_alias_decision_and_hashes(small_line: SmallLin
 def test_a_version_is_shown_with_its_card(small_line: SmallLine) -> None:
     shown = small_line("models", "show", "champion")
     assert shown.code == 0, shown.err
-    assert "Intended use" in shown.out
+    assert f"# {small_line.summary['model']['name']}" in shown.out
+    assert "Promoted" in shown.out
     assert small_line("models", "show", "7").code == 2
