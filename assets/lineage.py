@@ -26,7 +26,7 @@ def record_lineage(line: Line) -> dict[str, str]:
         "data_hash": data_hash(line.lake(), line.checked_bars()),
         "factor_hash": line.catalogue.version_hash,
         "config_hash": line.settings.config_hash,
-        "git_revision": git_revision(),
+        "git_revision": line.made_again_revision or git_revision(),
         "known_at": known_at(line),
     }
     write_json(line.tables, DOCUMENT, lineage)

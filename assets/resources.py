@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, market_name, replayed
+from ljwx_pipeline.config import ModelSettings, Settings, ljwx_home, load_settings, market_home, market_name, replayed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,8 +24,17 @@ if TYPE_CHECKING:
 
 
 class Line(dg.ConfigurableResource):
-    """One production line: the settings of the profile that the environment names, and the stores opened from them."""
+    """One production line: the settings of the profile that the environment names, and the stores opened from them.
 
+    Parameters
+    ----------
+    made_again_model, made_again_revision
+        Name of the model and git revision that a reproduction states in place of its own: those of what it makes
+        again. Empty for every other run.
+    """
+
+    made_again_model: str = ""
+    made_again_revision: str = ""
     _settings: Settings | None = PrivateAttr(default=None)
     _catalogue: Catalogue | None = PrivateAttr(default=None)
 
@@ -35,6 +44,12 @@ class Line(dg.ConfigurableResource):
         if self._settings is None:
             self._settings = load_settings()
         return self._settings
+
+    def under(self, model: ModelSettings) -> Line:
+        """Return this line under another ``[model]``: what the dataset of a candidate to compare is built on."""
+        other = Line()
+        other._settings = self.settings.model_copy(update={"model": model})
+        return other
 
     @property
     def home(self) -> Path:
@@ -54,7 +69,7 @@ class Line(dg.ConfigurableResource):
     @property
     def registered_model(self) -> str:
         """The name in the model registry: a champion is the champion of one market."""
-        return f"{self.settings.mlflow.model_name}-{market_name(self.settings)}"
+        return self.made_again_model or f"{self.settings.mlflow.model_name}-{market_name(self.settings)}"
 
     @property
     def catalogue(self) -> Catalogue:

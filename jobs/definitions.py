@@ -44,8 +44,9 @@ RESEARCH_GROUPS = (research.GROUP, evaluation.GROUP)
 DEPLOY_GROUPS = (live.GROUP,)
 
 
-def build_definitions(settings: Settings) -> dg.Definitions:
+def build_definitions(settings: Settings, line: Line | None = None) -> dg.Definitions:
     """Return the code location for ``settings``; only the partitions and the schedule's hour depend on them."""
+    line = line or Line()
     partitions = month_partitions(settings.source)
     daily_selection = dg.AssetSelection.groups(*DAILY_GROUPS)
     research_selection = dg.AssetSelection.groups(*RESEARCH_GROUPS)
@@ -61,7 +62,6 @@ def build_definitions(settings: Settings) -> dg.Definitions:
     def last_held() -> date | None:
         return last_session_held(Lake(market_home(settings) / "lake"))
 
-    line = Line()
     return dg.Definitions(
         assets=[
             market.calendar,

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -31,6 +31,9 @@ from ljwx_pipeline.config import Settings, market_home
 from ljwx_pipeline.errors import DataQualityError, EnvironmentFault
 from ljwx_pipeline.lake.locking import exclusive
 
+if TYPE_CHECKING:  # the type has no public name
+    from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AnyJob
+
 LOCK_TIMEOUT_S = 2.0
 RUN_KEY_TAG = "dagster/run_key"
 SENSOR_TAG = "dagster/sensor_name"
@@ -48,16 +51,27 @@ class LineRun:
         The frozen settings; the environment must already hold the same (the assets read it themselves).
     overrides
         The dotted keys among them that were given on the command line: what the commands shown to people repeat.
+    jobs
+        Jobs that no page offers, beside those of the code location.
+    line
+        What the steps work on; None: the line of these settings.
     """
 
-    def __init__(self, settings: Settings, overrides: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        overrides: Mapping[str, Any],
+        *,
+        jobs: Sequence[AnyJob] = (),
+        line: Line | None = None,
+    ) -> None:
         self._settings = settings
         self._up_command = up_command(settings.profile, overrides)
-        self._line = Line()
+        self._line = line or Line()
         self._instance = dg.DagsterInstance.get()
         self._stack = ExitStack()
         self._stack.callback(self._instance.dispose)
-        self._definitions = build_definitions(settings)
+        self._definitions = dg.Definitions.merge(build_definitions(settings, self._line), dg.Definitions(jobs=jobs))
         self._clock = SystemClock()
         self._started_s = self._clock.monotonic_s()
         self._seconds: dict[str, float] = {}

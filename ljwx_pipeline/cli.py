@@ -24,7 +24,9 @@ from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
 from ljwx_pipeline.experiment_commands import add_experiment_commands
 from ljwx_pipeline.factor_commands import add_factor_commands
 from ljwx_pipeline.leak_commands import add_leak_commands
+from ljwx_pipeline.model_commands import add_models_command
 from ljwx_pipeline.report_commands import add_report_commands
+from ljwx_pipeline.reproduce_commands import add_reproduce_command
 from ljwx_pipeline.rulebook_commands import add_rules_command
 from ljwx_pipeline.study_commands import add_study_commands
 from ljwx_pipeline.sweep_commands import add_sweep_command
@@ -103,6 +105,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_sweep_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_report_commands(commands)
     add_experiment_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
+    add_models_command(
+        commands, add_settings_options=_add_settings_options, settings_of=_settings, overrides_of=overrides_of
+    )
+    add_reproduce_command(
+        commands, add_settings_options=_add_settings_options, settings_of=_settings, overrides_of=overrides_of
+    )
 
     summary = commands.add_parser("summary", help="what the last run found")
     summary.add_argument("--json", action="store_true", help="print the machine-readable form")

@@ -16,6 +16,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
@@ -86,6 +87,11 @@ class TrackedView:
     metrics: dict[str, float]
     tags: dict[str, str]
     inputs: list[dict[str, str]]
+
+    @property
+    def ended_at(self) -> datetime | None:
+        """When the run ended, in UTC; None while it is under way."""
+        return None if self.ended_ms is None else datetime.fromtimestamp(self.ended_ms / 1000, tz=UTC)
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain values."""
@@ -446,6 +452,39 @@ class Registry:
                 shutil.rmtree(final)
             staged.rename(final)
         return final
+
+    def recorded_run(self, run_id: str) -> TrackedView | None:
+        """Return what was recorded of a run; None when the experiment holds none of this id."""
+        found = self._views([f"attributes.run_id = '{run_id}'"], 1)
+        return found[0] if found else None
+
+    def artifact_text(self, run_id: str, path: str) -> str | None:
+        """Return the text of one artifact of a run; None when the run recorded none at ``path``."""
+        from mlflow.artifacts import download_artifacts  # heavy: only when an artifact is fetched
+
+        folder, _, _ = path.rpartition("/")
+        listed = self._ask(self._client().list_artifacts, run_id, folder or None)
+        if path not in {item.path for item in listed}:
+            return None
+        with tempfile.TemporaryDirectory(prefix="ljwx-artifact-") as staged:
+            fetched = self._ask(
+                download_artifacts, run_id=run_id, artifact_path=path, dst_path=staged, tracking_uri=self.tracking_uri
+            )
+            return Path(fetched).read_text(encoding="utf-8")
+
+    def versions(self, name: str) -> list[ModelVersion]:
+        """Return every version of model ``name``, the newest first; none where there is no such model."""
+        found = self._ask(self._client().search_model_versions, f"name = '{name}'")
+        return sorted((self._version(item) for item in found), key=lambda item: -int(item.version))
+
+    def aliases(self, name: str) -> dict[str, str]:
+        """Return the version that each alias of model ``name`` points at."""
+        models = self._ask(self._client().search_registered_models, f"name = '{name}'")
+        return {str(alias): str(number) for alias, number in models[0].aliases.items()} if models else {}
+
+    def version_tags(self, version: ModelVersion) -> dict[str, str]:
+        """Return the tags of one version."""
+        return dict(self._ask(self._client().get_model_version, version.name, version.version).tags)
 
     def _client(self) -> Any:
         if self._connected is None:

@@ -1,0 +1,180 @@
+"""The bodies of ``ljwx models``: compare settings of ``[model]``, list the registered versions, show one.
+
+Not here: comparing (``model_comparison/``, in the process ``jobs.compare``), the registry (``registry.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ljwx_pipeline.command_output import grid, show_result
+from ljwx_pipeline.config import Settings, ljwx_home, market_name
+from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.job_process import run_in_own_group
+
+if TYPE_CHECKING:  # loaded when a command asks the registry
+    from ljwx_pipeline.registry import ModelVersion, Registry
+
+#: Metrics of a version's research run that are shown beside it, by their name there.
+MAIN_METRICS = {
+    "rank_ic_mean": "rank IC",
+    "rank_icir": "ICIR",
+    "backtest.annual_return": "annual return",
+    "backtest.sharpe": "Sharpe",
+    "backtest.max_drawdown": "drawdown",
+}
+#: The model card's file in a bundle.
+CARD = "card.md"
+
+
+def add_models_command(
+    subparsers: Any,
+    *,
+    add_settings_options: Callable[[argparse.ArgumentParser], None],
+    settings_of: Callable[[argparse.Namespace], Settings],
+    overrides_of: Callable[[argparse.Namespace], Mapping[str, Any]],
+) -> None:
+    """Add ``models compare``, ``models list`` and ``models show`` to the command line.
+
+    Parameters
+    ----------
+    subparsers
+        What ``ArgumentParser.add_subparsers`` returned.
+    add_settings_options, settings_of, overrides_of
+        How the command line names a profile, reads it, and what was set by hand.
+    """
+    text = "compare models on the newest research's dataset and folds; list and show registered versions"
+    commands = subparsers.add_parser("models", help=text, description=text).add_subparsers(
+        required=True, metavar="COMMAND"
+    )
+    text = "walk several settings of [model] forward, side by side: table, page, MLflow; each counts as a trial"
+    compare = commands.add_parser("compare", help=text, description=text)
+    compare.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help="a choice of model.kind, model.ensemble.kind or model.group_by, or KEY=VALUE,KEY=VALUE of [model]; none "
+        "named, and no file: every choice there is",
+    )
+    compare.add_argument("--candidates", metavar="FILE", type=Path, help="TOML: a table of [model] keys a candidate")
+    _add(compare, add_settings_options, lambda arguments: _compare(arguments, settings_of(arguments), overrides_of))
+    text = "registered versions with alias, decision, main metrics and hashes"
+    listed = commands.add_parser("list", help=text, description=text)
+    _add(listed, add_settings_options, lambda arguments: _list(arguments, settings_of(arguments)))
+    text = "one registered version: all of that, and its card"
+    shown = commands.add_parser("show", help=text, description=text)
+    shown.add_argument("version", metavar="VERSION", help="a version's number, or champion")
+    _add(shown, add_settings_options, lambda arguments: _show(arguments, settings_of(arguments)))
+
+
+def _add(
+    parser: argparse.ArgumentParser,
+    add_settings_options: Callable[[argparse.ArgumentParser], None],
+    handler: Callable[[argparse.Namespace], int],
+) -> None:
+    add_settings_options(parser)
+    parser.add_argument("--json", action="store_true", help="print the machine-readable form")
+    parser.set_defaults(handler=handler)
+
+
+def _compare(
+    arguments: argparse.Namespace, settings: Settings, overrides_of: Callable[[argparse.Namespace], Mapping[str, Any]]
+) -> int:
+    from ljwx_pipeline.model_comparison.candidates import candidates
+    from ljwx_pipeline.supervisor import child_environment, require_checkout
+
+    root, overrides = Path.cwd(), dict(overrides_of(arguments))
+    require_checkout(root)
+    candidates(settings.model, arguments.names, arguments.candidates)  # a wrong one is told before anything starts
+    command = [sys.executable, "-m", "jobs.compare", "--profile", settings.profile]
+    command += ["--overrides-json", json.dumps(overrides, default=str)]
+    command += ["--candidates", str(arguments.candidates.absolute())] if arguments.candidates is not None else []
+    command += ["--json"] if arguments.json else []
+    command += ["--", *arguments.names]
+    return run_in_own_group(command, cwd=root, environment=child_environment(settings, overrides))
+
+
+def _list(arguments: argparse.Namespace, settings: Settings) -> int:
+    registry, model = _registry(settings)
+    rows = [_told(registry, version) for version in registry.versions(model)]
+    body = {"model": model, "versions": rows}
+    headers = ("version", "alias", "decision", *MAIN_METRICS.values(), "bundle", "run")
+    lines = [
+        (
+            row["version"],
+            row["alias"] or "-",
+            row["decision"] or "-",
+            *(_number(row["metrics"].get(name)) for name in MAIN_METRICS),
+            row["hashes"]["bundle"][:12],
+            row["run_id"],
+        )
+        for row in rows
+    ]
+    text = f"{model}\n\n{grid(headers, lines)}" if rows else f"{model} has no version yet: `ljwx run` registers one"
+    return show_result(arguments, body, text)
+
+
+def _show(arguments: argparse.Namespace, settings: Settings) -> int:
+    registry, model = _registry(settings)
+    versions = {version.version: version for version in registry.versions(model)}
+    champion = registry.aliases(model).get("champion")
+    wanted = champion if arguments.version == "champion" else arguments.version
+    if wanted not in versions:
+        what = "champion" if arguments.version == "champion" else f"version {arguments.version!r}"
+        raise ConfigError(
+            f"{model} has no {what}", f"choose among {', '.join(versions) or 'none: `ljwx run` registers one'}"
+        )
+    version = versions[wanted]
+    body = {**_told(registry, version), "model": model, "card": _card(registry, version)}
+    lines = [f"{model} version {version.version}", ""]
+    lines += [f"{key:14} {body[key] or '-'}" for key in ("alias", "decision", "reasons", "run_id")]
+    lines += [f"{said:14} {_number(body['metrics'].get(name))}" for name, said in MAIN_METRICS.items()]
+    lines += [f"{name:14} {value}" for name, value in body["hashes"].items()]
+    lines += ["", body["card"] or "no card was recorded with it"]
+    return show_result(arguments, body, "\n".join(lines))
+
+
+def _registry(settings: Settings) -> tuple[Registry, str]:
+    from ljwx_pipeline.registry import open_registry
+
+    return open_registry(settings.mlflow, home=ljwx_home()), f"{settings.mlflow.model_name}-{market_name(settings)}"
+
+
+def _told(registry: Registry, version: ModelVersion) -> dict[str, Any]:
+    """Return what is known of a version, from its tags and those of the run that made it."""
+    run = registry.recorded_run(version.run_id)
+    run_tags: Mapping[str, str] = {} if run is None else run.tags
+    metrics: Mapping[str, float] = {} if run is None else run.metrics
+    tags = registry.version_tags(version)
+    alias = [name for name, number in registry.aliases(version.name).items() if number == version.version]
+    hashes = {"bundle": version.bundle_hash, "factors": tags.get("factor_hash", "")}
+    hashes |= {name: run_tags.get(f"{name}_hash", "") for name in ("data", "dataset", "config")}
+    return {
+        "version": version.version,
+        "alias": ", ".join(sorted(alias)),
+        "decision": run_tags.get("decision", ""),
+        "reasons": run_tags.get("reasons", ""),
+        "run_id": version.run_id,
+        "metrics": {name: metrics[name] for name in MAIN_METRICS if name in metrics},
+        "hashes": {**hashes, "git": run_tags.get("git_revision", "")},
+        "restated": tags.get("data_restated", ""),
+    }
+
+
+def _card(registry: Registry, version: ModelVersion) -> str | None:
+    """Return the card that lies in the bundle, or beside it for a bundle of an earlier format."""
+    with tempfile.TemporaryDirectory(prefix="ljwx-card-") as folder:
+        bundle = registry.download_bundle(version, Path(folder))
+        if (bundle / CARD).is_file():
+            return (bundle / CARD).read_text(encoding="utf-8")
+    return registry.artifact_text(version.run_id, f"model_card/{version.bundle_hash}.md")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"

@@ -1,0 +1,150 @@
+"""What a comparison found: the document, the page with its pictures, the run in MLflow, the table on a terminal.
+
+Not here: the measures (``measures.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ljwx_pipeline.command_output import grid
+from ljwx_pipeline.lake.atomic_parquet import write_bytes, write_parquet
+from ljwx_pipeline.model_comparison.measures import Measured
+from ljwx_pipeline.model_comparison.walk import Walked
+from ljwx_pipeline.page import page_environment
+from ljwx_pipeline.plot_style import BLUE, GREY, ORANGE, RED, canvas, inline, plain_dates
+from ljwx_pipeline.registry import Registry
+
+DOCUMENT, PAGE, TABLE = "comparison.json", "comparison.html", "comparison.parquet"
+_COLOURS = (BLUE, RED, ORANGE, GREY, "#3d8f5f", "#7a4fa3", "#2f9aa0", "#a3873d")
+#: Numbers of a row that are metrics of its run in MLflow.
+_METRICS = (
+    "rank_ic", "rank_ic_lower", "rank_ic_upper", "rank_icir", "ic", "net_excess_annual_return", "net_sharpe",
+    "net_sharpe_lower", "net_sharpe_upper", "turnover", "training_seconds",
+)  # fmt: skip
+_FOLD_METRICS = ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows", "seconds")
+
+
+def comparison_name(keys: Sequence[str]) -> str:
+    """Return the name of a comparison's folder: the same candidates on the same data write the same files again."""
+    return hashlib.sha256("".join(sorted(keys)).encode()).hexdigest()[:12]
+
+
+def figures(found: Sequence[Measured]) -> dict[str, str]:
+    """Return SVG pictures by caption: cumulative rank IC by session, and net Sharpe with its interval."""
+    with canvas(8.6, 3.4, salt="comparison-ic") as (axis, out):
+        for position, item in enumerate(found):
+            colour = _COLOURS[position % len(_COLOURS)]
+            axis.plot(item.rank_ic.index, item.rank_ic.cumsum(), label=item.row["name"], color=colour, linewidth=1.3)
+        axis.set_ylabel("cumulative rank IC")
+        axis.legend(fontsize=8)
+        plain_dates(axis)
+    lines = inline(out)
+    rows = [item.row for item in found]
+    with canvas(8.6, 1.0 + 0.34 * len(rows), salt="comparison-sharpe") as (axis, out):
+        places = np.arange(len(rows))[::-1]
+        values = [_or_nan(row["net_sharpe"]) for row in rows]
+        axis.barh(places, values, height=0.6, color=[_COLOURS[i % len(_COLOURS)] for i in range(len(rows))], alpha=0.75)
+        for place, row in zip(places, rows, strict=True):
+            ends = [_or_nan(row["net_sharpe_lower"]), _or_nan(row["net_sharpe_upper"])]
+            axis.plot(ends, [place, place], color="#1f2933", linewidth=1.2, marker="|", markersize=7)
+        axis.set_yticks(places, [row["name"] for row in rows])
+        axis.axvline(0, color="#66727f", linewidth=0.8)
+        axis.set_xlabel("Sharpe ratio of the net return less the benchmark's")
+    return {"Cumulative rank IC out of sample": lines, "Net Sharpe ratio, with its 95 % interval": inline(out)}
+
+
+def write_comparison(folder: Path, body: Mapping[str, Any], found: Sequence[Measured]) -> None:
+    """Write table, page and document into ``folder``, each whole or not at all, the document last."""
+    from markupsafe import Markup  # only a page needs it
+
+    folder.mkdir(parents=True, exist_ok=True)
+    write_parquet(folder / TABLE, pd.DataFrame([item.row for item in found]))
+    pictures = {name: Markup(svg) for name, svg in figures(found).items()}  # noqa: S704 - our own SVG
+    template = page_environment("ljwx_pipeline.model_comparison").get_template("comparison.html.j2")
+    write_bytes(folder / PAGE, template.render(**body, figures=pictures).encode())
+    write_document(folder, body)
+
+
+def write_document(folder: Path, body: Mapping[str, Any]) -> None:
+    """Write the document alone."""
+    write_bytes(folder / DOCUMENT, json.dumps(body, indent=1, ensure_ascii=False, default=str).encode())
+
+
+def earlier_run(folder: Path, found: Sequence[Walked]) -> str | None:
+    """Return the MLflow run that recorded this very comparison; a repeat that trained nothing is no second run."""
+    if not all(item.known for item in found):
+        return None
+    try:
+        run_id = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))["mlflow_run_id"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return run_id if isinstance(run_id, str) else None
+
+
+def log_comparison(
+    registry: Registry, folder: Path, body: Mapping[str, Any], walks: Sequence[Walked], found: Sequence[Measured]
+) -> str:
+    """Record the comparison, its candidates and their folds as nested MLflow runs, and return the outer run's id."""
+    tags = {"kind": "comparison", "profile": body["profile"], **body["hashes"]}
+    with registry.run(f"comparison-{body['profile']}", tags=tags) as run:
+        run.params({"candidates": ", ".join(walk.candidate.name for walk in walks), "folds": body["folds"]})
+        run.metrics({"candidates": float(len(walks)), "trials_of_family": float(body["trials_of_family"])})
+        for walk, item in zip(walks, found, strict=True):
+            with run.child(walk.candidate.name, tags={"kind": "candidate", "candidate_key": walk.key}) as child:
+                child.params({f"model.{key}": value for key, value in walk.candidate.settings.model_dump().items()})
+                child.metrics({name: item.row[name] for name in _METRICS if item.row[name] is not None})
+                for fold in walk.folds:
+                    with child.child(f"fold-{fold['name']}", tags={"kind": "fold", "fold": fold["name"]}) as nested:
+                        nested.metrics({name: float(fold[name]) for name in _FOLD_METRICS})
+        run.artifacts(folder, "comparison")
+        return run.run_id
+
+
+def comparison_table(body: Mapping[str, Any]) -> str:
+    """Return the comparison as text for a person."""
+    headers = ("model", "rank IC", "95 % interval", "ICIR", "IC", "net excess", "net Sharpe", "95 % interval",
+               "turnover", "training s")  # fmt: skip
+    lines = [
+        (
+            row["name"],
+            _number(row["rank_ic"], 4),
+            f"{_number(row['rank_ic_lower'], 4)} to {_number(row['rank_ic_upper'], 4)}",
+            _number(row["rank_icir"], 2),
+            _number(row["ic"], 4),
+            "-" if row["net_excess_annual_return"] is None else f"{row['net_excess_annual_return']:.1%}",
+            _number(row["net_sharpe"], 2),
+            f"{_number(row['net_sharpe_lower'], 2)} to {_number(row['net_sharpe_upper'], 2)}",
+            _number(row["turnover"], 1),
+            _number(row["training_seconds"], 1) + ("" if row["trained_now"] else " (kept)"),
+        )
+        for row in body["rows"]
+    ]
+    failed = [f"not trained: {name}: {reason}" for name, reason in body["failed"].items()]
+    return "\n".join(
+        [
+            f"{body['profile']}: {body['first_session']} to {body['last_session']}, {body['folds']} folds, over "
+            f"{body['benchmark']}; each model counts as a trial, {body['trials_of_family']} of this family by now",
+            "",
+            grid(headers, lines),
+            *failed,
+            "",
+            f"page       {body['page']}",
+            f"MLflow     run {body['mlflow_run_id']}",
+        ]
+    )
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"

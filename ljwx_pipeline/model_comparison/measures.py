@@ -1,0 +1,124 @@
+"""What a candidate's scores are worth: how they order stocks, and what the configured strategy earns after costs.
+
+Not here: the formulas (``coefficients.py``, ``evaluation/``), training (``walk.py``).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.backtest.engine import run_backtest
+from ljwx_pipeline.backtest.sweep import result_of
+from ljwx_pipeline.backtest.sweep_input import SweepInput
+from ljwx_pipeline.backtest.sweep_store import VariantResult
+from ljwx_pipeline.backtest.sweep_variants import Variant
+from ljwx_pipeline.config import Settings
+from ljwx_pipeline.dataset import Dataset
+from ljwx_pipeline.evaluation.ic import ic_by_session, ic_summary
+from ljwx_pipeline.evaluation.metrics import annual_return, annual_turnover, sharpe
+from ljwx_pipeline.evaluation.resampled import bootstrap_intervals
+from ljwx_pipeline.market.calendar import session_positions
+from ljwx_pipeline.market.panel import dense
+from ljwx_pipeline.model_comparison.walk import Walked
+from ljwx_pipeline.promotion.statistics import mean_interval
+
+#: Share of the distribution inside every interval shown, as much left out below as above.
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A candidate's row, its trial, and the series behind its pictures.
+
+    Parameters
+    ----------
+    row
+        Name, measures and hashes as plain values; None for what cannot be measured.
+    trial
+        The backtest as the trial ledger counts it.
+    evidence
+        Hash of what it was tried on.
+    rank_ic
+        By session, of rows that could be scored and entered.
+    """
+
+    row: dict[str, Any]
+    trial: VariantResult
+    evidence: str
+    rank_ic: pd.Series
+
+
+def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Settings) -> Measured:
+    """Return the measures of a walked candidate.
+
+    Parameters
+    ----------
+    dataset
+        The one it was walked over.
+    inputs
+        Market, benchmark and sessions of the backtest; its scores are replaced by the candidate's.
+    settings
+        Strategy and costs of the backtest, purge of the interval.
+    """
+    rows = with_rows(dataset, walked.predictions)
+    seen = rows[rows["enterable"] & rows["scorable"]]
+    sessions = pd.DatetimeIndex(np.sort(seen["session_date"].unique()))
+    index = session_positions(seen["session_date"], sessions)
+    table = ic_by_session(seen["score"].to_numpy(), seen["forward_return"].to_numpy(), index, sessions)
+    rank_ic = table.set_index("session_date")["rank_ic"].dropna()
+    interval = mean_interval(
+        rank_ic.to_numpy(), purge_sessions=dataset.purge_sessions, confidence=1 - (1 - CONFIDENCE) / 2
+    )
+    scores = dense(rows[rows["scorable"]], "score", inputs.market.symbols, inputs.market.sessions)
+    tried = dataclasses.replace(inputs, scores=np.asfortranarray(scores))
+    result = run_backtest(
+        tried.market, tried.scores, strategy=settings.strategy, costs=settings.costs, first=tried.first, last=tried.last
+    )
+    variant = Variant(f"model {walked.candidate.name}", settings.strategy, settings.costs)
+    trial = result_of(tried, variant, result)
+    excess = np.asarray(trial.net_returns - _benchmark(tried), dtype=np.float64)
+    around = bootstrap_intervals(excess)["sharpe"]
+    summary = ic_summary(table)
+    row: dict[str, Any] = {
+        "name": walked.candidate.name,
+        "rank_ic": interval.mean,
+        "rank_ic_lower": interval.lower,
+        "rank_ic_upper": 2 * interval.mean - interval.lower,
+        "rank_icir": summary["rank_icir"],
+        "ic": summary["ic_mean"],
+        "net_excess_annual_return": annual_return(excess),
+        "net_sharpe": sharpe(excess),
+        "net_sharpe_lower": around.lower,
+        "net_sharpe_upper": around.upper,
+        "turnover": annual_turnover(result),
+        "training_seconds": walked.seconds,
+        "folds": len(walked.folds),
+        "trained_now": not walked.known,
+        "key": walked.key,
+    }
+    return Measured({name: _plain(value) for name, value in row.items()}, trial, tried.key().evidence, rank_ic)
+
+
+def with_rows(dataset: Dataset, predictions: pd.DataFrame) -> pd.DataFrame:
+    """Return predictions with forward return, ``enterable`` and ``scorable`` of each row."""
+    rows = dataset.keys(slice(None)).assign(
+        forward_return=dataset.forward_return, enterable=dataset.enterable, scorable=dataset.scorable
+    )
+    return predictions.merge(rows, on=["symbol", "session_date"], how="left", validate="one_to_one")
+
+
+def _benchmark(inputs: SweepInput) -> NDArray[np.float64]:
+    return np.zeros(1) if inputs.benchmark_returns is None else inputs.benchmark_returns
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float | np.floating):
+        return float(value) if math.isfinite(value) else None
+    return value

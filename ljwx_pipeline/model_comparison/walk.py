@@ -1,0 +1,120 @@
+"""A candidate walked forward once and kept: under the same hashes it is read again, never trained again.
+
+Not here: what its scores are worth (``measures.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ljwx_pipeline.dataset import Dataset, Fold
+from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
+from ljwx_pipeline.model_comparison.candidates import Candidate
+from ljwx_pipeline.models.walk_forward import FoldRecord, walk_forward
+
+_RECORD, _SCORES = "record.json", "predictions.parquet"
+
+
+@dataclass(frozen=True)
+class Walked:
+    """A candidate's scores out of sample and how its folds went.
+
+    Parameters
+    ----------
+    candidate
+        Which.
+    key
+        Hash of all that decides the scores.
+    predictions
+        As ``walk_forward`` gives them.
+    folds
+        Figures of each fold, in test order.
+    known
+        Whether they were kept before and nothing was trained now.
+    """
+
+    candidate: Candidate
+    key: str
+    predictions: pd.DataFrame
+    folds: tuple[Mapping[str, Any], ...]
+    known: bool
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of its folds when they were trained."""
+        return float(sum(fold["seconds"] for fold in self.folds))
+
+
+def walked(
+    candidate: Candidate,
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    tuned: Mapping[str, float | int],
+    *,
+    code: str,
+    store: Path,
+    on_fold: Callable[[FoldRecord], None] | None = None,
+) -> Walked:
+    """Return the candidate's walk forward, from ``store`` where it was finished under the same hashes.
+
+    Parameters
+    ----------
+    tuned
+        Hyperparameters of the newest study; every candidate is given the same.
+    code
+        Hash of the code and packages that compute.
+    store
+        Folder of kept candidates, one below it each.
+
+    Raises
+    ------
+    ModelError
+        When the candidate cannot be trained on this dataset.
+    """
+    key = candidate_key(candidate, dataset, folds, tuned, code=code)
+    folder = store / key
+    kept = _kept(folder)
+    if kept is not None:
+        return Walked(candidate, key, kept[0], kept[1], known=True)
+    made = walk_forward(dataset, folds, tuned, candidate.settings, on_fold=on_fold)
+    records: list[dict[str, Any]] = json.loads(json.dumps([asdict(record) for record in made.folds], default=str))
+    folder.mkdir(parents=True, exist_ok=True)
+    sha256 = write_parquet(folder / _SCORES, made.predictions)
+    # the record comes last: without it nothing is finished
+    write_bytes(folder / _RECORD, json.dumps({"sha256": sha256, "folds": records}).encode())
+    return Walked(candidate, key, made.predictions, tuple(records), known=False)
+
+
+def candidate_key(
+    candidate: Candidate,
+    dataset: Dataset,
+    folds: Sequence[Fold],
+    tuned: Mapping[str, float | int],
+    *,
+    code: str,
+) -> str:
+    """Return the hash of all that decides a candidate's scores."""
+    decided = {
+        "dataset": dataset.hash,
+        "folds": [[f.train_rows.start, f.train_rows.stop, f.test_rows.start, f.test_rows.stop] for f in folds],
+        "model": candidate.settings.model_dump(mode="json"),
+        "tuned": dict(tuned),
+        "code": code,
+    }
+    return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]
+
+
+def _kept(folder: Path) -> tuple[pd.DataFrame, tuple[Mapping[str, Any], ...]] | None:
+    try:
+        record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
+        return read_parquet(folder / _SCORES, sha256=record["sha256"]), tuple(record["folds"])
+    except (OSError, ValueError, KeyError, TypeError, LakeError):
+        return None  # never finished, or damaged: trained again

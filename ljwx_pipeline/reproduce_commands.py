@@ -1,0 +1,361 @@
+"""The body of ``ljwx reproduce``: a run, a model version or an order made again and compared, stage by stage.
+
+Not here: finding, replaying and comparing (``reproduction/``), the steps themselves (``jobs/reproduce.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.command_output import show_result
+from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
+from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
+
+if TYPE_CHECKING:  # pandas, the registry: loaded when the command runs
+    from collections.abc import Iterator
+
+    from ljwx_pipeline.reproduction.stages import Remade, Stage
+    from ljwx_pipeline.reproduction.target import Original
+
+EQUAL, DIFFERS, CANNOT = 0, 1, 2
+STOPPED = 130
+_MARKS = {"equal": "=", "differs": "X", "unknown": "?"}
+
+
+def add_reproduce_command(
+    subparsers: Any,
+    *,
+    add_settings_options: Callable[[argparse.ArgumentParser], None],
+    settings_of: Callable[[argparse.Namespace], Settings],
+    overrides_of: Callable[[argparse.Namespace], Mapping[str, Any]],
+) -> None:
+    """Add ``reproduce`` to the command line.
+
+    Parameters
+    ----------
+    subparsers
+        What ``ArgumentParser.add_subparsers`` returned.
+    add_settings_options, settings_of, overrides_of
+        How the command line names a profile, reads it, and what was set by hand.
+    """
+    text = "make a run, a model version or an order again from its hashes and say whether it is equal to the bit"
+    parser = subparsers.add_parser(
+        "reproduce",
+        help=text,
+        description=f"{text}. Exit code 0: equal; 1: something differs; 2: it cannot be made again.",
+    )
+    parser.add_argument(
+        "target", metavar="WHAT", help="an MLflow run id, MODEL/VERSION, VERSION, champion, or an order's id"
+    )
+    add_settings_options(parser)
+    parser.add_argument(
+        "--as-of", metavar="INSTANT", help="replay what was known then instead of what the run knew: what would differ?"
+    )
+    parser.add_argument("--json", action="store_true", help="print the machine-readable form")
+    parser.add_argument("--keep", metavar="DIR", type=Path, help="keep all that was made again in this new folder")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be made again; make nothing")
+    parser.add_argument(
+        "--strict", action="store_true", help="refuse where code or packages are not those of the original"
+    )
+    parser.set_defaults(handler=lambda arguments: _told(arguments, settings_of, overrides_of))
+
+
+def _told(
+    arguments: argparse.Namespace,
+    settings_of: Callable[[argparse.Namespace], Settings],
+    overrides_of: Callable[[argparse.Namespace], Mapping[str, Any]],
+) -> int:
+    """Run the command; whatever makes it impossible is exit code 2."""
+    try:
+        return _reproduce(arguments, settings_of(arguments), overrides_of(arguments))
+    except LjwxError as error:
+        raise ConfigError(error.fact, error.remedy) from error
+
+
+def _reproduce(arguments: argparse.Namespace, settings: Settings, by_hand: Mapping[str, Any]) -> int:
+    # the registry and pandas take a second: only when it runs
+    from ljwx_pipeline.registry import open_registry
+    from ljwx_pipeline.reproduction.replay_home import replay_home
+    from ljwx_pipeline.reproduction.target import find_original
+    from ljwx_pipeline.supervisor import require_checkout
+
+    root, home = Path.cwd(), ljwx_home()
+    require_checkout(root)
+    original = find_original(arguments.target, settings, open_registry(settings.mlflow, home=home), home=home)
+    plan = _Plan.of(original, arguments.as_of, _changed(original, by_hand))
+    _say(original.name)
+    other = _environment(original, root)
+    for sentence in other:
+        _say(f"not as then: {sentence}")
+    if arguments.strict and other:
+        raise ConfigError(
+            f"{original.name} was made by other code or packages: {'; '.join(other)}",
+            "check out that revision and install its requirements, or leave --strict away",
+        )
+    plan.require_data()
+    if arguments.dry_run:
+        return show_result(arguments, plan.as_dict(other), plan.sentence())
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
+    with replay_home(home, keep=arguments.keep) as folder:
+        _say(f"replaying what was known at {plan.as_of} in {folder}; this takes as long as the run took")
+        stages = []
+        for stage in _stages(plan, folder, root):
+            stages.append(stage)
+            _say(f"{_MARKS[stage.verdict]} {stage.name}: {stage.sentence}")
+    seconds = round(clock.monotonic_s() - started_s, 3)
+    body = _document(plan, other, stages, seconds, arguments.keep)
+    show_result(arguments, body, _table(plan, other, stages))
+    if any(stage.verdict == "differs" for stage in stages):
+        return DIFFERS
+    return CANNOT if any(stage.verdict == "unknown" for stage in stages) else EQUAL
+
+
+class _Plan:
+    """What is replayed: the original, the instant, and the settings of the replay."""
+
+    def __init__(self, original: Original, as_of: str, settings: Settings) -> None:
+        self.original = original
+        self.as_of = as_of
+        self.settings = settings
+
+    @classmethod
+    def of(cls, original: Original, as_of: str | None, changed: Mapping[str, Any]) -> _Plan:
+        """Return the plan; every setting is the run's, but for the instant and what was ``changed`` by hand."""
+        from ljwx_pipeline.dataset_commands import instant_of
+
+        instant = original.as_of if as_of is None else instant_of(as_of).isoformat()
+        return cls(original, instant, _settings(original, instant, changed))
+
+    @property
+    def market(self) -> str:
+        """What the replay takes the replayed market to be called."""
+        return market_name(replayed(self.settings))
+
+    def require_data(self) -> None:
+        """Raise unless the lake still holds what was known at the instant."""
+        _require_data(self.original, self.as_of)
+
+    def order_as_of(self) -> str:
+        """Return the instant whose knowledge the order was decided on: the run's where nothing came in between."""
+        order = self.original.order
+        if order is None or self.as_of != self.original.as_of:
+            return self.as_of
+        from ljwx_pipeline.lake import Lake
+        from ljwx_pipeline.lake.catalogue import was_known
+
+        lake = Lake(self.original.home / "lake")
+        newest = max(
+            version.known_at
+            for table in lake.tables()
+            if was_known(lake, table, order.created_at)
+            for version in lake.current(table, as_of=order.created_at)
+        )
+        return self.as_of if newest <= datetime.fromisoformat(self.as_of) else order.created_at.isoformat()
+
+    def as_dict(self, other: Sequence[str]) -> dict[str, Any]:
+        """Return the plan as plain values."""
+        version, order = self.original.version, self.original.order
+        return {
+            "what": self.original.name,
+            "run_id": self.original.run.run_id,
+            "model": None if version is None else {"name": version.name, "version": version.version},
+            "order": None if order is None else order.order_id,
+            "market": self.original.market,
+            "as_of": self.as_of,
+            "not_as_then": list(other),
+        }
+
+    def sentence(self) -> str:
+        """Return the plan as one line for a person."""
+        what = "run, model and order" if self.original.order is not None else "run and model"
+        return f"would make {what} again on {self.original.market} as known at {self.as_of}; nothing was made"
+
+
+def _settings(original: Original, as_of: str, changed: Mapping[str, Any]) -> Settings:
+    return load_settings(
+        profile=str(original.settings["profile"]), overrides=_overrides(original, as_of, changed), environ={}
+    )
+
+
+def _overrides(original: Original, as_of: str, changed: Mapping[str, Any]) -> dict[str, Any]:
+    """Return every setting by dotted key; MLflow's are the replay's own, so that nothing leaves its home."""
+    from ljwx_pipeline.reproduction.stages import flat
+
+    recorded = {key: value for key, value in flat(original.settings).items() if key != "profile"}
+    return {**recorded, **changed, "source.as_of": as_of, "mlflow.tracking_uri": ""}
+
+
+def _changed(original: Original, by_hand: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was set by hand beyond what chooses the market and MLflow: what the replay is to differ in."""
+    from ljwx_pipeline.command_options import market_overrides
+
+    settings = _settings(original, original.as_of, {})
+    choosing = market_overrides(settings, by_hand)
+    return {
+        key: value
+        for key, value in by_hand.items()
+        if key not in choosing and not key.startswith(("mlflow.", "source."))
+    }
+
+
+def _require_data(original: Original, as_of: str) -> None:
+    from ljwx_pipeline.lake import Lake
+    from ljwx_pipeline.lake.catalogue import was_known
+
+    instant, lake = datetime.fromisoformat(as_of), Lake(original.home / "lake")
+    if not lake.root.is_dir():
+        raise LakeError(f"{lake.root} is gone: the data of {original.name} with it", "restore the market's lake")
+    for table in lake.tables():
+        if was_known(lake, table, instant):
+            lake.current(table, as_of=instant)  # says what retention removed
+
+
+def _environment(original: Original, root: Path) -> list[str]:
+    """Return in what code and packages are not those of the original."""
+    from ljwx_pipeline.reproduction.environment import environment, environment_differences
+
+    was, now = original.run.tags.get("git_revision", "unknown"), _git_revision(root)
+    said = [] if was == now else [f"git revision {was} then, {now} now"]
+    return said + environment_differences(original.environment, environment())
+
+
+def _git_revision(root: Path) -> str:
+    """Ask the orchestration of the checkout, which knows of images too."""
+    code = "from assets.lineage import git_revision; print(git_revision())"
+    asked = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() or "unknown"
+
+
+def _stages(plan: _Plan, folder: Path, root: Path) -> Iterator[Stage]:
+    from ljwx_pipeline.reproduction.replay_home import lay_out
+    from ljwx_pipeline.reproduction.stages import compared, settings_stage
+
+    original, order = plan.original, plan.original.order
+    yield settings_stage(original, plan.settings.model_dump(mode="json"), plan.settings.config_hash)
+    lay_out(folder, market=original.home, name=plan.market, counted_until=original.run.ended_at)
+    pack_as_of = plan.order_as_of()
+    make = ["model", *(["pack"] if order is not None and pack_as_of == plan.as_of else [])]
+    remade = _made_again(plan, plan.as_of, make, folder, root)
+    yield from compared(original, remade)
+    if order is not None:
+        from ljwx_pipeline.reproduction.order import order_stages  # heavy: the runner
+
+        pack = remade if pack_as_of == plan.as_of else _made_again(plan, pack_as_of, ["pack"], folder, root)
+        yield from order_stages(order, plan.settings, remade, pack, folder=folder)
+
+
+def _made_again(plan: _Plan, as_of: str, make: Sequence[str], folder: Path, root: Path) -> Remade:
+    """Run the line's steps in a process of its own and return what it made."""
+    from ljwx_pipeline.job_process import run_in_own_group
+    from ljwx_pipeline.reproduction.stages import Remade
+    from ljwx_pipeline.supervisor import child_environment
+
+    settings = plan.settings.model_copy(update={"source": plan.settings.source.model_copy(update={"as_of": as_of})})
+    overrides = {**_stated(settings), "source.as_of": as_of}
+    asked, out = folder / "overrides.json", folder / "made-again.json"
+    asked.write_text(json.dumps(overrides), encoding="utf-8")
+    command = [sys.executable, "-m", "jobs.reproduce", "--profile", settings.profile]
+    command += [
+        "--overrides-file",
+        str(asked),
+        "--out",
+        str(out),
+        *(word for name in make for word in ("--make", name)),
+        # stated in the manifest and in the card, and nothing a replay could derive
+        "--model-name",
+        f"{settings.mlflow.model_name}-{plan.original.market}",
+        "--git-revision",
+        plan.original.run.tags.get("git_revision", ""),
+    ]
+    with _home_is(folder):
+        environment = child_environment(settings, overrides)
+    code = run_in_own_group(command, cwd=root, environment=environment)
+    if code in (STOPPED, -2, -15):
+        raise KeyboardInterrupt
+    if code != 0:
+        raise LakeError(
+            f"the replay of {plan.original.name} as known at {as_of} ended with exit code {code}, its reason stands "
+            "above",
+            "mend what it says; with --keep DIR what it made until then stays there",
+        )
+    found = json.loads(out.read_text(encoding="utf-8"))
+    return Remade(Path(found["home"]), found["lineage"], found["made"])
+
+
+def _stated(settings: Settings) -> dict[str, Any]:
+    from ljwx_pipeline.reproduction.stages import flat
+
+    return {key: value for key, value in flat(settings.model_dump(mode="json")).items() if key != "profile"}
+
+
+@contextmanager
+def _home_is(folder: Path) -> Iterator[None]:
+    """Let ``LJWX_HOME`` be ``folder`` for the ``with`` block."""
+    before = os.environ.get("LJWX_HOME")
+    os.environ["LJWX_HOME"] = str(folder)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["LJWX_HOME"]
+        else:
+            os.environ["LJWX_HOME"] = before
+
+
+def _document(
+    plan: _Plan, other: Sequence[str], stages: Sequence[Stage], seconds: float, keep: Path | None
+) -> dict[str, Any]:
+    first = next((stage for stage in stages if stage.verdict == "differs"), None)
+    return {
+        **plan.as_dict(other),
+        "equal": all(stage.verdict == "equal" for stage in stages),
+        "first_difference": None if first is None else first.name,
+        "stages": [stage.as_dict() for stage in stages],
+        "seconds": seconds,
+        "kept_in": None if keep is None else str(keep.absolute()),
+    }
+
+
+def _table(plan: _Plan, other: Sequence[str], stages: Sequence[Stage]) -> str:
+    width = max(len(stage.name) for stage in stages)
+    lines = [
+        plan.original.name,
+        f"data as known at {plan.as_of}",
+        *(f"not as then: {sentence}" for sentence in other),
+        "",
+    ]
+    for stage in stages:
+        lines.append(f"{stage.verdict:8} {stage.name:{width}}  {stage.sentence}")
+        if stage.was is not None and stage.was != stage.now:
+            lines.append(f"{'':8} {'':{width}}  hash {stage.was[:16]} then, {(stage.now or 'none')[:16]} now")
+        lines += [f"{'':8} {'':{width}}  {said}" for said in stage.differences[:5]]
+    return "\n".join([*lines, "", _conclusion(stages, other)])
+
+
+def _conclusion(stages: Sequence[Stage], other: Sequence[str]) -> str:
+    first = next((stage for stage in stages if stage.verdict == "differs"), None)
+    if first is not None:
+        return f"DIFFERS, first in {first.name}: {first.sentence}"
+    unknown = [stage.name for stage in stages if stage.verdict == "unknown"]
+    if unknown:
+        return f"CANNOT SAY of {', '.join(unknown)}: the run recorded nothing to compare with; the rest is equal"
+    return "EQUAL to the bit in every stage" + (", under other code or packages" if other else "")
+
+
+def _say(sentence: str) -> None:
+    """Tell progress on the error stream; what is printed at the end is the answer alone."""
+    sys.stderr.write(f"{sentence}\n")
+    sys.stderr.flush()

@@ -1,0 +1,52 @@
+"""One finished small line for the tests that look at it or add to it; they share a worker (group ``small-line``)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.fakes.line_runs import ROOT, SMALL, WORLD, Run, ljwx
+
+
+@dataclass(frozen=True)
+class SmallLine:
+    """The home of a finished run, its summary, and the command line in that home."""
+
+    home: Path
+    summary: dict[str, Any]
+
+    @property
+    def market(self) -> Path:
+        (found,) = (self.home / "markets").iterdir()
+        return found
+
+    def command(self, *arguments: str, settings: dict[str, Any] | None = None) -> list[str]:
+        keys = [f"--set={key}={value}" for key, value in {**WORLD, **SMALL, **(settings or {})}.items()]
+        return [sys.executable, "-m", "ljwx_pipeline.cli", *arguments, *keys]
+
+    def __call__(self, *arguments: str, settings: dict[str, Any] | None = None) -> Run:
+        import os
+
+        done = subprocess.run(
+            self.command(*arguments, settings=settings),
+            cwd=ROOT,
+            env=dict(os.environ, LJWX_HOME=str(self.home)),
+            capture_output=True,
+            text=True,
+            timeout=900,
+            check=False,
+        )
+        return Run(done.returncode, done.stdout, done.stderr, 0.0)
+
+
+@pytest.fixture(scope="session")
+def small_line(tmp_path_factory: pytest.TempPathFactory) -> SmallLine:
+    home = tmp_path_factory.mktemp("small-line")
+    run = ljwx(home, "--json")
+    assert run.code == 0, run.err
+    return SmallLine(home, run.summary)

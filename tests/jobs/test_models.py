@@ -1,0 +1,118 @@
+"""`ljwx models` on a finished line: models compared on its dataset and folds, versions listed and shown."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.jobs.conftest import SmallLine
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small-line")]
+BINS, SHORT = "max_bin=31", "max_rounds=3"
+
+
+def trials(line: SmallLine) -> int:
+    with sqlite3.connect(line.market / "trials.sqlite") as ledger:
+        return int(ledger.execute("SELECT count(*) FROM trials").fetchone()[0])
+
+
+@pytest.fixture(scope="module")
+def before(small_line: SmallLine) -> int:
+    return trials(small_line)
+
+
+@pytest.fixture(scope="module")
+def compared(small_line: SmallLine, before: int) -> dict[str, Any]:
+    run = small_line("models", "compare", BINS, SHORT, "--json")
+    assert run.code == 0, run.err
+    body: dict[str, Any] = json.loads(run.out)
+    return body
+
+
+def test_each_model_has_a_row_with_its_measures_inside_their_intervals(compared: dict[str, Any]) -> None:
+    rows = {row["name"]: row for row in compared["rows"]}
+    assert list(rows) == ["configured", BINS, SHORT]
+    for row in rows.values():
+        assert row["rank_ic_lower"] < row["rank_ic"] < row["rank_ic_upper"]
+        assert row["net_sharpe_lower"] < row["net_sharpe"] < row["net_sharpe_upper"]
+        assert row["turnover"] > 0
+        assert row["training_seconds"] > 0
+    assert len({row["rank_ic"] for row in rows.values()}) == 3
+
+
+def test_the_configured_model_is_the_one_the_run_walked_forward(
+    small_line: SmallLine, compared: dict[str, Any]
+) -> None:
+    measured = small_line.summary["promotion"]["measured"]
+    assert compared["rows"][0]["rank_ic"] == pytest.approx(measured["rank_ic_mean"], abs=1e-12)
+    assert compared["rows"][0]["turnover"] == pytest.approx(small_line.summary["backtest"]["annual_turnover"])
+
+
+def test_each_new_model_counts_as_one_trial(small_line: SmallLine, before: int, compared: dict[str, Any]) -> None:
+    assert trials(small_line) == before + 2  # the configured one was counted by the run itself
+    assert compared["trials_of_family"] == before + 2 + 2  # and the study's
+
+
+def test_the_page_shows_every_model_and_both_pictures(compared: dict[str, Any]) -> None:
+    page = Path(compared["page"]).read_text(encoding="utf-8")
+    assert all(f"<td>{name}</td>" in page for name in ("configured", BINS, SHORT))
+    assert page.count("<svg") == 2
+    assert "SIMULATED" in page
+
+
+def test_mlflow_holds_a_comparison_with_candidates_and_their_folds(
+    small_line: SmallLine, compared: dict[str, Any]
+) -> None:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{small_line.home / 'mlflow' / 'mlflow.db'}")
+    outer = client.get_run(compared["mlflow_run_id"])
+    assert outer.data.tags["kind"] == "comparison"
+    experiment = [outer.info.experiment_id]
+
+    def below(run_id: str) -> list[Any]:
+        return list(client.search_runs(experiment, f"tags.`mlflow.parentRunId` = '{run_id}'"))
+
+    children = {run.info.run_name: run for run in below(compared["mlflow_run_id"])}
+    assert set(children) == {"configured", BINS, SHORT}
+    assert children[BINS].data.params["model.max_bin"] == "31"
+    assert {run.data.tags["kind"] for run in below(children[SHORT].info.run_id)} == {"fold"}
+
+
+def test_a_finished_candidate_is_not_trained_again_and_a_repeat_is_no_second_run(
+    small_line: SmallLine, compared: dict[str, Any]
+) -> None:
+    counted = trials(small_line)
+    run = small_line("models", "compare", BINS, SHORT, "--json")
+    again = json.loads(run.out)
+    assert [row["trained_now"] for row in again["rows"]] == [False, False, False]
+    assert [row["rank_ic"] for row in again["rows"]] == [row["rank_ic"] for row in compared["rows"]]
+    assert again["mlflow_run_id"] == compared["mlflow_run_id"]
+    assert trials(small_line) == counted
+
+
+def test_other_folds_than_those_of_the_newest_research_are_refused(small_line: SmallLine) -> None:
+    run = small_line("models", "compare", BINS, settings={"walk_forward.first_test_year": 2025})
+    assert run.code == 2
+    assert "walk_forward now asks for 1 fold" in run.err
+    assert "Traceback" not in run.err
+
+
+def test_versions_are_listed_with_alias_decision_and_hashes(small_line: SmallLine) -> None:
+    (version,) = json.loads(small_line("models", "list", "--json").out)["versions"]
+    assert version["alias"] == "champion"
+    assert version["decision"] == "promoted"
+    assert version["hashes"]["data"] == small_line.summary["lineage"]["data_hash"]
+    assert version["metrics"]["rank_ic_mean"] == pytest.approx(small_line.summary["walk_forward"]["rank_ic_mean"])
+
+
+def test_a_version_is_shown_with_its_card(small_line: SmallLine) -> None:
+    shown = small_line("models", "show", "champion")
+    assert shown.code == 0, shown.err
+    assert f"# {small_line.summary['model']['name']}" in shown.out
+    assert "Promoted" in shown.out
+    assert small_line("models", "show", "7").code == 2

@@ -1,0 +1,70 @@
+"""Which rows of the lake a replay sees otherwise than the run that pinned them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.lake import Catalogue, Lake
+from ljwx_pipeline.registry import RecordedRun
+from ljwx_pipeline.reproduction.sources import source_differences
+from ljwx_pipeline.reproduction.target import Original
+
+RUN = "a" * 32
+THEN = datetime(2024, 3, 1, tzinfo=UTC)
+LATER = THEN + timedelta(days=10)
+
+
+def st_spells(end: str | None) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "symbol": ["600000.SH", "600001.SH"],
+            "start_date": pd.to_datetime(["2023-01-03", "2023-02-01"]),
+            "end_date": pd.to_datetime([end, None]),
+        }
+    )
+
+
+@pytest.fixture
+def lake(tmp_path: Path) -> Lake:
+    lake = Lake(tmp_path / "market" / "lake")
+    lake.write("st_spells", st_spells("2023-06-01"), known_at=THEN)
+    return lake
+
+
+def original(lake: Lake) -> Original:
+    run = RecordedRun(RUN, "research", "FINISHED", LATER, {}, {}, {})
+    return Original(run=run, version=None, market="market", home=lake.root.parent, settings={}, environment={}, made={})
+
+
+def pin(lake: Lake) -> None:
+    catalogue = Catalogue(lake)
+    catalogue.create("m-v1", as_of=THEN)
+    catalogue.add_reference("m-v1", "run", RUN)
+
+
+def test_a_restated_row_is_named_with_what_it_said_and_says(lake: Lake) -> None:
+    pin(lake)
+    lake.write("st_spells", st_spells("2023-07-01"), known_at=LATER)
+    (said,) = source_differences(original(lake), LATER.isoformat())
+    assert said.startswith("st_spells: 1 rows changed, 0 new, 0 gone; 600000.SH 2023-01-03")
+    assert "end_date 2023-06-01" in said
+    assert "then, 2023-07-01" in said
+
+
+def test_a_table_that_came_later_is_named(lake: Lake) -> None:
+    pin(lake)
+    lake.write("names", pd.DataFrame({"symbol": ["600000.SH"]}), known_at=LATER)
+    assert "every pinned table of the lake is the same" in source_differences(original(lake), LATER.isoformat())[0]
+
+
+def test_without_a_pinned_dataset_no_row_can_be_named(lake: Lake) -> None:
+    assert "no pinned dataset says which rows" in source_differences(original(lake), THEN.isoformat())[0]
+
+
+def test_the_same_tables_leave_what_passed_the_checks(lake: Lake) -> None:
+    pin(lake)
+    assert "what passed the checks is not" in source_differences(original(lake), THEN.isoformat())[0]

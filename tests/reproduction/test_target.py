@@ -1,0 +1,87 @@
+"""What an id leads to: a research run with all that it recorded, or a refusal that says why."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ljwx_pipeline.config import load_settings, market_name
+from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError, RegistryError
+from ljwx_pipeline.registry import Registry, open_registry
+from ljwx_pipeline.reproduction.target import find_original
+
+SETTINGS = load_settings(profile="simulated", environ={})
+KNOWN_AT = "2026-01-05T10:00:00+00:00"
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def registry(home: Path) -> Registry:
+    return open_registry(SETTINGS.mlflow, home=home)
+
+
+def research(registry: Registry, folder: Path, **documents: dict[str, Any]) -> str:
+    """Record a research run with ``documents`` below ``config`` and return its id."""
+    with registry.run("research", tags={"kind": "research", "known_at": KNOWN_AT}) as run:
+        for name, document in documents.items():
+            path = folder / f"{name}.json"
+            path.write_text(json.dumps(document), encoding="utf-8")
+            run.artifacts(path, "config")
+        return run.run_id
+
+
+def test_a_run_is_found_with_what_it_recorded(registry: Registry, home: Path, tmp_path: Path) -> None:
+    settings, market = SETTINGS.model_dump(mode="json"), market_name(SETTINGS)
+    run_id = research(registry, tmp_path, settings=settings, environment={"market": market, "python": "3"}, made={})
+    found = find_original(run_id, SETTINGS, registry, home=home)
+    assert (found.run.run_id, found.market, found.home) == (run_id, market, home / "markets" / market)
+    assert found.settings["model"]["seed"] == SETTINGS.model.seed
+    assert found.as_of == KNOWN_AT
+    assert found.version is None
+    assert found.run.ended_at is not None
+
+
+def test_the_replay_of_a_replay_is_of_the_same_instant(registry: Registry, home: Path, tmp_path: Path) -> None:
+    settings = SETTINGS.model_dump(mode="json")
+    settings["source"]["as_of"] = "2025-12-01T00:00:00+00:00"
+    run_id = research(registry, tmp_path, settings=settings, environment={"market": "m"}, made={})
+    assert find_original(run_id, SETTINGS, registry, home=home).as_of == "2025-12-01T00:00:00+00:00"
+
+
+def test_a_run_of_an_earlier_release_cannot_be_made_again(registry: Registry, home: Path, tmp_path: Path) -> None:
+    run_id = research(registry, tmp_path)
+    with pytest.raises(RegistryError, match=r"recorded no config/settings\.json"):
+        find_original(run_id, SETTINGS, registry, home=home)
+
+
+def test_a_fold_names_the_research_run_it_belongs_to(registry: Registry, home: Path) -> None:
+    with registry.run("research", tags={"kind": "research"}) as run, run.child("fold", tags={"kind": "fold"}) as fold:
+        pass
+    with pytest.raises(ConfigError, match=f"is a fold, no research run: name the .* {run.run_id}"):
+        find_original(fold.run_id, SETTINGS, registry, home=home)
+
+
+@pytest.mark.parametrize(
+    ("text", "refusal", "said"),
+    [
+        ("f" * 32, ConfigError, "holds no run"),
+        ("champion", ConfigError, "has no champion"),
+        ("3", ConfigError, "has no version 3"),
+        ("other-model/3", ConfigError, "other-model has no version 3"),
+        ("latest", ConfigError, "names nothing that could be made again"),
+        ("topk-dropout|1|S00001.SIM|2025-01-02|buy", LakeError, "no runner has traded"),
+    ],
+)
+def test_what_leads_nowhere_is_refused(
+    registry: Registry, home: Path, text: str, refusal: type[LjwxError], said: str
+) -> None:
+    with pytest.raises(refusal) as told:
+        find_original(text, SETTINGS, registry, home=home)
+    assert said in str(told.value)
