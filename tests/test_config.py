@@ -278,7 +278,7 @@ def test_an_open_last_session_moves_with_the_clock(
 
 
 def test_ranked_models_by_group_are_refused_since_their_scores_have_no_unit(project: Path) -> None:
-    with pytest.raises(ConfigError, match='scores of model.kind = "rank" have no unit, so those of one industry do not'):
+    with pytest.raises(ConfigError, match=r'kind = "rank" have no unit, so those of one industry do not compare'):
         load(project, overrides={"model.kind": "rank", "model.group_by": "industry"})
     assert load(project, overrides={"model.kind": "quantile", "model.group_by": "industry"}).model.kind == "quantile"
 
