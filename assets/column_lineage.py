@@ -154,11 +154,11 @@ def backtest_lineage(
     }
 
 
-def scores_lineage(catalogue: Catalogue) -> Lineage:
-    """Return the lineage of the champion's scores; what it learned from is told by its model card."""
+def scores_lineage(catalogue: Catalogue, *, band: Iterable[str] = ()) -> Lineage:
+    """Return the lineage of the champion's scores and of its band's ends; its card tells what it learned from."""
     return {
         **_keys_of("checked_bars"),
-        "score": _of("factor_values", catalogue.names),
+        **dict.fromkeys(("score", *band), _of("factor_values", catalogue.names)),
         "after_training": [("checked_bars", "session_date")],
     }
 

@@ -1,9 +1,9 @@
 """Layer 5, evaluation: the net backtest, the gate's decision, the report, and the champion alias.
 
-Not here: formulas (``ljwx_pipeline.evaluation``), fills (``ljwx_pipeline.backtest``) or thresholds (``ljwx.toml``).
+Not here: formulas (``ljwx_pipeline.evaluation``), fills (``ljwx_pipeline.backtest``), thresholds (``ljwx.toml``) or the
+bundle that is made of what was judged (``bundle.py``).
 """
 
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from assets.column_lineage import backtest_lineage
-from assets.io_managers import read_json, read_table, write_json, write_table
+from assets.io_managers import write_json, write_table
 from assets.metadata import frame_metadata, line_plot, report_links
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
 from assets.report import FIGURES, ReportTables, curve_column, report_inputs, run_numbers
@@ -90,7 +90,6 @@ def promotion_decision(
     walk_forward_predictions: pd.DataFrame,
     net_backtest: pd.DataFrame,
     tuned_hyperparameters: dict[str, Any],
-    model_bundle: dict[str, Any],
 ) -> dg.Output[dict[str, Any]]:
     """The gate's answer, with every measured value, threshold and reason."""
     from ljwx_pipeline.evaluation.benchmarks import monthly_excess, session_excess
@@ -120,7 +119,7 @@ def promotion_decision(
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         strategy=settings.strategy.kind,
     )
-    decision = decide(evidence, settings.gate).as_dict() | {"bundle_hash": model_bundle["bundle_hash"]}
+    decision = decide(evidence, settings.gate).as_dict() | {"mlflow_run_id": research_run_id(line)}
     with research_run(line) as run:
         run.tags({"decision": decision["decision"], "reasons": " | ".join(decision["reasons"])})
         run.metrics({f"gate.{name}": value for name, value in decision["measured"].items() if value is not None})
@@ -135,7 +134,7 @@ def promotion_decision(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"html", "matplotlib"}, deps=["shap_explanation"])
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"html", "matplotlib"})
 def evaluation_report(
     line: Line,
     walk_forward_predictions: pd.DataFrame,
@@ -172,6 +171,8 @@ def champion_model(
     line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
 ) -> dg.Output[dict[str, Any]]:
     """The registry's alias after the decision: a promoted bundle becomes champion, a refused one loses its alias."""
+    from ljwx_pipeline.scoring.bundle import CARD
+
     registry = line.registry()
     version = registry.version(line.registered_model, model_bundle["version"])
     registry.drop_alias("challenger", line.registered_model)
@@ -179,7 +180,7 @@ def champion_model(
         registry.promote(version)
     champion = registry.champion(line.registered_model)
     alias = "champion" if champion is not None and champion.version == version.version else "none"
-    card = write_card(line, promotion_decision, model_bundle)
+    card = Path(model_bundle["path"]) / CARD
     with research_run(line) as run:
         run.artifacts(card, "model_card")
     end_research_run(line)
@@ -192,34 +193,3 @@ def champion_model(
             "model_card": dg.MetadataValue.md(card.read_text(encoding="utf-8")),
         },
     )
-
-
-def write_card(line: Line, decision: dict[str, Any], bundle: dict[str, Any]) -> Path:
-    """Write the model card of a bundle and return its path."""
-    from ljwx_pipeline.models.walk_forward import FoldRecord
-    from ljwx_pipeline.promotion.gate import Check, Decision
-    from ljwx_pipeline.promotion.model_card import model_card
-    from ljwx_pipeline.scoring.bundle import Manifest
-
-    dates = ("train_first", "train_last", "test_first", "test_last")
-    records = read_json(line.tables, "walk_forward_folds")["folds"]
-    folds = [
-        FoldRecord(**{**record, **{name: date.fromisoformat(record[name]) for name in dates}}) for record in records
-    ]
-    text = model_card(
-        Manifest.from_json((Path(bundle["path"]) / "manifest.json").read_bytes()),
-        bundle_hash=bundle["bundle_hash"],
-        folds=folds,
-        decision=Decision(
-            decision["decision"],
-            tuple(decision["reasons"]),
-            decision["measured"],
-            decision["thresholds"],
-            tuple(Check(**check) for check in decision["checks"]),
-        ),
-        shap_table=read_table(line.tables, "shap_explanation"),
-    )
-    path = line.home / "cards" / f"{bundle['bundle_hash']}.md"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_bytes(path, text.encode())
-    return path

@@ -3,7 +3,6 @@
 Not here: how that is found (``ljwx_pipeline.models.explain``).
 """
 
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -21,14 +20,16 @@ TOP_FACTORS = 15
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"shap"}, deps=[training_dataset])
-def shap_explanation(line: Line, model_bundle: dict[str, Any]) -> dg.Output[pd.DataFrame]:
+def shap_explanation(line: Line, trained_model: dict[str, Any]) -> dg.Output[pd.DataFrame]:
     """Which factors the model leans on: mean absolute SHAP on a seeded sample; pictures in MLflow and the report."""
     from ljwx_pipeline.models.explain import explain
+    from ljwx_pipeline.models.trained_files import read_trained
 
     dataset, settings = load_dataset(line.tables), line.settings
-    images = line.home / "explanations" / model_bundle["bundle_hash"]
+    images = line.home / "explanations" / trained_model["model_hash"]
+    model = read_trained(line.tables / "trained_model").model
     explanation = explain(
-        (Path(model_bundle["path"]) / "model.txt").read_text(encoding="utf-8"),
+        model.texts[model.members[0].file],
         dataset.features,
         dataset.factor_names,
         sample_rows=SHAP_ROWS,

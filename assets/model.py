@@ -1,88 +1,42 @@
-"""Layer 4, research: the model trained on everything research may see, as a signed bundle in the registry.
+"""Layer 4, research: the model trained on everything research may see.
 
-Not here: how a model learns (``ljwx_pipeline.models``), whether it may trade (``evaluation.py``).
+Not here: how a model learns (``ljwx_pipeline.models``), the bundle it becomes once it was judged (``bundle.py``).
 """
 
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 from assets import reuse
 from assets.datasets import load_dataset
-from assets.io_managers import read_json, write_json
-from assets.lineage import git_revision, lineage_of
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
-from assets.restatements import pin_dataset
 from assets.tracking import research_run_id
-from ljwx_pipeline.clock import utc_now
-from ljwx_pipeline.config import ljwx_home
-from ljwx_pipeline.label import label_hash
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[training_dataset])
-def model_bundle(
-    context: dg.AssetExecutionContext,
-    line: Line,
-    tuned_hyperparameters: dict[str, Any],
-) -> dg.MaterializeResult[None]:
-    """The model trained on everything research may see, as a signed bundle, registered as the challenger."""
+def trained_model(
+    context: dg.AssetExecutionContext, line: Line, tuned_hyperparameters: dict[str, Any]
+) -> dg.Output[dict[str, Any]]:
+    """The model trained on everything research may see, kept as text; signed and registered once it was judged."""
     from ljwx_pipeline.models.train import train
-    from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, Manifest, write_bundle
-    from ljwx_pipeline.scoring.signing import public_key, signing_key
+    from ljwx_pipeline.models.trained_files import model_hash, read_trained, write_trained
 
-    settings, dataset, keys = line.settings, load_dataset(line.tables), ljwx_home() / "keys"
-    best = tuned_hyperparameters["best_params"]
-    key: reuse.Key = {
-        "dataset": dataset.hash,
-        "factors": line.catalogue.version_hash,  # another formula may give the same bits, and be another version
-        "params": best,
-        "config": settings.config_hash,
-        "git": git_revision(),
-    }
-    if not reuse.is_current(line.tables, "model_bundle", key):
-        reuse.forget(line.tables, "model_bundle")
+    name, settings, dataset = "trained_model", line.settings, load_dataset(line.tables)
+    best, folder = tuned_hyperparameters["best_params"], line.tables / "trained_model"
+    key: reuse.Key = {"dataset": dataset.hash, "params": best, "model": settings.model.model_dump()}
+    if not reuse.is_current(line.tables, name, key):
+        reuse.forget(line.tables, name)
         context.log.info(f"training on {len(dataset.label)} rows")
         trained = train(dataset, slice(0, len(dataset.label)), best, settings.model)
-        lineage = lineage_of(line)
-        manifest = Manifest(
-            model_name=line.registered_model,
-            profile=settings.profile,
-            simulated=line.source().describe().simulated,
-            factor_names=dataset.factor_names,
-            factor_hash=lineage["factor_hash"],
-            label_hash=label_hash(settings.label),
-            data_hash=lineage["data_hash"],
-            config_hash=lineage["config_hash"],
-            git_revision=lineage["git_revision"],
-            first_session=dataset.sessions[int(dataset.session_index[0])].date(),
-            last_session=dataset.sessions[int(dataset.session_index[-1])].date(),
-            params=trained.params,
-            rounds=trained.rounds,
-        )
-        path = write_bundle(
-            line.home / "bundles",
-            manifest,
-            model=trained.model,
-            key=signing_key(keys),
-            created_at=utc_now(),
-        )
-        write_json(line.tables, "bundle_made", {"bundle_hash": path.name, "path": str(path), "rounds": trained.rounds})
-        files = [line.tables / "bundle_made.json", *(path / name for name in BUNDLE_FILES)]
-        reuse.remember(line.tables, "model_bundle", key, files)
-    made = read_json(line.tables, "bundle_made")
-    registry = line.registry()
-    version = registry.register(Path(made["path"]), run_id=research_run_id(line), public_key=public_key(keys))
-    registry.set_alias("challenger", version)
-    dataset = pin_dataset(line, version.name, str(version.version), research_run_id(line))
-    write_json(line.tables, "model_bundle", {**made, "version": version.version, "name": version.name})
-    return dg.MaterializeResult(
-        metadata={
-            "bundle_hash": made["bundle_hash"],
-            "version": version.version,
-            "pinned_dataset": dataset,
-            "rounds": made["rounds"],
-            "path": dg.MetadataValue.path(made["path"]),
-        }
-    )
+        reuse.remember(line.tables, name, key, write_trained(folder, trained))
+    trained = read_trained(folder)
+    found = {
+        "model_hash": model_hash(folder),
+        "members": len(trained.model.members),
+        "rounds": trained.rounds,
+        "rows": trained.rows,
+        "tail_rank_ic": trained.tail_rank_ic,
+        "mlflow_run_id": research_run_id(line),
+    }
+    return dg.Output(found, metadata={**found, "path": dg.MetadataValue.path(folder)})

@@ -91,7 +91,7 @@ def report_inputs(
         rank_ic_summary=shown_coefficients(walk, planted=settings.simulated.oracle_rank_ic != 0),
         quantiles=quantiles_of(tables.predictions),
         folds=folds_table(read_json(line.tables, "walk_forward_folds")["folds"], rank_ic),
-        shap=pictures(line.home / "explanations" / bundle["bundle_hash"]),
+        shap=pictures(line.home / "explanations" / bundle["model_hash"]),
         files=FILES,
     )
 

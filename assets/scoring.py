@@ -13,7 +13,7 @@ import pandas as pd
 from assets.column_lineage import scores_lineage
 from assets.features import feast_online_store, feature_store, feature_table, last_research_session
 from assets.metadata import frame_metadata
-from assets.model import model_bundle
+from assets.model import trained_model
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
 from assets.resources import Line
 from ljwx_pipeline.config import ljwx_home
@@ -21,6 +21,8 @@ from ljwx_pipeline.dataset import lookback_sessions
 from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.registry import ModelVersion, Registry
+from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle, verify_files
+from ljwx_pipeline.scoring.signing import public_key
 
 GROUP = "scoring"
 OWNERS = ["team:quant"]
@@ -32,43 +34,55 @@ SCORED_SESSIONS = 60
 def daily_scores(
     context: dg.AssetExecutionContext, line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
 ) -> dg.Output[pd.DataFrame]:
-    """The champion's scores over the newest sessions, today's included; empty while there is no champion.
+    """The champion's scores over the newest sessions, today's included, and its band's ends; empty without a champion.
 
-    Empty, too, while the champion is of other factors than the configured ones and the run goes on to train a model of
-    these; a run that trains nothing stops at it.
+    Empty, too, while the champion cannot be scored, for instance as it is of other factors than the configured ones,
+    and the run goes on to train a model; a run that trains nothing stops at it.
     """
-    from ljwx_pipeline.scoring.bundle import load_bundle, verify_files
-    from ljwx_pipeline.scoring.signing import public_key
-
     registry = line.registry()
     champion = registry.champion(line.registered_model)
     empty = pd.DataFrame({"symbol": [], "session_date": pd.to_datetime([]), "score": [], "after_training": []})
     if champion is None:
         return dg.Output(empty, metadata={"champion": "none yet"})
-    factors, key = line.catalogue, public_key(ljwx_home() / "keys")
-    path = champion_bundle(line, registry, champion)
-    learned_from = verify_files(path, public_key=key)[0].factor_hash
-    if learned_from != factors.version_hash:
-        fact = (
-            f"the champion, version {champion.version}, was trained on factors {learned_from[:12]}, the catalogue "
-            f"{factors.name} is now {factors.version_hash[:12]}: it is not scored"
-        )
+    try:
+        bundle = loaded_champion(line, registry, champion)
+    except BundleError as error:
         if not _trains(context):
-            raise BundleError(fact, "train one of these factors with `ljwx run`, or set factors.catalogue back")
-        context.log.warning(fact)
-        return dg.Output(empty, metadata={"champion": fact})
-    bundle = load_bundle(path, factor_hash=factors.version_hash, public_key=key)
+            raise
+        context.log.warning(error.fact)
+        return dg.Output(empty, metadata={"champion": error.fact})
     values = load_factors(line)
     panel = panel_of(line, checked_bars, calendar)
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
     recent[:, -SCORED_SESSIONS:] = True
     rows = values.frame(recent & ~np.isnan(panel.fields["close"]))
-    scores = bundle.predict(np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32)))
+    said = bundle.predict(np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32)))
     # a score on a session the model was trained on says nothing of its skill: monitoring leaves it out
     after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
-    frame = rows[["symbol", "session_date"]].assign(score=scores, after_training=after_training)
-    shown = frame_metadata(frame, scores_lineage(line.catalogue))
+    band = {name: end for name, end in (("lower", said.lower), ("upper", said.upper)) if end is not None}
+    frame = rows[["symbol", "session_date"]].assign(score=said.score, **band, after_training=after_training)
+    shown = frame_metadata(frame, scores_lineage(line.catalogue, band=tuple(band)))
     return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
+
+
+def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> ModelBundle:
+    """Return the champion, verified and of the configured factors.
+
+    Raises
+    ------
+    BundleError
+        When it is damaged, of another format or of other factors than the configured ones.
+    """
+    factors, key = line.catalogue, public_key(ljwx_home() / "keys")
+    path = champion_bundle(line, registry, champion)
+    learned_from = verify_files(path, public_key=key)[0].factor_hash
+    if learned_from != factors.version_hash:
+        raise BundleError(
+            f"the champion, version {champion.version}, was trained on factors {learned_from[:12]}, the catalogue "
+            f"{factors.name} is now {factors.version_hash[:12]}: it is not scored",
+            "train one of these factors with `ljwx run`, or set factors.catalogue back",
+        )
+    return load_bundle(path, factor_hash=factors.version_hash, public_key=key)
 
 
 def since(table: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
@@ -78,14 +92,11 @@ def since(table: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
 
 def _trains(context: dg.AssetExecutionContext) -> bool:
     """Return whether a model is trained later in this run."""
-    return model_bundle.key in context.job_def.asset_layer.executable_asset_keys
+    return trained_model.key in context.job_def.asset_layer.executable_asset_keys
 
 
 def champion_bundle(line: Line, registry: Registry, champion: ModelVersion) -> Path:
     """Return the champion's bundle: the copy kept here while it is intact, the registry's otherwise."""
-    from ljwx_pipeline.scoring.bundle import verify_files
-    from ljwx_pipeline.scoring.signing import public_key
-
     kept = line.home / "champions" / champion.bundle_hash
     try:
         verify_files(kept, public_key=public_key(ljwx_home() / "keys"))

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -88,7 +87,7 @@ def artifact_hashes(line: Line) -> dict[str, str]:
         "dataset_features": tables / MATRIX,
         "dataset_rows": tables / "dataset_rows.parquet",
         "walk_forward_predictions": tables / "walk_forward_predictions.parquet",
-        "model": Path(read_json(tables, "bundle_made")["path"]) / "model.txt",
+        "model": tables / "trained_model" / "trained.json",  # names every member's text by its hash
         "backtest_orders": tables / "backtest_orders.parquet",
         "net_backtest": tables / "net_backtest.parquet",
     }

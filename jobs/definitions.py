@@ -10,6 +10,7 @@ from datetime import date
 import dagster as dg
 
 from assets import (
+    bundle,
     evaluation,
     explanation,
     features,
@@ -80,10 +81,11 @@ def build_definitions(settings: Settings) -> dg.Definitions:
             tear_sheet.factor_tear_sheet,
             tuning.tuned_hyperparameters,
             walk_forward.walk_forward_predictions,
-            model.model_bundle,
+            model.trained_model,
             explanation.shap_explanation,
             evaluation.net_backtest,
             evaluation.promotion_decision,
+            bundle.model_bundle,
             evaluation.evaluation_report,
             evaluation.champion_model,
             scoring.daily_scores,

@@ -21,9 +21,10 @@ from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import MlflowSettings
-from ljwx_pipeline.errors import RegistryError
+from ljwx_pipeline.errors import BundleError, RegistryError
 from ljwx_pipeline.lake.locking import exclusive
-from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, MODEL, verify_files
+from ljwx_pipeline.scoring.bundle import Manifest, place_directory, read_files, verify_files
+from ljwx_pipeline.scoring.model import Member
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -200,10 +201,13 @@ class Registry:
     ) -> ModelVersion:
         """Record an intact signed bundle as a version of the model its manifest names.
 
-        The same bundle hash gives the version it already has, whose files are put back should they be lost.
+        The same bundle hash gives the version it already has, whose files are put back should they be lost or damaged.
+        Files come first, below the bundle's own hash, and the version with its tags last and at once: whatever dies
+        in between, no version is without its files, and doing it again completes it.
 
-        The version's files are the bundle and an ``MLmodel`` of MLflow's LightGBM flavour over the bundle's own text
-        file, so that ``mlflow models serve`` and ``mlflow.pyfunc.load_model`` work on it. Nothing is pickled.
+        The version's files are the bundle and an ``MLmodel``, so that ``mlflow models serve`` and
+        ``mlflow.pyfunc.load_model`` work on it: of MLflow's LightGBM flavour for a model of one booster, through
+        ``scoring/mlflow_loader.py`` for any other. Nothing is pickled.
 
         Raises
         ------
@@ -212,22 +216,20 @@ class Registry:
         RegistryError
             When MLflow cannot be reached or refuses.
         """
-        manifest, bundle_hash, _ = verify_files(bundle, public_key=public_key)
+        manifest, bundle_hash = verify_files(bundle, public_key=public_key)
         known = self.version_of(manifest.model_name, bundle_hash)
-        if known is not None and self._has_files(known):
+        if known is not None and self._is_whole(known, manifest, public_key):
             return known
         client = self._client()
         holder = run_id if known is None else known.run_id
         with tempfile.TemporaryDirectory(prefix="ljwx-register-") as folder:
-            staged = Path(folder)
-            for name in BUNDLE_FILES:
-                shutil.copyfile(bundle / name, staged / name)
-            _write_mlmodel(staged, run_id=holder, width=len(manifest.factor_names))
-            self.log_artifacts(holder, staged, BUNDLE_FOLDER)
+            staged = place_directory(Path(folder) / bundle_hash, read_files(bundle))
+            _write_mlmodel(staged, manifest, run_id=holder)
+            self.log_artifacts(holder, staged, _folder_of(bundle_hash))
         if known is not None:
             return known
         self._ensure_model(manifest.model_name)
-        source = f"{self._ask(client.get_run, run_id).info.artifact_uri}/{BUNDLE_FOLDER}"
+        source = f"{self._ask(client.get_run, run_id).info.artifact_uri}/{_folder_of(bundle_hash)}"
         about = {**(tags or {}), "bundle_hash": bundle_hash, "factor_hash": manifest.factor_hash}
         made = self._ask(client.create_model_version, manifest.model_name, source, run_id, tags=_texts(about, _MAX_TAG))
         return self._version(made)
@@ -274,22 +276,26 @@ class Registry:
         """Write the bundle of ``version`` as ``destination/<bundle_hash>`` and return that directory.
 
         An existing directory is replaced, so that a damaged earlier copy does not stay. Loading verifies it.
+
+        Raises
+        ------
+        BundleError
+            When a file that the manifest lists is not there in its size, or the bundle is of another format.
+        RegistryError
+            When MLflow cannot be reached.
         """
         from mlflow.artifacts import download_artifacts  # heavy: only when a bundle is fetched
 
         source = self._ask(self._client().get_model_version_download_uri, version.name, version.version)
         destination.mkdir(parents=True, exist_ok=True)
+        again = "run the research job again: it registers the bundle anew, or one in its place"
         with tempfile.TemporaryDirectory(dir=destination, prefix=".download-") as folder:
             fetched = Path(self._ask(download_artifacts, source, dst_path=folder, tracking_uri=self.tracking_uri))
-            staged = Path(folder) / "bundle-files"
-            staged.mkdir()
-            for file in BUNDLE_FILES:
-                if not (fetched / file).is_file():
-                    raise RegistryError(
-                        f"version {version.version} of {version.name} has lost its file {file}",
-                        "run the research job again: it registers the bundle anew",
-                    )
-                shutil.copyfile(fetched / file, staged / file)
+            try:
+                staged = place_directory(Path(folder) / "bundle-files", read_files(fetched))
+            except BundleError as error:
+                fact = f"version {version.version} of {version.name} in the registry is no bundle ({error.fact})"
+                raise BundleError(fact, again) from None
             final = destination / version.bundle_hash
             if final.exists():
                 shutil.rmtree(final)
@@ -344,9 +350,18 @@ class Registry:
                 self._experiment_id = str(found.experiment_id)
         return self._experiment_id
 
-    def _has_files(self, version: ModelVersion) -> bool:
-        listed = self._ask(self._client().list_artifacts, version.run_id, BUNDLE_FOLDER)
-        return {f"{BUNDLE_FOLDER}/{name}" for name in BUNDLE_FILES} <= {item.path for item in listed}
+    def _is_whole(self, version: ModelVersion, manifest: Manifest, public_key: str) -> bool:
+        """Return whether the version's files are all there, byte for byte."""
+        place = _folder_of(version.bundle_hash)
+        listed = self._ask(self._client().list_artifacts, version.run_id, place)
+        if not {f"{place}/{name}" for name in (*manifest.file_names, "MLmodel")} <= {item.path for item in listed}:
+            return False
+        with tempfile.TemporaryDirectory(prefix="ljwx-registered-") as folder:
+            try:
+                verify_files(self.download_bundle(version, Path(folder)), public_key=public_key)
+            except BundleError:
+                return False
+        return True
 
     def _ensure_model(self, name: str) -> None:
         client = self._client()
@@ -385,7 +400,12 @@ def open_registry(settings: MlflowSettings, home: Path) -> Registry:
     )
 
 
-def _write_mlmodel(folder: Path, *, run_id: str, width: int) -> None:
+def _folder_of(bundle_hash: str) -> str:
+    """Return where a bundle lies among its run's artifacts: one run may come to register several."""
+    return f"{BUNDLE_FOLDER}/{bundle_hash}"
+
+
+def _write_mlmodel(folder: Path, manifest: Manifest, *, run_id: str) -> None:
     # heavy: only when a model is registered
     import lightgbm
     import numpy as np
@@ -394,16 +414,25 @@ def _write_mlmodel(folder: Path, *, run_id: str, width: int) -> None:
     from mlflow.models.signature import ModelSignature
     from mlflow.types import Schema, TensorSpec
 
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.float32), (-1, width))]),
-        outputs=Schema([TensorSpec(np.dtype(np.float64), (-1,))]),
-    )
+    from ljwx_pipeline.scoring import mlflow_loader
+
+    grouped = any(member.group is not None for member in manifest.members)
+    shape, name = (-1, len(manifest.factor_names)), mlflow_loader.FEATURES if grouped else None
+    inputs: list[Any] = [TensorSpec(np.dtype(np.float32), shape, name)]
+    if grouped:
+        inputs.append(TensorSpec(np.dtype(np.int16), (-1,), mlflow_loader.GROUPS))
+    outputs: list[Any] = [TensorSpec(np.dtype(np.float64), (-1,))]
+    signature = ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
     model = Model(run_id=run_id, signature=signature)
     (folder / "requirements.txt").write_text(f"lightgbm=={lightgbm.__version__}\n", encoding="utf-8")
-    pyfunc.add_to_model(model, loader_module="mlflow.lightgbm", data=MODEL)
-    model.add_flavor(
-        "lightgbm", lgb_version=lightgbm.__version__, data=MODEL, model_class="lightgbm.basic.Booster", code=None
-    )
+    if manifest.members == (Member(manifest.members[0].file),):
+        data = manifest.members[0].file
+        pyfunc.add_to_model(model, loader_module="mlflow.lightgbm", data=data)
+        model.add_flavor(
+            "lightgbm", lgb_version=lightgbm.__version__, data=data, model_class="lightgbm.basic.Booster", code=None
+        )
+    else:
+        pyfunc.add_to_model(model, loader_module=mlflow_loader.__name__)
     model.save(str(folder / "MLmodel"))
 
 

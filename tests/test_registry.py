@@ -17,10 +17,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.config import MlflowSettings
 from ljwx_pipeline.errors import BundleError, RegistryError
-from ljwx_pipeline.registry import Registry, open_registry
-from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, load_bundle
+from ljwx_pipeline.registry import ModelVersion, Registry, open_registry
+from ljwx_pipeline.scoring.bundle import load_bundle, read_files, verify_files
+from ljwx_pipeline.scoring.model import Model
 from ljwx_pipeline.scoring.signing import public_key_of
-from tests.fakes.bundles import FACTOR_HASH, tiny_booster, tiny_bundle
+from tests.fakes.bundles import FACTOR_HASH, grouped_model, tiny_booster, tiny_bundle
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 PUBLIC = public_key_of(KEY)
@@ -193,21 +194,50 @@ def test_the_downloaded_bundle_is_the_registered_one_and_replaces_a_damaged_copy
     (fetched / "model.txt").write_text("damaged")
     fetched = registry.download_bundle(version, tmp_path / "down")
     assert fetched == tmp_path / "down" / bundle.name
-    assert {f: (fetched / f).read_bytes() for f in BUNDLE_FILES} == {f: (bundle / f).read_bytes() for f in BUNDLE_FILES}
+    assert read_files(fetched) == read_files(bundle)
+    assert sorted(path.name for path in fetched.iterdir()) == sorted(read_files(bundle)), "nothing of MLflow's"
     assert load_bundle(fetched, factor_hash=FACTOR_HASH, public_key=PUBLIC).bundle_hash == bundle.name
     assert list((tmp_path / "down").iterdir()) == [fetched]
 
 
+def artifacts_of(registry: Registry, version: ModelVersion) -> Path:
+    """Where a local registry keeps the files of a version."""
+    return registry.artifact_root / version.run_id / "artifacts" / "bundle" / version.bundle_hash
+
+
+@pytest.mark.parametrize("name", ["model.txt", "card.md", "manifest.json", "signature.json"])
 def test_a_version_that_lost_its_files_says_so_until_the_bundle_is_registered_again(
+    registry: Registry, tmp_path: Path, name: str
+) -> None:
+    bundle = tiny_bundle(tmp_path / "b", KEY)
+    version = registered(registry, bundle)
+    (artifacts_of(registry, version) / name).unlink()
+    with pytest.raises(BundleError, match=rf"version 1 of tiny in the registry is no bundle .*{name}"):
+        registry.download_bundle(version, tmp_path / "down")
+    assert not (tmp_path / "down" / bundle.name).exists()
+    assert registered(registry, bundle) == version
+    assert read_files(registry.download_bundle(version, tmp_path / "down")) == read_files(bundle)
+
+
+def test_a_version_with_a_changed_byte_is_mended_by_registering_the_bundle_again(
     registry: Registry, tmp_path: Path
 ) -> None:
     bundle = tiny_bundle(tmp_path / "b", KEY)
     version = registered(registry, bundle)
-    (tmp_path / "mlflow" / "artifacts" / version.run_id / "artifacts" / "bundle" / "model.txt").unlink()
-    with pytest.raises(RegistryError, match=r"lost its file model\.txt"):
-        registry.download_bundle(version, tmp_path / "down")
+    kept = artifacts_of(registry, version) / "card.md"
+    kept.write_bytes(kept.read_bytes().replace(b"tests", b"tasts"))
+    with pytest.raises(BundleError, match=r"card\.md is damaged"):
+        verify_files(registry.download_bundle(version, tmp_path / "down"), public_key=PUBLIC)
     assert registered(registry, bundle) == version
-    assert registry.download_bundle(version, tmp_path / "down").name == bundle.name
+    assert verify_files(registry.download_bundle(version, tmp_path / "down"), public_key=PUBLIC)[1] == bundle.name
+
+
+def test_two_bundles_of_one_run_keep_their_own_files(registry: Registry, tmp_path: Path) -> None:
+    one, two = tiny_bundle(tmp_path / "b", KEY), tiny_bundle(tmp_path / "b", KEY, data_hash="e" * 64)
+    with registry.run("train") as run:
+        versions = [registry.register(bundle, run_id=run.run_id, public_key=PUBLIC) for bundle in (one, two)]
+    for bundle, version in zip((one, two), versions, strict=True):
+        assert read_files(registry.download_bundle(version, tmp_path / "down")) == read_files(bundle)
 
 
 def test_a_version_is_an_mlflow_model_without_a_pickle(registry: Registry, tmp_path: Path) -> None:
@@ -215,11 +245,47 @@ def test_a_version_is_an_mlflow_model_without_a_pickle(registry: Registry, tmp_p
     from mlflow import pyfunc
 
     version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
-    folder = tmp_path / "mlflow" / "artifacts" / version.run_id / "artifacts" / "bundle"
+    folder = artifacts_of(registry, version)
     features = np.random.default_rng(0).standard_normal((5, 4)).astype(np.float32)
     scores = pyfunc.load_model(str(folder)).predict(features)
     assert np.array_equal(scores, lgb.Booster(model_str=tiny_booster()).predict(features))
     assert not [p for p in folder.rglob("*") if p.suffix in {".pkl", ".pickle", ".joblib"}]
+
+
+def test_a_version_of_many_members_gives_mlflow_the_runner_s_scores(registry: Registry, tmp_path: Path) -> None:
+    from mlflow import pyfunc
+
+    bundle = tiny_bundle(tmp_path / "b", KEY, grouped_model())
+    version = registered(registry, bundle)
+    features = np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32)
+    features[2] = np.nan
+    groups = np.array([7, 3, -1] * 3, dtype=np.int16)
+    served = pyfunc.load_model(str(artifacts_of(registry, version)))
+    expected = load_bundle(bundle, factor_hash=FACTOR_HASH, public_key=PUBLIC).predict(features, groups).score
+    scores = served.predict({"features": features, "groups": groups})
+    assert np.array_equal(scores, expected, equal_nan=True)
+    assert np.isnan(scores[2])
+
+
+def test_a_blend_without_groups_is_served_by_its_features_alone(registry: Registry, tmp_path: Path) -> None:
+    from mlflow import pyfunc
+
+    grouped = grouped_model()
+    blend = Model(grouped.members[:2], {name: grouped.texts[name] for name in ("all.txt", "all.json")})
+    version = registered(registry, tiny_bundle(tmp_path / "b", KEY, blend))
+    features = np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32)
+    scores = pyfunc.load_model(str(artifacts_of(registry, version))).predict(features)
+    assert np.array_equal(scores, blend.predict(features).score)
+
+
+def test_a_served_bundle_with_a_changed_byte_is_not_opened(registry: Registry, tmp_path: Path) -> None:
+    from mlflow import pyfunc
+
+    version = registered(registry, tiny_bundle(tmp_path / "b", KEY, grouped_model()))
+    kept = artifacts_of(registry, version) / "all.json"
+    kept.write_bytes(kept.read_bytes().replace(b"clip", b"clap"))
+    with pytest.raises(BundleError, match=r"all\.json is damaged"):
+        pyfunc.load_model(str(artifacts_of(registry, version)))
 
 
 def test_a_deleted_experiment_is_an_error_with_the_command_that_restores_it(registry: Registry) -> None:

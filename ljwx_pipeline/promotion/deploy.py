@@ -85,7 +85,7 @@ def deploy(
         When the runner answers and refuses; its reason is in the message.
     """
     public = public_key_of(key)
-    _, bundle_hash, _ = verify_files(bundle, public_key=public)
+    _, bundle_hash = verify_files(bundle, public_key=public)
     body = pack(bundle, version)
     headers = request_headers(body, moment=(clock or SystemClock()).now(), key=key)
     try:

@@ -1,47 +1,66 @@
-"""The model bundle: a directory that holds a model, what it was made from, and who made it.
+"""The model bundle: a directory that holds a model, what it was made from, what it showed, and who made it.
 
 ::
 
     <bundle_hash>/
-      manifest.json    format, names and hash of the factors, label, data and config hashes, parameters, and the
-                       SHA-256 of every other file; its own SHA-256 is the *bundle hash*
-      model.txt        the booster in LightGBM's text form (never a pickle)
-      signature.json   Ed25519 signature of the bundle hash and the moment of signing
+      manifest.json    format, members, names and hash of the factors, label, data and config hashes, parameters, and
+                       size and SHA-256 of every file below; its own SHA-256 is the *bundle hash*
+      card.md          the model card: intended use, evidence, limits, the gate's decision
+      model.txt ...    a text file a member: LightGBM's text form or JSON, never a pickle
+      signature.json   Ed25519 signature of the bundle hash
 
-The moment of signing stands in ``signature.json`` alone: the same inputs give the same manifest, the same model bytes
-and so the same bundle hash on any day. Not here: keys (``signing.py``), the way to the runner (``transfer.py``).
+The same inputs and key give the same bytes in every file on any day. A file counts because the manifest lists it;
+others beside it are never read. Not here: keys (``signing.py``), the way to the runner (``transfer.py``), what the
+card says (``promotion/model_card.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
+from dataclasses import asdict, dataclass, field, replace
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import BundleError, ModelError
-from ljwx_pipeline.scoring.model import Model
+from ljwx_pipeline.scoring.model import GroupBy, Kind, Member, Model, Output, Prediction
 from ljwx_pipeline.scoring.signing import is_signed, public_key_of, sign
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
-MODEL = "model.txt"
+CARD = "card.md"
 SIGNATURE = "signature.json"
-BUNDLE_FILES = (MANIFEST, MODEL, SIGNATURE)
+#: Files a manifest may list, and what they may hold together; a fuller bundle is refused before a file is read.
+MAX_FILES = 1024
+MAX_BUNDLE_BYTES = 192 * 1024 * 1024
+#: Of ``manifest.json`` and ``signature.json``, which no manifest lists.
+MAX_MANIFEST_BYTES = 4 * 1024 * 1024
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+#: Names beside a bundle's files: a delivery's, and MLflow's in the registry.
+_TAKEN_NAMES = {name.lower() for name in (MANIFEST, SIGNATURE, "delivery.json", "MLmodel", "requirements.txt")}
 _RESTORE = "take the bundle again from the registry or train a new one"
 #: What reading a foreign JSON text as something it is not raises; nesting without end is a RecursionError.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _TEXT_KEYS = ("model_name", "profile", "factor_hash", "label_hash", "data_hash", "config_hash", "git_revision")
+
+
+@dataclass(frozen=True)
+class ListedFile:
+    """What a manifest says of a file beside it."""
+
+    size_bytes: int
+    sha256: str
 
 
 @dataclass(frozen=True)
@@ -65,9 +84,11 @@ class Manifest:
     params
         Training parameters, tuned and fixed.
     rounds
-        Boosting rounds of the booster.
+        Boosting rounds of all members together.
+    members, group_by
+        Of the model; filled in by ``write_bundle``.
     files
-        SHA-256 by file name; filled in by ``write_bundle``.
+        The card and the members' texts by name; filled in by ``write_bundle``.
     """
 
     model_name: str
@@ -83,7 +104,14 @@ class Manifest:
     last_session: date
     params: Mapping[str, Any]
     rounds: int
-    files: Mapping[str, str] = field(default_factory=dict)
+    members: tuple[Member, ...] = ()
+    group_by: GroupBy = "none"
+    files: Mapping[str, ListedFile] = field(default_factory=dict)
+
+    @property
+    def file_names(self) -> tuple[str, ...]:
+        """Every file of the bundle, the manifest and its signature too."""
+        return (MANIFEST, *sorted(self.files), SIGNATURE)
 
     def to_json(self) -> bytes:
         """Return the canonical bytes: sorted keys, two spaces, one final newline."""
@@ -111,33 +139,38 @@ class Manifest:
             version = tree.pop("format")
         except MALFORMED as error:
             raise BundleError(f"{MANIFEST} is not a bundle manifest ({error!r})", _RESTORE) from None
+        if version == 1:
+            raise BundleError(
+                "the bundle is of format 1, which held no model card and is no longer read",
+                "train a new model with `ljwx run`, or run the release that wrote it",
+            )
         if version != FORMAT:
             raise BundleError(
                 f"bundle format {version!r} is unknown to this release, which reads format {FORMAT}",
                 "install the release that wrote it or train again",
             )
         try:
-            tree["factor_names"] = tuple(tree["factor_names"])
-            tree["first_session"] = date.fromisoformat(tree["first_session"])
-            tree["last_session"] = date.fromisoformat(tree["last_session"])
-            manifest = cls(**tree)
-            manifest._refuse_other_types()
+            manifest = _manifest_of(tree)
         except MALFORMED as error:
             raise BundleError(f"{MANIFEST} lacks or misspells a key ({error!r})", _RESTORE) from None
+        manifest._refuse_other_files()
         return manifest
 
-    def _refuse_other_types(self) -> None:
-        fits = {name: isinstance(getattr(self, name), str) for name in _TEXT_KEYS}
-        for name in _TEXT_KEYS:
-            str(getattr(self, name)).encode()  # JSON can spell half of a surrogate pair
-        fits["simulated"] = isinstance(self.simulated, bool)
-        fits["factor_names"] = all(isinstance(name, str) for name in self.factor_names)
-        fits["params"] = isinstance(self.params, dict)
-        fits["rounds"] = isinstance(self.rounds, int)
-        fits["files"] = isinstance(self.files, dict) and all(isinstance(sha, str) for sha in self.files.values())
-        wrong = [name for name, right in fits.items() if not right]
-        if wrong:
-            raise TypeError(f"{', '.join(wrong)}: another type than expected")
+    def _refuse_other_files(self) -> None:
+        """Refuse a list of files that is too long, too large, or not the card and the members'."""
+        if len(self.files) > MAX_FILES:
+            raise BundleError(f"the manifest lists {len(self.files)} files, limit {MAX_FILES}", _RESTORE)
+        for name in (*self.files, *(member.file for member in self.members)):
+            if not _PLAIN_NAME.fullmatch(name) or name.lower() in _TAKEN_NAMES:
+                raise BundleError(f"the manifest lists {name!r}, which is not a plain file name", _RESTORE)
+        total = sum(file.size_bytes for file in self.files.values())
+        if total > MAX_BUNDLE_BYTES:
+            raise BundleError(f"the manifest lists {total:,} bytes of files, limit {MAX_BUNDLE_BYTES:,}", _RESTORE)
+        needed = {CARD, *(member.file for member in self.members)}
+        if absent := sorted(needed - self.files.keys()):
+            raise BundleError(f"the manifest lists no {absent[0]}, which the bundle needs", _RESTORE)
+        if unknown := sorted(self.files.keys() - needed):
+            raise BundleError(f"the manifest lists {unknown[0]}, which is neither the card nor a member", _RESTORE)
 
 
 @dataclass(frozen=True)
@@ -152,18 +185,20 @@ class ModelBundle:
         SHA-256 of its manifest: its identity everywhere.
     manifest
         What it was made from.
-    created_at
-        When it was signed.
+    card
+        The model card, Markdown.
+    model
+        The members it predicts with.
     """
 
     path: Path
     bundle_hash: str
     manifest: Manifest
-    created_at: datetime
+    card: str = field(repr=False)
     model: Model = field(repr=False, compare=False)
 
-    def predict(self, features: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return one score a row: higher means a better expected rank within the session.
+    def predict(self, features: NDArray[np.float32], groups: NDArray[np.int16] | None = None) -> Prediction:
+        """Return a score a row, higher for a better expected rank within the session, and the band's ends if any.
 
         Parameters
         ----------
@@ -171,11 +206,13 @@ class ModelBundle:
             float32 of shape ``(n, len(manifest.factor_names))``, columns in that order. NaN is a missing value
             and allowed (LightGBM learned a direction for it); a row of nothing but NaN is scored NaN, because
             a constant would rank it among the others.
+        groups
+            Group code of each row (``dataset.groups``); needed where ``manifest.group_by`` is not ``none``.
 
         Raises
         ------
         ModelError
-            For another dtype, another width, or an infinite value.
+            For another dtype, another width, an infinite value, or a model of groups without them.
         """
         width = len(self.manifest.factor_names)
         if features.dtype != np.float32:
@@ -193,47 +230,53 @@ class ModelBundle:
                 f"factor {self.manifest.factor_names[column]} is infinite in row {row}",
                 "give NaN where a factor is undefined",
             )
-        if len(features) == 0:
-            return np.empty(0)
-        scores = self.model.predict(features).score
-        scores[np.isnan(features).all(axis=1)] = np.nan
-        return scores
+        said = self.model.predict(features, groups)
+        unknown = np.isnan(features).all(axis=1)
+        for values in (said.score, said.lower, said.upper):
+            if values is not None:
+                values[unknown] = np.nan
+        return said
 
 
-def write_bundle(root: Path, manifest: Manifest, *, model: Model, key: Ed25519PrivateKey, created_at: datetime) -> Path:
+def write_bundle(root: Path, manifest: Manifest, *, model: Model, card: str, key: Ed25519PrivateKey) -> Path:
     """Write and sign a bundle as ``root/<bundle_hash>`` and return that directory.
 
     The directory appears whole or not at all. Writing the same bundle again leaves the existing one as it is, unless
     its bytes were damaged: then it is written anew.
 
+    Parameters
+    ----------
+    manifest
+        Without members and files: they are those of ``model`` and ``card``.
+    card
+        The model card, Markdown.
+
     Raises
     ------
     BundleError
-        When the model's width is not that of the manifest's factors, or ``created_at`` has no timezone.
+        When the model's width is not that of the manifest's factors, or its files are too many, too large or of
+        names that no bundle may hold.
     """
     if model.width != len(manifest.factor_names):
         raise BundleError(
             f"the model takes {model.width} features, the manifest names {len(manifest.factor_names)}",
             "train on the catalogue whose names go into the manifest",
         )
-    if created_at.tzinfo is None:
-        raise BundleError(f"created_at {created_at} has no timezone", "pass an aware instant")
-    text = model.texts[MODEL].encode()
-    content = Manifest(**{**_shallow(manifest), "files": {MODEL: _sha256(text)}}).to_json()
+    texts = {name: text.encode() for name, text in {CARD: card, **model.texts}.items()}
+    if CARD in model.texts:
+        raise BundleError(f"a member of the model is named {CARD}, as the model card is", "name the member otherwise")
+    listed = {name: ListedFile(len(content), _sha256(content)) for name, content in texts.items()}
+    whole = replace(manifest, members=model.members, group_by=model.group_by, files=listed)
+    whole._refuse_other_files()
+    content = whole.to_json()
     bundle_hash = _sha256(content)
-    moment = created_at.isoformat()
     signature = {
         "algorithm": "ed25519",
         "bundle_hash": bundle_hash,
-        "created_at": moment,
         "public_key": public_key_of(key),
-        "signature": sign(_message(bundle_hash, moment), key),
+        "signature": sign(_message(bundle_hash), key),
     }
-    files = {
-        MANIFEST: content,
-        MODEL: text,
-        SIGNATURE: (json.dumps(signature, sort_keys=True, indent=2) + "\n").encode(),
-    }
+    signed = (json.dumps(signature, sort_keys=True, indent=2) + "\n").encode()
     final = root / bundle_hash
     if final.is_dir():
         try:
@@ -242,13 +285,13 @@ def write_bundle(root: Path, manifest: Manifest, *, model: Model, key: Ed25519Pr
             shutil.rmtree(final)
         else:
             return final
-    return place_directory(final, files)
+    return place_directory(final, {MANIFEST: content, **texts, SIGNATURE: signed})
 
 
 def load_bundle(path: Path, *, factor_hash: str, public_key: str) -> ModelBundle:
     """Return the bundle in directory ``path`` after verifying signature, hashes and factor hash.
 
-    Files that the manifest does not list are never read.
+    What is loaded are the bytes that were verified. Files that the manifest does not list are never read.
 
     Parameters
     ----------
@@ -260,49 +303,59 @@ def load_bundle(path: Path, *, factor_hash: str, public_key: str) -> ModelBundle
     Raises
     ------
     BundleError
-        For a missing file, a changed byte, a missing or foreign signature, an unknown format, another factor hash.
+        For a missing file, a changed byte, a missing or foreign signature, an unknown format, another factor hash,
+        or members that are no model.
     """
-    manifest, bundle_hash, created_at = verify_files(path, public_key=public_key)
+    manifest, bundle_hash, contents = _verified(path, public_key)
     if manifest.factor_hash != factor_hash:
         raise BundleError(
             f"bundle {bundle_hash[:12]} was trained on factors {manifest.factor_hash[:12]}, "
             f"this code computes factors {factor_hash[:12]}",
             f"train a new model with this code, or run the code the bundle names (git {manifest.git_revision[:12]})",
         )
-    try:
-        text = _read(path, MODEL).decode()
-    except UnicodeDecodeError as error:
-        raise BundleError(f"{path / MODEL} is not UTF-8 text ({error})", _RESTORE) from None
-    try:
-        model = Model.of_booster(text)
-    except ModelError as error:
-        raise BundleError(error.fact, _RESTORE) from None
-    return ModelBundle(path, bundle_hash, manifest, created_at, model)
+    card = _text(path / CARD, contents[CARD])
+    return ModelBundle(path, bundle_hash, manifest, card, _model(path, manifest, contents))
 
 
-def verify_files(path: Path, *, public_key: str) -> tuple[Manifest, str, datetime]:
-    """Return (manifest, bundle hash, moment of signing) of an intact bundle signed by ``public_key``.
+def open_unsigned(path: Path) -> Model:
+    """Return the model of the bundle in directory ``path`` whose hashes hold, whoever signed it.
+
+    Raises
+    ------
+    BundleError
+        For a missing file, a changed byte of what the manifest lists, an unknown format, or members that are no model.
+    """
+    manifest = Manifest.from_json(_read(path, MANIFEST, MAX_MANIFEST_BYTES))
+    return _model(path, manifest, _intact(path, manifest))
+
+
+def verify_files(path: Path, *, public_key: str) -> tuple[Manifest, str]:
+    """Return manifest and hash of an intact bundle signed by ``public_key``.
 
     Raises
     ------
     BundleError
         For a missing file, a changed byte, a missing or foreign signature, or an unknown format.
     """
-    content = _read(path, MANIFEST)
-    bundle_hash = _sha256(content)
-    created_at = _verify_signature(path, bundle_hash, public_key)
-    manifest = Manifest.from_json(content)
-    if MODEL not in manifest.files:
-        raise BundleError(f"the manifest in {path} lists no {MODEL}", _RESTORE)
-    for name, expected in manifest.files.items():
-        if Path(name).name != name:
-            raise BundleError(f"the manifest in {path} lists {name!r}, which is not a plain file name", _RESTORE)
-        found = _sha256(_read(path, name))
-        if found != expected:
-            raise BundleError(
-                f"{path / name} is damaged: its SHA-256 is {found[:12]}, the manifest says {expected[:12]}", _RESTORE
-            )
-    return manifest, bundle_hash, created_at
+    manifest, bundle_hash, _ = _verified(path, public_key)
+    return manifest, bundle_hash
+
+
+def read_files(path: Path) -> dict[str, bytes]:
+    """Return every file of the bundle in directory ``path`` as it lies there, unverified but within bounds.
+
+    Raises
+    ------
+    BundleError
+        When the manifest is none, or a file is missing or of another size than listed.
+    """
+    content = _read(path, MANIFEST, MAX_MANIFEST_BYTES)
+    listed = Manifest.from_json(content).files
+    return {
+        MANIFEST: content,
+        **{name: _read_listed(path, name, file) for name, file in listed.items()},
+        SIGNATURE: _read(path, SIGNATURE, MAX_MANIFEST_BYTES),
+    }
 
 
 def place_directory(final: Path, files: Mapping[str, bytes]) -> Path:
@@ -326,13 +379,43 @@ def place_directory(final: Path, files: Mapping[str, bytes]) -> Path:
     return final
 
 
-def _verify_signature(path: Path, bundle_hash: str, public_key: str) -> datetime:
+def _verified(path: Path, public_key: str) -> tuple[Manifest, str, dict[str, bytes]]:
+    """Return manifest, bundle hash and the listed files' content, every byte of it as signed."""
+    content = _read(path, MANIFEST, MAX_MANIFEST_BYTES)
+    bundle_hash = _sha256(content)
+    _verify_signature(path, bundle_hash, public_key)
+    manifest = Manifest.from_json(content)
+    return manifest, bundle_hash, _intact(path, manifest)
+
+
+def _intact(path: Path, manifest: Manifest) -> dict[str, bytes]:
+    """Return the content of every listed file, whose hashes hold."""
+    contents = {}
+    for name, listed in manifest.files.items():
+        contents[name] = _read_listed(path, name, listed)
+        found = _sha256(contents[name])
+        if found != listed.sha256:
+            raise BundleError(
+                f"{path / name} is damaged: its SHA-256 is {found[:12]}, the manifest says {listed.sha256[:12]}",
+                _RESTORE,
+            )
+    return contents
+
+
+def _model(path: Path, manifest: Manifest, contents: Mapping[str, bytes]) -> Model:
+    texts = {name: _text(path / name, contents[name]) for name in dict.fromkeys(m.file for m in manifest.members)}
+    try:
+        return Model(manifest.members, texts, manifest.group_by)
+    except ModelError as error:
+        raise BundleError(error.fact, _RESTORE) from None
+
+
+def _verify_signature(path: Path, bundle_hash: str, public_key: str) -> None:
     if not (path / SIGNATURE).is_file():
         raise BundleError(f"bundle {path} is unsigned: it holds no {SIGNATURE}", _RESTORE)
     try:
-        tree = json.loads(_read(path, SIGNATURE))
-        signer, moment, signature = (str(tree[k]) for k in ("public_key", "created_at", "signature"))
-        created_at = datetime.fromisoformat(moment)
+        tree = json.loads(_read(path, SIGNATURE, MAX_MANIFEST_BYTES))
+        signer, signature = str(tree["public_key"]), str(tree["signature"])
         bytes.fromhex(signer)
     except MALFORMED as error:
         raise BundleError(f"{path / SIGNATURE} is not a signature ({error!r})", _RESTORE) from None
@@ -341,24 +424,83 @@ def _verify_signature(path: Path, bundle_hash: str, public_key: str) -> datetime
             f"bundle {path} is signed by key {signer[:12]}, the trusted key is {public_key[:12]}",
             "take the bundle from the pipeline whose keys/signing.pub stands here, or replace that file",
         )
-    if not is_signed(_message(bundle_hash, moment), signature, public_key):
+    if not is_signed(_message(bundle_hash), signature, public_key):
         raise BundleError(f"{path / MANIFEST} or its signature was changed after signing", _RESTORE)
-    return created_at
 
 
-def _read(path: Path, name: str) -> bytes:
+def _manifest_of(tree: dict[str, Any]) -> Manifest:
+    """Return the manifest that a parsed ``manifest.json`` spells; raise one of ``MALFORMED`` for another type."""
+    manifest = Manifest(
+        **{
+            **tree,
+            "factor_names": tuple(tree["factor_names"]),
+            "first_session": date.fromisoformat(tree["first_session"]),
+            "last_session": date.fromisoformat(tree["last_session"]),
+            "members": tuple(Member(**member) for member in tree["members"]),
+            "files": {name: ListedFile(**listed) for name, listed in tree["files"].items()},
+        }
+    )
+    texts = [getattr(manifest, name) for name in _TEXT_KEYS]
+    texts += [*manifest.factor_names, *(member.file for member in manifest.members)]
+    fits = {
+        "a text": all(isinstance(text, str) for text in texts),
+        "simulated": isinstance(manifest.simulated, bool),
+        "params": isinstance(manifest.params, dict),
+        "rounds": type(manifest.rounds) is int,
+        "group_by": manifest.group_by in get_args(GroupBy),
+        "members": all(_is_member(member) for member in manifest.members),
+        "files": all(type(f.size_bytes) is int and f.size_bytes >= 0 for f in manifest.files.values()),
+        "a file's sha256": all(isinstance(f.sha256, str) for f in manifest.files.values()),
+    }
+    wrong = [name for name, right in fits.items() if not right]
+    if wrong:
+        raise TypeError(f"{', '.join(wrong)}: another type than expected")
+    for text in (*texts, *manifest.files):
+        text.encode()  # JSON can spell half of a surrogate pair
+    return manifest
+
+
+def _is_member(member: Member) -> bool:
+    return (
+        member.kind in get_args(Kind)
+        and member.output in get_args(Output)
+        and type(member.weight) in (int, float)
+        and math.isfinite(member.weight)
+        and (member.group is None or (type(member.group) is int and 0 <= member.group <= np.iinfo(np.int16).max))
+    )
+
+
+def _read_listed(path: Path, name: str, listed: ListedFile) -> bytes:
+    content = _read(path, name, listed.size_bytes)
+    if len(content) != listed.size_bytes:
+        raise BundleError(
+            f"{path / name} is damaged: it holds {len(content):,} bytes, the manifest says {listed.size_bytes:,}",
+            _RESTORE,
+        )
+    return content
+
+
+def _read(path: Path, name: str, most_bytes: int) -> bytes:
+    """Return a file's bytes without ever holding more than ``most_bytes`` and one."""
     try:
-        return (path / name).read_bytes()
+        with (path / name).open("rb") as file:
+            content = file.read(most_bytes + 1)
     except (OSError, ValueError) as error:  # ValueError: the name holds a NUL
         raise BundleError(f"{str(path / name)!r} cannot be read ({error})", _RESTORE) from None
+    if len(content) > most_bytes:
+        raise BundleError(f"{path / name} is damaged: it holds more than {most_bytes:,} bytes", _RESTORE)
+    return content
 
 
-def _message(bundle_hash: str, moment: str) -> bytes:
-    return f"ljwx bundle {FORMAT}\n{bundle_hash}\n{moment}\n".encode()
+def _text(path: Path, content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        raise BundleError(f"{path} is not UTF-8 text ({error})", _RESTORE) from None
 
 
-def _shallow(manifest: Manifest) -> dict[str, Any]:
-    return {name: getattr(manifest, name) for name in manifest.__dataclass_fields__}
+def _message(bundle_hash: str) -> bytes:
+    return f"ljwx bundle {FORMAT}\n{bundle_hash}\n".encode()
 
 
 def _sha256(content: bytes) -> str:

@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import ModelError
 
+#: In what form a member's text is.
+Kind = Literal["lightgbm", "linear"]
 #: What a member foretells: the score itself, or an end of the band about it.
 Output = Literal["score", "lower", "upper"]
 #: What a row's group is told by; "none" where one model serves all.
@@ -44,7 +46,7 @@ class Member:
     """
 
     file: str
-    kind: Literal["lightgbm", "linear"] = "lightgbm"
+    kind: Kind = "lightgbm"
     output: Output = "score"
     weight: float = 1.0
     group: int | None = None

@@ -1,7 +1,8 @@
 """The way of a bundle to the runner: one signed JSON request, the same bytes over HTTP or as a spooled file's content.
 
-The body is ``{"version": "3", "files": {name: text}}``; all bundle files are UTF-8 text. Its headers carry the moment
-and an Ed25519 signature over both, so that the runner can refuse a stranger, and an old request sent again.
+The body is ``{"version": "3", "files": {name: text}}``, the files those that the manifest among them lists, all UTF-8
+text. Its headers carry the moment and an Ed25519 signature over both, so that the runner can refuse a stranger, and an
+old request sent again.
 Not here: sending (``promotion/deploy.py``), receiving (``live/inbox.py``).
 """
 
@@ -19,7 +20,7 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.errors import BundleError
-from ljwx_pipeline.scoring.bundle import BUNDLE_FILES, MALFORMED, MANIFEST, place_directory, verify_files
+from ljwx_pipeline.scoring.bundle import MALFORMED, MANIFEST, Manifest, place_directory, read_files, verify_files
 from ljwx_pipeline.scoring.signing import is_signed, sign
 
 #: Where the runner takes bundles.
@@ -46,8 +47,8 @@ class Delivery:
 def pack(bundle: Path, version: str) -> bytes:
     """Return the request body that carries directory ``bundle``; the same bytes for the same bundle and version."""
     try:
-        files = {name: (bundle / name).read_bytes().decode() for name in BUNDLE_FILES}
-    except (OSError, UnicodeDecodeError) as error:
+        files = {name: content.decode() for name, content in read_files(bundle).items()}
+    except UnicodeDecodeError as error:
         raise BundleError(f"bundle {bundle} cannot be packed ({error})", "write or download it again") from None
     return json.dumps({"files": files, "version": version}, sort_keys=True, ensure_ascii=False).encode()
 
@@ -58,17 +59,15 @@ def unpack(body: bytes) -> Delivery:
     Raises
     ------
     BundleError
-        When the body is not one, or names other files than a bundle's.
+        When the body is not one, or carries other files than its manifest lists.
     """
     try:
         tree = json.loads(body)
         version, files = tree["version"], tree["files"]
     except MALFORMED as error:
         raise BundleError(f"the request does not carry a bundle ({error!r})", "send it with the deploy job") from None
-    if not isinstance(version, str) or not isinstance(files, dict) or sorted(files) != sorted(BUNDLE_FILES):
-        raise BundleError(
-            f"the request does not carry exactly {', '.join(BUNDLE_FILES)}", "send it with the deploy job"
-        )
+    if not isinstance(version, str) or not isinstance(files, dict) or not isinstance(files.get(MANIFEST), str):
+        raise BundleError("the request does not carry a bundle's manifest", "send it with the deploy job")
     if not all(isinstance(text, str) for text in files.values()):
         raise BundleError("a file in the request is not text", "send it with the deploy job")
     try:
@@ -76,6 +75,10 @@ def unpack(body: bytes) -> Delivery:
             text.encode()
     except UnicodeEncodeError as error:  # JSON can spell half of a surrogate pair
         raise BundleError(f"a text in the request is not Unicode ({error})", "send it with the deploy job") from None
+    if sorted(files) != sorted(Manifest.from_json(files[MANIFEST].encode()).file_names):
+        raise BundleError(
+            "the request does not carry exactly the files that its manifest lists", "send it with the deploy job"
+        )
     return Delivery(version, files)
 
 

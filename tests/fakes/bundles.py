@@ -12,10 +12,12 @@ import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.scoring.bundle import Manifest, write_bundle
-from ljwx_pipeline.scoring.model import Model
+from ljwx_pipeline.scoring.model import Member, Model, linear_text
 
 FACTOR_HASH = "f" * 64
-CREATED_AT = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
+#: When requests that carry bundles are signed.
+SENT_AT = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
+CARD_TEXT = "# tiny\n\nA model for tests.\n"
 
 
 def tiny_booster(*, factors: int = 4, seed: int = 0, rows: int = 400) -> str:
@@ -47,8 +49,34 @@ def tiny_manifest(factor_names: tuple[str, ...] = ("A", "B", "C", "D"), **change
     return replace(base, **changes)
 
 
-def tiny_bundle(root: Path, key: Ed25519PrivateKey, **changes: Any) -> Path:
+def tiny_bundle(root: Path, key: Ed25519PrivateKey, model: Model | None = None, **changes: Any) -> Path:
     """Write a signed bundle below ``root`` and return its directory."""
     manifest = tiny_manifest(**changes)
-    model = Model.of_booster(tiny_booster(factors=len(manifest.factor_names)))
-    return write_bundle(root, manifest, model=model, key=key, created_at=CREATED_AT)
+    if model is None:
+        model = Model.of_booster(tiny_booster(factors=len(manifest.factor_names)))
+    return write_bundle(root, manifest, model=model, card=CARD_TEXT, key=key)
+
+
+def tiny_linear(*, factors: int = 4, seed: int = 0) -> str:
+    """Return the text of a linear member with seeded coefficients."""
+    coefficients = np.random.default_rng(seed).standard_normal(factors)
+    return linear_text(np.zeros(factors), np.ones(factors), coefficients, intercept=0.1 * seed, clip=3.0)
+
+
+def grouped_model(*, factors: int = 4) -> Model:
+    """Return a model of a blend for every row, a band about it, and a booster for the rows of group 7."""
+    members = (
+        Member("all.txt", weight=0.5),
+        Member("all.json", "linear", weight=0.5),
+        Member("group-7.txt", group=7),
+        Member("low.json", "linear", output="lower"),
+        Member("high.json", "linear", output="upper"),
+    )
+    texts = {
+        "all.txt": tiny_booster(factors=factors),
+        "all.json": tiny_linear(factors=factors, seed=1),
+        "group-7.txt": tiny_booster(factors=factors, seed=7),
+        "low.json": tiny_linear(factors=factors, seed=2),
+        "high.json": tiny_linear(factors=factors, seed=3),
+    }
+    return Model(members, texts, "industry")

@@ -215,7 +215,7 @@ def test_without_the_public_key_nothing_is_accepted(desk: Desk) -> None:
 
 @pytest.mark.parametrize("name", ["manifest.json", "signature.json", "delivery.json"])
 @pytest.mark.parametrize(
-    "content", [b"[1]", b"3", b'"x"', b"null", b"[" * 100_000, b'{"format": 1, "files": 3}', b"\xff\xfe"]
+    "content", [b"[1]", b"3", b'"x"', b"null", b"[" * 100_000, b'{"format": 2, "files": 3}', b"\xff\xfe"]
 )
 def test_a_malformed_spooled_bundle_is_set_aside_and_the_next_one_taken(desk: Desk, name: str, content: bytes) -> None:
     good = tiny_bundle(desk.made, desk.key)

@@ -78,7 +78,7 @@ def test_live_scores_and_trades_are_those_of_research(home: Home, settings: Sett
     for column in range(scorable.shape[1]):
         at = np.flatnonzero(scorable[:, column])
         features = np.stack([values.of(name)[at, column] for name in values.names], axis=1)
-        scores[at, column] = bundle.predict(features)
+        scores[at, column] = bundle.predict(features).score
     feed = ReplayFeed.open(home.live / "feed")
     recorded = pd.DataFrame(
         rows(home, "SELECT session, symbol, score FROM signals"), columns=["day", "symbol", "score"]

@@ -19,7 +19,7 @@ from ljwx_pipeline.promotion.deploy import Deployment, deploy
 from ljwx_pipeline.scoring.bundle import load_bundle
 from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.scoring.transfer import delivered_version, unpack, verify_request
-from tests.fakes.bundles import CREATED_AT, FACTOR_HASH, tiny_bundle
+from tests.fakes.bundles import SENT_AT, FACTOR_HASH, tiny_bundle
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))
@@ -72,7 +72,7 @@ def nobody() -> str:
 
 
 def hand_over(bundle: Path, address: str, live_dir: Path) -> Deployment:
-    return deploy(bundle, version="3", key=KEY, address=address, live_dir=live_dir, clock=ManualClock(CREATED_AT))
+    return deploy(bundle, version="3", key=KEY, address=address, live_dir=live_dir, clock=ManualClock(SENT_AT))
 
 
 def test_a_runner_that_answers_gets_the_signed_bundle(runner: FakeRunner, bundle: Path, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_runner_that_answers_gets_the_signed_bundle(runner: FakeRunner, bundle
     assert done == Deployment("accepted", "3", bundle.name, runner.address)
     [(path, body, headers)] = runner.received
     assert path == "/bundles"
-    verify_request(body, headers, public_key=PUBLIC, now=CREATED_AT, max_age_s=1)
+    verify_request(body, headers, public_key=PUBLIC, now=SENT_AT, max_age_s=1)
     assert (unpack(body).bundle_hash, unpack(body).version) == (bundle.name, "3")
     assert not (tmp_path / "live").exists()
 

@@ -1,0 +1,97 @@
+"""Layer 5, evaluation: the judged model as a signed bundle in the registry, its card inside.
+
+Not here: training (``model.py``), the gate's decision and the champion's alias (``evaluation.py``).
+"""
+
+from typing import Any
+
+import dagster as dg
+
+from assets.datasets import load_dataset
+from assets.evaluation import GROUP, OWNERS
+from assets.lineage import lineage_of
+from assets.model_card import card_evidence
+from assets.resources import Line
+from assets.restatements import pin_dataset
+from assets.tracking import research_run_id
+from ljwx_pipeline.config import ljwx_home
+from ljwx_pipeline.errors import PromotionError
+from ljwx_pipeline.label import label_hash
+
+
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow"}, deps=["shap_explanation"])
+def model_bundle(
+    line: Line, trained_model: dict[str, Any], promotion_decision: dict[str, Any]
+) -> dg.Output[dict[str, Any]]:
+    """The trained model with its card and the gate's evidence, signed, and registered as the challenger."""
+    from ljwx_pipeline.models.trained_files import read_trained
+    from ljwx_pipeline.promotion.model_card import model_card
+    from ljwx_pipeline.scoring.bundle import Manifest, write_bundle
+    from ljwx_pipeline.scoring.signing import public_key_of, signing_key
+
+    run_id = research_run_id(line)
+    require_one_research(run_id, trained_model=trained_model, promotion_decision=promotion_decision)
+    dataset, lineage = load_dataset(line.tables), lineage_of(line)
+    trained = read_trained(line.tables / "trained_model")
+    manifest = Manifest(
+        model_name=line.registered_model,
+        profile=line.settings.profile,
+        simulated=line.source().describe().simulated,
+        factor_names=dataset.factor_names,
+        factor_hash=lineage["factor_hash"],
+        label_hash=label_hash(line.settings.label),
+        data_hash=lineage["data_hash"],
+        config_hash=lineage["config_hash"],
+        git_revision=lineage["git_revision"],
+        first_session=dataset.sessions[int(dataset.session_index[0])].date(),
+        last_session=dataset.sessions[int(dataset.session_index[-1])].date(),
+        params=trained.params,
+        rounds=trained.rounds,
+    )
+    card = model_card(manifest, trained.model, card_evidence(line, promotion_decision, rows=trained.rows))
+    key = signing_key(ljwx_home() / "keys")
+    path = write_bundle(line.home / "bundles", manifest, model=trained.model, card=card, key=key)
+    registry = line.registry()
+    version = registry.register(path, run_id=run_id, public_key=public_key_of(key))
+    registry.set_alias("challenger", version)
+    pinned = pin_dataset(line, version.name, str(version.version), run_id)
+    made = {
+        "bundle_hash": path.name,
+        "path": str(path),
+        "model_hash": trained_model["model_hash"],
+        "rounds": trained.rounds,
+        "version": version.version,
+        "name": version.name,
+    }
+    return dg.Output(
+        made,
+        metadata={
+            **made,
+            "path": dg.MetadataValue.path(path),
+            "pinned_dataset": pinned,
+            "model_card": dg.MetadataValue.md(card),
+        },
+    )
+
+
+def require_one_research(run_id: str, **made: dict[str, Any]) -> None:
+    """Refuse to bundle results of several research runs: the card would tell of another model than it lies beside.
+
+    Parameters
+    ----------
+    run_id
+        The MLflow run of the research under way.
+    made
+        Documents by their asset's name, each with the ``mlflow_run_id`` it was made in.
+
+    Raises
+    ------
+    PromotionError
+        Naming the first that is of another run.
+    """
+    for name, document in made.items():
+        if document.get("mlflow_run_id") != run_id:
+            raise PromotionError(
+                f"{name} is of research run {document.get('mlflow_run_id')}, the training set of run {run_id}",
+                "run the research whole: `ljwx run --job research`",
+            )
