@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
@@ -17,7 +19,10 @@ from ljwx_pipeline.models.ensemble_parts import Part, blended, blended_model, on
 from ljwx_pipeline.models.fit import Trained, fit_one
 from ljwx_pipeline.models.task import split_tail
 from ljwx_pipeline.models.train import train
+from ljwx_pipeline.scoring.bundle import load_bundle
 from ljwx_pipeline.scoring.model import Member, Model, linear_text
+from ljwx_pipeline.scoring.signing import public_key_of
+from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
 from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import fold, planted_dataset
 
@@ -292,3 +297,34 @@ def test_what_makes_no_sense_is_refused_by_name(changed: dict[str, Any], ensembl
     tree = {**PLAIN.model_dump(), **changed, "ensemble": {**PLAIN.ensemble.model_dump(), **ensemble}}
     with pytest.raises(ValueError, match=said):
         ModelSettings.model_validate(tree)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("seed_bagging", {"kind": "quantile", "group_by": "size", "min_group_rows": 2000}),
+        ("horizon_blend", {}),
+        ("stacking", {}),
+        ("double_ensemble", {}),
+    ],
+)
+def test_the_bundle_of_an_ensemble_says_what_the_ensemble_says(
+    kind: str, model: dict[str, Any], tmp_path: Path
+) -> None:
+    base = model_settings(**{**PLAIN.model_dump(), **model})
+    chosen = settings(kind, base, members=2, horizons=(3, 9), bases=("regression", "linear"))
+    dataset = grouped(of_horizons(planted_dataset(sessions=260)))
+    trained = train(dataset, EVERYTHING, TUNED, chosen)
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    named = {"factor_names": dataset.factor_names, "params": trained.params, "rounds": trained.rounds}
+    path = tiny_bundle(tmp_path, key, trained.model, **named)
+    loaded = load_bundle(path, factor_hash=FACTOR_HASH, public_key=public_key_of(key))
+    assert loaded.model == trained.model
+    rows = slice(0, 600)
+    said = loaded.predict(dataset.features[rows], dataset.groups[rows])  # type: ignore[index]
+    expected = trained.model.predict(dataset.features[rows], dataset.groups[rows], threads=2)  # type: ignore[index]
+    for end in ("score", "lower", "upper"):
+        np.testing.assert_array_equal(getattr(said, end), getattr(expected, end))
+    assert (said.lower is not None) == (base.kind == "quantile")
+    again = tiny_bundle(tmp_path, key, train(dataset, EVERYTHING, TUNED, chosen).model, **named)
+    assert again == path  # the same bytes, and so the same bundle
