@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
@@ -17,7 +19,10 @@ from ljwx_pipeline.models.ensemble_parts import Part, blended, blended_model, on
 from ljwx_pipeline.models.fit import Trained, fit_one
 from ljwx_pipeline.models.task import split_tail
 from ljwx_pipeline.models.train import train
+from ljwx_pipeline.scoring.bundle import load_bundle
 from ljwx_pipeline.scoring.model import Member, Model, linear_text
+from ljwx_pipeline.scoring.signing import public_key_of
+from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
 from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import fold, planted_dataset
 
@@ -32,10 +37,16 @@ EVERYTHING = slice(0, None)
 PLAIN = model_settings(max_rounds=20, early_stopping_rounds=5, early_stopping_tail_sessions=40)
 
 
-def settings(kind: str, **changed: Any) -> ModelSettings:
-    """Return settings of an ensemble; ``changed`` are keys of ``[model.ensemble]``."""
-    ensemble = {**PLAIN.ensemble.model_dump(), "kind": kind, **changed}
-    return ModelSettings.model_validate({**PLAIN.model_dump(), "ensemble": ensemble})
+def settings(kind: str, model: ModelSettings = PLAIN, **changed: Any) -> ModelSettings:
+    """Return settings of an ensemble of ``model``; ``changed`` are keys of ``[model.ensemble]``."""
+    ensemble = {**model.ensemble.model_dump(), "kind": kind, **changed}
+    return ModelSettings.model_validate({**model.model_dump(), "ensemble": ensemble})
+
+
+def grouped(dataset: Dataset) -> Dataset:
+    """Return the dataset with three groups by symbol, the last of them too small for members of its own."""
+    groups = np.select([dataset.symbol_index < 12, dataset.symbol_index < 28], [0, 1], 2).astype(np.int32)
+    return replace(dataset, groups=groups, group_names=((0, "small"), (1, "middle"), (2, "large")))
 
 
 def of_horizons(dataset: Dataset) -> Dataset:
@@ -176,6 +187,59 @@ def test_bands_are_averaged_as_scores_are() -> None:
     assert said.upper[0] == 2 * (0.25 * 2 + 0.75 * 4)
 
 
+def test_a_bag_of_quantiles_has_the_mean_band() -> None:
+    dataset, quantile = planted_dataset(sessions=200), model_settings(**{**PLAIN.model_dump(), "kind": "quantile"})
+    bag = train(dataset, EVERYTHING, TUNED, settings("seed_bagging", quantile, members=2))
+    alone = [fit_one(dataset, EVERYTHING, TUNED, quantile, seed=7 + k).model for k in (0, 1)]
+    said, ends = bag.model.predict(dataset.features), {}
+    for end, file in (("score", "model.txt"), ("lower", "lower.txt"), ("upper", "upper.txt")):
+        one, two = (np.asarray(model.booster(file).predict(dataset.features)) for model in alone)
+        ends[end] = one * 0.5 + two * 0.5
+    np.testing.assert_array_equal(said.score, ends["score"])
+    np.testing.assert_array_equal(said.lower, np.minimum(ends["lower"], said.score))
+    np.testing.assert_array_equal(said.upper, np.maximum(ends["upper"], said.score))
+    assert said.lower is not None
+    assert said.upper is not None
+    assert ((said.lower <= said.score) & (said.score <= said.upper)).all()
+    covered = (said.lower <= dataset.label) & (dataset.label <= said.upper)
+    assert 0.8 < covered[np.isfinite(dataset.label)].mean() < 1.0
+
+
+def test_a_bag_of_group_models_is_the_mean_of_them_in_every_group() -> None:
+    dataset = grouped(planted_dataset(sessions=200))
+    by_size = model_settings(**{**PLAIN.model_dump(), "group_by": "size", "min_group_rows": 2000})
+    bag = train(dataset, EVERYTHING, TUNED, settings("seed_bagging", by_size, members=2))
+    alone = [fit_one(dataset, EVERYTHING, TUNED, by_size, seed=7 + k).model for k in (0, 1)]
+    total = np.zeros(len(dataset.label))
+    for one in alone:
+        total += one.predict(dataset.features, dataset.groups).score * 0.5
+    np.testing.assert_array_equal(bag.model.predict(dataset.features, dataset.groups).score, total)
+    assert {member.group for member in bag.model.members} == {None, 0, 1}
+    assert bag.params["groups_without_members"] == f"large ({2 * 194} rows)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("horizon_blend", {"kind": "rank"}),
+        ("horizon_blend", {"kind": "quantile", "label_transform": "gauss"}),
+        ("horizon_blend", {"kind": "linear", "group_by": "size", "min_group_rows": 2000}),
+        ("seed_bagging", {"kind": "rank", "recency_half_life_sessions": 60}),
+        ("stacking", {"label_transform": "zscore"}),
+        ("double_ensemble", {"label_transform": "gauss", "recency_half_life_sessions": 60}),
+    ],
+)
+def test_every_ensemble_finds_the_planted_factor_with_the_kinds_it_allows(kind: str, model: dict[str, Any]) -> None:
+    base = model_settings(**{**PLAIN.model_dump(), **model})
+    chosen = settings(kind, base, members=2, horizons=(3, 9), bases=("regression", "rank", "linear"))
+    trained = train(grouped(of_horizons(planted_dataset(sessions=260))), EVERYTHING, TUNED, chosen)
+    fresh = grouped(planted_dataset(seed=1, sessions=100))
+    said = trained.model.predict(fresh.features, fresh.groups)
+    assert mean_rank_ic(said.score, fresh.forward_return, fresh.session_index) > 0.3
+    assert (said.lower is not None) == (base.kind == "quantile")
+    assert 0.2 < trained.tail_rank_ic < 0.6
+
+
 def test_a_band_that_one_part_lacks_is_left_out_with_its_files() -> None:
     model = blended_model([Part("a", linear_model(1.0, lower=0.5, upper=2.0), 0.5), Part("b", linear_model(3.0), 0.5)])
     assert model.predict(np.array([[2.0]], dtype=np.float32)).lower is None
@@ -233,3 +297,34 @@ def test_what_makes_no_sense_is_refused_by_name(changed: dict[str, Any], ensembl
     tree = {**PLAIN.model_dump(), **changed, "ensemble": {**PLAIN.ensemble.model_dump(), **ensemble}}
     with pytest.raises(ValueError, match=said):
         ModelSettings.model_validate(tree)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("seed_bagging", {"kind": "quantile", "group_by": "size", "min_group_rows": 2000}),
+        ("horizon_blend", {}),
+        ("stacking", {}),
+        ("double_ensemble", {}),
+    ],
+)
+def test_the_bundle_of_an_ensemble_says_what_the_ensemble_says(
+    kind: str, model: dict[str, Any], tmp_path: Path
+) -> None:
+    base = model_settings(**{**PLAIN.model_dump(), **model})
+    chosen = settings(kind, base, members=2, horizons=(3, 9), bases=("regression", "linear"))
+    dataset = grouped(of_horizons(planted_dataset(sessions=260)))
+    trained = train(dataset, EVERYTHING, TUNED, chosen)
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    named = {"factor_names": dataset.factor_names, "params": trained.params, "rounds": trained.rounds}
+    path = tiny_bundle(tmp_path, key, trained.model, **named)
+    loaded = load_bundle(path, factor_hash=FACTOR_HASH, public_key=public_key_of(key))
+    assert loaded.model == trained.model
+    rows = slice(0, 600)
+    said = loaded.predict(dataset.features[rows], dataset.groups[rows])  # type: ignore[index]
+    expected = trained.model.predict(dataset.features[rows], dataset.groups[rows], threads=2)  # type: ignore[index]
+    for end in ("score", "lower", "upper"):
+        np.testing.assert_array_equal(getattr(said, end), getattr(expected, end))
+    assert (said.lower is not None) == (base.kind == "quantile")
+    again = tiny_bundle(tmp_path, key, train(dataset, EVERYTHING, TUNED, chosen).model, **named)
+    assert again == path  # the same bytes, and so the same bundle
