@@ -32,6 +32,8 @@ BENCHMARKS = {
     "W1c": "benchmarks.w1c_newest_session",
     "cross_sections": "benchmarks.cross_sections",
     "catalogues": "benchmarks.catalogues",
+    "W2": "benchmarks.w2_training",
+    "W3": "benchmarks.w3_walk_forward",
     "W3b": "benchmarks.w3b_topk_dropout",
     "backtest_whole_market": "benchmarks.backtest_whole_market",
     "W3c": "benchmarks.w3c_factor_ic",

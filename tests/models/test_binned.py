@@ -16,17 +16,14 @@ from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models import kept_bins
 from ljwx_pipeline.models.binned import Binned, bin_rows
 from ljwx_pipeline.models.train import train
+from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import planted_dataset
 
 TUNED = {"learning_rate": 0.1, "num_leaves": 7, "min_data_in_leaf": 20}
-MODEL = ModelSettings(
-    seed=7,
-    threads=1,
+MODEL = model_settings(
     max_rounds=20,
     early_stopping_rounds=5,
     early_stopping_tail_sessions=40,
-    refit_on_tail=True,
-    max_bin=63,
 )
 WINDOW = slice(0, 200 * 30)
 

@@ -1,0 +1,122 @@
+"""W2: training with qlib's published parameters on 460,000 x 158, and how soon a second training can begin.
+
+The peer is LightGBM called directly on the same head and tail: two datasets of numbers, the same parameters, rounds and
+evaluation each round. Ours is ``train`` with bins of its own: rows binned once, subsets for head and tail, its rank IC
+and its model read back. Then the construction stage alone: ``bin_rows`` on a new dataset, and again on bins it kept.
+All in this process, in turn, ours after a warm run that loads the compiled kernels; medians of CPU seconds give the
+ratios.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+
+from benchmarks.training_rows import QLIB, SYMBOLS, model_settings, training_rows
+from ljwx_pipeline.config import ModelSettings
+from ljwx_pipeline.dataset import Dataset
+from ljwx_pipeline.models.binned import bin_rows, dataset_params
+from ljwx_pipeline.models.train import train
+
+SESSIONS, ROUNDS, TAIL_SESSIONS, TURNS = 1_534, 100, 240, 3
+MOST_TIMES_RAW, LEAST_TIMES_SOONER = 1.03, 20.0
+GOAL = (
+    f"training at most {MOST_TIMES_RAW:g} times raw LightGBM, construction of a second training at least "
+    f"{LEAST_TIMES_SOONER:g} times faster"
+)
+
+
+def run(quick: bool = False) -> dict[str, Any]:
+    """Return the result entry; ``quick`` trains a tenth of the rounds on a fifth of the rows, once."""
+    dataset = training_rows(SESSIONS // 5 if quick else SESSIONS)
+    tail = TAIL_SESSIONS // 5 if quick else TAIL_SESSIONS
+    settings = model_settings(max_rounds=ROUNDS // 10 if quick else ROUNDS, early_stopping_tail_sessions=tail)
+    mine, raw, first, second = [], [], [], []
+    _ours(training_rows(SESSIONS // 5), model_settings(max_rounds=1, early_stopping_tail_sessions=TAIL_SESSIONS // 5))
+    trees = 0
+    for _ in range(1 if quick else TURNS):
+        clocked, text = _clocked(lambda: _ours(dataset, settings))
+        mine.append(clocked)
+        clocked, booster = _clocked(lambda: _raw(dataset, settings))
+        raw.append(clocked)
+        trees = booster.num_trees()
+        same = text.split("\nparameters:")[0].count("Tree=") == trees
+        with tempfile.TemporaryDirectory(prefix="ljwx-w2-") as folder:
+            kept = replace(dataset, kept_in=Path(folder))
+            first.append(_clocked(partial(_construct, dataset, settings))[0])
+            _construct(kept, settings)
+            second.append(_clocked(partial(_construct, kept, settings))[0])
+    times_raw = _median(mine, "cpu_s") / _median(raw, "cpu_s")
+    sooner = _median(first, "cpu_s") / _median(second, "cpu_s")
+    return {
+        "id": "W2",
+        "what": f"LightGBM with qlib's parameters, {len(dataset.label)} x {dataset.features.shape[1]}, {trees} rounds",
+        "ours": {
+            **_costs(mine),
+            "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
+            "times_raw": round(times_raw, 4),
+            "construction": {"first": _costs(first), "second": _costs(second), "times_sooner": round(sooner, 1)},
+        },
+        "peer": {"name": "LightGBM", "version": lgb.__version__, **_costs(raw)},
+        "ratio": round(1 / times_raw, 3),
+        "goal": GOAL,
+        "holds": same and times_raw <= MOST_TIMES_RAW and sooner >= LEAST_TIMES_SOONER and not quick,
+        "command": "python -m benchmarks.w2_training" + (" --quick" if quick else ""),
+        "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def _ours(dataset: Dataset, settings: ModelSettings) -> str:
+    model = train(dataset, slice(0, len(dataset.label)), QLIB, settings).model
+    return model.texts["model.txt"]
+
+
+def _raw(dataset: Dataset, settings: ModelSettings) -> lgb.Booster:
+    """Train on what our path takes as head, and evaluate on its tail, as LightGBM's manual does."""
+    first_tail = len(dataset.sessions) - settings.early_stopping_tail_sessions
+    head, tail = dataset.rows_between(0, first_tail - dataset.purge_sessions), slice(first_tail * SYMBOLS, None)
+    params = {**dataset_params(settings), "objective": "regression", "metric": "l2", "seed": settings.seed, **QLIB}
+    known = np.isfinite(dataset.label[tail])
+    features, label = dataset.features[tail][known], dataset.label[tail][known]
+    learned = lgb.Dataset(dataset.features[head], label=dataset.label[head], params=params)
+    tested = lgb.Dataset(features, label=label, reference=learned, params=params)
+    stopper = lgb.early_stopping(settings.early_stopping_rounds, verbose=False)
+    booster = lgb.train(params, learned, num_boost_round=settings.max_rounds, valid_sets=[tested], callbacks=[stopper])
+    booster.predict(features, num_threads=settings.threads)
+    return booster
+
+
+def _construct(dataset: Dataset, settings: ModelSettings) -> None:
+    stop = len(dataset.label)
+    bin_rows(dataset, edges=slice(0, stop), stop=stop, settings=settings)
+
+
+def _clocked(call: Callable[[], Any]) -> tuple[dict[str, float], Any]:
+    wall, cpu = time.perf_counter(), time.process_time()
+    said = call()
+    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}, said
+
+
+def _costs(measured: list[dict[str, float]]) -> dict[str, float]:
+    return {key: round(_median(measured, key), 4) for key in ("wall_s", "cpu_s")}
+
+
+def _median(measured: list[dict[str, float]], key: str) -> float:
+    return statistics.median(one[key] for one in measured)
+
+
+if __name__ == "__main__":
+    print(json.dumps(run("--quick" in sys.argv), indent=2))
