@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -239,7 +240,8 @@ class Study:
         import optuna  # heavy: only when a study is opened
 
         time.sleep(POLL_S)
-        with self._place.speaking():
+        with self._place.speaking(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)  # as heartbeats are, since 2021
             optuna.storages.fail_stale_trials(self._study)
 
     def is_finished(self, trials: int) -> bool:

@@ -225,9 +225,12 @@ def test_a_journal_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> Non
 
 
 def test_one_process_at_a_time_works_on_a_journal(tmp_path: Path) -> None:
-    with exclusive(tmp_path / ".journal.log.lock", timeout_s=1), pytest.raises(LakeError, match="another process"):
-        with opened_study(Place(tmp_path / "journal.log"), PLAN):
-            raise AssertionError
+    with (
+        exclusive(tmp_path / ".journal.log.lock", timeout_s=1),
+        pytest.raises(LakeError, match="another process"),
+        opened_study(Place(tmp_path / "journal.log"), PLAN),
+    ):
+        raise AssertionError
 
 
 def test_a_database_that_cannot_be_reached_is_named_without_its_password() -> None:
