@@ -34,6 +34,8 @@ SHOWN = (
     "win_rate_months",
     "turnover",
 )
+#: Fractions of the equity that are told as multiples of it.
+_MULTIPLES = ("turnover",)
 _SIMULATED = (
     "> **Simulated market.** This model has learned from generated prices with a planted signal. "
     "Nothing on this page says anything about a real security.\n"
@@ -100,8 +102,6 @@ def model_card(manifest: Manifest, model: Model, evidence: CardEvidence) -> str:
             _intended_use(manifest, evidence),
             "## What it learned from\n",
             _learned_from(manifest, evidence),
-            "## What it is\n",
-            _made_of(manifest, model),
             "## What it showed out of sample\n",
             _showed(evidence),
             f"## Why it was {decision.decision}\n",
@@ -116,6 +116,8 @@ def model_card(manifest: Manifest, model: Model, evidence: CardEvidence) -> str:
             ),
             "## Known limits\n",
             _bullets(_limits(manifest, model, evidence)),
+            "## What it is made of\n",
+            _made_of(manifest, model),
         ]
     )
 
@@ -194,8 +196,10 @@ def _showed(evidence: CardEvidence) -> str:
         name = FIGURE_NAMES[EN][measure.removesuffix(":")]
         told = f"{name} ({evidence.benchmark})" if measure.endswith(":") else name
         between = math.isfinite(figure.lower) and math.isfinite(figure.upper)
-        interval = f"{_number(figure.lower, figure)} to {_number(figure.upper, figure)}" if between else "none"
-        rows.append((told, _number(figure.value, figure), interval, basis if between else "a fact of the run"))
+        percent = figure.unit == FRAC and measure not in _MULTIPLES
+        value, lowest, highest = (_number(one, percent) for one in (figure.value, figure.lower, figure.upper))
+        interval, how = (f"{lowest} to {highest}", basis) if between else ("none", "a fact of the run")
+        rows.append((told, value, interval, how))
     folds = [
         (f.name, f"{f.test_first} to {f.test_last}", f"{f.rank_ic:.4f}", str(f.rounds), f"{f.train_rows:,}")
         for f in evidence.folds
@@ -226,10 +230,10 @@ def _limits(manifest: Manifest, model: Model, evidence: CardEvidence) -> list[st
     ]
 
 
-def _number(value: float, figure: Figure) -> str:
+def _number(value: float, percent: bool) -> str:
     if math.isnan(value):
         return "not measured"
-    return f"{value:.1%}" if figure.unit == FRAC else f"{value:.2f}"
+    return f"{value:.1%}" if percent else f"{value:.2f}"
 
 
 def _bullets(sentences: Sequence[str]) -> str:

@@ -19,7 +19,7 @@ from ljwx_pipeline.live.inbox import MAX_REQUEST_AGE_S, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
-from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
+from tests.fakes.bundles import CARD_TEXT, FACTOR_HASH, grouped_model, tiny_bundle
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 
@@ -83,6 +83,45 @@ def test_a_signed_bundle_is_accepted_once(desk: Desk) -> None:
     assert [kind for kind, _ in desk.events()] == ["bundle_deployed"]
     deployed, loaded = desk.inbox.current()
     assert (deployed.model_version, deployed.last_train_session) == ("3", loaded.manifest.last_session)
+
+
+def test_a_bundle_of_many_members_arrives_whole(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, desk.key, grouped_model())
+    desk.send(bundle)
+    _, loaded = desk.inbox.current()
+    assert loaded.model.members == grouped_model().members
+    assert loaded.card == CARD_TEXT
+    desk.spool(bundle)
+    assert [accepted.new for accepted in desk.inbox.collect()] == [False]
+
+
+@pytest.mark.parametrize("name", ["card.md", "all.json", "group-7.txt", "signature.json"])
+def test_a_request_without_a_file_that_its_manifest_lists_is_refused(desk: Desk, name: str) -> None:
+    tree = json.loads(pack(tiny_bundle(desk.made, desk.key, grouped_model()), "3"))
+    del tree["files"][name]
+    body = json.dumps(tree).encode()
+    with pytest.raises(BundleError, match="does not carry exactly"):
+        desk.inbox.receive(body, request_headers(body, moment=NOW, key=desk.key))
+    assert desk.kept == []
+
+
+@pytest.mark.parametrize("name", ["card.md", "all.json", "group-7.txt"])
+def test_a_request_with_a_changed_byte_in_any_file_is_refused(desk: Desk, name: str) -> None:
+    tree = json.loads(pack(tiny_bundle(desk.made, desk.key, grouped_model()), "3"))
+    text = tree["files"][name]
+    tree["files"][name] = text[:-1] + ("x" if text[-1] != "x" else "y")
+    body = json.dumps(tree).encode()
+    with pytest.raises(BundleError, match=f"{name} is damaged"):
+        desk.inbox.receive(body, request_headers(body, moment=NOW, key=desk.key))
+    assert desk.kept == []
+
+
+def test_a_spooled_file_far_larger_than_listed_is_set_aside_unread(desk: Desk) -> None:
+    spooled = desk.spool(tiny_bundle(desk.made, desk.key))
+    with (spooled / "card.md").open("r+b") as file:
+        file.truncate(1 << 40)  # sparse: reading it would end the process
+    assert desk.inbox.collect() == ()
+    assert names(desk.live / "refused") == [spooled.name]
 
 
 def test_a_stranger_s_request_is_refused(desk: Desk) -> None:

@@ -112,7 +112,7 @@ def test_every_measure_stands_beside_its_interval(settings: Settings, evidence: 
     said = section(model_card(tiny_manifest(), PLAIN, evidence), "What it showed")
     assert "| Compound annual return | 12.3% | -4.5% to 31.0% | 95%, stationary bootstrap of 2,000 |" in said
     assert f"| Information ratio ({settings.gate.benchmark}) | 0.12 | -0.04 to 0.31 |" in said
-    assert "| Turnover, one way, times equity a year | 1250.0% | none | a fact of the run |" in said
+    assert "| Turnover, one way, times equity a year | 12.50 | none | a fact of the run |" in said
     measured = evidence.decision.measured
     assert f"mean | {measured['rank_ic_mean']:.4f} | above {measured['rank_ic_lower']:.4f} |" in said
 
