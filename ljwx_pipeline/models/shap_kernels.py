@@ -168,10 +168,11 @@ def expected_score(forest: Any) -> float:
 
 
 @kernel
-def choose_groups(forest: Any, widest: int, root: Any, sizes: Any, first_group: Any) -> int:
-    """Divide every tree into the largest subtrees whose index has at most ``TABLE_BITS`` bits; return their number.
+def choose_groups(forest: Any, widest: int, most_bits: int, root: Any, sizes: Any, first_group: Any) -> int:
+    """Divide every tree into the largest subtrees whose index has at most ``most_bits`` bits; return their number.
 
-    ``sizes[g]`` becomes (bits, conditions, features) of group ``g``; ``widest`` is the number of features.
+    Leaves whose path alone has more are groups of their own; at 0 bits every leaf is. ``sizes[g]`` becomes (bits,
+    conditions, features) of group ``g``; ``widest`` is the number of features.
     """
     groups = 0
     features = np.empty(widest, np.int32)
@@ -186,8 +187,8 @@ def choose_groups(forest: Any, widest: int, root: Any, sizes: Any, first_group: 
             depth -= 1
             code = stack[depth]
             above, length = _above(forest, code, features, 0)
-            inner = 0 if code < 0 else _inside(forest, code, nodes, leaves, TABLE_BITS + 1)
-            if code >= 0 and above + inner > TABLE_BITS:
+            inner = 0 if code < 0 else _inside(forest, code, nodes, leaves, most_bits + 1)
+            if code >= 0 and above + inner > most_bits:
                 stack[depth] = forest.right[code]
                 stack[depth + 1] = forest.left[code]
                 depth += 2
@@ -460,3 +461,105 @@ def _add_deep(
             to = phi[plan.feature[plan.first_feature[group] + i]]
             for r in range(lanes):
                 to[begin + r] += value * (satisfied[i, r] - share[i]) * total[i, r]
+
+
+@kernel
+def path_shares(forest: Any, plan: Any, shares: Any) -> None:
+    """Write the z of each group's features, where every group is a leaf."""
+    for group in range(len(plan.root)):
+        own = slice(plan.first_feature[group], plan.first_feature[group + 1])
+        _path_shares(forest, ~plan.root[group], plan.feature[own], shares[own])
+
+
+@kernel
+def add_interactions(
+    forest: Any, plan: Any, shares: Any, points: Any, weights: Any, place: Any,
+    rows_in: Any, features: Any, left: Any, out: Any,
+) -> None:  # fmt: skip
+    """Add SHAP interaction values of chosen features to ``out``, every group of ``plan`` being a leaf.
+
+    Of one leaf, for i != j: Phi_ij = v / 2 (o_i - z_i) (o_j - z_j) times the integral of the product over the others,
+    and Phi_ii = phi_i less the Phi_ij of every j: Shapley's interaction index (Fujimoto et al. 2006), of which
+    ``shap`` gives each of the two halves.
+
+    Parameters
+    ----------
+    place
+        int32, shape ``(width,)``: where a feature stands in ``out``; -1 for those not chosen.
+    features, left
+        Work space as in ``add_block``.
+    out
+        float64, shape ``(rows, chosen, chosen)``.
+    """
+    rows, width = rows_in.shape
+    tiny = np.float32(1e-35)
+    for r in range(rows):
+        for f in range(width):
+            value = rows_in[r, f]
+            features[f, r] = np.float32(0.0) if abs(value) <= tiny else value
+    for tree in range(len(forest.first_leaf) - 1):
+        base = forest.first_node[tree]
+        decide(forest, base, forest.first_node[tree + 1], features, rows, left)
+        for group in range(plan.first_group[tree], plan.first_group[tree + 1]):
+            own = slice(plan.first_feature[group], plan.first_feature[group + 1])
+            at = place[plan.feature[own]]
+            if (at >= 0).any():
+                _add_pairs(forest, plan, group, shares[own], at, points, weights, left, base, rows, out)
+
+
+@kernel
+def _add_pairs(
+    forest: Any, plan: Any, group: int, share: Any, at: Any, points: Any, weights: Any,
+    left: Any, base: int, rows: int, out: Any,
+) -> None:  # fmt: skip
+    depth = len(share)
+    first, stop = plan.first_condition[group], plan.first_condition[group + 1]
+    value, number = forest.value[~plan.root[group]], (depth + 1) // 2
+    gap, factor = np.empty((depth, rows)), np.empty((number, depth, rows))
+    gap[:] = 1.0
+    for c in range(first, stop):
+        went, want, bit = left[plan.node[c] - base], np.uint8(plan.goes_left[c]), plan.bit[c]
+        for r in range(rows):
+            if went[r] != want:
+                gap[bit, r] = 0.0
+    for q in range(number):
+        t = points[number, q]
+        for i in range(depth):
+            for r in range(rows):
+                factor[q, i, r] = t * gap[i, r] + (1.0 - t) * share[i]
+    for i in range(depth):
+        for r in range(rows):
+            gap[i, r] -= share[i]
+    total, product = np.empty(rows), np.empty(rows)
+    for i in range(depth):
+        if at[i] >= 0:
+            for j in range(depth):
+                _integral_without(i, j, factor, weights[number], product, total)
+                _add_pair(value, i, j, at, gap, total, out)
+
+
+@kernel
+def _integral_without(i: int, j: int, factor: Any, weights: Any, product: Any, total: Any) -> None:
+    """Write the integral of the product over all factors but ``i`` and ``j``, for each row."""
+    number, depth, rows = factor.shape
+    total[:] = 0.0
+    for q in range(number):
+        product[:] = weights[q]
+        for k in range(depth):
+            if k not in (i, j):
+                for r in range(rows):
+                    product[r] *= factor[q, k, r]
+        for r in range(rows):
+            total[r] += product[r]
+
+
+@kernel
+def _add_pair(value: float, i: int, j: int, at: Any, gap: Any, total: Any, out: Any) -> None:
+    for r in range(len(total)):
+        if j == i:  # phi_i itself
+            out[r, at[i], at[i]] += value * gap[i, r] * total[r]
+        else:
+            both = 0.5 * value * gap[i, r] * gap[j, r] * total[r]
+            out[r, at[i], at[i]] -= both
+            if at[j] >= 0:
+                out[r, at[i], at[j]] += both

@@ -8,6 +8,7 @@ tables do not pay, are left to ``pred_contrib`` itself; the result says which it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,6 +26,8 @@ from ljwx_pipeline.models.shap_trees import OtherTrees, read_forest
 TABULATED_FROM_ROWS = 500
 #: Tables held at a time; the next trees' replace them.
 _TABLES_BYTES = 64 * 2**20
+#: Rows whose pairs are summed together.
+_PAIR_ROWS = 64
 
 
 @dataclass(frozen=True)
@@ -69,12 +72,7 @@ def shap_values(
         For a text that is no booster of one output, or features of another type or width.
     """
     booster = _booster(text)
-    if features.ndim != 2 or features.shape[1] != booster.num_feature() or features.dtype != np.float32:
-        raise ModelError(
-            f"features are {features.dtype} of shape {features.shape}, the model expects float32 "
-            f"(rows, {booster.num_feature()})",
-            "compute the factors it was fitted on, in their order",
-        )
+    _require_rows(booster, features)
     if len(features) < tabulated_from_rows:
         return _by_lightgbm(booster, features, threads, f"tables pay from {tabulated_from_rows} rows on")
     try:
@@ -109,12 +107,12 @@ def add_values(forest: Forest, features: NDArray[np.float32], values: NDArray[np
             list(pool.map(lambda blocks, t=tables, trees=(first, stop): add(t, trees, blocks), parts))
 
 
-def plan_of(forest: Forest, width: int) -> Plan:
-    """Return which leaves share a table, over ``width`` features."""
+def plan_of(forest: Forest, width: int, most_bits: int = TABLE_BITS) -> Plan:
+    """Return which leaves share a table, over ``width`` features; at 0 bits none do."""
     leaves = len(forest.value)
     root, sizes = np.empty(leaves, np.int32), np.empty((leaves, 3), np.int64)
     first_group = np.empty(len(forest.first_leaf), np.int64)
-    groups = kernels.choose_groups(forest, width, root, sizes, first_group)
+    groups = kernels.choose_groups(forest, width, most_bits, root, sizes, first_group)
     bits, conditions, features = sizes[:groups].T
     entries = np.where(bits > TABLE_BITS, features, features << np.minimum(bits, TABLE_BITS))
     plan = Plan(
@@ -131,6 +129,42 @@ def plan_of(forest: Forest, width: int) -> Plan:
     )
     kernels.fill_conditions(forest, plan)
     return plan
+
+
+def shap_interactions(
+    text: str, features: NDArray[np.float32], chosen: Sequence[int], *, threads: int = 1
+) -> NDArray[np.float64]:
+    """Return the SHAP interaction values of the ``chosen`` features, shape ``(rows, chosen, chosen)``.
+
+    Symmetric; an entry beside the diagonal is half of what two features do together, the diagonal what a feature does
+    alone, as in ``shap.TreeExplainer(...).shap_interaction_values``.
+
+    Raises
+    ------
+    ModelError
+        For trees that the kernels do not know, and as for ``shap_values``.
+    """
+    width = _require_rows(_booster(text), features)
+    try:
+        forest = read_forest(text)
+    except OtherTrees as reason:
+        raise ModelError(f"interactions cannot be told: {reason}", "explain a model of plain numeric splits") from None
+    plan = plan_of(forest, width, most_bits=0)
+    shares = np.empty(len(plan.feature))
+    kernels.path_shares(forest, plan, shares)
+    place = np.full(width, -1, np.int32)
+    place[list(chosen)] = np.arange(len(chosen))
+    out = np.zeros((len(features), len(chosen), len(chosen)))
+    most_nodes = int(np.diff(forest.first_node).max(initial=1))
+
+    def add(start: int) -> None:
+        columns, left = np.empty((width, _PAIR_ROWS), np.float32), np.empty((most_nodes, _PAIR_ROWS), np.uint8)
+        rows = slice(start, start + _PAIR_ROWS)
+        kernels.add_interactions(forest, plan, shares, *_quadrature(), place, features[rows], columns, left, out[rows])
+
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(add, range(0, len(features), _PAIR_ROWS)))
+    return out
 
 
 def _tables(
@@ -181,11 +215,21 @@ def _booster(text: str) -> lgb.Booster:
         raise ModelError(f"the text is not a LightGBM model ({error})", "fit it again") from None
 
 
+def _require_rows(booster: lgb.Booster, features: NDArray[np.float32]) -> int:
+    width = int(booster.num_feature())
+    if features.ndim != 2 or features.shape[1] != width or features.dtype != np.float32:
+        raise ModelError(
+            f"features are {features.dtype} of shape {features.shape}, the model expects float32 (rows, {width})",
+            "compute the factors it was fitted on, in their order",
+        )
+    if len(features) == 0:
+        raise ModelError("there is no row to explain", "pass one at least")
+    return width
+
+
 def _by_lightgbm(booster: lgb.Booster, features: NDArray[np.float32], threads: int, reason: str) -> ShapValues:
     if booster.num_model_per_iteration() != 1:
         raise ModelError("the model has several outputs a row", "explain a model of one score")
-    if len(features) == 0:
-        raise ModelError("there is no row to explain", "pass one at least")
     try:
         said = np.asarray(booster.predict(features, pred_contrib=True, num_threads=threads), dtype=np.float64)
     except lgb.basic.LightGBMError as error:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.shap_kernels import TABLE_BITS
 from ljwx_pipeline.models.shap_trees import read_forest
-from ljwx_pipeline.models.shap_values import ShapValues, plan_of, shap_values
+from ljwx_pipeline.models.shap_values import ShapValues, plan_of, shap_interactions, shap_values
 
 ROWS, WIDTH = 1500, 14
 
@@ -155,3 +155,29 @@ def test_features_of_another_type_or_width_and_texts_that_are_no_model_are_refus
     )
     with pytest.raises(ModelError, match="several outputs"):
         tabulated(several.model_to_string(), features)
+
+
+def test_interactions_are_those_of_the_tree_explainer_and_their_rows_sum_to_the_values() -> None:
+    import shap
+
+    features = rows(8)[:70]
+    text = grown(rows(8), num_leaves=40)
+    theirs = shap.TreeExplainer(lgb.Booster(model_str=text)).shap_interaction_values(features)
+    chosen = [1, 0, 5, 2]
+    found = shap_interactions(text, features, chosen)
+    assert np.abs(found).max() > 0.1
+    assert np.abs(found - theirs[:, chosen][:, :, chosen]).max() <= 1e-6
+    assert np.array_equal(found, shap_interactions(text, features, chosen, threads=2))
+    every = shap_interactions(text, features, range(WIDTH))
+    assert every.sum(axis=2) == pytest.approx(tabulated(text, features).values, abs=1e-12)
+
+
+def test_interactions_of_trees_of_another_kind_are_refused() -> None:
+    features = np.nan_to_num(rows(6))
+    made = lgb.train(
+        {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5, "verbosity": -1},
+        lgb.Dataset(features, features[:, 0]),
+        2,
+    )
+    with pytest.raises(ModelError, match="interactions cannot be told: its trees are averaged"):
+        shap_interactions(made.model_to_string(), features, [0, 1])
