@@ -21,6 +21,7 @@ from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.models.walk_forward import WalkedFold
+from ljwx_pipeline.scoring.model import Member, Model
 
 FOLDS = "folds"
 NOTE, RECORD, MEMBERS, SCORES = "fold", "record", "members", "predictions"
@@ -90,6 +91,19 @@ def kept_folds(
         )
         for fold in folds
     }
+
+
+def kept_models(tables: Path) -> dict[str, Model]:
+    """Return the model of each fold of the last walk forward, in test order, by the fold's name."""
+    names = [record["name"] for record in read_json(tables, "walk_forward_folds")["folds"]]
+    return {name: _model(tables / FOLDS / name) for name in names}
+
+
+def _model(folder: Path) -> Model:
+    kept = read_json(folder, MEMBERS)
+    members = tuple(Member(**member) for member in kept["members"])
+    texts = {name: (folder / "model" / name).read_text(encoding="utf-8") for name in {one.file for one in members}}
+    return Model(members, texts, kept["group_by"])
 
 
 def step_name(fold: Fold) -> str:

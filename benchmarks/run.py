@@ -38,6 +38,7 @@ BENCHMARKS = {
     "backtest_whole_market": "benchmarks.backtest_whole_market",
     "W3c": "benchmarks.w3c_factor_ic",
     "W4": "benchmarks.w4_sweep",
+    "W5": "benchmarks.w5_shap",
     "W6": "benchmarks.w6_point_in_time_join",
     "W6b": "benchmarks.w6b_online_read",
     "W7": "benchmarks.w7_checks",

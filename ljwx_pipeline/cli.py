@@ -22,6 +22,7 @@ from ljwx_pipeline.data_commands import add_data_commands
 from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
 from ljwx_pipeline.experiment_commands import add_experiment_commands
+from ljwx_pipeline.explain_commands import add_explain_command
 from ljwx_pipeline.factor_commands import add_factor_commands
 from ljwx_pipeline.leak_commands import add_leak_commands
 from ljwx_pipeline.model_commands import add_models_command
@@ -100,6 +101,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_factor_commands(commands)
     add_leak_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_tear_sheet_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
+    add_explain_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_rules_command(commands)
     add_study_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_sweep_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)

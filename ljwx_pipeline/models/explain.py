@@ -1,24 +1,32 @@
-"""Explaining a booster: how much each factor moves its scores (SHAP), as a table and as pictures.
+"""Explaining a model over a seeded sample of rows: which factors it leans on, where, and through which others.
 
-Not here: what a factor is (``factors/``), where pictures are published (``registry.py``).
+Not here: contributions (``explain_model.py``), one stock on one session (``explain_row.py``), what a factor is
+(``factors/``), where pictures are published (``registry.py``).
 """
 
 from __future__ import annotations
 
-import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.models.explain_figures import draw_importance, draw_pairs, draw_parts
+from ljwx_pipeline.models.explain_model import Contributions, contributions
+from ljwx_pipeline.models.explain_pairs import pair_table
+from ljwx_pipeline.models.explain_parts import importance, importance_by_fold, importance_by_part, stability
+from ljwx_pipeline.models.shap_trees import OtherTrees, read_forest
+from ljwx_pipeline.scoring.model import Model
 
-SHOWN_FACTORS = 20
-#: Of a picture: as wide as the report's other figures, letters of their size, enough dots for a sharp print.
-WIDTH_IN, HEIGHT_IN, LETTERS_PT, DOTS_PER_IN = 9.2, 5.4, 9, 170
+#: Factors whose pairs are looked at, and the rows they are looked at on: each pair costs as much as a model's values.
+PAIRED_FACTORS, PAIR_ROWS = 10, 500
+#: Where pictures of parts and pairs go, beside those of the whole, which the report shows.
+PARTS_FOLDER = "parts"
 
 
 @dataclass(frozen=True)
@@ -32,7 +40,15 @@ class Explanation:
     sample_rows
         Rows it was measured on.
     base_score
-        Score before any factor speaks.
+        Mean score before any factor speaks.
+    methods
+        How contributions were computed (``explain_model.Contributions``).
+    parts
+        By what the rows were parted by: ``importance_by_part`` of it.
+    stability
+        ``stability`` of the parts ``fold``; empty without folds.
+    pairs
+        ``pair_table`` of the leading factors; empty where the model's interactions cannot be told.
     images
         PNG files written; empty when none were asked for.
     """
@@ -40,23 +56,29 @@ class Explanation:
     table: pd.DataFrame
     sample_rows: int
     base_score: float
-    images: tuple[Path, ...]
+    methods: tuple[str, ...]
+    parts: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+    stability: pd.DataFrame = field(default_factory=pd.DataFrame)
+    pairs: pd.DataFrame = field(default_factory=pd.DataFrame)
+    images: tuple[Path, ...] = ()
 
 
 def explain(
-    booster_text: str,
+    model: Model,
     features: NDArray[np.float32],
     factor_names: tuple[str, ...],
     *,
     sample_rows: int,
     seed: int,
     threads: int,
+    groups: NDArray[Any] | None = None,
+    parts: Mapping[str, NDArray[np.object_]] | None = None,
+    folds: Mapping[str, Model] | None = None,
     images_dir: Path | None = None,
 ) -> Explanation:
-    """Return exact SHAP values of a seeded sample, averaged by factor; write a bar and a beeswarm picture if asked.
+    """Return exact SHAP values of a seeded sample, averaged by factor, overall and by part; draw them if asked.
 
-    The values are LightGBM's ``pred_contrib``: equal to ``shap.TreeExplainer`` to the last bit. SHAP draws the
-    pictures.
+    The values are equal to ``shap.TreeExplainer``'s to rounding. SHAP draws the beeswarm.
 
     Parameters
     ----------
@@ -64,6 +86,12 @@ def explain(
         float32 of shape ``(rows, len(factor_names))``, NaN allowed.
     sample_rows
         At most so many rows, drawn without replacement.
+    groups
+        As for ``Model.predict``.
+    parts
+        Names of parts by what they are of (``sector``, ``trend``), each of shape ``(rows,)``.
+    folds
+        Each walk-forward fold's model by the fold's name, in their order.
 
     Raises
     ------
@@ -77,69 +105,61 @@ def explain(
         )
     chosen = np.sort(np.random.default_rng(seed).permutation(len(features))[:sample_rows])
     sample = np.ascontiguousarray(features[chosen])
-    booster = lgb.Booster(model_str=booster_text)
-    contributions = np.asarray(booster.predict(sample, pred_contrib=True, num_threads=threads), dtype=np.float64)
-    values, base = contributions[:, :-1], float(contributions[0, -1])
-    table = pd.DataFrame({"factor": factor_names, "mean_abs_shap": np.abs(values).mean(axis=0)})
-    total = float(table["mean_abs_shap"].sum())
-    table["share_frac"] = table["mean_abs_shap"] / total if total > 0 else 0.0
-    table = table.sort_values(["mean_abs_shap", "factor"], ascending=[False, True], ignore_index=True)
+    codes = None if groups is None else groups[chosen]
+    said = contributions(model, sample, codes, threads=threads)
+    table = importance(said.values, factor_names)
+    told = {
+        what: importance_by_part(said.values, labels[chosen], factor_names) for what, labels in (parts or {}).items()
+    }
+    steady = pd.DataFrame()
+    if folds:
+        told["fold"] = importance_by_fold(folds, sample, factor_names, codes, threads=threads)
+        steady = stability(told["fold"])
+    pairs = _pairs(model, sample, factor_names, table, codes, seed=seed, threads=threads)
     images: tuple[Path, ...] = ()
     if images_dir is not None:
-        images = _draw(values, sample, base, factor_names, images_dir)
-    return Explanation(table, len(sample), base, images)
+        images = _drawn(said, sample, factor_names, told, pairs, images_dir)
+    return Explanation(table, len(sample), float(said.base.mean()), said.methods, told, steady, pairs, images)
 
 
-def _draw(
-    values: NDArray[np.float64], sample: NDArray[np.float32], base: float, names: tuple[str, ...], folder: Path
+def _pairs(
+    model: Model,
+    sample: NDArray[np.float32],
+    names: tuple[str, ...],
+    table: pd.DataFrame,
+    codes: NDArray[Any] | None,
+    *,
+    seed: int,
+    threads: int,
+) -> pd.DataFrame:
+    if not has_interactions(model):
+        return pd.DataFrame()
+    rows = np.sort(np.random.default_rng(seed).permutation(len(sample))[:PAIR_ROWS])
+    leading = table["factor"].head(PAIRED_FACTORS).tolist()
+    some = None if codes is None else codes[rows]
+    return pair_table(model, sample[rows], names, leading, some, threads=threads)
+
+
+def has_interactions(model: Model) -> bool:
+    """Return whether interactions of every member can be told: those of categorical splits cannot."""
+    try:
+        for member in model.members:
+            if member.kind == "lightgbm" and member.output == "score":
+                read_forest(model.texts[member.file])
+    except OtherTrees:
+        return False
+    return True
+
+
+def _drawn(
+    said: Contributions,
+    sample: NDArray[np.float32],
+    names: tuple[str, ...],
+    parts: Mapping[str, pd.DataFrame],
+    pairs: pd.DataFrame,
+    folder: Path,
 ) -> tuple[Path, ...]:
-    # heavy (matplotlib and shap, two seconds): only when pictures are asked for
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-    import shap
-    from matplotlib.text import Text
-
-    folder.mkdir(parents=True, exist_ok=True)
-    explanation = shap.Explanation(
-        values=values, base_values=np.full(len(values), base), data=sample, feature_names=list(names)
-    )
-
-    def beeswarm() -> None:
-        shap.plots.beeswarm(
-            explanation, max_display=SHOWN_FACTORS, show=False, plot_size=None, color_bar_label="factor value"
-        )
-        axes = plt.gca()
-        axes.set_xlabel("SHAP value: effect on the score, which is a rank in [-0.5, 0.5]")
-        axes.set_yticks(
-            axes.get_yticks(), [label.get_text().replace("features", "factors") for label in axes.get_yticklabels()]
-        )
-
-    def bar() -> None:
-        mean_abs = np.abs(values).mean(axis=0)
-        order = np.argsort(-mean_abs, kind="stable")[:SHOWN_FACTORS][::-1]
-        axes = plt.gcf().add_subplot()
-        drawn = axes.barh([names[position] for position in order], 100 * mean_abs[order], color="#1f5fa8")
-        axes.bar_label(drawn, fmt="%.2f", padding=3, fontsize=LETTERS_PT)
-        axes.set_xlabel("mean |SHAP value|, hundredths of a rank")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.margins(y=0.01)
-
-    written = []
-    for name, draw in (("shap_bar.png", bar), ("shap_beeswarm.png", beeswarm)):
-        # A figure of its own each: shap draws into whatever figure is current.
-        figure = plt.figure(figsize=(WIDTH_IN, HEIGHT_IN), layout="constrained")
-        try:
-            draw()
-            # shap sets letters of its own, of three sizes
-            for text in figure.findobj(Text):
-                text.set_fontsize(LETTERS_PT)
-            path = folder / name
-            with tempfile.NamedTemporaryFile(dir=folder, suffix=".png", delete=False) as partial:
-                figure.savefig(partial, dpi=DOTS_PER_IN)
-            Path(partial.name).replace(path)
-            written.append(path)
-        finally:
-            plt.close(figure)
-    return tuple(written)
+    images = draw_importance(said.values, sample, said.base, names, folder)
+    for what, table in parts.items():
+        images += draw_parts(table, what, folder / PARTS_FOLDER)
+    return images + (draw_pairs(pairs, folder / PARTS_FOLDER) if len(pairs) else ())

@@ -161,6 +161,8 @@ def test_a_further_horizon_without_a_known_return_is_refused() -> None:
         build(further_returns={60: np.full(SHAPE, np.nan)})
     with pytest.raises(DatasetError, match="forward_return over 2 sessions has shape"):
         build(further_returns={2: np.zeros((3, 3))})
+
+
 def test_groups_and_amounts_are_kept_by_row_and_hashed_only_where_they_are() -> None:
     base = build()
     assert base.groups is None

@@ -1,0 +1,237 @@
+"""The body of ``ljwx explain``: why a stock is ranked where it is, from the stored features and a registered model.
+
+Not here: the explanation (``models/explain_row.py``), the rest of the command line (``cli.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import asdict
+from datetime import date
+from difflib import get_close_matches
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ljwx_pipeline.command_output import day_of, grid, show_result
+from ljwx_pipeline.config import Settings, ljwx_home, market_home, market_name
+from ljwx_pipeline.errors import BundleError, ConfigError, LakeError, ModelError, RegistryError
+
+if TYPE_CHECKING:  # heavy: loaded when the command runs, not when the parser is built
+    from ljwx_pipeline.factors.catalogue import Catalogue
+    from ljwx_pipeline.models.explain_row import Place
+    from ljwx_pipeline.registry import ModelVersion, Registry
+    from ljwx_pipeline.scoring.bundle import ModelBundle
+
+#: Reasons printed unless ``--top`` says otherwise; the JSON has as many.
+SHOWN_REASONS = 10
+CHAMPION = "champion"
+
+
+def add_explain_command(
+    subparsers: Any,
+    *,
+    add_settings_options: Callable[[argparse.ArgumentParser], None],
+    settings_of: Callable[[argparse.Namespace], Settings],
+) -> None:
+    """Add ``explain`` to the command line.
+
+    Parameters
+    ----------
+    subparsers
+        What ``ArgumentParser.add_subparsers`` returned.
+    add_settings_options, settings_of
+        How the command line names a profile and reads it; a profile is a market, and a market has its own models.
+    """
+    text = "why a stock is ranked where it is: what each factor adds to its score beyond the session's mean stock"
+    parser = subparsers.add_parser("explain", help=text, description=text)
+    add_settings_options(parser)
+    parser.add_argument("--symbol", metavar="S", help="the stock, such as 600519.SH (default: the one ranked first)")
+    parser.add_argument("--session", metavar="D", help="the session (default: the newest with features)")
+    parser.add_argument(
+        "--model", metavar="VERSION|champion", default=CHAMPION, help="a version in the registry (default: champion)"
+    )
+    parser.add_argument("--top", type=int, default=SHOWN_REASONS, metavar="N", help="reasons shown (default: 10)")
+    parser.add_argument(
+        "--lime", action="store_true", help="a second opinion by LIME, which needs `make lime`; takes seconds"
+    )
+    parser.add_argument("--picture", metavar="DIR", help="write the reasons as a PNG picture into this folder")
+    parser.add_argument("--json", action="store_true", help="print the machine-readable form")
+    parser.set_defaults(handler=lambda arguments: _explain(settings_of(arguments), arguments))
+
+
+def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
+    # lightgbm, pandas, MLflow: only when something is explained
+    from ljwx_pipeline.factors.catalogues import open_catalogue
+    from ljwx_pipeline.models.explain_row import explain_place
+
+    if arguments.top < 1:
+        raise ConfigError(f"--top {arguments.top} shows no reason", "write 1 or more")
+    asked = None if arguments.session is None else day_of(arguments.session, "--session")
+    if arguments.lime:
+        _require_lime()
+    catalogue = open_catalogue(settings.factors.catalogue)
+    version, bundle = _bundle(settings, catalogue, arguments.model)
+    session, symbols, features = _session_rows(market_home(settings), catalogue, asked)
+    symbol = arguments.symbol
+    if symbol is not None and symbol not in symbols:
+        near = get_close_matches(symbol, symbols, n=5, cutoff=0.5)
+        raise ModelError(
+            f"{symbol} has no row on {session}" + (f"; there are {', '.join(near)}" if near else ""),
+            f"choose one of its {len(symbols)} stocks, or another session",
+        )
+    threads = settings.model.threads
+    place = explain_place(bundle.model, features, symbols, catalogue, symbol=symbol, threads=threads)
+    body = {
+        "model": {"name": version.name, "version": version.version, "bundle_hash": bundle.bundle_hash},
+        "session": str(session),
+        "trained_through": str(bundle.manifest.last_session),
+        "seen_in_training": bundle.manifest.first_session <= session <= bundle.manifest.last_session,
+        **asdict(place),
+    }
+    body["reasons"] = body["reasons"][: arguments.top]
+    body["left_out_beyond_session"] = sum(one.beyond_session for one in place.reasons[arguments.top :])
+    if arguments.lime:
+        from ljwx_pipeline.models.explain_lime import second_opinion
+
+        at = symbols.index(place.symbol)
+        said = second_opinion(
+            bundle.model, features, at, catalogue.names, top=arguments.top, seed=settings.model.seed, threads=threads
+        )
+        body["lime"] = asdict(said)
+    if arguments.picture:
+        from ljwx_pipeline.models.explain_figures import draw_place
+
+        (picture,) = draw_place(place, str(session), Path(arguments.picture))
+        body["picture"] = str(picture.absolute())
+    return show_result(arguments, body, _text(body, place, arguments.top))
+
+
+def _require_lime() -> None:
+    from ljwx_pipeline.models.explain_lime import require_lime
+
+    require_lime()
+
+
+def _bundle(settings: Settings, catalogue: Catalogue, asked: str) -> tuple[ModelVersion, ModelBundle]:
+    from ljwx_pipeline.registry import open_registry
+    from ljwx_pipeline.scoring.bundle import load_bundle
+    from ljwx_pipeline.scoring.signing import public_key
+
+    registry = open_registry(settings.mlflow, home=ljwx_home())
+    name = f"{settings.mlflow.model_name}-{market_name(settings)}"
+    version, key = _version(registry, name, asked), public_key(ljwx_home() / "keys")
+    with ExitStack() as stack:
+        kept = market_home(settings) / "champions" / version.bundle_hash
+        try:
+            bundle = load_bundle(kept, factor_hash=catalogue.version_hash, public_key=key)
+        except BundleError:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ljwx-explain-")))
+            fetched = registry.download_bundle(version, folder)
+            bundle = load_bundle(fetched, factor_hash=catalogue.version_hash, public_key=key)
+    if bundle.model.group_by != "none":
+        raise ModelError(
+            f"version {version.version} scores by {bundle.model.group_by}, which the feature table does not hold",
+            "explain it in the research job, whose dataset holds every row's group",
+        )
+    return version, bundle
+
+
+def _version(registry: Registry, name: str, asked: str) -> ModelVersion:
+    if asked == CHAMPION:
+        found = registry.champion(name)
+        if found is None:
+            raise RegistryError(f"{name} has no champion", "run `ljwx run`, or name a version: --model 1")
+        return found
+    if not asked.isascii() or not asked.isdigit():
+        raise ConfigError(f"--model {asked!r} is no version", f"write a number, such as 3, or {CHAMPION}")
+    try:
+        return registry.version(name, asked)
+    except RegistryError:
+        if registry.tracking_uri.startswith("sqlite:///"):
+            raise RegistryError(
+                f"{name} has no version {asked}", "see the models' page of MLflow (`ljwx up`) for those there are"
+            ) from None
+        raise
+
+
+def _session_rows(home: Path, catalogue: Catalogue, asked: date | None) -> tuple[date, tuple[str, ...], Any]:
+    """Return the session, its symbols and their factors, float32 of shape (symbols, factors), from the table."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.dataset as ds
+    import pyarrow.parquet as pq
+
+    from ljwx_pipeline.feature_table import CATALOGUE_HASH
+
+    path = home / "feature_table" / f"{catalogue.name}.parquet"
+    again = "compute the features: `ljwx run`, or its part `--job daily_pipeline`"
+    try:
+        found = (pq.read_schema(path).metadata or {}).get(CATALOGUE_HASH, b"").decode()
+    except FileNotFoundError:
+        raise LakeError(f"{path} was never made", again) from None
+    except (OSError, pa.ArrowInvalid) as error:
+        raise LakeError(f"{path} is damaged ({str(error).splitlines()[0]})", again) from None
+    if found != catalogue.version_hash:
+        raise LakeError(
+            f"the features stored are of version {found[:12] or 'unknown'}, the catalogue {catalogue.name} is now "
+            f"{catalogue.version_hash[:12]}",
+            again,
+        )
+    table = ds.dataset(path)
+    days = pc.unique(table.to_table(columns=["session_date"]).column("session_date")).to_pandas().sort_values()
+    known = [day.date() for day in days]
+    session = known[-1] if asked is None else asked
+    if session not in known:
+        raise LakeError(
+            f"the feature table has no row on {session}", f"choose a session between {known[0]} and {known[-1]}"
+        )
+    at = pc.field("session_date") == pa.scalar(session).cast(table.schema.field("session_date").type)
+    rows = table.to_table(columns=["symbol", *catalogue.names], filter=at).sort_by("symbol")
+    features = np.stack([rows.column(name).to_numpy() for name in catalogue.names], axis=1).astype(np.float32)
+    return session, tuple(rows.column("symbol").to_pylist()), features
+
+
+def _text(body: dict[str, Any], place: Place, top: int) -> str:
+    model = body["model"]
+    seen = "a session it was trained on" if body["seen_in_training"] else "a session it was not trained on"
+    lines = [
+        f"{place.symbol} on {body['session']}: ranked {place.rank} of {place.ranked}",
+        f"score {place.score:+.5f}, the session's mean {place.session_score:+.5f}: "
+        f"{place.score - place.session_score:+.5f} beyond it",
+        f"{model['name']} version {model['version']}, {seen}",
+        "",
+        grid(
+            ["factor", "beyond mean", "value", "percentile", "meaning", "source"],
+            [
+                [
+                    one.factor,
+                    f"{one.beyond_session:+.5f}",
+                    "missing" if one.value is None else f"{one.value:.4g}",
+                    "-" if one.percentile is None else f"{100 * one.percentile:.0f}",
+                    one.meaning,
+                    one.source,
+                ]
+                for one in place.reasons[:top]
+            ],
+        ),
+    ]
+    left = len(place.reasons) - top
+    if left > 0:
+        lines.append(f"{left} other factors together: {body['left_out_beyond_session']:+.5f}")
+    if "lime" in body:
+        lines += ["", *_lime_lines(body["lime"])]
+    if "picture" in body:
+        lines += ["", body["picture"]]
+    return "\n".join(lines)
+
+
+def _lime_lines(said: dict[str, Any]) -> list[str]:
+    agreed = f"{said['shared_top']} of its first {len(said['weights'])} factors lead SHAP's list too"
+    return [
+        f"LIME, a line fitted to {said['samples']} stocks like it (R2 {said['r2']:.2f}): {agreed}",
+        grid(["condition", "weight"], [[one["condition"], f"{one['weight']:+.5f}"] for one in said["weights"]]),
+    ]
