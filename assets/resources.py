@@ -12,7 +12,15 @@ from typing import TYPE_CHECKING
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ljwx_pipeline.config import ModelSettings, Settings, ljwx_home, load_settings, market_home, market_name, replayed
+from ljwx_pipeline.config import (
+    ModelSettings,
+    Settings,
+    ljwx_home,
+    load_settings,
+    market_home,
+    registered_model,
+    replayed,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -69,7 +77,7 @@ class Line(dg.ConfigurableResource):
     @property
     def registered_model(self) -> str:
         """The name in the model registry: a champion is the champion of one market."""
-        return self.made_again_model or f"{self.settings.mlflow.model_name}-{market_name(self.settings)}"
+        return self.made_again_model or registered_model(self.settings)
 
     @property
     def catalogue(self) -> Catalogue:

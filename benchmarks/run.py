@@ -44,6 +44,7 @@ BENCHMARKS = {
     "W7": "benchmarks.w7_checks",
     "W10": "benchmarks.w10_lake",
     "W14": "benchmarks.w14_daily_overhead",
+    "W15": "benchmarks.w15_tracking",
     "dirt_corpus": "benchmarks.dirt_corpus",
     "session_ingest": "benchmarks.session_ingest",
     "backfill_memory": "benchmarks.backfill_memory",

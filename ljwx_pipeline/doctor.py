@@ -27,15 +27,18 @@ from ljwx_pipeline.config import (
     ljwx_home,
     load_settings,
     market_home,
+    registered_model,
     tracking_uri,
     without_password,
 )
-from ljwx_pipeline.errors import ConfigError, FactorError, SourceError
+from ljwx_pipeline.errors import ConfigError, FactorError, LakeError, RegistryError, SourceError
 from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.failures import last_failures
 from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_session, sessions_ahead, upgrade_remedy
+from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.sources.folder.files import find_files
 from ljwx_pipeline.sources.tushare.credentials import read_token
+from ljwx_pipeline.tracking import ChampionRecord, unsent_events
 
 MIN_FREE_GIB = 5.0
 #: Kinds whose data end in the past: how far ahead sessions are known stops none of their work.
@@ -86,6 +89,7 @@ def examine(*, profile: str | None, overrides: Mapping[str, Any], root: Path) ->
     findings.append(_factors(settings.factors.catalogue))
     findings += [_home(ljwx_home()), _disk(ljwx_home()), _calendar(settings), *_source(settings), _mlflow(settings)]
     findings += [_port(settings.ui.host, name, port) for name, port in _ports(settings)]
+    findings += [_tracking(settings), _champion(settings)]
     findings += [_dagster(settings), _journal(market_home(settings)), _failures(ljwx_home())]
     return findings
 
@@ -262,6 +266,44 @@ def _mlflow(settings: Settings) -> Finding:
         return Finding("mlflow", ok=False, fact=f"{shown} names no host and port", remedy=remedy)
     ok = _answers(*reached)
     return Finding("mlflow", ok, shown, "" if ok else "start the server or clear mlflow.tracking_uri")
+
+
+def _tracking(settings: Settings) -> Finding:
+    """Return whether MLflow has everything that is written down beside the market; it is not asked."""
+    try:
+        unsent = len(unsent_events(settings))
+    except LakeError as error:
+        return Finding("tracking", ok=False, fact=error.fact, remedy=error.remedy)
+    if unsent == 0:
+        return Finding("tracking", ok=True, fact="MLflow has everything")
+    fact = f"{unsent} runs are kept beside the market and not sent to MLflow yet"
+    return Finding("tracking", ok=False, fact=fact, remedy="ljwx tracking flush", only_warns=True)
+
+
+def _champion(settings: Settings) -> Finding:
+    """Return whether the registry's champion is the one that the line promoted; nothing is written down."""
+    name, model = "champion", registered_model(settings)
+    record, registry = ChampionRecord(market_home(settings) / "tracking"), open_registry(settings.mlflow, ljwx_home())
+    database = tracking_uri(settings.mlflow, ljwx_home())
+    made = not database.startswith("sqlite:///") or Path(database.removeprefix("sqlite:///")).exists()
+    try:
+        moved = record.difference(registry, model) if made else None
+        champion = record.champion(model) if moved is None else moved.version
+        earlier = record.last_by_hand(model) if moved is None else moved
+        refusal = None if champion is None else record.refusal(model, champion)
+    except (RegistryError, LakeError) as error:
+        return Finding(
+            name, ok=False, fact=error.fact, remedy=error.remedy, only_warns=isinstance(error, RegistryError)
+        )
+    by_hand = "" if earlier is None else f"; {earlier.sentence()}"
+    if refusal is not None:
+        fact, _, remedy = refusal.rpartition(": ")
+        return Finding(name, ok=False, fact=f"{fact}{by_hand}", remedy=remedy)
+    fact = "none was promoted yet" if champion is None else f"version {champion} of {model}, promoted by the line"
+    if moved is not None:
+        remedy = "if nobody you know of moved it, look into MLflow; the sensor writes it down"
+        return Finding(name, ok=False, fact=f"{fact}{by_hand}", remedy=remedy, only_warns=True)
+    return Finding(name, ok=True, fact=f"{fact}{by_hand}")
 
 
 def _ports(settings: Settings) -> list[tuple[str, int]]:

@@ -650,8 +650,8 @@ def _is_server(uri: str) -> bool:
 
 def _object_store_errors() -> tuple[type[Exception], ...]:
     """Return what an object store's client raises; nothing where none was loaded."""
-    loaded = sys.modules.get("botocore.exceptions")
-    return () if loaded is None else (loaded.BotoCoreError, loaded.ClientError)
+    bases = {"botocore.exceptions": ("BotoCoreError", "ClientError"), "boto3.exceptions": ("Boto3Error",)}
+    return tuple(getattr(sys.modules[name], base) for name in bases if name in sys.modules for base in bases[name])
 
 
 def _probe(uri: str) -> None:

@@ -6,11 +6,17 @@ from datetime import UTC, date, datetime, time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.cli import main
+from ljwx_pipeline.config import load_settings, market_home, registered_model
 from ljwx_pipeline.doctor import PROVIDER_PACKAGES, Finding, examine, findings_table
 from ljwx_pipeline.failures import KEPT, Failure, last_failures, record_failure
 from ljwx_pipeline.market.calendar import last_known_session, sessions_between
+from ljwx_pipeline.scoring.signing import public_key_of
+from ljwx_pipeline.tracking import ChampionRecord, open_tracker
+from tests.fakes.bundles import tiny_bundle
+from tests.fakes.mlflow_home import registry_in
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Nothing listens there, and to hear so takes no time.
@@ -228,3 +234,42 @@ def test_sixty_sessions_before_a_fixed_last_session_nothing_is_warned_of(monkeyp
 @pytest.mark.parametrize("profile", ["tushare", "akshare", "baostock"])
 def test_the_profile_of_a_provider_has_no_end(profile: str) -> None:
     assert finding(profile, "last session").fact.startswith("open: ")
+
+
+def test_runs_that_mlflow_does_not_have_are_counted(tmp_path: Path) -> None:
+    assert finding("simulated", "tracking").fact == "MLflow has everything"
+    away = load_settings(profile="simulated", overrides={"mlflow.tracking_uri": f"http://{NOBODY}"})
+    with open_tracker(away).run("x"):
+        pass
+    told = finding("simulated", "tracking")
+    assert (told.ok, told.only_warns, told.remedy) == (False, True, "ljwx tracking flush")
+    assert "1 runs are kept beside the market" in told.fact
+
+
+def test_a_champion_that_the_line_did_not_promote_is_to_mend(tmp_path: Path) -> None:
+    settings = load_settings(profile="simulated")
+    model, record = registered_model(settings), ChampionRecord(market_home(settings) / "tracking")
+    assert finding("simulated", "champion").fact == "none was promoted yet"
+    registry = registry_in(tmp_path / "home")
+    key = Ed25519PrivateKey.from_private_bytes(bytes(32))
+    with registry.run("x") as run:
+        for digit, decision in (("a", "promoted"), ("b", "refused")):
+            bundle = tiny_bundle(tmp_path / "bundles", key, data_hash=digit * 64, model_name=model)
+            version = registry.register(bundle, run_id=run.run_id, public_key=public_key_of(key))
+            record.decided(model, version.version, decision, [])
+    registry.promote(registry.version(model, "1"))
+    record.moved(model, "1")
+    assert finding("simulated", "champion").fact == f"version 1 of {model}, promoted by the line"
+    registry.promote(registry.version(model, "2"))
+    told = finding("simulated", "champion")
+    assert not told.ok
+    assert not told.only_warns
+    assert "the gate's decision on it was refused" in told.fact
+    assert "was moved by hand from version 1 to version 2" in told.fact
+    assert record.last_by_hand(model) is None, "the doctor writes nothing"
+    assert record.audit(registry, model) is not None
+    registry.promote(registry.version(model, "1"))
+    told = finding("simulated", "champion")
+    assert (told.ok, told.only_warns) == (False, True)
+    record.audit(registry, model)
+    assert finding("simulated", "champion").ok

@@ -35,6 +35,11 @@ def market_name(settings: Settings) -> str:
     return f"{settings.profile}-{digits}" + ("" if instant is None else f"-as-of-{instant:%Y%m%dT%H%M%S%fZ}")
 
 
+def registered_model(settings: Settings) -> str:
+    """Return the name in the model registry: a champion is the champion of one market."""
+    return f"{settings.mlflow.model_name}-{market_name(settings)}"
+
+
 def market_home(settings: Settings) -> Path:
     """Return the folder below ``LJWX_HOME`` that holds one market's lake, features, bundles and trading journal."""
     return ljwx_home() / "markets" / market_name(settings)

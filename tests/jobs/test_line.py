@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +135,96 @@ def test_the_model_that_trades_carries_the_card_of_what_was_judged(first: Run, h
     assert "Simulated market" in card
     logged = client.download_artifacts(registered.run_id, "model_card/card.md", str(home))
     assert Path(logged).read_bytes() == traded["card.md"]
+
+
+def told_by_the_line(market: Path) -> dict[str, list[Any]]:
+    """What the line's own records tell of: the study's journal, the folds, the ledger, the decisions, the bundles."""
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+    from optuna.trial import TrialState
+
+    storage = JournalStorage(JournalFileBackend(str(market / "studies" / "journal.log")))
+    trials = [
+        (study.study_name, str(trial.user_attrs["trial"]["number"]) if "trial" in trial.user_attrs else None)
+        for study in storage.get_all_studies()
+        for trial in storage.get_all_trials(study._study_id)
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
+    ]
+    folds = json.loads((market / "tables" / "walk_forward_folds.json").read_text())["folds"]
+    with closing(sqlite3.connect(market / "trials.sqlite")) as ledger:
+        evidence = [row[0] for row in ledger.execute("SELECT evidence FROM trials WHERE kind = 'manual'")]
+    lines = [json.loads(line) for line in (market / "tracking" / "champion.jsonl").read_text().splitlines()]
+    return {
+        "trial": trials,
+        "fold": [(fold["name"], fold["rank_ic"], float(fold["train_rows"])) for fold in folds],
+        "evaluation": evidence,
+        "promotion": [(line["version"], line["decision"]) for line in lines if line["what"] == "decided"],
+        "training": [json.loads((market / "tables" / "trained_model.json").read_text())["model_hash"]],
+    }
+
+
+def found_in_mlflow(home: Path, market: Path) -> dict[str, list[Any]]:
+    """The same, as MLflow holds it."""
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
+    (experiment,) = client.search_experiments(filter_string="name = 'ljwx'")
+    runs = client.search_runs([experiment.experiment_id], f"tags.market = '{market.name}'", max_results=1000)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+    told: dict[str, list[Any]] = {kind: [] for kind in ("trial", "fold", "evaluation", "promotion", "training")}
+    for run in runs:
+        tags, values = run.data.tags, run.data.metrics
+        if tags["kind"] == "trial":
+            told["trial"].append((tags["study"], tags["trial"]))
+        elif tags["kind"] == "fold":
+            told["fold"].append((tags["fold"], values["rank_ic"], values["train_rows"]))
+        elif tags["kind"] == "promotion":
+            told["promotion"].append((tags["model_version"], tags["decision"]))
+        elif tags["kind"] in told:
+            told[tags["kind"]].append(tags["evidence" if tags["kind"] == "evaluation" else "model_hash"])
+    return told
+
+
+def test_all_that_the_lines_records_tell_of_is_in_mlflow_exactly_once(first: Run, second: Run, home: Path) -> None:
+    assert first.code == second.code == 0, second.err
+    (market,) = (home / "markets").glob("simulated-*")
+    told, found = told_by_the_line(market), found_in_mlflow(home, market)
+    assert {kind: sorted(events) for kind, events in found.items()} == {
+        kind: sorted(events) for kind, events in told.items()
+    }
+    assert {kind: len(events) for kind, events in told.items()} | {"fold": 0, "training": 0} == {
+        "trial": SMALL["tune.trials"], "fold": 0, "evaluation": 1, "promotion": 2, "training": 0,
+    }  # fmt: skip
+    assert list((market / "tracking" / "open").iterdir()) == []
+
+
+def test_a_research_run_says_what_it_was_made_of(first: Run, home: Path, tmp_path: Path) -> None:
+    from mlflow import MlflowClient
+
+    from ljwx_pipeline.config import Settings
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
+    run = client.get_run(first.summary["mlflow"]["run_id"])
+    lineage, tags = first.summary["lineage"], run.data.tags
+    assert {name: tags[name] for name in lineage if name in tags} == lineage
+    assert {"data_hash", "factor_hash", "label_hash", "config_hash", "git_revision", "dataset_hash"} <= set(tags)
+    assert tags["package.lightgbm"]
+    assert "**Simulated market.**" in tags["mlflow.note.content"]
+    digests = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
+    assert digests["checked_bars"] == lineage["data_hash"][:32]
+    assert digests["factors alpha158"] == lineage["factor_hash"][:32]
+    assert digests["training_dataset"] == tags["dataset_hash"][:32]
+    assert digests["label 5 sessions"] == tags["label_hash"][:32]
+    kept = client.download_artifacts(run.info.run_id, "config/settings.json", str(tmp_path))
+    settings = Settings.model_validate_json(Path(kept).read_text())
+    assert settings.config_hash == lineage["config_hash"]
+    kept = client.download_artifacts(run.info.run_id, "environment/requirements.txt", str(tmp_path))
+    assert re.search(r"^lightgbm==\S+$", Path(kept).read_text(), re.MULTILINE)
+    folders = {item.path for item in client.list_artifacts(run.info.run_id)}
+    assert {"bundle", "config", "environment", "report", "shap", "tear_sheet"} <= folders
+    assert run.info.start_time < run.info.end_time
+    steps = [point.step for point in client.get_metric_history(run.info.run_id, "fold.rank_ic")]
+    assert steps == list(range(first.summary["walk_forward"]["folds"]))
 
 
 def test_running_again_gives_the_same_numbers_sooner_and_trades_nothing_twice(first: Run, second: Run) -> None:

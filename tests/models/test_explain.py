@@ -185,7 +185,7 @@ def test_contributions_of_many_members_sum_to_the_score_row_by_row() -> None:
     groups = np.where(np.arange(300) % 3 == 0, 7, -1).astype(np.int16)
     found = contributions(mixed(), features, groups)
     score = mixed().predict(features, groups).score
-    added = found.values
+    added = found.values  # noqa: PD011 - no pandas object
     assert added.sum(axis=1) + found.base == pytest.approx(score, abs=1e-12)
     assert len(set(found.base)) == 2, "groups start from their own mean"
     own = shap_values(tiny_booster(seed=5), features[::3])
