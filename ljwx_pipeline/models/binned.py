@@ -54,7 +54,7 @@ class Binned:
         self,
         rows: Rows,
         label: NDArray[np.float32] | None = None,
-        weight: NDArray[np.float32] | None = None,
+        weight: NDArray[np.floating] | None = None,
         group: NDArray[np.int32] | None = None,
     ) -> lgb.Dataset:
         """Return those of ``rows`` that can be learned from, as a LightGBM dataset that shares the bins.

@@ -116,15 +116,8 @@ def _fitted(task: Task, binned: Binned, params: dict[str, Any], output: Output) 
 def _subset(task: Task, binned: Binned, part: slice) -> lgb.Dataset:
     """Return the rows of ``part`` that are learned from as a LightGBM dataset that shares the bins."""
     rows = task.rows(part)
-    # an index array serves as well as the annotated list and is not copied number by number
-    subset = binned.handle.subset(rows).construct()  # type: ignore[arg-type]
     target, sessions = task.target[rows], task.dataset.session_index[rows]
+    weight = task.weights(rows)
     if task.settings.kind == "rank":
-        subset.set_label(grades(target, sessions))
-        subset.set_group(np.unique(sessions, return_counts=True)[1])
-    else:
-        subset.set_label(target)
-    weights = task.weights(rows)
-    if weights is not None:
-        subset.set_weight(weights)
-    return subset
+        return binned.subset(rows, grades(target, sessions), weight, group=sessions)
+    return binned.subset(rows, target, weight)

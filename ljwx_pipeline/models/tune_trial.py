@@ -17,9 +17,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,8 +27,8 @@ from ljwx_pipeline.config import ModelSettings, TuneSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import EnvironmentFault, ModelError
 from ljwx_pipeline.mapped_object import handed_over, taken_over
-from ljwx_pipeline.models.binned import bin_rows
-from ljwx_pipeline.models.boosted import boost, booster_params
+from ljwx_pipeline.models.binned import Binned, bin_rows
+from ljwx_pipeline.models.fit import fit_one
 from ljwx_pipeline.models.task import Params
 
 Float = NDArray[np.float64]
@@ -108,10 +106,9 @@ class TrialWork:
         return np.concatenate([np.arange(first + 1, last + 1) for first, last in self.windows])
 
     @cached_property
-    def _sets(self) -> list[lgb.Dataset]:
+    def _binned(self) -> Binned:
         stop = max(fold.train_rows.stop for fold in self.folds)
-        binned = bin_rows(self.dataset, edges=self.folds[0].train_rows, stop=stop, settings=self.model)
-        return [binned.subset(fold.train_rows) for fold in self.folds]
+        return bin_rows(self.dataset, edges=self.folds[0].train_rows, stop=stop, settings=self.model)
 
     def run(self, params: Params, earlier: Sequence[Sequence[float]]) -> TrialOutcome:
         """Return what ``params`` show, fold after fold.
@@ -130,9 +127,8 @@ class TrialWork:
         ics: list[float] = []
         returns, turnover = (np.full(len(self.sessions), np.nan) for _ in range(2))
         pruned, at = False, 0
-        for fold, (first, last), rows in zip(self.folds, self.windows, self._sets, strict=True):
-            booster = boost(rows, booster_params(params, self.model), self.tuning.rounds)
-            scores = _scores(self.dataset, fold.test_rows, booster, self.model)
+        for fold, (first, last) in zip(self.folds, self.windows, strict=True):
+            scores = self._scores(fold, params)
             ics.append(_rank_ic(self.dataset, fold.test_rows, scores))
             matrix, _, _ = score_matrix(self.dataset, fold.test_rows, scores)
             earned = np.asarray(self.net_returns(matrix, first, last), dtype=np.float64)
@@ -150,6 +146,15 @@ class TrialWork:
                 pruned = True
                 break
         return TrialOutcome(tuple(ics), returns, turnover, pruned, self.clock.monotonic_s() - started)
+
+    def _scores(self, fold: Fold, params: Params) -> Float:
+        """Return the scores of a fold's test rows by one model of the settings' kind, NaN for who may not be scored."""
+        dataset, rows = self.dataset, fold.test_rows
+        fitted = fit_one(dataset, fold.train_rows, params, self.model, binned=self._binned, rounds=self.tuning.rounds)
+        groups = None if dataset.groups is None else dataset.groups[rows]
+        scores = fitted.model.predict(dataset.features[rows], groups, threads=self.model.threads).score
+        scores[~dataset.scorable[rows]] = np.nan
+        return scores
 
 
 def is_behind(so_far: float, earlier: Sequence[float], *, folds_tested: int, tuning: TuneSettings) -> bool:
@@ -266,13 +271,6 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _scores(dataset: Dataset, rows: slice, booster: Any, model: ModelSettings) -> Float:
-    """Return the scores of test rows, NaN where the universe does not let a row in."""
-    scores = np.asarray(booster.predict(dataset.features[rows], num_threads=model.threads), dtype=np.float64)
-    scores[~dataset.scorable[rows]] = np.nan
-    return scores
 
 
 def _rank_ic(dataset: Dataset, rows: slice, scores: Float) -> float:

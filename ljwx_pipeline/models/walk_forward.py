@@ -5,10 +5,9 @@ Not here: where folds begin and end (``dataset/``), what the scores are worth in
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -23,8 +22,6 @@ from ljwx_pipeline.models.binned import Binned, bin_rows
 from ljwx_pipeline.models.task import Params
 from ljwx_pipeline.models.train import train
 from ljwx_pipeline.scoring.model import Model
-
-_THREADS = re.compile(r"^\[num_threads: \d+\]$", flags=re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -205,14 +202,7 @@ def walk_fold(
         test_last=last[1],
         seconds=timer.monotonic_s() - started,
     )
-    model = _noting_threads(trained.model, settings.threads)
-    return WalkedFold(record, _frame(dataset, scored, scores, fold.name), model)
-
-
-def _noting_threads(model: Model, threads: int) -> Model:
-    """Return the model with the configured number of threads in its texts: LightGBM notes there what it was given."""
-    noted = {file: _THREADS.sub(f"[num_threads: {threads}]", text) for file, text in model.texts.items()}
-    return model if noted == model.texts else replace(model, texts=noted)
+    return WalkedFold(record, _frame(dataset, scored, scores, fold.name), trained.model)
 
 
 def _frame(dataset: Dataset, rows: np.ndarray, scores: np.ndarray, fold: str) -> pd.DataFrame:

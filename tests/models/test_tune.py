@@ -46,7 +46,7 @@ def test_every_trial_is_kept_and_the_best_has_the_highest_rank_ic(dataset: Datas
 
 
 def test_a_model_that_cannot_split_has_no_skill_rather_than_an_unknown_one(dataset: Dataset) -> None:
-    flat = replace(dataset, label=np.zeros_like(dataset.label))
+    flat = replace(dataset, features=np.zeros_like(dataset.features))
     assert run(flat, tuning=TUNING.model_copy(update={"trials": 1})).best.rank_ic == 0.0
 
 
