@@ -13,7 +13,7 @@ from assets.lineage import lineage_of
 from assets.model_card import card_evidence
 from assets.resources import Line
 from assets.restatements import pin_dataset
-from assets.tracking import research_run_id
+from assets.tracking import flush_tracking, research_event, research_run_id
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.label import label_hash
@@ -29,8 +29,9 @@ def model_bundle(
     from ljwx_pipeline.scoring.bundle import Manifest, write_bundle
     from ljwx_pipeline.scoring.signing import public_key_of, signing_key
 
+    require_one_research(research_event(line), trained_model=trained_model, promotion_decision=promotion_decision)
+    flush_tracking(line)  # the version is registered under the run, which MLflow has to know
     run_id = research_run_id(line)
-    require_one_research(run_id, trained_model=trained_model, promotion_decision=promotion_decision)
     dataset, lineage = load_dataset(line.tables), lineage_of(line)
     trained = read_trained(line.tables / "trained_model")
     manifest = Manifest(
@@ -74,15 +75,15 @@ def model_bundle(
     )
 
 
-def require_one_research(run_id: str, **made: dict[str, Any]) -> None:
+def require_one_research(event: str, **made: dict[str, Any]) -> None:
     """Refuse to bundle results of several research runs: the card would tell of another model than it lies beside.
 
     Parameters
     ----------
-    run_id
-        The MLflow run of the research under way.
+    event
+        The research under way (``tracking.research_event``).
     made
-        Documents by their asset's name, each with the ``mlflow_run_id`` it was made in.
+        Documents by their asset's name, each with the ``research`` it was made in.
 
     Raises
     ------
@@ -90,8 +91,8 @@ def require_one_research(run_id: str, **made: dict[str, Any]) -> None:
         Naming the first that is of another run.
     """
     for name, document in made.items():
-        if document.get("mlflow_run_id") != run_id:
+        if document.get("research") != event:
             raise PromotionError(
-                f"{name} is of research run {document.get('mlflow_run_id')}, the training set of run {run_id}",
+                f"{name} is of research {document.get('research')}, the training set of {event}",
                 "run the research whole: `ljwx run --job research`",
             )

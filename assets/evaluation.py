@@ -22,6 +22,7 @@ from assets.tracking import (
     champion_record,
     end_research_run,
     notice_moved_alias,
+    research_event,
     research_run,
     research_run_id,
     track_evaluation,
@@ -129,7 +130,7 @@ def promotion_decision(
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         strategy=settings.strategy.kind,
     )
-    decision = decide(evidence, settings.gate).as_dict() | {"mlflow_run_id": research_run_id(line)}
+    decision = decide(evidence, settings.gate).as_dict() | {"research": research_event(line)}
     with research_run(line) as run:
         run.tags({"decision": decision["decision"], "reasons": " | ".join(decision["reasons"])})
         run.metrics({f"gate.{name}": value for name, value in decision["measured"].items() if value is not None})

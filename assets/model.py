@@ -11,7 +11,7 @@ from assets import reuse
 from assets.datasets import load_dataset
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
-from assets.tracking import research_run_id, track_training
+from assets.tracking import research_event, track_training
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[training_dataset])
@@ -37,7 +37,7 @@ def trained_model(
         "rounds": trained.rounds,
         "rows": trained.rows,
         "tail_rank_ic": trained.tail_rank_ic,
-        "mlflow_run_id": research_run_id(line),
+        "research": research_event(line),
     }
     numbers = {"rounds": trained.rounds, "tail_rank_ic": trained.tail_rank_ic, "rows": trained.rows}
     track_training(line, found["model_hash"], trained.params, numbers)

@@ -126,6 +126,11 @@ def research_run_id(line: Line) -> str:
         return event
 
 
+def research_event(line: Line) -> str:
+    """Return the id of the last research run that stays the same whether or not MLflow has heard of it."""
+    return str(read_json(line.tables, DOCUMENT)["event"])
+
+
 def flush_tracking(line: Line) -> Flushed:
     """Send whatever MLflow still lacks of this market."""
     return tracker_of(line).flush()

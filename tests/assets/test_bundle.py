@@ -9,11 +9,11 @@ from ljwx_pipeline.errors import PromotionError
 
 
 def test_results_of_one_research_run_are_bundled() -> None:
-    require_one_research("a", trained_model={"mlflow_run_id": "a"}, promotion_decision={"mlflow_run_id": "a"})
+    require_one_research("a", trained_model={"research": "a"}, promotion_decision={"research": "a"})
 
 
-@pytest.mark.parametrize("foreign", [{"mlflow_run_id": "b"}, {}])
+@pytest.mark.parametrize("foreign", [{"research": "b"}, {}])
 def test_a_result_of_another_run_is_named(foreign: dict[str, str]) -> None:
     with pytest.raises(PromotionError, match=r"promotion_decision is of research run (b|None)") as caught:
-        require_one_research("a", trained_model={"mlflow_run_id": "a"}, promotion_decision=foreign)
+        require_one_research("a", trained_model={"research": "a"}, promotion_decision=foreign)
     assert "ljwx run --job research" in caught.value.remedy
