@@ -14,6 +14,6 @@ def test_results_of_one_research_run_are_bundled() -> None:
 
 @pytest.mark.parametrize("foreign", [{"research": "b"}, {}])
 def test_a_result_of_another_run_is_named(foreign: dict[str, str]) -> None:
-    with pytest.raises(PromotionError, match=r"promotion_decision is of research run (b|None)") as caught:
+    with pytest.raises(PromotionError, match=r"promotion_decision is of research (b|None)") as caught:
         require_one_research("a", trained_model={"research": "a"}, promotion_decision=foreign)
     assert "ljwx run --job research" in caught.value.remedy
