@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from assets.datasets import MATRIX
 from assets.io_managers import read_json
@@ -31,15 +31,24 @@ TABLES = {
 }
 
 
-def record_config(line: Line, run_id: str) -> None:
+class Records(Protocol):
+    """What a run in MLflow offers: files copied below a folder of its artifacts."""
+
+    def artifacts(self, source: Path, folder: str | None = None) -> None:
+        """Copy a file, or the content of a directory."""
+        ...
+
+
+def record_config(line: Line, run: Records) -> None:
     """Record the resolved settings, the market and the packages of a research run that begins."""
-    stated = {"market": market_name(line.settings), **environment()}
-    _record(line, run_id, {SETTINGS: line.settings.model_dump(mode="json"), ENVIRONMENT: stated})
+    settings = line.settings.model_dump(mode="json")
+    settings["mlflow"]["tracking_uri"] = ""  # may hold a password, and a replay keeps its own
+    _record(run, {SETTINGS: settings, ENVIRONMENT: {"market": market_name(line.settings), **environment()}})
 
 
-def record_made(line: Line, run_id: str) -> None:
+def record_made(line: Line, run: Records) -> None:
     """Record the hashes of all that a research run made, at its end."""
-    _record(line, run_id, {MADE: made(line)})
+    _record(run, {MADE: made(line)})
 
 
 def made(line: Line) -> dict[str, Any]:
@@ -70,8 +79,9 @@ def _artefact(line: Line, path: Path) -> dict[str, str]:
     return {"sha256": file_sha256(path), "path": str(path.relative_to(line.home))}
 
 
-def _record(line: Line, run_id: str, documents: dict[str, dict[str, Any]]) -> None:
+def _record(run: Records, documents: dict[str, dict[str, Any]]) -> None:
     with tempfile.TemporaryDirectory(prefix="ljwx-config-") as folder:
         for name, document in documents.items():
-            (Path(folder) / name).write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
-        line.registry().log_artifacts(run_id, Path(folder), CONFIG)
+            path = Path(folder) / name
+            path.write_text(json.dumps(document, indent=1, sort_keys=True), encoding="utf-8")
+            run.artifacts(path, CONFIG)

@@ -23,14 +23,15 @@ def begin_research_run(line: Line, *, tags: dict[str, object], params: dict[str,
     registry.close_abandoned_runs()
     run_id = registry.begin(f"research-{line.settings.profile}", tags={"kind": "research", **tags})
     registry.log(run_id, params=params)
-    record_config(line, run_id)
+    record_config(line, TrackedRun(registry, run_id))
     write_json(line.tables, DOCUMENT, {"run_id": run_id, "open": True})
     return run_id
 
 
 def end_research_run(line: Line) -> None:
     """Close the research run as finished, with the hashes of what it made."""
-    record_made(line, research_run_id(line))
+    with research_run(line) as run:
+        record_made(line, run)
     _close(line, "FINISHED")
 
 
