@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -14,6 +11,7 @@ from assets.io_managers import read_json, write_json
 from assets.resources import Line
 from ljwx_pipeline.ingest.data_hash import DATA_TABLES, data_hash
 from ljwx_pipeline.lake.reads import ReadsJournal
+from ljwx_pipeline.reproduction.environment import revision_of
 from ljwx_pipeline.tracking.environment import settings_tree
 
 DOCUMENT = "lineage"
@@ -56,16 +54,8 @@ def lineage_of(line: Line) -> dict[str, str]:
 
 @lru_cache(maxsize=1)
 def git_revision() -> str:
-    """Return the commit of the checkout, with ``-dirty`` when tracked files differ from it.
-
-    An image holds no checkout: there ``LJWX_GIT_REVISION``, set when it was built, says it, or else ``unknown``.
-    """
-    git = shutil.which("git")
-    if git is None or not (ROOT / ".git").exists():
-        return os.environ.get("LJWX_GIT_REVISION", "unknown")
-    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
-    described = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603
-    return described.stdout.strip() if described.returncode == 0 else "unknown"
+    """Return the commit of the checkout that this code is of."""
+    return revision_of(ROOT)
 
 
 def flat_settings(line: Line) -> dict[str, Any]:

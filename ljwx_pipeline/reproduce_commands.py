@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
@@ -223,20 +222,13 @@ def _require_data(original: Original, as_of: str) -> None:
 
 def _environment(original: Original, root: Path) -> list[str]:
     """Return in what code and packages are not those of the original."""
-    from ljwx_pipeline.reproduction.environment import environment, environment_differences
+    from ljwx_pipeline.reproduction.environment import environment, environment_differences, revision_of
 
-    was, now = original.run.tags.get("git_revision", "unknown"), _git_revision(root)
+    was, now = original.run.tags.get("git_revision", "unknown"), revision_of(root)
     said = [] if was == now else [f"git revision {was} then, {now} now"]
+    if was == now and was.endswith("-dirty"):
+        said = [f"git revision {was}: it had changes that were not committed, and nobody recorded which"]
     return said + environment_differences(original.environment, environment())
-
-
-def _git_revision(root: Path) -> str:
-    """Ask the orchestration of the checkout, which knows of images too."""
-    code = "from assets.lineage import git_revision; print(git_revision())"
-    asked = subprocess.run(  # noqa: S603
-        [sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False
-    )
-    return asked.stdout.strip() or "unknown"
 
 
 def _stages(plan: _Plan, folder: Path, root: Path) -> Iterator[Stage]:

@@ -1,10 +1,14 @@
-"""Interpreter and packages that decide bits: told beside a run, compared before it is made again."""
+"""Code, interpreter and packages that decide bits: told beside a run, compared before it is made again."""
 
 from __future__ import annotations
 
+import os
 import platform
+import shutil
+import subprocess
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 #: Packages whose version can change a result or its bytes on disk.
@@ -35,3 +39,16 @@ def environment_differences(was: Mapping[str, Any], now: Mapping[str, Any]) -> l
         for name in sorted({*before, *after})
         if before.get(name) != after.get(name)
     ]
+
+
+def revision_of(root: Path) -> str:
+    """Return the commit of the checkout at ``root``, with ``-dirty`` when tracked files differ from it.
+
+    An image holds no checkout: there ``LJWX_GIT_REVISION``, set when it was built, says it, or else ``unknown``.
+    """
+    git = shutil.which("git")
+    if git is None or not (root / ".git").exists():
+        return os.environ.get("LJWX_GIT_REVISION", "unknown")
+    command = [git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    described = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)  # noqa: S603
+    return described.stdout.strip() if described.returncode == 0 else "unknown"

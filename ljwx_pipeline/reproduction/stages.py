@@ -169,18 +169,17 @@ def _artefact(name: str, key: str, original: Original, remade: Remade) -> Stage 
 
 def _claims(original: Original, key: str, sha256: str) -> bool:
     """Return whether the market's file says that it is the run's: a later run writes its own in its place."""
-    tables = original.home / "tables"
     if key.startswith("bundle/"):
         return True  # its folder is named by the hash
-    note = tables / f"{key}.key.json"
-    document = tables / "research_run.json"
+    tables = original.home / "tables"
     try:
-        if note.exists():
-            return sha256 in json.loads(note.read_text(encoding="utf-8"))["files"].values()
-        # the daily job renews the label without a new research run
-        return key != "forward_return_label" and json.loads(document.read_text())["run_id"] == original.run.run_id
+        if key.startswith("dataset_"):
+            meta = json.loads((tables / "dataset_meta.json").read_text(encoding="utf-8"))
+            return bool(meta["hash"] == original.made["dataset_hash"])
+        note = json.loads((tables / f"{key}.key.json").read_text(encoding="utf-8"))
+        return sha256 in note["files"].values()
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return False
+        return False  # nothing says whose it is
 
 
 def _hyperparameters(was: Mapping[str, Any], now: Mapping[str, Any]) -> Stage:

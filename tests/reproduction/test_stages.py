@@ -34,7 +34,6 @@ def market(folder: Path, *, score: float = 0.5, leaf: str = "1", rows: int = 3) 
     (bundle / "model.txt").write_text(f"tree\nleaf={leaf}\n", encoding="utf-8")
     (bundle / "manifest.json").write_text(json.dumps({"rounds": 3, "leaf": leaf}), encoding="utf-8")
     files["bundle/model.txt"] = bundle / "model.txt"
-    (folder / "tables" / "research_run.json").write_text(json.dumps({"run_id": RUN}), encoding="utf-8")
     return {
         "artifacts": {
             name: {"sha256": file_sha256(path), "path": str(path.relative_to(folder))} for name, path in files.items()
@@ -90,7 +89,6 @@ def test_of_a_table_that_a_later_run_wrote_over_only_the_hash_is_known(tmp_path:
     market(tmp_path / "other", score=0.1)
     path = "tables/walk_forward_predictions.parquet"
     (tmp_path / "was" / path).write_bytes((tmp_path / "other" / path).read_bytes())
-    (tmp_path / "was" / "tables" / "research_run.json").write_text(json.dumps({"run_id": "later"}), encoding="utf-8")
     was = original(tmp_path / "was", made)
     assert differing(verdicts(was, tmp_path / "now", market(tmp_path / "now"))) == []
     found = verdicts(was, tmp_path / "third", market(tmp_path / "third", score=0.75))
