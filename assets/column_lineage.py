@@ -17,6 +17,7 @@ from ljwx_pipeline.label import forward_return
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, columns_read
 from ljwx_pipeline.market.panel_fields import field_columns
 from ljwx_pipeline.market.tables import OPTIONAL_COLUMNS, TABLES
+from ljwx_pipeline.scoring.model import GroupBy
 from ljwx_pipeline.trading.market_arrays import CAN_BUY_READS, backtest_reads
 
 #: An asset and a column of it.
@@ -79,9 +80,24 @@ def feature_table_lineage(catalogue: Catalogue) -> Lineage:
     return {**_keys_of("checked_bars"), **instants, **factors}
 
 
-def dataset_lineage(catalogue: Catalogue, universe: UniverseSettings, *, security_columns: Collection[str]) -> Lineage:
-    """Return the lineage of the training dataset; ``security_columns`` are those of table ``securities``."""
+def dataset_lineage(
+    catalogue: Catalogue,
+    universe: UniverseSettings,
+    *,
+    security_columns: Collection[str],
+    group_by: GroupBy = "none",
+    with_amounts: bool = False,
+) -> Lineage:
+    """Return the lineage of the training dataset.
+
+    ``security_columns`` are those of table ``securities``; with ``group_by`` rows have groups, and ``with_amounts``
+    mean amounts.
+    """
     known = [("forward_return_label", "forward_return")]
+    amount: list[Column] = [("checked_bars", "amount_cny")]
+    sizes = [("market_values", "float_market_value_cny"), *amount]
+    spans = ("industry", "start_date", "end_date")
+    grouped = {"industry": _of("industries", spans), "size": sizes}.get(group_by)
     return {
         "session_index": [("feature_table", "session_date")],
         "symbol_index": [("feature_table", "symbol")],
@@ -89,6 +105,8 @@ def dataset_lineage(catalogue: Catalogue, universe: UniverseSettings, *, securit
         "label": known,
         "enterable": _of_tables(_told(CAN_BUY_READS, security_columns)),
         "scorable": _of_tables(scorable_reads(universe)),
+        **({} if grouped is None else {"groups": grouped}),
+        **({"mean_amount_cny": amount} if with_amounts else {}),
         **{name: [("feature_table", name)] for name in catalogue.names},
     }
 

@@ -13,27 +13,35 @@ from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.panels import TradingTables, feature_table_of, panel_of, research_sessions, symbols_of, trading_market
 from assets.resources import Line
 from ljwx_pipeline.dataset import Dataset, build_dataset, scorable_mask
+from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes
+from ljwx_pipeline.dataset.universe import mean_amount
 from ljwx_pipeline.market.panel import dense
 
 MATRIX = "dataset_features.npy"
+#: Columns of the rows that only some settings ask for.
+_OPTIONAL = ("groups", "mean_amount_cny")
 
 
 def build(line: Line, labels: pd.DataFrame, tables: TradingTables, calendar: pd.DataFrame) -> Dataset:
     """Return the dataset over the sessions that research may see."""
     sessions = research_sessions(line, calendar)
     stop, symbols = len(sessions), symbols_of(tables.bars)
-    panel = panel_of(line, tables.bars, calendar)
+    panel, universe, model = panel_of(line, tables.bars, calendar), line.settings.universe, line.settings.model
+    index_members = line.market_table("index_members")
+    scorable = scorable_mask(panel, tables.securities, tables.st_spells, index_members, universe)[:, :stop]
+    seen = panel.sessions_slice(0, stop)
+    beside = {name: line.market_table(name) for name in GROUP_TABLES[model.group_by]}
     return build_dataset(
         feature_table_of(line),
         line.catalogue.names,
         forward_return=dense(labels, "forward_return", symbols, pd.DatetimeIndex(calendar["session_date"]))[:, :stop],
         can_buy=trading_market(line, tables, calendar).can_buy[:, :stop],
-        scorable=scorable_mask(
-            panel, tables.securities, tables.st_spells, line.market_table("index_members"), line.settings.universe
-        )[:, :stop],
+        scorable=scorable,
         symbols=symbols,
         sessions=sessions,
         label=line.settings.label,
+        groups=group_codes(model.group_by, seen, scorable, beside, universe),
+        mean_amount_cny=mean_amount(seen, universe) if model.liquidity_weight else None,
     )
 
 
@@ -53,6 +61,9 @@ def save_dataset(tables: Path, dataset: Dataset) -> None:
             "scorable": dataset.scorable,
         }
     )
+    for name, values in ((name, getattr(dataset, name)) for name in _OPTIONAL):
+        if values is not None:
+            rows[name] = values
     write_table(tables, "dataset_rows", rows)
     meta = {
         "hash": dataset.hash,
@@ -61,6 +72,7 @@ def save_dataset(tables: Path, dataset: Dataset) -> None:
         "symbols": dataset.symbols,
         "sessions": [f"{day:%Y-%m-%d}" for day in dataset.sessions],
         "purge_sessions": dataset.purge_sessions,
+        "group_names": dataset.group_names,
     }
     write_json(tables, "dataset_meta", json.loads(json.dumps(meta)))
 
@@ -89,4 +101,6 @@ def load_dataset(tables: Path) -> Dataset:
         symbols=tuple(meta["symbols"]),
         purge_sessions=int(meta["purge_sessions"]),
         hash=str(meta["hash"]),
+        group_names=tuple((int(code), str(name)) for code, name in meta.get("group_names", [])),
+        **{name: rows[name].to_numpy() for name in _OPTIONAL if name in rows},
     )

@@ -19,7 +19,12 @@ GROUP = "research"
 OWNERS = ["team:quant"]
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numpy"}, deps=[feature_table, "index_members"])
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"numpy"},
+    deps=[feature_table, "index_members", "industries", "market_values"],
+)
 def training_dataset(
     context: dg.AssetExecutionContext,
     line: Line,
@@ -46,7 +51,13 @@ def training_dataset(
         },
         params=flat_settings(line),
     )
-    columns = dataset_lineage(line.catalogue, line.settings.universe, security_columns=securities.columns)
+    columns = dataset_lineage(
+        line.catalogue,
+        line.settings.universe,
+        security_columns=securities.columns,
+        group_by=line.settings.model.group_by,
+        with_amounts=bool(line.settings.model.liquidity_weight),
+    )
     return dg.MaterializeResult(
         metadata={
             **column_metadata(dataset_dtypes(line.tables), columns),

@@ -21,6 +21,14 @@ MOST_CAPITAL_CNY, MOST_COMMISSION_MIN_CNY = 1e11, 1e6
 LEAST_HALF_LIFE_SESSIONS = 0.1
 
 
+def half_life_or_none(value: float) -> float:
+    """Return ``value``, which is 0 or long enough to be a half-life."""
+    if 0 < value < LEAST_HALF_LIFE_SESSIONS:
+        msg = f"write 0 for equal weights, or at least {LEAST_HALF_LIFE_SESSIONS}"
+        raise ValueError(msg)
+    return value
+
+
 class FactorSettings(Section):
     """What models are made of: a catalogue's name (``ljwx factors list``), or a FILE.py of your own, which is run."""
 
@@ -45,8 +53,21 @@ class LabelSettings(Section):
 
 
 class ModelSettings(Section):
-    """LightGBM's fixed parameters; the tuned ones are in ``tune``."""
+    """What kind of model learns what from which rows; the tuned parameters are in ``tune``.
 
+    ``rank_objective`` and ``rank_top_names`` are read by the kind ``rank`` alone, ``ridge_penalty`` by ``linear``,
+    ``min_group_rows`` where ``group_by`` names a group. A half-life or weight of 0 is none.
+    """
+
+    kind: Literal["regression", "rank", "quantile", "linear", "xgboost"]
+    label_transform: Literal["rank", "zscore", "gauss"]
+    group_by: Literal["none", "industry", "size"]
+    min_group_rows: int = Field(ge=1)
+    recency_half_life_sessions: float = Field(ge=0, le=MOST_SESSIONS)
+    liquidity_weight: float = Field(ge=0, le=1)
+    rank_objective: Literal["lambdarank", "rank_xendcg"]
+    rank_top_names: int = Field(ge=1, le=MOST_NAMES)
+    ridge_penalty: float = Field(gt=0, le=1e6)
     seed: int = Field(ge=0)
     threads: int = Field(ge=1)
     max_rounds: int = Field(ge=1)
@@ -54,6 +75,21 @@ class ModelSettings(Section):
     early_stopping_tail_sessions: int = Field(ge=20)
     refit_on_tail: bool
     max_bin: int = Field(ge=15, le=255)
+
+    @field_validator("recency_half_life_sessions")
+    @classmethod
+    def _a_half_life_or_none(cls, value: float) -> float:
+        return half_life_or_none(value)
+
+    @model_validator(mode="after")
+    def _groups_share_a_scale(self) -> ModelSettings:
+        if self.kind == "rank" and self.group_by != "none":
+            msg = (
+                f'scores of model.kind = "rank" have no unit, so those of one {self.group_by} do not compare with '
+                'those of another: write group_by = "none", or another kind'
+            )
+            raise ValueError(msg)
+        return self
 
 
 class TuneSettings(Section):
@@ -98,10 +134,7 @@ class SizingSettings(Section):
     @field_validator("half_life_sessions")
     @classmethod
     def _a_half_life_or_none(cls, value: float) -> float:
-        if 0 < value < LEAST_HALF_LIFE_SESSIONS:
-            msg = f"write 0 for equal weights, or at least {LEAST_HALF_LIFE_SESSIONS}"
-            raise ValueError(msg)
-        return value
+        return half_life_or_none(value)
 
 
 class ExitSettings(Section):

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,6 +17,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import LabelSettings
+from ljwx_pipeline.dataset.groups import Groups
 from ljwx_pipeline.errors import DatasetError
 from ljwx_pipeline.label import label_hash, purge_sessions, rank_label
 
@@ -49,7 +51,13 @@ class Dataset:
     purge_sessions
         Sessions ahead that a row's label reads.
     hash
-        SHA-256 of everything above.
+        SHA-256 of everything above, and of what follows where it is there.
+    groups
+        int32, shape ``(n_rows,)``: each row's group (``groups.py``), -1 where unknown; None without groups.
+    group_names
+        Each group's code and name, by code.
+    mean_amount_cny
+        float64, shape ``(n_rows,)``: mean amount over the universe's window; None where no row is weighted by it.
     """
 
     features: NDArray[np.float32]
@@ -64,6 +72,9 @@ class Dataset:
     symbols: tuple[str, ...]
     purge_sessions: int
     hash: str
+    groups: NDArray[np.int32] | None = None
+    group_names: tuple[tuple[int, str], ...] = ()
+    mean_amount_cny: NDArray[np.float64] | None = None
 
     def rows_between(self, first: int, stop: int) -> slice:
         """Return the rows of sessions ``[first, stop)``."""
@@ -101,6 +112,8 @@ def build_dataset(
     symbols: tuple[str, ...],
     sessions: pd.DatetimeIndex,
     label: LabelSettings,
+    groups: Groups | None = None,
+    mean_amount_cny: NDArray[np.float64] | None = None,
 ) -> Dataset:
     """Return the dataset over ``sessions``.
 
@@ -119,13 +132,21 @@ def build_dataset(
         Axes of those arrays.
     label
         The label's settings.
+    groups
+        Of the same axes, where models are fitted by group.
+    mean_amount_cny
+        Of the same axes, where rows are weighted by it.
 
     Raises
     ------
     DatasetError
-        For an empty feature set or table, a missing factor, rows off the axes or out of order, or no known label.
+        For an empty feature set or table, a missing factor, rows off the axes or out of order, or a label that is
+        nowhere known or the same everywhere.
     """
-    for name, values in (("forward_return", forward_return), ("can_buy", can_buy), ("scorable", scorable)):
+    axes = {"forward_return": forward_return, "can_buy": can_buy, "scorable": scorable}
+    axes |= {} if groups is None else {"groups": groups.codes}
+    axes |= {} if mean_amount_cny is None else {"mean_amount_cny": mean_amount_cny}
+    for name, values in axes.items():
         if values.shape != (len(symbols), len(sessions)):
             raise DatasetError(f"{name} has shape {values.shape}, not symbols x sessions", "build it on the same axes")
     if not factor_names:
@@ -142,21 +163,37 @@ def build_dataset(
         )
     present = np.full(forward_return.shape, np.nan)
     present[at] = returns
+    label_values = rank_label(present)[at]
+    if not np.nan_to_num(label_values).any():  # everybody in the middle of their session
+        raise DatasetError(
+            f"no session holds two different forward returns, over {int(np.isfinite(returns).sum())} rows: the label "
+            "is constant",
+            "look at the prices: do they ever move, and is there more than one symbol?",
+        )
     arrays = {
         "features": _feature_matrix(features, factor_names, len(keys.session_index)),
         "forward_return": returns,
-        "label": rank_label(present)[at],
+        "label": label_values,
         "session_index": keys.session_index,
         "symbol_index": keys.symbol_index,
         "enterable": enterable_rows(can_buy, label)[at],
         "scorable": scorable[at],
     }
+    optional: dict[str, Any] = {}
+    if groups is not None:
+        optional["groups"] = groups.codes[at]
+    if mean_amount_cny is not None:
+        optional["mean_amount_cny"] = mean_amount_cny[at]
     digest = hashlib.sha256("\n".join([label_hash(label), *factor_names, *symbols]).encode())
     digest.update(np.ascontiguousarray(sessions.to_numpy(dtype="datetime64[D]").view(np.int64)).data)
-    for values in arrays.values():
+    for values in (*arrays.values(), *optional.values()):
         digest.update(values.data)
+    if groups is not None:
+        digest.update(repr(groups.names).encode())
     return Dataset(
         **arrays,
+        **optional,
+        group_names=() if groups is None else groups.names,
         factor_names=tuple(factor_names),
         sessions=sessions,
         symbols=symbols,

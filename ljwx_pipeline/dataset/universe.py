@@ -48,11 +48,8 @@ def scorable_mask(
     DataQualityError
         When ``universe.index`` is named and the source tells none of its members.
     """
-    amount = evaluate(
-        {"amount": mean(field("amount_cny"), universe.mean_amount_window_sessions)}, panel, dtype=np.float64
-    )
     has_bar = ~np.isnan(panel.fields["close"])
-    allowed: Bool = has_bar & (amount.of("amount") >= universe.min_mean_amount_cny)
+    allowed: Bool = has_bar & (mean_amount(panel, universe) >= universe.min_mean_amount_cny)
     # an unknown listing date (NaN) is long ago
     allowed &= ~(listed_sessions(securities, panel.symbols, panel.sessions) < universe.min_listed_sessions)
     if universe.exclude_st:
@@ -60,6 +57,15 @@ def scorable_mask(
     if universe.index:
         allowed &= index_member_mask(index_members, universe.index, panel.symbols, panel.sessions)
     return allowed
+
+
+def mean_amount(panel: Panel, universe: UniverseSettings) -> NDArray[np.float64]:
+    """Return the mean amount over the sessions traded in the universe's window, CNY, ``(n_symbols, n_sessions)``.
+
+    NaN where no session of the window was traded.
+    """
+    amount = mean(field("amount_cny"), universe.mean_amount_window_sessions)
+    return np.asarray(evaluate({"amount": amount}, panel, dtype=np.float64).of("amount"), dtype=np.float64)
 
 
 def scorable_reads(universe: UniverseSettings) -> dict[str, tuple[str, ...]]:

@@ -23,7 +23,7 @@ from ljwx_pipeline.config import ModelSettings, TuneSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import Binned, bin_rows
-from ljwx_pipeline.models.train import boost, booster_params
+from ljwx_pipeline.models.boosted import boost, booster_params
 
 if TYPE_CHECKING:
     import optuna

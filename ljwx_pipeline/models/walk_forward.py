@@ -18,7 +18,8 @@ from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import bin_rows
-from ljwx_pipeline.models.train import Params, train
+from ljwx_pipeline.models.task import Params
+from ljwx_pipeline.models.train import train
 
 
 @dataclass(frozen=True)

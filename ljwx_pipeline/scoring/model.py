@@ -114,9 +114,11 @@ class Model:
         return found
 
     def predict(
-        self, features: NDArray[np.float32], groups: NDArray[np.int16] | None = None, *, threads: int = 1
+        self, features: NDArray[np.float32], groups: NDArray[np.integer] | None = None, *, threads: int = 1
     ) -> Prediction:
         """Return what the members say together: of each output the weighted sum, in the members' order.
+
+        The band holds the score: where members fitted apart would cross, its end is the score itself.
 
         Parameters
         ----------
@@ -143,13 +145,18 @@ class Model:
         ends = {output: self._sum(output, features, groups, grouped, threads) for output in ("score", "lower", "upper")}
         score = ends.pop("score")
         assert score is not None  # noqa: S101 - a member of output score is demanded above
-        return Prediction(score, **ends)
+        lower, upper = ends["lower"], ends["upper"]
+        return Prediction(
+            score,
+            None if lower is None else np.minimum(lower, score),
+            None if upper is None else np.maximum(upper, score),
+        )
 
     def _sum(
         self,
         output: str,
         features: NDArray[np.float32],
-        groups: NDArray[np.int16] | None,
+        groups: NDArray[np.integer] | None,
         grouped: list[int],
         threads: int,
     ) -> NDArray[np.float64] | None:

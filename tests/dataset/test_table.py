@@ -12,6 +12,7 @@ import pytest
 
 from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.dataset import Dataset, build_dataset, enterable_rows
+from ljwx_pipeline.dataset.groups import Groups
 from ljwx_pipeline.errors import DatasetError
 from ljwx_pipeline.label import rank_label
 from ljwx_pipeline.market.calendar import sessions_between
@@ -84,7 +85,7 @@ def test_a_label_that_reads_past_the_last_session_is_left_out_even_if_it_is_give
 def test_held_out_rows_after_the_last_session_are_left_out() -> None:
     cut = len(SESSIONS) - 10
     held_out = {name: np.random.default_rng(4).random((4, cut)) > 0.5 for name in ("can_buy", "scorable")}
-    dataset = build(forward_return=np.zeros((4, cut)), sessions=SESSIONS[:cut], **held_out)
+    dataset = build(forward_return=np.random.default_rng(3).normal(size=(4, cut)), sessions=SESSIONS[:cut], **held_out)
     assert len(dataset.label) == PRESENT[:, :cut].sum()
 
 
@@ -101,7 +102,7 @@ def test_a_parquet_file_with_held_out_rows_is_cut_too(tmp_path: Path) -> None:
     frame.to_parquet(path, row_group_size=37, index=False)
     cut = len(SESSIONS) - 10
     axes = {
-        "forward_return": np.zeros((4, cut)),
+        "forward_return": np.random.default_rng(3).normal(size=(4, cut)),
         "can_buy": PRESENT[:, :cut],
         "scorable": PRESENT[:, :cut],
         "sessions": SESSIONS[:cut],
@@ -124,12 +125,37 @@ def test_the_hash_follows_every_part() -> None:
     changed = [
         build(features),
         build(factor_names=("A", "C", "B")),
-        build(forward_return=np.full(SHAPE, 0.01)),
+        build(forward_return=np.arange(SHAPE[0] * SHAPE[1]).reshape(SHAPE) / 100),
         build(can_buy=np.ones(SHAPE, dtype=bool)),
         build(scorable=np.ones(SHAPE, dtype=bool)),
         build(label=LabelSettings(entry_lag_sessions=2, horizon_sessions=4)),
     ]
     assert len({base.hash, *(dataset.hash for dataset in changed)}) == 1 + len(changed)
+
+
+def test_groups_and_amounts_are_kept_by_row_and_hashed_only_where_they_are() -> None:
+    base = build()
+    assert base.groups is None
+    assert base.mean_amount_cny is None
+    codes = np.random.default_rng(5).integers(-1, 3, SHAPE).astype(np.int32)
+    amount = np.random.default_rng(6).random(SHAPE)
+    names = ((0, "small"), (1, "middle"), (2, "large"))
+    grouped, weighted = build(groups=Groups(codes, names)), build(mean_amount_cny=amount)
+    at = base.symbol_index, base.session_index
+    np.testing.assert_array_equal(grouped.groups, codes[at])
+    np.testing.assert_array_equal(weighted.mean_amount_cny, amount[at])
+    assert grouped.group_names == names
+    renamed = build(groups=Groups(codes, ((0, "tiny"), *names[1:])))
+    assert len({one.hash for one in (base, grouped, weighted, renamed, build(groups=Groups(codes * 0, names)))}) == 5
+
+
+def test_the_hash_of_a_dataset_without_groups_stays_what_it_was() -> None:
+    assert build().hash == "2c6cb411360f490ed9840dae69ebd2c1081537c5973b4582bee6310d88b4d5e0"
+
+
+def test_a_label_that_ranks_nobody_is_refused() -> None:
+    with pytest.raises(DatasetError, match="no session holds two different forward returns, over 2"):
+        build(forward_return=np.tile(np.arange(SHAPE[1]) / 100, (4, 1)))
 
 
 def test_an_all_nan_label_is_refused() -> None:

@@ -11,7 +11,10 @@ from ljwx_pipeline.coefficients import mean_rank_ic
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import bin_rows
-from ljwx_pipeline.models.train import booster_params, split_tail, train
+from ljwx_pipeline.models.boosted import booster_params
+from ljwx_pipeline.models.task import split_tail
+from ljwx_pipeline.models.train import train
+from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import PURGE, planted_dataset
 
 TUNED = {"learning_rate": 0.1, "num_leaves": 7, "min_data_in_leaf": 20}
@@ -20,14 +23,10 @@ EVERYTHING = slice(0, None)
 
 @pytest.fixture
 def model() -> ModelSettings:
-    return ModelSettings(
-        seed=7,
-        threads=1,
+    return model_settings(
         max_rounds=40,
         early_stopping_rounds=5,
         early_stopping_tail_sessions=60,
-        refit_on_tail=True,
-        max_bin=63,
     )
 
 

@@ -10,20 +10,17 @@ import numpy as np
 import pytest
 
 from ljwx_pipeline.clock import ManualClock
-from ljwx_pipeline.config import ModelSettings, TuneSettings
+from ljwx_pipeline.config import TuneSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.tune import PLAIN, StudyResult, Trial, score_matrix, tune
+from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import fold, planted_dataset
 
-MODEL = ModelSettings(
-    seed=7,
-    threads=1,
+MODEL = model_settings(
     max_rounds=20,
     early_stopping_rounds=5,
     early_stopping_tail_sessions=40,
-    refit_on_tail=True,
-    max_bin=63,
 )
 TUNING = TuneSettings(trials=6, inner_folds=2, rounds=5, seed=3)
 CLOCK = ManualClock(datetime(2026, 1, 1, tzinfo=UTC))

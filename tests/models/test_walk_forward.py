@@ -10,21 +10,17 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.clock import ManualClock
-from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.walk_forward import FoldRecord, walk_forward
+from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import fold, planted_dataset
 
 TUNED = {"learning_rate": 0.1, "num_leaves": 7, "min_data_in_leaf": 20}
-MODEL = ModelSettings(
-    seed=7,
-    threads=1,
+MODEL = model_settings(
     max_rounds=20,
     early_stopping_rounds=5,
     early_stopping_tail_sessions=40,
-    refit_on_tail=True,
-    max_bin=63,
 )
 
 

@@ -1,0 +1,130 @@
+"""Which group a stock belongs to on a session: its industry, or its size among those that may be scored.
+
+The one place for it; the dataset and the live runner ask here, so that a row is scored by the model of the group it was
+trained in. Not here: who may be scored (``universe.py``), a model for each group (``models/fit.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.config import UniverseSettings
+from ljwx_pipeline.dataset.universe import mean_amount
+from ljwx_pipeline.errors import DatasetError
+from ljwx_pipeline.market.panel import Panel
+from ljwx_pipeline.market.panel_fields import panel_fields
+from ljwx_pipeline.market.ranges import UNKNOWN, range_labels
+from ljwx_pipeline.scoring.model import NO_GROUP, GroupBy
+
+#: Canonical tables that groups are made of besides the panel, by what tells them.
+GROUP_TABLES: Mapping[GroupBy, tuple[str, ...]] = {
+    "none": (),
+    "industry": ("industries",),
+    "size": ("market_values",),
+}
+#: Names of the terciles, smallest first.
+_SIZES = ("small", "middle", "large")
+_MARKET_VALUE = "float_market_value_cny"
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Group codes and what they stand for.
+
+    Parameters
+    ----------
+    codes
+        int32, shape ``(n_symbols, n_sessions)``; ``NO_GROUP`` where the group is unknown or nobody is scored.
+    names
+        Code and name of each group that occurs, by code.
+    """
+
+    codes: NDArray[np.int32]
+    names: tuple[tuple[int, str], ...]
+
+
+def group_codes(
+    by: GroupBy,
+    panel: Panel,
+    scorable: NDArray[np.bool_],
+    tables: Mapping[str, pd.DataFrame],
+    universe: UniverseSettings,
+) -> Groups | None:
+    """Return each stock's group on each session by what was known at its close; None for ``by`` = none.
+
+    ``industry``: the industry held on that session. A code is made of the name alone, so that it is the same whichever
+    stocks and sessions are looked at. ``size``: 0, 1 and 2 for the smallest, middle and largest third of the session's
+    scorable stocks, by market value of the free float, or by mean amount over the universe's window where the source
+    tells no market value; equal sizes share a group. The names say which.
+
+    Parameters
+    ----------
+    panel
+        With fields ``close`` and ``amount_cny``; where cut short, it begins the universe's window before the first
+        session whose groups are used.
+    scorable
+        Of ``scorable_mask``, on the panel's axes.
+    tables
+        Those of ``GROUP_TABLES[by]``, by name; an empty table is one the source does not tell.
+    universe
+        Its window of mean amounts.
+
+    Raises
+    ------
+    DatasetError
+        When groups are industries and the source tells none, or two industries share a code.
+    DataQualityError
+        For a symbol with two industries at once.
+    """
+    if by == "none":
+        return None
+    return _industries(panel, scorable, tables) if by == "industry" else _sizes(panel, scorable, tables, universe)
+
+
+def _industries(panel: Panel, scorable: NDArray[np.bool_], tables: Mapping[str, pd.DataFrame]) -> Groups:
+    table = tables.get("industries")
+    if table is None or table.empty:
+        raise DatasetError(
+            'model.group_by = "industry" and the source tells no industry',
+            'choose a source that does, or write model.group_by = "size" or "none"',
+        )
+    labels = range_labels(table, "industry", panel.symbols, panel.sessions)
+    codes = np.full(labels.shape, NO_GROUP, dtype=np.int32)
+    named: dict[int, str] = {}
+    for name in sorted({str(label) for label in labels[scorable]} - {UNKNOWN}):
+        code = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1
+        if code in named:  # one chance in two thousand million a pair
+            raise DatasetError(f"industries {named[code]} and {name} share the code {code}", "rename one of them")
+        named[code] = name
+        codes[scorable & (labels == name)] = code
+    return Groups(codes, tuple(sorted(named.items())))
+
+
+def _sizes(
+    panel: Panel, scorable: NDArray[np.bool_], tables: Mapping[str, pd.DataFrame], universe: UniverseSettings
+) -> Groups:
+    told = panel_fields(
+        {name: table for name, table in tables.items() if name == "market_values"},
+        symbols=panel.symbols,
+        sessions=panel.sessions,
+        adjustment="raw",
+    )
+    size = told.get(_MARKET_VALUE)
+    measure = "market value" if size is not None else "mean amount"
+    if size is None:
+        size = mean_amount(panel, universe)
+    codes = np.full(size.shape, NO_GROUP, dtype=np.int32)
+    for session in range(size.shape[1]):
+        rows = np.flatnonzero(scorable[:, session] & np.isfinite(size[:, session]))
+        ordered = np.sort(size[rows, session])
+        below = np.searchsorted(ordered, size[rows, session], side="left")
+        not_above = np.searchsorted(ordered, size[rows, session], side="right")
+        # the mean rank from 0, plus a half, as a share of the session
+        codes[rows, session] = (len(_SIZES) * (below + not_above)) // (2 * max(len(rows), 1))
+    return Groups(codes, tuple((code, f"{name} by {measure}") for code, name in enumerate(_SIZES)))

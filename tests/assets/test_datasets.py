@@ -1,0 +1,44 @@
+"""The training dataset comes back from its files as it went in, with the arrays that only some settings ask for."""
+
+from __future__ import annotations
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import numpy as np
+
+from assets.datasets import dataset_dtypes, load_dataset, save_dataset
+from ljwx_pipeline.dataset import Dataset
+from tests.fakes.planted import planted_dataset
+
+
+def assert_same(one: Dataset, two: Dataset) -> None:
+    for field in fields(Dataset):
+        left, right = getattr(one, field.name), getattr(two, field.name)
+        if isinstance(left, np.ndarray):
+            assert left.dtype == right.dtype, field.name
+            np.testing.assert_array_equal(left, right, err_msg=field.name)
+        elif field.name == "sessions":
+            assert (left == right).all()
+        else:
+            assert left == right, field.name
+
+
+def test_a_dataset_comes_back_as_it_went_in(tmp_path: Path) -> None:
+    dataset = planted_dataset(sessions=30)
+    save_dataset(tmp_path, dataset)
+    assert_same(load_dataset(tmp_path), dataset)
+    assert "groups" not in dataset_dtypes(tmp_path)
+
+
+def test_groups_and_amounts_come_back_too(tmp_path: Path) -> None:
+    dataset = planted_dataset(sessions=30)
+    dataset = replace(
+        dataset,
+        groups=(dataset.symbol_index % 3 - 1).astype(np.int32),
+        group_names=((0, "银行"), (1, "steel")),
+        mean_amount_cny=np.arange(len(dataset.label)) / 7,
+    )
+    save_dataset(tmp_path, dataset)
+    assert_same(load_dataset(tmp_path), dataset)
+    assert {"groups": "int32", "mean_amount_cny": "double"}.items() <= dataset_dtypes(tmp_path).items()
