@@ -7,7 +7,7 @@ export PYTHONDONTWRITEBYTECODE :=
 # idle OpenMP threads that spin take the processor from whoever else needs it
 export OMP_WAIT_POLICY := PASSIVE
 
-.PHONY: run up test quick lint format bench bench-peers lock install providers dask clean help
+.PHONY: run up test quick lint format bench bench-peers lock install providers dask xgboost clean help
 
 help:            ## show the targets
 	@grep -E '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/'
@@ -48,6 +48,9 @@ providers: $(VENV)/.pipeline  ## what the akshare and baostock profiles need, ad
 dask: $(VENV)/.pipeline  ## what `ljwx sweep --executor dask` needs, added to the virtual environment
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dask.txt
 
+xgboost: $(VENV)/.pipeline  ## what model.kind = "xgboost" needs, added to the virtual environment
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/xgboost.txt
+
 lock:            ## compile requirements/*.txt with hashes; needs uv
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" pyproject.toml -o requirements/pipeline.txt
@@ -59,6 +62,8 @@ lock:            ## compile requirements/*.txt with hashes; needs uv
 	  --custom-compile-command "make lock" requirements/providers.in -c requirements/pipeline.txt -o requirements/providers.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" requirements/dask.in -c requirements/pipeline.txt -o requirements/dask.txt
+	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" requirements/xgboost.in -c requirements/pipeline.txt -o requirements/xgboost.txt
 	uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" requirements/bench-peers.in -c requirements/pipeline.txt \
 	  --excludes requirements/bench-peers.excludes -o requirements/bench-peers.txt

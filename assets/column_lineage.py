@@ -11,13 +11,13 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from ljwx_pipeline.config import LabelSettings, UniverseSettings
 from ljwx_pipeline.dataset.universe import scorable_reads
-from ljwx_pipeline.scoring.model import GroupBy
 from ljwx_pipeline.expressions.evaluate import MEMBERSHIP
 from ljwx_pipeline.factors.catalogue import Catalogue, reads_of
 from ljwx_pipeline.label import forward_return
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, columns_read
 from ljwx_pipeline.market.panel_fields import field_columns
 from ljwx_pipeline.market.tables import OPTIONAL_COLUMNS, TABLES
+from ljwx_pipeline.scoring.model import GroupBy
 from ljwx_pipeline.trading.market_arrays import CAN_BUY_READS, backtest_reads
 
 #: An asset and a column of it.

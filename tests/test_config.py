@@ -291,3 +291,25 @@ def test_an_open_last_session_moves_with_the_clock(
     assert replay.source.until == until
     assert replay.config_hash == open_end.config_hash
     assert market_name(replayed(replay)) == market_name(open_end)
+
+
+def test_ranked_models_by_group_are_refused_since_their_scores_have_no_unit(project: Path) -> None:
+    with pytest.raises(ConfigError, match=r'kind = "rank" have no unit, so those of one industry do not compare'):
+        load(project, overrides={"model.kind": "rank", "model.group_by": "industry"})
+    assert load(project, overrides={"model.kind": "quantile", "model.group_by": "industry"}).model.kind == "quantile"
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("model.kind", "forest"),
+        ("model.label_transform", "none"),
+        ("model.group_by", "board"),
+        ("model.ridge_penalty", 0.0),
+        ("model.liquidity_weight", -0.5),
+        ("model.recency_half_life_sessions", 0.05),
+    ],
+)
+def test_a_model_that_cannot_be_fitted_is_refused_by_its_key(project: Path, key: str, value: object) -> None:
+    with pytest.raises(ConfigError, match=key):
+        load(project, overrides={key: value})

@@ -22,6 +22,7 @@ from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.scoring.bundle import ModelBundle
+from ljwx_pipeline.scoring.model import Prediction
 
 
 class FactorHistory:
@@ -171,16 +172,40 @@ class BundleScorer:
         Verified; its factors are those of the running code, in order.
     factors
         Shared by all bundles.
+
+    Raises
+    ------
+    LiveError
+        For a bundle with members by group: the groups of a session are not told here.
     """
 
     def __init__(self, bundle: ModelBundle, factors: FactorHistory) -> None:
+        by = bundle.manifest.group_by
+        if by != "none":
+            raise LiveError(
+                f"bundle {bundle.bundle_hash[:12]} has members by {by}, whose groups the runner cannot tell",
+                "promote a model with model.group_by = none",
+            )
         self._bundle = bundle
         self._factors = factors
 
     def scores(self, session: date) -> NDArray[np.float64]:
         """Return one score a symbol at the close of ``session``; NaN for names that may not be scored."""
+        return self.prediction(session).score
+
+    def prediction(self, session: date) -> Prediction:
+        """Return score and, of a model with a band, its ends: a value a symbol, NaN as in ``scores``."""
         features = self._factors.features(session)
         rows = np.flatnonzero(self._factors.scorable(session))
-        scores = np.full(len(features), np.nan)
-        scores[rows] = self._bundle.predict(features[rows])
-        return scores
+        said = self._bundle.predict(features[rows])
+
+        def of_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            spread = np.full(len(features), np.nan)
+            spread[rows] = values
+            return spread
+
+        return Prediction(
+            of_all(said.score),
+            lower=None if said.lower is None else of_all(said.lower),
+            upper=None if said.upper is None else of_all(said.upper),
+        )

@@ -5,6 +5,7 @@ Not here: rows, targets and weights (``task.py``), bins (``binned.py``), which k
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,6 +21,8 @@ from ljwx_pipeline.scoring.model import Output
 
 #: What each booster of the kind ``quantile`` foretells, and the quantile it is of.
 QUANTILES: tuple[tuple[Output, float], ...] = (("lower", 0.05), ("score", 0.5), ("upper", 0.95))
+
+_THREADS = re.compile(r"\[num_threads: \d+\]")
 
 
 def booster_params(tuned: Params, settings: ModelSettings) -> dict[str, float | int | str | bool]:
@@ -76,7 +79,7 @@ def fit_boosted(task: Task) -> Fitted:
         texts=tuple(text for part in parts for text in part.texts),
         rounds=sum(part.rounds for part in parts),
         tail_scores=next(part.tail_scores for part in parts if part.texts[0][0] == "score"),
-        params=params | {"alpha": ",".join(f"{quantile:g}" for _, quantile in QUANTILES)},
+        params=parts[0].params | {"alpha": ",".join(f"{quantile:g}" for _, quantile in QUANTILES)},
         rows=parts[0].rows,
     )
 
@@ -104,7 +107,10 @@ def _fitted(task: Task, binned: Binned, params: dict[str, Any], output: Output) 
     if task.head is None or task.settings.refit_on_tail:
         window = _subset(task, binned, task.window)
         booster, used = boost(window, params, rounds), window.num_data()
-    return Fitted(((output, booster.model_to_string(num_iteration=rounds)),), rounds, scores, params, used)
+    # how many threads it was fitted on is no part of a model: the bytes are the same for any number
+    text = _THREADS.sub("[num_threads: 0]", booster.model_to_string(num_iteration=rounds))
+    decided = {name: value for name, value in params.items() if name != "num_threads"}
+    return Fitted(((output, text),), rounds, scores, decided, used)
 
 
 def _subset(task: Task, binned: Binned, part: slice) -> lgb.Dataset:

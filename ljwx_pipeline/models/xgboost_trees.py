@@ -31,6 +31,8 @@ _NAMES = {
 }
 #: LightGBM's bits of a split: a missing value is NaN, and whether it goes left.
 _MISSING_IS_NAN, _DEFAULT_LEFT = 8, 2
+#: LightGBM's ``kZeroThreshold``.
+_SPECK = np.float32(1e-35)
 
 
 def xgboost_params(tuned: Params, settings: ModelSettings) -> dict[str, float | int | str | bool]:
@@ -115,8 +117,13 @@ def _matrix(task: Task, part: slice) -> Any:
     import xgboost as xgb  # optional
 
     rows = task.rows(part)
-    values = task.dataset.features[rows][:, task.columns]
+    values = without_specks(task.dataset.features[rows][:, task.columns])
     return xgb.DMatrix(values, label=task.target[rows], weight=task.weights(rows), missing=np.nan, nthread=1)
+
+
+def without_specks(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return ``features`` as LightGBM will read them: a value within ``_SPECK`` of zero is zero."""
+    return np.where(np.abs(features) <= _SPECK, np.float32(0), features)
 
 
 def lightgbm_text(booster: Any, rounds: int, columns: NDArray[np.int64], width: int) -> str:

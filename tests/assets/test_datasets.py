@@ -1,28 +1,56 @@
-"""A dataset comes back from disk as it was saved."""
+"""The training dataset comes back from its files as it went in, with the arrays that only some settings ask for."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from assets.datasets import dataset_dtypes, load_dataset, save_dataset
-from tests.fakes.datasets import random_dataset
+from ljwx_pipeline.dataset import Dataset
+from tests.fakes.planted import planted_dataset
 
 
-@pytest.mark.parametrize("horizons", [(), (2, 20)])
-def test_a_dataset_is_read_as_it_was_saved_with_the_returns_it_holds(tmp_path: Path, horizons: tuple[int, ...]) -> None:
-    saved = random_dataset(symbols=3)
-    saved = replace(saved, further_returns={held: saved.forward_return * held for held in horizons})
-    save_dataset(tmp_path, saved)
-    loaded = load_dataset(tmp_path)
-    for name in ("features", "forward_return", "label", "session_index", "symbol_index", "enterable", "scorable"):
-        np.testing.assert_array_equal(getattr(loaded, name), getattr(saved, name))
-    assert (loaded.hash, loaded.purge_sessions, loaded.symbols) == (saved.hash, saved.purge_sessions, saved.symbols)
-    assert loaded.sessions.equals(saved.sessions)
-    assert list(loaded.further_returns) == list(horizons)
-    for held in horizons:
-        np.testing.assert_array_equal(loaded.further_returns[held], saved.further_returns[held])
-        assert dataset_dtypes(tmp_path)[f"forward_return_{held}"] == "double"
+def assert_same(one: Dataset, two: Dataset) -> None:
+    for field in fields(Dataset):
+        left, right = getattr(one, field.name), getattr(two, field.name)
+        if isinstance(left, np.ndarray):
+            assert left.dtype == right.dtype, field.name
+            np.testing.assert_array_equal(left, right, err_msg=field.name)
+        elif field.name == "further_returns":
+            assert list(left) == list(right)
+            for held, values in left.items():
+                np.testing.assert_array_equal(values, right[held], err_msg=str(held))
+        elif field.name == "sessions":
+            assert (left == right).all()
+        else:
+            assert left == right, field.name
+
+
+def test_a_dataset_comes_back_as_it_went_in(tmp_path: Path) -> None:
+    dataset = planted_dataset(sessions=30)
+    save_dataset(tmp_path, dataset)
+    assert_same(load_dataset(tmp_path), dataset)
+    assert "groups" not in dataset_dtypes(tmp_path)
+
+
+def test_groups_and_amounts_come_back_too(tmp_path: Path) -> None:
+    dataset = planted_dataset(sessions=30)
+    dataset = replace(
+        dataset,
+        groups=(dataset.symbol_index % 3 - 1).astype(np.int32),
+        group_names=((0, "银行"), (1, "steel")),
+        mean_amount_cny=np.arange(len(dataset.label)) / 7,
+    )
+    save_dataset(tmp_path, dataset)
+    assert_same(load_dataset(tmp_path), dataset)
+    assert {"groups": "int32", "mean_amount_cny": "double"}.items() <= dataset_dtypes(tmp_path).items()
+
+
+def test_the_returns_over_further_horizons_come_back_too(tmp_path: Path) -> None:
+    dataset = planted_dataset(sessions=30)
+    further = {held: dataset.forward_return * held for held in (2, 20)}
+    save_dataset(tmp_path, replace(dataset, further_returns=further))
+    assert_same(load_dataset(tmp_path), replace(dataset, further_returns=further))
+    assert dataset_dtypes(tmp_path)["forward_return_20"] == "double"

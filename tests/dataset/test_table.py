@@ -12,6 +12,7 @@ import pytest
 
 from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.dataset import Dataset, build_dataset, enterable_rows
+from ljwx_pipeline.dataset.groups import Groups
 from ljwx_pipeline.errors import DatasetError
 from ljwx_pipeline.label import rank_label
 from ljwx_pipeline.market.calendar import sessions_between
@@ -160,6 +161,31 @@ def test_a_further_horizon_without_a_known_return_is_refused() -> None:
         build(further_returns={60: np.full(SHAPE, np.nan)})
     with pytest.raises(DatasetError, match="forward_return over 2 sessions has shape"):
         build(further_returns={2: np.zeros((3, 3))})
+
+
+def test_groups_and_amounts_are_kept_by_row_and_hashed_only_where_they_are() -> None:
+    base = build()
+    assert base.groups is None
+    assert base.mean_amount_cny is None
+    codes = np.random.default_rng(5).integers(-1, 3, SHAPE).astype(np.int32)
+    amount = np.random.default_rng(6).random(SHAPE)
+    names = ((0, "small"), (1, "middle"), (2, "large"))
+    grouped, weighted = build(groups=Groups(codes, names)), build(mean_amount_cny=amount)
+    at = base.symbol_index, base.session_index
+    np.testing.assert_array_equal(grouped.groups, codes[at])
+    np.testing.assert_array_equal(weighted.mean_amount_cny, amount[at])
+    assert grouped.group_names == names
+    renamed = build(groups=Groups(codes, ((0, "tiny"), *names[1:])))
+    assert len({one.hash for one in (base, grouped, weighted, renamed, build(groups=Groups(codes * 0, names)))}) == 5
+
+
+def test_the_hash_of_a_dataset_without_groups_stays_what_it_was() -> None:
+    assert build().hash == "2c6cb411360f490ed9840dae69ebd2c1081537c5973b4582bee6310d88b4d5e0"
+
+
+def test_a_label_that_ranks_nobody_is_refused() -> None:
+    with pytest.raises(DatasetError, match="no session holds two different forward returns, over 2"):
+        build(forward_return=np.tile(np.arange(SHAPE[1]) / 100, (4, 1)))
 
 
 def test_an_all_nan_label_is_refused() -> None:

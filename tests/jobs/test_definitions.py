@@ -16,7 +16,7 @@ from ljwx_pipeline.lake import Lake, split_by_month
 from ljwx_pipeline.registry import ModelVersion, Registry
 from tests.fakes.bars import random_bars
 
-TRAINING = {"tuned_hyperparameters", "walk_forward_predictions", "model_bundle"}
+TRAINING = {"tuned_hyperparameters", "walk_forward_predictions", "trained_model", "model_bundle"}
 
 
 @pytest.fixture
@@ -61,6 +61,14 @@ def test_the_daily_job_trains_nothing_and_the_research_job_ingests_nothing(defin
     assert not {"factor_values", "daily_scores", *TRAINING} & ingest
     assert ingest < daily
     assert keys(definitions, "deploy") == {"deployment", "live_account"}
+
+
+def test_a_bundle_is_made_of_what_was_judged_and_explained(definitions: dg.Definitions) -> None:
+    graph = definitions.resolve_asset_graph()
+    parents = {key.to_user_string() for key in graph.get(dg.AssetKey("model_bundle")).parent_keys}
+    assert parents == {"trained_model", "shap_explanation", "promotion_decision"}
+    judged = {key.to_user_string() for key in graph.get(dg.AssetKey("promotion_decision")).parent_keys}
+    assert not {"trained_model", "model_bundle"} & judged
 
 
 def test_every_asset_can_be_materialised_alone_from_its_page(definitions: dg.Definitions) -> None:

@@ -17,7 +17,7 @@ from tests.fakes.line_runs import SMALL, WORLD, Run, ljwx
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("line")]
 #: Steps that a second run on the same data takes from the first.
-REUSED = ("factor_values", "feature_table", "tuned_hyperparameters", "walk_forward_predictions", "model_bundle")
+REUSED = ("factor_values", "feature_table", "tuned_hyperparameters", "walk_forward_predictions", "trained_model")
 
 
 @pytest.fixture(scope="module")
@@ -115,11 +115,32 @@ def test_every_trial_and_fold_is_tracked(first: Run, home: Path) -> None:
     assert research.data.tags["decision"] == "promoted"
 
 
+def test_the_model_that_trades_carries_the_card_of_what_was_judged(first: Run, home: Path) -> None:
+    from mlflow import MlflowClient
+
+    model, measured = first.summary["model"], first.summary["promotion"]["measured"]
+    client = MlflowClient(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
+    registered = client.get_model_version(model["name"], str(model["version"]))
+    (market,) = (folder for folder in (home / "markets").iterdir() if folder.name.startswith("simulated"))
+    bundle = registered.tags["bundle_hash"]
+    traded = {path.name: path.read_bytes() for path in (market / "live" / "bundles" / bundle).iterdir()}
+    made = {path.name: path.read_bytes() for path in (market / "bundles" / bundle).iterdir()}
+    assert {name: content for name, content in traded.items() if name != "delivery.json"} == made
+    card = traded["card.md"].decode()
+    assert card.startswith(f"# {model['name']}\n")
+    assert "**Promoted** by the promotion gate: every check passed." in card
+    assert f"{measured['rank_ic_mean']:.4f} | above {measured['rank_ic_lower']:.4f}" in card
+    assert "Simulated market" in card
+    logged = client.download_artifacts(registered.run_id, "model_card/card.md", str(home))
+    assert Path(logged).read_bytes() == traded["card.md"]
+
+
 def test_running_again_gives_the_same_numbers_sooner_and_trades_nothing_twice(first: Run, second: Run) -> None:
     assert second.code == 0, second.err
     assert without_times_and_ids(second.summary) == without_times_and_ids(first.summary)
     if second.summary["lineage"]["git_revision"] == first.summary["lineage"]["git_revision"]:
         assert second.summary["model"]["version"] == first.summary["model"]["version"]
+        assert second.summary["account"]["bundle_hash"] == first.summary["account"]["bundle_hash"]
         assert "deployment" not in second.summary["seconds"], "the sensor's run key was served before"
     again, before = (sum(run.summary["seconds"][step] for step in REUSED) for run in (second, first))
     assert again < before / 2

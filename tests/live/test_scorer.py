@@ -22,9 +22,13 @@ from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.scorer import FactorHistory
+from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.live.session_pack import write_session_pack
 from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle
+from ljwx_pipeline.scoring.model import Member, Model
+from ljwx_pipeline.scoring.signing import public_key
+from tests.fakes.bundles import grouped_model, tiny_booster, tiny_linear
 from tests.fakes.live_home import Home, live_home
 from tests.fakes.live_market import live_tables, write_pack
 from tests.fakes.market_panels import market_tables
@@ -162,3 +166,45 @@ def test_a_pack_without_the_tables_that_factors_read_is_refused(home: Home, sett
 
 def bits(values: np.ndarray) -> np.ndarray:
     return np.where(np.isnan(values), np.float32(np.nan), values).view(np.uint32)
+
+
+def banded() -> Model:
+    """A booster, and linear members for the ends of a band."""
+    width = len(alpha158().names)
+    members = (Member("model.txt"), Member("low.json", "linear", "lower"), Member("high.json", "linear", "upper"))
+    texts = {
+        "model.txt": tiny_booster(factors=width),
+        "low.json": tiny_linear(factors=width, seed=1),
+        "high.json": tiny_linear(factors=width, seed=2),
+    }
+    return Model(members, texts)
+
+
+def opened(home: Home, model: Model) -> ModelBundle:
+    path = home.bundle(model=model)
+    return load_bundle(path, factor_hash=alpha158().version_hash, public_key=public_key(home.keys))
+
+
+def test_a_band_reaches_the_runner_with_the_scores_of_those_who_may_be_scored(home: Home, settings: Settings) -> None:
+    feed, model = ReplayFeed.open(home.live / "feed"), banded()
+    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
+    scorer = BundleScorer(opened(home, model), history)
+    session = feed.sessions[0]
+    said, rows = scorer.prediction(session), history.scorable(session)
+    expected = model.predict(history.features(session)[rows])
+    for ours, theirs in ((said.score, expected.score), (said.lower, expected.lower), (said.upper, expected.upper)):
+        assert ours is not None
+        np.testing.assert_array_equal(ours[rows], theirs)
+        assert np.isnan(ours[~rows]).all()
+    np.testing.assert_array_equal(scorer.scores(session), said.score)
+    plain = BundleScorer(opened(home, Model.of_booster(model.texts["model.txt"])), history).prediction(session)
+    np.testing.assert_array_equal(plain.score, said.score)
+    assert plain.lower is plain.upper is None
+    assert rows.any()
+
+
+def test_a_bundle_of_groups_that_the_runner_cannot_tell_is_refused(home: Home, settings: Settings) -> None:
+    history = FactorHistory(ReplayFeed.open(home.live / "feed"), alpha158(), settings.universe, benchmark="")
+    bundle = opened(home, grouped_model(factors=len(alpha158().names)))
+    with pytest.raises(LiveError, match="has members by industry"):
+        BundleScorer(bundle, history)

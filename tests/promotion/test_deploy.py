@@ -19,7 +19,7 @@ from ljwx_pipeline.promotion.deploy import Deployment, deploy
 from ljwx_pipeline.scoring.bundle import load_bundle
 from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.scoring.transfer import delivered_version, unpack, verify_request
-from tests.fakes.bundles import SENT_AT, FACTOR_HASH, tiny_bundle
+from tests.fakes.bundles import FACTOR_HASH, SENT_AT, tiny_bundle
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 STRANGER = Ed25519PrivateKey.from_private_bytes(bytes([1] * 32))

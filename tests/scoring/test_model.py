@@ -37,8 +37,22 @@ def test_members_are_summed_with_their_weights_and_bands_apart() -> None:
     found = Model(members, {"a": A, "b": B, "b2": B}).predict(rows(30))
     assert np.array_equal(found.score, 0.25 * alone(A, rows(30)) + 0.75 * alone(B, rows(30)))
     assert found.lower is not None
-    assert np.array_equal(found.lower, alone(B, rows(30)))
+    assert np.array_equal(found.lower, np.minimum(alone(B, rows(30)), found.score))
     assert found.upper is None
+
+
+def test_a_band_that_would_cross_the_score_ends_at_it() -> None:
+    members = (Member("a"), Member("b", output="lower"), Member("b2", output="upper"))
+    found = Model(members, {"a": A, "b": B, "b2": B}).predict(rows(300))
+    assert found.lower is not None
+    assert found.upper is not None
+    assert np.array_equal(found.score, alone(A, rows(300)))
+    above = alone(B, rows(300)) > found.score
+    assert 0 < above.sum() < 300
+    assert np.array_equal(found.lower == found.score, above | (alone(B, rows(300)) == found.score))
+    assert np.array_equal(found.upper[above], alone(B, rows(300))[above])
+    assert (found.lower <= found.score).all()
+    assert (found.score <= found.upper).all()
 
 
 def test_a_group_s_own_members_score_its_rows_and_the_others_the_rest() -> None:
