@@ -76,6 +76,12 @@ class EnsembleSettings(Section):
         if min(self.weights) < 0 or sum(self.weights) <= 0:
             msg = f"model.ensemble.weights = {list(self.weights)} must be 0 or more, and not all 0"
             raise ValueError(msg)
+        if self.kind == "double_ensemble" and self.weights[0] == 0:
+            msg = (
+                f"model.ensemble.weights = {list(self.weights)}: the first sub-model needs a weight above 0, since "
+                "rows are weighed by what the ensemble so far says"
+            )
+            raise ValueError(msg)
         return self
 
     @property

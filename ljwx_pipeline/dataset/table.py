@@ -181,7 +181,7 @@ def build_dataset(
             "is constant",
             "look at the prices: do they ever move, and is there more than one symbol?",
         )
-    arrays: dict[str, Any] = {
+    arrays: dict[str, NDArray[Any]] = {
         "features": _feature_matrix(features, factor_names, len(keys.session_index)),
         "forward_return": returns,
         "label": label_values,

@@ -290,6 +290,7 @@ def test_on_one_scale_gives_each_its_share_and_keeps_the_mean_spread() -> None:
         ({}, {"kind": "stacking", "bases": ["rank"]}, "at least two"),
         ({}, {"kind": "horizon_blend", "horizons": [1, 5], "weights": [1.0]}, "1 entries for 2 members"),
         ({}, {"kind": "double_ensemble", "members": 2, "weights": [0.0, 0.0]}, "not all 0"),
+        ({}, {"kind": "double_ensemble", "members": 2, "weights": [0.0, 1.0]}, "the first sub-model needs a weight"),
         ({}, {"double": {**PLAIN.ensemble.double.model_dump(), "feature_fracs": [0.0, 0.5]}}, "the first above 0"),
     ],
 )

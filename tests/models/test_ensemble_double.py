@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.stats import rankdata
 
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.models.ensemble_double import chosen_features, curve_ends, g_value, h_values, sample_weights
-from ljwx_pipeline.models.fit import Trained
+from ljwx_pipeline.models.fit import Trained, fit_one
 from ljwx_pipeline.models.train import train
 from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import fold, planted_dataset
@@ -129,6 +130,46 @@ def test_the_first_sub_model_is_the_plain_fit_and_the_rest_take_its_rounds() -> 
             for k in range(3)
         ),
     )
+
+
+def test_each_sub_model_is_the_fit_under_the_papers_weights_on_its_chosen_features() -> None:
+    dataset, model = planted_dataset(sessions=200, factors=8), settings()
+    double = fitted(dataset, model)
+    plain = model.model_copy(update={"ensemble": NONE})
+    learned = np.flatnonzero(np.isfinite(dataset.label))
+    target = dataset.label[learned].astype(np.float64)
+    said = np.zeros(len(learned))
+    for number in (1, 2):
+        before = double.model.booster(f"sub-{number - 1}-model.txt")
+        rounds = before.current_iteration()
+        curve = [
+            (target - np.asarray(before.predict(dataset.features[learned], num_iteration=count))) ** 2
+            for count in range(1, rounds + 1)
+        ]
+        said += np.asarray(before.predict(dataset.features[learned]))
+        normalised = [rankdata(losses) / len(losses) for losses in curve]
+        part = max(rounds // 10, 1)
+        start, end = np.mean(normalised[:part], axis=0), np.mean(normalised[-part:], axis=0)
+        h = (rankdata(-((target - said / number) ** 2)) + rankdata(end / start)) / len(target)
+        weight = np.ones(len(dataset.label))
+        weight[learned] = plain_weights(h.tolist(), 10, 0.5, number)
+        allowed = np.array([int(one) for one in str(double.params[f"sub-{number}.feature_contri"]).split(",")])
+        alone = fit_one(
+            dataset,
+            EVERYTHING,
+            TUNED,
+            plain,
+            weight=weight,
+            seed=7 + number,
+            feature_subset=np.flatnonzero(allowed),
+            rounds=rounds,
+        )
+        np.testing.assert_allclose(
+            double.model.booster(f"sub-{number}-model.txt").predict(dataset.features),
+            alone.model.predict(dataset.features).score,
+            rtol=0,
+            atol=1e-9,
+        )
 
 
 def test_later_sub_models_split_on_their_chosen_features_alone_and_take_full_width() -> None:
