@@ -16,7 +16,7 @@ from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
 from assets.restatements import pin_dataset
 from assets.tracking import research_run_id, track_training
-from ljwx_pipeline.clock import utc_now
+from ljwx_pipeline.clock import SystemClock, utc_now
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.label import label_hash
 
@@ -47,7 +47,10 @@ def model_bundle(
     if not reuse.is_current(line.tables, "model_bundle", key):
         reuse.forget(line.tables, "model_bundle")
         context.log.info(f"training on {len(dataset.label)} rows")
+        clock = SystemClock()
+        started_s = clock.monotonic_s()
         trained = train(dataset, slice(0, len(dataset.label)), best, settings.model)
+        seconds = clock.monotonic_s() - started_s
         lineage = lineage_of(line)
         manifest = Manifest(
             model_name=line.registered_model,
@@ -78,7 +81,12 @@ def model_bundle(
             {
                 "bundle_hash": path.name,
                 "params": dict(trained.params),
-                "numbers": {"rounds": trained.rounds, "tail_rank_ic": trained.tail_rank_ic, "rows": trained.rows},
+                "numbers": {
+                    "rounds": trained.rounds,
+                    "tail_rank_ic": trained.tail_rank_ic,
+                    "rows": trained.rows,
+                    "seconds": seconds,
+                },
             },
         )
         files = [

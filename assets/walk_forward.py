@@ -46,6 +46,7 @@ def walk_forward_predictions(
         def said(record: FoldRecord) -> None:
             trees = "1 tree" if record.rounds == 1 else f"{record.rounds} trees"
             context.log.info(f"fold {record.name}: rank IC {record.rank_ic:.4f}, {trees}")
+            track_fold(line, reuse.stated(key), asdict(record))
 
         walked = walk_forward(dataset, folds(dataset, settings.walk_forward), best, settings.model, on_fold=said)
         write_table(line.tables, name, with_outcomes(dataset, walked.predictions))
@@ -59,7 +60,7 @@ def walk_forward_predictions(
     with research_run(line) as run:
         for position, record in enumerate(records):
             measured = {key: record[key] for key in ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows")}
-            track_fold(line, reuse.made_from(line.tables, name), record)
+            track_fold(line, reuse.stated(key), record)  # those that a killed run left untold
             run.metrics({f"fold.{key}": value for key, value in measured.items()}, step=position)
         run.metrics({key: value for key, value in summary.items() if value is not None})
     cumulative = rank_ic_table(frame).set_index("session_date")[["rank_ic"]].cumsum()
