@@ -29,6 +29,7 @@ from assets.tracking import (
     track_promotion,
 )
 from assets.trials import record_trial, trials_behind
+from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
 
@@ -54,6 +55,8 @@ def net_backtest(
 
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
     scores = dense_scores(walk_forward_predictions, market.symbols, market.sessions)
+    clock = SystemClock()
+    started_s = clock.monotonic_s()
     judged = judged_backtest(
         line.settings,
         market,
@@ -73,7 +76,8 @@ def net_backtest(
     write_performance(line.tables / FIGURES, line.settings.profile, judged.figures)
     frame = judged.by_session()
     measured = {name: value for name, value in summary["backtest"].items() if value is not None}
-    track_evaluation(line, counted, {f"backtest.{name}": value for name, value in measured.items()})
+    numbers = {f"backtest.{name}": value for name, value in measured.items()}
+    track_evaluation(line, counted, numbers, seconds=clock.monotonic_s() - started_s)
     with research_run(line) as run:
         run.metrics({f"backtest.{name}": value for name, value in measured.items()})
     indices = line.settings.evaluation.indices

@@ -42,7 +42,7 @@ class KeptFold:
     @property
     def came_from(self) -> str:
         """What the kept fold came from: another text is another fold."""
-        return reuse.made_from(self.folder, NOTE)
+        return reuse.stated(self.key)
 
     def keep(self, walked: WalkedFold) -> None:
         """Write the fold; the note that makes it count comes last."""

@@ -12,6 +12,7 @@ from assets.datasets import load_dataset
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
 from assets.tracking import research_event, track_training
+from ljwx_pipeline.clock import SystemClock
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[training_dataset])
@@ -25,10 +26,14 @@ def trained_model(
     name, settings, dataset = "trained_model", line.settings, load_dataset(line.tables)
     best, folder = tuned_hyperparameters["best_params"], line.tables / "trained_model"
     key: reuse.Key = {"dataset": dataset.hash, "params": best, "model": settings.model.model_dump()}
+    took: dict[str, float] = {}
     if not reuse.is_current(line.tables, name, key):
         reuse.forget(line.tables, name)
         context.log.info(f"training on {len(dataset.label)} rows")
+        clock = SystemClock()
+        started_s = clock.monotonic_s()
         trained = train(dataset, slice(0, len(dataset.label)), best, settings.model)
+        took = {"seconds": clock.monotonic_s() - started_s}
         reuse.remember(line.tables, name, key, write_trained(folder, trained))
     trained = read_trained(folder)
     found = {
@@ -39,6 +44,6 @@ def trained_model(
         "tail_rank_ic": trained.tail_rank_ic,
         "research": research_event(line),
     }
-    numbers = {"rounds": trained.rounds, "tail_rank_ic": trained.tail_rank_ic, "rows": trained.rows}
+    numbers = {"rounds": trained.rounds, "tail_rank_ic": trained.tail_rank_ic, "rows": trained.rows, **took}
     track_training(line, found["model_hash"], trained.params, numbers)
     return dg.Output(found, metadata={**found, "path": dg.MetadataValue.path(folder)})

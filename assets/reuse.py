@@ -39,7 +39,7 @@ def is_current(tables: Path, name: str, key: Key) -> bool:
     try:
         kept = json.loads(note.read_text(encoding="utf-8"))
         return bool(
-            kept["came_from"] == _canonical(key) and all(file_sha256(Path(f)) == h for f, h in kept["files"].items())
+            kept["came_from"] == stated(key) and all(file_sha256(Path(f)) == h for f, h in kept["files"].items())
         )
     except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
         return False  # no note, a damaged one or a file gone: whatever is there cannot be trusted, compute anew
@@ -48,12 +48,7 @@ def is_current(tables: Path, name: str, key: Key) -> bool:
 def remember(tables: Path, name: str, key: Key, files: Sequence[Path]) -> None:
     """Note that the result ``name`` in ``files``, just written, came from ``key``."""
     hashes = {str(path): file_sha256(path) for path in files}
-    write_bytes(tables / f"{name}.key.json", json.dumps({"came_from": _canonical(key), "files": hashes}).encode())
-
-
-def made_from(tables: Path, name: str) -> str:
-    """Return the text that says what the kept result ``name`` came from: another text is another result."""
-    return str(json.loads((tables / f"{name}.key.json").read_text(encoding="utf-8"))["came_from"])
+    write_bytes(tables / f"{name}.key.json", json.dumps({"came_from": stated(key), "files": hashes}).encode())
 
 
 def forget(tables: Path, name: str) -> None:
@@ -61,7 +56,8 @@ def forget(tables: Path, name: str) -> None:
     (tables / f"{name}.key.json").unlink(missing_ok=True)
 
 
-def _canonical(key: Key) -> str:
+def stated(key: Key) -> str:
+    """Return ``key`` and today's code as one text: another text is another result."""
     return json.dumps({**key, "code": code_hash()}, sort_keys=True, default=str)
 
 

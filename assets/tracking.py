@@ -202,7 +202,7 @@ def track_training(line: Line, model_hash: str, params: Mapping[str, Any], numbe
             run.metrics(numbers)
 
 
-def track_evaluation(line: Line, counted_as: Sequence[str], numbers: Mapping[str, float]) -> None:
+def track_evaluation(line: Line, counted_as: Sequence[str], numbers: Mapping[str, float], *, seconds: float) -> None:
     """Record the net backtest unless it was; ``counted_as`` is the key of its row in the ledger of trials."""
     strategy = line.settings.strategy
     with _step(
@@ -210,7 +210,8 @@ def track_evaluation(line: Line, counted_as: Sequence[str], numbers: Mapping[str
         "evaluation",
         f"backtest {strategy.kind}",
         event=stable_id("evaluation", market_name(line.settings), *counted_as),
-        tags={"evidence": counted_as[-1] if counted_as else "", "benchmark": line.settings.gate.benchmark},
+        tags={"evidence": counted_as[-1], "benchmark": line.settings.gate.benchmark},
+        seconds=seconds,
     ) as run:
         if run is not None:
             run.params({f"strategy.{name}": value for name, value in strategy.model_dump(mode="json").items()})

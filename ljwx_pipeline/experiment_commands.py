@@ -24,7 +24,7 @@ MAIN_METRICS: dict[str, dict[str, str]] = {
     "trial": {"rank_ic": "+.4f", "session_sharpe": "+.3f"},
     "fold": {"rank_ic": "+.4f", "rounds": ".0f"},
     "evaluation": {"backtest.sharpe": ".2f", "backtest.annual_return": "+.1%", "backtest.max_drawdown": ".1%"},
-    "promotion": {"gate.rank_ic": "+.4f", "gate.deflated_sharpe": ".3f"},
+    "promotion": {"gate.rank_ic_mean": "+.4f", "gate.deflated_sharpe_probability": ".3f"},
     "sweep": {"variants": ".0f", "best.information_ratio": ".2f"},
     "comparison": {"rank_ic_mean": "+.4f", "backtest.sharpe": ".2f"},
 }
