@@ -189,7 +189,7 @@ def test_contributions_of_many_members_sum_to_the_score_row_by_row() -> None:
     assert added.sum(axis=1) + found.base == pytest.approx(score, abs=1e-12)
     assert len(set(found.base)) == 2, "groups start from their own mean"
     own = shap_values(tiny_booster(seed=5), features[::3])
-    assert np.array_equal(added[::3], own.values)  # noqa: PD011 - no pandas object
+    assert np.array_equal(added[::3], own.values)
     assert "linear" in found.methods
     pairs = interactions(mixed(), features, range(4), groups)
     assert pairs.sum(axis=2) == pytest.approx(added, abs=1e-12)
