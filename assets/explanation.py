@@ -13,14 +13,16 @@ from numpy.typing import NDArray
 
 from assets.column_lineage import explanation_lineage
 from assets.datasets import load_dataset
-from assets.io_managers import write_table
+from assets.io_managers import read_json, write_table
 from assets.metadata import embedded, frame_metadata, preview
 from assets.panels import panel_of
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
 from assets.tracking import research_run
+from assets.walk_forward import walk_forward_predictions
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.market.ranges import UNKNOWN, range_labels
+from ljwx_pipeline.scoring.model import Member, Model
 
 SHAP_ROWS = 2000
 TOP_FACTORS = 15
@@ -30,7 +32,7 @@ NO_SECTOR = "the source tells no industry"
 Parts = dict[str, NDArray[np.object_]]
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"shap"}, deps=[training_dataset])
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"shap"}, deps=[training_dataset, walk_forward_predictions])
 def shap_explanation(
     line: Line, model_bundle: dict[str, Any], checked_bars: pd.DataFrame, calendar: pd.DataFrame
 ) -> dg.Output[pd.DataFrame]:
@@ -39,7 +41,6 @@ def shap_explanation(
     Pictures and tables are in the MLflow run; the report shows the two pictures of the whole.
     """
     from ljwx_pipeline.models.explain import explain
-    from ljwx_pipeline.scoring.model import Model
 
     dataset, settings = load_dataset(line.tables), line.settings
     folder = line.home / "explanations" / model_bundle["bundle_hash"]
@@ -51,6 +52,7 @@ def shap_explanation(
         seed=settings.model.seed,
         threads=settings.model.threads,
         parts=parts_of_rows(line, dataset, checked_bars, calendar),
+        folds=fold_models(line.tables),
         images_dir=folder,
     )
     tables = {f"shap_by_{what}": table for what, table in explanation.parts.items()}
@@ -94,6 +96,20 @@ def parts_of_rows(line: Line, dataset: Dataset, bars: pd.DataFrame, calendar: pd
         if (sectors != UNKNOWN).any():
             parts["sector"] = sectors
     return parts
+
+
+def fold_models(tables: Path) -> dict[str, Model]:
+    """Return the model of each fold that the walk forward kept, by the fold's name; nothing where it kept none.
+
+    A fold's folder holds ``members.json`` and the members' texts in ``model/``.
+    """
+    models = {}
+    for folder in sorted(path.parent for path in (tables / "folds").glob("*/members.json")):
+        told = read_json(folder, "members")
+        members = tuple(Member(**member) for member in told["members"])
+        texts = {member.file: (folder / "model" / member.file).read_text(encoding="utf-8") for member in members}
+        models[folder.name] = Model(members, texts, told["group_by"])
+    return models
 
 
 def stability_metrics(stability: pd.DataFrame) -> dict[str, float]:
