@@ -23,7 +23,7 @@ SAMPLES = 5_000
 
 @dataclass(frozen=True)
 class Weight:
-    """What LIME's line gives a factor: its name, the row's condition it stands for, and its effect on the score."""
+    """What the line gives a factor: its name, the condition of the row it stands for, its effect on the score."""
 
     factor: str
     condition: str

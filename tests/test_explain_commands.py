@@ -1,0 +1,172 @@
+"""``ljwx explain``: why a stock is ranked where it is, from what is stored; mistakes are one line with their remedy."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from ljwx_pipeline.cli import main
+from ljwx_pipeline.config import load_settings, market_home, market_name
+from ljwx_pipeline.errors import BundleError, ConfigError, EnvironmentFault, LakeError, ModelError, RegistryError
+from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.feature_table import feast_table, write_feature_table
+from ljwx_pipeline.market.calendar import sessions_between
+from ljwx_pipeline.registry import open_registry
+from ljwx_pipeline.scoring.model import Model
+from ljwx_pipeline.scoring.signing import public_key_of, signing_key
+from tests.fakes.bundles import tiny_booster, tiny_bundle
+
+ROOT = Path(__file__).resolve().parent.parent
+CATALOGUE = alpha158()
+SYMBOLS = tuple(f"S{at:05d}.SIM" for at in range(12))
+SESSIONS = sessions_between(date(2025, 11, 3), date(2025, 11, 5))
+VALUES = np.random.default_rng(0).standard_normal((len(SYMBOLS), len(SESSIONS), 158)).astype(np.float32)
+VALUES[1, :, 0] = np.nan
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with a feature table and a registered champion: made once, as MLflow's database takes seconds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(ROOT)
+        home = tmp_path_factory.mktemp("home")
+        patch.setenv("LJWX_HOME", str(home))
+        settings = load_settings(profile="simulated")
+        at_symbol, at_session = np.divmod(np.arange(len(SYMBOLS) * len(SESSIONS)), len(SESSIONS))
+        features = pd.DataFrame(VALUES.reshape(-1, 158), columns=list(CATALOGUE.names))
+        features.insert(0, "session_date", SESSIONS[at_session])
+        features.insert(0, "symbol", np.array(SYMBOLS, dtype=object)[at_symbol])
+        path = market_home(settings) / "feature_table" / "alpha158.parquet"
+        write_feature_table(feast_table(features), path, catalogue_hash=CATALOGUE.version_hash)
+        key = signing_key(home / "keys")
+        registry = open_registry(settings.mlflow, home=home)
+        name = f"{settings.mlflow.model_name}-{market_name(settings)}"
+        bundle = tiny_bundle(
+            home / "made",
+            key,
+            model_name=name,
+            factor_names=CATALOGUE.names,
+            factor_hash=CATALOGUE.version_hash,
+            last_session=date(2025, 11, 4),
+        )
+        with registry.run("train") as run:
+            version = registry.register(bundle, run_id=run.run_id, public_key=public_key_of(key))
+        registry.promote(version)
+        return home
+
+
+@pytest.fixture
+def home(filled: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("LJWX_HOME", str(filled))
+    return filled
+
+
+def explained(capsys: pytest.CaptureFixture[str], *words: str) -> dict[str, Any]:
+    assert main(["explain", "--json", *words]) == 0
+    said = capsys.readouterr()
+    assert said.err == ""
+    body: dict[str, Any] = json.loads(said.out)
+    return body
+
+
+def refused(capsys: pytest.CaptureFixture[str], *words: str, code: int) -> str:
+    assert main(["explain", *words]) == code
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.startswith("error: ")
+    assert len(said.err.strip().splitlines()) == 1
+    return said.err
+
+
+def test_the_first_of_the_newest_session_is_explained_by_what_is_stored(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = explained(capsys, "--top", "158")
+    rows = np.ascontiguousarray(VALUES[:, -1])
+    score = Model.of_booster(tiny_booster(factors=158)).predict(rows).score
+    assert (found["session"], found["rank"], found["ranked"]) == ("2025-11-05", 1, 12)
+    assert found["symbol"] == SYMBOLS[int(np.argmax(score))]
+    assert found["score"] == pytest.approx(score.max())
+    assert found["session_score"] == pytest.approx(score.mean())
+    assert sum(one["beyond_session"] for one in found["reasons"]) == pytest.approx(score.max() - score.mean())
+    assert (found["model"]["version"], found["seen_in_training"]) == ("1", False)
+    leading = found["reasons"][0]
+    assert leading["factor"] == CATALOGUE.names[0]
+    assert leading["meaning"] == CATALOGUE.factors[0].meaning
+    assert leading["value"] == pytest.approx(float(rows[SYMBOLS.index(found["symbol"]), 0]))
+
+
+def test_a_stock_on_a_session_by_a_version_for_people(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--symbol", SYMBOLS[1], "--session", "2025-11-04", "--model", "1", "--top", "3"]
+    assert main(["explain", *words, "--picture", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"{SYMBOLS[1]} on 2025-11-04: ranked ")
+    assert "a session it was trained on" in said
+    assert "missing" in said
+    assert "155 other factors together: " in said
+    picture = tmp_path / f"place_{SYMBOLS[1]}_2025-11-04.png"
+    assert said.rstrip().endswith(str(picture))
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    body = explained(capsys, *words)
+    assert len(body["reasons"]) == 3
+    total = sum(one["beyond_session"] for one in body["reasons"]) + body["left_out_beyond_session"]
+    assert total == pytest.approx(body["score"] - body["session_score"])
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "expected"),
+    [
+        (["--symbol", "S00013.SIM"], ModelError.exit_code, "S00013.SIM has no row on 2025-11-05; there are S000"),
+        (["--session", "2025-11-09"], LakeError.exit_code, "no row on 2025-11-09: choose a session between 2025-11-03"),
+        (["--session", "today"], ConfigError.exit_code, "--session 'today' is no date"),
+        (["--model", "best"], ConfigError.exit_code, "--model 'best' is no version"),
+        (["--model", "7"], RegistryError.exit_code, "has no version 7"),
+        (["--top", "0"], ConfigError.exit_code, "--top 0 shows no reason"),
+        (["--set", "factors.catalogue=alpha360"], BundleError.exit_code, "was trained on factors"),
+    ],
+)
+def test_a_mistake_is_one_line_with_its_remedy(
+    home: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, expected: str
+) -> None:
+    assert expected in refused(capsys, *words, code=code)
+
+
+def test_without_a_champion_or_a_table_the_refusal_says_what_to_run(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "has no champion: run `ljwx run`" in refused(capsys, "--seed", "99", code=RegistryError.exit_code)
+    table = market_home(load_settings(profile="simulated")) / "feature_table" / "alpha158.parquet"
+    aside = table.with_suffix(".aside")
+    table.rename(aside)
+    try:
+        assert "was never made: compute the features" in refused(capsys, code=LakeError.exit_code)
+        table.write_bytes(b"not Parquet at all")
+        assert "is damaged" in refused(capsys, code=LakeError.exit_code)
+    finally:
+        aside.replace(table)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lime") is not None, reason="lime is installed")
+def test_lime_that_is_not_installed_is_said_before_any_work(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    said = refused(capsys, "--lime", code=EnvironmentFault.exit_code)
+    assert "the package lime is not installed: run `make lime`, or leave --lime out" in said
+
+
+@pytest.mark.skipif(importlib.util.find_spec("lime") is None, reason="lime is not installed: make lime")
+def test_lime_gives_a_second_opinion(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = explained(capsys, "--lime", "--top", "5")["lime"]
+    assert len(found["weights"]) == 5
+    assert found["weights"][0]["factor"] == CATALOGUE.names[0], "the factor the model learned leads here too"
+    assert 0 < found["r2"] <= 1
+    assert 1 <= found["shared_top"] <= 5
+    assert explained(capsys, "--lime", "--top", "5")["lime"] == found, "seeded"
