@@ -31,7 +31,7 @@ def trained_model(
         trained = train(dataset, slice(0, len(dataset.label)), best, settings.model)
         reuse.remember(line.tables, name, key, write_trained(folder, trained))
     trained = read_trained(folder)
-    found = {
+    found: dict[str, Any] = {
         "model_hash": model_hash(folder),
         "members": len(trained.model.members),
         "rounds": trained.rounds,

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from assets.column_lineage import scores_lineage
 from assets.features import feast_online_store, feature_store, feature_table, last_research_session
@@ -17,11 +18,14 @@ from assets.model import trained_model
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
 from assets.resources import Line
 from ljwx_pipeline.config import ljwx_home
-from ljwx_pipeline.dataset import lookback_sessions
+from ljwx_pipeline.dataset import lookback_sessions, scorable_mask
+from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes
 from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.market.calendar import session_positions
+from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle, verify_files
+from ljwx_pipeline.scoring.model import GroupBy
 from ljwx_pipeline.scoring.signing import public_key
 
 GROUP = "scoring"
@@ -30,7 +34,12 @@ WARM_UP_SPARE_SESSIONS = 60
 SCORED_SESSIONS = 60
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[feature_table])
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"lightgbm"},
+    deps=[feature_table, "securities", "st_spells", "index_members", "industries", "market_values"],
+)
 def daily_scores(
     context: dg.AssetExecutionContext, line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
 ) -> dg.Output[pd.DataFrame]:
@@ -55,8 +64,12 @@ def daily_scores(
     panel = panel_of(line, checked_bars, calendar)
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
     recent[:, -SCORED_SESSIONS:] = True
-    rows = values.frame(recent & ~np.isnan(panel.fields["close"]))
-    said = bundle.predict(np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32)))
+    present = recent & ~np.isnan(panel.fields["close"])
+    rows = values.frame(present)
+    said = bundle.predict(
+        np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32)),
+        groups_of(line, bundle.manifest.group_by, panel, present),
+    )
     # a score on a session the model was trained on says nothing of its skill: monitoring leaves it out
     after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
     band = {name: end for name, end in (("lower", said.lower), ("upper", said.upper)) if end is not None}
@@ -83,6 +96,20 @@ def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> M
             "train one of these factors with `ljwx run`, or set factors.catalogue back",
         )
     return load_bundle(path, factor_hash=factors.version_hash, public_key=key)
+
+
+def groups_of(line: Line, by: GroupBy, panel: Panel, present: NDArray[np.bool_]) -> NDArray[np.int32] | None:
+    """Return the group code of each row where ``present``, in (session, symbol) order, as training told it.
+
+    None for a model without groups.
+    """
+    if by == "none":
+        return None
+    universe, tables = line.settings.universe, {name: line.market_table(name) for name in GROUP_TABLES[by]}
+    spells, members = line.market_table("st_spells"), line.market_table("index_members")
+    scorable = scorable_mask(panel, line.market_table("securities"), spells, members, universe)
+    found = group_codes(by, panel, scorable, tables, universe)
+    return None if found is None else found.codes.T[present.T]
 
 
 def since(table: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
@@ -128,7 +155,7 @@ def model_monitoring(daily_scores: pd.DataFrame, forward_return_label: pd.DataFr
     return dg.Output(found, metadata={key: value for key, value in found.items() if value is not None})
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"arrow"}, deps=[feast_online_store])
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"arrow"}, deps=[feast_online_store, "industries", "market_values"])
 def session_pack(
     line: Line,
     checked_bars: pd.DataFrame,
@@ -151,6 +178,8 @@ def session_pack(
     present = tuple(sorted(history.loc[history["session_date"] == pd.Timestamp(session), "symbol"]))
     online = feature_store(line).online(present, session)
     description = line.source().describe()
+    beside = {name: line.market_table(name) for name in GROUP_TABLES[line.settings.model.group_by]}
+    beside |= factor_tables(line, checked_bars).beside
     manifest = write_session_pack(
         line.home / "live" / "feed",
         history=history,
@@ -159,9 +188,7 @@ def session_pack(
         st_spells=st_spells,
         index_members=index_members[index_members["index_code"] == line.settings.universe.index],
         corporate_actions=corporate_actions,
-        beside={
-            name: since(table, sessions[first]) for name, table in factor_tables(line, checked_bars).beside.items()
-        },
+        beside={name: since(table, sessions[first]) for name, table in beside.items()},
         online_features=online[["symbol", *line.catalogue.names]],
         adjustment=description.adjustment,
         simulated=description.simulated,

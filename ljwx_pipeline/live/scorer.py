@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.config import UniverseSettings
 from ljwx_pipeline.dataset import MarketTables, lookback_sessions, scorable_mask, tables_beside, with_inputs
+from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.factors.increment import newest_session
@@ -22,7 +23,7 @@ from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.scoring.bundle import ModelBundle
-from ljwx_pipeline.scoring.model import Prediction
+from ljwx_pipeline.scoring.model import GroupBy, Prediction
 
 
 class FactorHistory:
@@ -90,6 +91,27 @@ class FactorHistory:
         mask = scorable_mask(self._panel, pack.securities, pack.st_spells, pack.index_members, self._universe)
         newest: NDArray[np.bool_] = mask[:, -1]
         return newest
+
+    def groups(self, session: date, by: GroupBy) -> NDArray[np.int32] | None:
+        """Return each symbol's group code at ``session``, shape ``(n_symbols,)``, as research tells it; None for none.
+
+        Raises
+        ------
+        LiveError
+            When the session pack lacks a table that the groups are made of.
+        """
+        self.features(session)
+        pack = self._feed.pack
+        lacking = sorted(set(GROUP_TABLES[by]) - pack.beside.keys())
+        if lacking:
+            raise LiveError(
+                f"the session pack lacks {lacking[0]}, which groups by {by} are made of",
+                f"run the pipeline's deployment with model.group_by = {by} to write the pack anew",
+            )
+        mask = scorable_mask(self._panel, pack.securities, pack.st_spells, pack.index_members, self._universe)
+        tables = {name: _until(pack.beside[name], session) for name in GROUP_TABLES[by]}
+        found = group_codes(by, self._panel, mask, tables, self._universe)
+        return None if found is None else found.codes[:, -1]
 
     def check_against_online_store(self) -> None:
         """Compare the factors of the last research session with the online feature store's answer, bit by bit.
@@ -172,20 +194,9 @@ class BundleScorer:
         Verified; its factors are those of the running code, in order.
     factors
         Shared by all bundles.
-
-    Raises
-    ------
-    LiveError
-        For a bundle with members by group: the groups of a session are not told here.
     """
 
     def __init__(self, bundle: ModelBundle, factors: FactorHistory) -> None:
-        by = bundle.manifest.group_by
-        if by != "none":
-            raise LiveError(
-                f"bundle {bundle.bundle_hash[:12]} has members by {by}, whose groups the runner cannot tell",
-                "promote a model with model.group_by = none",
-            )
         self._bundle = bundle
         self._factors = factors
 
@@ -194,10 +205,17 @@ class BundleScorer:
         return self.prediction(session).score
 
     def prediction(self, session: date) -> Prediction:
-        """Return score and, of a model with a band, its ends: a value a symbol, NaN as in ``scores``."""
+        """Return score and, of a model with a band, its ends: a value a symbol, NaN as in ``scores``.
+
+        Raises
+        ------
+        LiveError
+            For a model of groups when the session pack lacks what they are made of.
+        """
         features = self._factors.features(session)
         rows = np.flatnonzero(self._factors.scorable(session))
-        said = self._bundle.predict(features[rows])
+        groups = self._factors.groups(session, self._bundle.manifest.group_by)
+        said = self._bundle.predict(features[rows], None if groups is None else groups[rows])
 
         def of_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
             spread = np.full(len(features), np.nan)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ljwx_pipeline.errors import LakeError, ModelError
 from ljwx_pipeline.lake.atomic_parquet import read_bytes, write_bytes
-from ljwx_pipeline.models.train import Trained
+from ljwx_pipeline.models.fit import Trained
 from ljwx_pipeline.scoring.model import Member, Model
 
 DOCUMENT = "trained.json"

@@ -13,6 +13,7 @@ import pytest
 from assets.scoring import since
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.dataset import MarketTables, input_panel, lookback_sessions, scorable_mask
+from ljwx_pipeline.dataset.groups import group_codes
 from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.expressions.evaluate import evaluate
@@ -23,7 +24,7 @@ from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
-from ljwx_pipeline.live.session_pack import write_session_pack
+from ljwx_pipeline.live.session_pack import read_session_pack, write_session_pack
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle
 from ljwx_pipeline.scoring.model import Member, Model
@@ -92,8 +93,6 @@ def test_a_history_too_short_for_the_factors_is_refused(tmp_path: Path, settings
     ],
 )
 def test_an_incomplete_online_store_is_refused(home: Home, settings: Settings, change, message: str) -> None:
-    from ljwx_pipeline.live.session_pack import read_session_pack
-
     online = change(read_session_pack(home.live / "feed").online_features)
     write_pack(home.live / "feed", home.tables, feed_sessions=6, online_features=online)
     history = FactorHistory(ReplayFeed.open(home.live / "feed"), alpha158(), settings.universe, benchmark="")
@@ -149,8 +148,15 @@ def test_factors_of_other_tables_and_of_cross_sections_are_those_of_the_whole_hi
     feed = ReplayFeed.open(tmp_path / "feed")
     live = FactorHistory(feed, factors, universe, benchmark=benchmark)
     live.check_against_online_store()
+    allowed = scorable_mask(panel, market.securities, market.st_spells, market.index_members, universe)
+    groups = {by: group_codes(by, panel, allowed, market.beside, universe) for by in ("industry", "size")}
     for session in feed.sessions:
         column = panel.sessions.get_loc(pd.Timestamp(session))
+        for by, told in groups.items():
+            assert told is not None
+            np.testing.assert_array_equal(live.groups(session, by), told.codes[:, column])
+            assert len(np.unique(told.codes[:, column])) > 2
+        assert live.groups(session, "none") is None
         expected = np.stack([whole.of(name)[:, column] for name in factors.names], axis=1)
         assert np.isfinite(expected).any()
         np.testing.assert_array_equal(bits(live.features(session)), bits(expected))
@@ -203,8 +209,38 @@ def test_a_band_reaches_the_runner_with_the_scores_of_those_who_may_be_scored(ho
     assert rows.any()
 
 
-def test_a_bundle_of_groups_that_the_runner_cannot_tell_is_refused(home: Home, settings: Settings) -> None:
-    history = FactorHistory(ReplayFeed.open(home.live / "feed"), alpha158(), settings.universe, benchmark="")
-    bundle = opened(home, grouped_model(factors=len(alpha158().names)))
-    with pytest.raises(LiveError, match="has members by industry"):
-        BundleScorer(bundle, history)
+def by_size() -> Model:
+    """A booster for every stock but the smallest third, which has one of its own."""
+    width = len(alpha158().names)
+    texts = {name: tiny_booster(factors=width, seed=seed) for seed, name in enumerate(("all.txt", "small.txt"))}
+    return Model((Member("all.txt"), Member("small.txt", group=0)), texts, "size")
+
+
+def test_each_stock_is_scored_by_the_model_of_its_group(home: Home, settings: Settings) -> None:
+    pack = read_session_pack(home.live / "feed")
+    write_pack(
+        home.live / "feed",
+        home.tables,
+        feed_sessions=6,
+        online_features=pack.online_features,
+        beside={"market_values": empty_table("market_values")},  # groups are of the mean amount then
+    )
+    feed, model = ReplayFeed.open(home.live / "feed"), by_size()
+    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
+    scorer, session = BundleScorer(opened(home, model), history), feed.sessions[0]
+    rows, groups = history.scorable(session), history.groups(session, "size")
+    said, features = scorer.scores(session), history.features(session)
+    assert groups is not None
+    for small in (True, False):
+        which = rows & ((groups == 0) == small)
+        assert which.any()
+        own = Model.of_booster(model.texts["small.txt" if small else "all.txt"])
+        np.testing.assert_array_equal(said[which], own.predict(features[which]).score)
+
+
+def test_a_bundle_of_groups_that_the_pack_does_not_tell_is_refused(home: Home, settings: Settings) -> None:
+    feed = ReplayFeed.open(home.live / "feed")
+    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
+    scorer = BundleScorer(opened(home, grouped_model(factors=len(alpha158().names))), history)
+    with pytest.raises(LiveError, match="the session pack lacks industries, which groups by industry are made of"):
+        scorer.scores(feed.sessions[0])
