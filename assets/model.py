@@ -36,7 +36,7 @@ def trained_model(
         took = {"seconds": clock.monotonic_s() - started_s}
         reuse.remember(line.tables, name, key, write_trained(folder, trained))
     trained = read_trained(folder)
-    found = {
+    found: dict[str, Any] = {
         "model_hash": model_hash(folder),
         "members": len(trained.model.members),
         "rounds": trained.rounds,

@@ -35,7 +35,12 @@ WARM_UP_SPARE_SESSIONS = 60
 SCORED_SESSIONS = 60
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"lightgbm"}, deps=[feature_table])
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"lightgbm"},
+    deps=[feature_table, "securities", "st_spells", "index_members", "industries", "market_values"],
+)
 def daily_scores(
     context: dg.AssetExecutionContext, line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
 ) -> dg.Output[pd.DataFrame]:
@@ -63,32 +68,16 @@ def daily_scores(
     panel = panel_of(line, checked_bars, calendar)
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
     recent[:, -SCORED_SESSIONS:] = True
-    rows = values.frame(recent & ~np.isnan(panel.fields["close"]))
+    present = recent & ~np.isnan(panel.fields["close"])
+    rows = values.frame(present)
     features = np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32))
-    said = bundle.predict(features, row_groups(line, bundle.manifest.group_by, panel, rows))
+    said = bundle.predict(features, groups_of(line, bundle.manifest.group_by, panel, present))
     # a score on a session the model was trained on says nothing of its skill: monitoring leaves it out
     after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
     band = {name: end for name, end in (("lower", said.lower), ("upper", said.upper)) if end is not None}
     frame = rows[["symbol", "session_date"]].assign(score=said.score, **band, after_training=after_training)
     shown = frame_metadata(frame, scores_lineage(line.catalogue, band=tuple(band)))
     return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
-
-
-def row_groups(line: Line, by: GroupBy, panel: Panel, rows: pd.DataFrame) -> NDArray[np.int32] | None:
-    """Return the group of each of ``rows`` (``symbol``, ``session_date``) on the panel; None for ``by`` = none."""
-    if by == "none":
-        return None
-    universe = line.settings.universe
-    ranges = (line.market_table(name) for name in ("securities", "st_spells", "index_members"))
-    tables = {name: line.market_table(name) for name in GROUP_TABLES[by]}
-    groups = group_codes(by, panel, scorable_mask(panel, *ranges, universe), tables, universe)
-    if groups is None:
-        return None
-    codes = groups.codes[
-        pd.Index(panel.symbols).get_indexer(pd.Index(rows["symbol"])),
-        session_positions(rows["session_date"], panel.sessions),
-    ]
-    return np.asarray(codes, dtype=np.int32)
 
 
 def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> ModelBundle:
@@ -109,6 +98,20 @@ def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> M
             "train one of these factors with `ljwx run`, or set factors.catalogue back",
         )
     return load_bundle(path, factor_hash=factors.version_hash, public_key=key)
+
+
+def groups_of(line: Line, by: GroupBy, panel: Panel, present: NDArray[np.bool_]) -> NDArray[np.int32] | None:
+    """Return the group code of each row where ``present``, in (session, symbol) order, as training told it.
+
+    None for a model without groups.
+    """
+    if by == "none":
+        return None
+    universe, tables = line.settings.universe, {name: line.market_table(name) for name in GROUP_TABLES[by]}
+    spells, members = line.market_table("st_spells"), line.market_table("index_members")
+    scorable = scorable_mask(panel, line.market_table("securities"), spells, members, universe)
+    found = group_codes(by, panel, scorable, tables, universe)
+    return None if found is None else found.codes.T[present.T]
 
 
 def since(table: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
@@ -154,7 +157,7 @@ def model_monitoring(daily_scores: pd.DataFrame, forward_return_label: pd.DataFr
     return dg.Output(found, metadata={key: value for key, value in found.items() if value is not None})
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"arrow"}, deps=[feast_online_store])
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"arrow"}, deps=[feast_online_store, "industries", "market_values"])
 def session_pack(
     line: Line,
     checked_bars: pd.DataFrame,

@@ -215,7 +215,13 @@ class BundleScorer:
         return self.prediction(session).score
 
     def prediction(self, session: date) -> Prediction:
-        """Return score and, of a model with a band, its ends: a value a symbol, NaN as in ``scores``."""
+        """Return score and, of a model with a band, its ends: a value a symbol, NaN as in ``scores``.
+
+        Raises
+        ------
+        LiveError
+            For a model of groups when the session pack lacks what they are made of.
+        """
         features = self._factors.features(session)
         rows = np.flatnonzero(self._factors.scorable(session))
         by = self._bundle.manifest.group_by
