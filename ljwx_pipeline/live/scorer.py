@@ -23,7 +23,7 @@ from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.scoring.bundle import ModelBundle
-from ljwx_pipeline.scoring.model import NO_GROUP, GroupBy, Prediction
+from ljwx_pipeline.scoring.model import GroupBy, Prediction
 
 
 class FactorHistory:
@@ -92,8 +92,8 @@ class FactorHistory:
         newest: NDArray[np.bool_] = mask[:, -1]
         return newest
 
-    def groups(self, session: date, by: GroupBy) -> NDArray[np.int32]:
-        """Return each symbol's group at ``session``, int32 of shape ``(n_symbols,)``: the rule of research.
+    def groups(self, session: date, by: GroupBy) -> NDArray[np.int32] | None:
+        """Return each symbol's group at ``session``, int32 of shape ``(n_symbols,)``, by research's rule; None for none.
 
         Raises
         ------
@@ -106,7 +106,7 @@ class FactorHistory:
         mask = scorable_mask(self._panel, pack.securities, pack.st_spells, pack.index_members, self._universe)
         tables = {name: _until(pack.beside[name], session) for name in GROUP_TABLES[by]}
         groups = group_codes(by, self._panel, mask, tables, self._universe)
-        return np.full(len(mask), NO_GROUP, dtype=np.int32) if groups is None else groups.codes[:, -1]
+        return None if groups is None else groups.codes[:, -1]
 
     def require_groups(self, by: GroupBy) -> None:
         """Refuse a pack without the tables that groups are made of; arguments and errors as ``groups``."""
@@ -224,9 +224,8 @@ class BundleScorer:
         """
         features = self._factors.features(session)
         rows = np.flatnonzero(self._factors.scorable(session))
-        by = self._bundle.manifest.group_by
-        groups = None if by == "none" else self._factors.groups(session, by)[rows]
-        said = self._bundle.predict(features[rows], groups)
+        groups = self._factors.groups(session, self._bundle.manifest.group_by)
+        said = self._bundle.predict(features[rows], None if groups is None else groups[rows])
 
         def of_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
             spread = np.full(len(features), np.nan)

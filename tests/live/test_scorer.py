@@ -223,6 +223,7 @@ def test_a_row_is_scored_by_the_members_of_its_industry(tmp_path: Path, settings
     feed = ReplayFeed.open(home.live / "feed")
     history, session = FactorHistory(feed, alpha158(), settings.universe, benchmark=""), feed.sessions[2]
     codes, rows = history.groups(session, "industry"), history.scorable(session)
+    assert codes is not None
     assert len(set(codes[:3][rows[:3]])) == 1
     assert (codes[6:] == NO_GROUP).all()
     assert (codes[~rows] == NO_GROUP).all()
@@ -245,7 +246,9 @@ def test_sizes_of_a_session_are_those_of_the_whole_history(home: Home, settings:
     for session in feed.sessions:
         column = panel.sessions.get_loc(pd.Timestamp(session))
         np.testing.assert_array_equal(history.groups(session, "size"), whole.codes[:, column])
-    assert set(history.groups(feed.sessions[-1], "size")) >= {0, 1, 2}
+    newest = history.groups(feed.sessions[-1], "size")
+    assert newest is not None
+    assert set(newest) >= {0, 1, 2}
 
 
 def test_a_bundle_of_groups_that_the_pack_does_not_tell_is_refused(home: Home, settings: Settings) -> None:
