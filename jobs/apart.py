@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import dagster as dg
 
@@ -24,6 +25,7 @@ def execute_apart(
     *,
     tags: Mapping[str, str],
     watch: Callable[[dg.EventLogEntry], None],
+    run_config: Mapping[str, Any],
 ) -> None:
     """Execute a job by its own executor, and give ``watch`` every event that its processes write.
 
@@ -41,9 +43,12 @@ def execute_apart(
     """
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(instance, dict(tags), watch, ended), daemon=True)
+    recipe = dg.reconstructable(job)
     watcher.start()
     try:
-        with dg.execute_job(dg.reconstructable(job), instance, tags=dict(tags), raise_on_error=False) as result:
+        with dg.execute_job(
+            recipe, instance, run_config=dict(run_config), tags=dict(tags), raise_on_error=False
+        ) as result:
             failed = [event for event in result.all_events if event.is_step_failure]
             succeeded = result.success
     finally:

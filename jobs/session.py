@@ -120,7 +120,9 @@ class LineRun:
         remedy = f"see the last run of {job_name} in the Dagster UI ({self._up_command})"
         with self._watched(job, remedy) as progress:
             tags = self._tags(job) | {ATTEMPT_TAG: secrets.token_hex(8)}
-            execute_apart(parallel_research, self._instance, tags=tags, watch=progress.handle)
+            execute_apart(
+                parallel_research, self._instance, tags=tags, watch=progress.handle, run_config=SILENT_CONSOLE
+            )
 
     @contextmanager
     def _watched(self, job: dg.JobDefinition, remedy: str) -> Iterator[StepProgress]:

@@ -37,3 +37,25 @@ def test_what_is_said_while_a_step_s_output_is_captured_reaches_the_terminal(
         progress.handle(said)
     assert "raw_bars" in capfd.readouterr().err
     assert progress.seconds == {"raw_bars": 0.0}
+
+
+def event(kind: str, step: str, **more: Any) -> Any:
+    return SimpleNamespace(dagster_event=SimpleNamespace(event_type_value=kind, **more), step_key=step)
+
+
+def test_steps_that_are_mapped_are_counted_and_add_up_to_their_asset(capfd: pytest.CaptureFixture[str]) -> None:
+    with StepProgress("research", 3) as progress:
+        for name in ("2020", "2021", "2022"):
+            output = SimpleNamespace(mapping_key=name)
+            progress.handle(event("STEP_OUTPUT", "walk.plan", step_output_data=output))
+        progress.handle(event("STEP_SUCCESS", "walk.plan"))
+        for name in ("2020", "2021", "2022"):
+            progress.handle(event("STEP_SUCCESS", f"walk.fold[{name}]"))
+        progress.handle(event("STEP_OUTPUT", "walk.collect", step_output_data=SimpleNamespace(mapping_key=None)))
+        progress.handle(event("STEP_SUCCESS", "walk.collect"))
+        (task,) = progress._progress.tasks
+        assert (task.completed, task.total) == (5, 5)
+    assert progress.seconds == {"walk": 0.0}
+    said = capfd.readouterr().err
+    assert said.startswith("job research, 3 steps\n")
+    assert "  3  walk.fold[2021] " in said

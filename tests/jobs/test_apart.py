@@ -1,0 +1,54 @@
+"""A job in processes of its own: its events reach the watcher, and the step that failed is named."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from jobs.apart import StepFailedError, execute_apart
+from jobs.session import SILENT_CONSOLE, step_count
+
+
+@dg.op(out=dg.DynamicOut(dg.Nothing))
+def plan(context: dg.OpExecutionContext):
+    for name in ("one", "two"):
+        yield dg.DynamicOutput(None, mapping_key=name)
+
+
+@dg.op(ins={"planned": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
+def part(context: dg.OpExecutionContext) -> None:
+    if context.get_mapping_key() == context.run.tags.get("fails"):
+        raise dg.Failure("the part is broken")
+
+
+@dg.graph
+def parts():
+    plan().map(part)
+
+
+@dg.job(executor_def=dg.multiprocess_executor.configured({"max_concurrent": 2}))
+def of_parts():
+    parts()
+
+
+def job() -> dg.JobDefinition:
+    return of_parts
+
+
+@pytest.mark.slow
+def test_events_of_every_process_reach_the_watcher_and_a_failed_step_is_named(tmp_path: Path) -> None:
+    seen: list[dg.EventLogEntry] = []
+    tags = {"ljwx/attempt": "this one", "fails": "two"}
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
+        with pytest.raises(StepFailedError, match=r"step parts.part\[two\] failed: .*the part is broken"):
+            execute_apart(job, instance, tags=tags, watch=seen.append, run_config=SILENT_CONSOLE)
+    ended = {e.step_key: e.dagster_event.event_type_value for e in seen if e.dagster_event and e.step_key}
+    assert ended == {
+        "parts.plan": "STEP_SUCCESS",
+        "parts.part[one]": "STEP_SUCCESS",
+        "parts.part[two]": "STEP_FAILURE",
+    }
+
+
+def test_a_mapped_step_is_counted_once() -> None:
+    assert step_count(of_parts.graph) == 2
