@@ -93,7 +93,7 @@ class FactorHistory:
         return newest
 
     def groups(self, session: date, by: GroupBy) -> NDArray[np.int32] | None:
-        """Return each symbol's group at ``session``, int32 of shape ``(n_symbols,)``, by research's rule; None for none.
+        """Return each symbol's group at ``session``, int32, shape ``(n_symbols,)``, by research's rule, or None.
 
         Raises
         ------
