@@ -143,7 +143,9 @@ class _Plan:
 
     def require_data(self) -> None:
         """Raise unless the lake still holds what was known at the instant."""
-        _require_data(self.original, self.as_of)
+        from ljwx_pipeline.reproduction.sources import require_held
+
+        require_held(self.original, self.as_of)
 
     def order_as_of(self) -> str:
         """Return the instant whose knowledge the order was decided on: the run's where nothing came in between."""
@@ -206,18 +208,6 @@ def _changed(original: Original, by_hand: Mapping[str, Any]) -> dict[str, Any]:
         for key, value in by_hand.items()
         if key not in choosing and not key.startswith(("mlflow.", "source."))
     }
-
-
-def _require_data(original: Original, as_of: str) -> None:
-    from ljwx_pipeline.lake import Lake
-    from ljwx_pipeline.lake.catalogue import was_known
-
-    instant, lake = datetime.fromisoformat(as_of), Lake(original.home / "lake")
-    if not lake.root.is_dir():
-        raise LakeError(f"{lake.root} is gone: the data of {original.name} with it", "restore the market's lake")
-    for table in lake.tables():
-        if was_known(lake, table, instant):
-            lake.current(table, as_of=instant)  # says what retention removed
 
 
 def _environment(original: Original, root: Path) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake import Catalogue, Lake
 from ljwx_pipeline.lake.catalogue import Dataset, was_known
 from ljwx_pipeline.lake.diff import RowChange, TableDiff, diff_versions, plain_values
@@ -17,6 +18,22 @@ from ljwx_pipeline.reproduction.target import Original
 
 #: Rows of a partition, and sentences in all, that are spelled out.
 SHOWN_ROWS, SHOWN = 3, 12
+
+
+def require_held(original: Original, as_of: str) -> None:
+    """Raise ``LakeError`` unless the lake still holds all that was known at ``as_of``.
+
+    Raises
+    ------
+    LakeError
+        When the lake is gone, or retention removed a version that was the newest then.
+    """
+    instant, lake = datetime.fromisoformat(as_of), Lake(original.home / "lake")
+    if not lake.root.is_dir():
+        raise LakeError(f"{lake.root} is gone: the data of {original.name} with it", "restore the market's lake")
+    for table in lake.tables():
+        if was_known(lake, table, instant):
+            lake.current(table, as_of=instant)
 
 
 def source_differences(original: Original, as_of: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""One finished small line for the tests that look at it or add to it; they share a worker (group ``small-line``)."""
+"""One finished small line for the tests that look at it or add to it."""
 
 from __future__ import annotations
 

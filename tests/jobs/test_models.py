@@ -11,7 +11,7 @@ import pytest
 
 from tests.jobs.conftest import SmallLine
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small-line")]
+pytestmark = pytest.mark.slow
 BINS, SHORT = "max_bin=31", "max_rounds=3"
 
 

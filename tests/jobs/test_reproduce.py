@@ -21,7 +21,7 @@ from ljwx_pipeline.reproduction.replay_home import REPLAYS, replay_home
 from tests.fakes.line_runs import ROOT
 from tests.jobs.conftest import SmallLine
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("small-line")]
+pytestmark = pytest.mark.slow
 
 
 def held(home: Path) -> dict[str, str]:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake import Catalogue, Lake
+from ljwx_pipeline.lake.retention import retain
 from ljwx_pipeline.registry import RecordedRun
-from ljwx_pipeline.reproduction.sources import source_differences
+from ljwx_pipeline.reproduction.sources import require_held, source_differences
 from ljwx_pipeline.reproduction.target import Original
 
 RUN = "a" * 32
@@ -68,3 +70,22 @@ def test_without_a_pinned_dataset_no_row_can_be_named(lake: Lake) -> None:
 def test_the_same_tables_leave_what_passed_the_checks(lake: Lake) -> None:
     pin(lake)
     assert "what passed the checks is not" in source_differences(original(lake), THEN.isoformat())[0]
+
+
+def test_data_that_retention_removed_cannot_be_replayed_and_pinned_data_can(lake: Lake) -> None:
+    require_held(original(lake), THEN.isoformat())
+    lake.write("st_spells", st_spells("2023-07-01"), known_at=LATER)
+    pin(lake)
+    much_later = LATER + timedelta(days=900)
+    retain(lake, keep_days=1, dry_run=False, now=much_later)
+    require_held(original(lake), THEN.isoformat())
+    Catalogue(lake).remove_reference("m-v1", "run", RUN)
+    Catalogue(lake).delete("m-v1")
+    retain(lake, keep_days=1, dry_run=False, now=much_later)
+    with pytest.raises(LakeError, match="retention"):
+        require_held(original(lake), THEN.isoformat())
+
+
+def test_a_lake_that_is_gone_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LakeError, match="is gone: the data of run"):
+        require_held(original(Lake(tmp_path / "nowhere" / "lake")), THEN.isoformat())
