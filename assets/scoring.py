@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from assets.column_lineage import scores_lineage
 from assets.features import feast_online_store, feature_store, feature_table, last_research_session
@@ -17,11 +18,14 @@ from assets.model import trained_model
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
 from assets.resources import Line
 from ljwx_pipeline.config import ljwx_home
-from ljwx_pipeline.dataset import lookback_sessions
+from ljwx_pipeline.dataset import lookback_sessions, scorable_mask
+from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes
 from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.market.calendar import session_positions
+from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle, verify_files
+from ljwx_pipeline.scoring.model import GroupBy
 from ljwx_pipeline.scoring.signing import public_key
 
 GROUP = "scoring"
@@ -56,13 +60,31 @@ def daily_scores(
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
     recent[:, -SCORED_SESSIONS:] = True
     rows = values.frame(recent & ~np.isnan(panel.fields["close"]))
-    said = bundle.predict(np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32)))
+    features = np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32))
+    said = bundle.predict(features, row_groups(line, bundle.manifest.group_by, panel, rows))
     # a score on a session the model was trained on says nothing of its skill: monitoring leaves it out
     after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
     band = {name: end for name, end in (("lower", said.lower), ("upper", said.upper)) if end is not None}
     frame = rows[["symbol", "session_date"]].assign(score=said.score, **band, after_training=after_training)
     shown = frame_metadata(frame, scores_lineage(line.catalogue, band=tuple(band)))
     return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
+
+
+def row_groups(line: Line, by: GroupBy, panel: Panel, rows: pd.DataFrame) -> NDArray[np.int32] | None:
+    """Return the group of each of ``rows`` (``symbol``, ``session_date``) on the panel; None for ``by`` = none."""
+    if by == "none":
+        return None
+    universe = line.settings.universe
+    ranges = (line.market_table(name) for name in ("securities", "st_spells", "index_members"))
+    tables = {name: line.market_table(name) for name in GROUP_TABLES[by]}
+    groups = group_codes(by, panel, scorable_mask(panel, *ranges, universe), tables, universe)
+    if groups is None:
+        return None
+    codes = groups.codes[
+        pd.Index(panel.symbols).get_indexer(pd.Index(rows["symbol"])),
+        session_positions(rows["session_date"], panel.sessions),
+    ]
+    return np.asarray(codes, dtype=np.int32)
 
 
 def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> ModelBundle:
@@ -151,6 +173,8 @@ def session_pack(
     present = tuple(sorted(history.loc[history["session_date"] == pd.Timestamp(session), "symbol"]))
     online = feature_store(line).online(present, session)
     description = line.source().describe()
+    grouped = {name: line.market_table(name) for name in GROUP_TABLES[line.settings.model.group_by]}
+    beside = {**factor_tables(line, checked_bars).beside, **grouped}
     manifest = write_session_pack(
         line.home / "live" / "feed",
         history=history,
@@ -159,9 +183,7 @@ def session_pack(
         st_spells=st_spells,
         index_members=index_members[index_members["index_code"] == line.settings.universe.index],
         corporate_actions=corporate_actions,
-        beside={
-            name: since(table, sessions[first]) for name, table in factor_tables(line, checked_bars).beside.items()
-        },
+        beside={name: since(table, sessions[first]) for name, table in beside.items()},
         online_features=online[["symbol", *line.catalogue.names]],
         adjustment=description.adjustment,
         simulated=description.simulated,

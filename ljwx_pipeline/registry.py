@@ -420,7 +420,7 @@ def _write_mlmodel(folder: Path, manifest: Manifest, *, run_id: str) -> None:
     shape, name = (-1, len(manifest.factor_names)), mlflow_loader.FEATURES if grouped else None
     inputs: list[Any] = [TensorSpec(np.dtype(np.float32), shape, name)]
     if grouped:
-        inputs.append(TensorSpec(np.dtype(np.int16), (-1,), mlflow_loader.GROUPS))
+        inputs.append(TensorSpec(np.dtype(np.int32), (-1,), mlflow_loader.GROUPS))
     outputs: list[Any] = [TensorSpec(np.dtype(np.float64), (-1,))]
     signature = ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
     model = Model(run_id=run_id, signature=signature)

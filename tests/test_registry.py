@@ -259,7 +259,7 @@ def test_a_version_of_many_members_gives_mlflow_the_runner_s_scores(registry: Re
     version = registered(registry, bundle)
     features = np.random.default_rng(0).standard_normal((9, 4)).astype(np.float32)
     features[2] = np.nan
-    groups = np.array([7, 3, -1] * 3, dtype=np.int16)
+    groups = np.array([7, 3, -1] * 3, dtype=np.int32)
     served = pyfunc.load_model(str(artifacts_of(registry, version)))
     expected = load_bundle(bundle, factor_hash=FACTOR_HASH, public_key=PUBLIC).predict(features, groups).score
     scores = served.predict({"features": features, "groups": groups})

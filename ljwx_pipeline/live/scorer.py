@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.config import UniverseSettings
 from ljwx_pipeline.dataset import MarketTables, lookback_sessions, scorable_mask, tables_beside, with_inputs
+from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.factors.increment import newest_session
@@ -22,7 +23,7 @@ from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.scoring.bundle import ModelBundle
-from ljwx_pipeline.scoring.model import Prediction
+from ljwx_pipeline.scoring.model import NO_GROUP, GroupBy, Prediction
 
 
 class FactorHistory:
@@ -90,6 +91,31 @@ class FactorHistory:
         mask = scorable_mask(self._panel, pack.securities, pack.st_spells, pack.index_members, self._universe)
         newest: NDArray[np.bool_] = mask[:, -1]
         return newest
+
+    def groups(self, session: date, by: GroupBy) -> NDArray[np.int32]:
+        """Return each symbol's group at ``session``, int32 of shape ``(n_symbols,)``: the rule of research.
+
+        Raises
+        ------
+        LiveError
+            When the pack lacks the table that tells the groups.
+        """
+        pack = self._feed.pack
+        self.require_groups(by)
+        self.features(session)
+        mask = scorable_mask(self._panel, pack.securities, pack.st_spells, pack.index_members, self._universe)
+        tables = {name: _until(pack.beside[name], session) for name in GROUP_TABLES[by]}
+        groups = group_codes(by, self._panel, mask, tables, self._universe)
+        return np.full(len(mask), NO_GROUP, dtype=np.int32) if groups is None else groups.codes[:, -1]
+
+    def require_groups(self, by: GroupBy) -> None:
+        """Refuse a pack without the tables that groups are made of; arguments and errors as ``groups``."""
+        lacking = sorted(set(GROUP_TABLES[by]) - self._feed.pack.beside.keys())
+        if lacking:
+            raise LiveError(
+                f"the session pack lacks {lacking[0]}, which tells the groups of a model by {by}",
+                f'run the pipeline\'s deployment again with model.group_by = "{by}" to write the pack anew',
+            )
 
     def check_against_online_store(self) -> None:
         """Compare the factors of the last research session with the online feature store's answer, bit by bit.
@@ -176,16 +202,11 @@ class BundleScorer:
     Raises
     ------
     LiveError
-        For a bundle with members by group: the groups of a session are not told here.
+        For a bundle with members by group where the pack lacks the table that tells the groups.
     """
 
     def __init__(self, bundle: ModelBundle, factors: FactorHistory) -> None:
-        by = bundle.manifest.group_by
-        if by != "none":
-            raise LiveError(
-                f"bundle {bundle.bundle_hash[:12]} has members by {by}, whose groups the runner cannot tell",
-                "promote a model with model.group_by = none",
-            )
+        factors.require_groups(bundle.manifest.group_by)
         self._bundle = bundle
         self._factors = factors
 
@@ -197,7 +218,9 @@ class BundleScorer:
         """Return score and, of a model with a band, its ends: a value a symbol, NaN as in ``scores``."""
         features = self._factors.features(session)
         rows = np.flatnonzero(self._factors.scorable(session))
-        said = self._bundle.predict(features[rows])
+        by = self._bundle.manifest.group_by
+        groups = None if by == "none" else self._factors.groups(session, by)[rows]
+        said = self._bundle.predict(features[rows], groups)
 
         def of_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
             spread = np.full(len(features), np.nan)

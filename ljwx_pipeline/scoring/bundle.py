@@ -197,7 +197,7 @@ class ModelBundle:
     card: str = field(repr=False)
     model: Model = field(repr=False, compare=False)
 
-    def predict(self, features: NDArray[np.float32], groups: NDArray[np.int16] | None = None) -> Prediction:
+    def predict(self, features: NDArray[np.float32], groups: NDArray[np.int32] | None = None) -> Prediction:
         """Return a score a row, higher for a better expected rank within the session, and the band's ends if any.
 
         Parameters
@@ -466,7 +466,7 @@ def _is_member(member: Member) -> bool:
         and member.output in get_args(Output)
         and type(member.weight) in (int, float)
         and math.isfinite(member.weight)
-        and (member.group is None or (type(member.group) is int and 0 <= member.group <= np.iinfo(np.int16).max))
+        and (member.group is None or (type(member.group) is int and 0 <= member.group <= np.iinfo(np.int32).max))
     )
 
 

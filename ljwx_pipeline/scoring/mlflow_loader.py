@@ -39,10 +39,10 @@ class ServedModel:
         ----------
         model_input
             float32 of shape ``(n, width)``; of a model of groups a mapping of that as ``features`` and of the rows'
-            group codes, int16 of shape ``(n,)``, as ``groups``.
+            group codes, int32 of shape ``(n,)``, as ``groups``.
         """
         if isinstance(model_input, Mapping):
-            features, groups = model_input[FEATURES], np.asarray(model_input[GROUPS], dtype=np.int16)
+            features, groups = model_input[FEATURES], np.asarray(model_input[GROUPS], dtype=np.int32)
         else:
             features, groups = model_input, None
         scores = self._model.predict(features, groups).score

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,8 +75,15 @@ def live_tables(*, symbols: int = 24, sessions: int = 150, feed_sessions: int = 
     return Tables(bars, securities, spells, actions)
 
 
-def write_pack(folder: Path, tables: Tables, *, feed_sessions: int = 30, online_features: pd.DataFrame) -> None:
-    """Write the session pack of ``tables``."""
+def write_pack(
+    folder: Path,
+    tables: Tables,
+    *,
+    feed_sessions: int = 30,
+    online_features: pd.DataFrame,
+    beside: Mapping[str, pd.DataFrame] | None = None,
+) -> None:
+    """Write the session pack of ``tables``, with ``beside`` those by name that only some factors or models read."""
     history, feed = tables.split(feed_sessions)
     write_session_pack(
         folder,
@@ -88,4 +96,5 @@ def write_pack(folder: Path, tables: Tables, *, feed_sessions: int = 30, online_
         online_features=online_features,
         adjustment="raw",
         simulated=True,
+        beside=beside,
     )

@@ -13,6 +13,7 @@ import pytest
 from assets.scoring import since
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.dataset import MarketTables, input_panel, lookback_sessions, scorable_mask
+from ljwx_pipeline.dataset.groups import group_codes
 from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.expressions.evaluate import evaluate
@@ -26,7 +27,7 @@ from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.live.session_pack import write_session_pack
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle
-from ljwx_pipeline.scoring.model import Member, Model
+from ljwx_pipeline.scoring.model import NO_GROUP, Member, Model
 from ljwx_pipeline.scoring.signing import public_key
 from tests.fakes.bundles import grouped_model, tiny_booster, tiny_linear
 from tests.fakes.live_home import Home, live_home
@@ -203,8 +204,47 @@ def test_a_band_reaches_the_runner_with_the_scores_of_those_who_may_be_scored(ho
     assert rows.any()
 
 
-def test_a_bundle_of_groups_that_the_runner_cannot_tell_is_refused(home: Home, settings: Settings) -> None:
+def test_a_row_is_scored_by_the_members_of_its_industry(tmp_path: Path, settings: Settings) -> None:
+    home = live_home(tmp_path, symbols=10, feed_sessions=6)
+    industries = pd.DataFrame(
+        {
+            "symbol": sorted(home.tables.securities["symbol"])[:6],
+            "industry": ["bank"] * 3 + ["steel"] * 3,
+            "start_date": pd.Timestamp("2001-01-01"),
+            "end_date": pd.NaT,
+        }
+    )
+    home.write_pack(beside={"industries": industries})
+    feed = ReplayFeed.open(home.live / "feed")
+    history, session = FactorHistory(feed, alpha158(), settings.universe, benchmark=""), feed.sessions[2]
+    codes, rows = history.groups(session, "industry"), history.scorable(session)
+    assert len(set(codes[:3][rows[:3]])) == 1
+    assert (codes[6:] == NO_GROUP).all()
+    assert (codes[~rows] == NO_GROUP).all()
+    model = grouped_model(factors=len(alpha158().names), group=int(codes[:3][rows[:3]][0]))
+    said = BundleScorer(opened(home, model), history).prediction(session).score
+    np.testing.assert_array_equal(said[rows], model.predict(history.features(session)[rows], codes[rows]).score)
+    all_alike = model.predict(history.features(session)[rows], np.full(rows.sum(), NO_GROUP)).score
+    np.testing.assert_array_equal(said[rows] != all_alike, codes[rows] == codes[:3][rows[:3]][0])
+
+
+def test_sizes_of_a_session_are_those_of_the_whole_history(home: Home, settings: Settings) -> None:
+    home.write_pack(beside={"market_values": empty_table("market_values")})
+    feed = ReplayFeed.open(home.live / "feed")
+    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
+    _, panel = home.research()
+    tables = home.tables
+    mask = scorable_mask(panel, tables.securities, tables.st_spells, empty_table("index_members"), settings.universe)
+    whole = group_codes("size", panel, mask, {}, settings.universe)
+    assert whole is not None
+    for session in feed.sessions:
+        column = panel.sessions.get_loc(pd.Timestamp(session))
+        np.testing.assert_array_equal(history.groups(session, "size"), whole.codes[:, column])
+    assert set(history.groups(feed.sessions[-1], "size")) >= {0, 1, 2}
+
+
+def test_a_bundle_of_groups_that_the_pack_does_not_tell_is_refused(home: Home, settings: Settings) -> None:
     history = FactorHistory(ReplayFeed.open(home.live / "feed"), alpha158(), settings.universe, benchmark="")
     bundle = opened(home, grouped_model(factors=len(alpha158().names)))
-    with pytest.raises(LiveError, match="has members by industry"):
+    with pytest.raises(LiveError, match="the session pack lacks industries, which tells the groups of a"):
         BundleScorer(bundle, history)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.models.train import Trained
+from ljwx_pipeline.models.fit import Trained
 from ljwx_pipeline.models.trained_files import model_hash, read_trained, write_trained
 from ljwx_pipeline.scoring.model import Model
 from tests.fakes.bundles import grouped_model, tiny_booster

@@ -69,7 +69,7 @@ def test_a_model_of_many_members_is_loaded_whole(tmp_path: Path) -> None:
     assert sorted(p.name for p in path.iterdir()) == GROUPED_FILES
     features = np.random.default_rng(1).standard_normal((30, 4)).astype(np.float32)
     features[4] = np.nan
-    groups = np.tile(np.array([7, 3, -1], dtype=np.int16), 10)
+    groups = np.tile(np.array([7, 3, -1], dtype=np.int32), 10)
     said, expected = loaded.predict(features, groups), model.predict(features, groups)
     known = np.arange(30) != 4
     for ours, theirs in ((said.score, expected.score), (said.lower, expected.lower), (said.upper, expected.upper)):
@@ -227,7 +227,7 @@ def test_a_bundle_of_format_1_is_refused_with_the_way_out(bundle: Path) -> None:
         {"members": [{"file": "model.txt", "output": "median"}]},
         {"members": [{"file": "model.txt", "weight": float("nan")}]},
         {"members": [{"file": "model.txt", "weight": "1"}]},
-        {"members": [{"file": "model.txt", "group": 40_000}]},
+        {"members": [{"file": "model.txt", "group": 2**31}]},
         {"members": [{"file": "model.txt", "group": 3}]},
         {"members": [{"file": "model.txt", "output": "upper"}]},
         {"members": [{"file": 1}]},
