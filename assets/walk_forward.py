@@ -58,11 +58,12 @@ def walk_forward_predictions(
     summary = walk_forward_summary(line, frame) | {"folds": len(records)}
     write_json(line.tables, "walk_forward_summary", summary)
     with research_run(line) as run:
+        # before the folds': MLflow's comparison opens on the metric that was recorded first
+        run.metrics({key: value for key, value in summary.items() if value is not None})
         for position, record in enumerate(records):
             measured = {key: record[key] for key in ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows")}
             track_fold(line, reuse.stated(key), record)  # those that a killed run left untold
             run.metrics({f"fold.{key}": value for key, value in measured.items()}, step=position)
-        run.metrics({key: value for key, value in summary.items() if value is not None})
     cumulative = rank_ic_table(frame).set_index("session_date")[["rank_ic"]].cumsum()
     return dg.MaterializeResult(
         metadata=frame_metadata(frame, predictions_lineage(line.catalogue))
