@@ -199,6 +199,7 @@ def champion_model(
         registry.promote(version)
         record.moved(name, version.version)
     registry.tag_version(name, version.version, "decision", decision)
+    registry.describe_version(name, version.version, version_text(line, promotion_decision))
     champion = registry.champion(name)
     judged = promotion_decision | {"bundle_hash": model_bundle["bundle_hash"]}
     track_promotion(line, judged, version.version, champion.version if champion else "none")
@@ -215,4 +216,16 @@ def champion_model(
             "champion_now": champion.version if champion else "none",
             "model_card": dg.MetadataValue.md(card.read_text(encoding="utf-8")),
         },
+    )
+
+
+def version_text(line: Line, decision: dict[str, Any]) -> str:
+    """Return what MLflow's page says of a version: whether it may trade and why, and where its card is."""
+    market = "**Simulated market.** " if line.source().describe().simulated else ""
+    checks = "\n".join(
+        f"- {'passed' if one['passed'] else '**failed**'}: {one['sentence']}" for one in decision["checks"]
+    )
+    return (
+        f"{market}The gate {decision['decision']} it. The model card, the report and the factors it leans on are "
+        f"artifacts of its source run.\n\n{checks}"
     )

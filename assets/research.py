@@ -103,6 +103,18 @@ def tracked_inputs(
     }
     return [
         dataset_input(
+            "training_dataset",
+            dataset.hash,
+            source={"market": market, "dataset_hash": dataset.hash, "known_at": lineage["known_at"]},
+            profile={
+                "rows": len(dataset.label),
+                "scorable_rows": int(dataset.scorable.sum()),
+                "symbols": len(dataset.symbols),
+                "first_session": first,
+                "last_session": last,
+            },
+        ),
+        dataset_input(
             "checked_bars",
             lineage["data_hash"],
             source={"market": market, "source": line.source().describe().name, "data_hash": lineage["data_hash"]},
@@ -121,17 +133,5 @@ def tracked_inputs(
             label,
             source={**settings.label.model_dump(mode="json"), "label_hash": label},
             schema={"forward_return": "double"},
-        ),
-        dataset_input(
-            "training_dataset",
-            dataset.hash,
-            source={"market": market, "dataset_hash": dataset.hash, "known_at": lineage["known_at"]},
-            profile={
-                "rows": len(dataset.label),
-                "scorable_rows": int(dataset.scorable.sum()),
-                "symbols": len(dataset.symbols),
-                "first_session": first,
-                "last_session": last,
-            },
         ),
     ]

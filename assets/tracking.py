@@ -70,12 +70,14 @@ def begin_research_run(
     if last and not resumed and last["status"] == "RUNNING":
         tracker.find(last["event"]).end("FAILED")  # its process is gone: this one holds the market's lock
     event = str(last["event"]) if resumed else uuid4().hex
-    written = {"event": event, "identity": identity, "status": "RUNNING", "tags": texts}
+    number = int(last.get("number", 0)) + (not resumed)
+    written = {"event": event, "identity": identity, "status": "RUNNING", "number": number, "tags": texts}
     if resumed:
         run = tracker.find(event)
         run.resume()
     else:
-        named = f"{settings.profile} {texts['factors']} {texts['model_kind']} {texts['dataset_hash'][:8]}"
+        # what differs comes first: MLflow's table cuts names off
+        named = f"#{number} {texts['model_kind']} {texts['factors']} {texts['dataset_hash'][:8]} {settings.profile}"
         run = tracker.begin(
             named, kind="research", event=event, tags={**texts, **environment_tags(), **_shown(line, texts)}
         )

@@ -404,6 +404,10 @@ class Registry:
         """Tag a version of model ``name``; doing it again renews the value."""
         self._ask(self._client().set_model_version_tag, name, version, tag, value)
 
+    def describe_version(self, name: str, version: str, text: str) -> None:
+        """Set what MLflow's page shows as the description of a version, in Markdown; doing it again renews it."""
+        self._ask(self._client().update_model_version, name, version, description=text)
+
     def drop_alias(self, alias: Alias, name: str) -> None:
         """Take ``alias`` off the model ``name``; without one nothing changes."""
         if self.aliased(name, alias) is not None:

@@ -17,8 +17,8 @@ from ljwx_pipeline.config import Settings, without_password
 
 #: Packages whose versions are tags: a look at a run's page says them, the artifact says all.
 TAGGED_PACKAGES = ("lightgbm", "numpy", "pandas", "numba", "scikit-learn", "shap", "optuna", "mlflow", "dagster")
-#: MLflow stores no more of a digest.
-_DIGEST_DIGITS = 32
+#: Beyond these MLflow's tables cut a digest off.
+_DIGEST_DIGITS = 12
 
 
 @lru_cache(maxsize=1)
@@ -70,7 +70,7 @@ def dataset_input(
     Parameters
     ----------
     name, digest
-        What MLflow shows; the digest is cut to what it stores, the whole hash belongs into ``source``.
+        What MLflow shows; of the digest the first digits, the whole hash belongs into ``source``.
     source
         Where it came from, as plain values.
     schema

@@ -211,10 +211,10 @@ def test_a_research_run_says_what_it_was_made_of(first: Run, home: Path, tmp_pat
     assert tags["package.lightgbm"]
     assert "**Simulated market.**" in tags["mlflow.note.content"]
     digests = {one.dataset.name: one.dataset.digest for one in run.inputs.dataset_inputs}
-    assert digests["checked_bars"] == lineage["data_hash"][:32]
-    assert digests["factors alpha158"] == lineage["factor_hash"][:32]
-    assert digests["training_dataset"] == tags["dataset_hash"][:32]
-    assert digests["label 5 sessions"] == tags["label_hash"][:32]
+    assert digests["checked_bars"] == lineage["data_hash"][:12]
+    assert digests["factors alpha158"] == lineage["factor_hash"][:12]
+    assert digests["training_dataset"] == tags["dataset_hash"][:12]
+    assert digests["label 5 sessions"] == tags["label_hash"][:12]
     kept = client.download_artifacts(run.info.run_id, "config/settings.json", str(tmp_path))
     settings = Settings.model_validate_json(Path(kept).read_text())
     assert settings.config_hash == lineage["config_hash"]
