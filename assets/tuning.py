@@ -46,9 +46,11 @@ def tuned_hyperparameters(
     tested = dataset.sessions[first : last + 1]
     earned = NetExcess(line, market, index_close(index_bars, settings.gate.benchmark, tested))
 
-    def said(study: str, trial: Trial) -> None:
+    named: list[str] = []
+
+    def said(trial: Trial) -> None:
         context.log.info(f"trial {trial.number + 1} of {settings.tune.trials}: rank IC {trial.rank_ic:.4f}")
-        track_trial(line, study, asdict(trial))
+        track_trial(line, named[0], asdict(trial))
 
     study = tune(
         dataset,
@@ -58,6 +60,7 @@ def tuned_hyperparameters(
         tuning=settings.tune,
         model=settings.model,
         journal=line.home / "studies" / "journal.log",
+        on_study=named.append,
         on_trial=said,
     )
     for trial in study.trials:  # those that a killed run left untold

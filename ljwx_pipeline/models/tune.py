@@ -98,7 +98,8 @@ def tune(
     model: ModelSettings,
     earned_under: Mapping[str, object] | None = None,
     journal: Path | None = None,
-    on_trial: Callable[[str, Trial], None] | None = None,
+    on_study: Callable[[str], None] | None = None,
+    on_trial: Callable[[Trial], None] | None = None,
     clock: Clock | None = None,
 ) -> StudyResult:
     """Run the study and return every trial.
@@ -118,8 +119,10 @@ def tune(
     journal
         File that keeps the trials; a study found there is resumed, a finished one is only read. Trials found beyond
         ``tuning.trials`` count too: they were made. None: memory.
+    on_study
+        Called with the study's name before any trial is made.
     on_trial
-        Called with the study's name after each trial made now (not for those read from the journal).
+        Called after each trial made now (not for those read from the journal).
 
     Raises
     ------
@@ -134,6 +137,8 @@ def tune(
     timer = clock or SystemClock()
     name = _study_name(dataset, folds, tuning, model, earned_under or {})
     study = _open_study(name, journal)
+    if on_study is not None:
+        on_study(name)
     binned: Binned | None = None
     while len(done := _finished(study)) < tuning.trials:
         if binned is None:
@@ -166,7 +171,7 @@ def tune(
         asked.set_user_attr("trial", asdict(trial))
         study.tell(asked, trial.rank_ic)
         if on_trial is not None:
-            on_trial(name, trial)
+            on_trial(trial)
     best = max(done, key=lambda trial: trial.rank_ic)
     return StudyResult(name, best.params, best, tuple(done))
 
