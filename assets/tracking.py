@@ -48,7 +48,7 @@ def _opened_tracker(settings_json: str, _home: str) -> Tracker:
 
 
 def begin_research_run(
-    line: Line, *, tags: Mapping[str, Any], params: Mapping[str, Any], inputs: Sequence[Mapping[str, str]]
+    line: Line, *, tags: Mapping[str, Any], params: Mapping[str, Any], inputs: Sequence[Mapping[str, str]] = ()
 ) -> str:
     """Record a new research run, or go on with the last one if it did not finish; return its id.
 
@@ -63,7 +63,7 @@ def begin_research_run(
     """
     tracker, settings = tracker_of(line), line.settings
     known = {"market": market_name(settings), "strategy": settings.strategy.kind, "model_kind": model_kind(settings)}
-    texts = {name: str(value) for name, value in {**known, **tags}.items()}
+    texts = dict.fromkeys(SHARED_TAGS, "") | {name: str(value) for name, value in {**known, **tags}.items()}
     identity = stable_id("research", {name: texts[name] for name in SHARED_TAGS}, reuse.code_hash())
     last = _document(line)
     resumed = bool(last) and last["identity"] == identity and last["status"] != "FINISHED"
@@ -149,13 +149,14 @@ def track_trial(line: Line, study: str, trial: Mapping[str, Any]) -> None:
     ``trial`` is ``models.tune.Trial`` as plain values; with ``state`` it may be pruned, without a mean then.
     """
     number, folds = int(trial["number"]), trial.get("fold_rank_ics") or ()
-    measured = {name: trial.get(name) for name in ("rank_ic", "session_sharpe", "turnover", "seconds")}
+    measured = {name: trial.get(name) for name in ("rank_ic", "session_sharpe", "turnover_frac", "seconds")}
+    about = {name: trial[name] for name in ("origin", "pruned_after_fold") if trial.get(name)}
     with _step(
         line,
         "trial",
         f"trial {number:03d}",
         event=stable_id("trial", market_name(line.settings), study, number),
-        tags={"study": study, "trial": number, "state": str(trial.get("state", "complete")).lower()},
+        tags={"study": study, "trial": number, "state": trial.get("state", "complete"), **about},
         seconds=trial.get("seconds"),
     ) as run:
         if run is None:

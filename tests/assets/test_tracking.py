@@ -1,0 +1,124 @@
+"""The research run that the assets share: it resumes after a failure, and MLflow that is away holds no step up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from assets.resources import Line
+from assets.tracking import (
+    SHARED_TAGS,
+    begin_research_run,
+    end_research_run,
+    fail_research_run,
+    flush_tracking,
+    research_run,
+    research_run_id,
+    track_evaluation,
+    track_fold,
+    track_promotion,
+    track_training,
+    track_trial,
+    tracker_of,
+)
+from ljwx_pipeline.config import load_settings
+from ljwx_pipeline.registry import Registry, open_registry
+from tests.fakes.mlflow_home import empty_database
+
+ROOT = Path(__file__).resolve().parents[2]
+TAGS = {name: f"{name} of the test" for name in SHARED_TAGS if name not in ("market", "strategy", "model_kind")}
+TRIAL = {"number": 0, "params": {"num_leaves": 31}, "rank_ic": 0.05, "fold_rank_ics": [0.04, 0.06], "seconds": 2.0}
+SPANS = {"train_first": "2022-01-04", "train_last": "2023-12-20", "test_first": "2024-01-02", "test_last": "2024-12-31"}
+FOLD = {"name": "2024", "rank_ic": 0.1, "rounds": 30, "seconds": 3.0, **SPANS}
+DECISION = {"decision": "refused", "reasons": ["rank IC"], "bundle_hash": "b", "thresholds": {}, "measured": {"x": 1.0}}
+
+
+@pytest.fixture
+def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path))
+    monkeypatch.setenv("LJWX_CONFIG", str(ROOT / "ljwx.toml"))
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "mlflow.db").write_bytes(empty_database()[0].read_bytes())
+    return Line()
+
+
+@pytest.fixture
+def registry(line: Line, tmp_path: Path) -> Registry:
+    return open_registry(load_settings(profile="simulated").mlflow, tmp_path)
+
+
+def begun(line: Line, **tags: str) -> str:
+    return begin_research_run(line, tags={**TAGS, **tags}, params={"seed": 7})
+
+
+def statuses(registry: Registry) -> list[str]:
+    return [run.status for run in registry.views(kind="research", limit=10)][::-1]
+
+
+def tell_every_step(line: Line) -> None:
+    track_trial(line, "study", TRIAL)
+    track_trial(line, "study", {**TRIAL, "number": 1, "rank_ic": None, "state": "pruned", "pruned_after_fold": "1"})
+    track_fold(line, "key", FOLD)
+    track_training(line, "b" * 64, {"num_leaves": 31}, {"rounds": 30, "seconds": 1.0})
+    track_evaluation(line, ("family", "variant", "evidence"), {"backtest.sharpe": 1.5}, seconds=1.0)
+    track_promotion(line, DECISION, "3", "none")
+
+
+def test_a_run_that_failed_goes_on_as_the_same_run(line: Line, registry: Registry) -> None:
+    first = begun(line)
+    track_trial(line, "study", TRIAL)
+    fail_research_run(line, "disk full")
+    assert statuses(registry) == ["FAILED"]
+    assert begun(line) == first
+    assert statuses(registry) == ["RUNNING"]
+    tell_every_step(line)
+    end_research_run(line)
+    assert statuses(registry) == ["FINISHED"]
+    assert begun(line) != first
+    assert statuses(registry) == ["FINISHED", "RUNNING"]
+
+
+def test_a_killed_run_ends_failed_when_another_begins_on_other_data(line: Line, registry: Registry) -> None:
+    first = begun(line)
+    assert begun(line) == first, "killed, and run again on the same"
+    assert begun(line, data_hash="another") != first
+    assert statuses(registry) == ["FAILED", "RUNNING"]
+
+
+def test_each_step_is_one_run_however_often_it_is_told(line: Line, registry: Registry) -> None:
+    research = begun(line)
+    for _ in range(2):
+        tell_every_step(line)
+    end_research_run(line)
+    below = registry.views(parent=research, limit=50)
+    assert sorted(run.kind for run in below) == ["evaluation", "fold", "promotion", "training", "trial", "trial"]
+    assert {run.status for run in below} == {"FINISHED"}
+    for run in below:
+        assert {name: run.tags[name] for name in TAGS} == TAGS
+    trials = {run.tags["trial"]: run for run in below if run.kind == "trial"}
+    assert (trials["0"].tags["state"], trials["1"].tags["state"]) == ("complete", "pruned")
+    assert (trials["0"].metrics["rank_ic"], trials["1"].metrics.get("rank_ic")) == (0.05, None)
+    assert trials["0"].ended_ms is not None
+    assert 2000 <= trials["0"].ended_ms - trials["0"].started_ms < 60_000
+
+
+def test_steps_go_on_while_mlflow_is_away_and_are_sent_when_it_is_back(line: Line, registry: Registry) -> None:
+    tracker = tracker_of(line)
+    real, tracker.registry = (
+        tracker.registry,
+        Registry(tracking_uri="http://127.0.0.1:9", artifact_root=None, experiment="x"),
+    )
+    known = begun(line)
+    tell_every_step(line)
+    with research_run(line) as run:
+        run.metrics({"rank_ic_mean": 0.05})
+    end_research_run(line)
+    assert known == run.event, "MLflow's id is not known yet"
+    assert flush_tracking(line).left == 7
+    tracker.registry = real
+    assert flush_tracking(line).sent == 7
+    (research,) = registry.views(kind="research", limit=10)
+    assert (research.status, research.metrics) == ("FINISHED", {"rank_ic_mean": 0.05})
+    assert research_run_id(line) == research.run_id
+    assert len(registry.views(parent=research.run_id, limit=50)) == 6
