@@ -102,9 +102,10 @@ def collect_folds(context: dg.OpExecutionContext, line: Line, tuned_hyperparamet
     summary = walk_forward_summary(line, frame) | {"folds": len(records)}
     write_json(line.tables, "walk_forward_summary", summary)
     with research_run(line) as run:
+        # before the folds': MLflow's comparison opens on the metric that was recorded first
+        run.metrics({key: value for key, value in summary.items() if value is not None})
         for position, record in enumerate(records):
             run.metrics({f"fold.{key}": record[key] for key in MEASURED}, step=position)
-        run.metrics({key: value for key, value in summary.items() if value is not None})
         run.tags({"predictions_hash": found})
     cumulative = rank_ic_table(frame).set_index("session_date")[["rank_ic"]].cumsum()
     context.log.info(f"{len(frame)} out-of-sample scores of {len(records)} folds")
