@@ -39,9 +39,9 @@ def job() -> dg.JobDefinition:
 def test_events_of_every_process_reach_the_watcher_and_a_failed_step_is_named(tmp_path: Path) -> None:
     seen: list[dg.EventLogEntry] = []
     tags = {"ljwx/attempt": "this one", "fails": "two"}
-    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance:
-        with pytest.raises(StepFailedError, match=r"step parts.part\[two\] failed: .*the part is broken"):
-            execute_apart(job, instance, tags=tags, watch=seen.append, run_config=SILENT_CONSOLE)
+    named = pytest.raises(StepFailedError, match=r"step parts.part\[two\] failed: .*the part is broken")
+    with dg.DagsterInstance.local_temp(str(tmp_path)) as instance, named:
+        execute_apart(job, instance, tags=tags, watch=seen.append, run_config=SILENT_CONSOLE)
     ended = {e.step_key: e.dagster_event.event_type_value for e in seen if e.dagster_event and e.step_key}
     assert ended == {
         "parts.plan": "STEP_SUCCESS",
