@@ -64,18 +64,32 @@ def daily_scores(
     panel = panel_of(line, checked_bars, calendar)
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
     recent[:, -SCORED_SESSIONS:] = True
-    present = recent & ~np.isnan(panel.fields["close"])
-    rows = values.frame(present)
-    said = bundle.predict(
-        np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32)),
-        groups_of(line, bundle.manifest.group_by, panel, present),
-    )
+    rows = values.frame(recent & ~np.isnan(panel.fields["close"]))
+    features = np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32))
+    said = bundle.predict(features, row_groups(line, bundle.manifest.group_by, panel, rows))
     # a score on a session the model was trained on says nothing of its skill: monitoring leaves it out
     after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
     band = {name: end for name, end in (("lower", said.lower), ("upper", said.upper)) if end is not None}
     frame = rows[["symbol", "session_date"]].assign(score=said.score, **band, after_training=after_training)
     shown = frame_metadata(frame, scores_lineage(line.catalogue, band=tuple(band)))
     return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
+
+
+def row_groups(line: Line, by: GroupBy, panel: Panel, rows: pd.DataFrame) -> NDArray[np.int32] | None:
+    """Return the group of each of ``rows`` (``symbol``, ``session_date``) on the panel; None for ``by`` = none."""
+    if by == "none":
+        return None
+    universe = line.settings.universe
+    ranges = (line.market_table(name) for name in ("securities", "st_spells", "index_members"))
+    tables = {name: line.market_table(name) for name in GROUP_TABLES[by]}
+    groups = group_codes(by, panel, scorable_mask(panel, *ranges, universe), tables, universe)
+    if groups is None:
+        return None
+    codes = groups.codes[
+        pd.Index(panel.symbols).get_indexer(pd.Index(rows["symbol"])),
+        session_positions(rows["session_date"], panel.sessions),
+    ]
+    return np.asarray(codes, dtype=np.int32)
 
 
 def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> ModelBundle:
@@ -96,20 +110,6 @@ def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> M
             "train one of these factors with `ljwx run`, or set factors.catalogue back",
         )
     return load_bundle(path, factor_hash=factors.version_hash, public_key=key)
-
-
-def groups_of(line: Line, by: GroupBy, panel: Panel, present: NDArray[np.bool_]) -> NDArray[np.int32] | None:
-    """Return the group code of each row where ``present``, in (session, symbol) order, as training told it.
-
-    None for a model without groups.
-    """
-    if by == "none":
-        return None
-    universe, tables = line.settings.universe, {name: line.market_table(name) for name in GROUP_TABLES[by]}
-    spells, members = line.market_table("st_spells"), line.market_table("index_members")
-    scorable = scorable_mask(panel, line.market_table("securities"), spells, members, universe)
-    found = group_codes(by, panel, scorable, tables, universe)
-    return None if found is None else found.codes.T[present.T]
 
 
 def since(table: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
@@ -178,8 +178,8 @@ def session_pack(
     present = tuple(sorted(history.loc[history["session_date"] == pd.Timestamp(session), "symbol"]))
     online = feature_store(line).online(present, session)
     description = line.source().describe()
-    beside = {name: line.market_table(name) for name in GROUP_TABLES[line.settings.model.group_by]}
-    beside |= factor_tables(line, checked_bars).beside
+    grouped = {name: line.market_table(name) for name in GROUP_TABLES[line.settings.model.group_by]}
+    beside = {**factor_tables(line, checked_bars).beside, **grouped}
     manifest = write_session_pack(
         line.home / "live" / "feed",
         history=history,

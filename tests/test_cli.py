@@ -225,3 +225,11 @@ def test_a_damaged_summary_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
     (latest / "summary.json").write_text("{half")
     assert main(["summary"]) == ConfigError.exit_code
     assert "is damaged" in capsys.readouterr().err
+
+
+def test_a_model_that_cannot_be_is_refused_before_anything_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    keys = ["--set", "model.kind=rank", "--set", "model.group_by=size"]
+    assert main(["run", *keys]) == ConfigError.exit_code
+    said = capsys.readouterr().err
+    assert "have no unit, so those of one size do not compare with those of another" in said
+    assert "Traceback" not in said

@@ -23,7 +23,7 @@ from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.scoring.bundle import ModelBundle
-from ljwx_pipeline.scoring.model import GroupBy, Prediction
+from ljwx_pipeline.scoring.model import NO_GROUP, GroupBy, Prediction
 
 
 class FactorHistory:
@@ -92,26 +92,30 @@ class FactorHistory:
         newest: NDArray[np.bool_] = mask[:, -1]
         return newest
 
-    def groups(self, session: date, by: GroupBy) -> NDArray[np.int32] | None:
-        """Return each symbol's group code at ``session``, shape ``(n_symbols,)``, as research tells it; None for none.
+    def groups(self, session: date, by: GroupBy) -> NDArray[np.int32]:
+        """Return each symbol's group at ``session``, int32 of shape ``(n_symbols,)``: the rule of research.
 
         Raises
         ------
         LiveError
-            When the session pack lacks a table that the groups are made of.
+            When the pack lacks the table that tells the groups.
         """
-        self.features(session)
         pack = self._feed.pack
-        lacking = sorted(set(GROUP_TABLES[by]) - pack.beside.keys())
-        if lacking:
-            raise LiveError(
-                f"the session pack lacks {lacking[0]}, which groups by {by} are made of",
-                f"run the pipeline's deployment with model.group_by = {by} to write the pack anew",
-            )
+        self.require_groups(by)
+        self.features(session)
         mask = scorable_mask(self._panel, pack.securities, pack.st_spells, pack.index_members, self._universe)
         tables = {name: _until(pack.beside[name], session) for name in GROUP_TABLES[by]}
-        found = group_codes(by, self._panel, mask, tables, self._universe)
-        return None if found is None else found.codes[:, -1]
+        groups = group_codes(by, self._panel, mask, tables, self._universe)
+        return np.full(len(mask), NO_GROUP, dtype=np.int32) if groups is None else groups.codes[:, -1]
+
+    def require_groups(self, by: GroupBy) -> None:
+        """Refuse a pack without the tables that groups are made of; arguments and errors as ``groups``."""
+        lacking = sorted(set(GROUP_TABLES[by]) - self._feed.pack.beside.keys())
+        if lacking:
+            raise LiveError(
+                f"the session pack lacks {lacking[0]}, which tells the groups of a model by {by}",
+                f'run the pipeline\'s deployment again with model.group_by = "{by}" to write the pack anew',
+            )
 
     def check_against_online_store(self) -> None:
         """Compare the factors of the last research session with the online feature store's answer, bit by bit.
@@ -194,9 +198,15 @@ class BundleScorer:
         Verified; its factors are those of the running code, in order.
     factors
         Shared by all bundles.
+
+    Raises
+    ------
+    LiveError
+        For a bundle with members by group where the pack lacks the table that tells the groups.
     """
 
     def __init__(self, bundle: ModelBundle, factors: FactorHistory) -> None:
+        factors.require_groups(bundle.manifest.group_by)
         self._bundle = bundle
         self._factors = factors
 
@@ -205,17 +215,12 @@ class BundleScorer:
         return self.prediction(session).score
 
     def prediction(self, session: date) -> Prediction:
-        """Return score and, of a model with a band, its ends: a value a symbol, NaN as in ``scores``.
-
-        Raises
-        ------
-        LiveError
-            For a model of groups when the session pack lacks what they are made of.
-        """
+        """Return score and, of a model with a band, its ends: a value a symbol, NaN as in ``scores``."""
         features = self._factors.features(session)
         rows = np.flatnonzero(self._factors.scorable(session))
-        groups = self._factors.groups(session, self._bundle.manifest.group_by)
-        said = self._bundle.predict(features[rows], None if groups is None else groups[rows])
+        by = self._bundle.manifest.group_by
+        groups = None if by == "none" else self._factors.groups(session, by)[rows]
+        said = self._bundle.predict(features[rows], groups)
 
         def of_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
             spread = np.full(len(features), np.nan)

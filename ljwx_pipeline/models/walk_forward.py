@@ -110,7 +110,9 @@ def walk_forward(
         scored = np.flatnonzero(dataset.scorable[fold.test_rows]) + fold.test_rows.start
         features = dataset.features[scored]
         seen = ~np.isnan(features).all(axis=1)
-        scored, scores = scored[seen], trained.model.predict(features[seen], threads=settings.threads).score
+        scored = scored[seen]
+        groups = None if dataset.groups is None else dataset.groups[scored]
+        scores = trained.model.predict(features[seen], groups, threads=settings.threads).score
         frames.append(_frame(dataset, scored, scores, fold.name))
         first, last = _sessions(dataset, fold.train_rows), _sessions(dataset, fold.test_rows)
         record = FoldRecord(

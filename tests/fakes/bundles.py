@@ -63,12 +63,12 @@ def tiny_linear(*, factors: int = 4, seed: int = 0) -> str:
     return linear_text(np.zeros(factors), np.ones(factors), coefficients, intercept=0.1 * seed, clip=3.0)
 
 
-def grouped_model(*, factors: int = 4) -> Model:
-    """Return a model of a blend for every row, a band about it, and a booster for the rows of group 7."""
+def grouped_model(*, factors: int = 4, group: int = 7) -> Model:
+    """Return a model of a blend for every row, a band about it, and a booster for the rows of one group."""
     members = (
         Member("all.txt", weight=0.5),
         Member("all.json", "linear", weight=0.5),
-        Member("group-7.txt", group=7),
+        Member("group-7.txt", group=group),
         Member("low.json", "linear", output="lower"),
         Member("high.json", "linear", output="upper"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -86,15 +87,16 @@ class Home:
         panel = factor_panel(bars, symbols=symbols, sessions=sessions, adjustment="raw")
         return evaluate(alpha158().expressions, panel), panel
 
-    def write_pack(self, *, drift: float = 0.0) -> None:
-        """Write the session pack; ``drift`` is added to one of the online features."""
+    def write_pack(self, *, drift: float = 0.0, beside: Mapping[str, pd.DataFrame] | None = None) -> None:
+        """Write the session pack; ``drift`` is added to one of the online features, ``beside`` are further tables."""
         values, panel = self.research()
         cut = len(panel.sessions) - self.feed_sessions - 1
         present = np.zeros(panel.fields["close"].shape, dtype=bool)
         present[:, cut] = np.isfinite(panel.fields["close"][:, cut])
         online = values.frame(present).drop(columns="session_date")
         online.loc[1, "ROC5"] += np.float32(drift)
-        write_pack(self.live / "feed", self.tables, feed_sessions=self.feed_sessions, online_features=online)
+        folder = self.live / "feed"
+        write_pack(folder, self.tables, feed_sessions=self.feed_sessions, online_features=online, beside=beside)
 
 
 def live_home(folder: Path, *, symbols: int = 24, feed_sessions: int = 8, seed: int = 0) -> Home:

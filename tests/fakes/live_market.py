@@ -83,7 +83,7 @@ def write_pack(
     online_features: pd.DataFrame,
     beside: Mapping[str, pd.DataFrame] | None = None,
 ) -> None:
-    """Write the session pack of ``tables``."""
+    """Write the session pack of ``tables``, with ``beside`` those by name that only some factors or models read."""
     history, feed = tables.split(feed_sessions)
     write_session_pack(
         folder,

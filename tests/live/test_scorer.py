@@ -24,10 +24,10 @@ from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
-from ljwx_pipeline.live.session_pack import read_session_pack, write_session_pack
+from ljwx_pipeline.live.session_pack import write_session_pack
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle
-from ljwx_pipeline.scoring.model import Member, Model
+from ljwx_pipeline.scoring.model import NO_GROUP, Member, Model
 from ljwx_pipeline.scoring.signing import public_key
 from tests.fakes.bundles import grouped_model, tiny_booster, tiny_linear
 from tests.fakes.live_home import Home, live_home
@@ -93,6 +93,8 @@ def test_a_history_too_short_for_the_factors_is_refused(tmp_path: Path, settings
     ],
 )
 def test_an_incomplete_online_store_is_refused(home: Home, settings: Settings, change, message: str) -> None:
+    from ljwx_pipeline.live.session_pack import read_session_pack
+
     online = change(read_session_pack(home.live / "feed").online_features)
     write_pack(home.live / "feed", home.tables, feed_sessions=6, online_features=online)
     history = FactorHistory(ReplayFeed.open(home.live / "feed"), alpha158(), settings.universe, benchmark="")
@@ -156,7 +158,6 @@ def test_factors_of_other_tables_and_of_cross_sections_are_those_of_the_whole_hi
             assert told is not None
             np.testing.assert_array_equal(live.groups(session, by), told.codes[:, column])
             assert len(np.unique(told.codes[:, column])) > 2
-        assert live.groups(session, "none") is None
         expected = np.stack([whole.of(name)[:, column] for name in factors.names], axis=1)
         assert np.isfinite(expected).any()
         np.testing.assert_array_equal(bits(live.features(session)), bits(expected))
@@ -209,38 +210,47 @@ def test_a_band_reaches_the_runner_with_the_scores_of_those_who_may_be_scored(ho
     assert rows.any()
 
 
-def by_size() -> Model:
-    """A booster for every stock but the smallest third, which has one of its own."""
-    width = len(alpha158().names)
-    texts = {name: tiny_booster(factors=width, seed=seed) for seed, name in enumerate(("all.txt", "small.txt"))}
-    return Model((Member("all.txt"), Member("small.txt", group=0)), texts, "size")
-
-
-def test_each_stock_is_scored_by_the_model_of_its_group(home: Home, settings: Settings) -> None:
-    pack = read_session_pack(home.live / "feed")
-    write_pack(
-        home.live / "feed",
-        home.tables,
-        feed_sessions=6,
-        online_features=pack.online_features,
-        beside={"market_values": empty_table("market_values")},  # groups are of the mean amount then
+def test_a_row_is_scored_by_the_members_of_its_industry(tmp_path: Path, settings: Settings) -> None:
+    home = live_home(tmp_path, symbols=10, feed_sessions=6)
+    industries = pd.DataFrame(
+        {
+            "symbol": sorted(home.tables.securities["symbol"])[:6],
+            "industry": ["bank"] * 3 + ["steel"] * 3,
+            "start_date": pd.Timestamp("2001-01-01"),
+            "end_date": pd.NaT,
+        }
     )
-    feed, model = ReplayFeed.open(home.live / "feed"), by_size()
+    home.write_pack(beside={"industries": industries})
+    feed = ReplayFeed.open(home.live / "feed")
+    history, session = FactorHistory(feed, alpha158(), settings.universe, benchmark=""), feed.sessions[2]
+    codes, rows = history.groups(session, "industry"), history.scorable(session)
+    assert len(set(codes[:3][rows[:3]])) == 1
+    assert (codes[6:] == NO_GROUP).all()
+    assert (codes[~rows] == NO_GROUP).all()
+    model = grouped_model(factors=len(alpha158().names), group=int(codes[:3][rows[:3]][0]))
+    said = BundleScorer(opened(home, model), history).prediction(session).score
+    np.testing.assert_array_equal(said[rows], model.predict(history.features(session)[rows], codes[rows]).score)
+    all_alike = model.predict(history.features(session)[rows], np.full(rows.sum(), NO_GROUP)).score
+    np.testing.assert_array_equal(said[rows] != all_alike, codes[rows] == codes[:3][rows[:3]][0])
+
+
+def test_sizes_of_a_session_are_those_of_the_whole_history(home: Home, settings: Settings) -> None:
+    home.write_pack(beside={"market_values": empty_table("market_values")})
+    feed = ReplayFeed.open(home.live / "feed")
     history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
-    scorer, session = BundleScorer(opened(home, model), history), feed.sessions[0]
-    rows, groups = history.scorable(session), history.groups(session, "size")
-    said, features = scorer.scores(session), history.features(session)
-    assert groups is not None
-    for small in (True, False):
-        which = rows & ((groups == 0) == small)
-        assert which.any()
-        own = Model.of_booster(model.texts["small.txt" if small else "all.txt"])
-        np.testing.assert_array_equal(said[which], own.predict(features[which]).score)
+    _, panel = home.research()
+    tables = home.tables
+    mask = scorable_mask(panel, tables.securities, tables.st_spells, empty_table("index_members"), settings.universe)
+    whole = group_codes("size", panel, mask, {}, settings.universe)
+    assert whole is not None
+    for session in feed.sessions:
+        column = panel.sessions.get_loc(pd.Timestamp(session))
+        np.testing.assert_array_equal(history.groups(session, "size"), whole.codes[:, column])
+    assert set(history.groups(feed.sessions[-1], "size")) >= {0, 1, 2}
 
 
 def test_a_bundle_of_groups_that_the_pack_does_not_tell_is_refused(home: Home, settings: Settings) -> None:
-    feed = ReplayFeed.open(home.live / "feed")
-    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
-    scorer = BundleScorer(opened(home, grouped_model(factors=len(alpha158().names))), history)
-    with pytest.raises(LiveError, match="the session pack lacks industries, which groups by industry are made of"):
-        scorer.scores(feed.sessions[0])
+    history = FactorHistory(ReplayFeed.open(home.live / "feed"), alpha158(), settings.universe, benchmark="")
+    bundle = opened(home, grouped_model(factors=len(alpha158().names)))
+    with pytest.raises(LiveError, match="the session pack lacks industries, which tells the groups of a"):
+        BundleScorer(bundle, history)

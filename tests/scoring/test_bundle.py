@@ -227,7 +227,7 @@ def test_a_bundle_of_format_1_is_refused_with_the_way_out(bundle: Path) -> None:
         {"members": [{"file": "model.txt", "output": "median"}]},
         {"members": [{"file": "model.txt", "weight": float("nan")}]},
         {"members": [{"file": "model.txt", "weight": "1"}]},
-        {"members": [{"file": "model.txt", "group": 3_000_000_000}]},
+        {"members": [{"file": "model.txt", "group": 2**31}]},
         {"members": [{"file": "model.txt", "group": 3}]},
         {"members": [{"file": "model.txt", "output": "upper"}]},
         {"members": [{"file": 1}]},

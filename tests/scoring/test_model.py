@@ -56,7 +56,7 @@ def test_a_band_that_would_cross_the_score_ends_at_it() -> None:
 
 
 def test_a_group_s_own_members_score_its_rows_and_the_others_the_rest() -> None:
-    features, groups = rows(40), np.arange(40, dtype=np.int16) % 4 - 1
+    features, groups = rows(40), np.arange(40, dtype=np.int32) % 4 - 1
     model = Model((Member("all"), Member("two", group=2)), {"all": A, "two": B}, group_by="industry")
     expected = np.where(groups == 2, alone(B, features), alone(A, features))
     assert np.array_equal(model.predict(features, groups).score, expected)
