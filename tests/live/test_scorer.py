@@ -24,7 +24,7 @@ from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
-from ljwx_pipeline.live.session_pack import read_session_pack, write_session_pack
+from ljwx_pipeline.live.session_pack import write_session_pack
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle
 from ljwx_pipeline.scoring.model import NO_GROUP, Member, Model
@@ -93,6 +93,8 @@ def test_a_history_too_short_for_the_factors_is_refused(tmp_path: Path, settings
     ],
 )
 def test_an_incomplete_online_store_is_refused(home: Home, settings: Settings, change, message: str) -> None:
+    from ljwx_pipeline.live.session_pack import read_session_pack
+
     online = change(read_session_pack(home.live / "feed").online_features)
     write_pack(home.live / "feed", home.tables, feed_sessions=6, online_features=online)
     history = FactorHistory(ReplayFeed.open(home.live / "feed"), alpha158(), settings.universe, benchmark="")
@@ -156,7 +158,6 @@ def test_factors_of_other_tables_and_of_cross_sections_are_those_of_the_whole_hi
             assert told is not None
             np.testing.assert_array_equal(live.groups(session, by), told.codes[:, column])
             assert len(np.unique(told.codes[:, column])) > 2
-        assert live.groups(session, "none") is None
         expected = np.stack([whole.of(name)[:, column] for name in factors.names], axis=1)
         assert np.isfinite(expected).any()
         np.testing.assert_array_equal(bits(live.features(session)), bits(expected))
