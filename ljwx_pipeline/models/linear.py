@@ -69,10 +69,13 @@ class _Ridge:
         sums = np.zeros(len(columns))
         for start in range(0, len(rows), _CHUNK_ROWS):
             chunk = slice(start, start + _CHUNK_ROWS)
-            values = task.dataset.features[rows[chunk]][:, columns].astype(np.float64)
-            standard = np.clip(np.nan_to_num((values - center) / scale, nan=0.0), -CLIP_SIGMAS, CLIP_SIGMAS)
-            whole = np.round(standard * FEATURE_STEPS)
-            weighted = whole * whole_weights[chunk, None]
+            whole = task.dataset.features[rows[chunk]][:, columns].astype(np.float64)
+            whole -= center
+            whole /= scale
+            whole[np.isnan(whole)] = 0.0
+            np.clip(whole, -CLIP_SIGMAS, CLIP_SIGMAS, out=whole)
+            np.round(whole * FEATURE_STEPS, out=whole)
+            weighted = whole if weights is None else whole * whole_weights[chunk, None]
             gram += weighted.T @ whole
             cross += weighted.T @ target[chunk]
             sums += weighted.sum(axis=0)
