@@ -83,7 +83,8 @@ def _places(settings: Settings) -> list[Place]:
     from ljwx_pipeline.studies import Place
 
     places = [Place(market_home(settings) / journal) for journal in JOURNALS]
-    return [Place(url=settings.tune.storage), *places] if settings.tune.storage else places
+    url = settings.tune.storage.get_secret_value()
+    return [Place(url=url), *places] if url else places
 
 
 def _row(place: Place, study: StudySummary) -> dict[str, Any]:

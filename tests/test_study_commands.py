@@ -103,3 +103,4 @@ def test_a_damaged_journal_and_a_database_that_is_not_there_are_one_sentence(
     said_of_it = capsys.readouterr().err
     assert "cannot be reached" in said_of_it
     assert "secret" not in said_of_it
+    assert "secret" not in str(load_settings(overrides={"tune.storage": address}).model_dump(mode="json"))

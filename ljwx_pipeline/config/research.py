@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from ljwx_pipeline.config.ensemble import EnsembleSettings
 from ljwx_pipeline.config.section import Section
@@ -126,7 +126,10 @@ MOST_TUNE_WORKERS = 256
 
 
 class TuneSettings(Section):
-    """The study of hyperparameters: how many trials, on what, how proposed, when given up and where kept."""
+    """The study of hyperparameters: how many trials, on what, how proposed, when given up and where kept.
+
+    ``storage`` may hold a password, so wherever settings are recorded it is a row of stars.
+    """
 
     trials: int = Field(ge=1)
     inner_folds: int = Field(ge=1, le=10)
@@ -141,8 +144,8 @@ class TuneSettings(Section):
     pruning_warmup_trials: int = Field(ge=1)
     pruning_warmup_folds: int = Field(ge=1)
     warm_start: bool
-    study: str = Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]{0,63})?$")
-    storage: str
+    study: str = Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_-]{0,63})?$")
+    storage: SecretStr
 
     @field_validator("objectives")
     @classmethod

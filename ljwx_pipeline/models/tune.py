@@ -178,7 +178,7 @@ def tune(
     """
     _require_testable(dataset, folds)
     work = TrialWork(dataset, tuple(folds), net_returns, tuning, model, top_k, clock or SystemClock())
-    place = Place(journal, tuning.storage)
+    place = Place(journal, tuning.storage.get_secret_value())
     with opened_study(place, _plan(work, earned_under or {}), name=tuning.study) as study:
         path = journal.with_name(f"{study.name}.returns.parquet") if journal else None
         keeper = _Keeper(study, work, DailyReturns(path, dataset.sessions[work.sessions]))

@@ -147,7 +147,9 @@ def pareto_png(study: StudyResult) -> bytes:
     front = complete.set_index("number").loc[list(study.pareto)]
     with _drawn(7.5, 4.0) as (axes, out):
         axes.scatter(complete["turnover_frac"], complete["rank_ic"], s=18, color=GREY, label="trial")
-        axes.plot(front["turnover_frac"], front["rank_ic"], color=BLUE, marker="o", markersize=5, label="front")
+        axes.plot(
+            front["turnover_frac"], front["rank_ic"], color=BLUE, marker="o", drawstyle="steps-pre", label="front"
+        )
         axes.scatter(study.best.turnover_frac, study.best.rank_ic, **_CHOSEN)
         for number, turnover_frac, rank_ic in zip(front.index, front["turnover_frac"], front["rank_ic"], strict=True):
             beside = {"xytext": (4, 4), "textcoords": "offset points", "fontsize": 8, "color": MUTED}

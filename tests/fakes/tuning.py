@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from pydantic import SecretStr
 
 from ljwx_pipeline.config import TuneSettings
 from ljwx_pipeline.dataset import Dataset, Fold
@@ -32,7 +33,7 @@ TUNING = TuneSettings(
     pruning_warmup_folds=1,
     warm_start=False,
     study="",
-    storage="",
+    storage=SecretStr(""),
 )
 
 
@@ -67,7 +68,7 @@ def study(journal: str, url: str, *, trials: int, pause_s: float, heartbeat_s: i
         dataset,
         two_folds(dataset),
         net_returns=slowly,
-        tuning=TUNING.model_copy(update={"trials": trials, "batch": 4, "storage": url}),
+        tuning=TUNING.model_copy(update={"trials": trials, "batch": 4, "storage": SecretStr(url)}),
         model=MODEL,
         top_k=5,
         journal=Path(journal),

@@ -164,6 +164,7 @@ def test_a_grid_begins_with_the_plain_model_and_is_not_drawn(dataset: Dataset) -
     assert [trial.params for trial in other.trials] == [trial.params for trial in result.trials]
 
 
+@pytest.mark.slow
 def test_one_worker_and_two_make_the_same_study(dataset: Dataset, tmp_path: Path) -> None:
     features = tmp_path / "features.npy"
     np.save(features, dataset.features)
@@ -182,6 +183,7 @@ def test_one_worker_and_two_make_the_same_study(dataset: Dataset, tmp_path: Path
     assert not list((tmp_path / "two").glob("ljwx-sweep-*"))
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_is_named_and_the_study_goes_on(dataset: Dataset, tmp_path: Path) -> None:
     two = TUNING.model_copy(update={"batch": 2, "workers": 2})
     journal = tmp_path / "journal.log"
@@ -191,6 +193,7 @@ def test_a_worker_that_dies_is_named_and_the_study_goes_on(dataset: Dataset, tmp
     assert without_seconds(result) == without_seconds(run(dataset, tuning=two.model_copy(update={"workers": 1})))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="kills a process by its id")
 def test_a_study_killed_in_the_middle_makes_the_trials_it_would_have_made(dataset: Dataset, tmp_path: Path) -> None:
     journal = tmp_path / "journal.log"

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from pydantic import SecretStr
 
 from ljwx_pipeline.models.tune import StudyResult, tune
 from ljwx_pipeline.studies import Place, study_summaries
@@ -36,7 +37,7 @@ def url() -> Iterator[str]:
 
 def alone(journal: Path, storage: str = "", **changed: object) -> StudyResult:
     dataset = planted_dataset(sessions=200, symbols=20)
-    tuning = TUNING.model_copy(update={"trials": TRIALS, "batch": 4, "storage": storage, **changed})
+    tuning = TUNING.model_copy(update={"trials": TRIALS, "batch": 4, "storage": SecretStr(storage), **changed})
     return tune(
         dataset,
         two_folds(dataset),
