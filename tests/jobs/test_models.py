@@ -49,7 +49,7 @@ def test_the_configured_model_is_the_one_the_run_walked_forward(
 ) -> None:
     measured = small_line.summary["promotion"]["measured"]
     assert compared["rows"][0]["rank_ic"] == pytest.approx(measured["rank_ic_mean"], abs=1e-12)
-    assert compared["rows"][0]["turnover"] == pytest.approx(small_line.summary["backtest"]["annual_turnover"])
+    assert compared["rows"][0]["turnover"] == pytest.approx(small_line.summary["backtest"]["turnover"])
 
 
 def test_each_new_model_counts_as_one_trial(small_line: SmallLine, before: int, compared: dict[str, Any]) -> None:
