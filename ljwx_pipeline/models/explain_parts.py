@@ -45,10 +45,10 @@ def importance_by_part(values: NDArray[np.float64], parts: NDArray[np.object_], 
     Parameters
     ----------
     parts
-        Name of each row's part, shape ``(rows,)``; parts come in the order of their names.
+        Name of each row's part, shape ``(rows,)``; parts come in the order of their names, ``UNKNOWN`` last.
     """
     frames = []
-    for part in sorted(set(parts)):
+    for part in sorted(set(parts), key=lambda name: (name == UNKNOWN, name)):
         rows = parts == part
         table = importance(values[rows], names)
         table.insert(0, "part", part)
