@@ -84,6 +84,7 @@ def begin_research_run(
         run.inputs(inputs)
         _record_environment(run, settings)
     write_json(line.tables, DOCUMENT, written)
+    tracker.end_abandoned()
     tracker.flush()
     return research_run_id(line)
 
