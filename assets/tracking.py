@@ -86,6 +86,7 @@ def begin_research_run(
         _record_environment(run, settings)
         record_environment(line, run)
     write_json(line.tables, DOCUMENT, written)
+    tracker.end_abandoned()
     tracker.flush()
     return research_run_id(line)
 

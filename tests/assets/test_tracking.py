@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -84,6 +86,17 @@ def test_a_killed_run_ends_failed_when_another_begins_on_other_data(line: Line, 
     assert begun(line) == first, "killed, and run again on the same"
     assert begun(line, data_hash="another") != first
     assert statuses(registry) == ["FAILED", "RUNNING"]
+
+
+def test_a_step_that_a_killed_process_left_open_ends_failed(line: Line, registry: Registry) -> None:
+    begun(line)
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    with research_run(line) as run:
+        tracker_of(line).begin("fold 2024", kind="fold", parent=run.event, tags={"ljwx.pid": dead.pid})
+    begun(line)
+    assert statuses(registry) == ["RUNNING"]
+    assert [fold.status for fold in registry.views(kind="fold", limit=5)] == ["FAILED"]
 
 
 def test_each_step_is_one_run_however_often_it_is_told(line: Line, registry: Registry) -> None:
