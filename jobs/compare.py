@@ -103,12 +103,11 @@ def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse
         "trials_of_family": trials_so_far(task),
         "hashes": {**task.hashes, "dataset_hash": dataset.hash, "configuration_hash": settings.config_hash},
         "page": str((folder / told.PAGE).absolute()),
-        "mlflow_run_id": told.earlier_run(folder, walks),
+        "mlflow_run_id": None,
     }
     told.write_comparison(folder, body, found)
-    if body["mlflow_run_id"] is None:
-        body["mlflow_run_id"] = told.log_comparison(line.registry(), folder, body, walks, found)
-        told.write_document(folder, body)
+    body["mlflow_run_id"] = told.track_comparison(settings, folder, body, walks, found)
+    told.write_document(folder, body)
     show_result(arguments, body, told.comparison_table(body))
     return ModelError.exit_code if failed else 0
 

@@ -15,12 +15,13 @@ import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.command_output import grid
+from ljwx_pipeline.config import Settings, market_name
+from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes, write_parquet
 from ljwx_pipeline.model_comparison.measures import Measured
 from ljwx_pipeline.model_comparison.walk import Walked
 from ljwx_pipeline.page import page_environment
 from ljwx_pipeline.plot_style import BLUE, GREY, ORANGE, RED, canvas, inline, plain_dates
-from ljwx_pipeline.registry import Registry
 
 DOCUMENT, PAGE, TABLE = "comparison.json", "comparison.html", "comparison.parquet"
 _COLOURS = (BLUE, RED, ORANGE, GREY, "#3d8f5f", "#7a4fa3", "#2f9aa0", "#a3873d")
@@ -78,34 +79,38 @@ def write_document(folder: Path, body: Mapping[str, Any]) -> None:
     write_bytes(folder / DOCUMENT, json.dumps(body, indent=1, ensure_ascii=False, default=str).encode())
 
 
-def earlier_run(folder: Path, found: Sequence[Walked]) -> str | None:
-    """Return the MLflow run that recorded this very comparison; a repeat that trained nothing is no second run."""
-    if not all(item.known for item in found):
-        return None
+def track_comparison(
+    settings: Settings, folder: Path, body: Mapping[str, Any], walks: Sequence[Walked], found: Sequence[Measured]
+) -> str | None:
+    """Record the comparison, its candidates and their folds as nested tracked runs; return the outer one's MLflow id.
+
+    The same comparison is the same run, recorded once. None while MLflow is away: it is told later.
+    """
+    from ljwx_pipeline.tracking import open_tracker, stable_id
+
+    tracker, market = open_tracker(settings), market_name(settings)
+    outer = stable_id("comparison", market, folder.name)
+    shared = {"profile": body["profile"], "market": market, **body["hashes"]}
+    if not tracker.recorded(outer):
+        with tracker.run(f"{settings.profile} comparison", kind="comparison", event=outer, tags=shared) as run:
+            run.params({"candidates": ", ".join(walk.candidate.name for walk in walks), "folds": body["folds"]})
+            run.metrics({"candidates": float(len(walks)), "trials_of_family": float(body["trials_of_family"])})
+            for walk, item in zip(walks, found, strict=True):
+                name, event = walk.candidate.name, stable_id("candidate", outer, walk.key)
+                tags = {**shared, "candidate_key": walk.key}
+                with run.child(name, tags=tags, kind="candidate", event=event) as child:
+                    child.params({f"model.{key}": value for key, value in walk.candidate.settings.model_dump().items()})
+                    child.metrics({name: item.row[name] for name in _METRICS if item.row[name] is not None})
+                    for fold in walk.folds:
+                        at = stable_id("candidate fold", event, fold["name"])
+                        tags = {**shared, "fold": fold["name"]}
+                        with child.child(f"fold {fold['name']}", tags=tags, kind="fold", event=at) as nested:
+                            nested.metrics({name: float(fold[name]) for name in _FOLD_METRICS})
+            run.artifacts(folder, "comparison")
     try:
-        run_id = json.loads((folder / DOCUMENT).read_text(encoding="utf-8"))["mlflow_run_id"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return tracker.run_id_of(outer)
+    except RegistryError:
         return None
-    return run_id if isinstance(run_id, str) else None
-
-
-def log_comparison(
-    registry: Registry, folder: Path, body: Mapping[str, Any], walks: Sequence[Walked], found: Sequence[Measured]
-) -> str:
-    """Record the comparison, its candidates and their folds as nested MLflow runs, and return the outer run's id."""
-    tags = {"kind": "comparison", "profile": body["profile"], **body["hashes"]}
-    with registry.run(f"comparison-{body['profile']}", tags=tags) as run:
-        run.params({"candidates": ", ".join(walk.candidate.name for walk in walks), "folds": body["folds"]})
-        run.metrics({"candidates": float(len(walks)), "trials_of_family": float(body["trials_of_family"])})
-        for walk, item in zip(walks, found, strict=True):
-            with run.child(walk.candidate.name, tags={"kind": "candidate", "candidate_key": walk.key}) as child:
-                child.params({f"model.{key}": value for key, value in walk.candidate.settings.model_dump().items()})
-                child.metrics({name: item.row[name] for name in _METRICS if item.row[name] is not None})
-                for fold in walk.folds:
-                    with child.child(f"fold-{fold['name']}", tags={"kind": "fold", "fold": fold["name"]}) as nested:
-                        nested.metrics({name: float(fold[name]) for name in _FOLD_METRICS})
-        run.artifacts(folder, "comparison")
-        return run.run_id
 
 
 def comparison_table(body: Mapping[str, Any]) -> str:

@@ -132,6 +132,10 @@ class StudyResult:
         return tuple(trial.session_sharpe for trial in self.trials)
 
 
+#: Kinds that read no tuned parameter: one trial says all of them.
+NOT_TUNED = ("linear",)
+
+
 def tune(
     dataset: Dataset,
     folds: Sequence[Fold],
@@ -177,6 +181,8 @@ def tune(
         When another process works on the journal, or the daily returns cannot be written.
     """
     _require_testable(dataset, folds)
+    if model.kind in NOT_TUNED:
+        tuning = tuning.model_copy(update={"trials": 1})  # every other trial would be the same one
     work = TrialWork(dataset, tuple(folds), net_returns, tuning, model, top_k, clock or SystemClock())
     place = Place(journal, tuning.storage.get_secret_value())
     with opened_study(place, _plan(work, earned_under or {}), name=tuning.study) as study:

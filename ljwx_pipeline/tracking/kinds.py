@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["research", "training", "trial", "fold", "evaluation", "promotion", "sweep", "comparison"]
+Kind = Literal["research", "training", "trial", "fold", "evaluation", "promotion", "sweep", "comparison", "candidate"]

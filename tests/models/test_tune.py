@@ -27,8 +27,8 @@ def dataset() -> Dataset:
 
 
 def run(dataset: Dataset, *, tuning: TuneSettings = TUNING, journal: Path | None = None, **more: object) -> StudyResult:
-    options = {"net_returns": best_minus_mean, "clock": CLOCK, "top_k": 5, **more}
-    return tune(dataset, two_folds(dataset), tuning=tuning, model=MODEL, journal=journal, **options)  # type: ignore[arg-type]
+    options = {"net_returns": best_minus_mean, "clock": CLOCK, "top_k": 5, "model": MODEL, **more}
+    return tune(dataset, two_folds(dataset), tuning=tuning, journal=journal, **options)  # type: ignore[arg-type]
 
 
 def test_every_trial_is_kept_and_the_best_has_the_highest_rank_ic(dataset: Dataset) -> None:
@@ -177,3 +177,9 @@ def test_the_score_matrix_holds_each_score_at_its_symbol_and_session(dataset: Da
     assert (first, last) == (100, 129)
     assert matrix[3, 101] == 23.0
     assert np.isfinite(matrix).sum() == len(scores)
+
+
+def test_a_kind_that_reads_no_tuned_parameter_is_tried_once(dataset: Dataset) -> None:
+    result = run(dataset, model=MODEL.model_copy(update={"kind": "linear"}))
+    assert len(result.trials) == 1
+    assert np.isfinite(result.best.rank_ic)
