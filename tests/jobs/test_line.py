@@ -145,7 +145,7 @@ def told_by_the_line(market: Path) -> dict[str, list[Any]]:
 
     storage = JournalStorage(JournalFileBackend(str(market / "studies" / "journal.log")))
     trials = [
-        (study.study_name, str(trial.user_attrs["trial"]["number"]) if "trial" in trial.user_attrs else None)
+        (study.study_name, str(trial.user_attrs["kept"]["trial"]["number"]))
         for study in storage.get_all_studies()
         for trial in storage.get_all_trials(study._study_id)
         if trial.state in (TrialState.COMPLETE, TrialState.PRUNED)
