@@ -11,9 +11,9 @@ import pytest
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake import Catalogue, Lake
 from ljwx_pipeline.lake.retention import retain
-from ljwx_pipeline.registry import RecordedRun
 from ljwx_pipeline.reproduction.sources import require_held, source_differences
 from ljwx_pipeline.reproduction.target import Original
+from tests.fakes.recorded_runs import recorded_run
 
 RUN = "a" * 32
 THEN = datetime(2024, 3, 1, tzinfo=UTC)
@@ -38,7 +38,7 @@ def lake(tmp_path: Path) -> Lake:
 
 
 def original(lake: Lake) -> Original:
-    run = RecordedRun(RUN, "research", "FINISHED", LATER, {}, {}, {})
+    run = recorded_run(RUN, ended_at=LATER)
     return Original(run=run, version=None, market="market", home=lake.root.parent, settings={}, environment={}, made={})
 
 

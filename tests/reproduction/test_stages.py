@@ -11,10 +11,10 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.lake.atomic_parquet import write_parquet
-from ljwx_pipeline.registry import RecordedRun
 from ljwx_pipeline.reproduction.cells import file_sha256
 from ljwx_pipeline.reproduction.stages import Remade, Stage, compared, settings_stage
 from ljwx_pipeline.reproduction.target import Original
+from tests.fakes.recorded_runs import recorded_run
 
 TABLES = ("forward_return_label", "dataset_rows", "dataset_features", "walk_forward_predictions", "net_backtest")
 RUN = "b" * 32
@@ -47,7 +47,7 @@ def market(folder: Path, *, score: float = 0.5, leaf: str = "1", rows: int = 3) 
 
 def original(folder: Path, made: dict[str, Any], **tags: str) -> Original:
     hashes = {"data_hash": "x", "factor_hash": "f", "dataset_hash": "d", "config_hash": "c", **tags}
-    run = RecordedRun(RUN, "research", "FINISHED", None, hashes, {"model.seed": "7"}, {})
+    run = recorded_run(RUN, tags=hashes, params={"model.seed": "7"})
     return Original(
         run=run,
         version=None,
