@@ -13,7 +13,7 @@ import mlflow  # noqa: F401 - a process forked from one that has imported it is 
 from ljwx_pipeline.config import MlflowSettings
 from ljwx_pipeline.registry import ModelVersion, Registry, open_registry
 
-SETTINGS = MlflowSettings(tracking_uri="", experiment="tests", model_name="tiny")
+SETTINGS = MlflowSettings(tracking_uri="", artifact_root="", experiment="tests", model_name="tiny")
 
 
 class WatchedRegistry(Registry):
