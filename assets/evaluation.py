@@ -13,6 +13,7 @@ import pandas as pd
 
 from assets.column_lineage import backtest_lineage
 from assets.io_managers import write_json, write_table
+from assets.made import record_made
 from assets.metadata import frame_metadata, line_plot, report_links
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
 from assets.report import FIGURES, ReportTables, curve_column, report_inputs, run_numbers
@@ -207,6 +208,7 @@ def champion_model(
     card = Path(model_bundle["path"]) / CARD
     with research_run(line) as run:
         run.artifacts(card, "model_card")
+        record_made(line, run)
     end_research_run(line)
     settled = {"name": line.registered_model, "version": version.version, "alias": alias}
     return dg.Output(

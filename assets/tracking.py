@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from assets import reuse
 from assets.io_managers import read_json, write_json
-from assets.made import record_environment, record_made
+from assets.made import record_environment
 from assets.resources import Line
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import Settings, market_name
@@ -92,9 +92,7 @@ def begin_research_run(
 
 
 def end_research_run(line: Line) -> None:
-    """Close the research run as finished, with the hashes of what it made, and send whatever MLflow still lacks."""
-    with research_run(line) as run:
-        record_made(line, run)
+    """Close the research run as finished, and send whatever MLflow still lacks."""
     _close(line, "FINISHED")
     tracker_of(line).flush()
 

@@ -10,6 +10,8 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import numpy as np
 import pytest
@@ -202,7 +204,13 @@ def test_the_downloaded_bundle_is_the_registered_one_and_replaces_a_damaged_copy
 
 def artifacts_of(registry: Registry, version: ModelVersion) -> Path:
     """Where a local registry keeps the files of a version."""
-    return registry.artifact_root / version.run_id / "artifacts" / "bundle" / version.bundle_hash
+    return (
+        Path(url2pathname(urlsplit(str(registry.artifact_root)).path))
+        / version.run_id
+        / "artifacts"
+        / "bundle"
+        / version.bundle_hash
+    )
 
 
 @pytest.mark.parametrize("name", ["model.txt", "card.md", "manifest.json", "signature.json"])

@@ -37,10 +37,10 @@ SETTINGS = {
 
 
 class Recorded:
-    """What a tracked run was told; a child is one too."""
+    """What a tracked run was told, and each of its folds once."""
 
     def __init__(self) -> None:
-        self.children: dict[str, dict[str, float]] = {}
+        self.folds: dict[tuple[str, str], dict[str, Any]] = {}
         self.told: dict[str, Any] = {}
 
     def metrics(self, values: dict[str, float], *, step: int = 0) -> None:
@@ -48,12 +48,6 @@ class Recorded:
 
     def tags(self, values: dict[str, Any]) -> None:
         self.told |= values
-
-    @contextmanager
-    def child(self, name: str, tags: dict[str, Any] | None = None) -> Iterator[Recorded]:
-        one = Recorded()
-        yield one
-        self.children[name] = one.told
 
 
 class SmallLine(Line):
@@ -84,7 +78,11 @@ def run(monkeypatch: pytest.MonkeyPatch) -> Recorded:
     def research_run(_line: Line) -> Iterator[Recorded]:
         yield recorded
 
+    def track_fold(_line: Line, key: str, record: dict[str, Any]) -> None:
+        recorded.folds.setdefault((key, record["name"]), record)
+
     monkeypatch.setattr(asset, "research_run", research_run)
+    monkeypatch.setattr(asset, "track_fold", track_fold)
     return recorded
 
 
@@ -189,11 +187,10 @@ def test_the_asset_keeps_its_metadata_and_data_version(home: Path, run: Recorded
 def test_a_second_run_trains_nothing_and_gives_the_same_bytes(home: Path, run: Recorded, trained: list[int]) -> None:
     walk(home)
     table, count = (home / "tables" / f"{NAME}.parquet").read_bytes(), len(trained)
-    assert len(run.children) == count == 3
-    run.children.clear()
+    assert len(run.folds) == count == 3
     assert walk(home).success
     assert len(trained) == count
-    assert run.children == {}, "a fold is recorded when it is trained"
+    assert len(run.folds) == count, "the same fold is the same run"
     assert (home / "tables" / f"{NAME}.parquet").read_bytes() == table
 
 
@@ -236,14 +233,13 @@ def test_a_fold_that_failed_is_executed_again_alone_and_the_others_are_kept(
 
 def test_a_fold_recorded_nowhere_is_recorded_without_training(home: Path, run: Recorded, trained: list[int]) -> None:
     walk(home)
-    first = sorted((home / "tables" / "folds").iterdir())[0]
-    (first / "tracked").unlink()
+    told = dict(run.folds)
     trained.clear()
-    run.children.clear()
+    run.folds.clear()
     walk(home)
     assert trained == []
-    assert list(run.children) == [f"fold-{first.name}"]
-    assert np.isfinite(run.children[f"fold-{first.name}"]["rank_ic"])
+    assert run.folds == told
+    assert all(np.isfinite(record["rank_ic"]) for record in told.values())
 
 
 def test_other_folds_are_dropped_and_equal_ones_reused(home: Path, run: Recorded, trained: list[int]) -> None:
