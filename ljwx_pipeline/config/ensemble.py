@@ -17,7 +17,7 @@ MOST_MEMBERS = 50
 
 
 class DoubleEnsembleSettings(Section):
-    """The constants of Zhang, Li, Chen and Xu (2020), arXiv 2010.01265; formulas in ``models/double_ensemble.py``.
+    """The constants of Zhang, Li, Chen and Xu (2020), arXiv 2010.01265; formulas in ``models/ensemble_double.py``.
 
     ``feature_fracs`` are the shares of features kept of each bin of g-values, from the most useful down.
     """

@@ -156,8 +156,8 @@ def chosen_features(g: Float, fracs: Sequence[float], rng: np.random.Generator) 
     g
         One value a feature.
     fracs
-        Share of each bin, from the highest values to the lowest; bins are of equal width, and of a bin with features
-        at least one is taken.
+        Share of each bin, from the highest values to the lowest; bins are of equal width. The number taken is rounded
+        up: of a bin with features at least one under any share above 0, and none under a share of 0.
     """
     of_bin = equal_width_bins(g, len(fracs))
     chosen: list[int] = []
