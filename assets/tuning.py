@@ -104,12 +104,6 @@ def trial_line(trial: Any, trials: int) -> str:
     return f"trial {trial.number + 1} of {trials}: rank IC {trial.rank_ic:.4f}{given_up}"
 
 
-def trial_tags(trial: Any) -> dict[str, object]:
-    """Return the tags by which a trial is found among all runs."""
-    pruned = {"pruned_after_fold": trial.pruned_after_fold} if trial.state == "pruned" else {}
-    return {"kind": "trial", "trial": trial.number, "state": trial.state, "origin": trial.origin, **pruned}
-
-
 def earned_under(line: Line) -> dict[str, object]:
     """Return all that decides what a trial's scores earn beyond the dataset: another of these is another study."""
     settings = line.settings
