@@ -11,11 +11,8 @@ from __future__ import annotations
 
 import json
 import resource
-import statistics
 import sys
 import tempfile
-import time
-from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -25,6 +22,7 @@ from typing import Any
 import lightgbm as lgb
 import numpy as np
 
+from benchmarks.clocked import clocked, costs, median
 from benchmarks.training_rows import QLIB, SYMBOLS, model_settings, training_rows
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
@@ -48,29 +46,29 @@ def run(quick: bool = False) -> dict[str, Any]:
     _ours(training_rows(SESSIONS // 5), model_settings(max_rounds=1, early_stopping_tail_sessions=TAIL_SESSIONS // 5))
     trees = 0
     for _ in range(1 if quick else TURNS):
-        clocked, text = _clocked(lambda: _ours(dataset, settings))
-        mine.append(clocked)
-        clocked, booster = _clocked(lambda: _raw(dataset, settings))
-        raw.append(clocked)
+        took, text = clocked(lambda: _ours(dataset, settings))
+        mine.append(took)
+        took, booster = clocked(lambda: _raw(dataset, settings))
+        raw.append(took)
         trees = booster.num_trees()
         same = text.split("\nparameters:")[0].count("Tree=") == trees
         with tempfile.TemporaryDirectory(prefix="ljwx-w2-") as folder:
             kept = replace(dataset, kept_in=Path(folder))
-            first.append(_clocked(partial(_construct, dataset, settings))[0])
+            first.append(clocked(partial(_construct, dataset, settings))[0])
             _construct(kept, settings)
-            second.append(_clocked(partial(_construct, kept, settings))[0])
-    times_raw = _median(mine, "cpu_s") / _median(raw, "cpu_s")
-    sooner = _median(first, "cpu_s") / _median(second, "cpu_s")
+            second.append(clocked(partial(_construct, kept, settings))[0])
+    times_raw = median(mine, "cpu_s") / median(raw, "cpu_s")
+    sooner = median(first, "cpu_s") / median(second, "cpu_s")
     return {
         "id": "W2",
         "what": f"LightGBM with qlib's parameters, {len(dataset.label)} x {dataset.features.shape[1]}, {trees} rounds",
         "ours": {
-            **_costs(mine),
+            **costs(mine),
             "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
             "times_raw": round(times_raw, 4),
-            "construction": {"first": _costs(first), "second": _costs(second), "times_sooner": round(sooner, 1)},
+            "construction": {"first": costs(first), "second": costs(second), "times_sooner": round(sooner, 1)},
         },
-        "peer": {"name": "LightGBM", "version": lgb.__version__, **_costs(raw)},
+        "peer": {"name": "LightGBM", "version": lgb.__version__, **costs(raw)},
         "ratio": round(1 / times_raw, 3),
         "goal": GOAL,
         "holds": same and times_raw <= MOST_TIMES_RAW and sooner >= LEAST_TIMES_SOONER and not quick,
@@ -102,20 +100,6 @@ def _raw(dataset: Dataset, settings: ModelSettings) -> lgb.Booster:
 def _construct(dataset: Dataset, settings: ModelSettings) -> None:
     stop = len(dataset.label)
     bin_rows(dataset, edges=slice(0, stop), stop=stop, settings=settings)
-
-
-def _clocked(call: Callable[[], Any]) -> tuple[dict[str, float], Any]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    said = call()
-    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}, said
-
-
-def _costs(measured: list[dict[str, float]]) -> dict[str, float]:
-    return {key: round(_median(measured, key), 4) for key in ("wall_s", "cpu_s")}
-
-
-def _median(measured: list[dict[str, float]], key: str) -> float:
-    return statistics.median(one[key] for one in measured)
 
 
 if __name__ == "__main__":

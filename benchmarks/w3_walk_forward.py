@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import json
 import resource
-import statistics
 import sys
-import time
-from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +18,7 @@ import lightgbm as lgb
 import numpy as np
 import pandas as pd
 
+from benchmarks.clocked import clocked, costs, median
 from benchmarks.training_rows import QLIB, QLIB_BINS, model_settings, training_rows
 from ljwx_pipeline.config import ModelSettings, WalkForwardSettings
 from ljwx_pipeline.dataset import Dataset, Fold, folds
@@ -40,29 +38,29 @@ def run(quick: bool = False) -> dict[str, Any]:
     planned, turns = ten_folds(dataset), 1 if quick else TURNS
     mine, peer = [], []
     for _ in range(turns):
-        mine.append(_clocked(lambda: walk_forward(dataset, planned, QLIB, settings))[0])
-        peer.append(_clocked(lambda: a_dataset_a_fold(dataset, planned, settings))[0])
+        mine.append(clocked(lambda: walk_forward(dataset, planned, QLIB, settings))[0])
+        peer.append(clocked(lambda: a_dataset_a_fold(dataset, planned, settings))[0])
     one, two, found = [], [], []
     for _ in range(turns):
         for workers, into in ((1, one), (2, two)):
             shared = settings.model_copy(update={"threads": workers})  # one thread for each worker
-            clocked, walked = _clocked(lambda w=workers, s=shared: walk_forward(dataset, planned, QLIB, s, workers=w))
-            into.append(clocked)
+            took, walked = clocked(lambda w=workers, s=shared: walk_forward(dataset, planned, QLIB, s, workers=w))
+            into.append(took)
             found.append(walked.predictions)
     equal = all(_same(found[0], other) for other in found[1:])
-    ratio, scaling = (_median(a, key) / _median(b, key) for a, b, key in ((peer, mine, "cpu_s"), (one, two, "wall_s")))
+    ratio, scaling = (median(a, key) / median(b, key) for a, b, key in ((peer, mine, "cpu_s"), (one, two, "wall_s")))
     return {
         "id": "W3",
         "what": f"walk forward, {len(planned)} folds x {ROUNDS} rounds, {' x '.join(map(str, dataset.features.shape))}",
         "ours": {
-            **_costs(mine),
+            **costs(mine),
             "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
-            "one_worker": _costs(one),
-            "two_workers": _costs(two),
+            "one_worker": costs(one),
+            "two_workers": costs(two),
             "scaling": round(scaling, 2),
             "scores_equal": equal,
         },
-        "peer": {"name": "LightGBM, a dataset a fold", "version": lgb.__version__, **_costs(peer)},
+        "peer": {"name": "LightGBM, a dataset a fold", "version": lgb.__version__, **costs(peer)},
         "ratio": round(ratio, 2),
         "goal": GOAL,
         "holds": equal and ratio >= MUST and scaling >= MUST_SCALING and not quick,
@@ -99,20 +97,6 @@ def a_dataset_a_fold(dataset: Dataset, planned: list[Fold], settings: ModelSetti
 
 def _same(one: pd.DataFrame, other: pd.DataFrame) -> bool:
     return bool(np.array_equal(one["score"], other["score"]) and one["fold"].equals(other["fold"]))
-
-
-def _clocked(call: Callable[[], Any]) -> tuple[dict[str, float], Any]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    said = call()
-    return {"wall_s": time.perf_counter() - wall, "cpu_s": time.process_time() - cpu}, said
-
-
-def _costs(measured: list[dict[str, float]]) -> dict[str, float]:
-    return {key: round(_median(measured, key), 4) for key in ("wall_s", "cpu_s")}
-
-
-def _median(measured: list[dict[str, float]], key: str) -> float:
-    return statistics.median(one[key] for one in measured)
 
 
 if __name__ == "__main__":
