@@ -218,13 +218,19 @@ def test_settings_cannot_be_changed_after_loading(settings: Settings) -> None:
         settings.costs.slippage_bps = 0.0  # type: ignore[misc]
 
 
-def test_the_hash_follows_what_can_change_a_result_and_ignores_ports(project: Path) -> None:
-    base = load(project).config_hash
-    assert load(project).config_hash == base
-    for local in ({"ui.runner_port": 9999}, {"mlflow.tracking_uri": "http://127.0.0.1:9"}):
-        assert load(project, overrides=local).config_hash == base
+def test_the_hash_follows_what_can_change_a_result_and_ignores_ports_and_workers(project: Path) -> None:
+    base = load(project, overrides={"tune.batch": 2}).config_hash
+    assert load(project, overrides={"tune.batch": 2}).config_hash == base
+    for local in (
+        {"ui.runner_port": 9999},
+        {"mlflow.tracking_uri": "http://127.0.0.1:9"},
+        {"tune.workers": 2},
+        {"tune.storage": "sqlite:///studies.db"},
+        {"walk_forward.workers": 3},
+    ):
+        assert load(project, overrides={"tune.batch": 2, **local}).config_hash == base
     for telling in ({"simulated.seed": 8}, {"costs.slippage_bps": 3.0}, {"folder.adjustment": "forward"}):
-        assert load(project, overrides=telling).config_hash != base
+        assert load(project, overrides={"tune.batch": 2, **telling}).config_hash != base
 
 
 @pytest.mark.parametrize(

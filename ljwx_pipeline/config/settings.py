@@ -43,6 +43,8 @@ from ljwx_pipeline.config.section import Section
 
 #: Sections that say where things run, not what they compute: left out of the configuration hash.
 LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest")
+#: Keys of other sections that say by how many and where work is done, and change no number: left out as well.
+LOCAL_KEYS = (("tune", "workers"), ("tune", "storage"), ("walk_forward", "workers"))
 
 
 class Settings(Section):
@@ -112,9 +114,11 @@ class Settings(Section):
 
     @property
     def config_hash(self) -> str:
-        """SHA-256 over every key that can change a result (ports and addresses cannot)."""
+        """SHA-256 over every key that can change a result (ports, addresses and how many work on it cannot)."""
         kept = self.model_dump(mode="json", exclude=set(LOCAL_SECTIONS))
         del kept["source"]["as_of"]  # a replay asks for the same result
+        for section, key in LOCAL_KEYS:
+            del kept[section][key]
         return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
