@@ -75,6 +75,9 @@ class Place:
     def speaking(self) -> Iterator[None]:
         """Turn what the journal or the database refuses within the block into an error of this project.
 
+        Nothing but reading and writing belongs into the block: a mistake of whoever proposes or tries a trial would be
+        taken for a damaged journal.
+
         Raises
         ------
         ModelError
@@ -95,6 +98,8 @@ class Place:
                 "make the file and its folder writable or free some space; what was kept stays",
             ) from None
         except (KeyError, ValueError) as error:  # JSON and text decoding errors are ValueErrors
+            if self.shared or self.journal is None:
+                raise
             raise ModelError(
                 f"the study's journal {self} is damaged ({error})",
                 "restore it from a backup, or move it away: its trials will be made again",

@@ -133,21 +133,23 @@ class Study:
         import optuna  # heavy: only when a study is opened
 
         self.name, self._place, self._plan, self._storage, self._beat = name, place, plan, storage, beat
-        there = name in {held.study_name for held in storage.get_all_studies()}  # asking to make it again is a write
-        self._study = (
-            optuna.load_study(study_name=name, storage=storage)
-            if there
-            else optuna.create_study(
-                study_name=name, storage=storage, directions=list(plan.directions), load_if_exists=True
-            )
-        )
-        self._id = storage.get_study_id_from_name(name)
+        self._decided = plan.decided()
         self._mine: dict[int, Proposal] = {}
         self._proposed: tuple[int, list[dict[str, float | int]]] = (-1, [])
-        self._require_same_inputs()
-        self.warm_start = self._warm_start()
-        if not place.shared:  # nobody else lives who could be running them
-            self._fail(row for row in self._rows() if row.state.name == "RUNNING")
+        with place.speaking():
+            there = name in {held.study_name for held in storage.get_all_studies()}  # to make it again is a write
+            self._study = (
+                optuna.load_study(study_name=name, storage=storage)
+                if there
+                else optuna.create_study(
+                    study_name=name, storage=storage, directions=list(plan.directions), load_if_exists=True
+                )
+            )
+            self._id = storage.get_study_id_from_name(name)
+            self._require_same_inputs()
+            self.warm_start = self._warm_start()
+            if not place.shared:  # nobody else lives who could be running them
+                self._fail(row for row in self._rows() if row.state.name == "RUNNING")
         given = (*plan.given, *([self.warm_start.params] if self.warm_start else []))
         self._proposer = Proposer(
             plan.space,
@@ -163,7 +165,7 @@ class Study:
         """Return the finished trials, in order."""
         with self._place.speaking():
             rows = self._numbered()
-            return [_told(number, rows[number]) for number in sorted(rows) if rows[number].state.is_finished()]
+        return [_told(number, rows[number]) for number in sorted(rows) if rows[number].state.is_finished()]
 
     def before_batch_of(self, number: int) -> list[Told]:
         """Return the trials of the batches before the one ``number`` is in: all that its trials may know of."""
@@ -177,11 +179,16 @@ class Study:
         """
         with self._place.speaking():
             rows = self._numbered()
-            missing = next((n for n in range(trials) if n not in rows or not rows[n].state.is_finished()), trials)
-            start = missing - missing % self._plan.batch
-            numbers = list(range(missing, min(start + self._plan.batch, trials)))
-            if any(n not in rows for n in numbers):
-                rows = self._propose(rows, start, numbers)
+        missing = next((n for n in range(trials) if n not in rows or not rows[n].state.is_finished()), trials)
+        start = missing - missing % self._plan.batch
+        numbers = list(range(missing, min(start + self._plan.batch, trials)))
+        absent = [n for n in numbers if n not in rows]
+        fresh = self._proposals(rows, start, absent) if absent else []
+        with self._place.speaking():
+            if fresh:  # of two processes that add at once, the first one's count
+                for trial in fresh:
+                    self._study.add_trial(trial)
+                rows = self._numbered()
             for number in numbers:
                 row = rows.get(number)
                 if row is None or row.state.name != "WAITING":
@@ -272,7 +279,7 @@ class Study:
         self._mine.clear()
 
     def _require_same_inputs(self) -> None:
-        decided = self._plan.decided()
+        decided = self._decided
         held = self._storage.get_study_user_attrs(self._id).get(DECIDED)
         if held is None:
             self._storage.set_study_user_attr(self._id, DECIDED, decided)
@@ -306,26 +313,24 @@ class Study:
                 found.append((finished["at"], WarmStart(other.study_name, dict(finished["params"]))))
         return max(found, key=lambda item: (item[0], item[1].study))[1] if found else None
 
-    def _propose(self, rows: Mapping[int, Any], start: int, numbers: Sequence[int]) -> dict[int, Any]:
-        """Add the batch's missing proposals; of two processes that do so at once, the first one's count."""
+    def _proposals(self, rows: Mapping[int, Any], start: int, absent: Sequence[int]) -> list[Any]:
+        """Return the ``absent`` trials of the batch that begins with ``start``; fewer where a grid ends."""
         import optuna  # heavy: only when a study is opened
 
         if self._proposed[0] != start:
             before = [_finished(rows[number]) for number in range(start)]
             self._proposed = (start, self._proposer.batch(before, first=start, count=self._plan.batch))
         distributions = self._plan.space.distributions()
-        for number in numbers:
-            if number in rows or number - start >= len(self._proposed[1]):
-                continue
-            self._study.add_trial(
-                optuna.trial.create_trial(
-                    state=optuna.trial.TrialState.WAITING,
-                    params=self._proposed[1][number - start],
-                    distributions=distributions,
-                    user_attrs={PROPOSAL: number},
-                )
+        return [
+            optuna.trial.create_trial(
+                state=optuna.trial.TrialState.WAITING,
+                params=self._proposed[1][number - start],
+                distributions=distributions,
+                user_attrs={PROPOSAL: number},
             )
-        return self._numbered()
+            for number in absent
+            if number - start < len(self._proposed[1])
+        ]
 
     def _claimed(self, trial_id: int) -> bool:
         import optuna  # heavy: only when a study is opened
@@ -375,8 +380,7 @@ def opened_study(place: Place, plan: StudyPlan, *, name: str = "") -> Iterator[S
         with place.speaking():
             storage = place.opened()
         with Heartbeat(storage, shared=place.shared) as beat:
-            with place.speaking():
-                study = Study(place, plan, name or plan.name(), storage, beat)
+            study = Study(place, plan, name or plan.name(), storage, beat)
             try:
                 yield study
             finally:

@@ -215,6 +215,12 @@ def test_a_damaged_journal_is_refused_and_not_written_on(
     assert journal.read_bytes() == before
 
 
+def test_a_mistake_of_who_proposes_is_not_taken_for_a_damaged_journal(tmp_path: Path) -> None:
+    plan = replace(PLAN, given=(), accepts=lambda params: params["no such axis"] > 0)
+    with pytest.raises(KeyError, match="no such axis"), opened_study(Place(tmp_path / "j.log"), plan) as study:
+        study.claim(4)
+
+
 def test_a_journal_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "journal.log").mkdir()
     with (
