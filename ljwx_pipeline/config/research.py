@@ -119,6 +119,11 @@ class ModelSettings(Section):
             raise ValueError(msg)
         return self
 
+    @property
+    def fitted_kinds(self) -> tuple[str, ...]:
+        """The kinds that are fitted: ``kind``, or the bases of a stack in its place."""
+        return self.ensemble.bases if self.ensemble.kind == "stacking" else (self.kind,)
+
 
 #: What a study may raise or lower, and the way it is wanted.
 OBJECTIVES: dict[str, Literal["maximize", "minimize"]] = {"rank_ic": "maximize", "turnover": "minimize"}

@@ -14,7 +14,7 @@ from ljwx_pipeline.models.binned import Binned, bin_rows
 from ljwx_pipeline.models.ensemble_double import fit_double
 from ljwx_pipeline.models.ensemble_parts import Part, blended, on_one_scale, tail_spread
 from ljwx_pipeline.models.ensemble_stacking import fit_stack
-from ljwx_pipeline.models.fit import Trained, fit_one
+from ljwx_pipeline.models.fit import Trained, fit_one, reads_bins
 from ljwx_pipeline.models.task import Params, split_tail
 
 
@@ -38,7 +38,7 @@ def fit_ensemble(
     """
     start, stop, _ = rows.indices(len(dataset.label))
     whole = slice(start, stop)
-    if binned is None:
+    if binned is None and reads_bins(settings):
         binned = bin_rows(dataset, edges=whole, stop=stop, settings=settings)
     fits = {
         "seed_bagging": _bag_of_seeds,
@@ -49,7 +49,9 @@ def fit_ensemble(
     return fits[settings.ensemble.kind](dataset, whole, tuned, settings, binned)
 
 
-def _bag_of_seeds(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSettings, binned: Binned) -> Trained:
+def _bag_of_seeds(
+    dataset: Dataset, whole: slice, tuned: Params, settings: ModelSettings, binned: Binned | None
+) -> Trained:
     """Fit the same model under several seeds; each weighs the same.
 
     What differs are the rows and columns that a booster draws, so that what one draw happened to fit is averaged away.
@@ -63,7 +65,7 @@ def _bag_of_seeds(dataset: Dataset, whole: slice, tuned: Params, settings: Model
 
 
 def _blend_of_horizons(
-    dataset: Dataset, whole: slice, tuned: Params, settings: ModelSettings, binned: Binned
+    dataset: Dataset, whole: slice, tuned: Params, settings: ModelSettings, binned: Binned | None
 ) -> Trained:
     """Fit a model on the returns of each horizon; their scores are put on one scale by their spread on the tail."""
     horizons = settings.ensemble.horizons

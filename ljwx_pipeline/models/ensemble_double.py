@@ -48,7 +48,9 @@ class _Learned:
     at: NDArray[np.int64]
 
 
-def fit_double(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSettings, binned: Binned) -> Trained:
+def fit_double(
+    dataset: Dataset, whole: slice, tuned: Params, settings: ModelSettings, binned: Binned | None
+) -> Trained:
     """Fit ``members`` sub-models one after the other.
 
     The first is a plain fit, whose rounds all others take. Each later one has the seed after that of the one before,

@@ -22,7 +22,7 @@ from ljwx_pipeline.models.task import Params, split_tail
 Float = NDArray[np.float64]
 
 
-def fit_stack(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSettings, binned: Binned) -> Trained:
+def fit_stack(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSettings, binned: Binned | None) -> Trained:
     """Fit each base kind on purged inner folds of the window, weigh them by that, and fit them on all of it.
 
     A base whose weight is 0 is not fitted again. In the model each weight is divided by the spread of its base's tail
@@ -109,7 +109,7 @@ def _inner(dataset: Dataset, whole: slice, settings: ModelSettings) -> list[tupl
 
 
 def _fold_scores(
-    dataset: Dataset, fold: Fold, tail_sessions: int, tuned: Params, settings: ModelSettings, binned: Binned
+    dataset: Dataset, fold: Fold, tail_sessions: int, tuned: Params, settings: ModelSettings, binned: Binned | None
 ) -> Float:
     """Return the scores of the fold's test rows by a model of its training rows, of spread 1; NaN where none is due."""
     test = fold.test_rows

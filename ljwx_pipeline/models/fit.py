@@ -36,6 +36,11 @@ _FITS: dict[str, Callable[[Task], Fitted]] = {
 }
 
 
+def reads_bins(settings: ModelSettings) -> bool:
+    """Return whether any of the kinds that ``settings`` fit is boosted on binned rows."""
+    return any(_FITS[kind] is fit_boosted for kind in settings.fitted_kinds)
+
+
 @dataclass(frozen=True)
 class Trained:
     """A model and how it came about.
@@ -91,7 +96,7 @@ def fit_one(
     tuned
         From ``tune.py``.
     binned
-        Bins that cover ``rows``; made from ``rows`` alone when None.
+        Bins that cover ``rows``; made from ``rows`` alone when None, by a kind that reads them.
     label
         Forward returns to learn in place of the dataset's own, one a row of the dataset, NaN where unknown; they go
         through ``settings.label_transform`` as its own do, and ``tail_rank_ic`` is against them.

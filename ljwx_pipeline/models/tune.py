@@ -52,8 +52,15 @@ SPACE = Space(
 KIND = "ljwx"
 #: Trials drawn at random before the sampler starts to learn.
 _RANDOM_TRIALS = 4
-#: Settings of the model that no trial reads: how many threads, and when a model beyond the study stops.
-_NOT_OF_TRIALS = {"threads", "max_rounds", "early_stopping_rounds", "early_stopping_tail_sessions", "refit_on_tail"}
+#: Settings of the model that no trial reads: threads, when a model beyond the study stops, what several fits become.
+_NOT_OF_TRIALS = {
+    "threads",
+    "max_rounds",
+    "early_stopping_rounds",
+    "early_stopping_tail_sessions",
+    "refit_on_tail",
+    "ensemble",
+}
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,7 @@ def tune(
         When another process works on the journal, or the daily returns cannot be written.
     """
     _require_testable(dataset, folds)
+    model = tried_model(model)
     if model.kind in NOT_TUNED:
         tuning = tuning.model_copy(update={"trials": 1})  # every other trial would be the same one
     work = TrialWork(dataset, tuple(folds), net_returns, tuning, model, top_k, clock or SystemClock())
@@ -204,6 +212,19 @@ def tune(
             warm_start=study.warm_start.study if study.warm_start else "",
             daily_returns=keeper.daily_returns(),
         )
+
+
+def tried_model(model: ModelSettings) -> ModelSettings:
+    """Return the settings of the one model that a trial fits: of no ensemble, and of a kind that will be fitted.
+
+    That is ``model.kind`` where it is fitted and reads tuned parameters, otherwise the first base of a stack that does:
+    a stack of trees is not left untuned because ``model.kind``, which it never fits, is linear.
+    """
+    tuned = [kind for kind in model.fitted_kinds if kind not in NOT_TUNED]
+    kind = model.kind if model.kind in tuned or not tuned else tuned[0]
+    return model.model_copy(
+        update={"kind": kind, "ensemble": model.ensemble.model_copy(update={"kind": "none"})},
+    )
 
 
 def chosen(trials: Sequence[Trial], tuning: TuneSettings) -> Trial:

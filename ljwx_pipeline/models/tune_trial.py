@@ -28,7 +28,7 @@ from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import EnvironmentFault, ModelError
 from ljwx_pipeline.mapped_object import handed_over, taken_over
 from ljwx_pipeline.models.binned import Binned, bin_rows
-from ljwx_pipeline.models.fit import fit_one
+from ljwx_pipeline.models.fit import fit_one, reads_bins
 from ljwx_pipeline.models.task import Params
 
 Float = NDArray[np.float64]
@@ -70,7 +70,7 @@ class TrialOutcome:
 
 @dataclass(frozen=True)
 class TrialWork:
-    """What every trial of a study runs on; rows are binned once a process, with the edges of the first window.
+    """What every trial of a study runs on; rows that are boosted on are binned once a process, by the first window.
 
     Parameters
     ----------
@@ -106,7 +106,9 @@ class TrialWork:
         return np.concatenate([np.arange(first + 1, last + 1) for first, last in self.windows])
 
     @cached_property
-    def _binned(self) -> Binned:
+    def _binned(self) -> Binned | None:
+        if not reads_bins(self.model):
+            return None
         stop = max(fold.train_rows.stop for fold in self.folds)
         return bin_rows(self.dataset, edges=self.folds[0].train_rows, stop=stop, settings=self.model)
 

@@ -19,6 +19,7 @@ from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import Binned, bin_rows
+from ljwx_pipeline.models.fit import reads_bins
 from ljwx_pipeline.models.task import Params
 from ljwx_pipeline.models.train import train
 from ljwx_pipeline.scoring.model import Model
@@ -138,8 +139,8 @@ def walk_forward(
     )
 
 
-def bin_folds(dataset: Dataset, folds: Sequence[Fold], settings: ModelSettings) -> Binned:
-    """Return the rows of all training windows binned, with edges from the first one.
+def bin_folds(dataset: Dataset, folds: Sequence[Fold], settings: ModelSettings) -> Binned | None:
+    """Return the rows of all training windows binned, with edges from the first one; None where no fit reads bins.
 
     Raises
     ------
@@ -148,6 +149,8 @@ def bin_folds(dataset: Dataset, folds: Sequence[Fold], settings: ModelSettings) 
     """
     if not folds:
         raise ModelError("there is no test fold", "lower walk_forward.first_test_year or add data")
+    if not reads_bins(settings):
+        return None
     return bin_rows(
         dataset, edges=folds[0].train_rows, stop=max(fold.train_rows.stop for fold in folds), settings=settings
     )
@@ -159,7 +162,7 @@ def walk_fold(
     tuned: Params,
     settings: ModelSettings,
     *,
-    binned: Binned,
+    binned: Binned | None,
     workers: int = 1,
     clock: Clock | None = None,
 ) -> WalkedFold:

@@ -183,3 +183,28 @@ def test_a_kind_that_reads_no_tuned_parameter_is_tried_once(dataset: Dataset) ->
     result = run(dataset, model=MODEL.model_copy(update={"kind": "linear"}))
     assert len(result.trials) == 1
     assert np.isfinite(result.best.rank_ic)
+
+
+def ensemble_of(kind: str, *, model_kind: str = "regression", bases: tuple[str, ...] = ("linear", "rank")) -> object:
+    ensemble = MODEL.ensemble.model_copy(update={"kind": kind, "bases": bases})
+    return MODEL.model_copy(update={"kind": model_kind, "ensemble": ensemble})
+
+
+def test_an_ensemble_is_tuned_on_one_model_of_its_kind_and_shares_the_study(dataset: Dataset) -> None:
+    few = TUNING.model_copy(update={"trials": 2})
+    plain = run(dataset, tuning=few)
+    assert run(dataset, tuning=few, model=ensemble_of("seed_bagging")) == plain
+
+
+def test_a_stack_of_trees_is_tuned_though_the_kind_it_replaces_is_linear(dataset: Dataset) -> None:
+    stack = run(dataset, model=ensemble_of("stacking", model_kind="linear"))
+    assert len(stack.trials) == 6
+    assert len({trial.rank_ic for trial in stack.trials}) > 1, "a base that reads the parameters is tried"
+    assert stack == run(dataset, model=MODEL.model_copy(update={"kind": "rank"}))
+
+
+@pytest.mark.parametrize("kind", ["regression", "linear"])
+def test_rows_are_binned_for_a_kind_that_reads_bins_alone(dataset: Dataset, tmp_path: Path, kind: str) -> None:
+    few = TUNING.model_copy(update={"trials": 1})
+    run(replace(dataset, kept_in=tmp_path), tuning=few, model=MODEL.model_copy(update={"kind": kind}))
+    assert len(list(tmp_path.glob("*.bin"))) == (kind == "regression")

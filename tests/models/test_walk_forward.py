@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models import walk_forward as walk_forward_module
-from ljwx_pipeline.models.walk_forward import FoldRecord, walk_forward
+from ljwx_pipeline.models.walk_forward import FoldRecord, bin_folds, walk_forward
 from tests.fakes.model_settings import model_settings
 from tests.fakes.planted import fold, planted_dataset
 
@@ -145,3 +146,18 @@ def test_a_fold_that_fails_ends_the_walk_with_its_reason(dataset: Dataset) -> No
 def test_without_a_fold_there_is_nothing_to_walk(dataset: Dataset) -> None:
     with pytest.raises(ModelError, match="no test fold"):
         walk_forward(dataset, [], TUNED, MODEL)
+
+
+@pytest.mark.parametrize(
+    ("kind", "bases", "binned"),
+    [("regression", (), True), ("linear", (), False), ("linear", ("linear", "rank"), True)],
+)
+def test_rows_are_binned_where_a_fitted_kind_is_boosted(
+    dataset: Dataset, tmp_path: Path, kind: str, bases: tuple[str, ...], binned: bool
+) -> None:
+    ensemble = MODEL.ensemble.model_copy(update={"kind": "stacking" if bases else "none", "bases": bases})
+    model = MODEL.model_copy(update={"kind": kind, "ensemble": ensemble})
+    kept = replace(dataset, kept_in=tmp_path)
+    assert (bin_folds(kept, two_folds(kept), model) is not None) == binned
+    walk_forward(kept, two_folds(kept)[:1], TUNED, model)
+    assert any(tmp_path.glob("*.bin")) == binned
