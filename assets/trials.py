@@ -13,7 +13,7 @@ import numpy as np
 from assets.resources import Line
 from ljwx_pipeline.config import market_home, replayed
 from ljwx_pipeline.label import label_hash
-from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials
+from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials, study_trials
 
 if TYPE_CHECKING:  # heavy: the kernels
     import pandas as pd
@@ -64,11 +64,14 @@ def record_trial(
 
 
 def trials_behind(line: Line, study: dict[str, Any]) -> CountedTrials:
-    """Return the study's trials and every strategy tried on its family; a replay counts those of what it replays."""
+    """Return the trials of the study and of those it was warm-started from, and every strategy tried on its family.
+
+    A replay counts those of what it replays.
+    """
     from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
 
     ledger = TrialLedger(market_home(replayed(line.settings)) / LEDGER_FILE)
-    return counted_trials(study["trials"], ledger=ledger, family=family_of(line))
+    return counted_trials(study_trials(study), ledger=ledger, family=family_of(line))
 
 
 def family_of(line: Line) -> str:

@@ -16,8 +16,10 @@ from assets.panels import TradingTables, trading_market
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
 from assets.tracking import research_run, track_trial
+from ljwx_pipeline.config import market_name, replayed
 from ljwx_pipeline.evaluation.benchmarks import index_close
 from ljwx_pipeline.evaluation.net_excess import NetExcess
+from ljwx_pipeline.label import label_hash
 from ljwx_pipeline.lake.content_hash import content_hash
 
 #: Below a market's home: the journal, and a folder a study for what is drawn of it.
@@ -57,6 +59,7 @@ def tuned_hyperparameters(
         inner,
         net_returns=NetExcess(market, close, settings.strategy, settings.costs),
         earned_under=earned_under(line),
+        alike={"market": market_name(replayed(settings)), "label_hash": label_hash(settings.label)},
         tuning=settings.tune,
         model=settings.model,
         top_k=settings.strategy.top_k,
@@ -82,6 +85,11 @@ def tuned_hyperparameters(
         "pareto": list(study.pareto),
         "warm_start": study.warm_start,
         "trials": [asdict(trial) for trial in study.trials],
+        "earlier_trials": [
+            {"study": name, "number": trial.number, "session_sharpe": trial.session_sharpe}
+            for name, trials in study.earlier.items()
+            for trial in trials
+        ],
     }
     return dg.Output(
         found,

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import asdict, dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any, Literal
 
@@ -120,6 +121,8 @@ class StudyResult:
         Numbers of the complete trials that no other beats in every objective, best rank IC first.
     warm_start
         Study whose best parameters were tried early; empty for none.
+    earlier
+        Trials of that study, of the one that started from, and so on, by study: looks at data that this one rests on.
     daily_returns
         ``session_date``, and for each trial ``trial_N`` (net excess return, a fraction) and ``trial_N_turnover_frac``;
         NaN on folds it did not run.
@@ -131,12 +134,14 @@ class StudyResult:
     trials: tuple[Trial, ...]
     pareto: tuple[int, ...] = ()
     warm_start: str = ""
+    earlier: Mapping[str, tuple[Trial, ...]] = field(default_factory=dict)
     daily_returns: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
 
     @property
     def trial_sharpes(self) -> tuple[float, ...]:
-        """Per-session Sharpe ratio of each trial, in order: what the gate deflates by."""
-        return tuple(trial.session_sharpe for trial in self.trials)
+        """Per-session Sharpe ratio of each trial, in order, then of the earlier ones: what the gate deflates by."""
+        earlier = (trial for trials in self.earlier.values() for trial in trials)
+        return tuple(trial.session_sharpe for trial in (*self.trials, *earlier))
 
 
 #: Kinds that read no tuned parameter: one trial says all of them.
@@ -152,6 +157,7 @@ def tune(
     model: ModelSettings,
     top_k: int,
     earned_under: Mapping[str, object] | None = None,
+    alike: Mapping[str, object] | None = None,
     journal: Path | None = None,
     on_trial: Callable[[str, Trial], None] | None = None,
     clock: Clock | None = None,
@@ -170,6 +176,9 @@ def tune(
     earned_under
         What decides those returns besides the scores (strategy, costs, benchmark, trading data, code), as JSON values.
         It is part of the study's name: a kept trial's Sharpe ratio counts only under the terms it was measured on.
+    alike
+        What an earlier study must share, beside the kind of model, for its parameters to be tried by a warm start
+        (market, label), as JSON values.
     journal
         File that keeps the trials, their daily returns beside it in ``NAME.returns.parquet``; a study found there is
         resumed, a finished one is only read. Trials found beyond ``tuning.trials`` count too: they were made. None:
@@ -181,7 +190,8 @@ def tune(
     ------
     ModelError
         Without an inner fold, when one has no known returns, when a trial's net returns are not numbers, when the
-        study was made under other inputs, or when its journal or its daily returns are lost or damaged.
+        study was made under other inputs, or when its journal, its daily returns or a study it was warm-started from
+        are lost or damaged.
     EnvironmentFault
         When the study cannot be read, written or reached, or a worker died.
     LakeError
@@ -193,7 +203,7 @@ def tune(
         tuning = tuning.model_copy(update={"trials": 1})  # every other trial would be the same one
     work = TrialWork(dataset, tuple(folds), net_returns, tuning, model, top_k, clock or SystemClock())
     place = Place(journal, tuning.storage.get_secret_value())
-    with opened_study(place, _plan(work, earned_under or {}), name=tuning.study) as study:
+    with opened_study(place, _plan(work, earned_under or {}, alike or {}), name=tuning.study) as study:
         path = journal.with_name(f"{study.name}.returns.parquet") if journal else None
         keeper = _Keeper(study, work, DailyReturns(path, dataset.sessions[work.sessions]))
         keeper.daily_returns()
@@ -201,8 +211,7 @@ def tune(
             _run_all(study, submit, work, keeper, on_trial)
         trials = keeper.trials()
         best = chosen(trials, tuning)
-        last = dataset.sessions[int(work.sessions[-1])].date()
-        study.mark_finished(best.params, until=last, at=(clock or SystemClock()).now().isoformat())
+        study.mark_finished(best.params, until=_last_read(work), at=(clock or SystemClock()).now().isoformat())
         return StudyResult(
             name=study.name,
             best_params=best.params,
@@ -210,6 +219,7 @@ def tune(
             trials=trials,
             pareto=tuple(trial.number for trial in pareto_front(trials, tuning)),
             warm_start=study.warm_start.study if study.warm_start else "",
+            earlier={name: tuple(_trial(told) for told in trials) for name, trials in study.earlier().items()},
             daily_returns=keeper.daily_returns(),
         )
 
@@ -357,7 +367,13 @@ def _earlier(study: Study, number: int) -> list[tuple[float, ...]]:
     return [tuple(told.steps[step] for step in sorted(told.steps)) for told in study.before_batch_of(number)]
 
 
-def _plan(work: TrialWork, earned_under: Mapping[str, object]) -> StudyPlan:
+def _last_read(work: TrialWork) -> date:
+    """Return the last session that the study reads: the one the last tested label reads, a purge after its row."""
+    sessions = work.dataset.sessions
+    return sessions[min(int(work.sessions[-1]) + work.dataset.purge_sessions, len(sessions) - 1)].date()
+
+
+def _plan(work: TrialWork, earned_under: Mapping[str, object], alike: Mapping[str, object]) -> StudyPlan:
     """Return everything that decides the study's trials, except how many there are."""
     tuning, dataset = work.tuning, work.dataset
     rows = [[f.train_rows.start, f.train_rows.stop, f.test_rows.start, f.test_rows.stop] for f in work.folds]
@@ -373,7 +389,6 @@ def _plan(work: TrialWork, earned_under: Mapping[str, object]) -> StudyPlan:
     if tuning.pruning_percentile:
         pruning = ("pruning_percentile", "pruning_warmup_trials", "pruning_warmup_folds")
         inputs["pruning"] = {name: getattr(tuning, name) for name in pruning}
-    last = dataset.sessions[int(work.sessions[-1])].date()
     return StudyPlan(
         kind=KIND,
         inputs=inputs,
@@ -384,7 +399,8 @@ def _plan(work: TrialWork, earned_under: Mapping[str, object]) -> StudyPlan:
         sampler=tuning.sampler,
         directions=tuple(OBJECTIVES[name] for name in tuning.objectives),
         given=(PLAIN,),
-        warm_until=last if tuning.warm_start else None,
+        warm_until=_last_read(work) if tuning.warm_start else None,
+        alike={"model_kind": work.model.kind, **alike},
     )
 
 

@@ -1,4 +1,7 @@
-"""How many trials a candidate is deflated by: those of the model's study and every strategy its family ever tried.
+"""How many trials a candidate is deflated by: those of the model's studies and every strategy its family ever tried.
+
+A study that was warm-started rests on the trials of the one it started from, of the one that started from, and so on:
+all of them are counted.
 
 Not here: the ledger itself (``backtest/trial_ledger.py``), the deflation (``statistics.py``).
 """
@@ -21,9 +24,10 @@ class CountedTrials:
     Parameters
     ----------
     sharpes
-        Per-session Sharpe ratio of each, the model's study first, then the ledger's in the order counted.
+        Per-session Sharpe ratio of each, the model's study first, then those it was warm-started from, then the
+        ledger's in the order counted.
     variance_floor
-        Largest variance among the groups (the study; sweeps, tuning and trials by hand on one piece of evidence).
+        Largest variance among the groups (each study; sweeps, tuning and trials by hand on one piece of evidence).
         Five hundred variants that are nearly one strategy pull the variance of all trials down, and with it the
         hurdle; a candidate must not become easier to promote because more was tried.
     """
@@ -38,7 +42,7 @@ def counted_trials(study: Iterable[Mapping[str, Any]], *, ledger: TrialLedger, f
     Parameters
     ----------
     study
-        Trials with their ``session_sharpe``, as ``tuned_hyperparameters`` keeps them.
+        Trials of ``study_trials``.
     ledger, family
         The market's ledger and ``strategy_family`` of the candidate.
 
@@ -47,11 +51,21 @@ def counted_trials(study: Iterable[Mapping[str, Any]], *, ledger: TrialLedger, f
     LakeError
         When the ledger cannot be read.
     """
-    groups: dict[tuple[str, str], list[float]] = {("study", ""): [float(trial["session_sharpe"]) for trial in study]}
+    groups: dict[tuple[str, str], list[float]] = {("study", ""): []}
+    for tried in study:
+        groups.setdefault(("study", str(tried.get("study", ""))), []).append(float(tried["session_sharpe"]))
     for trial in ledger.trials_of(family):
         groups.setdefault((trial.kind, trial.evidence), []).append(trial.session_sharpe)
     sharpes = tuple(sharpe for group in groups.values() for sharpe in group)
     return CountedTrials(sharpes, max(_variance(group) for group in groups.values()))
+
+
+def study_trials(tuned: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the trials of the study in the document ``tuned_hyperparameters``, then of those it was warm-started from.
+
+    Each has its ``session_sharpe``, the latter the name of their ``study`` as well.
+    """
+    return [*tuned["trials"], *tuned.get("earlier_trials", [])]
 
 
 def _variance(sharpes: Sequence[float]) -> float:

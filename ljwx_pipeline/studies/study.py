@@ -30,6 +30,8 @@ DECIDED, WARM, FINISHED, PROPOSAL, KEPT = "decided", "warm_start", "finished", "
 #: Inputs named in the refusal of a study made under others.
 _MOST_NAMED = 5
 _MOST_SHOWN = 40
+#: What a warm start demands to be equal.
+_SHARED = ("kind", "format", "space", "alike")
 
 
 def _always(_: Params) -> bool:
@@ -51,8 +53,10 @@ class StudyPlan:
     batch
         Proposals made before any of them is told: as many may run at once.
     warm_until
-        None, or the last session this study may know of: the proposal after ``given`` is then the best of the latest
-        finished study of the same space that knew of none after it.
+        None, or the last session that this study's labels and returns read: the proposal after ``given`` is then the
+        best of the latest finished study of the same space that read none after it, and was made on what is ``alike``.
+    alike
+        What that study must share beside kind, format and space, as JSON values: market, label. Part of what decides.
     """
 
     kind: str
@@ -66,6 +70,7 @@ class StudyPlan:
     given: tuple[Params, ...] = ()
     accepts: Callable[[Params], bool] = _always
     warm_until: date | None = None
+    alike: Mapping[str, object] = field(default_factory=dict)
 
     def decided(self) -> dict[str, Any]:
         """Return what decides the trials, as JSON gives it back."""
@@ -81,6 +86,7 @@ class StudyPlan:
             "random_trials": self.random_trials,
             "given": [dict(params) for params in self.given],
             "warm_start": self.warm_until is not None,
+            **({"alike": dict(self.alike)} if self.alike else {}),
         }
         return dict(json.loads(json.dumps(decided, sort_keys=True)))
 
@@ -172,6 +178,31 @@ class Study:
         start = number - number % self._plan.batch
         return [told for told in self.told() if told.number < start]
 
+    def earlier(self) -> dict[str, list[Told]]:
+        """Return the finished trials of the study this one was warm-started from, of that one's, and so on, by name.
+
+        Raises
+        ------
+        ModelError
+            When one of them is no longer there: its trials could not be counted.
+        """
+        found: dict[str, list[Told]] = {}
+        name, start = self.name, self.warm_start.study if self.warm_start else ""
+        while start:
+            with self._place.speaking():
+                held = {other.study_name: other for other in self._storage.get_all_studies()}.get(start)
+                rows = None if held is None else self._storage.get_all_trials(held._study_id, deepcopy=False)
+            if held is None or rows is None:
+                raise ModelError(
+                    f"study {name} started from {start}, which is no longer in {self._place}, so that its trials cannot "
+                    "be counted",
+                    "restore it from a backup, or write a new name in tune.study",
+                )
+            told = numbered(rows)
+            found[start] = [_told(number, told[number]) for number in sorted(told) if told[number].state.is_finished()]
+            name, start = start, held.user_attrs.get(WARM, {}).get("study", "")
+        return found
+
     def claim(self, trials: int) -> Proposal | None:
         """Return a proposal below ``trials`` that from now on is this process's to run.
 
@@ -262,7 +293,9 @@ class Study:
         return not self._proposer.batch((), first=first, count=1)
 
     def mark_finished(self, best: Params, *, until: date, at: str) -> None:
-        """Note the best parameters, the last session known to the study and the instant: what a warm start reads.
+        """Note the best parameters, the last session the study's labels and returns read, and the instant.
+
+        That is what a warm start reads.
 
         A study marked so already is not written to again.
         """
@@ -304,10 +337,10 @@ class Study:
         return WarmStart(noted["study"], dict(noted["params"])) if noted else None
 
     def _latest_finished(self, until: date) -> WarmStart | None:
-        space, found = self._plan.decided()["space"], list[tuple[str, WarmStart]]()
+        found = list[tuple[str, WarmStart]]()
         for other in self._storage.get_all_studies():
             finished, decided = other.user_attrs.get(FINISHED), other.user_attrs.get(DECIDED, {})
-            if finished is None or decided.get("kind") != self._plan.kind or decided.get("space") != space:
+            if finished is None or any(decided.get(key) != self._decided.get(key) for key in _SHARED):
                 continue
             if finished["until"] <= until.isoformat() and other.study_name != self.name:
                 found.append((finished["at"], WarmStart(other.study_name, dict(finished["params"]))))

@@ -137,11 +137,15 @@ def _lineage(home: Path) -> dict[str, str]:
 
 
 def _study(home: Path) -> tuple[dict[str, Any], ...]:
-    """Return the trials of the model's study, which the promotion gate counts too."""
+    """Return the trials of the model's study and of those it was warm-started from: the promotion gate counts them."""
+    from ljwx_pipeline.promotion.trial_count import study_trials
+
     path = home / "tables" / "tuned_hyperparameters.json"
     try:
-        trials = json.loads(path.read_text(encoding="utf-8"))["trials"]
-        return tuple({"session_sharpe": float(trial["session_sharpe"])} for trial in trials)
+        trials = study_trials(json.loads(path.read_text(encoding="utf-8")))
+        return tuple(
+            {"study": str(trial.get("study", "")), "session_sharpe": float(trial["session_sharpe"])} for trial in trials
+        )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LakeError(f"{path} does not say what the model's study tried ({error})", "run `ljwx run` again") from None
 

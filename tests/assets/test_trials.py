@@ -45,6 +45,11 @@ def test_without_a_sweep_the_study_alone_counts(line: SimpleNamespace) -> None:
     assert trials_behind(line, STUDY).sharpes == (0.05, 0.07)
 
 
+def test_the_trials_that_a_warm_start_rests_on_count_too(line: SimpleNamespace) -> None:
+    warm = {**STUDY, "earlier_trials": [{"study": "first", "number": 0, "session_sharpe": 0.2}]}
+    assert trials_behind(line, warm).sharpes == (0.05, 0.07, 0.2)
+
+
 def test_variants_of_the_family_count_and_those_of_other_factors_do_not(line: SimpleNamespace) -> None:
     tried(line.settings)
     tried(line.settings, factors="0" * 64)

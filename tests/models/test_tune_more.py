@@ -22,6 +22,7 @@ from ljwx_pipeline.models.tune import PLAIN, StudyResult, Trial, chosen, pareto_
 from ljwx_pipeline.models.tune_report import write_study_report
 from ljwx_pipeline.models.tune_trial import is_behind, top_turnover
 from ljwx_pipeline.promotion.trial_count import counted_trials
+from ljwx_pipeline.studies import Place, study_summaries
 from tests.fakes.planted import fold, planted_dataset
 from tests.fakes.tuning import MODEL, TUNING, best_minus_mean, kill_self, two_folds
 
@@ -153,6 +154,41 @@ def test_a_warm_start_tries_the_last_best_second_and_says_so(dataset: Dataset, t
     assert [trial.origin for trial in second.trials] == ["plain", "warm start", "tpe", "tpe", "tpe", "tpe"]
     assert (second.trials[0].params, second.trials[1].params) == (PLAIN, first.best_params)
     assert run(dataset, journal=journal, tuning=warm) == second
+
+
+def test_a_warm_start_knows_no_price_that_the_earlier_studys_labels_did_not_end_before(
+    dataset: Dataset, tmp_path: Path
+) -> None:
+    journal = tmp_path / "journal.log"
+    run(dataset, journal=journal)
+    (summary,) = study_summaries(Place(journal))
+    assert summary.finished["until"] == f"{dataset.sessions[159 + dataset.purge_sessions]:%Y-%m-%d}"
+    shorter = replace(dataset, hash="of a shorter label", purge_sessions=dataset.purge_sessions - 1)
+    warm = TUNING.model_copy(update={"warm_start": True, "trials": 2})
+    assert run(shorter, journal=journal, tuning=warm).warm_start == "", "it would know a session more than its own"
+
+
+def test_a_warm_start_stays_in_its_market_with_its_label_and_kind(dataset: Dataset, tmp_path: Path) -> None:
+    journal, market = tmp_path / "journal.log", {"market": "a", "label_hash": "1"}
+    first = run(dataset, journal=journal, alike=market)
+    warm = TUNING.model_copy(update={"warm_start": True, "trials": 2})
+    rank = MODEL.model_copy(update={"kind": "rank"})
+    for other in ({"alike": {**market, "market": "b"}}, {"alike": {**market, "label_hash": "2"}}, {"model": rank}):
+        assert run(dataset, journal=journal, tuning=warm, **{"alike": market, **other}).warm_start == ""
+    assert run(dataset, journal=journal, tuning=warm, alike=market).warm_start == first.name
+
+
+def test_the_trials_of_every_study_of_the_chain_are_counted(dataset: Dataset, tmp_path: Path) -> None:
+    journal = tmp_path / "journal.log"
+    results = [run(dataset, journal=journal, tuning=TUNING.model_copy(update={"trials": 2}))]
+    for day, seed in enumerate((9, 10), start=2):
+        warm = TUNING.model_copy(update={"trials": 3, "warm_start": True, "seed": seed})
+        later = ManualClock(datetime(2026, 1, day, tzinfo=UTC))
+        results.append(run(dataset, journal=journal, tuning=warm, clock=later))
+    first, second, third = results
+    assert third.earlier == {second.name: second.trials, first.name: first.trials}
+    assert third.trial_sharpes == tuple(trial.session_sharpe for one in reversed(results) for trial in one.trials)
+    assert first.earlier == {}
 
 
 def test_a_grid_begins_with_the_plain_model_and_is_not_drawn(dataset: Dataset) -> None:

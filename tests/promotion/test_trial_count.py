@@ -13,7 +13,7 @@ from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.promotion.gate import Evidence, decide
 from ljwx_pipeline.promotion.statistics import deflated_sharpe
-from ljwx_pipeline.promotion.trial_count import counted_trials
+from ljwx_pipeline.promotion.trial_count import counted_trials, study_trials
 
 STUDY = [{"session_sharpe": value} for value in (0.02, 0.05, -0.01, 0.04)]
 
@@ -30,6 +30,15 @@ def test_the_study_alone_counts_where_nothing_was_swept(tmp_path: Path) -> None:
     found = counted_trials(STUDY, ledger=TrialLedger(tmp_path / "t.sqlite"), family="f")
     assert found.sharpes == (0.02, 0.05, -0.01, 0.04)
     assert found.variance_floor == pytest.approx(np.var(found.sharpes, ddof=1))
+
+
+def test_the_trials_of_the_studies_it_was_warm_started_from_count_each_study_a_group(tmp_path: Path) -> None:
+    earlier = [{"study": "a", "session_sharpe": -0.3}, {"study": "a", "session_sharpe": 0.3}]
+    older = [{"study": "b", "session_sharpe": 0.01}]
+    document = {"trials": STUDY, "earlier_trials": [*earlier, *older]}
+    found = counted_trials(study_trials(document), ledger=TrialLedger(tmp_path / "t.sqlite"), family="f")
+    assert found.sharpes == (0.02, 0.05, -0.01, 0.04, -0.3, 0.3, 0.01)
+    assert found.variance_floor == pytest.approx(0.18)
 
 
 def test_every_variant_of_the_family_is_a_trial(tmp_path: Path) -> None:

@@ -188,6 +188,34 @@ def test_a_warm_start_is_the_best_of_the_latest_finished_study_and_stays_what_it
         assert study.warm_start is None
 
 
+def test_a_warm_start_crosses_neither_markets_nor_labels_nor_models(tmp_path: Path) -> None:
+    place, until = Place(tmp_path / "journal.log"), date(2020, 12, 31)
+    alike = {"market": "a", "label_hash": "1", "model_kind": "rank"}
+    with opened_study(place, replace(PLAN, alike=alike)) as study:
+        run(study, 2)
+        study.mark_finished(PLAN.given[0], until=until, at="2026-01-01")
+        first = study.name
+    warm = replace(PLAN, warm_until=until, alike=alike)
+    for changed in ({"market": "b"}, {"label_hash": "2"}, {"model_kind": "regression"}):
+        with opened_study(place, replace(warm, alike={**alike, **changed})) as study:
+            assert study.warm_start is None
+    with opened_study(place, warm) as study:
+        assert study.warm_start is not None
+        assert study.warm_start.study == first
+
+
+def test_a_warm_started_study_tells_the_trials_of_the_whole_chain(tmp_path: Path) -> None:
+    place, until, names = Place(tmp_path / "journal.log"), date(2020, 12, 31), []
+    for step, plan in enumerate([PLAN, *(replace(PLAN, warm_until=until, seed=seed) for seed in (5, 6))]):
+        with opened_study(place, plan) as study:
+            run(study, 2 + step)
+            study.mark_finished(PLAN.given[0], until=until, at=f"2026-01-0{step + 1}")
+            names.append(study.name)
+            told = study.earlier()
+    assert {name: len(trials) for name, trials in told.items()} == {names[1]: 3, names[0]: 2}
+    assert list(told) == [names[1], names[0]]
+
+
 def test_half_a_line_left_by_a_killed_process_is_cut_off(tmp_path: Path) -> None:
     place = Place(tmp_path / "journal.log")
     with opened_study(place, PLAN) as study:
