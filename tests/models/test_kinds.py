@@ -93,20 +93,21 @@ def test_what_lies_in_the_tail_does_not_reach_the_model_without_a_refit(kind: st
     assert texts[0] == texts[1]
 
 
-def test_rows_that_are_not_scorable_are_never_learned_from() -> None:
-    dataset = dataset_of()
-    scorable = np.arange(len(dataset.label)) % 2 > 0
-    features = dataset.features.copy()
-    features[~scorable] = 0.5
-    for kind in ("linear", "zscore"):
-        one, two = (
-            train(replace(dataset, scorable=scorable, features=values), EVERYTHING, TUNED, settings(**KINDS[kind]))
-            for values in (dataset.features, features)
-        )
-        if kind == "linear":
-            assert one == two
-        else:  # bin edges are placed on every row of the window
-            assert one.rows == two.rows == scorable.sum() - np.isnan(dataset.forward_return[scorable]).sum()
+@pytest.mark.parametrize("kind", KINDS)
+def test_rows_that_are_not_scorable_are_never_learned_from(kind: str) -> None:
+    dataset, model = dataset_of(), settings(**KINDS[kind])
+    clean = slice(0, 60 * 30)  # where bin edges are placed: on every row of it
+    scorable = (np.arange(len(dataset.label)) % 2 > 0) | (np.arange(len(dataset.label)) < clean.stop)
+    features, forward, label = dataset.features.copy(), dataset.forward_return.copy(), dataset.label.copy()
+    features[~scorable], forward[~scorable], label[~scorable] = 0.5, 9.0, -0.5
+    poisoned = replace(dataset, features=features, forward_return=forward, label=label, scorable=scorable)
+    one, two = (
+        train(rows, EVERYTHING, TUNED, model, binned=bin_rows(rows, edges=clean, stop=len(rows.label), settings=model))
+        for rows in (replace(dataset, scorable=scorable), poisoned)
+    )
+    assert one == two
+    assert one.rows == (scorable & np.isfinite(dataset.label)).sum()
+    assert one != train(dataset, EVERYTHING, TUNED, model)
 
 
 def test_quantiles_hold_the_score_between_them_and_cover_what_they_say() -> None:
