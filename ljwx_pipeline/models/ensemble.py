@@ -23,8 +23,8 @@ def fit_ensemble(
 ) -> Trained:
     """Fit the ensemble that ``settings.ensemble`` asks for on ``rows``.
 
-    Every fit has the window's purged tail as a single one has, and rows are binned once for all of them. Nothing
-    outside ``rows`` is read.
+    Every fit has the window's purged tail as a single one has, and rows that are boosted on are binned once for all of
+    them. Nothing outside ``rows`` is read.
 
     Parameters
     ----------

@@ -25,15 +25,27 @@ Float = NDArray[np.float64]
 def fit_stack(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSettings, binned: Binned | None) -> Trained:
     """Fit each base kind on purged inner folds of the window, weigh them by that, and fit them on all of it.
 
-    A base whose weight is 0 is not fitted again. In the model each weight is divided by the spread of its base's tail
-    scores: what inner folds weighed was on one scale as well.
+    The window's tail and the purge before it are no evidence for the weights, so that ``tail_rank_ic`` is of a stack
+    that has not seen them. Bins are those of the whole window, or of the first of a walk forward: where their edges
+    lie, an inner fold knows factor values of its test rows, though never a label. A base whose weight is 0 is not
+    fitted again. In the model each weight is divided by the spread of its base's tail scores: what inner folds weighed
+    was on one scale as well.
 
     Raises
     ------
     ModelError
-        When the window is too short for the inner folds.
+        When the window is too short for the inner folds, or their test rows all lie in its tail.
     """
-    bases, folds = settings.ensemble.bases, _inner(dataset, whole, settings)
+    bases = settings.ensemble.bases
+    head, tail = split_tail(dataset, whole, settings.early_stopping_tail_sessions)
+    folds = [
+        (fold, sessions) for fold, sessions in _inner(dataset, whole, settings) if fold.test_rows.start < head.stop
+    ]
+    if not folds:
+        raise ModelError(
+            f"the tail of {settings.early_stopping_tail_sessions} sessions leaves no inner test row to weigh bases on",
+            "lower model.early_stopping_tail_sessions or widen the training window",
+        )
     scores = [
         np.concatenate(
             [_fold_scores(dataset, fold, tail, tuned, _of_kind(settings, base), binned) for fold, tail in folds]
@@ -42,10 +54,10 @@ def fit_stack(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSett
     ]
     tested = slice(folds[0][0].test_rows.start, folds[-1][0].test_rows.stop)
     outcome = np.where(dataset.scorable[tested], dataset.label[tested].astype(np.float64), np.nan)
+    outcome[head.stop - tested.start :] = np.nan
     weights = stack_weights(scores, outcome, dataset.session_index[tested])
     used = [(base, weight) for base, weight in zip(bases, weights, strict=True) if weight > 0]
     fitted = [fit_one(dataset, whole, tuned, _of_kind(settings, base), binned=binned) for base, _ in used]
-    _, tail = split_tail(dataset, whole, settings.early_stopping_tail_sessions)
     scaled = on_one_scale([weight for _, weight in used], [tail_spread(one, dataset, tail) for one in fitted])
     parts = [Part(base, one, weight) for (base, _), one, weight in zip(used, fitted, scaled, strict=True)]
     return blended(parts, dataset, tail)
