@@ -134,7 +134,8 @@ def _bundle(settings: Settings, catalogue: Catalogue, asked: str) -> tuple[Model
     if bundle.model.group_by != "none":
         raise ModelError(
             f"version {version.version} scores by {bundle.model.group_by}, which the feature table does not hold",
-            "explain it in the research job, whose dataset holds every row's group",
+            "name a version without groups (--model), read the SHAP tables of the version's research run in MLflow, or "
+            "give each row's group to ljwx_pipeline.models.explain_row.explain_place",
         )
     return version, bundle
 

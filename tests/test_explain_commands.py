@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 from datetime import date
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.scoring.model import Model
 from ljwx_pipeline.scoring.signing import public_key_of, signing_key
-from tests.fakes.bundles import tiny_booster, tiny_bundle
+from tests.fakes.bundles import grouped_model, tiny_booster, tiny_bundle
 
 ROOT = Path(__file__).resolve().parent.parent
 CATALOGUE = alpha158()
@@ -139,6 +140,19 @@ def test_a_mistake_is_one_line_with_its_remedy(
     home: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, expected: str
 ) -> None:
     assert expected in refused(capsys, *words, code=code)
+
+
+def test_a_model_of_groups_is_refused_with_what_can_be_done(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = load_settings(profile="simulated")
+    key, registry = signing_key(home / "keys"), open_registry(settings.mlflow, home=home)
+    name = f"{settings.mlflow.model_name}-{market_name(settings)}"
+    named = {"model_name": name, "factor_names": CATALOGUE.names, "factor_hash": CATALOGUE.version_hash}
+    bundle = tiny_bundle(home / "made", key, grouped_model(factors=158), **named)
+    with registry.run("train") as run:
+        version = registry.register(bundle, run_id=run.run_id, public_key=public_key_of(key))
+    said = refused(capsys, "--model", str(version.version), code=ModelError.exit_code)
+    assert "scores by industry, which the feature table does not hold: name a version without groups (--model)" in said
+    assert callable(import_module("ljwx_pipeline.models.explain_row").explain_place), "the remedy is there"
 
 
 def test_without_a_champion_or_a_table_the_refusal_says_what_to_run(
