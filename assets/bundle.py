@@ -48,6 +48,7 @@ def model_bundle(
         last_session=dataset.sessions[int(dataset.session_index[-1])].date(),
         params=trained.params,
         rounds=trained.rounds,
+        group_measure=dataset.group_measure,
     )
     card = model_card(manifest, trained.model, card_evidence(line, promotion_decision, rows=trained.rows))
     key = signing_key(ljwx_home() / "keys")

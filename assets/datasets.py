@@ -82,6 +82,7 @@ def save_dataset(tables: Path, dataset: Dataset) -> None:
         "purge_sessions": dataset.purge_sessions,
         "further_horizons": list(dataset.further_returns),
         "group_names": dataset.group_names,
+        "group_measure": dataset.group_measure,
     }
     write_json(tables, "dataset_meta", json.loads(json.dumps(meta)))
 
@@ -112,6 +113,7 @@ def load_dataset(tables: Path) -> Dataset:
         hash=str(meta["hash"]),
         kept_in=tables.parent / BINNED,
         further_returns={held: rows[further_column(held)].to_numpy() for held in meta.get("further_horizons", [])},
+        group_measure=str(meta.get("group_measure", "")),
         group_names=tuple((int(code), str(name)) for code, name in meta.get("group_names", [])),
         **{name: rows[name].to_numpy() for name in _OPTIONAL if name in rows},
     )

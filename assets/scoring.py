@@ -20,7 +20,7 @@ from assets.resources import Line
 from assets.tracking import flush_tracking, notice_moved_alias
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.dataset import lookback_sessions, scorable_mask
-from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes
+from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes, group_measure
 from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.market.panel import Panel
@@ -81,12 +81,13 @@ def daily_scores(
 
 
 def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> ModelBundle:
-    """Return the champion, verified and of the configured factors.
+    """Return the champion, verified, of the configured factors, and of groups that the market still tells alike.
 
     Raises
     ------
     BundleError
-        When it is damaged, of another format or of other factors than the configured ones.
+        When it is damaged, of another format, of other factors than the configured ones, or of groups made by another
+        measure than the market's tables tell now.
     """
     factors, key = line.catalogue, public_key(ljwx_home() / "keys")
     path = champion_bundle(line, registry, champion)
@@ -97,7 +98,16 @@ def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> M
             f"{factors.name} is now {factors.version_hash[:12]}: it is not scored",
             "train one of these factors with `ljwx run`, or set factors.catalogue back",
         )
-    return load_bundle(path, factor_hash=factors.version_hash, public_key=key)
+    bundle = load_bundle(path, factor_hash=factors.version_hash, public_key=key)
+    by, measure = bundle.manifest.group_by, bundle.manifest.group_measure
+    told = group_measure(by, {name: line.market_table(name) for name in GROUP_TABLES[by]})
+    if measure and told != measure:
+        raise BundleError(
+            f"the groups by {by} of the champion, version {champion.version}, were made by {measure}, the market's "
+            f"tables tell {told}: it is not scored",
+            f"train on these tables with `ljwx run`, or bring {measure} back",
+        )
+    return bundle
 
 
 def groups_of(line: Line, by: GroupBy, panel: Panel, present: NDArray[np.bool_]) -> NDArray[np.int32] | None:

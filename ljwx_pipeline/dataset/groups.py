@@ -31,6 +31,8 @@ GROUP_TABLES: Mapping[GroupBy, tuple[str, ...]] = {
 #: Names of the terciles, smallest first.
 _SIZES = ("small", "middle", "large")
 _MARKET_VALUE = "float_market_value_cny"
+#: What sizes are measured by: the first where the source tells it.
+_SIZE_MEASURES = ("market value", "mean amount")
 
 
 @dataclass(frozen=True)
@@ -43,10 +45,13 @@ class Groups:
         int32, shape ``(n_symbols, n_sessions)``; ``NO_GROUP`` where the group is unknown or nobody is scored.
     names
         Code and name of each group that occurs, by code.
+    measure
+        Of ``group_measure``: what the groups are made by.
     """
 
     codes: NDArray[np.int32]
     names: tuple[tuple[int, str], ...]
+    measure: str
 
 
 def group_codes(
@@ -87,6 +92,18 @@ def group_codes(
     return _industries(panel, scorable, tables) if by == "industry" else _sizes(panel, scorable, tables, universe)
 
 
+def group_measure(by: GroupBy, tables: Mapping[str, pd.DataFrame]) -> str:
+    """Return what ``tables`` let groups be made by; empty for ``by`` = none.
+
+    ``industry``; or of sizes ``market value``, and ``mean amount`` where the table of market values tells none. A model
+    of the one measure says nothing of groups by the other, so that it is kept with the model and compared.
+    """
+    if by != "size":
+        return "" if by == "none" else by
+    table = tables.get("market_values")
+    return _SIZE_MEASURES[0] if table is not None and len(table) and _MARKET_VALUE in table else _SIZE_MEASURES[1]
+
+
 def _industries(panel: Panel, scorable: NDArray[np.bool_], tables: Mapping[str, pd.DataFrame]) -> Groups:
     table = tables.get("industries")
     if table is None or table.empty:
@@ -103,21 +120,21 @@ def _industries(panel: Panel, scorable: NDArray[np.bool_], tables: Mapping[str, 
             raise DatasetError(f"industries {named[code]} and {name} share the code {code}", "rename one of them")
         named[code] = name
         codes[scorable & (labels == name)] = code
-    return Groups(codes, tuple(sorted(named.items())))
+    return Groups(codes, tuple(sorted(named.items())), group_measure("industry", tables))
 
 
 def _sizes(
     panel: Panel, scorable: NDArray[np.bool_], tables: Mapping[str, pd.DataFrame], universe: UniverseSettings
 ) -> Groups:
-    told = panel_fields(
-        {name: table for name, table in tables.items() if name == "market_values"},
-        symbols=panel.symbols,
-        sessions=panel.sessions,
-        adjustment="raw",
-    )
-    size = told.get(_MARKET_VALUE)
-    measure = "market value" if size is not None else "mean amount"
-    if size is None:
+    measure = group_measure("size", tables)
+    if measure == _SIZE_MEASURES[0]:
+        size = panel_fields(
+            {"market_values": tables["market_values"]},
+            symbols=panel.symbols,
+            sessions=panel.sessions,
+            adjustment="raw",
+        )[_MARKET_VALUE]
+    else:
         size = mean_amount(panel, universe)
     codes = np.full(size.shape, NO_GROUP, dtype=np.int32)
     for session in range(size.shape[1]):
@@ -127,4 +144,4 @@ def _sizes(
         not_above = np.searchsorted(ordered, size[rows, session], side="right")
         # the mean rank from 0, plus a half, as a share of the session
         codes[rows, session] = (len(_SIZES) * (below + not_above)) // (2 * max(len(rows), 1))
-    return Groups(codes, tuple((code, f"{name} by {measure}") for code, name in enumerate(_SIZES)))
+    return Groups(codes, tuple((code, f"{name} by {measure}") for code, name in enumerate(_SIZES)), measure)

@@ -59,6 +59,8 @@ class Dataset:
         int32, shape ``(n_rows,)``: each row's group (``groups.py``), -1 where unknown; None without groups.
     group_names
         Each group's code and name, by code.
+    group_measure
+        What groups are made by (``groups.group_measure``), for instance ``mean amount``; empty without groups.
     mean_amount_cny
         float64, shape ``(n_rows,)``: mean amount over the universe's window; None where no row is weighted by it.
     kept_in
@@ -81,6 +83,7 @@ class Dataset:
     further_returns: Mapping[int, NDArray[np.float64]] = field(default_factory=dict)
     groups: NDArray[np.int32] | None = None
     group_names: tuple[tuple[int, str], ...] = ()
+    group_measure: str = ""
     mean_amount_cny: NDArray[np.float64] | None = None
     kept_in: Path | None = None
 
@@ -208,6 +211,7 @@ def build_dataset(
         **arrays,
         **optional,
         group_names=() if groups is None else groups.names,
+        group_measure="" if groups is None else groups.measure,
         factor_names=tuple(factor_names),
         sessions=sessions,
         symbols=symbols,

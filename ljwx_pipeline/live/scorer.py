@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.config import UniverseSettings
 from ljwx_pipeline.dataset import MarketTables, lookback_sessions, scorable_mask, tables_beside, with_inputs
-from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes
+from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes, group_measure
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.factors.increment import newest_session
@@ -92,29 +92,41 @@ class FactorHistory:
         newest: NDArray[np.bool_] = mask[:, -1]
         return newest
 
-    def groups(self, session: date, by: GroupBy) -> NDArray[np.int32] | None:
+    def groups(self, session: date, by: GroupBy, measure: str = "") -> NDArray[np.int32] | None:
         """Return each symbol's group at ``session``, int32, shape ``(n_symbols,)``, by research's rule, or None.
+
+        Parameters
+        ----------
+        measure
+            What the model's groups were made by (``Manifest.group_measure``); empty asks for none.
 
         Raises
         ------
         LiveError
-            When the pack lacks the table that tells the groups.
+            When the pack lacks the table that tells the groups, or tells them by another measure.
         """
         pack = self._feed.pack
-        self.require_groups(by)
         self.features(session)
+        self.require_groups(by, measure)
         mask = scorable_mask(self._panel, pack.securities, pack.st_spells, pack.index_members, self._universe)
         tables = {name: _until(pack.beside[name], session) for name in GROUP_TABLES[by]}
         groups = group_codes(by, self._panel, mask, tables, self._universe)
         return None if groups is None else groups.codes[:, -1]
 
-    def require_groups(self, by: GroupBy) -> None:
+    def require_groups(self, by: GroupBy, measure: str = "") -> None:
         """Refuse a pack without the tables that groups are made of; arguments and errors as ``groups``."""
-        lacking = sorted(set(GROUP_TABLES[by]) - self._feed.pack.beside.keys())
+        beside = self._feed.pack.beside
+        lacking = sorted(set(GROUP_TABLES[by]) - beside.keys())
         if lacking:
             raise LiveError(
                 f"the session pack lacks {lacking[0]}, which tells the groups of a model by {by}",
                 f'run the pipeline\'s deployment again with model.group_by = "{by}" to write the pack anew',
+            )
+        told = group_measure(by, {name: _until(beside[name], self._at) for name in GROUP_TABLES[by]})
+        if measure and told != measure:
+            raise LiveError(
+                f"the model's groups by {by} were made by {measure}, the session pack tells {told} at {self._at}",
+                f"write the pack anew from a source that tells {measure}, or train and deploy a model on this one",
             )
 
     def check_against_online_store(self) -> None:
@@ -202,11 +214,12 @@ class BundleScorer:
     Raises
     ------
     LiveError
-        For a bundle with members by group where the pack lacks the table that tells the groups.
+        For a bundle with members by group where the pack lacks the table that tells the groups, or tells them by
+        another measure than training did.
     """
 
     def __init__(self, bundle: ModelBundle, factors: FactorHistory) -> None:
-        factors.require_groups(bundle.manifest.group_by)
+        factors.require_groups(bundle.manifest.group_by, bundle.manifest.group_measure)
         self._bundle = bundle
         self._factors = factors
 
@@ -224,7 +237,8 @@ class BundleScorer:
         """
         features = self._factors.features(session)
         rows = np.flatnonzero(self._factors.scorable(session))
-        groups = self._factors.groups(session, self._bundle.manifest.group_by)
+        manifest = self._bundle.manifest
+        groups = self._factors.groups(session, manifest.group_by, manifest.group_measure)
         said = self._bundle.predict(features[rows], None if groups is None else groups[rows])
 
         def of_all(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -39,7 +39,7 @@ def fit_stack(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSett
     bases = settings.ensemble.bases
     head, tail = split_tail(dataset, whole, settings.early_stopping_tail_sessions)
     folds = [
-        (fold, sessions) for fold, sessions in _inner(dataset, whole, settings) if fold.test_rows.start < head.stop
+        (fold, own_tail) for fold, own_tail in _inner(dataset, whole, settings) if fold.test_rows.start < head.stop
     ]
     if not folds:
         raise ModelError(
@@ -48,7 +48,7 @@ def fit_stack(dataset: Dataset, whole: slice, tuned: Params, settings: ModelSett
         )
     scores = [
         np.concatenate(
-            [_fold_scores(dataset, fold, tail, tuned, _of_kind(settings, base), binned) for fold, tail in folds]
+            [_fold_scores(dataset, fold, own_tail, tuned, _of_kind(settings, base), binned) for fold, own_tail in folds]
         )
         for base in bases
     ]

@@ -165,7 +165,8 @@ def _made_of(manifest: Manifest, model: Model) -> str:
     if len(model.members) == 1:
         members = f"One {_KINDS[model.members[0].kind]} model of {total}.\n"
     else:
-        grouped = "" if model.group_by == "none" else f", routed by {model.group_by}"
+        measure = f" ({manifest.group_measure})" if model.group_by == "size" and manifest.group_measure else ""
+        grouped = "" if model.group_by == "none" else f", routed by {model.group_by}{measure}"
         listed = [
             (
                 f"`{member.file}`",

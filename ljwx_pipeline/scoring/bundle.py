@@ -52,7 +52,16 @@ _TAKEN_NAMES = {name.lower() for name in (MANIFEST, SIGNATURE, "delivery.json", 
 _RESTORE = "take the bundle again from the registry or train a new one"
 #: What reading a foreign JSON text as something it is not raises; nesting without end is a RecursionError.
 MALFORMED = (ValueError, KeyError, TypeError, AttributeError, RecursionError)
-_TEXT_KEYS = ("model_name", "profile", "factor_hash", "label_hash", "data_hash", "config_hash", "git_revision")
+_TEXT_KEYS = (
+    "model_name",
+    "profile",
+    "factor_hash",
+    "label_hash",
+    "data_hash",
+    "config_hash",
+    "git_revision",
+    "group_measure",
+)
 
 
 @dataclass(frozen=True)
@@ -85,6 +94,9 @@ class Manifest:
         Training parameters, tuned and fixed.
     rounds
         Boosting rounds of all members together.
+    group_measure
+        What the groups of ``group_by`` were made by in training (``dataset.groups.group_measure``); empty without
+        groups. Rows grouped by another are not scored.
     members, group_by
         Of the model; filled in by ``write_bundle``.
     files
@@ -104,6 +116,7 @@ class Manifest:
     last_session: date
     params: Mapping[str, Any]
     rounds: int
+    group_measure: str = ""
     members: tuple[Member, ...] = ()
     group_by: GroupBy = "none"
     files: Mapping[str, ListedFile] = field(default_factory=dict)

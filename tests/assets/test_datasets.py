@@ -41,6 +41,7 @@ def test_groups_and_amounts_come_back_too(tmp_path: Path) -> None:
         dataset,
         groups=(dataset.symbol_index % 3 - 1).astype(np.int32),
         group_names=((0, "银行"), (1, "steel")),
+        group_measure="industry",
         mean_amount_cny=np.arange(len(dataset.label)) / 7,
     )
     save_dataset(tmp_path, dataset)

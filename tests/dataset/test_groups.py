@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.config import UniverseSettings
-from ljwx_pipeline.dataset.groups import GROUP_TABLES, Groups, group_codes
+from ljwx_pipeline.dataset.groups import GROUP_TABLES, Groups, group_codes, group_measure
 from ljwx_pipeline.errors import DataQualityError, DatasetError
 from ljwx_pipeline.market.calendar import session_closes, sessions_between
 from ljwx_pipeline.market.panel import Panel
@@ -23,6 +23,7 @@ RULES = UniverseSettings(
     index="", min_listed_sessions=0, exclude_st=True, min_mean_amount_cny=0, mean_amount_window_sessions=5
 )
 EVERYBODY = np.ones(SHAPE, dtype=bool)
+MEASURED = "float_market_value_cny"
 #: Day 30 is the first of 600001.SH as a bank.
 MOVED = SESSIONS[30]
 INDUSTRIES = pd.DataFrame(
@@ -141,6 +142,17 @@ def test_without_market_values_sizes_are_by_mean_amount_and_the_names_say_so(pan
     amount = panel.fields["amount_cny"]
     order = np.argsort(amount[:, 16:21].mean(axis=1))
     assert found.codes[order, 20].tolist() == [0, 0, 0, 1, 1, 1, 2, 2, 2]
+
+
+def test_what_groups_are_made_by_is_told_by_the_tables_and_kept_with_the_codes(panel: Panel) -> None:
+    values = market_values(np.full(SHAPE, 1e9))
+    assert group_measure("none", {}) == ""
+    assert group_measure("industry", {"industries": INDUSTRIES}) == industries(panel).measure == "industry"
+    assert group_measure("size", {"market_values": values}) == sizes(panel, values=np.full(SHAPE, 1e9)).measure
+    assert group_measure("size", {"market_values": values}) == "market value"
+    for untold in ({}, {"market_values": values.iloc[:0]}, {"market_values": values.drop(columns=MEASURED)}):
+        assert group_measure("size", untold) == "mean amount"
+    assert sizes(panel).measure == "mean amount"
 
 
 def test_the_newest_session_of_a_live_panel_has_the_groups_of_research(panel: Panel) -> None:

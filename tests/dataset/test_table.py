@@ -170,13 +170,15 @@ def test_groups_and_amounts_are_kept_by_row_and_hashed_only_where_they_are() -> 
     codes = np.random.default_rng(5).integers(-1, 3, SHAPE).astype(np.int32)
     amount = np.random.default_rng(6).random(SHAPE)
     names = ((0, "small"), (1, "middle"), (2, "large"))
-    grouped, weighted = build(groups=Groups(codes, names)), build(mean_amount_cny=amount)
+    grouped, weighted = build(groups=Groups(codes, names, "market value")), build(mean_amount_cny=amount)
     at = base.symbol_index, base.session_index
     np.testing.assert_array_equal(grouped.groups, codes[at])
     np.testing.assert_array_equal(weighted.mean_amount_cny, amount[at])
-    assert grouped.group_names == names
-    renamed = build(groups=Groups(codes, ((0, "tiny"), *names[1:])))
-    assert len({one.hash for one in (base, grouped, weighted, renamed, build(groups=Groups(codes * 0, names)))}) == 5
+    assert (grouped.group_names, grouped.group_measure) == (names, "market value")
+    assert base.group_measure == ""
+    renamed = build(groups=Groups(codes, ((0, "tiny"), *names[1:]), "market value"))
+    alike = build(groups=Groups(codes * 0, names, "market value"))
+    assert len({one.hash for one in (base, grouped, weighted, renamed, alike)}) == 5
 
 
 def test_the_hash_of_a_dataset_without_groups_stays_what_it_was() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -187,8 +188,8 @@ def banded() -> Model:
     return Model(members, texts)
 
 
-def opened(home: Home, model: Model) -> ModelBundle:
-    path = home.bundle(model=model)
+def opened(home: Home, model: Model, **changed: object) -> ModelBundle:
+    path = home.bundle(model=model, **changed)
     return load_bundle(path, factor_hash=alpha158().version_hash, public_key=public_key(home.keys))
 
 
@@ -257,3 +258,22 @@ def test_a_bundle_of_groups_that_the_pack_does_not_tell_is_refused(home: Home, s
     bundle = opened(home, grouped_model(factors=len(alpha158().names)))
     with pytest.raises(LiveError, match="the session pack lacks industries, which tells the groups of a"):
         BundleScorer(bundle, history)
+
+
+@pytest.mark.parametrize(("trained_by", "refused"), [("market value", True), ("mean amount", False), ("", False)])
+def test_a_bundle_of_sizes_by_another_measure_is_refused(
+    home: Home, settings: Settings, trained_by: str, refused: bool
+) -> None:
+    home.write_pack(beside={"market_values": empty_table("market_values")})
+    feed = ReplayFeed.open(home.live / "feed")
+    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
+    by_size = replace(grouped_model(factors=len(alpha158().names), group=1), group_by="size")
+    bundle = opened(home, by_size, group_measure=trained_by)
+    assert bundle.manifest.group_measure == trained_by
+    if refused:
+        with pytest.raises(LiveError, match="were made by market value, the session pack tells mean amount at"):
+            BundleScorer(bundle, history)
+        with pytest.raises(LiveError, match="were made by market value, the session pack tells mean amount at"):
+            history.groups(feed.sessions[0], "size", trained_by)
+    else:
+        assert np.isfinite(BundleScorer(bundle, history).scores(feed.sessions[0])).any()

@@ -222,6 +222,7 @@ def test_a_bundle_of_format_1_is_refused_with_the_way_out(bundle: Path) -> None:
         {"factor_names": [1]},
         {"rounds": True},
         {"group_by": "moon"},
+        {"group_measure": 3},
         {"members": []},
         {"members": [{"file": "model.txt", "kind": "pickle"}]},
         {"members": [{"file": "model.txt", "output": "median"}]},
