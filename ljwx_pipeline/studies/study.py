@@ -194,8 +194,8 @@ class Study:
                 rows = None if held is None else self._storage.get_all_trials(held._study_id, deepcopy=False)
             if held is None or rows is None:
                 raise ModelError(
-                    f"study {name} started from {start}, which is no longer in {self._place}, so that its trials cannot "
-                    "be counted",
+                    f"study {name} started from {start}, which is no longer in {self._place}: its trials cannot be "
+                    "counted",
                     "restore it from a backup, or write a new name in tune.study",
                 )
             told = numbered(rows)

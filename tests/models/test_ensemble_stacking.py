@@ -130,8 +130,8 @@ def test_what_lies_in_the_tail_does_not_reach_the_stack_without_a_refit() -> Non
 
 
 def test_a_tail_over_every_inner_test_is_refused() -> None:
-    model = settings(inner_folds=1).model_copy(update={"early_stopping_tail_sessions": 200})
-    with pytest.raises(ModelError, match="the tail of 200 sessions leaves no inner test row"):
+    model = settings(inner_folds=1).model_copy(update={"early_stopping_tail_sessions": 194})
+    with pytest.raises(ModelError, match="the tail of 194 sessions leaves no inner test row"):
         train(planted_dataset(sessions=400), EVERYTHING, TUNED, model)
 
 
