@@ -143,6 +143,11 @@ def test_members_are_listed_where_there_are_several(evidence: CardEvidence) -> N
     assert "One LightGBM model of 5 boosting rounds." in model_card(tiny_manifest(), PLAIN, evidence)
 
 
+def test_what_sizes_were_made_by_is_said(evidence: CardEvidence) -> None:
+    by_size = replace(grouped_model(), group_by="size")
+    assert "routed by size (mean amount)." in model_card(tiny_manifest(group_measure="mean amount"), by_size, evidence)
+
+
 def test_only_a_simulated_market_is_called_one(evidence: CardEvidence) -> None:
     assert "Simulated market" in model_card(tiny_manifest(simulated=True), PLAIN, evidence)
     assert "Simulated market" not in model_card(tiny_manifest(simulated=False), PLAIN, evidence)
