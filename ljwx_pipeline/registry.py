@@ -8,8 +8,10 @@ place. Not here: whether a model deserves it (``promotion/gate.py``), what a bun
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import os
+import re
 import shutil
 import socket
 import sys
@@ -25,7 +27,7 @@ from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import MlflowSettings, artifact_root, tracking_uri, without_password
 from ljwx_pipeline.errors import BundleError, RegistryError
 from ljwx_pipeline.lake.locking import exclusive
-from ljwx_pipeline.scoring.bundle import Manifest, place_directory, read_files, verify_files
+from ljwx_pipeline.scoring.bundle import MANIFEST, Manifest, place_directory, read_files, verify_files
 from ljwx_pipeline.scoring.model import Member
 
 P = ParamSpec("P")
@@ -52,6 +54,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 _REMEDY = "start it with `make up`, or mend mlflow.tracking_uri; an empty one uses a local database"
+_BUNDLE_HASH = re.compile(r"[0-9a-f]{64}")
 _NOISY_LOGGERS = ("mlflow", "alembic")
 
 
@@ -430,28 +433,42 @@ class Registry:
     def download_bundle(self, version: ModelVersion, destination: Path) -> Path:
         """Write the bundle of ``version`` as ``destination/<bundle_hash>`` and return that directory.
 
-        An existing directory is replaced, so that a damaged earlier copy does not stay. Loading verifies it.
+        The hash is that of the fetched manifest. An existing directory is replaced, so that a damaged earlier copy does
+        not stay. Loading verifies it.
 
         Raises
         ------
         BundleError
-            When a file that the manifest lists is not there in its size, or the bundle is of another format.
+            When a file that the manifest lists is not there in its size, the bundle is of another format, or the
+            version's tag names no bundle or another one.
         RegistryError
             When MLflow cannot be reached.
         """
         from mlflow.artifacts import download_artifacts  # heavy: only when a bundle is fetched
 
+        named = f"version {version.version} of {version.name}"
+        if not _BUNDLE_HASH.fullmatch(version.bundle_hash):
+            raise BundleError(
+                f"the tag bundle_hash of {named} is {version.bundle_hash[:80]!r}, not 64 hexadecimal digits",
+                "set the tag to the name of the folder that holds the version's files",
+            )
         source = self._ask(self._client().get_model_version_download_uri, version.name, version.version)
         destination.mkdir(parents=True, exist_ok=True)
         again = "run the research job again: it registers the bundle anew, or one in its place"
         with tempfile.TemporaryDirectory(dir=destination, prefix=".download-") as folder:
             fetched = Path(self._ask(download_artifacts, source, dst_path=folder, tracking_uri=self.tracking_uri))
             try:
-                staged = place_directory(Path(folder) / "bundle-files", read_files(fetched))
+                files = read_files(fetched)
             except BundleError as error:
-                fact = f"version {version.version} of {version.name} in the registry is no bundle ({error.fact})"
-                raise BundleError(fact, again) from None
-            final = destination / version.bundle_hash
+                raise BundleError(f"{named} in the registry is no bundle ({error.fact})", again) from None
+            found = hashlib.sha256(files[MANIFEST]).hexdigest()
+            if found != version.bundle_hash:
+                raise BundleError(
+                    f"the tag bundle_hash of {named} is {version.bundle_hash[:12]}, its files are bundle {found[:12]}",
+                    "set the tag back if somebody edited it, or run the research job again",
+                )
+            staged = place_directory(Path(folder) / "bundle-files", files)
+            final = destination / found
             if final.exists():
                 shutil.rmtree(final)
             staged.rename(final)

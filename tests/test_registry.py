@@ -202,6 +202,32 @@ def test_the_downloaded_bundle_is_the_registered_one_and_replaces_a_damaged_copy
     assert list((tmp_path / "down").iterdir()) == [fetched]
 
 
+@pytest.mark.parametrize("tag", ["", "..", "../elsewhere", "a" * 63, "A" * 64])
+def test_a_tag_that_names_no_bundle_fetches_nothing_and_deletes_nothing(
+    registry: Registry, tmp_path: Path, tag: str
+) -> None:
+    version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
+    for kept in (tmp_path / "down" / "kept", tmp_path / "elsewhere"):
+        kept.mkdir(parents=True)
+    registry.tag_version("tiny", "1", "bundle_hash", tag)
+    with pytest.raises(BundleError, match=r"the tag bundle_hash of version 1 of tiny is .*, not 64 hexadecimal digits"):
+        registry.download_bundle(registry.version("tiny", "1"), tmp_path / "down")
+    assert [path.name for path in (tmp_path / "down").iterdir()] == ["kept"]
+    assert (tmp_path / "elsewhere").is_dir()
+    assert (tmp_path / "b" / version.bundle_hash).is_dir()
+
+
+def test_files_of_another_bundle_than_the_tag_names_are_refused_and_the_kept_copy_stays(
+    registry: Registry, tmp_path: Path
+) -> None:
+    one, two = (registered(registry, tiny_bundle(tmp_path / "b", KEY, data_hash=digit * 64)) for digit in "ef")
+    kept = registry.download_bundle(one, tmp_path / "down")
+    registry.tag_version("tiny", two.version, "bundle_hash", one.bundle_hash)
+    with pytest.raises(BundleError, match=rf"is {one.bundle_hash[:12]}, its files are bundle {two.bundle_hash[:12]}"):
+        registry.download_bundle(registry.version("tiny", two.version), tmp_path / "down")
+    assert verify_files(kept, public_key=PUBLIC)[1] == one.bundle_hash
+
+
 def artifacts_of(registry: Registry, version: ModelVersion) -> Path:
     """Where a local registry keeps the files of a version."""
     return (
