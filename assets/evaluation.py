@@ -32,6 +32,7 @@ from assets.tracking import (
 from assets.trials import record_trial, trials_behind
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.market.calendar import session_positions
 
 GROUP = "evaluation"
@@ -190,19 +191,25 @@ def champion_model(
     from ljwx_pipeline.scoring.bundle import CARD
 
     registry, record, name = line.registry(), champion_record(line), line.registered_model
-    version = registry.version(name, model_bundle["version"])
+    version, bundle_hash = registry.version(name, model_bundle["version"]), model_bundle["bundle_hash"]
+    if version.bundle_hash != bundle_hash:
+        raise PromotionError(
+            f"version {version.version} of {name} is bundle {version.bundle_hash[:12] or 'none'} in the registry, "
+            f"the one judged is {bundle_hash[:12]}",
+            "run the research again: `ljwx run --job research` registers it anew",
+        )
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
     registry.drop_alias("challenger", name)
     decision = promotion_decision["decision"]
-    record.decided(name, version.version, decision, promotion_decision["reasons"])
+    record.decided(name, version.version, bundle_hash, decision=decision, reasons=promotion_decision["reasons"])
     if decision == "promoted":
         registry.promote(version)
-        record.moved(name, version.version)
+        record.moved(name, version.version, bundle_hash)
     registry.tag_version(name, version.version, "decision", decision)
     registry.describe_version(name, version.version, version_text(line, promotion_decision))
     champion = registry.champion(name)
-    judged = promotion_decision | {"bundle_hash": model_bundle["bundle_hash"]}
+    judged = promotion_decision | {"bundle_hash": bundle_hash}
     track_promotion(line, judged, version.version, champion.version if champion else "none")
     alias = "champion" if champion is not None and champion.version == version.version else "none"
     card = Path(model_bundle["path"]) / CARD

@@ -33,8 +33,8 @@ def deployment(line: Line) -> dg.Output[dict[str, Any]]:
         raise LiveError(
             f"{line.registered_model} has no champion", "run the research job: only a promoted model is deployed"
         )
-    require_promoted(line, champion.version)
     bundle = champion_bundle(line, registry, champion)
+    require_promoted(line, champion.version, bundle.name)
     done = deploy(
         bundle,
         version=champion.version,

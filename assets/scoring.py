@@ -3,6 +3,7 @@
 Part of the daily job; trains nothing.
 """
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -135,13 +136,20 @@ def _trains(context: dg.AssetExecutionContext) -> bool:
 
 
 def champion_bundle(line: Line, registry: Registry, champion: ModelVersion) -> Path:
-    """Return the champion's bundle: the copy kept here while it is intact, the registry's otherwise."""
-    kept = line.home / "champions" / champion.bundle_hash
-    try:
-        verify_files(kept, public_key=public_key(ljwx_home() / "keys"))
-    except BundleError:
-        return registry.download_bundle(champion, line.home / "champions")
-    return kept
+    """Return the champion's bundle, named by its hash: the copy kept here while it is intact, else the registry's.
+
+    Raises
+    ------
+    BundleError
+        When it is damaged, not signed by this line, or another than the version's tag names.
+    """
+    kept, key = line.home / "champions" / champion.bundle_hash, public_key(ljwx_home() / "keys")
+    with suppress(BundleError):
+        if verify_files(kept, public_key=key)[1] == champion.bundle_hash:
+            return kept
+    fetched = registry.download_bundle(champion, line.home / "champions")
+    verify_files(fetched, public_key=key)
+    return fetched
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"})

@@ -252,18 +252,17 @@ def notice_moved_alias(line: Line) -> ChampionLine | None:
     return champion_record(line).audit(line.registry(), line.registered_model)
 
 
-def require_promoted(line: Line, version: str) -> None:
-    """Refuse to deploy a version that the line's own decision did not promote, wherever the alias points.
+def require_promoted(line: Line, version: str, bundle_hash: str) -> None:
+    """Refuse to deploy a bundle that the line's own decision did not promote, wherever the alias points.
 
     Raises
     ------
     LiveError
         With the decision, or that there is none.
     """
-    refusal = champion_record(line).refusal(line.registered_model, version)
+    refusal = champion_record(line).refusal(line.registered_model, version, bundle_hash)
     if refusal is not None:
-        fact, _, remedy = refusal.rpartition(": ")
-        raise LiveError(fact, remedy)
+        raise LiveError(*refusal)
 
 
 @contextmanager

@@ -18,20 +18,21 @@ DEPLOY_JOB_NAME = "deploy"
 
 @dataclass(frozen=True)
 class Handover:
-    """One handover asked for: model, version, and how many came before it. Its text is run key and cursor."""
+    """One handover asked for: model, version, bundle, and how many came before it. Its text is run key and cursor."""
 
     model: str
     version: str
+    bundle_hash: str
     count: int
 
     def __str__(self) -> str:
-        return f"{self.model}/v{self.version}/{self.count}"
+        return f"{self.model}/v{self.version}/{self.bundle_hash}/{self.count}"
 
     @classmethod
     def parse(cls, text: str | None) -> "Handover | None":
         """Return the handover that ``text`` names; None for no text, or one of another form."""
-        matched = re.fullmatch(r"(.+)/v(\d+)/(\d+)", text or "")
-        return None if matched is None else cls(matched[1], matched[2], int(matched[3]))
+        matched = re.fullmatch(r"(.+)/v(\d+)/([0-9a-f]{64})/(\d+)", text or "")
+        return None if matched is None else cls(matched[1], matched[2], matched[3], int(matched[4]))
 
 
 def deploy_job(selection: dg.AssetSelection) -> "UnresolvedAssetJobDefinition":
@@ -42,7 +43,7 @@ def deploy_job(selection: dg.AssetSelection) -> "UnresolvedAssetJobDefinition":
 
 
 def champion_sensor(job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
-    """Return the sensor; its run key is the version, so that one version asks for one deployment."""
+    """Return the sensor; its run key is version and bundle, so that each of them asks for one deployment."""
 
     @dg.sensor(
         job=job,
@@ -57,13 +58,15 @@ def champion_sensor(job: "UnresolvedAssetJobDefinition") -> dg.SensorDefinition:
         champion = line.registry().champion(line.registered_model)
         if champion is None:
             return dg.SkipReason(f"{line.registered_model} has no champion yet")
-        if (refusal := champion_record(line).refusal(champion.name, champion.version)) is not None:
-            return dg.SkipReason(refusal)
+        refusal = champion_record(line).refusal(champion.name, champion.version, champion.bundle_hash)
+        if refusal is not None:
+            return dg.SkipReason(": ".join(refusal))
         seen = Handover.parse(context.cursor)
-        if seen is not None and (seen.model, seen.version) == (champion.name, champion.version):
+        now = (champion.name, champion.version, champion.bundle_hash)
+        if seen is not None and (seen.model, seen.version, seen.bundle_hash) == now:
             return dg.SkipReason(f"version {seen.version} of {seen.model} was already handed over")
         # the count makes a champion that comes back (a rollback) a request of its own
-        asked = Handover(champion.name, champion.version, 1 if seen is None else seen.count + 1)
+        asked = Handover(*now, 1 if seen is None else seen.count + 1)
         tags = {"ljwx/model_version": champion.version, "dagster/max_retries": "3"}
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=str(asked), tags=tags)], cursor=str(asked))
 

@@ -288,16 +288,17 @@ def _champion(settings: Settings) -> Finding:
     made = not database.startswith("sqlite:///") or Path(database.removeprefix("sqlite:///")).exists()
     try:
         moved = record.difference(registry, model) if made else None
-        champion = record.champion(model) if moved is None else moved.version
+        at = record.last_move(model) if moved is None else moved
+        champion = None if at is None else at.version
         earlier = record.last_by_hand(model) if moved is None else moved
-        refusal = None if champion is None else record.refusal(model, champion)
+        refusal = None if at is None or champion is None else record.refusal(model, champion, at.bundle_hash)
     except (RegistryError, LakeError) as error:
         return Finding(
             name, ok=False, fact=error.fact, remedy=error.remedy, only_warns=isinstance(error, RegistryError)
         )
     by_hand = "" if earlier is None else f"; {earlier.sentence()}"
     if refusal is not None:
-        fact, _, remedy = refusal.rpartition(": ")
+        fact, remedy = refusal
         return Finding(name, ok=False, fact=f"{fact}{by_hand}", remedy=remedy)
     fact = "none was promoted yet" if champion is None else f"version {champion} of {model}, promoted by the line"
     if moved is not None:

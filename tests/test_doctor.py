@@ -256,9 +256,9 @@ def test_a_champion_that_the_line_did_not_promote_is_to_mend(tmp_path: Path) -> 
         for digit, decision in (("a", "promoted"), ("b", "refused")):
             bundle = tiny_bundle(tmp_path / "bundles", key, data_hash=digit * 64, model_name=model)
             version = registry.register(bundle, run_id=run.run_id, public_key=public_key_of(key))
-            record.decided(model, version.version, decision, [])
+            record.decided(model, version.version, version.bundle_hash, decision=decision, reasons=[])
     registry.promote(registry.version(model, "1"))
-    record.moved(model, "1")
+    record.moved(model, "1", registry.version(model, "1").bundle_hash)
     assert finding("simulated", "champion").fact == f"version 1 of {model}, promoted by the line"
     registry.promote(registry.version(model, "2"))
     told = finding("simulated", "champion")

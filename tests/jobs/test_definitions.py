@@ -82,6 +82,10 @@ def test_every_asset_can_be_materialised_alone_from_its_page(definitions: dg.Def
         assert alone.asset_layer.executable_asset_keys == together
 
 
+def bundle_of(version: str) -> str:
+    return version * 64
+
+
 class OneChampion:
     """A registry that holds at most one champion, and the tags that were set on versions."""
 
@@ -93,7 +97,7 @@ class OneChampion:
         self.tags.append((name, version, tag, value))
 
     def champion(self, name: str) -> ModelVersion | None:
-        return None if self.version is None else ModelVersion(name, self.version, "run", "hash")
+        return None if self.version is None else ModelVersion(name, self.version, "run", bundle_of(self.version))
 
 
 @pytest.fixture(autouse=True)
@@ -101,9 +105,10 @@ def _home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("LJWX_HOME", str(tmp_path))
     record, name = champion_record(Line()), Line().registered_model
     for version, decision in (("3", "promoted"), ("4", "promoted"), ("5", "refused")):
-        record.decided(name, version, decision, ["rank IC"] if decision == "refused" else [])
+        reasons = ["rank IC"] if decision == "refused" else []
+        record.decided(name, version, bundle_of(version), decision=decision, reasons=reasons)
         if decision == "promoted":
-            record.moved(name, version)
+            record.moved(name, version, bundle_of(version))
 
 
 def tick(monkeypatch: pytest.MonkeyPatch, version: str | None, cursor: str | None = None) -> dg.SensorResult:
@@ -145,8 +150,25 @@ def test_a_version_that_the_line_did_not_promote_is_not_deployed(
         f"version {version} of {Line().registered_model} is champion in the registry, but {why}" in answer.skip_message
     )
     with pytest.raises(LiveError, match="it is not deployed"):
-        require_promoted(Line(), version)
-    require_promoted(Line(), "3")
+        require_promoted(Line(), version, bundle_of(version))
+    require_promoted(Line(), "3", bundle_of("3"))
+
+
+def test_a_new_version_of_an_old_number_is_not_deployed_and_once_promoted_is_handed_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As after MLflow's database was made anew: its numbers begin again, the record and the cursor stay."""
+    before = tick(monkeypatch, "3")
+    monkeypatch.setattr(f"{__name__}.bundle_of", lambda _version: "f" * 64)
+    answer = tick(monkeypatch, "3", before.cursor)
+    assert not answer.run_requests
+    assert (
+        "the line decided on bundle 333333333333 as version 3, which now is bundle ffffffffffff" in answer.skip_message
+    )
+    with pytest.raises(LiveError, match="which now is bundle ffffffffffff"):
+        require_promoted(Line(), "3", "f" * 64)
+    champion_record(Line()).decided(Line().registered_model, "3", "f" * 64, decision="promoted", reasons=[])
+    assert len(tick(monkeypatch, "3", before.cursor).run_requests) == 1
 
 
 def test_an_alias_moved_by_hand_is_tagged_and_written_down_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,13 +183,13 @@ def test_an_alias_moved_by_hand_is_tagged_and_written_down_once(monkeypatch: pyt
     assert [line.what for line in record.lines(name)].count("moved_by_hand") == 1
 
 
-@pytest.mark.parametrize("text", [None, "", "something else"])
+@pytest.mark.parametrize("text", [None, "", "something else", "ljwx-cross-section/v3/1"])
 def test_a_cursor_of_another_form_means_nothing_was_handed_over(text: str | None) -> None:
     assert Handover.parse(text) is None
 
 
 def test_a_handover_reads_back_from_its_text() -> None:
-    handover = Handover("ljwx-cross-section-simulated-8f9fd7e8", "12", 3)
+    handover = Handover("ljwx-cross-section-simulated-8f9fd7e8", "12", "a" * 64, 3)
     assert Handover.parse(str(handover)) == handover
 
 
