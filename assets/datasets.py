@@ -19,6 +19,8 @@ from ljwx_pipeline.label import label_values
 from ljwx_pipeline.market.panel import dense
 
 MATRIX = "dataset_features.npy"
+#: What makes the other files count: the dataset's hash, and what its columns and rows mean.
+META = "dataset_meta"
 #: Beside the tables: what LightGBM made of the features, kept for the next training.
 BINNED = "binned"
 #: Columns of the rows that only some settings ask for.
@@ -53,8 +55,9 @@ def build(line: Line, labels: pd.DataFrame, tables: TradingTables, calendar: pd.
 
 
 def save_dataset(tables: Path, dataset: Dataset) -> None:
-    """Write the dataset; the document that names its hash comes last."""
+    """Write the dataset; the document that names its hash goes first and comes last: in between there is none."""
     tables.mkdir(parents=True, exist_ok=True)
+    (tables / f"{META}.json").unlink(missing_ok=True)
     temporary = tables / f"tmp-{MATRIX}"
     np.save(temporary, dataset.features)
     temporary.replace(tables / MATRIX)
@@ -84,20 +87,20 @@ def save_dataset(tables: Path, dataset: Dataset) -> None:
         "group_names": dataset.group_names,
         "group_measure": dataset.group_measure,
     }
-    write_json(tables, "dataset_meta", json.loads(json.dumps(meta)))
+    write_json(tables, META, json.loads(json.dumps(meta)))
 
 
 def dataset_dtypes(tables: Path) -> dict[str, str]:
     """Return name and type of every column of the dataset last saved: those of its rows, then the factors."""
     rows = pq.read_schema(tables / "dataset_rows.parquet")
-    factors = read_json(tables, "dataset_meta")["factor_names"]
+    factors = read_json(tables, META)["factor_names"]
     dtype = str(np.load(tables / MATRIX, mmap_mode="r").dtype)
     return {field.name: str(field.type) for field in rows} | dict.fromkeys(factors, dtype)
 
 
 def load_dataset(tables: Path) -> Dataset:
     """Return the dataset last saved, its features mapped from disk rather than read."""
-    meta, rows = read_json(tables, "dataset_meta"), read_table(tables, "dataset_rows")
+    meta, rows = read_json(tables, META), read_table(tables, "dataset_rows")
     return Dataset(
         features=np.load(tables / MATRIX, mmap_mode="r"),
         factor_names=tuple(meta["factor_names"]),

@@ -6,9 +6,12 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from assets import datasets
 from assets.datasets import BINNED, dataset_dtypes, load_dataset, save_dataset
 from ljwx_pipeline.dataset import Dataset
+from ljwx_pipeline.errors import LakeError
 from tests.fakes.planted import planted_dataset
 
 
@@ -55,3 +58,27 @@ def test_the_returns_over_further_horizons_come_back_too(tmp_path: Path) -> None
     save_dataset(tmp_path, replace(dataset, further_returns=further))
     assert_same(load_dataset(tmp_path), replace(dataset, further_returns=further, kept_in=tmp_path.parent / BINNED))
     assert dataset_dtypes(tmp_path)["forward_return_20"] == "double"
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing after it runs."""
+
+
+@pytest.mark.parametrize("at", ["np.save", "write_table", "write_json"])
+def test_a_dataset_that_was_half_written_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    save_dataset(tmp_path, planted_dataset(sessions=30))
+    other = planted_dataset(sessions=30, seed=1)
+
+    def killed(*_given: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as dying:
+        dying.setattr(datasets.np if at == "np.save" else datasets, at.removeprefix("np."), killed)
+        with pytest.raises(Killed):
+            save_dataset(tmp_path, other)
+    for read in (load_dataset, dataset_dtypes):
+        with pytest.raises(LakeError, match=r"dataset_meta\.json was never made") as caught:
+            read(tmp_path)
+        assert "ljwx run" in caught.value.remedy
+    save_dataset(tmp_path, other)
+    assert load_dataset(tmp_path).hash == other.hash
