@@ -19,9 +19,11 @@ from assets import reuse
 from assets.io_managers import read_json, read_table, write_json, write_table
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.models.walk_forward import WalkedFold
 from ljwx_pipeline.scoring.model import Member, Model
+from ljwx_pipeline.tracking import stable_id
 
 FOLDS = "folds"
 NOTE, RECORD, MEMBERS, SCORES = "fold", "record", "members", "predictions"
@@ -67,6 +69,10 @@ class KeptFold:
         """Return the fold's scores."""
         return read_table(self.folder, SCORES)
 
+    def model_hash(self) -> str:
+        """Return what names the fold's members and the bytes of their texts."""
+        return _hash_of(self.folder)
+
 
 def kept_folds(
     tables: Path, dataset: Dataset, folds: Sequence[Fold], params: dict[str, Any], model: ModelSettings
@@ -93,13 +99,51 @@ def kept_folds(
     }
 
 
+def require_current(folds: Collection[KeptFold]) -> None:
+    """Refuse to join folds of which one is missing or was made from something else: its step has to run first.
+
+    Raises
+    ------
+    LakeError
+        Naming those folds.
+    """
+    stale = [fold.folder.name for fold in folds if not fold.current]
+    if stale:
+        raise LakeError(
+            f"of {len(folds)} folds {', '.join(stale)} were not made from today's dataset, parameters, settings and "
+            "code, or were changed since",
+            "run the steps `fold` of walk_forward_predictions again, or the research whole: `ljwx run --job research`",
+        )
+
+
 def kept_models(tables: Path) -> dict[str, Model]:
-    """Return the model of each fold of the last walk forward, in test order, by the fold's name."""
-    names = [record["name"] for record in read_json(tables, "walk_forward_folds")["folds"]]
-    return {name: _model(tables / FOLDS / name) for name in names}
+    """Return the model of each fold of the last walk forward, in test order, by the fold's name.
+
+    Raises
+    ------
+    LakeError
+        When a fold's model is not the one that the walk forward joined: it was changed, lost or trained anew since.
+    """
+    walked = read_json(tables, "walk_forward_folds")
+    hashes = walked.get("models", {})
+    return {record["name"]: _model(tables / FOLDS / record["name"], hashes) for record in walked["folds"]}
 
 
-def _model(folder: Path) -> Model:
+def _hash_of(folder: Path) -> str:
+    files = (folder / f"{MEMBERS}.json", *sorted((folder / "model").iterdir()))
+    return stable_id("fold's model", *((path.name, reuse.file_sha256(path)) for path in files))
+
+
+def _model(folder: Path, hashes: dict[str, str]) -> Model:
+    try:
+        intact = _hash_of(folder) == hashes.get(folder.name)
+    except OSError:
+        intact = False
+    if not intact:
+        raise LakeError(
+            f"the model of fold {folder.name} in {folder} is not the one whose scores were joined",
+            "materialize walk_forward_predictions again: whole folds are kept, this one is trained anew",
+        )
     kept = read_json(folder, MEMBERS)
     members = tuple(Member(**member) for member in kept["members"])
     texts = {name: (folder / "model" / name).read_text(encoding="utf-8") for name in {one.file for one in members}}

@@ -80,18 +80,21 @@ def one_fold(context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: 
 @dg.op(ins={"folds_done": dg.In(dg.Nothing)}, out=dg.Out(Any))
 def collect_folds(context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: dict[str, Any]) -> dg.Output[None]:
     """Join the folds' scores into one table with the outcome of each row, and say what they foretold."""
-    from assets.folds import kept_folds
+    from assets.folds import kept_folds, require_current
     from ljwx_pipeline.backtest.trial_ledger import SCORED_UNDER, scored_under
     from ljwx_pipeline.dataset import folds
 
     settings, dataset = line.settings, load_dataset(line.tables)
     planned = folds(dataset, settings.walk_forward)
     kept = kept_folds(line.tables, dataset, planned, tuned_hyperparameters["best_params"], settings.model).values()
+    require_current(kept)
     records = [fold.record() for fold in kept]
     frame = with_outcomes(dataset, pd.concat([fold.predictions() for fold in kept], ignore_index=True))
     found = content_hash(frame)
     write_table(line.tables, NAME, frame)
-    write_json(line.tables, "walk_forward_folds", {"folds": records, "predictions_hash": found})
+    models = {fold.folder.name: fold.model_hash() for fold in kept}
+    walked = {"folds": records, "models": models}
+    write_json(line.tables, "walk_forward_folds", {**walked, "dataset_hash": dataset.hash, "predictions_hash": found})
     write_json(line.tables, SCORED_UNDER, scored_under(settings))
     summary = walk_forward_summary(line, frame) | {"folds": len(records)}
     write_json(line.tables, "walk_forward_summary", summary)

@@ -20,7 +20,8 @@ from assets.resources import Line
 from assets.walk_forward import walk_forward_predictions
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.dataset import folds
-from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.errors import LakeError, ModelError
+from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.models import walk_forward as library
 from tests.fakes.planted import planted_dataset
 
@@ -159,6 +160,8 @@ def test_folds_are_steps_and_their_table_is_the_librarys(home: Path, run: Record
     pd.testing.assert_frame_equal(found[["symbol", "session_date", "score", "fold"]], expected.predictions)
     assert {"forward_return", "enterable", "scorable"} <= set(found.columns)
     told = read_json(line.tables, "walk_forward_folds")
+    assert told["dataset_hash"] == dataset.hash
+    assert told["predictions_hash"] == content_hash(found), "as it reads back"
     assert [one["rank_ic"] for one in told["folds"]] == [one.rank_ic for one in expected.folds]
     texts = [(line.tables / "folds" / fold.name / "model" / "model.txt").read_text() for fold in planned]
     assert texts == [model.texts["model.txt"] for model in expected.models]
@@ -254,6 +257,24 @@ def test_other_folds_are_dropped_and_equal_ones_reused(home: Path, run: Recorded
     trained.clear()
     assert walk(home, folds=6, workers=7).success
     assert trained == [], "how many are at work at a time decides nothing"
+
+
+@pytest.mark.parametrize("changed", ["predictions.parquet", "model/model.txt", "other parameters", "other dataset"])
+def test_folds_that_are_not_todays_are_not_joined(home: Path, run: Recorded, changed: str) -> None:
+    line, best = SmallLine(folder=str(home), changed={}), dict(BEST)
+    assert walk(home).success
+    (home / "tables" / f"{NAME}.parquet").unlink()
+    if changed == "other parameters":
+        best["num_leaves"] = 15
+    elif changed == "other dataset":
+        save_dataset(line.tables, planted_dataset(symbols=20, sessions=600, factors=4, seed=1))
+    else:
+        kept = sorted((home / "tables" / "folds").iterdir())[1] / changed
+        kept.write_bytes(kept.read_bytes() + b" ")
+    with pytest.raises(LakeError, match=r"of 3 folds .* were not made from today's dataset") as caught:
+        asset.collect_folds(dg.build_op_context(), line=line, tuned_hyperparameters={"best_params": best})
+    assert "walk_forward_predictions" in caught.value.remedy
+    assert not (home / "tables" / f"{NAME}.parquet").exists()
 
 
 def test_the_note_comes_last(home: Path, run: Recorded, monkeypatch: pytest.MonkeyPatch, trained: list[int]) -> None:
