@@ -11,11 +11,11 @@ from assets.datasets import load_dataset
 from assets.evaluation import GROUP, OWNERS
 from assets.lineage import lineage_of
 from assets.model_card import card_evidence
+from assets.origin import DATASET, RESEARCH, decision_hash, origin_of, require_same_origin
 from assets.resources import Line
 from assets.restatements import pin_dataset
-from assets.tracking import flush_tracking, research_event, research_run_id
+from assets.tracking import flush_tracking, research_run_id
 from ljwx_pipeline.config import ljwx_home
-from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.label import label_hash
 
 
@@ -29,7 +29,9 @@ def model_bundle(
     from ljwx_pipeline.scoring.bundle import Manifest, write_bundle
     from ljwx_pipeline.scoring.signing import public_key_of, signing_key
 
-    require_one_research(research_event(line), trained_model=trained_model, promotion_decision=promotion_decision)
+    origin = origin_of(line)
+    require_same_origin(origin, promotion_decision=promotion_decision)
+    require_same_origin({mark: origin[mark] for mark in (RESEARCH, DATASET)}, trained_model=trained_model)
     flush_tracking(line)  # the version is registered under the run, which MLflow has to know
     run_id = research_run_id(line)
     dataset, lineage = load_dataset(line.tables), lineage_of(line)
@@ -64,6 +66,9 @@ def model_bundle(
         "rounds": trained.rounds,
         "version": version.version,
         "name": version.name,
+        **origin,
+        "decision": promotion_decision["decision"],
+        "decision_hash": decision_hash(promotion_decision),
     }
     return dg.Output(
         made,
@@ -74,26 +79,3 @@ def model_bundle(
             "model_card": dg.MetadataValue.md(card),
         },
     )
-
-
-def require_one_research(event: str, **made: dict[str, Any]) -> None:
-    """Refuse to bundle results of several research runs: the card would tell of another model than it lies beside.
-
-    Parameters
-    ----------
-    event
-        The research under way (``tracking.research_event``).
-    made
-        Documents by their asset's name, each with the ``research`` it was made in.
-
-    Raises
-    ------
-    PromotionError
-        Naming the first that is of another run.
-    """
-    for name, document in made.items():
-        if document.get("research") != event:
-            raise PromotionError(
-                f"{name} is of research {document.get('research')}, the training set of {event}",
-                "run the research whole: `ljwx run --job research`",
-            )

@@ -12,9 +12,10 @@ import numpy as np
 import pandas as pd
 
 from assets.column_lineage import backtest_lineage
-from assets.io_managers import write_json, write_table
+from assets.io_managers import read_json, write_json, write_table
 from assets.made import record_made
 from assets.metadata import frame_metadata, line_plot, report_links
+from assets.origin import origin_of_predictions, require_one_decision, require_same_origin
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
 from assets.report import FIGURES, ReportTables, curve_column, report_inputs, run_numbers
 from assets.resources import Line
@@ -31,8 +32,8 @@ from assets.tracking import (
 )
 from assets.trials import record_trial, trials_behind
 from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.errors import PromotionError
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.market.calendar import session_positions
 
 GROUP = "evaluation"
@@ -55,6 +56,7 @@ def net_backtest(
     from ljwx_pipeline.evaluation.performance_file import write_performance
     from ljwx_pipeline.trading.market_arrays import optional_columns
 
+    origin = origin_of_predictions(line, walk_forward_predictions)
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
     scores = dense_scores(walk_forward_predictions, market.symbols, market.sessions)
     clock = SystemClock()
@@ -69,7 +71,7 @@ def net_backtest(
     )
     counted = record_trial(line, market, scores, judged.result, judged.curves[line.settings.gate.benchmark])
     summary = judged.summary
-    write_json(line.tables, "backtest_summary", dict(summary))
+    write_json(line.tables, "backtest_summary", {**summary, **origin})
     write_json(line.tables, LINT_EVIDENCE, judged.evidence.as_dict())
     write_table(line.tables, "backtest_orders", judged.result.orders)
     write_table(line.tables, "backtest_names", judged.by_name(securities))
@@ -113,7 +115,8 @@ def promotion_decision(
     from ljwx_pipeline.evaluation.ic import ic_by_session
     from ljwx_pipeline.promotion.gate import Evidence, decide
 
-    settings = line.settings
+    settings, origin = line.settings, origin_of_predictions(line, walk_forward_predictions)
+    require_same_origin(origin, net_backtest=read_json(line.tables, "backtest_summary"))
     counted = trials_behind(line, tuned_hyperparameters)
     rows = walk_forward_predictions[walk_forward_predictions["enterable"] & walk_forward_predictions["scorable"]]
     sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
@@ -136,7 +139,7 @@ def promotion_decision(
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         strategy=settings.strategy.kind,
     )
-    decision = decide(evidence, settings.gate).as_dict() | {"research": research_event(line)}
+    decision = decide(evidence, settings.gate).as_dict() | {"research": research_event(line), **origin}
     with research_run(line) as run:
         run.tags({"decision": decision["decision"], "reasons": " | ".join(decision["reasons"])})
         run.metrics({f"gate.{name}": value for name, value in decision["measured"].items() if value is not None})
@@ -164,6 +167,7 @@ def evaluation_report(
     from ljwx_pipeline.evaluation.report import render_report
     from ljwx_pipeline.evaluation.run_files import FILES, write_numbers
 
+    require_one_decision(line, promotion_decision, model_bundle)
     inputs = report_inputs(
         line,
         ReportTables(walk_forward_predictions, net_backtest, checked_bars),
@@ -190,6 +194,7 @@ def champion_model(
     """The registry's alias after the decision: a promoted bundle becomes champion, a refused one loses its alias."""
     from ljwx_pipeline.scoring.bundle import CARD
 
+    require_one_decision(line, promotion_decision, model_bundle)
     registry, record, name = line.registry(), champion_record(line), line.registered_model
     version, bundle_hash = registry.version(name, model_bundle["version"]), model_bundle["bundle_hash"]
     if version.bundle_hash != bundle_hash:

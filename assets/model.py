@@ -43,6 +43,7 @@ def trained_model(
         "rows": trained.rows,
         "tail_rank_ic": trained.tail_rank_ic,
         "research": research_event(line),
+        "dataset_hash": dataset.hash,
     }
     numbers = {"rounds": trained.rounds, "tail_rank_ic": trained.tail_rank_ic, "rows": trained.rows, **took}
     track_training(line, found["model_hash"], trained.params, numbers)
