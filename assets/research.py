@@ -16,7 +16,7 @@ from assets.lineage import flat_settings, record_lineage, record_reads
 from assets.metadata import column_metadata
 from assets.panels import TradingTables
 from assets.resources import Line
-from assets.tracking import begin_research_run
+from assets.tracking import RUN_PID_TAG, begin_research_run
 from ljwx_pipeline.config import market_name
 from ljwx_pipeline.label import label_hash
 from ljwx_pipeline.tracking.environment import dataset_input
@@ -62,6 +62,7 @@ def training_dataset(
         },
         params=flat_settings(line),
         inputs=tracked_inputs(line, dataset, lineage, checked_bars),
+        pid=context.run.tags.get(RUN_PID_TAG),
     )
     settings, adjustment = line.settings, line.source().describe().adjustment
     columns = {

@@ -28,8 +28,11 @@ from ljwx_pipeline.registry import RunStatus
 from ljwx_pipeline.tracking import ChampionRecord, Flushed, JournaledRun, Kind, Tracker, open_tracker, stable_id
 from ljwx_pipeline.tracking.champion import ChampionLine
 from ljwx_pipeline.tracking.environment import environment_tags, requirements_text, settings_text
+from ljwx_pipeline.tracking.tracker import PID_TAG
 
 DOCUMENT = "research_run"
+#: Dagster's tag of the process that executes a run, its steps' own processes with it.
+RUN_PID_TAG = "ljwx/pid"
 #: Tags of the research run that each run below it repeats, so that a table of trials or folds can be filtered by them.
 SHARED_TAGS = (
     "profile", "market", "simulated", "factors", "model_kind", "strategy", "dataset_hash", "data_hash", "factor_hash",
@@ -48,9 +51,16 @@ def _opened_tracker(settings_json: str, _home: str) -> Tracker:
 
 
 def begin_research_run(
-    line: Line, *, tags: Mapping[str, Any], params: Mapping[str, Any], inputs: Sequence[Mapping[str, str]] = ()
+    line: Line,
+    *,
+    tags: Mapping[str, Any],
+    params: Mapping[str, Any],
+    inputs: Sequence[Mapping[str, str]] = (),
+    pid: str | None = None,
 ) -> str:
     """Record a new research run, or go on with the last one if it did not finish; return its id.
+
+    One that was left open by a process that no longer lives ends as failed; another's that lives is left alone.
 
     Parameters
     ----------
@@ -60,6 +70,8 @@ def begin_research_run(
         Every configured value.
     inputs
         Datasets that are read (``environment.dataset_input``).
+    pid
+        The process that the whole research goes on in, where it is not this one: a step may have one of its own.
     """
     tracker, settings = tracker_of(line), line.settings
     known = {"market": market_name(settings), "strategy": settings.strategy.kind, "model_kind": model_kind(settings)}
@@ -67,19 +79,20 @@ def begin_research_run(
     identity = stable_id("research", {name: texts[name] for name in SHARED_TAGS}, reuse.code_hash())
     last = _document(line)
     resumed = bool(last) and last["identity"] == identity and last["status"] != "FINISHED"
-    if last and not resumed and last["status"] == "RUNNING":
-        tracker.find(last["event"]).end("FAILED")  # its process is gone: this one holds the market's lock
+    if last and not resumed and last["status"] == "RUNNING" and tracker.abandoned(last["event"], own=True):
+        tracker.find(last["event"]).end("FAILED")
     event = str(last["event"]) if resumed else uuid4().hex
     number = int(last.get("number", 0)) + (not resumed)
     written = {"event": event, "identity": identity, "status": "RUNNING", "number": number, "tags": texts}
     if resumed:
         run = tracker.find(event)
-        run.resume()
+        run.resume(pid)
     else:
         # what differs comes first: MLflow's table cuts names off
         named = f"#{number} {texts['model_kind']} {texts['factors']} {texts['dataset_hash'][:8]} {settings.profile}"
+        owner = {} if pid is None else {PID_TAG: pid}
         run = tracker.begin(
-            named, kind="research", event=event, tags={**texts, **environment_tags(), **_shown(line, texts)}
+            named, kind="research", event=event, tags={**texts, **environment_tags(), **_shown(line, texts), **owner}
         )
         run.params(params)
         run.inputs(inputs)
@@ -291,11 +304,13 @@ def _ago(seconds: float) -> datetime:
 
 
 def _document(line: Line) -> dict[str, Any]:
-    """Return what is kept of the last research run; nothing where there was none, or none of this release."""
+    """Return what is kept of the last research run; nothing where there was none, none of this release, or damage."""
     if not (line.tables / f"{DOCUMENT}.json").exists():
         return {}
     document = read_json(line.tables, DOCUMENT)
-    return document if "event" in document and tracker_of(line).journals.exists(document["event"]) else {}
+    tracker = tracker_of(line)
+    known = "event" in document and tracker.journals.exists(document["event"])
+    return document if known and tracker.story(document["event"]) is not None else {}
 
 
 def _shown(line: Line, texts: Mapping[str, str]) -> dict[str, str]:

@@ -38,7 +38,7 @@ from ljwx_pipeline.market.calendar import MIN_HORIZON_SESSIONS, last_known_sessi
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.sources.folder.files import find_files
 from ljwx_pipeline.sources.tushare.credentials import read_token
-from ljwx_pipeline.tracking import ChampionRecord, unsent_events
+from ljwx_pipeline.tracking import ChampionRecord, damage, unsent_events
 
 MIN_FREE_GIB = 5.0
 #: Kinds whose data end in the past: how far ahead sessions are known stops none of their work.
@@ -270,10 +270,9 @@ def _mlflow(settings: Settings) -> Finding:
 
 def _tracking(settings: Settings) -> Finding:
     """Return whether MLflow has everything that is written down beside the market; it is not asked."""
-    try:
-        unsent = len(unsent_events(settings))
-    except LakeError as error:
-        return Finding("tracking", ok=False, fact=error.fact, remedy=error.remedy)
+    if damaged := damage(settings):
+        return Finding("tracking", ok=False, fact=" | ".join(one.fact for one in damaged), remedy=damaged[0].remedy)
+    unsent = len(unsent_events(settings))
     if unsent == 0:
         return Finding("tracking", ok=True, fact="MLflow has everything")
     fact = f"{unsent} runs are kept beside the market and not sent to MLflow yet"

@@ -14,7 +14,7 @@ from ljwx_pipeline.doctor import PROVIDER_PACKAGES, Finding, examine, findings_t
 from ljwx_pipeline.failures import KEPT, Failure, last_failures, record_failure
 from ljwx_pipeline.market.calendar import last_known_session, sessions_between
 from ljwx_pipeline.scoring.signing import public_key_of
-from ljwx_pipeline.tracking import ChampionRecord, open_tracker
+from ljwx_pipeline.tracking import ChampionRecord, open_tracker, unsent_events
 from tests.fakes.bundles import tiny_bundle
 from tests.fakes.mlflow_home import registry_in
 
@@ -244,6 +244,13 @@ def test_runs_that_mlflow_does_not_have_are_counted(tmp_path: Path) -> None:
     told = finding("simulated", "tracking")
     assert (told.ok, told.only_warns, told.remedy) == (False, True, "ljwx tracking flush")
     assert "1 runs are kept beside the market" in told.fact
+    (journal,) = (market_home(away) / "tracking" / "open").glob("*.jsonl")
+    journal.write_bytes(journal.read_bytes().replace(b'"do"', b"do", 1))
+    assert unsent_events(away) == [journal.stem], "what cannot be read was not sent"
+    told = finding("simulated", "tracking")
+    assert (told.ok, told.only_warns) == (False, False)
+    assert f"line 1 of {journal} is damaged" in told.fact
+    assert "move the file away" in told.remedy
 
 
 def test_a_champion_that_the_line_did_not_promote_is_to_mend(tmp_path: Path) -> None:

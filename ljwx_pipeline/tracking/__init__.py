@@ -6,7 +6,15 @@ Not here: MLflow's client (``registry.py``), which steps record what (``assets/`
 from ljwx_pipeline.tracking.champion import ChampionRecord
 from ljwx_pipeline.tracking.journal import Journals, stable_id
 from ljwx_pipeline.tracking.kinds import Kind
-from ljwx_pipeline.tracking.tracker import EVENT_TAG, Flushed, JournaledRun, Tracker, open_tracker, unsent_events
+from ljwx_pipeline.tracking.tracker import (
+    EVENT_TAG,
+    Flushed,
+    JournaledRun,
+    Tracker,
+    damage,
+    open_tracker,
+    unsent_events,
+)
 
 __all__ = [
     "EVENT_TAG",
@@ -16,6 +24,7 @@ __all__ = [
     "Journals",
     "Kind",
     "Tracker",
+    "damage",
     "open_tracker",
     "stable_id",
     "unsent_events",

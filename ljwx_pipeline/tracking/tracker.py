@@ -29,6 +29,8 @@ from ljwx_pipeline.tracking.journal import Entry, Journals, Story, metrics_entry
 from ljwx_pipeline.tracking.kinds import Kind
 
 EVENT_TAG = "ljwx.event"
+#: The process that a run goes on in: it is abandoned when that no longer lives.
+PID_TAG = "ljwx.pid"
 #: Below a market's home.
 FOLDER = "tracking"
 #: After MLflow failed to answer, so long nothing but an explicit flush tries it again.
@@ -126,9 +128,9 @@ class JournaledRun:
         """Close the run as of now."""
         self._add([{"do": "end", "status": status, "at_ms": self._tracker.now_ms()}], now=True)
 
-    def resume(self) -> None:
-        """Let a run that had ended, or whose process was killed, go on."""
-        self._add([{"do": "resume", "at_ms": self._tracker.now_ms(), "tags": _process()}])
+    def resume(self, pid: str | None = None) -> None:
+        """Let a run that had ended, or whose process was killed, go on in this process or the one of ``pid``."""
+        self._add([{"do": "resume", "at_ms": self._tracker.now_ms(), "tags": _process(pid)}])
 
     def _add(self, entries: list[Entry], *, now: bool = False) -> None:
         self._tracker.journals.append(self.event, entries)
@@ -148,6 +150,7 @@ class Tracker:
         self._clock = clock or SystemClock()
         self._quiet_until_s = float("-inf")
         self._said = False
+        self._damaged: set[str] = set()
 
     @contextlib.contextmanager
     def run(
@@ -216,8 +219,29 @@ class Tracker:
         return JournaledRun(self, event, eager=eager)
 
     def recorded(self, event: str) -> bool:
-        """Return whether ``event`` was recorded and has ended as finished: nothing of it is left to tell."""
-        return self.journals.exists(event) and self.journals.read(event).status == "FINISHED"
+        """Return whether ``event`` was recorded and has ended as finished: nothing of it is left to tell.
+
+        Nothing can be told of an event whose journal is damaged: it is left alone, and said once.
+        """
+        if not self.journals.exists(event):
+            return False
+        story = self.story(event)
+        return story is None or story.status == "FINISHED"
+
+    def story(self, event: str) -> Story | None:
+        """Return what was recorded of ``event``; None when that is damaged, which is said once."""
+        try:
+            return self.journals.read(event)
+        except LakeError as error:
+            if event not in self._damaged:
+                self._damaged.add(event)
+                _warn(f"{error.fact}; it is left out: {error.remedy}")
+            return None
+
+    def abandoned(self, event: str, *, own: bool = False) -> bool:
+        """Return whether a process of this machine that is dead, or with ``own`` this one, left ``event`` open."""
+        story = self.story(event)
+        return story is not None and story.status == "RUNNING" and (_is_dead(story) or (own and _is_own(story)))
 
     def run_id_of(self, event: str) -> str:
         """Return MLflow's id of an event; it is sent first if it never was.
@@ -267,13 +291,13 @@ class Tracker:
         return Flushed(len(sent), left, reason)
 
     def end_abandoned(self) -> list[str]:
-        """End as failed every run that was left open by a process of this machine that no longer lives; return them."""
-        ended = []
-        for event in self.journals.open_events():
-            story = self.journals.read(event)
-            if story.status == "RUNNING" and _is_dead(story):
-                self.find(event).end("FAILED")
-                ended.append(event)
+        """End as failed every run that was left open by a process of this machine that no longer lives; return them.
+
+        A damaged journal holds none of the others up: it is left out, and said once.
+        """
+        ended = [event for event in self.journals.open_events() if self.abandoned(event)]
+        for event in ended:
+            self.find(event).end("FAILED")
         return ended
 
     def now_ms(self) -> int:
@@ -377,22 +401,50 @@ def open_tracker(settings: Settings) -> Tracker:
 
 
 def unsent_events(settings: Settings) -> list[str]:
-    """Return the events of the market that MLflow lacks something of; MLflow is not asked."""
+    """Return the events of the market that MLflow lacks something of, damaged ones too; MLflow is not asked."""
     journals = Journals(market_home(settings) / FOLDER)
-    stories = {event: journals.read(event) for event in journals.open_events()}
-    return [event for event, story in stories.items() if story.sent < len(story.entries)]
+    return [event for event in journals.open_events() if _lacking(journals, event)]
 
 
-def _process() -> dict[str, str]:
-    return {"ljwx.host": socket.gethostname(), "ljwx.pid": str(os.getpid())}
+def _lacking(journals: Journals, event: str) -> bool:
+    try:
+        story = journals.read(event)
+    except LakeError:
+        return True  # `ljwx tracking flush` and the doctor name it: nothing of it can be sent
+    return story.sent < len(story.entries)
+
+
+def damage(settings: Settings) -> list[LakeError]:
+    """Return what is wrong with each damaged journal of the market, with its remedy."""
+    journals, found = Journals(market_home(settings) / FOLDER), []
+    for event in journals.open_events():
+        try:
+            journals.read(event)
+        except LakeError as error:
+            found.append(error)
+    return found
+
+
+def _process(pid: str | None = None) -> dict[str, str]:
+    return {"ljwx.host": socket.gethostname(), PID_TAG: pid or str(os.getpid())}
+
+
+def _owner(story: Story) -> dict[str, str]:
+    """Return the tags of the process that opened the run or let it go on last."""
+    return next(entry["tags"] for entry in reversed(story.entries) if PID_TAG in entry.get("tags", {}))
+
+
+def _is_own(story: Story) -> bool:
+    owner = _owner(story)
+    return (owner["ljwx.host"], owner[PID_TAG]) == (socket.gethostname(), str(os.getpid()))
 
 
 def _is_dead(story: Story) -> bool:
-    owner = next(entry["tags"] for entry in reversed(story.entries) if "ljwx.pid" in entry.get("tags", {}))
+    owner = _owner(story)
     if owner["ljwx.host"] != socket.gethostname():
         return False
     try:
-        os.kill(int(owner["ljwx.pid"]), 0)
+        os.kill(int(owner[PID_TAG]), 0)
     except ProcessLookupError:
         return True
     except PermissionError:

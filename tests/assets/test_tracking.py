@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -86,6 +87,43 @@ def test_a_killed_run_ends_failed_when_another_begins_on_other_data(line: Line, 
     assert begun(line) == first, "killed, and run again on the same"
     assert begun(line, data_hash="another") != first
     assert statuses(registry) == ["FAILED", "RUNNING"]
+
+
+def test_another_live_run_is_left_alone_until_its_process_is_dead(line: Line, registry: Registry) -> None:
+    other = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    try:
+        begin_research_run(line, tags=TAGS, params={"seed": 7}, pid=str(other.pid))
+        begun(line, data_hash="another")
+        assert statuses(registry) == ["RUNNING", "RUNNING"]
+    finally:
+        other.communicate(b"\n")
+    begun(line, data_hash="a third")
+    assert statuses(registry) == ["FAILED", "FAILED", "RUNNING"]
+
+
+def test_a_damaged_journal_stops_no_research(line: Line, registry: Registry, caplog: pytest.LogCaptureFixture) -> None:
+    first = begun(line)
+    track_trial(line, "study", TRIAL)
+    tracker = tracker_of(line)
+    with tracker.run("lost", event="a" * 32):
+        pass
+    for path in sorted(tracker.journals.folder.rglob("*.jsonl")):
+        path.write_bytes(path.read_bytes().replace(b'"do"', b"do", 1))
+        path.rename(tracker.journals.folder / "open" / path.name)
+    with caplog.at_level(logging.WARNING, logger="ljwx"):
+        for _ in range(2):
+            second = begun(line)
+            tell_every_step(line)
+    end_research_run(line)
+    assert second != first
+    said = [record.getMessage() for record in caplog.records if "is damaged" in record.getMessage()]
+    assert len(said) == len(set(said)) == 3, "the research run, the trial and the other, each once"
+    assert all("move the file away" in one for one in said)
+    (found,) = [run for run in registry.views(kind="research", limit=10) if run.run_id == second]
+    assert found.status == "FINISHED"
+    assert {run.kind for run in registry.views(parent=second, limit=50)} == {
+        "trial", "fold", "training", "evaluation", "promotion",
+    }  # fmt: skip
 
 
 def test_a_step_that_a_killed_process_left_open_ends_failed(line: Line, registry: Registry) -> None:

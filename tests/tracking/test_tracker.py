@@ -213,6 +213,20 @@ def test_a_run_of_a_killed_process_ends_failed_and_one_of_a_living_does_not(trac
     alive.end("FINISHED")
 
 
+def test_a_damaged_journal_keeps_no_abandoned_run_open(tracker: Tracker, caplog: pytest.LogCaptureFixture) -> None:
+    dead = subprocess.Popen([sys.executable, "-c", ""])
+    dead.wait()
+    damaged, orphan = (tracker.begin(name, tags={"ljwx.pid": dead.pid}) for name in ("damaged", "orphan"))
+    path = tracker.journals.folder / "open" / f"{damaged.event}.jsonl"
+    path.write_bytes(path.read_bytes().replace(b'"do"', b"do", 1))
+    with caplog.at_level(logging.WARNING, logger="ljwx"):
+        assert tracker.end_abandoned() == [orphan.event]
+        assert tracker.end_abandoned() == []
+    (said,) = [record.getMessage() for record in caplog.records if record.name == "ljwx.tracking"]
+    assert f"line 1 of {path} is damaged" in said
+    assert "move the file away" in said
+
+
 def test_another_value_for_a_recorded_parameter_is_refused_before_it_is_written(tracker: Tracker) -> None:
     run = tracker.begin("x")
     run.params({"seed": 1})
