@@ -165,11 +165,16 @@ class ChampionRecord:
             if now is not None and not _tells_of(self.last_move(model), now):
                 self.moved(model, now.version, now.bundle_hash)  # a crash came between the alias and its line
             return None
-        about = found.version or found.old
+        about = found.version or self._still_there(registry, model)
         if about is not None:
             registry.tag_version(model, about, MOVED_TAG, found.sentence())
         self._append(found)
         return found
+
+    def _still_there(self, registry: Registry, model: str) -> str | None:
+        """Return the last known champion's version where the registry holds it still: a database made anew does not."""
+        known = self.last_move(model)
+        return next((one.version for one in registry.versions(model) if _tells_of(known, one)), None)
 
     def _unfinished(self, model: str) -> tuple[str | None, str] | None:
         """Return the promoted version and bundle whose move was not written down: the line was killed in between."""
@@ -187,7 +192,7 @@ class ChampionRecord:
 
 
 def _tells_of(known: ChampionLine | None, now: ModelVersion | None) -> bool:
-    """Return whether the last known move is to today's champion; a line that names no bundle is to any."""
+    """Return whether the last known move is to ``now``; a line that names no bundle is to any."""
     if known is None or known.version is None or now is None:
         return (known is None or known.version is None) and now is None
     return known.version == now.version and known.bundle_hash in ("", now.bundle_hash)

@@ -96,6 +96,9 @@ class OneChampion:
     def tag_version(self, name: str, version: str, tag: str, value: str) -> None:
         self.tags.append((name, version, tag, value))
 
+    def versions(self, name: str) -> list[ModelVersion]:
+        return [ModelVersion(name, version, "run", bundle_of(version)) for version in "345"]
+
     def champion(self, name: str) -> ModelVersion | None:
         return None if self.version is None else ModelVersion(name, self.version, "run", bundle_of(self.version))
 

@@ -150,6 +150,9 @@ def test_numbers_that_begin_again_do_not_promote_what_now_has_an_old_one(
     registry: Registry, record: ChampionRecord, tmp_path: Path
 ) -> None:
     promoted(registry, record, registered(registry, tmp_path, "a"))
+    gone = record.audit(anew, "tiny")
+    assert gone is not None
+    assert (gone.old, gone.version) == ("1", None), "noticed, though there is no version any more to tag"
     anew = registry_in(tmp_path / "anew")
     other = registered(anew, tmp_path, "b")
     assert other.version == "1"
@@ -157,7 +160,7 @@ def test_numbers_that_begin_again_do_not_promote_what_now_has_an_old_one(
     assert record.refusal("tiny", "1", other.bundle_hash) is not None
     moved = record.audit(anew, "tiny")
     assert moved is not None
-    assert f"version 1, came to name another bundle by hand, {other.bundle_hash[:12]}" in moved.sentence()
+    assert (moved.old, moved.version, moved.bundle_hash) == (None, "1", other.bundle_hash)
     record.decided("tiny", "1", other.bundle_hash, decision="promoted", reasons=[])
     assert record.refusal("tiny", "1", other.bundle_hash) is None
 
@@ -169,6 +172,7 @@ def test_a_champion_whose_bundle_tag_was_edited_is_noticed(
     registry.tag_version("tiny", "1", "bundle_hash", "c" * 64)
     moved = record.audit(registry, "tiny")
     assert moved is not None
+    assert f"version 1, came to name another bundle by hand, {'c' * 12}, noticed" in moved.sentence()
     assert moved.bundle_hash == "c" * 64
     assert record.refusal("tiny", "1", moved.bundle_hash) is not None
     assert record.audit(registry, "tiny") is None
