@@ -1,13 +1,13 @@
 """Where runs and models are recorded: the only module that imports MLflow.
 
-Runs are written in batches and always closed; bundles become model versions, the same bundle always the same version;
+Runs are written in batches; bundles become model versions, the same bundle always the same version;
 the alias ``champion`` says which of them trades, and moving it is the last step of a promotion, after every file is in
-place. Not here: whether a model deserves it (``promotion/gate.py``), what a bundle is (``scoring/bundle.py``).
+place. Not here: whether a model deserves it (``promotion/gate.py``), what a bundle is (``scoring/bundle.py``),
+what is recorded and who closes a run (``tracking/``).
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import os
@@ -16,14 +16,13 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
-from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import MlflowSettings, artifact_root, tracking_uri, without_password
 from ljwx_pipeline.errors import BundleError, RegistryError
 from ljwx_pipeline.lake.locking import exclusive
@@ -101,34 +100,6 @@ class TrackedView:
         return asdict(self)
 
 
-class TrackedRun:
-    """An open run; obtained from ``Registry.run`` and closed by leaving its ``with`` block."""
-
-    def __init__(self, registry: Registry, run_id: str) -> None:
-        self._registry = registry
-        self.run_id = run_id
-
-    def params(self, values: Mapping[str, Any]) -> None:
-        """Record parameters; MLflow refuses another value for a name already there."""
-        self._registry.log(self.run_id, params=values)
-
-    def metrics(self, values: Mapping[str, float], *, step: int = 0) -> None:
-        """Record numbers at ``step`` in one batch; NaN is kept as NaN."""
-        self._registry.log(self.run_id, metrics=values, step=step)
-
-    def tags(self, values: Mapping[str, Any]) -> None:
-        """Record or overwrite tags."""
-        self._registry.log(self.run_id, tags=values)
-
-    def artifacts(self, source: Path, folder: str | None = None) -> None:
-        """Copy a file, or the content of a directory, below ``folder`` of the run's artifacts."""
-        self._registry.log_artifacts(self.run_id, source, folder)
-
-    def child(self, name: str, tags: Mapping[str, Any] | None = None) -> contextlib.AbstractContextManager[TrackedRun]:
-        """Open a run nested in this one: a fold, a trial."""
-        return self._registry.run(name, tags=tags, parent=self)
-
-
 class Registry:
     """One MLflow experiment and the registered models beside it.
 
@@ -156,37 +127,14 @@ class Registry:
         self._connected: Any = None
         self._experiment_id: str | None = None
 
-    @contextlib.contextmanager
-    def run(
-        self, name: str, *, tags: Mapping[str, Any] | None = None, parent: TrackedRun | None = None
-    ) -> Iterator[TrackedRun]:
-        """Open a run; it ends FINISHED, or FAILED when the block raises (an interrupt too)."""
-        run_id = self.begin(name, tags=tags, parent=parent)
-        status: RunStatus = "FAILED"
-        try:
-            yield TrackedRun(self, run_id)
-            status = "FINISHED"
-        finally:
-            self.end(run_id, status)
-
-    def begin(
-        self,
-        name: str,
-        *,
-        tags: Mapping[str, Any] | None = None,
-        parent: TrackedRun | None = None,
-        started_ms: int | None = None,
-    ) -> str:
-        """Open a run beyond a ``with`` block and return its id; ``end`` or ``close_abandoned_runs`` closes it."""
-        known = {"ljwx.host": socket.gethostname(), "ljwx.pid": str(os.getpid()), **(tags or {})}
-        if parent is not None:
-            known[PARENT_TAG] = parent.run_id
+    def begin(self, name: str, *, tags: Mapping[str, Any] | None = None, started_ms: int | None = None) -> str:
+        """Open a run, now or as of ``started_ms`` (milliseconds since 1970), and return its id; ``end`` closes it."""
         made = self._ask(
             self._client().create_run,
             self._experiment(),
             start_time=started_ms,
             run_name=name,
-            tags=_texts(known, _MAX_TAG),
+            tags=_texts(tags or {}, _MAX_TAG),
         )
         return str(made.info.run_id)
 
@@ -225,20 +173,6 @@ class Registry:
         except RegistryError:
             return False
         return True
-
-    def log(
-        self,
-        run_id: str,
-        *,
-        metrics: Mapping[str, float] | None = None,
-        params: Mapping[str, Any] | None = None,
-        tags: Mapping[str, Any] | None = None,
-        step: int = 0,
-    ) -> None:
-        """Record metrics, parameters and tags of a run in as few requests as MLflow's limits allow."""
-        now_ms = int(utc_now().timestamp() * 1000)
-        points = [(name, float(value), now_ms, step) for name, value in (metrics or {}).items()]
-        self.log_points(run_id, points, params=params, tags=tags)
 
     def log_points(
         self,
@@ -335,20 +269,6 @@ class Registry:
         MLflow's page opens on what it offers for language models until an address says ``machine_learning``.
         """
         return f"#/experiments/{self._experiment()}/runs?workflowType=machine_learning"
-
-    def close_abandoned_runs(self) -> int:
-        """Mark FAILED every run left RUNNING by a process of this machine that no longer lives; return how many.
-
-        A context manager cannot close a run when its process is killed; the tags of host and process id can.
-        """
-        client, closed = self._client(), 0
-        running = self._ask(client.search_runs, [self._experiment()], "attributes.status = 'RUNNING'", max_results=1000)
-        for run in running:
-            tags = run.data.tags
-            if tags.get("ljwx.host") == socket.gethostname() and not _alive(int(tags.get("ljwx.pid", "0"))):
-                self._ask(client.set_terminated, run.info.run_id, status="FAILED")
-                closed += 1
-        return closed
 
     def register(
         self, bundle: Path, *, run_id: str, public_key: str, tags: Mapping[str, Any] | None = None
@@ -690,15 +610,3 @@ def _probe(uri: str) -> None:
             f"MLflow at {without_password(uri)} cannot be reached ({error})",
             _REMEDY,
         ) from None
-
-
-def _alive(pid: int) -> bool:
-    if pid <= 0:
-        return False
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True  # somebody else's, but alive
-    return True

@@ -259,11 +259,11 @@ def test_a_champion_that_the_line_did_not_promote_is_to_mend(tmp_path: Path) -> 
     assert finding("simulated", "champion").fact == "none was promoted yet"
     registry = registry_in(tmp_path / "home")
     key = Ed25519PrivateKey.from_private_bytes(bytes(32))
-    with registry.run("x") as run:
-        for digit, decision in (("a", "promoted"), ("b", "refused")):
-            bundle = tiny_bundle(tmp_path / "bundles", key, data_hash=digit * 64, model_name=model)
-            version = registry.register(bundle, run_id=run.run_id, public_key=public_key_of(key))
-            record.decided(model, version.version, version.bundle_hash, decision=decision, reasons=[])
+    run_id = registry.begin("x")
+    for digit, decision in (("a", "promoted"), ("b", "refused")):
+        bundle = tiny_bundle(tmp_path / "bundles", key, data_hash=digit * 64, model_name=model)
+        version = registry.register(bundle, run_id=run_id, public_key=public_key_of(key))
+        record.decided(model, version.version, version.bundle_hash, decision=decision, reasons=[])
     registry.promote(registry.version(model, "1"))
     record.moved(model, "1", registry.version(model, "1").bundle_hash)
     assert finding("simulated", "champion").fact == f"version 1 of {model}, promoted by the line"

@@ -57,8 +57,7 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
             factor_hash=CATALOGUE.version_hash,
             last_session=date(2025, 11, 4),
         )
-        with registry.run("train") as run:
-            version = registry.register(bundle, run_id=run.run_id, public_key=public_key_of(key))
+        version = registry.register(bundle, run_id=registry.begin("train"), public_key=public_key_of(key))
         registry.promote(version)
         return home
 

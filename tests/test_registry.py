@@ -1,4 +1,4 @@
-"""Runs always end, the same bundle is always the same version, and an MLflow that is away says so within seconds."""
+"""What is told arrives, the same bundle is always the same version, and an MLflow that is away says so within seconds."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from ljwx_pipeline.registry import ModelVersion, Registry, open_registry
 from ljwx_pipeline.scoring.bundle import load_bundle, read_files, verify_files
 from ljwx_pipeline.scoring.model import Model
 from ljwx_pipeline.scoring.signing import public_key_of
+from ljwx_pipeline.tracking import Tracker
 from tests.fakes.bundles import FACTOR_HASH, grouped_model, tiny_booster, tiny_bundle
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
@@ -53,15 +54,14 @@ def stored(registry: Registry, run_id: str):  # type: ignore[no-untyped-def]
 
 
 def registered(registry: Registry, bundle: Path):  # type: ignore[no-untyped-def]
-    with registry.run("train") as run:
-        return registry.register(bundle, run_id=run.run_id, public_key=PUBLIC)
+    return registry.register(bundle, run_id=registry.begin("train"), public_key=PUBLIC)
 
 
 def test_a_run_keeps_what_was_recorded(registry: Registry, tmp_path: Path) -> None:
     (tmp_path / "plots").mkdir()
     (tmp_path / "plots" / "shap.png").write_bytes(b"png")
     (tmp_path / "report.html").write_text("<html>")
-    with registry.run("research", tags={"profile": "noise", "simulated": True}) as run:
+    with Tracker(tmp_path / "tracking", registry).run("research", tags={"profile": "noise", "simulated": True}) as run:
         run.params({"num_leaves": 31, "factors": "x" * 10_000})
         run.metrics({"rank_ic": 0.05, "undefined": float("nan")}, step=2021)
         run.tags({"data_hash": "d" * 64})
@@ -82,55 +82,32 @@ def test_a_run_keeps_what_was_recorded(registry: Registry, tmp_path: Path) -> No
 
 
 def test_more_entries_than_one_batch_may_hold_all_arrive(registry: Registry) -> None:
-    with registry.run("many") as run:
-        run.params({f"p{i}": i for i in range(250)})
-        run.metrics({f"m{i}": i for i in range(1500)})
-    found = stored(registry, run.run_id)
+    run_id = registry.begin("many")
+    registry.log_points(run_id, [(f"m{i}", i, 0, 0) for i in range(1500)], params={f"p{i}": i for i in range(250)})
+    found = stored(registry, run_id)
     assert len(found.data.params) == 250
     assert len(found.data.metrics) == 1500
 
 
-def test_folds_are_nested_below_their_run(registry: Registry) -> None:
-    with registry.run("walk_forward") as run, run.child("2021", {"fold": "2021"}) as fold:
+def test_runs_are_counted_with_those_nested_below_them(registry: Registry, tmp_path: Path) -> None:
+    with Tracker(tmp_path / "tracking", registry).run("walk_forward") as run, run.child("2021") as fold:
         fold.metrics({"rank_ic": 0.1})
     assert stored(registry, fold.run_id).data.tags["mlflow.parentRunId"] == run.run_id
     assert registry.tracked_runs() == 2
     assert registry.runs_page() == "#/experiments/1/runs?workflowType=machine_learning"
 
 
-@pytest.mark.parametrize("fault", [ValueError, KeyboardInterrupt])
-def test_a_run_that_raises_ends_failed_and_so_do_its_children(registry: Registry, fault: type[BaseException]) -> None:
-    ids = []
-
-    def crash() -> None:
-        with registry.run("doomed") as run, run.child("fold") as fold:
-            ids.extend([run.run_id, fold.run_id])
-            raise fault
-
-    with pytest.raises(fault):
-        crash()
-    assert [stored(registry, run_id).info.status for run_id in ids] == ["FAILED", "FAILED"]
-
-
-def test_a_run_of_a_killed_process_is_closed_by_the_next_one(registry: Registry) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    with registry.run("alive") as alive, registry.run("orphan", tags={"ljwx.pid": dead.pid}) as orphan:
-        assert registry.close_abandoned_runs() == 1
-        assert stored(registry, orphan.run_id).info.status == "FAILED"
-        assert stored(registry, alive.run_id).info.status == "RUNNING"
-
-
 def test_an_artifact_that_does_not_exist_is_named(registry: Registry, tmp_path: Path) -> None:
-    with registry.run("x") as run, pytest.raises(RegistryError, match=r"nothing\.html does not exist"):
-        run.artifacts(tmp_path / "nothing.html")
+    run_id = registry.begin("x")
+    with pytest.raises(RegistryError, match=r"nothing\.html does not exist"):
+        registry.log_artifacts(run_id, tmp_path / "nothing.html")
 
 
 def test_another_value_for_a_recorded_parameter_is_refused(registry: Registry) -> None:
-    with registry.run("x") as run:
-        run.params({"seed": 1})
-        with pytest.raises(RegistryError, match="refused"):
-            run.params({"seed": 2})
+    run_id = registry.begin("x")
+    registry.log_points(run_id, [], params={"seed": 1})
+    with pytest.raises(RegistryError, match="refused"):
+        registry.log_points(run_id, [], params={"seed": 2})
 
 
 def test_the_same_bundle_is_always_the_same_version(registry: Registry, tmp_path: Path) -> None:
@@ -145,12 +122,12 @@ def test_the_same_bundle_is_always_the_same_version(registry: Registry, tmp_path
 
 def test_a_damaged_or_foreign_bundle_is_never_registered(registry: Registry, tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "b", KEY)
-    with registry.run("x") as run:
-        with pytest.raises(BundleError, match="signed by key"):
-            registry.register(bundle, run_id=run.run_id, public_key="0" * 64)
-        (bundle / "model.txt").write_text("damaged")
-        with pytest.raises(BundleError, match="damaged"):
-            registry.register(bundle, run_id=run.run_id, public_key=PUBLIC)
+    run_id = registry.begin("x")
+    with pytest.raises(BundleError, match="signed by key"):
+        registry.register(bundle, run_id=run_id, public_key="0" * 64)
+    (bundle / "model.txt").write_text("damaged")
+    with pytest.raises(BundleError, match="damaged"):
+        registry.register(bundle, run_id=run_id, public_key=PUBLIC)
     assert registry.version_of("tiny", bundle.name) is None
 
 
@@ -268,8 +245,8 @@ def test_a_version_with_a_changed_byte_is_mended_by_registering_the_bundle_again
 
 def test_two_bundles_of_one_run_keep_their_own_files(registry: Registry, tmp_path: Path) -> None:
     one, two = tiny_bundle(tmp_path / "b", KEY), tiny_bundle(tmp_path / "b", KEY, data_hash="e" * 64)
-    with registry.run("train") as run:
-        versions = [registry.register(bundle, run_id=run.run_id, public_key=PUBLIC) for bundle in (one, two)]
+    run_id = registry.begin("train")
+    versions = [registry.register(bundle, run_id=run_id, public_key=PUBLIC) for bundle in (one, two)]
     for bundle, version in zip((one, two), versions, strict=True):
         assert read_files(registry.download_bundle(version, tmp_path / "down")) == read_files(bundle)
 
@@ -325,8 +302,7 @@ def test_a_served_bundle_with_a_changed_byte_is_not_opened(registry: Registry, t
 def test_a_deleted_experiment_is_an_error_with_the_command_that_restores_it(registry: Registry) -> None:
     from mlflow import MlflowClient
 
-    with registry.run("x"):
-        pass
+    registry.begin("x")
     client = MlflowClient(tracking_uri=registry.tracking_uri)
     client.delete_experiment(client.get_experiment_by_name("tests").experiment_id)
     fresh = Registry(

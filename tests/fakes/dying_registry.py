@@ -37,9 +37,10 @@ def watched(settings: MlflowSettings, home: Path, before: Callable[[str], None])
 
 def register_challenger(registry: Registry, bundle: Path, public_key: str) -> ModelVersion:
     """What the asset ``model_bundle`` does with a bundle, in a run of its own."""
-    with registry.run("research") as run:
-        version = registry.register(bundle, run_id=run.run_id, public_key=public_key)
-        registry.set_alias("challenger", version)
+    run_id = registry.begin("research")
+    version = registry.register(bundle, run_id=run_id, public_key=public_key)
+    registry.set_alias("challenger", version)
+    registry.end(run_id, "FINISHED")
     return version
 
 

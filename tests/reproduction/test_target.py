@@ -12,6 +12,7 @@ from ljwx_pipeline.config import load_settings, market_name
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError, RegistryError
 from ljwx_pipeline.registry import Registry, open_registry
 from ljwx_pipeline.reproduction.target import find_original
+from ljwx_pipeline.tracking import Tracker
 
 SETTINGS = load_settings(profile="simulated", environ={})
 KNOWN_AT = "2026-01-05T10:00:00+00:00"
@@ -29,12 +30,12 @@ def registry(home: Path) -> Registry:
 
 def research(registry: Registry, folder: Path, **documents: dict[str, Any]) -> str:
     """Record a research run with ``documents`` below ``config`` and return its id."""
-    with registry.run("research", tags={"kind": "research", "known_at": KNOWN_AT}) as run:
+    with Tracker(folder / "tracking", registry).run("research", kind="research", tags={"known_at": KNOWN_AT}) as run:
         for name, document in documents.items():
             path = folder / f"{name}.json"
             path.write_text(json.dumps(document), encoding="utf-8")
             run.artifacts(path, "config")
-        return run.run_id
+    return run.run_id
 
 
 def test_a_run_is_found_with_what_it_recorded(registry: Registry, home: Path, tmp_path: Path) -> None:
@@ -61,8 +62,9 @@ def test_a_run_of_an_earlier_release_cannot_be_made_again(registry: Registry, ho
         find_original(run_id, SETTINGS, registry, home=home)
 
 
-def test_a_fold_names_the_research_run_it_belongs_to(registry: Registry, home: Path) -> None:
-    with registry.run("research", tags={"kind": "research"}) as run, run.child("fold", tags={"kind": "fold"}) as fold:
+def test_a_fold_names_the_research_run_it_belongs_to(registry: Registry, home: Path, tmp_path: Path) -> None:
+    tracker = Tracker(tmp_path / "tracking", registry)
+    with tracker.run("research", kind="research") as run, run.child("fold", kind="fold") as fold:
         pass
     with pytest.raises(ConfigError, match=f"is a fold, no research run: name the .* {run.run_id}"):
         find_original(fold.run_id, SETTINGS, registry, home=home)

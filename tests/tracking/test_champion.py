@@ -31,9 +31,8 @@ def record(tmp_path: Path) -> ChampionRecord:
 
 
 def registered(registry: Registry, folder: Path, digit: str) -> ModelVersion:
-    with registry.run("x") as run:
-        bundle = tiny_bundle(folder / "bundles", KEY, data_hash=digit * 64)
-        return registry.register(bundle, run_id=run.run_id, public_key=public_key_of(KEY))
+    bundle = tiny_bundle(folder / "bundles", KEY, data_hash=digit * 64)
+    return registry.register(bundle, run_id=registry.begin("x"), public_key=public_key_of(KEY))
 
 
 def promote(record: ChampionRecord) -> None:
@@ -150,10 +149,10 @@ def test_numbers_that_begin_again_do_not_promote_what_now_has_an_old_one(
     registry: Registry, record: ChampionRecord, tmp_path: Path
 ) -> None:
     promoted(registry, record, registered(registry, tmp_path, "a"))
+    anew = registry_in(tmp_path / "anew")
     gone = record.audit(anew, "tiny")
     assert gone is not None
     assert (gone.old, gone.version) == ("1", None), "noticed, though there is no version any more to tag"
-    anew = registry_in(tmp_path / "anew")
     other = registered(anew, tmp_path, "b")
     assert other.version == "1"
     anew.promote(other)
@@ -172,8 +171,8 @@ def test_a_champion_whose_bundle_tag_was_edited_is_noticed(
     registry.tag_version("tiny", "1", "bundle_hash", "c" * 64)
     moved = record.audit(registry, "tiny")
     assert moved is not None
-    assert f"version 1, came to name another bundle by hand, {'c' * 12}, noticed" in moved.sentence()
     assert moved.bundle_hash == "c" * 64
+    assert f"version 1, came to name another bundle by hand, {'c' * 12}, noticed" in moved.sentence()
     assert record.refusal("tiny", "1", moved.bundle_hash) is not None
     assert record.audit(registry, "tiny") is None
 
