@@ -1,4 +1,4 @@
-"""What is told arrives, the same bundle is always the same version, and an MLflow that is away says so within seconds."""
+"""What is told arrives, the same bundle is always the same version, and an MLflow that is away says so soon."""
 
 from __future__ import annotations
 
