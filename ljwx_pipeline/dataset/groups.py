@@ -92,6 +92,11 @@ def group_codes(
     return _industries(panel, scorable, tables) if by == "industry" else _sizes(panel, scorable, tables, universe)
 
 
+def grouped_by(measure: str) -> GroupBy:
+    """Return what groups made by a ``group_measure`` are groups of."""
+    return "size" if measure in _SIZE_MEASURES else "industry" if measure else "none"
+
+
 def group_measure(by: GroupBy, tables: Mapping[str, pd.DataFrame]) -> str:
     """Return what ``tables`` let groups be made by; empty for ``by`` = none.
 

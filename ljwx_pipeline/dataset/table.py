@@ -206,7 +206,7 @@ def build_dataset(
         digest.update(f"horizon {horizon}".encode())
         digest.update(values.data)
     if groups is not None:
-        digest.update(repr(groups.names).encode())
+        digest.update(f"{groups.measure} {groups.names!r}".encode())
     return Dataset(
         **arrays,
         **optional,

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset
+from ljwx_pipeline.dataset.groups import grouped_by
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import Binned
 from ljwx_pipeline.models.targets import row_weights, transformed
@@ -102,13 +103,8 @@ class Task:
 
     @property
     def groups(self) -> NDArray[np.int32]:
-        """Group of every row of the dataset."""
-        if self.dataset.groups is None:
-            raise ModelError(
-                f'model.group_by = "{self.settings.group_by}" and the dataset holds no groups',
-                "build the dataset again under these settings",
-            )
-        return self.dataset.groups
+        """Group of every row of the dataset, by what the settings group by."""
+        return _groups(self.dataset, self.settings)
 
     def only(self, group: int) -> Task:
         """Return the task of one group's rows, their targets unchanged: ranks are of the whole cross-section."""
@@ -151,8 +147,11 @@ def task_of(
     ------
     ModelError
         For an empty feature set, a window that is too short for a head, a purge and a tail, one without a known label,
-        or one whose label is constant as a whole, in its head or in its tail.
+        or one whose label is constant as a whole, in its head or in its tail; or where a model by group is asked of a
+        dataset without groups or with groups of something else.
     """
+    if settings.group_by != "none":
+        _groups(dataset, settings)  # before the model for all is fitted, not after
     width = dataset.features.shape[1]
     columns = np.arange(width) if feature_subset is None else np.unique(feature_subset)
     if len(columns) == 0:
@@ -224,6 +223,17 @@ def split_tail(dataset: Dataset, rows: slice, tail_sessions: int) -> tuple[slice
     head_stop = int(np.searchsorted(index, first_tail - dataset.purge_sessions, side="left"))
     tail_start = int(np.searchsorted(index, first_tail, side="left"))
     return slice(rows.start, rows.start + head_stop), slice(rows.start + tail_start, rows.stop)
+
+
+def _groups(dataset: Dataset, settings: ModelSettings) -> NDArray[np.int32]:
+    kept = grouped_by(dataset.group_measure)
+    if dataset.groups is None or kept != settings.group_by:
+        held = "no groups" if dataset.groups is None else f"groups by {kept}"
+        raise ModelError(
+            f'model.group_by = "{settings.group_by}" and the dataset holds {held}',
+            "build the dataset again under these settings",
+        )
+    return dataset.groups
 
 
 def _span(dataset: Dataset, rows: slice) -> str:

@@ -178,7 +178,8 @@ def test_groups_and_amounts_are_kept_by_row_and_hashed_only_where_they_are() -> 
     assert base.group_measure == ""
     renamed = build(groups=Groups(codes, ((0, "tiny"), *names[1:]), "market value"))
     alike = build(groups=Groups(codes * 0, names, "market value"))
-    assert len({one.hash for one in (base, grouped, weighted, renamed, alike)}) == 5
+    otherwise = build(groups=Groups(codes, names, "mean amount"))
+    assert len({one.hash for one in (base, grouped, weighted, renamed, alike, otherwise)}) == 6
 
 
 def test_the_hash_of_a_dataset_without_groups_stays_what_it_was() -> None:

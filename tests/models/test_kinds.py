@@ -14,7 +14,7 @@ from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.binned import bin_rows
 from ljwx_pipeline.models.boosted import booster_params
 from ljwx_pipeline.models.fit import Trained, fit_one
-from ljwx_pipeline.models.task import split_tail
+from ljwx_pipeline.models.task import split_tail, task_of
 from ljwx_pipeline.models.train import train
 from ljwx_pipeline.scoring.model import NO_GROUP
 from tests.fakes.model_settings import model_settings
@@ -46,7 +46,7 @@ def dataset_of(**changed: object) -> Dataset:
     amount = np.exp(np.random.default_rng(2).normal(size=len(dataset.label)))
     groups = (dataset.symbol_index % 4 - 1).astype(np.int32)
     names = ((0, "small"), (1, "middle"), (2, "large"))
-    return replace(dataset, groups=groups, group_names=names, mean_amount_cny=amount)
+    return replace(dataset, groups=groups, group_names=names, group_measure="mean amount", mean_amount_cny=amount)
 
 
 def rank_ic(trained: Trained, fresh: Dataset) -> float:
@@ -219,3 +219,14 @@ def test_a_group_of_constant_labels_falls_back_and_the_model_says_so() -> None:
 def test_groups_that_the_dataset_lacks_are_refused() -> None:
     with pytest.raises(ModelError, match='group_by = "size" and the dataset holds no groups'):
         train(planted_dataset(), EVERYTHING, TUNED, settings(group_by="size"))
+
+
+def test_groups_of_something_else_are_refused_by_name() -> None:
+    with pytest.raises(ModelError, match='group_by = "industry" and the dataset holds groups by size'):
+        train(dataset_of(), EVERYTHING, TUNED, settings(group_by="industry"))
+
+
+def test_groups_that_are_lacking_are_told_before_anything_is_fitted() -> None:
+    nothing = dict.fromkeys(("binned", "label", "weight", "feature_subset", "rounds"))
+    with pytest.raises(ModelError, match="holds no groups"):
+        task_of(planted_dataset(), EVERYTHING, TUNED, settings(group_by="size"), **nothing)  # it fits nothing
