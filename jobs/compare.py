@@ -1,7 +1,8 @@
 """The process behind ``ljwx models compare``: the stored dataset and folds, each candidate walked forward over them.
 
 ``python -m jobs.compare`` is started from the checkout; it trains what is not kept yet, counts every candidate as a
-trial and records all of it in MLflow. Not here: what a comparison says (``ljwx_pipeline.model_comparison``).
+trial and records all of it in MLflow. It holds the market's lock: no run of the line writes the tables meanwhile. Not
+here: what a comparison says (``ljwx_pipeline.model_comparison``).
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ from assets.io_managers import read_json, read_table
 from assets.panels import TradingTables
 from assets.resources import Line
 from assets.reuse import code_hash
+from jobs.market_lock import one_writer
 from ljwx_pipeline.command_output import show_result
-from ljwx_pipeline.config import Settings, load_settings
+from ljwx_pipeline.config import Settings, load_settings, market_home, market_name
 from ljwx_pipeline.dataset import Dataset, Fold, folds
-from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError, ModelError
+from ljwx_pipeline.errors import ConfigError, DataQualityError, DatasetError, LakeError, LjwxError, ModelError
 from ljwx_pipeline.job_process import let_signals_through
 from ljwx_pipeline.model_comparison.candidates import Candidate, candidates
 from ljwx_pipeline.supervisor import child_environment
@@ -37,6 +39,8 @@ if TYPE_CHECKING:  # heavy: the kernels
 
 #: Below a market's home: a folder a comparison, and the kept walk of each candidate.
 COMPARISONS, KEPT = "comparisons", "candidates"
+#: What says that one candidate cannot be trained, and nothing of the others.
+NOT_TRAINED = (ModelError, DatasetError, DataQualityError, ConfigError)
 
 
 def main() -> int:
@@ -54,7 +58,12 @@ def main() -> int:
         settings = load_settings(profile=arguments.profile, overrides=overrides)
         os.environ.update(child_environment(settings, overrides))
         warnings.filterwarnings("ignore")
-        return _compare(settings, candidates(settings.model, arguments.names, arguments.candidates), arguments)
+        asked = candidates(settings.model, arguments.names, arguments.candidates)
+        if not market_home(settings).is_dir():
+            raise LakeError(f"{market_name(settings)} was never run", "run `ljwx run` first")
+        # every candidate on the tables of one run: a run of the line that began meanwhile would mix its own in
+        with one_writer(settings):
+            return _compare(settings, asked, arguments)
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C finds a process that is ending
         sys.stderr.write("stopped; finished candidates are kept, run again to go on\n")
@@ -81,7 +90,7 @@ def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse
         _say(f"{number} of {len(asked)}: {candidate.name}")
         try:
             walk = _walked(line, candidate, dataset, tuned, code=code, store=home / KEPT)
-        except ModelError as error:
+        except NOT_TRAINED as error:
             failed[candidate.name] = str(error)
             _say(f"   not trained: {error}")
             continue
@@ -120,19 +129,18 @@ def _walked(
     A candidate by group, or of several horizons, needs columns that the configured model may not. The folds test the
     same sessions either way.
     """
-    from ljwx_pipeline.model_comparison.walk import walked
+    from ljwx_pipeline.model_comparison.walk import has_what_it_learns_from, walked
 
-    def said(record: FoldRecord) -> None:
-        _say(f"   fold {record.name}: rank IC {record.rank_ic:.4f}, {record.seconds:.1f} s")
+    if not has_what_it_learns_from(dataset, candidate.settings):
+        _say("   on a dataset of its own: the stored one lacks what it learns from")
+        dataset = _built_for(line, candidate)
+    split = _stored_folds(line, dataset)
+    return walked(candidate, dataset, split, tuned, code=code, store=store, on_fold=lambda done: _say(fold_line(done)))
 
-    try:
-        return walked(candidate, dataset, _stored_folds(line, dataset), tuned, code=code, store=store, on_fold=said)
-    except ModelError:
-        own = _built_for(line, candidate)
-        if own.hash == dataset.hash:
-            raise
-    _say("   on a dataset of its own: the stored one lacks what it learns from")
-    return walked(candidate, own, _stored_folds(line, own), tuned, code=code, store=store, on_fold=said)
+
+def fold_line(record: FoldRecord) -> str:
+    """Return what is said of a fold before the trial is counted: nothing of how well it did."""
+    return f"   fold {record.name}: {record.seconds:.1f} s"
 
 
 def _built_for(line: Line, candidate: Candidate) -> Dataset:

@@ -23,18 +23,17 @@ from assets.tracking import fail_research_run
 from jobs.apart import execute_apart
 from jobs.dead_runs import close_dead_runs, process_tags
 from jobs.definitions import build_definitions, parallel_research
+from jobs.market_lock import one_writer
 from jobs.progress import StepProgress
 from jobs.sensors import DEPLOY_JOB_NAME, SENSOR_NAME, Handover
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.command_options import up_command
-from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import DataQualityError, EnvironmentFault
-from ljwx_pipeline.lake.locking import exclusive
 
 if TYPE_CHECKING:  # the type has no public name
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition as AnyJob
 
-LOCK_TIMEOUT_S = 2.0
 RUN_KEY_TAG = "dagster/run_key"
 SENSOR_TAG = "dagster/sensor_name"
 #: Tells the run of one command from every other.
@@ -79,7 +78,7 @@ class LineRun:
 
     def __enter__(self) -> LineRun:
         # one writer of a market's tables at a time: a second run would mix its tables with this one's
-        self._stack.enter_context(exclusive(market_home(self._settings) / "run.lock", timeout_s=LOCK_TIMEOUT_S))
+        self._stack.enter_context(one_writer(self._settings))
         close_dead_runs(self._instance)
         return self
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import pandas as pd
 
+from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
@@ -51,6 +52,18 @@ class Walked:
     def seconds(self) -> float:
         """Wall time of its folds when they were trained."""
         return float(sum(fold["seconds"] for fold in self.folds))
+
+
+def has_what_it_learns_from(dataset: Dataset, model: ModelSettings) -> bool:
+    """Return whether ``dataset`` holds the columns that ``model`` reads beyond those of every dataset.
+
+    They are the groups it is fitted by, the returns over a blend's horizons, the amounts that rows are weighted by.
+    """
+    return (
+        model.group_by in ("none", dataset.group_by)
+        and set(model.ensemble.label_horizons) <= set(dataset.further_returns)
+        and (not model.liquidity_weight or dataset.mean_amount_cny is not None)
+    )
 
 
 def walked(

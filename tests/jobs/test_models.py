@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ljwx_pipeline.lake.locking import exclusive
 from tests.jobs.conftest import SmallLine
 
 pytestmark = pytest.mark.slow
@@ -29,6 +30,9 @@ def before(small_line: SmallLine) -> int:
 def compared(small_line: SmallLine, before: int) -> dict[str, Any]:
     run = small_line("models", "compare", BINS, SHORT, "--json")
     assert run.code == 0, run.err
+    told = [line for line in run.err.splitlines() if line.lstrip().startswith("fold ")]
+    assert told
+    assert not [line for line in told if "IC" in line]  # who has seen how well a fold did has made the trial
     body: dict[str, Any] = json.loads(run.out)
     return body
 
@@ -93,6 +97,35 @@ def test_a_finished_candidate_is_not_trained_again_and_a_repeat_is_no_second_run
     assert [row["rank_ic"] for row in again["rows"]] == [row["rank_ic"] for row in compared["rows"]]
     assert again["mlflow_run_id"] == compared["mlflow_run_id"]
     assert trials(small_line) == counted
+
+
+def test_models_that_cannot_be_trained_are_named_and_the_others_compared(
+    small_line: SmallLine, compared: dict[str, Any], tmp_path: Path
+) -> None:
+    file = tmp_path / "models.toml"
+    file.write_text(
+        '[far]\nensemble = { kind = "horizon_blend", horizons = [1, 60] }\n'  # its purge leaves too few sessions
+        "[tail]\nearly_stopping_tail_sessions = 400\n"
+        '[by-size]\ngroup_by = "size"\nmin_group_rows = 500\nmax_rounds = 3\n',
+        encoding="utf-8",
+    )
+    few = {"walk_forward.min_train_sessions": 430}
+    run = small_line("models", "compare", "--candidates", str(file), "--json", settings=few)
+    assert run.code == 9, run.err
+    body = json.loads(run.out)
+    assert [row["name"] for row in body["rows"]] == ["configured", "by-size"]
+    assert body["rows"][0]["trained_now"] is False
+    assert "has 423 training sessions before it" in body["failed"]["far"]
+    assert "training sessions leave too little before a tail of 400" in body["failed"]["tail"]
+    # what no dataset mends is not asked of another one
+    assert run.err.count("on a dataset of its own") == 2
+
+
+def test_no_comparison_mixes_in_what_a_run_is_writing(small_line: SmallLine) -> None:
+    with exclusive(small_line.market / "run.lock", timeout_s=1):
+        refused = small_line("models", "compare", BINS)
+    assert refused.code == 6
+    assert "another process" in refused.err
 
 
 def test_other_folds_than_those_of_the_newest_research_are_refused(small_line: SmallLine) -> None:

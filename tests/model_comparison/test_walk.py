@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.config import load_settings
+from ljwx_pipeline.config import ModelSettings, load_settings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.model_comparison.candidates import Candidate, candidates
-from ljwx_pipeline.model_comparison.walk import walked
+from ljwx_pipeline.model_comparison.walk import has_what_it_learns_from, walked
 from tests.fakes.planted import fold, planted_dataset
 
 TUNED = {"learning_rate": 0.1, "num_leaves": 7, "min_data_in_leaf": 20}
@@ -83,3 +85,28 @@ def test_damaged_scores_are_made_again(
     again = walked(candidate, dataset, split, TUNED, code="c", store=tmp_path)
     assert not again.known
     pd.testing.assert_frame_equal(first.predictions, again.predictions)
+
+
+def asks(**keys: object) -> ModelSettings:
+    return ModelSettings.model_validate({**BASE.model_dump(), **keys})
+
+
+def blend(*horizons: int) -> dict[str, object]:
+    return {**BASE.ensemble.model_dump(), "kind": "horizon_blend", "horizons": horizons}
+
+
+def test_a_dataset_suffices_for_a_model_that_reads_no_column_it_lacks(dataset: Dataset) -> None:
+    amount = np.ones(len(dataset.label))
+    by_size = replace(dataset, groups=np.zeros(len(dataset.label), dtype=np.int32), group_by="size")
+    held = replace(by_size, further_returns={1: amount, 10: amount}, mean_amount_cny=amount)
+    for model, plain, whole in (
+        (asks(), True, True),
+        (asks(early_stopping_tail_sessions=4000), True, True),  # that it cannot be trained is another matter
+        (asks(group_by="size"), False, True),
+        (asks(group_by="industry"), False, False),
+        (asks(liquidity_weight=0.5), False, True),
+        (asks(ensemble=blend(1, 10)), False, True),
+        (asks(ensemble=blend(1, 5)), False, False),
+    ):
+        assert has_what_it_learns_from(dataset, model) is plain
+        assert has_what_it_learns_from(held, model) is whole
