@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import grid, show_result
 from ljwx_pipeline.config import Settings, ljwx_home, market_name
-from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.errors import BundleError, ConfigError
 from ljwx_pipeline.job_process import run_in_own_group
 
 if TYPE_CHECKING:  # loaded when a command asks the registry
@@ -131,12 +131,13 @@ def _show(arguments: argparse.Namespace, settings: Settings) -> int:
             f"{model} has no {what}", f"choose among {', '.join(versions) or 'none: `ljwx run` registers one'}"
         )
     version = versions[wanted]
-    body = {**_told(registry, version), "model": model, "card": _card(registry, version)}
+    card, reason = _card(registry, version)
+    body = {**_told(registry, version), "model": model, "card": card, "no_card": reason}
     lines = [f"{model} version {version.version}", ""]
     lines += [f"{key:14} {body[key] or '-'}" for key in ("alias", "decision", "reasons", "run_id")]
     lines += [f"{said:14} {_number(body['metrics'].get(name))}" for name, said in MAIN_METRICS.items()]
     lines += [f"{name:14} {value}" for name, value in body["hashes"].items()]
-    lines += ["", body["card"] or "no card was recorded with it"]
+    lines += ["", card or f"no card: {reason}"]
     return show_result(arguments, body, "\n".join(lines))
 
 
@@ -167,13 +168,14 @@ def _told(registry: Registry, version: ModelVersion) -> dict[str, Any]:
     }
 
 
-def _card(registry: Registry, version: ModelVersion) -> str | None:
-    """Return the card that lies in the bundle, or beside it for a bundle of an earlier format."""
+def _card(registry: Registry, version: ModelVersion) -> tuple[str | None, str]:
+    """Return the card in the bundle, or None and why it cannot be had: the rest is shown all the same."""
     with tempfile.TemporaryDirectory(prefix="ljwx-card-") as folder:
-        bundle = registry.download_bundle(version, Path(folder))
-        if (bundle / CARD).is_file():
-            return (bundle / CARD).read_text(encoding="utf-8")
-    return registry.artifact_text(version.run_id, f"model_card/{version.bundle_hash}.md")
+        try:
+            card = registry.download_bundle(version, Path(folder)) / CARD
+        except BundleError as error:
+            return None, str(error)
+        return card.read_text(encoding="utf-8", errors="replace"), ""
 
 
 def _number(value: float | None) -> str:
