@@ -26,7 +26,8 @@ MAIN_METRICS: dict[str, dict[str, str]] = {
     "evaluation": {"backtest.sharpe": ".2f", "backtest.annual_return": "+.1%", "backtest.max_drawdown": ".1%"},
     "promotion": {"gate.rank_ic_mean": "+.4f", "gate.deflated_sharpe_probability": ".3f"},
     "sweep": {"variants": ".0f", "best.information_ratio": ".2f"},
-    "comparison": {"rank_ic_mean": "+.4f", "backtest.sharpe": ".2f"},
+    "comparison": {"candidates": ".0f", "trials_of_family": ".0f"},
+    "candidate": {"rank_ic": "+.4f", "net_sharpe": ".2f", "net_excess_annual_return": "+.1%", "turnover": ".1f"},
 }
 #: Kinds that stand alone; the others are below one of these.
 TOP_KINDS = ("research", "sweep", "comparison")
