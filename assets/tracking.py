@@ -25,7 +25,16 @@ from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import Settings, market_name
 from ljwx_pipeline.errors import LiveError, RegistryError
 from ljwx_pipeline.registry import RunStatus
-from ljwx_pipeline.tracking import ChampionRecord, Flushed, JournaledRun, Kind, Tracker, open_tracker, stable_id
+from ljwx_pipeline.tracking import (
+    SHARED_TAGS,
+    ChampionRecord,
+    Flushed,
+    JournaledRun,
+    Kind,
+    Tracker,
+    open_tracker,
+    stable_id,
+)
 from ljwx_pipeline.tracking.champion import ChampionLine
 from ljwx_pipeline.tracking.environment import environment_tags, requirements_text, settings_text
 from ljwx_pipeline.tracking.tracker import PID_TAG
@@ -33,11 +42,6 @@ from ljwx_pipeline.tracking.tracker import PID_TAG
 DOCUMENT = "research_run"
 #: Dagster's tag of the process that executes a run, its steps' own processes with it.
 RUN_PID_TAG = "ljwx/pid"
-#: Tags of the research run that each run below it repeats, so that a table of trials or folds can be filtered by them.
-SHARED_TAGS = (
-    "profile", "market", "simulated", "factors", "model_kind", "strategy", "dataset_hash", "data_hash", "factor_hash",
-    "label_hash", "config_hash", "git_revision",
-)  # fmt: skip
 
 
 def tracker_of(line: Line) -> Tracker:

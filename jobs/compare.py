@@ -21,6 +21,7 @@ import pandas as pd
 
 from assets.datasets import build, load_dataset
 from assets.io_managers import read_json, read_table
+from assets.lineage import git_revision
 from assets.panels import TradingTables
 from assets.resources import Line
 from assets.reuse import code_hash
@@ -110,12 +111,13 @@ def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse
         "rows": [item.row for item in found],
         "failed": failed,
         "trials_of_family": trials_so_far(task),
-        "hashes": {**task.hashes, "dataset_hash": dataset.hash, "configuration_hash": settings.config_hash},
+        "hashes": {**task.hashes, "dataset_hash": dataset.hash, "config_hash": settings.config_hash},
         "page": str((folder / told.PAGE).absolute()),
         "mlflow_run_id": None,
     }
     told.write_comparison(folder, body, found)
-    body["mlflow_run_id"] = told.track_comparison(settings, folder, body, walks, found)
+    tags = {"factors": line.catalogue.name, "git_revision": git_revision()}
+    body["mlflow_run_id"] = told.track_comparison(settings, folder, body, walks, found, tags=tags)
     told.write_document(folder, body)
     show_result(arguments, body, told.comparison_table(body))
     return ModelError.exit_code if failed else 0

@@ -162,7 +162,7 @@ def _hashes(settings: Settings, catalogue: Catalogue, market: ResearchMarket) ->
         "catalogue": catalogue.name,
         "factor_hash": catalogue.version_hash,
         "label_hash": label_hash(settings.label),
-        "configuration_hash": settings.config_hash,
+        "config_hash": settings.config_hash,
         "panel": f"{len(market.panel.symbols)} symbols x {len(market.panel.sessions)} research sessions",
     }
 

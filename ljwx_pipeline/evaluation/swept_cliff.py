@@ -49,7 +49,7 @@ def swept_cliff(home: Path, settings: Settings, *, hashes: Mapping[str, str], sp
     ConfigError
         When a sweep's file is damaged.
     """
-    same = {**hashes, "configuration_hash": settings.config_hash}
+    same = {**hashes, "config_hash": settings.config_hash}
     falls: list[tuple[float, str]] = []
     for path in sorted((home / SWEEPS).glob(f"*/{DOCUMENT}")):
         swept = _document(path)

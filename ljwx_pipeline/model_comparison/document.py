@@ -80,37 +80,63 @@ def write_document(folder: Path, body: Mapping[str, Any]) -> None:
 
 
 def track_comparison(
-    settings: Settings, folder: Path, body: Mapping[str, Any], walks: Sequence[Walked], found: Sequence[Measured]
+    settings: Settings,
+    folder: Path,
+    body: Mapping[str, Any],
+    walks: Sequence[Walked],
+    found: Sequence[Measured],
+    *,
+    tags: Mapping[str, str],
 ) -> str | None:
     """Record the comparison, its candidates and their folds as nested tracked runs; return the outer one's MLflow id.
 
     The same comparison is the same run, recorded once. None while MLflow is away: it is told later.
+
+    Parameters
+    ----------
+    tags
+        Those of ``SHARED_TAGS`` that neither ``settings`` nor ``body`` tell: ``factors`` and ``git_revision``.
     """
     from ljwx_pipeline.tracking import open_tracker, stable_id
 
     tracker, market = open_tracker(settings), market_name(settings)
     outer = stable_id("comparison", market, folder.name)
-    shared = {"profile": body["profile"], "market": market, **body["hashes"]}
+    shared = {
+        "profile": settings.profile,
+        "market": market,
+        "simulated": body["simulated"],
+        "model_kind": settings.model.kind,
+        "strategy": settings.strategy.kind,
+        **body["hashes"],
+        **tags,
+    }
     if not tracker.recorded(outer):
         with tracker.run(f"{settings.profile} comparison", kind="comparison", event=outer, tags=shared) as run:
             run.params({"candidates": ", ".join(walk.candidate.name for walk in walks), "folds": body["folds"]})
             run.metrics({"candidates": float(len(walks)), "trials_of_family": float(body["trials_of_family"])})
             for walk, item in zip(walks, found, strict=True):
                 name, event = walk.candidate.name, stable_id("candidate", outer, walk.key)
-                tags = {**shared, "candidate_key": walk.key}
-                with run.child(name, tags=tags, kind="candidate", event=event) as child:
+                own = {**shared, **_own_tags(settings, walk)}
+                with run.child(name, tags=own | {"candidate_key": walk.key}, kind="candidate", event=event) as child:
                     child.params({f"model.{key}": value for key, value in walk.candidate.settings.model_dump().items()})
                     child.metrics({name: item.row[name] for name in _METRICS if item.row[name] is not None})
                     for fold in walk.folds:
                         at = stable_id("candidate fold", event, fold["name"])
-                        tags = {**shared, "fold": fold["name"]}
-                        with child.child(f"fold {fold['name']}", tags=tags, kind="fold", event=at) as nested:
+                        named = f"fold {fold['name']}"
+                        with child.child(named, tags=own | {"fold": fold["name"]}, kind="fold", event=at) as nested:
                             nested.metrics({name: float(fold[name]) for name in _FOLD_METRICS})
             run.artifacts(folder, "comparison")
     try:
         return tracker.run_id_of(outer)
     except RegistryError:
         return None
+
+
+def _own_tags(settings: Settings, walk: Walked) -> dict[str, str]:
+    """Return the tags in which a candidate differs from the configured model."""
+    model = walk.candidate.settings
+    config_hash = settings.model_copy(update={"model": model}).config_hash
+    return {"model_kind": model.kind, "dataset_hash": walk.dataset_hash, "config_hash": config_hash}
 
 
 def comparison_table(body: Mapping[str, Any]) -> str:

@@ -40,6 +40,8 @@ class Walked:
         Figures of each fold, in test order.
     known
         Whether they were kept before and nothing was trained now.
+    dataset_hash
+        Of the dataset it was walked over.
     """
 
     candidate: Candidate
@@ -47,6 +49,7 @@ class Walked:
     predictions: pd.DataFrame
     folds: tuple[Mapping[str, Any], ...]
     known: bool
+    dataset_hash: str
 
     @property
     def seconds(self) -> float:
@@ -96,14 +99,14 @@ def walked(
     folder = store / key
     kept = _kept(folder)
     if kept is not None:
-        return Walked(candidate, key, kept[0], kept[1], known=True)
+        return Walked(candidate, key, *kept, known=True, dataset_hash=dataset.hash)
     made = walk_forward(dataset, folds, tuned, candidate.settings, on_fold=on_fold)
     records: list[dict[str, Any]] = json.loads(json.dumps([asdict(record) for record in made.folds], default=str))
     folder.mkdir(parents=True, exist_ok=True)
     sha256 = write_parquet(folder / _SCORES, made.predictions)
     # the record comes last: without it nothing is finished
     write_bytes(folder / _RECORD, json.dumps({"sha256": sha256, "folds": records}).encode())
-    return Walked(candidate, key, made.predictions, tuple(records), known=False)
+    return Walked(candidate, key, made.predictions, tuple(records), known=False, dataset_hash=dataset.hash)
 
 
 def candidate_key(

@@ -90,7 +90,7 @@ def sweep_document(
         },
         "best": rows[:SHOWN_VARIANTS],
         "all": rows,
-        "hashes": {**task.hashes, "configuration_hash": settings.config_hash},
+        "hashes": {**task.hashes, "config_hash": settings.config_hash},
     }
 
 

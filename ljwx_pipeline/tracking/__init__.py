@@ -5,7 +5,7 @@ Not here: MLflow's client (``registry.py``), which steps record what (``assets/`
 
 from ljwx_pipeline.tracking.champion import ChampionRecord
 from ljwx_pipeline.tracking.journal import Journals, stable_id
-from ljwx_pipeline.tracking.kinds import Kind
+from ljwx_pipeline.tracking.kinds import SHARED_TAGS, Kind
 from ljwx_pipeline.tracking.tracker import (
     EVENT_TAG,
     Flushed,
@@ -18,6 +18,7 @@ from ljwx_pipeline.tracking.tracker import (
 
 __all__ = [
     "EVENT_TAG",
+    "SHARED_TAGS",
     "ChampionRecord",
     "Flushed",
     "JournaledRun",

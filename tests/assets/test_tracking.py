@@ -11,7 +11,6 @@ import pytest
 
 from assets.resources import Line
 from assets.tracking import (
-    SHARED_TAGS,
     begin_research_run,
     end_research_run,
     fail_research_run,
@@ -27,6 +26,7 @@ from assets.tracking import (
 )
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.registry import Registry, open_registry
+from ljwx_pipeline.tracking import SHARED_TAGS
 from tests.fakes.mlflow_home import empty_database
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -401,7 +401,7 @@ def write_sweep(folder: Path, settings: Settings, **over: Any) -> None:
         }
     )
     frame.to_parquet(folder / "sweep.parquet")
-    hashes = {"data_hash": "d", "factor_hash": "f", "configuration_hash": settings.config_hash}
+    hashes = {"data_hash": "d", "factor_hash": "f", "config_hash": settings.config_hash}
     document = {"first_session": "2021-01-04", "last_session": "2025-11-05", "hashes": hashes} | over
     (folder / "sweep.json").write_text(json.dumps(document), encoding="utf-8")
 
