@@ -190,23 +190,25 @@ def _settings(original: Original, as_of: str, changed: Mapping[str, Any]) -> Set
 
 
 def _overrides(original: Original, as_of: str, changed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return every setting by dotted key; MLflow's are the replay's own, so that nothing leaves its home."""
+    """Return every setting by dotted key; where MLflow and studies are is the replay's own: nothing leaves its home."""
+    from ljwx_pipeline.reproduction.replay_home import OWN_PLACES
     from ljwx_pipeline.reproduction.stages import flat
 
     recorded = {key: value for key, value in flat(original.settings).items() if key != "profile"}
-    return {**recorded, **changed, "source.as_of": as_of, "mlflow.tracking_uri": ""}
+    return {**recorded, **changed, "source.as_of": as_of, **dict.fromkeys(OWN_PLACES, "")}
 
 
 def _changed(original: Original, by_hand: Mapping[str, Any]) -> dict[str, Any]:
     """Return what was set by hand beyond what chooses the market and MLflow: what the replay is to differ in."""
     from ljwx_pipeline.command_options import market_overrides
+    from ljwx_pipeline.reproduction.replay_home import OWN_PLACES
 
     settings = _settings(original, original.as_of, {})
     choosing = market_overrides(settings, by_hand)
     return {
         key: value
         for key, value in by_hand.items()
-        if key not in choosing and not key.startswith(("mlflow.", "source."))
+        if key not in (*choosing, *OWN_PLACES) and not key.startswith(("mlflow.", "source."))
     }
 
 

@@ -20,6 +20,8 @@ from ljwx_pipeline.errors import ConfigError, EnvironmentFault
 
 #: Below ``LJWX_HOME``; one folder a replay under way.
 REPLAYS = "reproductions"
+#: Settings that say where MLflow and studies are kept; empty in a replay, which keeps them in its home.
+OWN_PLACES = ("mlflow.tracking_uri", "mlflow.artifact_root", "tune.storage")
 _LOCK = ".lock"
 
 

@@ -76,7 +76,7 @@ def settings_stage(original: Original, settings: Mapping[str, Any], config_hash:
     differ = [
         f"{key} was {_text(recorded.get(key))}, is {_text(stated.get(key))}"
         for key in dict.fromkeys([*recorded, *stated])
-        if recorded.get(key) != stated.get(key) and not key.startswith(("mlflow.", "source.as_of"))
+        if recorded.get(key) != stated.get(key) and not key.startswith(("mlflow.", "source.as_of", "tune.storage"))
     ]
     differ += [
         f"{key} is {value} among the run's parameters, {recorded[key]} in its settings"
