@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,11 @@ def record_made(line: Line, run: JournaledRun) -> None:
 
 
 def made(line: Line) -> dict[str, Any]:
-    """Return SHA-256 and place (below the market's home) of every artefact, hyperparameters and bundle hash."""
-    bundle = read_json(line.tables, "model_bundle")
+    """Return SHA-256 and place (below the market's home) of every artefact, hyperparameters and bundle hash.
+
+    With what the study tried early from an earlier one, which a replay has no way to find again.
+    """
+    bundle, tuned = read_json(line.tables, "model_bundle"), read_json(line.tables, "tuned_hyperparameters")
     folder = Path(bundle["path"])
     files = {name: line.tables / file for name, file in TABLES.items()}
     files |= {
@@ -55,7 +59,8 @@ def made(line: Line) -> dict[str, Any]:
     return {
         "artifacts": {**made_features(line), **{name: _artefact(line, path) for name, path in files.items()}},
         "dataset_hash": read_json(line.tables, "dataset_meta")["hash"],
-        "best_params": read_json(line.tables, "tuned_hyperparameters")["best_params"],
+        "best_params": tuned["best_params"],
+        "warm_start": warm_start_of(tuned),
         "bundle_hash": bundle["bundle_hash"],
         "bundle": str(folder.relative_to(line.home)),
     }
@@ -64,6 +69,18 @@ def made(line: Line) -> dict[str, Any]:
 def made_features(line: Line) -> dict[str, dict[str, str]]:
     """Return SHA-256 and place of the feature table: what a replay without a model makes."""
     return {"feature_table": _artefact(line, feature_table_path(line))}
+
+
+def warm_start_of(tuned: Mapping[str, Any]) -> dict[str, Any]:
+    """Return study, parameters and earlier trials of ``tuned_hyperparameters``' warm start; nothing without one."""
+    if not tuned.get("warm_start"):
+        return {}
+    tried = [trial["params"] for trial in tuned["trials"] if trial["origin"] == "warm start"]
+    return {
+        "study": tuned["warm_start"],
+        "params": tried[0] if tried else {},  # a study of one trial tried none
+        "earlier_trials": tuned["earlier_trials"],
+    }
 
 
 def _artefact(line: Line, path: Path) -> dict[str, str]:

@@ -39,10 +39,13 @@ class Line(dg.ConfigurableResource):
     made_again_model, made_again_revision
         Name of the model and git revision that a reproduction states in place of its own: those of what it makes
         again. Empty for every other run.
+    made_again_warm_start
+        File of what its study tried early and the trials before it (``warm_start`` of ``made.json``), likewise.
     """
 
     made_again_model: str = ""
     made_again_revision: str = ""
+    made_again_warm_start: str = ""
     _settings: Settings | None = PrivateAttr(default=None)
     _catalogue: Catalogue | None = PrivateAttr(default=None)
 

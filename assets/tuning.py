@@ -3,7 +3,10 @@
 Not here: how a study searches (``ljwx_pipeline.models.tune``).
 """
 
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -41,6 +44,7 @@ def tuned_hyperparameters(
     from ljwx_pipeline.dataset import folds, inner_folds
     from ljwx_pipeline.models.tune import Trial, tune
     from ljwx_pipeline.models.tune_report import write_study_report
+    from ljwx_pipeline.studies import WarmStart
 
     settings, dataset = line.settings, load_dataset(line.tables)
     outer = folds(dataset, settings.walk_forward)
@@ -49,6 +53,8 @@ def tuned_hyperparameters(
     first, last = (int(dataset.session_index[row]) for row in (inner[0].test_rows.start, inner[-1].test_rows.stop - 1))
     tested = dataset.sessions[first : last + 1]
     close = index_close(index_bars, settings.gate.benchmark, tested)
+
+    stated = json.loads(Path(line.made_again_warm_start).read_bytes()) if line.made_again_warm_start else {}
 
     def said(study: str, trial: Trial) -> None:
         context.log.info(trial_line(trial, settings.tune.trials))
@@ -60,6 +66,7 @@ def tuned_hyperparameters(
         net_returns=NetExcess(market, close, settings.strategy, settings.costs),
         earned_under=earned_under(line),
         alike={"market": market_name(replayed(settings)), "label_hash": label_hash(settings.label)},
+        warm=WarmStart(stated["study"], stated["params"]) if stated else None,
         tuning=settings.tune,
         model=settings.model,
         top_k=settings.strategy.top_k,
@@ -85,11 +92,7 @@ def tuned_hyperparameters(
         "pareto": list(study.pareto),
         "warm_start": study.warm_start,
         "trials": [asdict(trial) for trial in study.trials],
-        "earlier_trials": [
-            {"study": name, "number": trial.number, "session_sharpe": trial.session_sharpe}
-            for name, trials in study.earlier.items()
-            for trial in trials
-        ],
+        "earlier_trials": stated["earlier_trials"] if stated else earlier_trials(study.earlier),
     }
     return dg.Output(
         found,
@@ -104,6 +107,15 @@ def tuned_hyperparameters(
             **{picture.stem: dg.MetadataValue.md(embedded(picture)) for picture in report.pictures},
         },
     )
+
+
+def earlier_trials(earlier: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+    """Return what the gate counts of the trials of the studies that this one was warm-started from."""
+    return [
+        {"study": name, "number": trial.number, "session_sharpe": trial.session_sharpe}
+        for name, trials in earlier.items()
+        for trial in trials
+    ]
 
 
 def trial_line(trial: Any, trials: int) -> str:

@@ -42,12 +42,17 @@ def main() -> int:
     parser.add_argument("--make", action="append", choices=(MODEL, PACK), required=True)
     parser.add_argument("--model-name", default="", help="that the manifest states, as the original's does")
     parser.add_argument("--git-revision", default="", help="likewise")
+    parser.add_argument("--warm-start", default="", help="file of what its study started from")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     overrides = json.loads(arguments.overrides_file.read_text(encoding="utf-8"))
     try:
         let_signals_through()
-        line = Line(made_again_model=arguments.model_name, made_again_revision=arguments.git_revision)
+        line = Line(
+            made_again_model=arguments.model_name,
+            made_again_revision=arguments.git_revision,
+            made_again_warm_start=arguments.warm_start,
+        )
         found = _made_again(arguments.profile, overrides, arguments.make, line)
         write_bytes(arguments.out, json.dumps(found, default=str).encode())
     except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.command_output import show_result
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
-from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
+from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError, RegistryError
 
 if TYPE_CHECKING:  # pandas, the registry: loaded when the command runs
     from collections.abc import Iterator
@@ -102,6 +102,7 @@ def _reproduce(arguments: argparse.Namespace, settings: Settings, by_hand: Mappi
             "check out that revision and install its requirements, or leave --strict away",
         )
     plan.require_data()
+    plan.warm_start()  # refused before anything is made
     if arguments.dry_run:
         return show_result(arguments, plan.as_dict(other), plan.sentence())
     clock = SystemClock()
@@ -146,6 +147,26 @@ class _Plan:
         from ljwx_pipeline.reproduction.sources import require_held
 
         require_held(self.original, self.as_of)
+
+    def warm_start(self) -> Mapping[str, Any]:
+        """Return what the run's study tried early and the trials before it, empty for nothing.
+
+        Raises
+        ------
+        RegistryError
+            When it tried something and did not record what.
+        """
+        study, made = self.original.run.tags.get("study_warm_start", "none"), self.original.made
+        if study == "none":
+            return {}
+        if "warm_start" not in made:
+            raise RegistryError(
+                f"run {self.original.run.run_id} tried the best of study {study} early on (tune.warm_start) and did "
+                "not record its parameters: it ended early, or an earlier release made it",
+                "train again with `ljwx run`: from then on the run can be made again",
+            )
+        found: dict[str, Any] = made["warm_start"]
+        return found
 
     def order_as_of(self) -> str:
         """Return the instant whose knowledge the order was decided on: the run's where nothing came in between."""
@@ -264,6 +285,11 @@ def _made_again(plan: _Plan, as_of: str, make: Sequence[str], folder: Path, root
         "--git-revision",
         plan.original.run.tags.get("git_revision", ""),
     ]
+    warm = plan.warm_start()  # of studies that the replay's home does not hold
+    if warm:
+        stated = folder / "warm-start.json"
+        stated.write_text(json.dumps(warm), encoding="utf-8")
+        command += ["--warm-start", str(stated)]
     with _home_is(folder):
         environment = child_environment(settings, overrides)
     code = run_in_own_group(command, cwd=root, environment=environment)

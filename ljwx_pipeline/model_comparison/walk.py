@@ -16,6 +16,7 @@ import pandas as pd
 
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
+from ljwx_pipeline.dataset.groups import grouped_by
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
 from ljwx_pipeline.model_comparison.candidates import Candidate
@@ -63,7 +64,7 @@ def has_what_it_learns_from(dataset: Dataset, model: ModelSettings) -> bool:
     They are the groups it is fitted by, the returns over a blend's horizons, the amounts that rows are weighted by.
     """
     return (
-        model.group_by in ("none", dataset.group_by)
+        model.group_by in ("none", grouped_by(dataset.group_measure))
         and set(model.ensemble.label_horizons) <= set(dataset.further_returns)
         and (not model.liquidity_weight or dataset.mean_amount_cny is not None)
     )

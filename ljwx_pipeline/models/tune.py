@@ -23,7 +23,18 @@ from ljwx_pipeline.config import OBJECTIVES, ModelSettings, TuneSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.models.tune_trial import NetReturns, Submit, TrialOutcome, TrialWork, outcome_of, trial_runner
-from ljwx_pipeline.studies import Axis, DailyReturns, Place, Proposal, Space, Study, StudyPlan, Told, opened_study
+from ljwx_pipeline.studies import (
+    Axis,
+    DailyReturns,
+    Place,
+    Proposal,
+    Space,
+    Study,
+    StudyPlan,
+    Told,
+    WarmStart,
+    opened_study,
+)
 
 #: The first trial: a plain, sober model, so that a study is never worse than having none.
 PLAIN: dict[str, float | int] = {
@@ -158,6 +169,7 @@ def tune(
     top_k: int,
     earned_under: Mapping[str, object] | None = None,
     alike: Mapping[str, object] | None = None,
+    warm: WarmStart | None = None,
     journal: Path | None = None,
     on_trial: Callable[[str, Trial], None] | None = None,
     clock: Clock | None = None,
@@ -179,6 +191,8 @@ def tune(
     alike
         What an earlier study must share, beside the kind of model, for its parameters to be tried by a warm start
         (market, label), as JSON values.
+    warm
+        What ``tuning.warm_start`` tries early, where a reproduction states it; None: the latest finished study's best.
     journal
         File that keeps the trials, their daily returns beside it in ``NAME.returns.parquet``; a study found there is
         resumed, a finished one is only read. Trials found beyond ``tuning.trials`` count too: they were made. None:
@@ -203,7 +217,7 @@ def tune(
         tuning = tuning.model_copy(update={"trials": 1})  # every other trial would be the same one
     work = TrialWork(dataset, tuple(folds), net_returns, tuning, model, top_k, clock or SystemClock())
     place = Place(journal, tuning.storage.get_secret_value())
-    with opened_study(place, _plan(work, earned_under or {}, alike or {}), name=tuning.study) as study:
+    with opened_study(place, _plan(work, earned_under or {}, alike or {}, warm), name=tuning.study) as study:
         path = journal.with_name(f"{study.name}.returns.parquet") if journal else None
         keeper = _Keeper(study, work, DailyReturns(path, dataset.sessions[work.sessions]))
         keeper.daily_returns()
@@ -373,7 +387,9 @@ def _last_read(work: TrialWork) -> date:
     return sessions[min(int(work.sessions[-1]) + work.dataset.purge_sessions, len(sessions) - 1)].date()
 
 
-def _plan(work: TrialWork, earned_under: Mapping[str, object], alike: Mapping[str, object]) -> StudyPlan:
+def _plan(
+    work: TrialWork, earned_under: Mapping[str, object], alike: Mapping[str, object], warm: WarmStart | None
+) -> StudyPlan:
     """Return everything that decides the study's trials, except how many there are."""
     tuning, dataset = work.tuning, work.dataset
     rows = [[f.train_rows.start, f.train_rows.stop, f.test_rows.start, f.test_rows.stop] for f in work.folds]
@@ -401,6 +417,7 @@ def _plan(work: TrialWork, earned_under: Mapping[str, object], alike: Mapping[st
         given=(PLAIN,),
         warm_until=_last_read(work) if tuning.warm_start else None,
         alike={"model_kind": work.model.kind, **alike},
+        warm=warm,
     )
 
 

@@ -57,6 +57,8 @@ class StudyPlan:
         best of the latest finished study of the same space that read none after it, and was made on what is ``alike``.
     alike
         What that study must share beside kind, format and space, as JSON values: market, label. Part of what decides.
+    warm
+        What that study was and tried, where a reproduction states it; None: it is looked for.
     """
 
     kind: str
@@ -71,6 +73,7 @@ class StudyPlan:
     accepts: Callable[[Params], bool] = _always
     warm_until: date | None = None
     alike: Mapping[str, object] = field(default_factory=dict)
+    warm: WarmStart | None = None
 
     def decided(self) -> dict[str, Any]:
         """Return what decides the trials, as JSON gives it back."""
@@ -181,13 +184,15 @@ class Study:
     def earlier(self) -> dict[str, list[Told]]:
         """Return the finished trials of the study this one was warm-started from, of that one's, and so on, by name.
 
+        None where a reproduction states the warm start: it states those trials too.
+
         Raises
         ------
         ModelError
             When one of them is no longer there: its trials could not be counted.
         """
         found: dict[str, list[Told]] = {}
-        name, start = self.name, self.warm_start.study if self.warm_start else ""
+        name, start = self.name, self.warm_start.study if self.warm_start and not self._plan.warm else ""
         while start:
             with self._place.speaking():
                 held = {other.study_name: other for other in self._storage.get_all_studies()}.get(start)
@@ -331,7 +336,7 @@ class Study:
             return None
         noted = self._storage.get_study_user_attrs(self._id).get(WARM)
         if noted is None:
-            found = self._latest_finished(self._plan.warm_until)
+            found = self._plan.warm or self._latest_finished(self._plan.warm_until)
             noted = {"study": found.study, "params": found.params} if found else {}
             self._storage.set_study_user_attr(self._id, WARM, noted)
         return WarmStart(noted["study"], dict(noted["params"])) if noted else None

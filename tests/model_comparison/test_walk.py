@@ -97,7 +97,7 @@ def blend(*horizons: int) -> dict[str, object]:
 
 def test_a_dataset_suffices_for_a_model_that_reads_no_column_it_lacks(dataset: Dataset) -> None:
     amount = np.ones(len(dataset.label))
-    by_size = replace(dataset, groups=np.zeros(len(dataset.label), dtype=np.int32), group_by="size")
+    by_size = replace(dataset, groups=np.zeros(len(dataset.label), dtype=np.int32), group_measure="mean amount")
     held = replace(by_size, further_returns={1: amount, 10: amount}, mean_amount_cny=amount)
     for model, plain, whole in (
         (asks(), True, True),

@@ -46,7 +46,9 @@ def settings(kind: str, model: ModelSettings = PLAIN, **changed: Any) -> ModelSe
 def grouped(dataset: Dataset) -> Dataset:
     """Return the dataset with three groups by symbol, the last of them too small for members of its own."""
     groups = np.select([dataset.symbol_index < 12, dataset.symbol_index < 28], [0, 1], 2).astype(np.int32)
-    return replace(dataset, groups=groups, group_names=((0, "small"), (1, "middle"), (2, "large")), group_measure="mean amount")
+    return replace(
+        dataset, groups=groups, group_names=((0, "small"), (1, "middle"), (2, "large")), group_measure="mean amount"
+    )
 
 
 def of_horizons(dataset: Dataset) -> Dataset:

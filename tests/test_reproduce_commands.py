@@ -1,0 +1,76 @@
+"""What a replay runs under: the run's settings, with nothing of its own kept outside its home."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ljwx_pipeline.config import load_settings
+from ljwx_pipeline.errors import RegistryError
+from ljwx_pipeline.registry import TrackedView
+from ljwx_pipeline.reproduce_commands import _changed, _Plan
+from ljwx_pipeline.reproduction.replay_home import OWN_PLACES
+from ljwx_pipeline.reproduction.stages import flat, settings_stage
+from ljwx_pipeline.reproduction.target import Original
+
+PLACES = {
+    "mlflow.tracking_uri": "postgresql+psycopg2://user@127.0.0.1/mlflow",
+    "mlflow.artifact_root": "s3://bucket/prefix",
+    "tune.storage": "postgresql+psycopg2://user:secret@127.0.0.1/studies",
+}
+WARM = {"study": "ljwx-1", "params": {"num_leaves": 31, "learning_rate": 0.1}, "earlier_trials": []}
+
+
+def original(made: dict[str, Any], **tags: str) -> Original:
+    """Return a run that kept MLflow, artifacts and study elsewhere, as it recorded its settings."""
+    settings = load_settings(profile="simulated", environ={}, overrides=PLACES)
+    recorded = json.loads(settings.model_dump_json())
+    run = TrackedView(
+        run_id="b" * 32,
+        name="research",
+        kind="research",
+        status="FINISHED",
+        started_ms=0,
+        ended_ms=1,
+        params={key: str(value) for key, value in flat(recorded).items()},
+        metrics={},
+        tags={"known_at": "2024-06-01T00:00:00+00:00", "config_hash": settings.config_hash, **tags},
+        inputs=[],
+    )
+    return Original(run, version=None, market="m", home=Path("m"), settings=recorded, environment={}, made=made)
+
+
+def test_a_replay_keeps_everything_in_its_home() -> None:
+    plan = _Plan.of(original({}), None, {})
+    stated = flat(json.loads(plan.settings.model_dump_json()))
+    assert set(OWN_PLACES) == set(PLACES)
+    assert [stated[key] for key in OWN_PLACES] == ["", "", ""]
+
+
+def test_nobody_leads_a_replay_elsewhere_by_hand() -> None:
+    assert _changed(original({}), {**PLACES, "model.seed": 8}) == {"model.seed": 8}
+
+
+def test_where_a_study_was_kept_is_no_difference_and_another_seed_is_one() -> None:
+    was = original({})
+    for changed, said in (({}, ()), ({"model.seed": 8}, ("model.seed was 7, is 8",))):
+        settings = _Plan.of(was, None, changed).settings
+        stage = settings_stage(was, settings.model_dump(mode="json"), settings.config_hash)
+        assert stage.differences == said
+        assert (stage.verdict == "equal") is (not changed)
+
+
+def test_a_replay_is_told_what_the_study_tried_early() -> None:
+    assert _Plan.of(original({"warm_start": {}}), None, {}).warm_start() == {}
+    assert _Plan.of(original({}, study_warm_start="none"), None, {}).warm_start() == {}
+    plan = _Plan.of(original({"warm_start": WARM}, study_warm_start="ljwx-1"), None, {})
+    assert plan.warm_start() == WARM
+
+
+def test_a_run_that_recorded_no_parameters_of_its_warm_start_is_refused() -> None:
+    plan = _Plan.of(original({}, study_warm_start="ljwx-1"), None, {})
+    with pytest.raises(RegistryError, match="tried the best of study ljwx-1 early on"):
+        plan.warm_start()
