@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from ljwx_pipeline.lake.locking import exclusive
+from ljwx_pipeline.tracking import SHARED_TAGS
 from tests.jobs.conftest import SmallLine
 
 pytestmark = pytest.mark.slow
@@ -76,6 +77,7 @@ def test_mlflow_holds_a_comparison_with_candidates_and_their_folds(
     client = MlflowClient(f"sqlite:///{small_line.home / 'mlflow' / 'mlflow.db'}")
     outer = client.get_run(compared["mlflow_run_id"])
     assert outer.data.tags["kind"] == "comparison"
+    assert {name for name in SHARED_TAGS if outer.data.tags.get(name)} == set(SHARED_TAGS)
     experiment = [outer.info.experiment_id]
 
     def below(run_id: str) -> list[Any]:
