@@ -45,11 +45,6 @@ class Binned:
     label: NDArray[np.float32]
     scorable: NDArray[np.bool_]
 
-    @property
-    def trainable(self) -> NDArray[np.bool_]:
-        """Rows that the universe lets in and whose own label is known, shape ``(stop,)``."""
-        return self.scorable & np.isfinite(self.label)
-
     def subset(
         self,
         rows: Rows,

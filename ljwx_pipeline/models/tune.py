@@ -148,12 +148,6 @@ class StudyResult:
     earlier: Mapping[str, tuple[Trial, ...]] = field(default_factory=dict)
     daily_returns: pd.DataFrame = field(default_factory=pd.DataFrame, compare=False, repr=False)
 
-    @property
-    def trial_sharpes(self) -> tuple[float, ...]:
-        """Per-session Sharpe ratio of each trial, in order, then of the earlier ones: what the gate deflates by."""
-        earlier = (trial for trials in self.earlier.values() for trial in trials)
-        return tuple(trial.session_sharpe for trial in (*self.trials, *earlier))
-
 
 #: Kinds that read no tuned parameter: one trial says all of them.
 NOT_TUNED = ("linear",)

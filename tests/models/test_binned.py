@@ -177,7 +177,6 @@ def test_subsets_of_row_numbers_leave_out_what_the_universe_does(dataset: Datase
     scorable[3] = False
     bins = binned(replace(dataset, scorable=scorable))
     assert np.array_equal(bins.subset(np.array([1, 3, 5])).get_label(), dataset.label[[1, 5]])
-    assert bins.trainable.sum() == np.isfinite(dataset.label).sum() - 1
 
 
 def test_what_cannot_be_learned_from_is_refused(dataset: Dataset) -> None:

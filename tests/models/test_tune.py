@@ -40,8 +40,8 @@ def test_every_trial_is_kept_and_the_best_has_the_highest_rank_ic(dataset: Datas
     assert result.best_params == result.best.params
     assert all(len(trial.fold_rank_ics) == 2 for trial in result.trials)
     assert all(np.mean(trial.fold_rank_ics) == trial.rank_ic for trial in result.trials)
-    assert len(result.trial_sharpes) == 6
-    assert all(sharpe > 0 for sharpe in result.trial_sharpes)
+    assert len(result.trials) == 6
+    assert all(trial.session_sharpe > 0 for trial in result.trials)
     assert len({tuple(trial.params.items()) for trial in result.trials}) == 6
 
 
@@ -149,7 +149,7 @@ def test_a_strategy_that_never_traded_has_a_sharpe_of_zero(dataset: Dataset) -> 
         tuning=TUNING.model_copy(update={"trials": 1}),
         net_returns=lambda _scores, first, last: np.zeros(last - first),
     )
-    assert idle.trial_sharpes == (0.0,)
+    assert [trial.session_sharpe for trial in idle.trials] == [0.0]
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
