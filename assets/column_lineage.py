@@ -95,9 +95,6 @@ def dataset_lineage(
     """
     known = [("forward_return_label", "forward_return")]
     amount: list[Column] = [("checked_bars", "amount_cny")]
-    sizes = [("market_values", "float_market_value_cny"), *amount]
-    spans = ("industry", "start_date", "end_date")
-    grouped = {"industry": _of("industries", spans), "size": sizes}.get(group_by)
     return {
         "session_index": [("feature_table", "session_date")],
         "symbol_index": [("feature_table", "symbol")],
@@ -105,7 +102,7 @@ def dataset_lineage(
         "label": known,
         "enterable": _of_tables(_told(CAN_BUY_READS, security_columns)),
         "scorable": _of_tables(scorable_reads(universe)),
-        **({} if grouped is None else {"groups": grouped}),
+        **({} if group_by == "none" else {"groups": _grouped(group_by)}),
         **({"mean_amount_cny": amount} if with_amounts else {}),
         **{name: [("feature_table", name)] for name in catalogue.names},
     }
@@ -154,13 +151,24 @@ def backtest_lineage(
     }
 
 
-def scores_lineage(catalogue: Catalogue, *, band: Iterable[str] = ()) -> Lineage:
-    """Return the lineage of the champion's scores and of its band's ends; its card tells what it learned from."""
+def scores_lineage(catalogue: Catalogue, *, band: Iterable[str] = (), group_by: GroupBy = "none") -> Lineage:
+    """Return the lineage of the champion's scores, its band's ends and, with ``group_by``, each row's group.
+
+    The champion's card tells what it learned from.
+    """
     return {
         **_keys_of("checked_bars"),
         **dict.fromkeys(("score", *band), _of("factor_values", catalogue.names)),
         "after_training": [("checked_bars", "session_date")],
+        **({} if group_by == "none" else {"group": _grouped(group_by)}),
     }
+
+
+def _grouped(by: GroupBy) -> list[Column]:
+    """Return the columns that a group of industry or size is told by."""
+    if by == "industry":
+        return _of("industries", ("industry", "start_date", "end_date"))
+    return [("market_values", "float_market_value_cny"), ("checked_bars", "amount_cny")]
 
 
 def _of(asset: str, columns: Iterable[str]) -> list[Column]:

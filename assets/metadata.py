@@ -53,11 +53,16 @@ def report_links(line: Line, name: str, path: Path) -> dict[str, dg.MetadataValu
     }
 
 
-def frame_metadata(frame: pd.DataFrame, lineage: Lineage = UNKNOWN_LINEAGE) -> dict[str, Any]:
-    """Return row count, columns and where they come from, date span, number of symbols and a preview of ``frame``."""
+def frame_metadata(
+    frame: pd.DataFrame, lineage: Lineage = UNKNOWN_LINEAGE, formulas: Mapping[str, str] = NO_FORMULAS
+) -> dict[str, Any]:
+    """Return row count, columns and where they come from, date span, number of symbols and a preview of ``frame``.
+
+    ``lineage`` and ``formulas`` as for ``column_metadata``.
+    """
     found: dict[str, Any] = {
         "dagster/row_count": len(frame),
-        **column_metadata({str(name): str(dtype) for name, dtype in frame.dtypes.items()}, lineage),
+        **column_metadata({str(name): str(dtype) for name, dtype in frame.dtypes.items()}, lineage, formulas),
         "preview": preview(frame),
     }
     if "session_date" in frame and len(frame):

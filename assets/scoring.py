@@ -23,6 +23,7 @@ from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.dataset import lookback_sessions, scorable_mask
 from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes, group_measure
 from ljwx_pipeline.errors import BundleError
+from ljwx_pipeline.expressions.evaluate import FactorValues
 from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.registry import ModelVersion, Registry
@@ -34,6 +35,11 @@ GROUP = "scoring"
 OWNERS = ["team:quant"]
 WARM_UP_SPARE_SESSIONS = 60
 SCORED_SESSIONS = 60
+#: What the columns mean that the scores of a model of groups have besides.
+GROUP_COLUMNS = {
+    "group": "code of the group the row was scored in, -1 where unknown",
+    "group_measure": "what the champion's groups are made by",
+}
 
 
 @dg.asset(
@@ -47,7 +53,7 @@ def daily_scores(
 ) -> dg.Output[pd.DataFrame]:
     """The champion's scores over the newest sessions, today's included, and its band's ends; empty without a champion.
 
-    Empty, too, while the champion cannot be scored, for instance as it is of other factors than the configured ones,
+    Of a model of groups, each row's group as well, and what groups are made by. Empty, too, while the champion cannot be scored, for instance as it is of other factors than the configured ones,
     and the run goes on to train a model; a run that trains nothing stops at it.
     """
     flush_tracking(line)
@@ -65,20 +71,31 @@ def daily_scores(
             raise
         context.log.warning(error.fact)
         return dg.Output(empty, metadata={"champion": error.fact})
-    values = load_factors(line)
-    panel = panel_of(line, checked_bars, calendar)
+    frame = scored_rows(line, bundle, load_factors(line), panel_of(line, checked_bars, calendar))
+    band = tuple(name for name in ("lower", "upper") if name in frame)
+    lineage = scores_lineage(line.catalogue, band=band, group_by=bundle.manifest.group_by)
+    shown = frame_metadata(frame, lineage, GROUP_COLUMNS)
+    return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
+
+
+def scored_rows(line: Line, bundle: ModelBundle, values: FactorValues, panel: Panel) -> pd.DataFrame:
+    """Return the champion's scores where there is a bar on the newest sessions, in (session, symbol) order.
+
+    Columns ``symbol``, ``session_date``, ``score`` (NaN for a row without a factor), the band's ends where the model has
+    one, ``after_training``, and of a model of groups those of ``GROUP_COLUMNS``.
+    """
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
     recent[:, -SCORED_SESSIONS:] = True
     present = recent & ~np.isnan(panel.fields["close"])
     rows = values.frame(present)
     features = np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32))
-    said = bundle.predict(features, groups_of(line, bundle.manifest.group_by, panel, present))
+    groups = groups_of(line, bundle.manifest.group_by, panel, present)
+    said = bundle.predict(features, groups)
     # a score on a session the model was trained on says nothing of its skill: monitoring leaves it out
     after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
     band = {name: end for name, end in (("lower", said.lower), ("upper", said.upper)) if end is not None}
-    frame = rows[["symbol", "session_date"]].assign(score=said.score, **band, after_training=after_training)
-    shown = frame_metadata(frame, scores_lineage(line.catalogue, band=tuple(band)))
-    return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
+    grouped = {} if groups is None else {"group": groups, "group_measure": bundle.manifest.group_measure}
+    return rows[["symbol", "session_date"]].assign(score=said.score, **band, after_training=after_training, **grouped)
 
 
 def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> ModelBundle:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import date
 from difflib import get_close_matches
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +21,14 @@ from ljwx_pipeline.config import Settings, ljwx_home, market_home, market_name
 from ljwx_pipeline.errors import BundleError, ConfigError, LakeError, ModelError, RegistryError
 
 if TYPE_CHECKING:  # heavy: loaded when the command runs, not when the parser is built
+    import pyarrow.dataset as ds
+
+    from ljwx_pipeline.dataset.stored_groups import StoredGroups
     from ljwx_pipeline.factors.catalogue import Catalogue
     from ljwx_pipeline.models.explain_row import Place
     from ljwx_pipeline.registry import ModelVersion, Registry
     from ljwx_pipeline.scoring.bundle import ModelBundle
+    from ljwx_pipeline.scoring.model import Model
 
 #: Reasons printed unless ``--top`` says otherwise; the JSON has as many.
 SHOWN_REASONS = 10
@@ -49,7 +54,7 @@ def add_explain_command(
     parser = subparsers.add_parser("explain", help=text, description=text)
     add_settings_options(parser)
     parser.add_argument("--symbol", metavar="S", help="the stock, such as 600519.SH (default: the one ranked first)")
-    parser.add_argument("--session", metavar="D", help="the session (default: the newest with features)")
+    parser.add_argument("--session", metavar="D", help="the session (default: the newest that is known)")
     parser.add_argument(
         "--model", metavar="VERSION|champion", default=CHAMPION, help="a version in the registry (default: champion)"
     )
@@ -74,7 +79,12 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
         _require_lime()
     catalogue = open_catalogue(settings.factors.catalogue)
     version, bundle = _bundle(settings, catalogue, arguments.model)
-    session, symbols, features = _session_rows(market_home(settings), catalogue, asked)
+    home = market_home(settings)
+    held = _groups_held(home, version, bundle)
+    table, sessions = _feature_table(home, catalogue)
+    session = _session(sessions, held, asked)
+    symbols, features = _session_rows(table, catalogue, session)
+    groups = next((one.codes(session, symbols) for one in held if session in one.sessions()), None)
     symbol = arguments.symbol
     if symbol is not None and symbol not in symbols:
         near = get_close_matches(symbol, symbols, n=5, cutoff=0.5)
@@ -83,7 +93,7 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
             f"choose one of its {len(symbols)} stocks, or another session",
         )
     threads = settings.model.threads
-    place = explain_place(bundle.model, features, symbols, catalogue, symbol=symbol, threads=threads)
+    place = explain_place(bundle.model, features, symbols, catalogue, symbol=symbol, groups=groups, threads=threads)
     body = {
         "model": {"name": version.name, "version": version.version, "bundle_hash": bundle.bundle_hash},
         "session": str(session),
@@ -91,6 +101,8 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
         "seen_in_training": bundle.manifest.first_session <= session <= bundle.manifest.last_session,
         **asdict(place),
     }
+    if groups is not None:
+        body["group"] = _group(bundle.model, int(groups[symbols.index(place.symbol)]), held)
     body["reasons"] = body["reasons"][: arguments.top]
     body["left_out_beyond_session"] = sum(one.beyond_session for one in place.reasons[arguments.top :])
     if arguments.lime:
@@ -98,7 +110,14 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
 
         at = symbols.index(place.symbol)
         said = second_opinion(
-            bundle.model, features, at, catalogue.names, top=arguments.top, seed=settings.model.seed, threads=threads
+            bundle.model,
+            features,
+            at,
+            catalogue.names,
+            top=arguments.top,
+            seed=settings.model.seed,
+            groups=groups,
+            threads=threads,
         )
         body["lime"] = asdict(said)
     if arguments.picture:
@@ -131,12 +150,6 @@ def _bundle(settings: Settings, catalogue: Catalogue, asked: str) -> tuple[Model
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ljwx-explain-")))
             fetched = registry.download_bundle(version, folder)
             bundle = load_bundle(fetched, factor_hash=catalogue.version_hash, public_key=key)
-    if bundle.model.group_by != "none":
-        raise ModelError(
-            f"version {version.version} scores by {bundle.model.group_by}, which the feature table does not hold",
-            "name a version without groups (--model), read the SHAP tables of the version's research run in MLflow, or "
-            "give each row's group to ljwx_pipeline.models.explain_row.explain_place",
-        )
     return version, bundle
 
 
@@ -158,9 +171,27 @@ def _version(registry: Registry, name: str, asked: str) -> ModelVersion:
         raise
 
 
-def _session_rows(home: Path, catalogue: Catalogue, asked: date | None) -> tuple[date, tuple[str, ...], Any]:
-    """Return the session, its symbols and their factors, float32 of shape (symbols, factors), from the table."""
-    import numpy as np
+def _groups_held(home: Path, version: ModelVersion, bundle: ModelBundle) -> tuple[StoredGroups, ...]:
+    """Return what the line's tables hold of the groups the model scores by; empty for a model without groups."""
+    from ljwx_pipeline.dataset.stored_groups import stored_groups
+
+    by, measure = bundle.manifest.group_by, bundle.manifest.group_measure
+    if by == "none":
+        return ()
+    held = stored_groups(home / "tables")
+    found = tuple(one for one in held if one.measure == measure)
+    if not found:
+        others = " and ".join(dict.fromkeys(one.measure for one in held))
+        raise LakeError(
+            f"version {version.version} scores by {by}, its groups made by {measure or 'what its bundle does not say'}; "
+            + (f"those stored are made by {others}" if others else "none are stored"),
+            f'run `ljwx run` with model.group_by = "{by}", or name another version (--model)',
+        )
+    return found
+
+
+def _feature_table(home: Path, catalogue: Catalogue) -> tuple[ds.Dataset, list[date]]:
+    """Return the feature table, which is of this version of the catalogue, and its sessions, ascending."""
     import pyarrow as pa
     import pyarrow.compute as pc
     import pyarrow.dataset as ds
@@ -184,16 +215,51 @@ def _session_rows(home: Path, catalogue: Catalogue, asked: date | None) -> tuple
         )
     table = ds.dataset(path)
     days = pc.unique(table.to_table(columns=["session_date"]).column("session_date")).to_pandas().sort_values()
-    known = [day.date() for day in days]
-    session = known[-1] if asked is None else asked
-    if session not in known:
+    return table, [day.date() for day in days]
+
+
+def _session(sessions: list[date], held: tuple[StoredGroups, ...], asked: date | None) -> date:
+    """Return the session asked for, or the newest; of a model of groups, one of which groups are held."""
+    grouped = set[date]().union(*(one.sessions() for one in held))
+    known = [day for day in sessions if day in grouped] if held else sessions
+    session = asked or (known or sessions)[-1]
+    if session not in sessions:
         raise LakeError(
-            f"the feature table has no row on {session}", f"choose a session between {known[0]} and {known[-1]}"
+            f"the feature table has no row on {session}", f"choose a session between {sessions[0]} and {sessions[-1]}"
         )
+    if session not in known:
+        spans = [list(span) for is_known, span in groupby(sessions, grouped.__contains__) if is_known]
+        told = ", ".join(f"{span[0]} to {span[-1]}" for span in spans)
+        raise LakeError(
+            f"the groups by {held[0].measure} of {session} are not stored",
+            f"choose a session of those that have them: {told}" if told else "make them again: `ljwx run`",
+        )
+    return session
+
+
+def _session_rows(table: ds.Dataset, catalogue: Catalogue, session: date) -> tuple[tuple[str, ...], Any]:
+    """Return the session's symbols and their factors, float32 of shape (symbols, factors), from the feature table."""
+    import numpy as np
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
     at = pc.field("session_date") == pa.scalar(session).cast(table.schema.field("session_date").type)
     rows = table.to_table(columns=["symbol", *catalogue.names], filter=at).sort_by("symbol")
     features = np.stack([rows.column(name).to_numpy() for name in catalogue.names], axis=1).astype(np.float32)
-    return session, tuple(rows.column("symbol").to_pylist()), features
+    return tuple(rows.column("symbol").to_pylist()), features
+
+
+def _group(model: Model, code: int, held: tuple[StoredGroups, ...]) -> dict[str, Any]:
+    """Return what is said of a stock's group; its code and name are None where they are unknown."""
+    from ljwx_pipeline.scoring.model import NO_GROUP
+
+    return {
+        "by": model.group_by,
+        "measure": held[0].measure,
+        "code": None if code == NO_GROUP else code,
+        "name": next((one.names[code] for one in held if code in one.names), None),
+        "has_members": any(member.group == code for member in model.members if member.output == "score"),
+    }
 
 
 def _text(body: dict[str, Any], place: Place, top: int) -> str:
@@ -204,6 +270,7 @@ def _text(body: dict[str, Any], place: Place, top: int) -> str:
         f"score {place.score:+.5f}, the session's mean {place.session_score:+.5f}: "
         f"{place.score - place.session_score:+.5f} beyond it",
         f"{model['name']} version {model['version']}, {seen}",
+        *([_group_line(body["group"], place)] if "group" in body else []),
         "",
         grid(
             ["factor", "beyond mean", "value", "percentile", "meaning", "source"],
@@ -228,6 +295,16 @@ def _text(body: dict[str, Any], place: Place, top: int) -> str:
     if "picture" in body:
         lines += ["", body["picture"]]
     return "\n".join(lines)
+
+
+def _group_line(group: dict[str, Any], place: Place) -> str:
+    starts = f"start {place.base_beyond_session:+.5f} beyond the session's mean start"
+    if group["code"] is None:
+        return f"its group by {group['measure']} is unknown: the members for every stock score it, which {starts}"
+    named = group["name"] or f"code {group['code']} by {group['measure']}"
+    if not group["has_members"]:
+        return f"group {named} has no members of its own: the members for every stock score it, which {starts}"
+    return f"group {named}: its members {starts}"
 
 
 def _lime_lines(said: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib.util
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,6 +67,7 @@ def second_opinion(
     *,
     top: int,
     seed: int,
+    groups: NDArray[Any] | None = None,
     threads: int = 1,
     samples: int = SAMPLES,
 ) -> SecondOpinion:
@@ -79,6 +81,8 @@ def second_opinion(
         float32, shape ``(rows, len(names))``: the session's rows, which say what is usual.
     top
         Factors in the line.
+    groups
+        Group code of each row of a model of groups; the rows drawn are all of the explained one's group.
 
     Raises
     ------
@@ -98,7 +102,8 @@ def second_opinion(
     )
 
     def scores(rows: NDArray[np.float64]) -> NDArray[np.float64]:
-        return model.predict(np.ascontiguousarray(rows, dtype=np.float32), threads=threads).score
+        codes = None if groups is None else np.full(len(rows), groups[row])
+        return model.predict(np.ascontiguousarray(rows, dtype=np.float32), codes, threads=threads).score
 
     said = explainer.explain_instance(filled[row], scores, num_features=top, num_samples=samples)
     # LIME keys a regression's line by 1
@@ -106,7 +111,7 @@ def second_opinion(
         Weight(names[at], condition, float(weight))
         for (at, weight), (condition, _) in zip(said.as_map()[1], said.as_list(), strict=True)
     ]
-    values = contributions(model, features, threads=threads).values
+    values = contributions(model, features, groups, threads=threads).values
     beyond = np.abs(values[row] - values.mean(axis=0))
     leading = {names[at] for at in np.argsort(-beyond, kind="stable")[: len(weights)]}
     shared = sum(one.factor in leading for one in weights)

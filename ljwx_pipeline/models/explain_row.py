@@ -93,6 +93,8 @@ def explain_place(
     features
         float32, shape ``(len(symbols), len(catalogue.factors))``: the session's rows. Rows of nothing but NaN are not
         ranked, as they are not scored.
+    groups
+        Group code of each row, ``NO_GROUP`` where unknown; needed where members have groups.
     symbol
         None: the stock that is ranked first.
 
