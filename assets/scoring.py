@@ -53,8 +53,9 @@ def daily_scores(
 ) -> dg.Output[pd.DataFrame]:
     """The champion's scores over the newest sessions, today's included, and its band's ends; empty without a champion.
 
-    Of a model of groups, each row's group as well, and what groups are made by. Empty, too, while the champion cannot be scored, for instance as it is of other factors than the configured ones,
-    and the run goes on to train a model; a run that trains nothing stops at it.
+    Of a model of groups, each row's group as well, and what groups are made by. Empty, too, while the champion cannot
+    be scored, for instance as it is of other factors than the configured ones, and the run goes on to train a model;
+    a run that trains nothing stops at it.
     """
     flush_tracking(line)
     if (moved := notice_moved_alias(line)) is not None:
@@ -81,8 +82,8 @@ def daily_scores(
 def scored_rows(line: Line, bundle: ModelBundle, values: FactorValues, panel: Panel) -> pd.DataFrame:
     """Return the champion's scores where there is a bar on the newest sessions, in (session, symbol) order.
 
-    Columns ``symbol``, ``session_date``, ``score`` (NaN for a row without a factor), the band's ends where the model has
-    one, ``after_training``, and of a model of groups those of ``GROUP_COLUMNS``.
+    Columns ``symbol``, ``session_date``, ``score`` (NaN for a row without a factor), the band's ends where the model
+    has one, ``after_training``, and of a model of groups those of ``GROUP_COLUMNS``.
     """
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
     recent[:, -SCORED_SESSIONS:] = True

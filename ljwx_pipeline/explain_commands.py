@@ -182,8 +182,9 @@ def _groups_held(home: Path, version: ModelVersion, bundle: ModelBundle) -> tupl
     found = tuple(one for one in held if one.measure == measure)
     if not found:
         others = " and ".join(dict.fromkeys(one.measure for one in held))
+        made_by = measure or "what its bundle does not say"
         raise LakeError(
-            f"version {version.version} scores by {by}, its groups made by {measure or 'what its bundle does not say'}; "
+            f"version {version.version} scores by {by}, its groups made by {made_by}; "
             + (f"those stored are made by {others}" if others else "none are stored"),
             f'run `ljwx run` with model.group_by = "{by}", or name another version (--model)',
         )

@@ -229,7 +229,8 @@ def test_a_model_of_groups_is_explained_by_the_members_of_the_stock_s_group(
     assert abs(found["base_beyond_session"]) > 1e-3
     parts = sum(one["beyond_session"] for one in found["reasons"]) + found["base_beyond_session"]
     assert parts == pytest.approx(score[2] - score.mean())
-    assert {one["factor"]: one["contribution"] for one in found["reasons"]}["KMID"] == pytest.approx(said.values[2, 0])
+    leading = next(one for one in found["reasons"] if one["factor"] == CATALOGUE.names[0])
+    assert leading["contribution"] == pytest.approx(said.values[2, 0])
 
 
 def test_the_terminal_names_the_group_and_where_its_members_start(
@@ -288,9 +289,7 @@ def test_groups_by_another_measure_or_none_at_all_are_refused(
     assert "made by what its bundle does not say" in refused(capsys, "--model", untold, code=LakeError.exit_code)
 
 
-def test_a_damaged_table_of_groups_is_refused(
-    tables: Path, by_value: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_damaged_table_of_groups_is_refused(tables: Path, by_value: str, capsys: pytest.CaptureFixture[str]) -> None:
     keep_dataset(tables)
     (tables / "dataset_rows.parquet").write_bytes(b"not Parquet at all")
     assert "dataset_rows.parquet is damaged" in refused(capsys, "--model", by_value, code=LakeError.exit_code)
@@ -334,6 +333,6 @@ def test_lime_draws_its_rows_in_the_group_of_the_stock(
     tables: Path, by_value: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     keep_scores(tables, SESSIONS[1])
-    found = explained(capsys, "--lime", "--top", "5", "--model", by_value, "--symbol", SYMBOLS[2])["lime"]
+    found = explained(capsys, "--lime", "--top", "5", "--model", by_value, "--symbol", SYMBOLS[8])["lime"]
     assert found["weights"][0]["factor"] == CATALOGUE.names[0], "what the booster of the group learned"
-    assert 0 < found["r2"] <= 1
+    assert found["r2"] > 0.3, "the blend for every stock leans on all 158 factors: no line of five follows it"

@@ -51,7 +51,7 @@ class StoredGroups:
 
 
 def stored_groups(tables: Path) -> tuple[StoredGroups, ...]:
-    """Return the groups held in folder ``tables``, the champion's before the dataset's; a table without any is left out.
+    """Return the groups held in folder ``tables``: the champion's, then the dataset's, of those that have any.
 
     Raises
     ------
