@@ -222,6 +222,7 @@ def test_a_model_of_groups_is_explained_by_the_members_of_the_stock_s_group(
     codes = np.array([*GROUPS[:-1], NO_GROUP], dtype=np.int32)
     rows = np.ascontiguousarray(VALUES[:, 1])
     score, said = SIZES.predict(rows, codes).score, contributions(SIZES, rows, codes)
+    of_kmid = said.values[:, 0]  # noqa: PD011 - contributions, no frame
     assert found["session"] == "2025-11-04", "the newest whose groups are stored, not the newest with features"
     assert (found["score"], found["session_score"]) == (pytest.approx(score[2]), pytest.approx(score.mean()))
     assert found["group"] == {"by": "size", "measure": "market value", "code": 2, "name": None, "has_members": True}
@@ -230,7 +231,7 @@ def test_a_model_of_groups_is_explained_by_the_members_of_the_stock_s_group(
     parts = sum(one["beyond_session"] for one in found["reasons"]) + found["base_beyond_session"]
     assert parts == pytest.approx(score[2] - score.mean())
     leading = next(one for one in found["reasons"] if one["factor"] == CATALOGUE.names[0])
-    assert leading["contribution"] == pytest.approx(said.values[2, 0])
+    assert leading["contribution"] == pytest.approx(of_kmid[2])
 
 
 def test_the_terminal_names_the_group_and_where_its_members_start(
