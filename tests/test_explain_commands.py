@@ -147,8 +147,7 @@ def test_a_model_of_groups_is_refused_with_what_can_be_done(home: Path, capsys: 
     name = f"{settings.mlflow.model_name}-{market_name(settings)}"
     named = {"model_name": name, "factor_names": CATALOGUE.names, "factor_hash": CATALOGUE.version_hash}
     bundle = tiny_bundle(home / "made", key, grouped_model(factors=158), **named)
-    with registry.run("train") as run:
-        version = registry.register(bundle, run_id=run.run_id, public_key=public_key_of(key))
+    version = registry.register(bundle, run_id=registry.begin("train"), public_key=public_key_of(key))
     said = refused(capsys, "--model", str(version.version), code=ModelError.exit_code)
     assert "scores by industry, which the feature table does not hold: name a version without groups (--model)" in said
     assert callable(import_module("ljwx_pipeline.models.explain_row").explain_place), "the remedy is there"
