@@ -20,7 +20,7 @@ from assets.io_managers import read_json, read_table, write_json, write_table
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.atomic_parquet import file_sha256, write_bytes
 from ljwx_pipeline.models.walk_forward import WalkedFold
 from ljwx_pipeline.scoring.model import Member, Model
 from ljwx_pipeline.tracking import stable_id
@@ -131,7 +131,7 @@ def kept_models(tables: Path) -> dict[str, Model]:
 
 def _hash_of(folder: Path) -> str:
     files = (folder / f"{MEMBERS}.json", *sorted((folder / "model").iterdir()))
-    return stable_id("fold's model", *((path.name, reuse.file_sha256(path)) for path in files))
+    return stable_id("fold's model", *((path.name, file_sha256(path)) for path in files))
 
 
 def _model(folder: Path, hashes: dict[str, str]) -> Model:

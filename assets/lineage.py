@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 from assets.io_managers import read_json, write_json
 from assets.resources import Line
+from ljwx_pipeline.config import dotted
 from ljwx_pipeline.ingest.data_hash import DATA_TABLES, data_hash
 from ljwx_pipeline.lake.reads import ReadsJournal
 from ljwx_pipeline.reproduction.environment import revision_of
-from ljwx_pipeline.tracking.environment import settings_tree
+from ljwx_pipeline.tracking.inputs import settings_tree
 
 DOCUMENT = "lineage"
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,12 +60,4 @@ def git_revision() -> str:
 
 def flat_settings(line: Line) -> dict[str, Any]:
     """Return every configured value by its dotted key, as MLflow's parameters want it."""
-    return dict(_dotted(settings_tree(line.settings)))
-
-
-def _dotted(tree: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in tree.items():
-        if isinstance(value, dict) and value:
-            yield from _dotted(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", value
+    return dotted(settings_tree(line.settings))

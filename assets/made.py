@@ -16,8 +16,8 @@ from assets.datasets import MATRIX
 from assets.io_managers import read_json
 from assets.panels import feature_table_path
 from assets.resources import Line
-from assets.reuse import file_sha256
 from ljwx_pipeline.config import market_name
+from ljwx_pipeline.lake.atomic_parquet import file_sha256
 from ljwx_pipeline.reproduction.environment import environment
 from ljwx_pipeline.reproduction.record import CONFIG, ENVIRONMENT, MADE
 from ljwx_pipeline.scoring.bundle import MANIFEST, SIGNATURE

@@ -19,7 +19,7 @@ from assets.resources import Line
 from assets.tracking import RUN_PID_TAG, begin_research_run
 from ljwx_pipeline.config import market_name
 from ljwx_pipeline.label import label_hash
-from ljwx_pipeline.tracking.environment import dataset_input
+from ljwx_pipeline.tracking.inputs import dataset_input
 
 if TYPE_CHECKING:  # heavy: the dataset's kernels
     from ljwx_pipeline.dataset import Dataset

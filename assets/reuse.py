@@ -13,7 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import ljwx_pipeline
-from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.atomic_parquet import file_sha256, write_bytes
 
 COMPUTING_PACKAGES = ("lightgbm", "numba", "numpy", "pandas", "pyarrow", "scipy")
 
@@ -59,9 +59,3 @@ def forget(tables: Path, name: str) -> None:
 def stated(key: Key) -> str:
     """Return ``key`` and today's code as one text: another text is another result."""
     return json.dumps({**key, "code": code_hash()}, sort_keys=True, default=str)
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,10 +18,9 @@ from assets.lineage import lineage_of
 from assets.panels import feature_table_path
 from assets.report import run_folder
 from assets.resources import Line
-from assets.reuse import file_sha256
 from assets.tracking import research_run_id
 from ljwx_pipeline.evaluation.run_files import FILES
-from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.atomic_parquet import file_sha256, write_bytes
 
 
 def assemble_summary(

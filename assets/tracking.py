@@ -36,7 +36,7 @@ from ljwx_pipeline.tracking import (
     stable_id,
 )
 from ljwx_pipeline.tracking.champion import ChampionLine
-from ljwx_pipeline.tracking.environment import environment_tags, requirements_text, settings_text
+from ljwx_pipeline.tracking.inputs import environment_tags, requirements_text, settings_text
 from ljwx_pipeline.tracking.tracker import PID_TAG
 
 DOCUMENT = "research_run"

@@ -21,7 +21,6 @@ from assets.report import rank_ic_table
 from assets.research import GROUP, OWNERS
 from assets.resources import Line
 from assets.tracking import research_run, track_fold
-from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.market.calendar import session_positions
 
@@ -89,7 +88,7 @@ def collect_folds(context: dg.OpExecutionContext, line: Line, tuned_hyperparamet
     kept = kept_folds(line.tables, dataset, planned, tuned_hyperparameters["best_params"], settings.model).values()
     require_current(kept)
     records = [fold.record() for fold in kept]
-    frame = with_outcomes(dataset, pd.concat([fold.predictions() for fold in kept], ignore_index=True))
+    frame = dataset.with_outcomes(pd.concat([fold.predictions() for fold in kept], ignore_index=True))
     found = content_hash(frame)
     write_table(line.tables, NAME, frame)
     models = {fold.folder.name: fold.model_hash() for fold in kept}
@@ -134,21 +133,6 @@ def walk_forward_predictions(training_dataset: Any, tuned_hyperparameters: Any) 
     planned = plan_folds(training_dataset=training_dataset, tuned_hyperparameters=tuned_hyperparameters)
     done = planned.map(lambda name: one_fold(planned=name, tuned_hyperparameters=tuned_hyperparameters))
     return collect_folds(folds_done=done.collect(), tuned_hyperparameters=tuned_hyperparameters)
-
-
-def with_outcomes(dataset: Dataset, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return predictions with the forward return of each row and whether it could be entered and scored."""
-    symbols = np.asarray(dataset.symbols, dtype=object)
-    rows = pd.DataFrame(
-        {
-            "symbol": symbols[dataset.symbol_index],
-            "session_date": dataset.sessions[dataset.session_index],
-            "forward_return": dataset.forward_return,
-            "enterable": dataset.enterable,
-            "scorable": dataset.scorable,
-        }
-    )
-    return predictions.merge(rows, on=["symbol", "session_date"], how="left", validate="one_to_one")
 
 
 def walk_forward_summary(line: Line, frame: pd.DataFrame) -> dict[str, Any]:

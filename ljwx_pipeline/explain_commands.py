@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import day_of, grid, show_result
-from ljwx_pipeline.config import Settings, ljwx_home, market_home, market_name
+from ljwx_pipeline.config import Settings, ljwx_home, market_home, registered_model
 from ljwx_pipeline.errors import BundleError, ConfigError, LakeError, ModelError, RegistryError
 
 if TYPE_CHECKING:  # heavy: loaded when the command runs, not when the parser is built
@@ -140,7 +140,7 @@ def _bundle(settings: Settings, catalogue: Catalogue, asked: str) -> tuple[Model
     from ljwx_pipeline.scoring.signing import public_key
 
     registry = open_registry(settings.mlflow, home=ljwx_home())
-    name = f"{settings.mlflow.model_name}-{market_name(settings)}"
+    name = registered_model(settings)
     version, key = _version(registry, name, asked), public_key(ljwx_home() / "keys")
     with ExitStack() as stack:
         kept = market_home(settings) / "champions" / version.bundle_hash

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import grid, show_result
-from ljwx_pipeline.config import Settings, ljwx_home, market_name
+from ljwx_pipeline.config import Settings, ljwx_home, registered_model
 from ljwx_pipeline.errors import BundleError, ConfigError
 from ljwx_pipeline.job_process import run_in_own_group
 
@@ -29,8 +29,6 @@ MAIN_METRICS = {
     "backtest.sharpe": "Sharpe",
     "backtest.max_drawdown": "drawdown",
 }
-#: The model card's file in a bundle.
-CARD = "card.md"
 
 
 def add_models_command(
@@ -144,7 +142,7 @@ def _show(arguments: argparse.Namespace, settings: Settings) -> int:
 def _registry(settings: Settings) -> tuple[Registry, str]:
     from ljwx_pipeline.registry import open_registry
 
-    return open_registry(settings.mlflow, home=ljwx_home()), f"{settings.mlflow.model_name}-{market_name(settings)}"
+    return open_registry(settings.mlflow, home=ljwx_home()), registered_model(settings)
 
 
 def _told(registry: Registry, version: ModelVersion) -> dict[str, Any]:
@@ -170,6 +168,8 @@ def _told(registry: Registry, version: ModelVersion) -> dict[str, Any]:
 
 def _card(registry: Registry, version: ModelVersion) -> tuple[str | None, str]:
     """Return the card in the bundle, or None and why it cannot be had: the rest is shown all the same."""
+    from ljwx_pipeline.scoring.bundle import CARD  # heavy: the model's library
+
     with tempfile.TemporaryDirectory(prefix="ljwx-card-") as folder:
         try:
             card = registry.download_bundle(version, Path(folder)) / CARD

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.command_output import show_result
-from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_name, replayed
+from ljwx_pipeline.config import Settings, dotted, ljwx_home, load_settings, market_name, registered_model, replayed
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError, RegistryError
 
 if TYPE_CHECKING:  # pandas, the registry: loaded when the command runs
@@ -213,9 +213,8 @@ def _settings(original: Original, as_of: str, changed: Mapping[str, Any]) -> Set
 def _overrides(original: Original, as_of: str, changed: Mapping[str, Any]) -> dict[str, Any]:
     """Return every setting by dotted key; where MLflow and studies are is the replay's own: nothing leaves its home."""
     from ljwx_pipeline.reproduction.replay_home import OWN_PLACES
-    from ljwx_pipeline.reproduction.stages import flat
 
-    recorded = {key: value for key, value in flat(original.settings).items() if key != "profile"}
+    recorded = {key: value for key, value in dotted(original.settings).items() if key != "profile"}
     return {**recorded, **changed, "source.as_of": as_of, **dict.fromkeys(OWN_PLACES, "")}
 
 
@@ -281,7 +280,7 @@ def _made_again(plan: _Plan, as_of: str, make: Sequence[str], folder: Path, root
         *(word for name in make for word in ("--make", name)),
         # stated in the manifest and in the card, and nothing a replay could derive
         "--model-name",
-        f"{settings.mlflow.model_name}-{plan.original.market}",
+        registered_model(settings, plan.original.market),
         "--git-revision",
         plan.original.run.tags.get("git_revision", ""),
     ]
@@ -306,9 +305,8 @@ def _made_again(plan: _Plan, as_of: str, make: Sequence[str], folder: Path, root
 
 
 def _stated(settings: Settings) -> dict[str, Any]:
-    from ljwx_pipeline.reproduction.stages import flat
 
-    return {key: value for key, value in flat(settings.model_dump(mode="json")).items() if key != "profile"}
+    return {key: value for key, value in dotted(settings.model_dump(mode="json")).items() if key != "profile"}
 
 
 @contextmanager

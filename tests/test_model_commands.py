@@ -12,6 +12,7 @@ from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import load_settings, registered_model
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.scoring.signing import public_key_of
+from ljwx_pipeline.tracking import Tracker
 from tests.fakes.bundles import CARD_TEXT, tiny_bundle
 from tests.fakes.mlflow_home import empty_database
 
@@ -30,7 +31,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = load_settings(profile="simulated")
     registry = open_registry(settings.mlflow, home=home)
     bundle = tiny_bundle(tmp_path / "b", KEY, model_name=registered_model(settings))
-    with registry.run("research", tags={"kind": "research", "decision": "refused"}) as run:
+    with Tracker(home / "tracking", registry).run("research", kind="research", tags={"decision": "refused"}) as run:
         registry.register(bundle, run_id=run.run_id, public_key=public_key_of(KEY))
     return home
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from ljwx_pipeline.config import load_settings
+from ljwx_pipeline.config import dotted, load_settings
 from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.registry import TrackedView
 from ljwx_pipeline.reproduce_commands import _changed, _Plan
 from ljwx_pipeline.reproduction.replay_home import OWN_PLACES
-from ljwx_pipeline.reproduction.stages import flat, settings_stage
+from ljwx_pipeline.reproduction.stages import settings_stage
 from ljwx_pipeline.reproduction.target import Original
 
 PLACES = {
@@ -35,7 +35,7 @@ def original(made: dict[str, Any], **tags: str) -> Original:
         status="FINISHED",
         started_ms=0,
         ended_ms=1,
-        params={key: str(value) for key, value in flat(recorded).items()},
+        params={key: str(value) for key, value in dotted(recorded).items()},
         metrics={},
         tags={"known_at": "2024-06-01T00:00:00+00:00", "config_hash": settings.config_hash, **tags},
         inputs=[],
@@ -45,7 +45,7 @@ def original(made: dict[str, Any], **tags: str) -> Original:
 
 def test_a_replay_keeps_everything_in_its_home() -> None:
     plan = _Plan.of(original({}), None, {})
-    stated = flat(json.loads(plan.settings.model_dump_json()))
+    stated = dotted(json.loads(plan.settings.model_dump_json()))
     assert set(OWN_PLACES) == set(PLACES)
     assert [stated[key] for key in OWN_PLACES] == ["", "", ""]
 

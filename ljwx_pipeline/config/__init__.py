@@ -5,8 +5,8 @@ type, a bound and a name, and no default, so that a missing number is an error a
 smallest section they need, never the whole ``Settings``. Import from here.
 
 ``data``, ``research``, ``ensemble``, ``lint`` and ``operation`` hold the sections, ``settings`` all of them together,
-``load`` reads them, ``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange
-rules (``market/rulebook.py``).
+``load`` reads them, ``dotted`` flattens them, ``homes`` says where state lies. Not here: reading data files
+(``sources/``), the dated exchange rules (``market/rulebook.py``).
 """
 
 from ljwx_pipeline.config.data import (
@@ -24,6 +24,7 @@ from ljwx_pipeline.config.data import (
     SourceSettings,
     TushareSettings,
 )
+from ljwx_pipeline.config.dotted import dotted
 from ljwx_pipeline.config.ensemble import DoubleEnsembleSettings, EnsembleSettings
 from ljwx_pipeline.config.homes import (
     artifact_root,
@@ -107,6 +108,7 @@ __all__ = [
     "WalkForwardSettings",
     "artifact_root",
     "dagster_home",
+    "dotted",
     "ljwx_home",
     "load_settings",
     "market_home",

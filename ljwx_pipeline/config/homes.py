@@ -35,9 +35,9 @@ def market_name(settings: Settings) -> str:
     return f"{settings.profile}-{digits}" + ("" if instant is None else f"-as-of-{instant:%Y%m%dT%H%M%S%fZ}")
 
 
-def registered_model(settings: Settings) -> str:
-    """Return the name in the model registry: a champion is the champion of one market."""
-    return f"{settings.mlflow.model_name}-{market_name(settings)}"
+def registered_model(settings: Settings, market: str = "") -> str:
+    """Return the name in the model registry: a champion is the champion of one market (default: the settings')."""
+    return f"{settings.mlflow.model_name}-{market or market_name(settings)}"
 
 
 def market_home(settings: Settings) -> Path:

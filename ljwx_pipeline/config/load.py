@@ -15,6 +15,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from ljwx_pipeline.config.dotted import dotted
 from ljwx_pipeline.config.settings import Settings
 from ljwx_pipeline.errors import ConfigError
 
@@ -71,8 +72,8 @@ def load_settings(
         layers = [
             {key: f"{key} on the command line" for key in overrides or {}},
             {key: f"the environment variable {variable_name(key)}" for key in from_env},
-            dict.fromkeys(_dotted_keys(profile_keys), str(profile_file)),
-            dict.fromkeys(_dotted_keys(base_keys), str(base)),
+            dict.fromkeys(dotted(profile_keys), str(profile_file)),
+            dict.fromkeys(dotted(base_keys), str(base)),
         ]
         origins = dict.fromkeys(origin for key in _keys_in(error) for origin in _origins(key, layers))
         raise ConfigError(_explain(error), f"correct {' or '.join(origins) or base}") from None
@@ -132,11 +133,6 @@ def _set_dotted(tree: dict[str, Any], dotted: str, value: Any) -> None:
             raise ConfigError(f"{dotted} names a key below {parent}, which is a value", "check the spelling")
         node = child
     node[leaf] = value
-
-
-def _dotted_keys(tree: Mapping[str, Any]) -> list[str]:
-    below = {key: _dotted_keys(value) if isinstance(value, dict) else [] for key, value in tree.items()}
-    return [f"{key}.{rest}" if rest else key for key, keys in below.items() for rest in keys or [""]]
 
 
 def _keys_in(error: ValidationError) -> list[str]:

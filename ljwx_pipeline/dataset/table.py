@@ -97,6 +97,13 @@ class Dataset:
         symbols = np.array(self.symbols, dtype=object)[self.symbol_index[rows]]
         return pd.DataFrame({"symbol": symbols, "session_date": self.sessions[self.session_index[rows]]})
 
+    def with_outcomes(self, predictions: pd.DataFrame) -> pd.DataFrame:
+        """Return predictions with the forward return of each row and whether it could be entered and scored."""
+        rows = self.keys(slice(None)).assign(
+            forward_return=self.forward_return, enterable=self.enterable, scorable=self.scorable
+        )
+        return predictions.merge(rows, on=["symbol", "session_date"], how="left", validate="one_to_one")
+
 
 def enterable_rows(can_buy: Bool, label: LabelSettings) -> Bool:
     """Return where an entry after the score could fill: ``can_buy`` at the entry session; False past the end.

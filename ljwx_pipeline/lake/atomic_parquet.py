@@ -208,6 +208,12 @@ def read_bytes(path: Path, *, sha256: str | None = None) -> bytes:
     return data
 
 
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def _repeats(kind: Any) -> bool:
     return bool(pa.types.is_temporal(kind) or pa.types.is_string(kind) or pa.types.is_dictionary(kind))
 

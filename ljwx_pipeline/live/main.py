@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.config import Settings, ljwx_home, market_name
+from ljwx_pipeline.config import Settings, ljwx_home, registered_model
 from ljwx_pipeline.errors import EnvironmentFault, LiveError
 from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, account_misfit, set_account_aside, sole_runner
@@ -58,7 +58,7 @@ class RunnerProcess:
         self._keys_dir = keys_dir
         self._clock = clock
         self._factor_hash = self.settings.catalogue.version_hash
-        self._model_name = f"{settings.mlflow.model_name}-{market_name(settings)}"
+        self._model_name = registered_model(settings)
 
     @contextlib.contextmanager
     def journal(self) -> Iterator[Journal]:

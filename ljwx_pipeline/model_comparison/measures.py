@@ -67,7 +67,7 @@ def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Set
     settings
         Strategy and costs of the backtest, purge of the interval.
     """
-    rows = with_rows(dataset, walked.predictions)
+    rows = dataset.with_outcomes(walked.predictions)
     seen = rows[rows["enterable"] & rows["scorable"]]
     sessions = pd.DatetimeIndex(np.sort(seen["session_date"].unique()))
     index = session_positions(seen["session_date"], sessions)
@@ -104,14 +104,6 @@ def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Set
         "key": walked.key,
     }
     return Measured({name: _plain(value) for name, value in row.items()}, trial, tried.key().evidence, rank_ic)
-
-
-def with_rows(dataset: Dataset, predictions: pd.DataFrame) -> pd.DataFrame:
-    """Return predictions with forward return, ``enterable`` and ``scorable`` of each row."""
-    rows = dataset.keys(slice(None)).assign(
-        forward_return=dataset.forward_return, enterable=dataset.enterable, scorable=dataset.scorable
-    )
-    return predictions.merge(rows, on=["symbol", "session_date"], how="left", validate="one_to_one")
 
 
 def _benchmark(inputs: SweepInput) -> NDArray[np.float64]:

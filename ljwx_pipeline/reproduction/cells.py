@@ -5,7 +5,6 @@ Not here: whether they should be compared (``stages.py``).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,12 +28,6 @@ class Cells:
 
     count: int
     said: tuple[str, ...]
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def different_cells(was: Path, now: Path, *, axes: Path | None = None) -> Cells:

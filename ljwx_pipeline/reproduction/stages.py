@@ -12,7 +12,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ljwx_pipeline.reproduction.cells import Cells, different_cells, file_sha256
+from ljwx_pipeline.config import dotted
+from ljwx_pipeline.lake.atomic_parquet import file_sha256
+from ljwx_pipeline.reproduction.cells import Cells, different_cells
 from ljwx_pipeline.reproduction.sources import source_differences
 from ljwx_pipeline.reproduction.target import Original
 from ljwx_pipeline.scoring.bundle import MANIFEST
@@ -72,7 +74,7 @@ class Remade:
 
 def settings_stage(original: Original, settings: Mapping[str, Any], config_hash: str) -> Stage:
     """Compare the settings a replay runs under with those that the run states by parameter and by hash."""
-    recorded, stated = flat(original.settings), flat(settings)
+    recorded, stated = dotted(original.settings), dotted(settings)
     differ = [
         f"{key} was {_text(recorded.get(key))}, is {_text(stated.get(key))}"
         for key in dict.fromkeys([*recorded, *stated])
@@ -106,14 +108,6 @@ def compared(original: Original, remade: Remade) -> Iterator[Stage]:
         yield _artefacts(name, original, remade)
     yield _model(original, remade)
     yield _bundle(original, remade)
-
-
-def flat(tree: Mapping[str, Any], above: str = "") -> dict[str, Any]:
-    """Return the values of nested settings by dotted key; an empty table is a value."""
-    found: dict[str, Any] = {}
-    for key, value in tree.items():
-        found |= flat(value, f"{above}{key}.") if isinstance(value, Mapping) and value else {f"{above}{key}": value}
-    return found
 
 
 def _data(original: Original, remade: Remade) -> Stage:
@@ -226,8 +220,8 @@ def _bundle(original: Original, remade: Remade) -> Stage:
     stored = original.home / original.made["bundle"] / MANIFEST
     if not stored.is_file():
         return Stage(name, "differs", "the manifest is another; the run's own is no longer there", was, now)
-    before = flat(json.loads(stored.read_bytes()))
-    after = flat(json.loads(again.read_bytes()))
+    before = dotted(json.loads(stored.read_bytes()))
+    after = dotted(json.loads(again.read_bytes()))
     differ = tuple(
         f"{key} was {_text(before.get(key))}, is {_text(after.get(key))}"
         for key in dict.fromkeys([*before, *after])

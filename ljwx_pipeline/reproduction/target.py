@@ -15,7 +15,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from ljwx_pipeline.config import Settings, market_name
+from ljwx_pipeline.config import Settings, registered_model
 from ljwx_pipeline.errors import ConfigError, LakeError, RegistryError
 from ljwx_pipeline.registry import ModelVersion, Registry, TrackedView
 from ljwx_pipeline.reproduction.record import CONFIG, ENVIRONMENT, MADE, SETTINGS
@@ -123,10 +123,10 @@ def find_original(text: str, settings: Settings, registry: Registry, *, home: Pa
     RegistryError
         When MLflow cannot be reached, or the run recorded too little to be made again.
     """
-    own_model = f"{settings.mlflow.model_name}-{market_name(settings)}"
+    own_model = registered_model(settings)
     if "|" in text:
         order = _order(text, home / "markets")
-        model = f"{settings.mlflow.model_name}-{_market_of(order.journal, home / 'markets')}"
+        model = registered_model(settings, _market_of(order.journal, home / "markets"))
         version = registry.version_of(model, order.bundle_hash)
         if version is None:
             raise RegistryError(

@@ -10,8 +10,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.lake.atomic_parquet import write_parquet
-from ljwx_pipeline.reproduction.cells import file_sha256
+from ljwx_pipeline.lake.atomic_parquet import file_sha256, write_parquet
 from ljwx_pipeline.reproduction.stages import Remade, Stage, compared, settings_stage
 from ljwx_pipeline.reproduction.target import Original
 from tests.fakes.recorded_runs import recorded_run

@@ -18,7 +18,7 @@ from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import LakeError, RegistryError
 from ljwx_pipeline.registry import Registry
 from ljwx_pipeline.tracking import EVENT_TAG, Tracker, stable_id
-from ljwx_pipeline.tracking.environment import dataset_input
+from ljwx_pipeline.tracking.inputs import dataset_input
 from tests.fakes.mlflow_home import registry_in, stored_runs
 
 NOBODY = "http://127.0.0.1:9"
