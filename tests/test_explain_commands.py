@@ -313,8 +313,10 @@ def test_without_a_champion_or_a_table_the_refusal_says_what_to_run(
         aside.replace(table)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("lime") is not None, reason="lime is installed")
-def test_lime_that_is_not_installed_is_said_before_any_work(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_lime_that_is_not_installed_is_said_before_any_work(
+    home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _name: None)
     said = refused(capsys, "--lime", code=EnvironmentFault.exit_code)
     assert "the package lime is not installed: run `make lime`, or leave --lime out" in said
 
