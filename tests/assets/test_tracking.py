@@ -41,8 +41,6 @@ DECISION = {"decision": "refused", "reasons": ["rank IC"], "bundle_hash": "b", "
 def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     monkeypatch.setenv("LJWX_HOME", str(tmp_path))
     monkeypatch.setenv("LJWX_CONFIG", str(ROOT / "ljwx.toml"))
-    # the hashes of what a research made are not of these tests: none of its files is there (tests/jobs)
-    monkeypatch.setattr("assets.tracking.record_made", lambda _line, _run: None)
     (tmp_path / "mlflow").mkdir()
     (tmp_path / "mlflow" / "mlflow.db").write_bytes(empty_database()[0].read_bytes())
     return Line()
