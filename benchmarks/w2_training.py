@@ -1,10 +1,10 @@
 """W2: training with qlib's published parameters on 460,000 x 158, and how soon a second training can begin.
 
-The peer is LightGBM called directly on the same head and tail: two datasets of numbers, the same parameters, rounds and
-evaluation each round; both are counted to train as many rounds. Ours is ``train`` with bins of its own: rows binned once, subsets for head and tail, its rank IC
-and its model read back. Then the construction stage alone: ``bin_rows`` on a new dataset, and again on bins it kept.
-All in this process, in turn, ours after a warm run that loads the compiled kernels; medians of CPU seconds give the
-ratios.
+The peer is LightGBM called directly on the same head and tail: two datasets of numbers, the same parameters and
+evaluation each round; both are counted to train as many rounds. Ours is ``train`` with bins of its own: rows binned
+once, subsets for head and tail, its rank IC and its model read back. Then the construction stage alone: ``bin_rows`` on
+a new dataset, and again on bins it kept. All in this process, in turn, ours after a warm run that loads the compiled
+kernels; medians of CPU seconds give the ratios.
 """
 
 from __future__ import annotations
@@ -60,9 +60,10 @@ def run(quick: bool = False) -> dict[str, Any]:
     equal_work = rounds == {settings.max_rounds}
     times_raw = median(mine, "cpu_s") / median(raw, "cpu_s")
     sooner = median(first, "cpu_s") / median(second, "cpu_s")
+    shape = " x ".join(map(str, dataset.features.shape))
     return {
         "id": "W2",
-        "what": f"LightGBM with qlib's parameters, {len(dataset.label)} x {dataset.features.shape[1]}, {settings.max_rounds} rounds",
+        "what": f"LightGBM with qlib's parameters, {shape}, {settings.max_rounds} rounds",
         "ours": {
             **costs(mine),
             "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1),
