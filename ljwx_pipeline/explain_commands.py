@@ -30,7 +30,7 @@ if TYPE_CHECKING:  # heavy: loaded when the command runs, not when the parser is
     from ljwx_pipeline.scoring.bundle import ModelBundle
     from ljwx_pipeline.scoring.model import Model
 
-#: Reasons printed unless ``--top`` says otherwise; the JSON has as many.
+#: Reasons printed unless ``--top`` says otherwise; the JSON and the picture have as many.
 SHOWN_REASONS = 10
 CHAMPION = "champion"
 
@@ -123,7 +123,7 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.picture:
         from ljwx_pipeline.models.explain_figures import draw_place
 
-        (picture,) = draw_place(place, str(session), Path(arguments.picture))
+        (picture,) = draw_place(place, str(session), Path(arguments.picture), top=arguments.top)
         body["picture"] = str(picture.absolute())
     return show_result(arguments, body, _text(body, place, arguments.top))
 

@@ -25,7 +25,10 @@ from ljwx_pipeline.errors import BundleError, ConfigError, EnvironmentFault, Lak
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.feature_table import feast_table, write_feature_table
 from ljwx_pipeline.market.calendar import sessions_between
+from ljwx_pipeline.models import explain_figures
+from ljwx_pipeline.models.explain_figures import place_bars
 from ljwx_pipeline.models.explain_model import contributions
+from ljwx_pipeline.models.explain_row import Place
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.scoring.model import NO_GROUP, Model
 from ljwx_pipeline.scoring.signing import public_key_of, signing_key
@@ -115,11 +118,21 @@ def test_the_first_of_the_newest_session_is_explained_by_what_is_stored(
 
 
 def test_a_stock_on_a_session_by_a_version_for_people(
-    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     words = ["--symbol", SYMBOLS[1], "--session", "2025-11-04", "--model", "1", "--top", "3"]
+    labels: list[str] = []
+
+    def kept(place: Place, *, top: int) -> list[tuple[str, float]]:
+        bars = place_bars(place, top=top)
+        labels.extend(label for label, _ in bars)
+        return bars
+
+    monkeypatch.setattr(explain_figures, "place_bars", kept)
     assert main(["explain", *words, "--picture", str(tmp_path)]) == 0
     said = capsys.readouterr().out
+    assert [label.split(" (")[0] in said for label in labels] == [True] * 4, "the picture has the text's factors"
+    assert labels[3] == "155 other factors"
     assert said.startswith(f"{SYMBOLS[1]} on 2025-11-04: ranked ")
     assert "a session it was trained on" in said
     assert "missing" in said

@@ -21,8 +21,10 @@ SHOWN_FACTORS = 20
 WIDTH_IN, HEIGHT_IN, LETTERS_PT, DOTS_PER_IN = 9.2, 5.4, 9, 170
 #: Factors of a map by part, and parts of one: more cannot be read.
 MAPPED_FACTORS, MAPPED_PARTS = 15, 12
-#: Reasons in the picture of one stock; the others are one bar.
-SHOWN_REASONS = 12
+#: Bars of one stock's picture from which on it grows taller, and by how much a bar.
+BARS_OF_HEIGHT, BAR_IN = 14, 0.36
+#: A start this near to the session's is that start: the mean of equal numbers is a rounding away from them.
+ROUNDING = 1e-9
 UP, DOWN = "#b5322f", "#1f5fa8"
 RANK_HUNDREDTHS = "hundredths of a rank"
 
@@ -103,20 +105,15 @@ def draw_pairs(pairs: pd.DataFrame, folder: Path) -> tuple[Path, ...]:
     return _written(folder, {"shap_interactions": draw})
 
 
-def draw_place(place: Place, session: str, folder: Path) -> tuple[Path, ...]:
-    """Write why one stock stands where it stands as ``place_<symbol>_<session>.png``."""
-    shown = place.reasons[:SHOWN_REASONS]
-    rest = sum(reason.beyond_session for reason in place.reasons[SHOWN_REASONS:]) + place.base_beyond_session
+def draw_place(place: Place, session: str, folder: Path, *, top: int) -> tuple[Path, ...]:
+    """Write why one stock stands where it stands as ``place_<symbol>_<session>.png``: ``place_bars`` as drawn bars."""
+    bars = place_bars(place, top=top)[::-1]
 
     def draw() -> None:
         axes = _axes()
-        labels = [
-            f"{reason.factor} (percentile {'-' if reason.percentile is None else f'{100 * reason.percentile:.0f}'})"
-            for reason in shown
-        ]
-        labels = [*labels, f"{len(place.reasons) - len(shown)} others"][::-1]
-        sizes = 100 * np.array([*(reason.beyond_session for reason in shown), rest])[::-1]
-        drawn = axes.barh(labels, sizes, color=[UP if size > 0 else DOWN for size in sizes])
+        axes.figure.set_figheight(max(HEIGHT_IN, HEIGHT_IN + BAR_IN * (len(bars) - BARS_OF_HEIGHT)))
+        sizes = [size for _, size in bars]
+        drawn = axes.barh([label for label, _ in bars], sizes, color=[UP if size > 0 else DOWN for size in sizes])
         axes.bar_label(drawn, fmt="%+.2f", padding=3)
         axes.axvline(0.0, color="black", linewidth=0.8)
         axes.margins(x=0.12, y=0.01)
@@ -128,6 +125,27 @@ def draw_place(place: Place, session: str, folder: Path) -> tuple[Path, ...]:
         )
 
     return _written(folder, {f"place_{place.symbol}_{session}": draw})
+
+
+def place_bars(place: Place, *, top: int) -> list[tuple[str, float]]:
+    """Return the bars of a place, largest factor first, each with its label and size in hundredths of a rank.
+
+    The ``top`` first factors, one bar for all others, and one for the group's start where members are routed; their sum
+    is ``score - session_score``.
+    """
+    bars = [
+        (
+            f"{reason.factor} (percentile {'-' if reason.percentile is None else f'{100 * reason.percentile:.0f}'})",
+            reason.beyond_session,
+        )
+        for reason in place.reasons[:top]
+    ]
+    others = place.reasons[top:]
+    if others:
+        bars.append((f"{len(others)} other factors", sum(reason.beyond_session for reason in others)))
+    if abs(place.base_beyond_session) > ROUNDING:
+        bars.append(("start of its group", place.base_beyond_session))
+    return [(label, 100 * size) for label, size in bars]
 
 
 def _axes() -> Any:

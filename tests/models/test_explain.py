@@ -18,7 +18,7 @@ from ljwx_pipeline.expressions import operators as op
 from ljwx_pipeline.factors.catalogue import Factor, catalogue
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.models.explain import Explanation, explain
-from ljwx_pipeline.models.explain_figures import DOTS_PER_IN, HEIGHT_IN, LETTERS_PT, WIDTH_IN, draw_place
+from ljwx_pipeline.models.explain_figures import DOTS_PER_IN, HEIGHT_IN, LETTERS_PT, WIDTH_IN, draw_place, place_bars
 from ljwx_pipeline.models.explain_model import contributions, interactions
 from ljwx_pipeline.models.explain_pairs import pair_table
 from ljwx_pipeline.models.explain_parts import REGIME_WINDOW_SESSIONS, market_regimes, stability
@@ -231,9 +231,15 @@ def test_a_place_of_routed_members_counts_where_each_group_starts(tmp_path: Path
     assert place.base_beyond_session != 0.0
     total = sum(one.beyond_session for one in place.reasons) + place.base_beyond_session
     assert total == pytest.approx(place.score - place.session_score)
-    (picture,) = draw_place(place, "2024-01-31", tmp_path)
+    (picture,) = draw_place(place, "2024-01-31", tmp_path, top=2)
     assert picture.name == "place_600001.SH_2024-01-31.png"
     assert picture.read_bytes().startswith(b"\x89PNG")
+    bars = place_bars(place, top=2)
+    assert [label.split(" (")[0] for label, _ in bars[:2]] == [reason.factor for reason in place.reasons[:2]]
+    assert [label for label, _ in bars[2:]] == [f"{len(NAMES) - 2} other factors", "start of its group"]
+    assert bars[2][1] == pytest.approx(100 * sum(reason.beyond_session for reason in place.reasons[2:]))
+    assert sum(size for _, size in bars) == pytest.approx(100 * (place.score - place.session_score))
+    assert [label for label, _ in place_bars(place, top=len(NAMES))][len(NAMES) :] == ["start of its group"]
 
 
 def test_a_percentile_counts_equal_values_half() -> None:
