@@ -23,12 +23,16 @@ if TYPE_CHECKING:  # loaded when a command asks the registry
 
 #: Metrics of a version's research run that are shown beside it, by their name there.
 MAIN_METRICS = {
-    "rank_ic_mean": "rank IC",
-    "rank_icir": "ICIR",
+    "rank_ic_mean_enterable": "rank IC",
+    "rank_icir_enterable": "ICIR",
     "backtest.annual_return": "annual return",
     "backtest.sharpe": "Sharpe",
     "backtest.max_drawdown": "drawdown",
 }
+#: On which rows they were measured: the run's own summary tells of every scored row too.
+RANK_IC_ROWS = (
+    "rank IC and ICIR: of scored rows that could be bought, as the gate and `ljwx models compare` measure them"
+)
 
 
 def add_models_command(
@@ -114,7 +118,11 @@ def _list(arguments: argparse.Namespace, settings: Settings) -> int:
         )
         for row in rows
     ]
-    text = f"{model}\n\n{grid(headers, lines)}" if rows else f"{model} has no version yet: `ljwx run` registers one"
+    text = (
+        f"{model}\n\n{grid(headers, lines)}\n{RANK_IC_ROWS}"
+        if rows
+        else f"{model} has no version yet: `ljwx run` registers one"
+    )
     return show_result(arguments, body, text)
 
 
@@ -135,7 +143,7 @@ def _show(arguments: argparse.Namespace, settings: Settings) -> int:
     lines += [f"{key:14} {body[key] or '-'}" for key in ("alias", "decision", "reasons", "run_id")]
     lines += [f"{said:14} {_number(body['metrics'].get(name))}" for name, said in MAIN_METRICS.items()]
     lines += [f"{name:14} {value}" for name, value in body["hashes"].items()]
-    lines += ["", card or f"no card: {reason}"]
+    lines += ["", RANK_IC_ROWS, "", card or f"no card: {reason}"]
     return show_result(arguments, body, "\n".join(lines))
 
 

@@ -32,6 +32,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     registry = open_registry(settings.mlflow, home=home)
     bundle = tiny_bundle(tmp_path / "b", KEY, model_name=registered_model(settings))
     with Tracker(home / "tracking", registry).run("research", kind="research", tags={"decision": "refused"}) as run:
+        run.metrics({"rank_ic_mean": 0.1066, "rank_ic_mean_enterable": 0.1069})
         registry.register(bundle, run_id=run.run_id, public_key=public_key_of(KEY))
     return home
 
@@ -56,3 +57,12 @@ def test_a_version_whose_bundle_cannot_be_read_is_shown_with_the_reason(
     body = json.loads(capsys.readouterr().out)
     assert body["card"] is None
     assert "is no bundle" in body["no_card"]
+
+
+def test_the_rank_ic_is_the_gate_s_and_says_of_which_rows(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in (["list"], ["show", "1"]):
+        assert main(["models", *words]) == 0
+        said = capsys.readouterr().out
+        assert "0.1069" in said
+        assert "0.1066" not in said, "of every scored row"
+        assert "of scored rows that could be bought" in said

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.sweep import result_of
@@ -21,8 +20,9 @@ from ljwx_pipeline.backtest.sweep_store import VariantResult
 from ljwx_pipeline.backtest.sweep_variants import Variant
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.dataset import Dataset
+from ljwx_pipeline.evaluation.benchmarks import monthly_excess, session_excess
 from ljwx_pipeline.evaluation.ic import ic_by_session, ic_summary
-from ljwx_pipeline.evaluation.metrics import annual_return, annual_turnover, sharpe
+from ljwx_pipeline.evaluation.metrics import MONTHS_PER_YEAR, annual_return, annual_turnover, sharpe
 from ljwx_pipeline.evaluation.resampled import bootstrap_intervals
 from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.market.panel import dense
@@ -40,7 +40,8 @@ class Measured:
     Parameters
     ----------
     row
-        Name, measures and hashes as plain values; None for what cannot be measured.
+        Name, measures and hashes as plain values; None for what cannot be measured. Measures that have a name of the
+        gate's are the gate's: ``net_excess_annual_return`` is of months, compounded; the Sharpe ratio is of sessions.
     trial
         The backtest as the trial ledger counts it.
     evidence
@@ -83,7 +84,9 @@ def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Set
     )
     variant = Variant(f"model {walked.candidate.name}", settings.strategy, settings.costs)
     trial = result_of(tried, variant, result)
-    excess = np.asarray(trial.net_returns - _benchmark(tried), dtype=np.float64)
+    close = _benchmark_close(tried, result.equity)
+    excess = session_excess(result.equity, close).to_numpy()
+    months = monthly_excess(result.equity, close)
     around = bootstrap_intervals(excess)["sharpe"]
     summary = ic_summary(table)
     row: dict[str, Any] = {
@@ -93,7 +96,7 @@ def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Set
         "rank_ic_upper": 2 * interval.mean - interval.lower,
         "rank_icir": summary["rank_icir"],
         "ic": summary["ic_mean"],
-        "net_excess_annual_return": annual_return(excess),
+        "net_excess_annual_return": annual_return(months, periods_per_year=MONTHS_PER_YEAR),
         "net_sharpe": sharpe(excess),
         "net_sharpe_lower": around.lower,
         "net_sharpe_upper": around.upper,
@@ -106,8 +109,10 @@ def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Set
     return Measured({name: _plain(value) for name, value in row.items()}, trial, tried.key().evidence, rank_ic)
 
 
-def _benchmark(inputs: SweepInput) -> NDArray[np.float64]:
-    return np.zeros(1) if inputs.benchmark_returns is None else inputs.benchmark_returns
+def _benchmark_close(inputs: SweepInput, equity: pd.Series) -> pd.Series:
+    """Return the benchmark's level at each close of ``equity``, 1 at the first; flat where there is no benchmark."""
+    returns = np.zeros(len(equity) - 1) if inputs.benchmark_returns is None else inputs.benchmark_returns
+    return pd.Series(np.concatenate([[1.0], np.cumprod(1 + returns)]), equity.index)
 
 
 def _plain(value: Any) -> Any:

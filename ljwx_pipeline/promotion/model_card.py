@@ -206,7 +206,8 @@ def _showed(evidence: CardEvidence) -> str:
         for f in evidence.folds
     ]
     figures = _table(("measure, after costs", "value", "interval", "how"), rows)
-    return f"{figures}\n{_table(('fold', 'test sessions', 'rank IC', 'rounds', 'rows trained on'), folds)}"
+    headers = ("fold", "test sessions", "rank IC, every scored row", "rounds", "rows trained on")
+    return f"{figures}\n{_table(headers, folds)}"
 
 
 def _limits(manifest: Manifest, model: Model, evidence: CardEvidence) -> list[str]:

@@ -54,6 +54,8 @@ def test_the_configured_model_is_the_one_the_run_walked_forward(
 ) -> None:
     measured = small_line.summary["promotion"]["measured"]
     assert compared["rows"][0]["rank_ic"] == pytest.approx(measured["rank_ic_mean"], abs=1e-12)
+    excess = compared["rows"][0]["net_excess_annual_return"]
+    assert excess == pytest.approx(measured["net_excess_annual_return"], abs=1e-9), "one name, one figure"
     assert compared["rows"][0]["turnover"] == pytest.approx(small_line.summary["backtest"]["turnover"])
 
 
@@ -142,7 +144,11 @@ def test_versions_are_listed_with_alias_decision_and_hashes(small_line: SmallLin
     assert version["alias"] == "champion"
     assert version["decision"] == "promoted"
     assert version["hashes"]["data"] == small_line.summary["lineage"]["data_hash"]
-    assert version["metrics"]["rank_ic_mean"] == pytest.approx(small_line.summary["walk_forward"]["rank_ic_mean"])
+    assert version["metrics"]["rank_ic_mean_enterable"] == pytest.approx(
+        small_line.summary["walk_forward"]["rank_ic_mean_enterable"]
+    )
+    gated = small_line.summary["promotion"]["measured"]["rank_ic_mean"]
+    assert version["metrics"]["rank_ic_mean_enterable"] == pytest.approx(gated)
 
 
 def test_a_version_is_shown_with_its_card(small_line: SmallLine) -> None:

@@ -100,6 +100,7 @@ def test_it_names_interval_lineage_folds_reasons_and_factors(evidence: CardEvide
     text = model_card(tiny_manifest(), PLAIN, evidence)
     assert "| sessions | 2018-01-02 to 2025-10-31 |" in text
     assert "| rows | 123,456 |" in text
+    assert "| rank IC, every scored row |" in text, "the gate's is of the rows that could be bought"
     assert "| 2021 | 2021-01-04 to 2021-12-31 | 0.0712 | 42 | 1,000 |" in text
     assert "**Refused** by the promotion gate: rank IC" in text
     assert "- **failed**: rank IC" in section(text, "Why it was refused")
