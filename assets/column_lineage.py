@@ -1,8 +1,8 @@
-"""From which columns each column of a table asset is computed; one function an asset.
+"""What each column of a table asset means, and from which columns it is computed; one function an asset.
 
-Derived from what the code declares: canonical tables, the fields an expression reads, the columns a function says it
-reads. Values only: which rows there are is told by the asset graph. Not here: tables that come from the source, which
-have nothing above them, and how Dagster is told (``metadata.py``).
+Lineage is derived from what the code declares: canonical tables, the fields an expression reads, the columns a function
+says it reads. Values only: which rows there are is told by the asset graph. Not here: tables that come from the source,
+which have nothing above them, and how Dagster is told (``metadata.py``).
 """
 
 from __future__ import annotations
@@ -35,6 +35,58 @@ ACCOUNT = (
     "equity_cny", "cash_cny", "fees_cny", "turnover_frac", "names_held", "largest_position_cny", "slippage_cny",
     "impact_cny",
 )  # fmt: skip
+
+#: What a column means, wherever it has this name; factors say their formula instead.
+MEANINGS: Mapping[str, str] = {
+    "symbol": "the stock's code, with its exchange",
+    "session_date": "the session, whose close is the last thing known",
+    "open_cny": "first price of the session",
+    "high_cny": "highest price of the session",
+    "low_cny": "lowest price of the session",
+    "close_cny": "last price of the session",
+    "pre_close_cny": "previous close, adjusted on an ex-date: the session's reference price",
+    "volume_shares": "shares traded in the session",
+    "amount_cny": "money traded in the session",
+    "adj_factor": "cumulative factor that makes closes a total-return series",
+    "session_index": "number of the session in the dataset",
+    "symbol_index": "number of the stock in the dataset",
+    "event_timestamp": "instant of the session's close",
+    "created_timestamp": "instant from which the row may be read",
+    "forward_return": "return of a position entered after this close and held for the label's horizon; empty till then",
+    "label": "rank of the forward return within its session, -0.5 to 0.5",
+    "enterable": "whether a position could be bought at the entry",
+    "scorable": "whether the stock was in the universe at this close",
+    "groups": "code of the row's group, -1 where unknown",
+    "mean_amount_cny": "mean money traded a session of late",
+    "fold": "test fold whose model scored the row",
+    "score": "the model's forecast: it orders the stocks of one session",
+    "lower": "lower end of the score's band",
+    "upper": "upper end of the score's band",
+    "after_training": "whether the session is later than what the model learned from",
+    "mean_abs_shap": "mean size of the factor's SHAP values",
+    "share_frac": "share of all factors' mean sizes",
+    "equity_cny": "cash and holdings at the close",
+    "cash_cny": "cash at the close",
+    "fees_cny": "commission, stamp duty and transfer fee of the session",
+    "turnover_frac": "money traded, one way, as a share of equity",
+    "names_held": "stocks held at the close",
+    "largest_position_cny": "value of the largest holding at the close",
+    "slippage_cny": "what fills cost beyond their base price",
+    "impact_cny": "what the orders' own size cost",
+}
+#: The same of columns of ``data_quality`` alone.
+QUALITY_MEANINGS: Mapping[str, str] = {
+    "rows": "bars that came",
+    "usual_rows": "bars expected",
+    "suspended_rows": "stocks known to be suspended",
+    "coverage_frac": "bars that came as a share of those expected",
+    "released_rows": "bars that broke a rule and were let pass",
+    "error_rows": "bars with an error",
+    "quarantine_rows": "bars with a finding that holds them back",
+    "warn_rows": "bars with a warning",
+    "clean_frac": "share of bars that are clean, findings weighed by severity",
+    "score": "the session's data quality",
+}
 
 
 def checked_bars_lineage() -> Lineage:

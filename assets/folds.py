@@ -150,6 +150,24 @@ def _model(folder: Path, hashes: dict[str, str]) -> Model:
     return Model(members, texts, kept["group_by"])
 
 
+def folds_shown(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return a row a fold as people read it: what it learned from, what it was tested on, how that went."""
+    return pd.DataFrame(
+        {
+            "fold": record["name"],
+            "trained on": f"{record['train_first']} to {record['train_last']}",
+            "tested on": f"{record['test_first']} to {record['test_last']}",
+            "training rows": record["train_rows"],
+            "test rows": record["test_rows"],
+            "rounds": record["rounds"],
+            "tail rank IC": record["tail_rank_ic"],
+            "rank IC": record["rank_ic"],
+            "seconds": record["seconds"],
+        }
+        for record in records
+    )
+
+
 def step_name(fold: Fold) -> str:
     """Return the fold's name as a part of a step's name."""
     return fold.name.replace("-", "_")

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import dagster as dg
 import pandas as pd
 
-from assets.column_lineage import Column, Lineage
+from assets.column_lineage import MEANINGS, Column, Lineage
 from assets.resources import Line
 from ljwx_pipeline.config import report_folders
 
@@ -87,11 +87,11 @@ def column_metadata(
     lineage
         Of a column, those it is computed from.
     formulas
-        Of a column, how.
+        Of a column, how; of one without, what it means (``MEANINGS``).
     """
     columns = []
     for name, dtype in dtypes.items():
-        said = [formulas.get(name, ""), said_of(lineage.get(name, ()))]
+        said = [formulas.get(name, MEANINGS.get(name, "")), said_of(lineage.get(name, ()))]
         columns.append(
             dg.TableColumn(name, "string" if dtype == "object" else dtype, "; ".join(filter(None, said)) or None)
         )

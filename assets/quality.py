@@ -10,7 +10,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
-from assets.column_lineage import checked_bars_lineage, quality_lineage
+from assets.column_lineage import QUALITY_MEANINGS, checked_bars_lineage, quality_lineage
 from assets.io_managers import CHECKED_BARS_ASSET
 from assets.market import CONTEXT_TABLES, LAKE_IO, REFERENCE_TABLES, REWRITES
 from assets.metadata import embedded, frame_metadata, preview, report_links
@@ -200,7 +200,7 @@ def data_quality(line: Line) -> dg.Output[pd.DataFrame]:
     (pictures / "breaches.svg").write_text(breach_figure(recent), encoding="utf-8")
     return dg.Output(
         frame,
-        metadata=frame_metadata(read_first, quality_lineage())
+        metadata=frame_metadata(read_first, quality_lineage(), QUALITY_MEANINGS)
         | {
             "mean_score": round(float(frame["score"].mean()), 2),
             "worst_sessions": preview(read_first.nsmallest(5, "score")),

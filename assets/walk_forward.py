@@ -16,7 +16,7 @@ import pandas as pd
 from assets.column_lineage import predictions_lineage
 from assets.datasets import load_dataset
 from assets.io_managers import write_json, write_table
-from assets.metadata import frame_metadata, line_plot
+from assets.metadata import frame_metadata, line_plot, preview
 from assets.report import rank_ic_table
 from assets.research import GROUP, OWNERS
 from assets.resources import Line
@@ -79,7 +79,7 @@ def one_fold(context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: 
 @dg.op(ins={"folds_done": dg.In(dg.Nothing)}, out=dg.Out(Any))
 def collect_folds(context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: dict[str, Any]) -> dg.Output[None]:
     """Join the folds' scores into one table with the outcome of each row, and say what they foretold."""
-    from assets.folds import kept_folds, require_current
+    from assets.folds import folds_shown, kept_folds, require_current
     from ljwx_pipeline.backtest.trial_ledger import SCORED_UNDER, scored_under
     from ljwx_pipeline.dataset import folds
 
@@ -104,12 +104,17 @@ def collect_folds(context: dg.OpExecutionContext, line: Line, tuned_hyperparamet
             run.metrics({f"fold.{key}": record[key] for key in MEASURED}, step=position)
         run.tags({"predictions_hash": found})
     cumulative = rank_ic_table(frame).set_index("session_date")[["rank_ic"]].cumsum()
+    shown = folds_shown(records)
     context.log.info(f"{len(frame)} out-of-sample scores of {len(records)} folds")
     return dg.Output(
         None,
         metadata=frame_metadata(frame, predictions_lineage(line.catalogue))
         | {
-            "summary": dg.MetadataValue.json(summary),
+            # one number an entry: Dagster plots those over the materializations
+            **{name: dg.MetadataValue.float(float(value)) for name, value in summary.items() if value is not None},
+            "model_kind": settings.model.kind,
+            "folds": preview(shown, rows=len(shown)),
+            "preview": preview(frame[frame["forward_return"].notna()]),
             "predictions_hash": found,
             "cumulative_rank_ic": dg.MetadataValue.md(line_plot(cumulative, "Cumulative rank IC")),
         },

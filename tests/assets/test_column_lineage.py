@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 import pytest
 
 from assets.column_lineage import (
+    MEANINGS,
+    QUALITY_MEANINGS,
     Lineage,
     backtest_lineage,
     checked_bars_lineage,
@@ -79,6 +81,13 @@ def test_every_column_named_is_one_of_the_table_above(settings: Settings, adjust
                 assert name in set(SCHEMAS[above]), f"{asset}.{column} names {above}.{name}"
             if asset in SCHEMAS:
                 assert column in set(SCHEMAS[asset])
+
+
+def test_every_column_but_a_factor_an_index_and_a_curve_says_what_it_means(settings: Settings) -> None:
+    for asset, lineage in every_lineage(settings, "raw").items():
+        told = {**MEANINGS, **(QUALITY_MEANINGS if asset == "data_quality" else {"group": "of GROUP_COLUMNS"})}
+        untold = {name for name in lineage if not name.endswith(("_points", "_level"))} - FACTORS - told.keys()
+        assert not untold, f"{asset} says nothing of {untold}"
 
 
 def test_a_factor_comes_from_the_fields_its_expression_reads(settings: Settings) -> None:

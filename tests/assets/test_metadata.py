@@ -57,10 +57,12 @@ def test_the_description_of_a_column_is_its_formula_and_what_it_comes_from() -> 
         "KMID": [("bars", "open_cny"), ("bars", "close_cny")],
         "score": [("factors", f"F{n}") for n in range(11)],
     }
-    found = column_metadata(dict.fromkeys(["KMID", "score", "fold"], "float32"), lineage, {"KMID": "(close - open)"})
+    found = column_metadata(
+        dict.fromkeys(["KMID", "score", "unheard_of"], "float32"), lineage, {"KMID": "(close - open)"}
+    )
     assert [column.description for column in found["dagster/column_schema"].columns] == [
         "(close - open); from bars: open_cny, close_cny",
-        "from factors: 11 columns",
+        "the model's forecast: it orders the stocks of one session; from factors: 11 columns",
         None,
     ]
 

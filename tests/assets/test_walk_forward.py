@@ -178,9 +178,25 @@ def test_the_asset_keeps_its_metadata_and_data_version(home: Path, run: Recorded
         assert event.asset_materialization is not None
         metadata, tags = event.asset_materialization.metadata, event.asset_materialization.tags or {}
         read = instance.get_latest_materialization_event(dg.AssetKey("reader"))
-    assert {"dagster/row_count", "dagster/column_schema", "dagster/column_lineage", "preview", "summary"} <= set(
-        metadata
-    )
+    assert {"dagster/row_count", "dagster/column_schema", "dagster/column_lineage"} <= set(metadata)
+    summary = read_json(home / "tables", "walk_forward_summary")
+    for name in ("rank_ic_mean", "rank_icir", "rank_ic_mean_enterable"):
+        assert isinstance(metadata[name], dg.FloatMetadataValue), "a number, which Dagster plots"
+        assert metadata[name].value == summary[name]
+    told = read_json(home / "tables", "walk_forward_folds")["folds"]
+    table = metadata["folds"]
+    assert isinstance(table, dg.TableMetadataValue)
+    assert [row.data["fold"] for row in table.records] == [one["name"] for one in told]
+    assert table.records[0].data["trained on"] == f"{told[0]['train_first']} to {told[0]['train_last']}"
+    previewed = metadata["preview"]
+    assert isinstance(previewed, dg.TableMetadataValue)
+    assert previewed.records
+    assert all(row.data["forward_return"] for row in previewed.records), "rows whose outcome is known"
+    assert metadata["model_kind"].value == "regression"
+    schema = metadata["dagster/column_schema"].value
+    assert isinstance(schema, dg.TableSchema)
+    described = {column.name: column.description or "" for column in schema.columns}
+    assert described["enterable"] == "whether a position could be bought at the entry; from training_dataset: enterable"
     assert metadata["predictions_hash"].value == run.told["predictions_hash"]
     assert "dagster/data_version" in tags
     assert "dagster/input_data_version/tuned_hyperparameters" in tags
