@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import lightgbm as lgb
@@ -99,6 +100,26 @@ def test_writing_again_keeps_the_intact_one_and_mends_a_damaged_one(tmp_path: Pa
     assert tiny_bundle(tmp_path, KEY) == bundle
     assert (bundle / "signature.json").stat().st_mtime_ns == before
     (bundle / "model.txt").write_text("damaged")
+    assert tiny_bundle(tmp_path, KEY) == bundle
+    assert load(bundle).bundle_hash == bundle.name
+
+
+def test_another_signed_bundle_than_asked_for_is_refused(tmp_path: Path, bundle: Path) -> None:
+    other = tiny_bundle(tmp_path / "other", KEY, rounds=4)
+    asked = {"public_key": PUBLIC, "bundle_hash": bundle.name}
+    assert load_bundle(bundle, factor_hash=FACTOR_HASH, **asked).bundle_hash == bundle.name
+    assert verify_files(bundle, **asked)[1] == bundle.name
+    said = f"holds bundle {other.name[:12]}, not bundle {bundle.name[:12]}"
+    with pytest.raises(BundleError, match=said):
+        load_bundle(other, factor_hash=FACTOR_HASH, **asked)
+    with pytest.raises(BundleError, match=said):
+        verify_files(other, **asked)
+
+
+def test_writing_again_replaces_another_bundle_under_its_name(tmp_path: Path, bundle: Path) -> None:
+    other = tiny_bundle(tmp_path / "other", KEY, rounds=4)
+    shutil.rmtree(bundle)
+    other.rename(bundle)
     assert tiny_bundle(tmp_path, KEY) == bundle
     assert load(bundle).bundle_hash == bundle.name
 
