@@ -283,13 +283,7 @@ def write_bundle(root: Path, manifest: Manifest, *, model: Model, card: str, key
     whole._refuse_other_files()
     content = whole.to_json()
     bundle_hash = _sha256(content)
-    signature = {
-        "algorithm": "ed25519",
-        "bundle_hash": bundle_hash,
-        "public_key": public_key_of(key),
-        "signature": sign(_message(bundle_hash), key),
-    }
-    signed = (json.dumps(signature, sort_keys=True, indent=2) + "\n").encode()
+    signed = _signature_json(bundle_hash, public_key_of(key), sign(_message(bundle_hash), key))
     final = root / bundle_hash
     if final.is_dir():
         try:
@@ -431,7 +425,8 @@ def _verify_signature(path: Path, bundle_hash: str, public_key: str) -> None:
     if not (path / SIGNATURE).is_file():
         raise BundleError(f"bundle {path} is unsigned: it holds no {SIGNATURE}", _RESTORE)
     try:
-        tree = json.loads(_read(path, SIGNATURE, MAX_MANIFEST_BYTES))
+        content = _read(path, SIGNATURE, MAX_MANIFEST_BYTES)
+        tree = json.loads(content)
         signer, signature = str(tree["public_key"]), str(tree["signature"])
         bytes.fromhex(signer)
     except MALFORMED as error:
@@ -443,6 +438,14 @@ def _verify_signature(path: Path, bundle_hash: str, public_key: str) -> None:
         )
     if not is_signed(_message(bundle_hash), signature, public_key):
         raise BundleError(f"{path / MANIFEST} or its signature was changed after signing", _RESTORE)
+    if content != _signature_json(bundle_hash, public_key, signature.lower()):
+        raise BundleError(f"{path / SIGNATURE} was changed after signing: it does not read as it was written", _RESTORE)
+
+
+def _signature_json(bundle_hash: str, public_key: str, signature: str) -> bytes:
+    """Return the one spelling of ``signature.json``."""
+    tree = {"algorithm": "ed25519", "bundle_hash": bundle_hash, "public_key": public_key, "signature": signature}
+    return (json.dumps(tree, sort_keys=True, indent=2) + "\n").encode()
 
 
 def _manifest_of(tree: dict[str, Any]) -> Manifest:
