@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,18 @@ def test_a_version_whose_bundle_cannot_be_read_is_shown_with_the_reason(
     body = json.loads(capsys.readouterr().out)
     assert body["card"] is None
     assert "is no bundle" in body["no_card"]
+
+
+def test_a_version_whose_files_are_gone_is_shown_with_the_reason(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (manifest,) = home.rglob("manifest.json")
+    shutil.rmtree(manifest.parent)
+    assert main(["models", "show", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "decision       refused" in shown
+    reason = shown.partition("no card: ")[2]
+    assert "version 1 of" in reason
+    assert f"No such artifact: '{manifest.parent.name}'" in reason
+    assert "the research job again" in reason
+    assert "make up" not in reason
