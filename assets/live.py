@@ -76,7 +76,8 @@ def runner_holds_champion(line: Line) -> bool:
     if champion is None or not all(path.exists() for path in documents):
         return False
     try:
-        verify_files(line.home / "live" / "bundles" / champion.bundle_hash, public_key=public_key(ljwx_home() / "keys"))
+        kept, key = line.home / "live" / "bundles" / champion.bundle_hash, public_key(ljwx_home() / "keys")
+        verify_files(kept, public_key=key, bundle_hash=champion.bundle_hash)
     except BundleError:
         return False
     return (line.home / "live" / "account" / "journal.sqlite").exists()

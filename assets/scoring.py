@@ -117,7 +117,7 @@ def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> M
             f"{factors.name} is now {factors.version_hash[:12]}: it is not scored",
             "train one of these factors with `ljwx run`, or set factors.catalogue back",
         )
-    bundle = load_bundle(path, factor_hash=factors.version_hash, public_key=key)
+    bundle = load_bundle(path, factor_hash=factors.version_hash, public_key=key, bundle_hash=champion.bundle_hash)
     by, measure = bundle.manifest.group_by, bundle.manifest.group_measure
     told = group_measure(by, {name: line.market_table(name) for name in GROUP_TABLES[by]})
     if measure and told != measure:
@@ -163,10 +163,10 @@ def champion_bundle(line: Line, registry: Registry, champion: ModelVersion) -> P
     """
     kept, key = line.home / "champions" / champion.bundle_hash, public_key(ljwx_home() / "keys")
     with suppress(BundleError):
-        if verify_files(kept, public_key=key)[1] == champion.bundle_hash:
-            return kept
+        verify_files(kept, public_key=key, bundle_hash=champion.bundle_hash)
+        return kept
     fetched = registry.download_bundle(champion, line.home / "champions")
-    verify_files(fetched, public_key=key)
+    verify_files(fetched, public_key=key, bundle_hash=champion.bundle_hash)
     return fetched
 
 

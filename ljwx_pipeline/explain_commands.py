@@ -8,7 +8,6 @@ from __future__ import annotations
 import argparse
 import tempfile
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import date
 from difflib import get_close_matches
@@ -18,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import day_of, grid, show_result
 from ljwx_pipeline.config import Settings, ljwx_home, market_home, registered_model
-from ljwx_pipeline.errors import BundleError, ConfigError, LakeError, ModelError, RegistryError
+from ljwx_pipeline.errors import BundleError, ConfigError, EnvironmentFault, LakeError, ModelError, RegistryError
 
 if TYPE_CHECKING:  # heavy: loaded when the command runs, not when the parser is built
     import pyarrow.dataset as ds
@@ -75,6 +74,8 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.top < 1:
         raise ConfigError(f"--top {arguments.top} shows no reason", "write 1 or more")
     asked = None if arguments.session is None else day_of(arguments.session, "--session")
+    if arguments.picture == "":
+        raise ConfigError("--picture '' names no folder", "write a folder, such as --picture .")
     if arguments.lime:
         _require_lime()
     catalogue = open_catalogue(settings.factors.catalogue)
@@ -123,7 +124,13 @@ def _explain(settings: Settings, arguments: argparse.Namespace) -> int:
     if arguments.picture:
         from ljwx_pipeline.models.explain_figures import draw_place
 
-        (picture,) = draw_place(place, str(session), Path(arguments.picture), top=arguments.top)
+        try:
+            (picture,) = draw_place(place, str(session), Path(arguments.picture), top=arguments.top)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"no picture can be written into {arguments.picture} ({error.strerror or error})",
+                "name a folder that you may write into, or free some space",
+            ) from None
         body["picture"] = str(picture.absolute())
     return show_result(arguments, body, _text(body, place, arguments.top))
 
@@ -142,15 +149,12 @@ def _bundle(settings: Settings, catalogue: Catalogue, asked: str) -> tuple[Model
     registry = open_registry(settings.mlflow, home=ljwx_home())
     name = registered_model(settings)
     version, key = _version(registry, name, asked), public_key(ljwx_home() / "keys")
-    with ExitStack() as stack:
-        kept = market_home(settings) / "champions" / version.bundle_hash
-        try:
-            bundle = load_bundle(kept, factor_hash=catalogue.version_hash, public_key=key)
-        except BundleError:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ljwx-explain-")))
-            fetched = registry.download_bundle(version, folder)
-            bundle = load_bundle(fetched, factor_hash=catalogue.version_hash, public_key=key)
-    return version, bundle
+    meant = {"factor_hash": catalogue.version_hash, "public_key": key, "bundle_hash": version.bundle_hash}
+    try:  # the copy kept here may be damaged, or another version's
+        return version, load_bundle(market_home(settings) / "champions" / version.bundle_hash, **meant)
+    except BundleError:
+        with tempfile.TemporaryDirectory(prefix="ljwx-explain-") as folder:
+            return version, load_bundle(registry.download_bundle(version, Path(folder)), **meant)
 
 
 def _version(registry: Registry, name: str, asked: str) -> ModelVersion:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import grid, show_result
 from ljwx_pipeline.config import Settings, ljwx_home, registered_model
-from ljwx_pipeline.errors import BundleError, ConfigError
+from ljwx_pipeline.errors import BundleError, ConfigError, RegistryError
 from ljwx_pipeline.job_process import run_in_own_group
 
 if TYPE_CHECKING:  # loaded when a command asks the registry
@@ -183,6 +183,12 @@ def _card(registry: Registry, version: ModelVersion) -> tuple[str | None, str]:
             card = registry.download_bundle(version, Path(folder)) / CARD
         except BundleError as error:
             return None, str(error)
+        except RegistryError as error:  # MLflow answers, as everything else of the version is asked of it too
+            said = " ".join(str(error.__cause__ or error.fact).replace("#", " ").split())
+            return None, (
+                f"the files of version {version.version} of {version.name} cannot be fetched ({said}): restore them "
+                "from a backup, or run the research job again, which registers the bundle anew"
+            )
         return card.read_text(encoding="utf-8", errors="replace"), ""
 
 

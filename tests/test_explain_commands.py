@@ -154,6 +154,9 @@ def test_a_stock_on_a_session_by_a_version_for_people(
         (["--session", "today"], ConfigError.exit_code, "--session 'today' is no date"),
         (["--model", "best"], ConfigError.exit_code, "--model 'best' is no version"),
         (["--model", "7"], RegistryError.exit_code, "has no version 7"),
+        (["--picture", ""], ConfigError.exit_code, "--picture '' names no folder"),
+        (["--picture", "/dev/null"], EnvironmentFault.exit_code, "no picture can be written into /dev/null (File exi"),
+        (["--picture", "/proc/nope"], EnvironmentFault.exit_code, "no picture can be written into /proc/nope (No su"),
         (["--top", "0"], ConfigError.exit_code, "--top 0 shows no reason"),
         (["--set", "factors.catalogue=alpha360"], BundleError.exit_code, "was trained on factors"),
     ],
@@ -162,6 +165,24 @@ def test_a_mistake_is_one_line_with_its_remedy(
     home: Path, capsys: pytest.CaptureFixture[str], words: list[str], code: int, expected: str
 ) -> None:
     assert expected in refused(capsys, *words, code=code)
+
+
+def test_a_kept_copy_that_is_another_version_s_is_not_explained(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(profile="simulated")
+    registry = open_registry(settings.mlflow, home=home)
+    name = f"{settings.mlflow.model_name}-{market_name(settings)}"
+    first, key = registry.version(name, "1"), signing_key(home / "keys")
+    model = Model.of_booster(tiny_booster(factors=158, seed=5))
+    changes = {"model_name": name, "factor_names": CATALOGUE.names, "factor_hash": CATALOGUE.version_hash}
+    other = tiny_bundle(home / "made", key, model, data_hash="e" * 64, **changes)
+    kept = market_home(settings) / "champions" / first.bundle_hash
+    shutil.copytree(other, kept)
+    try:
+        assert explained(capsys, "--model", "1")["model"]["bundle_hash"] == first.bundle_hash
+    finally:
+        shutil.rmtree(kept)
 
 
 def registered_groups(home: Path, *, group_measure: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,18 @@ def test_the_rank_ic_is_the_gate_s_and_says_of_which_rows(home: Path, capsys: py
         assert "0.1069" in said
         assert "0.1066" not in said, "of every scored row"
         assert "of scored rows that could be bought" in said
+
+
+def test_a_version_whose_files_are_gone_is_shown_with_the_reason(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (manifest,) = home.rglob("manifest.json")
+    shutil.rmtree(manifest.parent)
+    assert main(["models", "show", "1"]) == 0
+    shown = capsys.readouterr().out
+    assert "decision       refused" in shown
+    reason = shown.partition("no card: ")[2]
+    assert "version 1 of" in reason
+    assert f"No such artifact: '{manifest.parent.name}'" in reason
+    assert "the research job again" in reason
+    assert "make up" not in reason

@@ -100,6 +100,8 @@ class Inbox:
         for folder in sorted(waiting, key=lambda path: (path.stat().st_mtime_ns, path.name)):
             try:
                 delivery = unpack(pack(folder, delivered_version(folder)))
+                if folder.name != delivery.bundle_hash:
+                    raise BundleError(f"it holds bundle {delivery.bundle_hash[:12]}", "deploy the bundle again")
                 accepted.append(self._accept(delivery, public_key(self._keys_dir)))
             except (BundleError, LiveError) as error:
                 self._refuse(folder, str(error))
@@ -143,9 +145,11 @@ class Inbox:
             self._journal.record_event("bundle_unusable", why)
 
     def load(self, bundle_hash: str) -> ModelBundle:
-        """Return an accepted bundle, verified again."""
-        key = public_key(self._keys_dir)
-        return load_bundle(self._bundles / bundle_hash, factor_hash=self._factor_hash, public_key=key)
+        """Return an accepted bundle, verified again: the one of this hash, whatever else its folder may hold by now."""
+        return self._loaded(self._bundles / bundle_hash, bundle_hash, public_key(self._keys_dir))
+
+    def _loaded(self, folder: Path, bundle_hash: str, key: str) -> ModelBundle:
+        return load_bundle(folder, factor_hash=self._factor_hash, public_key=key, bundle_hash=bundle_hash)
 
     def _accept(self, delivery: Delivery, key: str) -> Accepted:
         made_for = Manifest.from_json(delivery.files[MANIFEST].encode()).model_name
@@ -157,12 +161,12 @@ class Inbox:
         kept = self._bundles / delivery.bundle_hash
         if kept.is_dir():
             try:
-                verify_files(kept, public_key=key)
+                verify_files(kept, public_key=key, bundle_hash=delivery.bundle_hash)
             except BundleError:
-                self._set_aside(kept)  # damaged since it arrived: take the fresh copy
+                self._set_aside(kept)  # damaged or exchanged since it arrived: take the fresh copy
         path = store(delivery, self._bundles, public_key=key)
         try:
-            bundle = load_bundle(path, factor_hash=self._factor_hash, public_key=key)
+            bundle = self._loaded(path, delivery.bundle_hash, key)
         except BundleError:
             self._set_aside(path)
             raise

@@ -123,7 +123,9 @@ def _said(item: Any) -> str:
     key = ".".join(("model", *map(str, item["loc"])))
     if item["type"] == "extra_forbidden":
         return f"unknown key {key}"
-    return f"{key} = {item['input']!r} is refused ({item['msg'].removeprefix('Value error, ')})"
+    said = item["msg"].removeprefix("Value error, ")
+    # a rule between two settings names them itself
+    return f"{key}: {said}" if isinstance(item["input"], dict) else f"{key} = {item['input']!r} is refused ({said})"
 
 
 def _tables(file: Path) -> dict[str, dict[str, Any]]:

@@ -283,17 +283,11 @@ def write_bundle(root: Path, manifest: Manifest, *, model: Model, card: str, key
     whole._refuse_other_files()
     content = whole.to_json()
     bundle_hash = _sha256(content)
-    signature = {
-        "algorithm": "ed25519",
-        "bundle_hash": bundle_hash,
-        "public_key": public_key_of(key),
-        "signature": sign(_message(bundle_hash), key),
-    }
-    signed = (json.dumps(signature, sort_keys=True, indent=2) + "\n").encode()
+    signed = _signature_json(bundle_hash, public_key_of(key), sign(_message(bundle_hash), key))
     final = root / bundle_hash
     if final.is_dir():
         try:
-            verify_files(final, public_key=public_key_of(key))
+            verify_files(final, public_key=public_key_of(key), bundle_hash=bundle_hash)
         except BundleError:
             shutil.rmtree(final)
         else:
@@ -301,7 +295,7 @@ def write_bundle(root: Path, manifest: Manifest, *, model: Model, card: str, key
     return place_directory(final, {MANIFEST: content, **texts, SIGNATURE: signed})
 
 
-def load_bundle(path: Path, *, factor_hash: str, public_key: str) -> ModelBundle:
+def load_bundle(path: Path, *, factor_hash: str, public_key: str, bundle_hash: str | None = None) -> ModelBundle:
     """Return the bundle in directory ``path`` after verifying signature, hashes and factor hash.
 
     What is loaded are the bytes that were verified. Files that the manifest does not list are never read.
@@ -312,22 +306,24 @@ def load_bundle(path: Path, *, factor_hash: str, public_key: str) -> ModelBundle
         Version hash of the running code's factor catalogue.
     public_key
         The one key trusted, hexadecimal (``signing.public_key``).
+    bundle_hash
+        The bundle it must be: another one is refused, however well it is signed. None takes any.
 
     Raises
     ------
     BundleError
-        For a missing file, a changed byte, a missing or foreign signature, an unknown format, another factor hash,
-        or members that are no model.
+        For a missing file, a changed byte, a missing or foreign signature, an unknown format, another bundle than
+        asked for, another factor hash, or members that are no model.
     """
-    manifest, bundle_hash, contents = _verified(path, public_key)
+    manifest, found, contents = _verified(path, public_key, bundle_hash)
     if manifest.factor_hash != factor_hash:
         raise BundleError(
-            f"bundle {bundle_hash[:12]} was trained on factors {manifest.factor_hash[:12]}, "
+            f"bundle {found[:12]} was trained on factors {manifest.factor_hash[:12]}, "
             f"this code computes factors {factor_hash[:12]}",
             f"train a new model with this code, or run the code the bundle names (git {manifest.git_revision[:12]})",
         )
     card = _text(path / CARD, contents[CARD])
-    return ModelBundle(path, bundle_hash, manifest, card, _model(path, manifest, contents))
+    return ModelBundle(path, found, manifest, card, _model(path, manifest, contents))
 
 
 def open_unsigned(path: Path) -> Model:
@@ -342,16 +338,16 @@ def open_unsigned(path: Path) -> Model:
     return _model(path, manifest, _intact(path, manifest))
 
 
-def verify_files(path: Path, *, public_key: str) -> tuple[Manifest, str]:
-    """Return manifest and hash of an intact bundle signed by ``public_key``.
+def verify_files(path: Path, *, public_key: str, bundle_hash: str | None = None) -> tuple[Manifest, str]:
+    """Return manifest and hash of an intact bundle signed by ``public_key``; of no other than ``bundle_hash`` if given.
 
     Raises
     ------
     BundleError
-        For a missing file, a changed byte, a missing or foreign signature, or an unknown format.
+        For a missing file, a changed byte, a missing or foreign signature, an unknown format, or another bundle.
     """
-    manifest, bundle_hash, _ = _verified(path, public_key)
-    return manifest, bundle_hash
+    manifest, found, _ = _verified(path, public_key, bundle_hash)
+    return manifest, found
 
 
 def read_files(path: Path) -> dict[str, bytes]:
@@ -392,13 +388,15 @@ def place_directory(final: Path, files: Mapping[str, bytes]) -> Path:
     return final
 
 
-def _verified(path: Path, public_key: str) -> tuple[Manifest, str, dict[str, bytes]]:
+def _verified(path: Path, public_key: str, bundle_hash: str | None) -> tuple[Manifest, str, dict[str, bytes]]:
     """Return manifest, bundle hash and the listed files' content, every byte of it as signed."""
     content = _read(path, MANIFEST, MAX_MANIFEST_BYTES)
-    bundle_hash = _sha256(content)
-    _verify_signature(path, bundle_hash, public_key)
+    found = _sha256(content)
+    _verify_signature(path, found, public_key)
+    if bundle_hash is not None and found != bundle_hash:
+        raise BundleError(f"{path} holds bundle {found[:12]}, not bundle {bundle_hash[:12]}", _RESTORE)
     manifest = Manifest.from_json(content)
-    return manifest, bundle_hash, _intact(path, manifest)
+    return manifest, found, _intact(path, manifest)
 
 
 def _intact(path: Path, manifest: Manifest) -> dict[str, bytes]:
@@ -427,7 +425,8 @@ def _verify_signature(path: Path, bundle_hash: str, public_key: str) -> None:
     if not (path / SIGNATURE).is_file():
         raise BundleError(f"bundle {path} is unsigned: it holds no {SIGNATURE}", _RESTORE)
     try:
-        tree = json.loads(_read(path, SIGNATURE, MAX_MANIFEST_BYTES))
+        content = _read(path, SIGNATURE, MAX_MANIFEST_BYTES)
+        tree = json.loads(content)
         signer, signature = str(tree["public_key"]), str(tree["signature"])
         bytes.fromhex(signer)
     except MALFORMED as error:
@@ -439,6 +438,14 @@ def _verify_signature(path: Path, bundle_hash: str, public_key: str) -> None:
         )
     if not is_signed(_message(bundle_hash), signature, public_key):
         raise BundleError(f"{path / MANIFEST} or its signature was changed after signing", _RESTORE)
+    if content != _signature_json(bundle_hash, public_key, signature.lower()):
+        raise BundleError(f"{path / SIGNATURE} was changed after signing: it does not read as it was written", _RESTORE)
+
+
+def _signature_json(bundle_hash: str, public_key: str, signature: str) -> bytes:
+    """Return the one spelling of ``signature.json``."""
+    tree = {"algorithm": "ed25519", "bundle_hash": bundle_hash, "public_key": public_key, "signature": signature}
+    return (json.dumps(tree, sort_keys=True, indent=2) + "\n").encode()
 
 
 def _manifest_of(tree: dict[str, Any]) -> Manifest:

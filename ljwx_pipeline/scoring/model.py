@@ -7,6 +7,7 @@ fitted (``models/``), what they were fitted from and who signs it (``bundle.py``
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -217,6 +218,7 @@ class _Linear:
 def _opened(member: Member, text: str) -> lgb.Booster | _Linear:
     try:
         if member.kind == "lightgbm":
+            _require_whole(text)
             return lgb.Booster(model_str=text)
         tree = json.loads(text)
         arrays = [np.asarray(tree[name], dtype=np.float64) for name in ("center", "scale", "coefficients")]
@@ -228,6 +230,27 @@ def _opened(member: Member, text: str) -> lgb.Booster | _Linear:
     except (lgb.basic.LightGBMError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         name = {"lightgbm": "LightGBM", "linear": "linear"}[member.kind]
         raise ModelError(f"{member.file} is not a {name} model ({error})", "fit it again") from None
+
+
+def _require_whole(text: str) -> None:
+    """Raise ``ValueError`` for a booster's text that was cut: LightGBM reads on behind its end, which kills the process.
+
+    The text counts its trees' bytes itself, and marks the end of the trees and of the parameters.
+    """
+    content = text.encode()
+    counted = re.search(rb"^tree_sizes=([0-9 ]*)$", content, re.MULTILINE)
+    if counted is None:
+        raise ValueError("it counts no trees")
+    sizes = [int(size) for size in counted[1].split()]
+    at = content.find(b"\nTree=0\n" if sizes else b"\nend of trees", counted.end()) + 1
+    for number, size in enumerate(sizes):
+        if not content.startswith(b"Tree=%d\n" % number, at):
+            raise ValueError(f"tree {number} of {len(sizes)} is not where its size says")
+        at += size
+    if not content.startswith(b"end of trees\n", at):
+        raise ValueError(f"it does not end after its {len(sizes)} trees")
+    if content.find(b"\nparameters:", at) >= 0 > content.find(b"\nend of parameters\n", at):
+        raise ValueError("its parameters do not end")
 
 
 def _width(fitted: lgb.Booster | _Linear) -> int:

@@ -85,7 +85,7 @@ def unpack(body: bytes) -> Delivery:
 def store(delivery: Delivery, inbox: Path, *, public_key: str) -> Path:
     """Verify and write ``delivery`` as ``inbox/<bundle_hash>`` in one step and return that directory.
 
-    An intact bundle already there stays as it is, a damaged one is replaced.
+    The intact bundle already there stays as it is; a damaged one, or another under its name, is replaced.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def store(delivery: Delivery, inbox: Path, *, public_key: str) -> Path:
     final = inbox / delivery.bundle_hash
     if final.is_dir():
         try:
-            verify_files(final, public_key=public_key)
+            verify_files(final, public_key=public_key, bundle_hash=delivery.bundle_hash)
         except BundleError:
             shutil.rmtree(final)
         else:

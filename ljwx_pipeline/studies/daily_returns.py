@@ -75,8 +75,13 @@ class DailyReturns:
             found = [frame.get(returns_column(number)), frame.get(turnover_column(number))]
             if any(column is None for column in found):
                 raise _lost(f"{self.path} has no returns of trial {number} of study {study}")
-            if columns_hash(*(np.asarray(column, dtype=np.float64) for column in found)) != expected:
-                raise _lost(f"{self.path} is damaged: the returns of trial {number} are not those that were written")
+            damaged = f"{self.path} is damaged: the returns of trial {number} are not those that were written"
+            try:
+                numbers = [np.asarray(column, dtype=np.float64) for column in found]
+            except (TypeError, ValueError):  # text, or whatever else is no number
+                raise _lost(damaged) from None
+            if columns_hash(*numbers) != expected:
+                raise _lost(damaged)
         names = [name for number in hashes for name in (returns_column(number), turnover_column(number))]
         return frame[["session_date", *names]]
 
@@ -89,8 +94,7 @@ class DailyReturns:
             frame = read_parquet(self.path)
         except LakeError as error:
             raise _lost(error.fact) from None
-        held = pd.DatetimeIndex(frame["session_date"]) if "session_date" in frame else pd.DatetimeIndex([])
-        if not held.equals(self._sessions):
+        if "session_date" not in frame or not pd.Index(frame["session_date"]).equals(self._sessions):
             raise _lost(f"{self.path} is damaged: its sessions are not those of the study's folds")
         return frame
 

@@ -97,11 +97,12 @@ class Place:
                 f"studies in {self} cannot be read or written ({error.strerror or error})",
                 "make the file and its folder writable or free some space; what was kept stays",
             ) from None
-        except (KeyError, ValueError) as error:  # JSON and text decoding errors are ValueErrors
+        except (KeyError, ValueError, TypeError, AttributeError, AssertionError) as error:
+            # JSON and text decoding errors are ValueErrors; the others are a line that is JSON and no operation
             if self.shared or self.journal is None:
                 raise
             raise ModelError(
-                f"the study's journal {self} is damaged ({error})",
+                f"the study's journal {self} is damaged ({error or type(error).__name__})",
                 "restore it from a backup, or move it away: its trials will be made again",
             ) from None
 
@@ -187,17 +188,18 @@ class _Held:
 
 
 def _require_whole_lines(journal: Path, *, mend: bool) -> None:
-    """Raise ``ValueError`` for a last line that is no JSON, which Optuna would write on after; cut off half a line.
+    """Raise ``ValueError`` for a last line that is no JSON, which Optuna would write on after.
 
-    Half a line is what a process killed while it wrote leaves: nobody was told that it was kept.
+    Half a line is cut off: it is what a process killed while it wrote leaves, and nobody was told that it was kept. So
+    are empty lines at the end, after which Optuna would write what it then refuses to read.
     """
     data = journal.read_bytes() if journal.exists() else b""
-    whole = data.rfind(b"\n") + 1
-    if mend and whole < len(data):
-        os.truncate(journal, whole)
-    last = data[:whole].rstrip(b"\n").rpartition(b"\n")[2]
-    if last:
-        json.loads(last)
+    whole = data[: data.rfind(b"\n") + 1].rstrip(b"\n")
+    end = len(whole) + 1 if whole else 0
+    if mend and end < len(data):
+        os.truncate(journal, end)
+    if whole:
+        json.loads(whole.rpartition(b"\n")[2])
 
 
 def _database(url: str) -> Any:

@@ -174,7 +174,7 @@ class Study:
         """Return the finished trials, in order."""
         with self._place.speaking():
             rows = self._numbered()
-        return [_told(number, rows[number]) for number in sorted(rows) if rows[number].state.is_finished()]
+            return [_told(number, rows[number]) for number in sorted(rows) if rows[number].state.is_finished()]
 
     def before_batch_of(self, number: int) -> list[Told]:
         """Return the trials of the batches before the one ``number`` is in: all that its trials may know of."""

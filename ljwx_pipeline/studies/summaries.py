@@ -58,8 +58,7 @@ def study_summaries(place: Place) -> list[StudySummary]:
     with place.speaking():
         storage = place.opened(to_look=True)
         frozen = sorted(storage.get_all_studies(), key=lambda study: str(study.study_name))
-        held = [(study, storage.get_all_trials(study._study_id, deepcopy=False)) for study in frozen]
-    return [_summary(study, rows) for study, rows in held]
+        return [_summary(study, storage.get_all_trials(study._study_id, deepcopy=False)) for study in frozen]
 
 
 def _summary(study: Any, rows: list[Any]) -> StudySummary:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import dagster as dg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from assets.live import deployment
+from assets.live import deployment, runner_holds_champion
 from assets.resources import Line
 from assets.scoring import champion_bundle
 from assets.tracking import champion_record
@@ -104,6 +105,26 @@ def test_a_copy_kept_under_another_bundles_name_is_fetched_anew(
     foreign = registry.download_bundle(two, line.home / "champions")
     foreign.rename(line.home / "champions" / one.bundle_hash)
     assert deploy(line)["bundle_hash"] == one.bundle_hash
+
+
+def test_a_runner_that_holds_another_bundle_under_the_champions_name_does_not_hold_it(
+    line: Line, key: Ed25519PrivateKey, tmp_path: Path
+) -> None:
+    one, two = (registered(line, key, tmp_path, digit) for digit in "ab")
+    promote(line, one)
+    bundles = line.home / "live" / "bundles"
+    kept = line.registry().download_bundle(one, bundles)
+    for made in (
+        line.tables / "deployment.json",
+        line.tables / "live_account.json",
+        bundles.parent / "account" / "journal.sqlite",
+    ):
+        made.parent.mkdir(parents=True, exist_ok=True)
+        made.touch()
+    assert runner_holds_champion(line)
+    shutil.rmtree(kept)
+    line.registry().download_bundle(two, bundles).rename(kept)
+    assert not runner_holds_champion(line)
 
 
 def test_a_restarted_numbering_deploys_nothing_that_was_not_promoted(

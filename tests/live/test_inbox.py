@@ -53,6 +53,14 @@ class Desk:
         return names(self.live / "bundles")
 
 
+def exchange(folder: Path, other: Path) -> None:
+    """Put the files of bundle ``other`` into ``folder``, which keeps its name and its delivery's version."""
+    delivery = (folder / "delivery.json").read_bytes()
+    shutil.rmtree(folder)
+    shutil.copytree(other, folder)
+    (folder / "delivery.json").write_bytes(delivery)
+
+
 def names(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
 
@@ -215,6 +223,38 @@ def test_a_kept_bundle_damaged_later_is_passed_over_and_healed_by_sending_it_aga
     assert desk.inbox.current()[0].bundle_hash == old.name
     assert not desk.send(new, version="4").new
     assert desk.inbox.current()[0].bundle_hash == new.name
+
+
+def test_another_signed_bundle_under_an_accepted_one_s_name_is_never_traded(desk: Desk) -> None:
+    first, good, other = (tiny_bundle(desk.made, desk.key, rounds=rounds) for rounds in (3, 5, 4))
+    desk.send(first, version="1")
+    desk.send(good, version="2")
+    exchange(desk.live / "bundles" / good.name, other)
+    deployed, loaded = desk.inbox.current()
+    assert deployed.bundle_hash == loaded.bundle_hash == first.name
+    assert desk.events()[-1][0] == "bundle_unusable"
+    assert f"holds bundle {other.name[:12]}, not bundle {good.name[:12]}" in desk.events()[-1][1]
+    again = desk.send(good, version="2")
+    assert (again.bundle_hash, again.model_version, again.new) == (good.name, "2", False)
+    assert [part.bundle_hash for part in desk.inbox.current()] == [good.name] * 2
+    assert list(desk.journal.bundles()) == [first.name, good.name]
+
+
+def test_another_signed_bundle_under_an_unknown_name_is_not_adopted(desk: Desk) -> None:
+    good, other = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
+    store(unpack(pack(good, "3")), desk.live / "bundles", public_key=public_key(desk.made / "keys"))
+    exchange(desk.live / "bundles" / good.name, other)
+    desk.inbox.adopt()
+    assert list(desk.journal.bundles()) == []
+    assert names(desk.live / "refused") == [good.name]
+
+
+def test_another_signed_bundle_under_a_spooled_one_s_name_is_set_aside(desk: Desk) -> None:
+    good, other = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
+    exchange(desk.spool(good), other)
+    assert desk.inbox.collect() == ()
+    assert (desk.kept, names(desk.live / "refused")) == ([], [good.name])
+    assert f"it holds bundle {other.name[:12]}" in desk.events()[-1][1]
 
 
 def test_rolling_back_is_deploying_the_old_one_again(desk: Desk) -> None:

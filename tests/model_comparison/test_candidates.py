@@ -59,6 +59,13 @@ def test_what_is_no_model_is_refused_by_name(tmp_path: Path, names: list[str], t
     assert said in str(refused.value)
 
 
+def test_models_whose_settings_do_not_fit_together_are_refused_without_the_whole_table() -> None:
+    with pytest.raises(ConfigError) as refused:
+        candidates(BASE, ["kind=rank,group_by=size"], None)
+    assert refused.value.fact.startswith("candidate kind=rank,group_by=size: model: scores of model.kind = ")
+    assert "max_bin" not in str(refused.value)
+
+
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         candidates(BASE, [], tmp_path / "none.toml")

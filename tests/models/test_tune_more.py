@@ -261,7 +261,7 @@ def test_daily_returns_lie_beside_the_journal_and_are_read_again(dataset: Datase
     assert (path.stat().st_mtime_ns, journal.read_bytes()) == before
 
 
-@pytest.mark.parametrize("damage", ["gone", "cut", "edited", "column dropped"])
+@pytest.mark.parametrize("damage", ["gone", "cut", "edited", "text", "text for sessions", "dropped"])
 def test_daily_returns_lost_or_damaged_are_refused_with_the_remedy(
     dataset: Dataset, tmp_path: Path, damage: str
 ) -> None:
@@ -276,6 +276,10 @@ def test_daily_returns_lost_or_damaged_are_refused_with_the_remedy(
     elif damage == "edited":
         frame.loc[5, "trial_1"] += 1e-12
         frame.to_parquet(path)
+    elif damage == "text":
+        frame.assign(trial_1="much").to_parquet(path)
+    elif damage == "text for sessions":
+        frame.assign(session_date="then").to_parquet(path)
     else:
         frame.drop(columns="trial_1").to_parquet(path)
     with pytest.raises(ModelError, match=path.name) as refused:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import lightgbm as lgb
@@ -103,6 +105,26 @@ def test_writing_again_keeps_the_intact_one_and_mends_a_damaged_one(tmp_path: Pa
     assert load(bundle).bundle_hash == bundle.name
 
 
+def test_another_signed_bundle_than_asked_for_is_refused(tmp_path: Path, bundle: Path) -> None:
+    other = tiny_bundle(tmp_path / "other", KEY, rounds=4)
+    asked = {"public_key": PUBLIC, "bundle_hash": bundle.name}
+    assert load_bundle(bundle, factor_hash=FACTOR_HASH, **asked).bundle_hash == bundle.name
+    assert verify_files(bundle, **asked)[1] == bundle.name
+    said = f"holds bundle {other.name[:12]}, not bundle {bundle.name[:12]}"
+    with pytest.raises(BundleError, match=said):
+        load_bundle(other, factor_hash=FACTOR_HASH, **asked)
+    with pytest.raises(BundleError, match=said):
+        verify_files(other, **asked)
+
+
+def test_writing_again_replaces_another_bundle_under_its_name(tmp_path: Path, bundle: Path) -> None:
+    other = tiny_bundle(tmp_path / "other", KEY, rounds=4)
+    shutil.rmtree(bundle)
+    other.rename(bundle)
+    assert tiny_bundle(tmp_path, KEY) == bundle
+    assert load(bundle).bundle_hash == bundle.name
+
+
 def test_nothing_but_the_bundle_is_left_beside_it(tmp_path: Path, bundle: Path) -> None:
     assert list(tmp_path.iterdir()) == [bundle]
     assert sorted(p.name for p in bundle.iterdir()) == FILES
@@ -128,7 +150,7 @@ def grouped(tmp_path: Path) -> Path:
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=100, deadline=None)
 @given(
-    name=st.sampled_from([name for name in GROUPED_FILES if name != "signature.json"]),
+    name=st.sampled_from(GROUPED_FILES),
     where=st.floats(0, 1, exclude_max=True),
     flip=st.integers(1, 255),
 )
@@ -154,6 +176,26 @@ def test_one_changed_digit_of_the_signature_is_refused(bundle: Path, field: str)
         (bundle / "signature.json").write_text(json.dumps(changed))
         with pytest.raises(BundleError, match=r"changed after signing|the trusted key is"):
             load(bundle)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text + "\n",
+        lambda text: text.replace(" ", "\t", 1),
+        lambda text: text.replace('"bundle_hash": "', '"bundle_hash": "0', 1),
+        lambda text: text.replace('"algorithm"', '"aIgorithm"', 1),
+        lambda text: text.replace("{", '{"note": "",', 1),
+        lambda text: json.dumps({**json.loads(text), "signature": json.loads(text)["signature"].upper()}, indent=2),
+    ],
+)
+def test_a_signature_file_spelled_otherwise_than_written_is_refused(
+    bundle: Path, change: Callable[[str], str]
+) -> None:
+    path = bundle / "signature.json"
+    path.write_text(change(path.read_text()))
+    with pytest.raises(BundleError, match="does not read as it was written"):
+        load(bundle)
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"public_key": 1, "signature": "y"}'])
@@ -191,12 +233,12 @@ def test_another_factor_hash_is_refused_with_both_named(bundle: Path) -> None:
 
 def resign(bundle: Path, tree: dict[str, object]) -> Path:
     """Put ``tree`` in as the manifest, properly signed: what another release might write."""
-    from ljwx_pipeline.scoring.bundle import _message, _sha256
+    from ljwx_pipeline.scoring.bundle import _message, _sha256, _signature_json
 
     content = json.dumps(tree).encode()
     (bundle / "manifest.json").write_bytes(content)
-    signed = {"public_key": PUBLIC, "signature": sign(_message(_sha256(content)), KEY)}
-    (bundle / "signature.json").write_text(json.dumps(signed))
+    bundle_hash = _sha256(content)
+    (bundle / "signature.json").write_bytes(_signature_json(bundle_hash, PUBLIC, sign(_message(bundle_hash), KEY)))
     return bundle
 
 

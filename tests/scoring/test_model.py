@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import subprocess
+import sys
+from collections.abc import Callable
+
 import lightgbm as lgb
 import numpy as np
 import pytest
@@ -111,3 +116,51 @@ def test_a_linear_text_with_a_scale_of_zero_is_refused() -> None:
 def test_features_of_another_width_are_refused() -> None:
     with pytest.raises(ModelError, match=r"shape \(2, 3\), the model expects \(rows, 4\)"):
         Model.of_booster(A).predict(np.zeros((2, 3), dtype=np.float32))
+
+
+CUT_AT_EVERY_BYTE = """
+import sys
+from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.scoring.model import Model
+
+text, opened = sys.stdin.read(), []
+for end in range(len(text)):
+    try:
+        opened.append((end, Model.of_booster(text[:end]).booster("model.txt").num_trees()))
+    except ModelError:
+        continue
+print(opened)
+"""
+
+
+def test_a_booster_cut_anywhere_is_refused_or_has_all_its_trees_and_never_ends_the_process() -> None:
+    text = tiny_booster()
+    command = [sys.executable, "-c", CUT_AT_EVERY_BYTE]
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-500:]
+    opened = dict(ast.literal_eval(done.stdout.splitlines()[-1]))
+    assert set(opened.values()) == {5}
+    assert min(opened) > text.index("end of trees")
+    assert text.index("end of parameters") - 1 not in opened
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda text: text.replace("tree_sizes", "tree_size"), "counts no trees"),
+        (lambda text: text.replace("Tree=3", "Tree=4"), "tree 3 of 5 is not where its size says"),
+        (lambda text: text.replace("Tree=1\n", "Tree=1\n\n"), "tree 2 of 5 is not where its size says"),
+        (lambda text: text.replace("end of trees", "end of tree"), "does not end after its 5 trees"),
+        (lambda text: text[: text.index("[num_gpu")], "parameters do not end"),
+    ],
+)
+def test_a_booster_of_other_trees_than_it_counts_is_refused(damage: Callable[[str], str], said: str) -> None:
+    with pytest.raises(ModelError, match=rf"model\.txt is not a LightGBM model \(.*{said}"):
+        Model.of_booster(damage(tiny_booster()))
+
+
+def test_a_booster_of_no_tree_is_one() -> None:
+    data = lgb.Dataset(rows(40), rows(40)[:, 0].copy())
+    empty = lgb.Booster({"verbosity": -1}, data.construct())
+    assert empty.num_trees() == 0
+    assert Model.of_booster(empty.model_to_string()).width == 4

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import timedelta
 from pathlib import Path
 
@@ -43,6 +44,16 @@ def test_a_damaged_bundle_in_the_inbox_is_replaced_by_a_good_one(tmp_path: Path,
     first = store(unpack(body), tmp_path / "inbox", public_key=PUBLIC)
     (first / "model.txt").write_text("damaged")
     again = store(unpack(body), tmp_path / "inbox", public_key=PUBLIC)
+    assert load_bundle(again, factor_hash=FACTOR_HASH, public_key=PUBLIC).bundle_hash == first.name
+
+
+def test_another_signed_bundle_under_its_name_is_replaced(tmp_path: Path, body: bytes) -> None:
+    first = store(unpack(body), tmp_path / "inbox", public_key=PUBLIC)
+    tiny_bundle(tmp_path / "other", KEY, rounds=4).rename(tmp_path / "exchanged")
+    shutil.rmtree(first)
+    (tmp_path / "exchanged").rename(first)
+    again = store(unpack(body), tmp_path / "inbox", public_key=PUBLIC)
+    assert again == first
     assert load_bundle(again, factor_hash=FACTOR_HASH, public_key=PUBLIC).bundle_hash == first.name
 
 

@@ -14,6 +14,7 @@ from ljwx_pipeline.errors import ConfigError, EnvironmentFault, LakeError, Model
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.studies import Axis, Params, Place, Space, Study, StudyPlan, opened_study
 from ljwx_pipeline.studies.importance import importances
+from ljwx_pipeline.studies.summaries import study_summaries
 
 SPACE = Space(
     (
@@ -227,6 +228,53 @@ def test_half_a_line_left_by_a_killed_process_is_cut_off(tmp_path: Path) -> None
         run(study, 14)
     with opened_study(place, PLAN) as study:
         assert params_of(study) == whole()
+
+
+@pytest.mark.parametrize("empty", ["\n", "\n\n\n", '\n\n{"op_code": 5, "half'])
+def test_empty_lines_at_the_end_are_cut_off(tmp_path: Path, empty: str) -> None:
+    place = Place(tmp_path / "journal.log")
+    with opened_study(place, PLAN) as study:
+        run(study, 5)
+    with (tmp_path / "journal.log").open("a") as file:
+        file.write(empty)
+    if empty == "\n":
+        assert [len(held.trials) for held in study_summaries(place)] == [5]
+    with opened_study(place, PLAN) as study:
+        run(study, 14)
+    with opened_study(place, PLAN) as study:
+        assert params_of(study) == whole()
+
+
+#: Lines that are JSON and no operation of a study, the last ones but for a type.
+FOREIGN = [
+    "[]",
+    "null",
+    "1",
+    '"x"',
+    "{}",
+    '{"op_code":99,"worker_id":"x"}',
+    '{"op_code":4,"worker_id":"x","study_id":[]}',
+    '{"op_code":2,"worker_id":"x","study_id":0,"user_attr":{"decided":3}}',
+    '{"op_code":2,"worker_id":"x","study_id":0,"user_attr":{"finished":3}}',
+]
+
+
+@pytest.mark.parametrize("line", FOREIGN)
+def test_a_foreign_line_is_a_damaged_journal_whoever_reads_it(tmp_path: Path, line: str) -> None:
+    journal = tmp_path / "journal.log"
+    with opened_study(Place(journal), PLAN) as study:
+        run(study, 1)
+    with journal.open("a") as file:
+        file.write(line + "\n")
+    before = journal.read_bytes()
+    with (
+        pytest.raises(ModelError, match=r"journal .* is damaged \(.|made under other inputs"),
+        opened_study(Place(journal), PLAN) as study,
+    ):
+        study.mark_finished({}, until=date(2025, 1, 2), at="2025-01-03T00:00:00Z")
+    assert journal.read_bytes() == before
+    with pytest.raises(ModelError, match=r"journal .* is damaged"):
+        study_summaries(Place(journal))
 
 
 @pytest.mark.parametrize("damage", [lambda lines: [*lines[:3], "no json", *lines[3:]], lambda lines: [*lines, "{"]])
