@@ -22,7 +22,7 @@ from assets.io_managers import read_json, write_json
 from assets.made import record_environment
 from assets.resources import Line
 from ljwx_pipeline.clock import utc_now
-from ljwx_pipeline.config import Settings, market_name
+from ljwx_pipeline.config import Settings, dotted, market_name
 from ljwx_pipeline.errors import LiveError, RegistryError
 from ljwx_pipeline.registry import RunStatus
 from ljwx_pipeline.tracking import (
@@ -233,7 +233,7 @@ def track_evaluation(line: Line, counted_as: Sequence[str], numbers: Mapping[str
         seconds=seconds,
     ) as run:
         if run is not None:
-            run.params({f"strategy.{name}": value for name, value in strategy.model_dump(mode="json").items()})
+            run.params(dotted({"strategy": strategy.model_dump(mode="json")}))
             run.metrics(numbers)
 
 

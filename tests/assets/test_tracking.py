@@ -152,6 +152,9 @@ def test_each_step_is_one_run_however_often_it_is_told(line: Line, registry: Reg
     assert (trials["0"].metrics["rank_ic"], trials["1"].metrics.get("rank_ic")) == (0.05, None)
     assert trials["0"].ended_ms is not None
     assert 2000 <= trials["0"].ended_ms - trials["0"].started_ms < 60_000
+    (evaluation,) = [run.params for run in below if run.kind == "evaluation"]
+    assert {"strategy.kind", "strategy.sizing.kind"} <= set(evaluation)
+    assert not [value for value in evaluation.values() if value.startswith("{")]
 
 
 def test_steps_go_on_while_mlflow_is_away_and_are_sent_when_it_is_back(line: Line, registry: Registry) -> None:
