@@ -22,7 +22,7 @@ from assets.io_managers import read_json, write_json
 from assets.made import record_environment
 from assets.resources import Line
 from ljwx_pipeline.clock import utc_now
-from ljwx_pipeline.config import Settings, market_name
+from ljwx_pipeline.config import Settings, dotted, market_name
 from ljwx_pipeline.errors import LiveError, RegistryError
 from ljwx_pipeline.registry import RunStatus
 from ljwx_pipeline.tracking import (
@@ -36,7 +36,14 @@ from ljwx_pipeline.tracking import (
     stable_id,
 )
 from ljwx_pipeline.tracking.champion import ChampionLine
-from ljwx_pipeline.tracking.inputs import environment_tags, requirements_text, settings_text
+from ljwx_pipeline.tracking.inputs import (
+    changed_settings,
+    changed_shown,
+    changed_text,
+    environment_tags,
+    requirements_text,
+    settings_text,
+)
 from ljwx_pipeline.tracking.tracker import PID_TAG
 
 DOCUMENT = "research_run"
@@ -92,11 +99,22 @@ def begin_research_run(
         run = tracker.find(event)
         run.resume(pid)
     else:
+        changed = changed_settings(settings)
         # what differs comes first: MLflow's table cuts names off
-        named = f"#{number} {texts['model_kind']} {texts['factors']} {texts['dataset_hash'][:8]} {settings.profile}"
+        parts = (texts["model_kind"], changed_shown(changed), texts["factors"], texts["dataset_hash"][:8])
+        named = " ".join([f"#{number}", *(part for part in parts if part), settings.profile])
         owner = {} if pid is None else {PID_TAG: pid}
         run = tracker.begin(
-            named, kind="research", event=event, tags={**texts, **environment_tags(), **_shown(line, texts), **owner}
+            named,
+            kind="research",
+            event=event,
+            tags={
+                **texts,
+                "changed": changed_text(changed),
+                **environment_tags(),
+                **_shown(line, texts),
+                **owner,
+            },
         )
         run.params(params)
         run.inputs(inputs)
@@ -233,7 +251,7 @@ def track_evaluation(line: Line, counted_as: Sequence[str], numbers: Mapping[str
         seconds=seconds,
     ) as run:
         if run is not None:
-            run.params({f"strategy.{name}": value for name, value in strategy.model_dump(mode="json").items()})
+            run.params(dotted({"strategy": strategy.model_dump(mode="json")}))
             run.metrics(numbers)
 
 

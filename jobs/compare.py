@@ -26,6 +26,7 @@ from assets.panels import TradingTables
 from assets.resources import Line
 from assets.reuse import code_hash
 from jobs.market_lock import one_writer
+from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.command_output import show_result
 from ljwx_pipeline.config import Settings, load_settings, market_home, market_name
 from ljwx_pipeline.dataset import Dataset, Fold, folds
@@ -80,11 +81,12 @@ def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse
     from ljwx_pipeline.model_comparison.measures import measured
     from ljwx_pipeline.sweeping.task import sweep_task, trials_so_far
 
-    line = Line()
+    line, began_at = Line(), utc_now()
     task = sweep_task(settings)  # refuses other data, label, universe or held-out end than the newest research's
     dataset = load_dataset(line.tables)
     split = _stored_folds(line, dataset)
-    tuned = read_json(line.tables, "tuned_hyperparameters")["best_params"]
+    study = read_json(line.tables, "tuned_hyperparameters")
+    tuned = study["best_params"]
     home, ledger, code = line.home / COMPARISONS, TrialLedger(task.ledger), code_hash()
     walks, found, failed = [], [], {}
     for number, candidate in enumerate(asked, start=1):
@@ -107,6 +109,7 @@ def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse
     body: dict[str, Any] = {
         **task.about,
         "folds": len(split),
+        "study": study["study"],
         "tuned": tuned,
         "rows": [item.row for item in found],
         "failed": failed,
@@ -117,7 +120,7 @@ def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse
     }
     told.write_comparison(folder, body, found)
     tags = {"factors": line.catalogue.name, "git_revision": git_revision()}
-    body["mlflow_run_id"] = told.track_comparison(settings, folder, body, walks, found, tags=tags)
+    body["mlflow_run_id"] = told.track_comparison(settings, folder, body, walks, found, tags=tags, began_at=began_at)
     told.write_document(folder, body)
     show_result(arguments, body, told.comparison_table(body))
     return ModelError.exit_code if failed else 0

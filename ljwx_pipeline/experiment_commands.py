@@ -26,16 +26,21 @@ MAIN_METRICS: dict[str, dict[str, str]] = {
     "evaluation": {"backtest.sharpe": ".2f", "backtest.annual_return": "+.1%", "backtest.max_drawdown": ".1%"},
     "promotion": {"gate.rank_ic_mean": "+.4f", "gate.deflated_sharpe_probability": ".3f"},
     "sweep": {"variants": ".0f", "best.information_ratio": ".2f"},
-    "comparison": {"candidates": ".0f", "trials_of_family": ".0f"},
+    "comparison": {"candidates": ".0f", "best.rank_ic": "+.4f", "best.net_sharpe": ".2f", "trials_of_family": ".0f"},
     "candidate": {"rank_ic": "+.4f", "net_sharpe": ".2f", "net_excess_annual_return": "+.1%", "turnover": ".1f"},
 }
 #: Kinds that stand alone; the others are below one of these.
 TOP_KINDS = ("research", "sweep", "comparison")
+#: Tag of a finished run that says more than its status, by kind.
+STATE_TAGS = {"research": "decision", "promotion": "decision", "trial": "state"}
 #: Tags that a comparison shows where they differ.
 COMPARED_TAGS = (
-    "decision", "profile", "market", "factors", "model_kind", "strategy", "dataset_hash", "data_hash", "factor_hash",
-    "label_hash", "config_hash", "git_revision", "python", "package.lightgbm", "simulated",
+    "decision", "profile", "market", "factors", "model_kind", "strategy", "study", "changed", "candidate_key",
+    "dataset_hash", "data_hash", "factor_hash", "label_hash", "config_hash", "git_revision", "python",
+    "package.lightgbm", "simulated",
 )  # fmt: skip
+#: Metrics that have a value for each of several things in turn: the last one alone stands for nothing.
+BY_STEP = {"fold.": "last fold", "variant.": "last variant"}
 SettingsOf = Callable[[argparse.Namespace], Settings]
 
 
@@ -96,7 +101,7 @@ def _list(settings: Settings, arguments: argparse.Namespace) -> int:
     registry, market = _registry(settings), None if arguments.all_markets else market_name(settings)
     kinds = TOP_KINDS if arguments.kind is None else (arguments.kind,)
     found = {kind: registry.views(kind=kind, market=market, limit=arguments.limit) for kind in kinds}
-    tables = [_table(kind, runs) for kind, runs in found.items() if runs]
+    tables = [_table(kind, runs, with_parent=kind not in TOP_KINDS) for kind, runs in found.items() if runs]
     unsent = _unsent(settings)
     if unsent:
         tables.append(f"{unsent} runs of this market are not sent yet: run `ljwx tracking flush`")
@@ -118,7 +123,9 @@ def _show(settings: Settings, arguments: argparse.Namespace) -> int:
     width = max(len(name) for name, _ in lines)
     parts = ["\n".join(f"{name:<{width}}  {value}" for name, value in lines)]
     if run.metrics:
-        parts.append(grid(["metric", "value"], [(name, f"{value:.6g}") for name, value in sorted(run.metrics.items())]))
+        parts.append(
+            grid(["metric", "value"], [(_named(name), f"{value:.6g}") for name, value in sorted(run.metrics.items())])
+        )
     parts += [_table(kind, children) for kind, children in below.items()]
     body = {**run.as_dict(), "below": [child.as_dict() for children in below.values() for child in children]}
     return show_result(arguments, body, "\n\n".join(parts))
@@ -136,7 +143,9 @@ def _compare(settings: Settings, arguments: argparse.Namespace) -> int:
     metrics = {name: [run.metrics.get(name) for run in runs] for name in names}
     params = _differing([run.params for run in runs])
     tags = {name: row for name, row in _differing([run.tags for run in runs]).items() if name in COMPARED_TAGS}
-    rows = [[name, *("-" if value is None else f"{value:.6g}" for value in row)] for name, row in metrics.items()]
+    rows = [
+        [_named(name), *("-" if value is None else f"{value:.6g}" for value in row)] for name, row in metrics.items()
+    ]
     parts = [grid(["metric", *heads], rows)]
     for title, table in (("parameters that differ", params), ("hashes and versions that differ", tags)):
         shown = [[name, *("-" if value is None else value[:40] for value in row)] for name, row in table.items()]
@@ -196,21 +205,38 @@ def _found(registry: Registry, settings: Settings, named: str) -> TrackedView:
     return found[0]
 
 
-def _table(kind: str, runs: Sequence[TrackedView]) -> str:
+def _table(kind: str, runs: Sequence[TrackedView], *, with_parent: bool = False) -> str:
+    """Return runs of one kind, with the run that each is below where that is not the run shown."""
+    from ljwx_pipeline.registry import PARENT_TAG
+
     main = MAIN_METRICS.get(kind, {})
-    headers = [kind, "run", "began (UTC)", "took", *main, "decision" if kind in ("research", "promotion") else "status"]
+    above = ["below"] if with_parent else []
+    headers = [kind, "run", *above, "began (UTC)", "took", *main, STATE_TAGS.get(kind, "status")]
     lines = [
         [
             run.name,
             run.run_id[:8],
+            *[run.tags.get(PARENT_TAG, "-")[:8] for _ in above],
             _at(run),
             _took(run),
             *(format(run.metrics[name], form) if name in run.metrics else "-" for name, form in main.items()),
-            run.tags.get("decision", run.status.lower()) if kind in ("research", "promotion") else run.status.lower(),
+            _state(kind, run),
         ]
         for run in runs
     ]
     return grid(headers, lines)
+
+
+def _state(kind: str, run: TrackedView) -> str:
+    """Return what became of a run: the gate's decision, of a trial complete or pruned, otherwise MLflow's status."""
+    status = run.status.lower()
+    return run.tags.get(STATE_TAGS[kind], status) if kind in STATE_TAGS and status == "finished" else status
+
+
+def _named(metric: str) -> str:
+    """Return a metric's name, and of which step its value is where it has one for each of several things."""
+    step = next((step for beginning, step in BY_STEP.items() if metric.startswith(beginning)), "")
+    return f"{metric} ({step})" if step else metric
 
 
 def _at(run: TrackedView) -> str:

@@ -7,8 +7,9 @@ Not here: going on with a study (``models/tune.py``, ``backtest/sweep_tune.py``)
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
@@ -56,12 +57,13 @@ def _list(settings: Settings, arguments: argparse.Namespace) -> int:
 
     found = [(place, study) for place in _places(settings) for study in study_summaries(place)]
     rows = [_row(place, study) for place, study in found]
+    rows.sort(key=lambda row: row["began_at"] or "", reverse=True)
     if not rows:
         text = f"no study was ever made of {market_home(settings).name}: `ljwx run` makes the first"
     else:
-        headers = ["study", "state", "trials", "pruned", "best", "started from", "finished at"]
-        keys = ("study", "state", "complete", "pruned", "best", "warm_start", "finished_at")
-        text = grid(headers, [[cell(row[key]) for key in keys] for row in rows])
+        headers = ["study", "model", "state", "trials", "pruned", "best", "started from", "began (UTC)",
+                   "finished (UTC)"]  # fmt: skip
+        text = grid(headers, [_cells(row) for row in rows])
     return show_result(arguments, {"studies": rows}, text)
 
 
@@ -92,14 +94,28 @@ def _row(place: Place, study: StudySummary) -> dict[str, Any]:
     return {
         "study": study.name,
         "kind": study.kind,
+        "model_kind": study.model_kind or None,
         "state": study.state,
         "complete": study.counts.get("complete", 0),
         "pruned": study.counts.get("pruned", 0),
-        "best": round(max(values), 4) if values else None,
+        "best": max(values, default=None),
         "warm_start": study.warm_start or None,
-        "finished_at": study.finished.get("at", "")[:19] or None,
+        "began_at": study.began_at or None,
+        "finished_at": study.finished.get("at") or None,
         "place": str(place),
     }
+
+
+def _cells(row: Mapping[str, Any]) -> list[str]:
+    """Return a study's row as a person reads it; pruned trials are among its trials."""
+    best = "-" if row["best"] is None else f"{row['best']:.4f}"
+    plain = [cell(row[key]) for key in ("study", "model_kind", "state")]
+    made = [cell(row["complete"] + row["pruned"]), cell(row["pruned"])]
+    return [*plain, *made, best, cell(row["warm_start"]), _utc(row["began_at"]), _utc(row["finished_at"])]
+
+
+def _utc(instant: str | None) -> str:
+    return "-" if instant is None else f"{datetime.fromisoformat(instant).astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def _with_values(study: StudySummary) -> StudySummary:

@@ -32,6 +32,9 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             run.metrics({"rank_ic_mean": rank_ic, "backtest.sharpe": 1.5})
             with run.child("fold 2024", kind="fold", tags={"market": market}) as fold:
                 fold.metrics({"rank_ic": rank_ic, "rounds": 30})
+            run.metrics({"fold.rank_ic": rank_ic})
+            with run.child("trial 000", kind="trial", tags={"market": market, "state": "pruned"}):
+                pass
     return tmp_path
 
 
@@ -55,6 +58,26 @@ def test_the_list_shows_the_newest_first_with_main_metrics(home: Path, capsys: p
     assert [(run["kind"], run["metrics"]["rank_ic"]) for run in folds] == [("fold", 0.05)]
 
 
+def test_a_trial_that_was_given_up_is_pruned_and_a_fold_says_what_it_is_below(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trials = said(capsys, "experiments", "list", "--kind", "trial").splitlines()
+    assert [line.split()[-1] for line in (trials[0], *trials[2:])] == ["state", "pruned", "pruned"]
+    folds = said(capsys, "experiments", "list", "--kind", "fold").splitlines()
+    assert folds[0].split()[:3] == ["fold", "run", "below"]
+    newest, oldest = ids(capsys)
+    assert [line.split()[3] for line in folds[2:]] == [newest[:8], oldest[:8]]
+
+
+def test_a_metric_with_a_value_a_fold_says_that_the_last_is_shown(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for words in (["show", "latest"], ["compare", *ids(capsys)]):
+        told = said(capsys, "experiments", *words)
+        assert "fold.rank_ic (last fold)" in told
+        assert "rank_ic_mean (" not in told
+
+
 def test_another_market_is_shown_only_when_asked_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = said(capsys, "experiments", "list", "--seed", "99")
     assert "no run of kind research or sweep or comparison is recorded of market simulated-" in told
@@ -67,7 +90,7 @@ def test_a_run_is_shown_with_what_is_below_it(home: Path, capsys: pytest.Capture
     assert "rank_ic_mean" in told
     assert "fold 2024" in told
     body = json.loads(said(capsys, "experiments", "show", ids(capsys)[1][:8], "--json"))
-    assert (body["name"], [child["name"] for child in body["below"]]) == ("run 0", ["fold 2024"])
+    assert (body["name"], [child["name"] for child in body["below"]]) == ("run 0", ["trial 000", "fold 2024"])
 
 
 def test_a_comparison_shows_what_differs_and_nothing_else(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
@@ -21,17 +24,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return market_home(load_settings())
 
 
-def make(journal: Path, kind: str, *, trials: int, **inputs: object) -> str:
-    """Make a study of ``trials`` trials, the second of them pruned, and one that nobody has run yet."""
+def plan_of(kind: str, inputs: Mapping[str, object]) -> StudyPlan:
     axis = Axis("depth", "int", 0, 4, log=False, levels=(0, 1, 2))
-    plan = StudyPlan(kind=kind, inputs=inputs, space=Space((axis,)), seed=1, batch=1, random_trials=2)
-    with opened_study(Place(journal), plan) as study:
+    return StudyPlan(kind=kind, inputs=inputs, space=Space((axis,)), seed=1, batch=1, random_trials=2)
+
+
+def make(journal: Path, kind: str, *, trials: int, best: float = 0.25, **inputs: object) -> str:
+    """Make a study of ``trials`` trials, the second of them pruned, and one that nobody has run yet."""
+    with opened_study(Place(journal), plan_of(kind, inputs)) as study:
         for at in range(trials):
             asked = study.claim(trials)
             assert asked is not None
             kept = {"trial": {"pruned_after_fold": "inner-1"}} if at == 1 else {}
-            study.tell(asked, [0.25 - at / 10], kept=kept, steps={0: 0.05}, pruned=at == 1)
+            study.tell(asked, [best - at / 10], kept=kept, steps={0: 0.05}, pruned=at == 1)
         return study.name
+
+
+def finish(journal: Path, *, at: str, **inputs: object) -> None:
+    """Mark a study as finished, as whoever made it does."""
+    with opened_study(Place(journal), plan_of("ljwx", inputs)) as study:
+        study.mark_finished({"depth": 1}, until=date(2025, 12, 31), at=at)
 
 
 def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
@@ -45,12 +57,47 @@ def test_studies_of_models_and_of_sweeps_are_listed(home: Path, capsys: pytest.C
     before = (home / "studies" / "journal.log").read_bytes()
     rows = json.loads(said(capsys, "list", "--json"))["studies"]
     assert [(row["study"], row["complete"], row["pruned"], row["best"]) for row in rows] == [
-        (model, 2, 1, 0.25),
         (sweep, 1, 0, 0.25),
+        (model, 2, 1, 0.25),
     ]
     assert {row["state"] for row in rows} == {"unfinished"}
     assert model in said(capsys, "list")
     assert (home / "studies" / "journal.log").read_bytes() == before
+
+
+def test_the_newest_study_comes_first_and_one_without_a_trial_last(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    journal = home / "studies" / "journal.log"
+    never = make(journal, "ljwx", trials=0)
+    made = [make(journal, "ljwx", trials=1, dataset=name) for name in "abcd"]
+    rows = json.loads(said(capsys, "list", "--json"))["studies"]
+    assert [row["study"] for row in rows] == [*reversed(made), never]
+    assert rows[-1]["began_at"] is None
+
+
+def test_a_study_is_listed_with_its_model_all_its_trials_and_when(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Shanghai")
+    time.tzset()
+    best, journal = 0.123456789, home / "studies" / "journal.log"
+    before = datetime.now(UTC)
+    try:
+        make(journal, "ljwx", trials=3, best=best, model={"kind": "linear"})
+        finish(journal, at="2026-01-05T09:30:00+08:00", model={"kind": "linear"})
+        (row,) = json.loads(said(capsys, "list", "--json"))["studies"]
+        head, _, line = said(capsys, "list").splitlines()[:3]
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert (row["model_kind"], row["complete"], row["pruned"]) == ("linear", 2, 1)
+    assert (row["best"], row["finished_at"]) == (best, "2026-01-05T09:30:00+08:00")
+    assert before <= datetime.fromisoformat(row["began_at"]) <= datetime.now(UTC)
+    assert "began (UTC)" in head
+    assert head.endswith("finished (UTC)")
+    assert line.split()[1:6] == ["linear", "finished", "3", "1", "0.1235"]
+    assert line.endswith("2026-01-05 01:30:00")
 
 
 def test_a_study_is_shown_with_its_trials_and_says_where_one_was_given_up(

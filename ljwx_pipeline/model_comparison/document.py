@@ -8,20 +8,24 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.command_output import grid
-from ljwx_pipeline.config import Settings, market_name
+from ljwx_pipeline.config import ModelSettings, Settings, dotted, market_name
 from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes, write_parquet
 from ljwx_pipeline.model_comparison.measures import Measured
 from ljwx_pipeline.model_comparison.walk import Walked
 from ljwx_pipeline.page import page_environment
 from ljwx_pipeline.plot_style import BLUE, GREY, ORANGE, RED, canvas, inline, plain_dates
+
+if TYPE_CHECKING:  # loaded when something is recorded
+    from ljwx_pipeline.tracking import JournaledRun
 
 DOCUMENT, PAGE, TABLE = "comparison.json", "comparison.html", "comparison.parquet"
 _COLOURS = (BLUE, RED, ORANGE, GREY, "#3d8f5f", "#7a4fa3", "#2f9aa0", "#a3873d")
@@ -31,6 +35,11 @@ _METRICS = (
     "net_sharpe_lower", "net_sharpe_upper", "turnover", "training_seconds",
 )  # fmt: skip
 _FOLD_METRICS = ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows", "seconds")
+_FOLD_SPANS = ("train_first", "train_last", "test_first", "test_last")
+#: Measures whose best value is a metric of the comparison.
+_BEST = ("rank_ic", "net_sharpe", "net_excess_annual_return")
+#: Names of candidates in the name of a run, and letters of one: MLflow's table cuts names off.
+_NAMES_SHOWN, _NAME_SHOWN = 4, 40
 
 
 def comparison_name(keys: Sequence[str]) -> str:
@@ -87,15 +96,19 @@ def track_comparison(
     found: Sequence[Measured],
     *,
     tags: Mapping[str, str],
+    began_at: datetime,
 ) -> str | None:
     """Record the comparison, its candidates and their folds as nested tracked runs; return the outer one's MLflow id.
 
-    The same comparison is the same run, recorded once. None while MLflow is away: it is told later.
+    The same comparison is the same run, recorded once. A candidate and its folds begin and end with their training,
+    long before the comparison where they were kept. None while MLflow is away: it is told later.
 
     Parameters
     ----------
     tags
         Those of ``SHARED_TAGS`` that neither ``settings`` nor ``body`` tell: ``factors`` and ``git_revision``.
+    began_at
+        When the comparison was begun.
     """
     from ljwx_pipeline.tracking import open_tracker, stable_id
 
@@ -107,29 +120,110 @@ def track_comparison(
         "simulated": body["simulated"],
         "model_kind": settings.model.kind,
         "strategy": settings.strategy.kind,
+        "study": body["study"],
         **body["hashes"],
         **tags,
     }
     if not tracker.recorded(outer):
-        with tracker.run(f"{settings.profile} comparison", kind="comparison", event=outer, tags=shared) as run:
-            run.params({"candidates": ", ".join(walk.candidate.name for walk in walks), "folds": body["folds"]})
+        names = [walk.candidate.name for walk in walks]
+        about = {**shared, **_page_tags(names, body, shared)}
+        with tracker.run(
+            _run_name(names, settings.profile), kind="comparison", event=outer, tags=about, started_at=began_at
+        ) as run:
+            run.params({"candidates": ", ".join(names), "folds": body["folds"]})
             run.metrics({"candidates": float(len(walks)), "trials_of_family": float(body["trials_of_family"])})
+            run.metrics(_best(found))
+            run.inputs([_input(body, body["hashes"]["dataset_hash"])])
             for walk, item in zip(walks, found, strict=True):
-                name, event = walk.candidate.name, stable_id("candidate", outer, walk.key)
-                own = {**shared, **_own_tags(settings, walk)}
-                with run.child(name, tags=own | {"candidate_key": walk.key}, kind="candidate", event=event) as child:
-                    child.params({f"model.{key}": value for key, value in walk.candidate.settings.model_dump().items()})
-                    child.metrics({name: item.row[name] for name in _METRICS if item.row[name] is not None})
-                    for fold in walk.folds:
-                        at = stable_id("candidate fold", event, fold["name"])
-                        named = f"fold {fold['name']}"
-                        with child.child(named, tags=own | {"fold": fold["name"]}, kind="fold", event=at) as nested:
-                            nested.metrics({name: float(fold[name]) for name in _FOLD_METRICS})
+                _track_candidate(run, walk, item, body=body, tags={**shared, **_own_tags(settings, walk)})
             run.artifacts(folder, "comparison")
     try:
         return tracker.run_id_of(outer)
     except RegistryError:
         return None
+
+
+def _track_candidate(
+    run: JournaledRun, walk: Walked, item: Measured, *, body: Mapping[str, Any], tags: Mapping[str, Any]
+) -> None:
+    """Record a candidate below the comparison, and its folds below it."""
+    from ljwx_pipeline.tracking import stable_id
+
+    name, event, model = walk.candidate.name, stable_id("candidate", run.event, walk.key), walk.candidate.settings
+    with run.child(
+        name,
+        tags={**tags, "candidate_key": walk.key},
+        kind="candidate",
+        event=event,
+        started_at=walk.began_at,
+        ended_at=walk.ended_at,
+    ) as child:
+        tuned = {f"tuned.{key}": value for key, value in body["tuned"].items()} if reads_tuned(model) else {}
+        child.params({**dotted({"model": model.model_dump(mode="json")}), **tuned})
+        child.metrics({name: item.row[name] for name in _METRICS if item.row[name] is not None})
+        child.inputs([_input(body, walk.dataset_hash)])
+        for fold in walk.folds:
+            with child.child(
+                f"{name} fold {fold['name']}",
+                tags={**tags, "fold": fold["name"]},
+                kind="fold",
+                event=stable_id("candidate fold", event, fold["name"]),
+                started_at=datetime.fromisoformat(fold["began_at"]),
+                ended_at=datetime.fromisoformat(fold["ended_at"]),
+            ) as nested:
+                nested.params({name: fold[name] for name in _FOLD_SPANS})
+                nested.metrics({name: float(fold[name]) for name in _FOLD_METRICS})
+
+
+def reads_tuned(model: ModelSettings) -> bool:
+    """Return whether anything that ``model`` fits reads the tuned hyperparameters."""
+    from ljwx_pipeline.models.tune import NOT_TUNED  # heavy: Optuna
+
+    return any(kind not in NOT_TUNED for kind in model.fitted_kinds)
+
+
+def _run_name(names: Sequence[str], profile: str) -> str:
+    """Return what MLflow's table shows: who is compared comes first, as it cuts names off."""
+    shown = ", ".join(name if len(name) <= _NAME_SHOWN else f"{name[:_NAME_SHOWN]}..." for name in names[:_NAMES_SHOWN])
+    more = f" and {len(names) - _NAMES_SHOWN} more" if len(names) > _NAMES_SHOWN else ""
+    return f"{shown}{more} {profile}"
+
+
+def _page_tags(names: Sequence[str], body: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, str]:
+    """Return the tags that MLflow's own page reads: the description, where the run came from, the commit."""
+    note = (
+        f"{'**Simulated market.** ' if body['simulated'] else ''}Profile `{shared['profile']}`, market "
+        f"`{shared['market']}`, {body['first_session']} to {body['last_session']} out of sample, {body['folds']} "
+        f"folds, over {body['benchmark']}. Models: {', '.join(f'`{name}`' for name in names)}, each with the "
+        f"hyperparameters of study `{body['study']}` where it reads any. The candidates are runs below this one, "
+        "their folds below them; the page is the artifact `comparison/comparison.html`."
+    )
+    return {
+        "mlflow.note.content": note,
+        "mlflow.source.name": "ljwx models compare",
+        "mlflow.source.type": "JOB",
+        "mlflow.source.git.commit": str(shared["git_revision"]).removesuffix("-dirty"),
+    }
+
+
+def _best(found: Sequence[Measured]) -> dict[str, float]:
+    """Return the highest value of each measure that is better when higher, whichever candidate has it."""
+    best = {}
+    for name in _BEST:
+        values = [item.row[name] for item in found if item.row[name] is not None]
+        if values:
+            best[f"best.{name}"] = float(max(values))
+    return best
+
+
+def _input(body: Mapping[str, Any], dataset_hash: str) -> dict[str, str]:
+    from ljwx_pipeline.tracking.inputs import dataset_input
+
+    return dataset_input(
+        "training_dataset",
+        dataset_hash,
+        source={"dataset_hash": dataset_hash, "data_hash": body["hashes"]["data_hash"]},
+    )
 
 
 def _own_tags(settings: Settings, walk: Walked) -> dict[str, str]:
@@ -163,6 +257,7 @@ def comparison_table(body: Mapping[str, Any]) -> str:
         [
             f"{body['profile']}: {body['first_session']} to {body['last_session']}, {body['folds']} folds, over "
             f"{body['benchmark']}; each model counts as a trial, {body['trials_of_family']} of this family by now",
+            f"tuned hyperparameters of every model that reads any: study {body['study']}",
             "",
             grid(headers, lines),
             *failed,

@@ -9,11 +9,13 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import ModelSettings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.dataset.groups import grouped_by
@@ -38,7 +40,8 @@ class Walked:
     predictions
         As ``walk_forward`` gives them.
     folds
-        Figures of each fold, in test order.
+        Figures of each fold, in test order: those of ``FoldRecord``, and ``began_at`` and ``ended_at`` of its training
+        (ISO, UTC).
     known
         Whether they were kept before and nothing was trained now.
     dataset_hash
@@ -56,6 +59,16 @@ class Walked:
     def seconds(self) -> float:
         """Wall time of its folds when they were trained."""
         return float(sum(fold["seconds"] for fold in self.folds))
+
+    @property
+    def began_at(self) -> datetime:
+        """When its first fold was begun; of a kept candidate, long ago."""
+        return min(datetime.fromisoformat(fold["began_at"]) for fold in self.folds)
+
+    @property
+    def ended_at(self) -> datetime:
+        """When its last fold was finished."""
+        return max(datetime.fromisoformat(fold["ended_at"]) for fold in self.folds)
 
 
 def has_what_it_learns_from(dataset: Dataset, model: ModelSettings) -> bool:
@@ -101,8 +114,17 @@ def walked(
     kept = _kept(folder)
     if kept is not None:
         return Walked(candidate, key, *kept, known=True, dataset_hash=dataset.hash)
-    made = walk_forward(dataset, folds, tuned, candidate.settings, on_fold=on_fold)
-    records: list[dict[str, Any]] = json.loads(json.dumps([asdict(record) for record in made.folds], default=str))
+    told: list[dict[str, Any]] = []
+
+    def finished(record: FoldRecord) -> None:
+        ended = utc_now()
+        began = ended - timedelta(seconds=record.seconds)
+        told.append({**asdict(record), "began_at": began.isoformat(), "ended_at": ended.isoformat()})
+        if on_fold is not None:
+            on_fold(record)
+
+    made = walk_forward(dataset, folds, tuned, candidate.settings, on_fold=finished)
+    records: list[dict[str, Any]] = json.loads(json.dumps(told, default=str))
     folder.mkdir(parents=True, exist_ok=True)
     sha256 = write_parquet(folder / _SCORES, made.predictions)
     # the record comes last: without it nothing is finished

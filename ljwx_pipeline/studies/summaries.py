@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from datetime import UTC
 from typing import Any
 
 from ljwx_pipeline.studies.storage import Place
@@ -23,6 +24,10 @@ class StudySummary:
         The study's name, and what it tries.
     state
         ``finished``, ``unfinished``, or ``running`` while a trial is.
+    model_kind
+        The kind of model its trials fit; empty for a study of strategies.
+    began_at
+        Instant its first trial began, ISO in UTC; empty where none was.
     counts
         Trials by state: complete, pruned, running, waiting.
     decided
@@ -38,6 +43,8 @@ class StudySummary:
     name: str
     kind: str
     state: str
+    model_kind: str
+    began_at: str
     counts: dict[str, int]
     decided: dict[str, Any]
     warm_start: str
@@ -73,15 +80,20 @@ def _summary(study: Any, rows: list[Any]) -> StudySummary:
         }
         for number, row in sorted(numbered(rows).items())
     )
+    # Optuna keeps the local time of the machine
+    begun = [row.datetime_start.astimezone(UTC) for row in rows if row.datetime_start is not None]
+    decided = dict(attrs.get(DECIDED, {}))
     counts = Counter(str(trial["state"]) for trial in trials)
     finished = dict(attrs.get(FINISHED, {}))
     state = "running" if counts["running"] else "finished" if finished else "unfinished"
     return StudySummary(
         name=str(study.study_name),
-        kind=str(attrs.get(DECIDED, {}).get("kind", "")),
+        kind=str(decided.get("kind", "")),
         state=state,
+        model_kind=str(decided.get("model", {}).get("kind", "")),
+        began_at=min(begun).isoformat() if begun else "",
         counts=dict(sorted(counts.items())),
-        decided=dict(attrs.get(DECIDED, {})),
+        decided=decided,
         warm_start=str(attrs.get(WARM, {}).get("study", "")),
         finished=finished,
         trials=trials,

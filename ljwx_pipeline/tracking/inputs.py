@@ -6,6 +6,7 @@ Not here: the hashes themselves (``assets/lineage.py``, ``lake/``).
 from __future__ import annotations
 
 import json
+import os
 import platform
 from collections.abc import Mapping
 from functools import lru_cache
@@ -13,12 +14,16 @@ from importlib.metadata import distributions
 from typing import Any
 
 from ljwx_pipeline import __version__
-from ljwx_pipeline.config import Settings, without_password
+from ljwx_pipeline.config import Settings, dotted, load_settings, without_password
+from ljwx_pipeline.config.settings import LOCAL_KEYS, LOCAL_SECTIONS
+from ljwx_pipeline.errors import ConfigError
 
 #: Packages whose versions are tags: a look at a run's page says them, the artifact says all.
 TAGGED_PACKAGES = ("lightgbm", "numpy", "pandas", "numba", "scikit-learn", "shap", "optuna", "mlflow", "dagster")
 #: Beyond these MLflow's tables cut a digest off.
 _DIGEST_DIGITS = 12
+#: Letters of what was changed that a run's name has room for.
+_CHANGED_SHOWN = 60
 
 
 @lru_cache(maxsize=1)
@@ -54,6 +59,45 @@ def settings_tree(settings: Settings) -> dict[str, Any]:
 def settings_text(settings: Settings) -> str:
     """Return every configured value as JSON that ``Settings.model_validate_json`` reads."""
     return json.dumps(settings_tree(settings), indent=2, ensure_ascii=False) + "\n"
+
+
+def changed_settings(settings: Settings) -> tuple[str, ...] | None:
+    """Return what ``--set`` or the environment changed of the profile's own settings, as ``model.kind=linear`` each.
+
+    Addresses and how many work on it are left out: they change no result. None where the profile's file does not stand
+    alone, so that nobody knows what it would have been.
+    """
+    config_file = os.environ.get("LJWX_CONFIG")
+    try:
+        own = load_settings(
+            profile=settings.profile, environ={} if config_file is None else {"LJWX_CONFIG": config_file}
+        )
+    except ConfigError:
+        return None
+    now, before = (dotted(settings_tree(one)) for one in (settings, own))
+    local = {f"{section}.{key}" for section, key in LOCAL_KEYS}
+    keys = [key for key in now if key.partition(".")[0] not in LOCAL_SECTIONS and key not in local]
+    return tuple(f"{key}={_plain(now[key])}" for key in keys if key not in before or now[key] != before[key])
+
+
+def changed_text(changed: tuple[str, ...] | None) -> str:
+    """Return what was changed as one tag: ``none`` where nothing was."""
+    return "unknown: the profile does not stand alone" if changed is None else " ".join(changed) or "none"
+
+
+def changed_shown(changed: tuple[str, ...] | None) -> str:
+    """Return as much of what was changed as a run's name has room for, and how much more there is; may be empty."""
+    shown: list[str] = []
+    for one in changed or ():
+        if len(" ".join([*shown, one])) > _CHANGED_SHOWN:
+            break
+        shown.append(one)
+    more = len(changed or ()) - len(shown)
+    return " ".join([*shown, *([f"+{more} changed"] if more else [])])
+
+
+def _plain(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 
 def dataset_input(

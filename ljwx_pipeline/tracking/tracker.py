@@ -120,13 +120,17 @@ class JournaledRun:
         kind: Kind | None = None,
         event: str | None = None,
         started_at: datetime | None = None,
+        ended_at: datetime | None = None,
     ) -> contextlib.AbstractContextManager[JournaledRun]:
         """Open a run nested in this one, a fold or a trial; arguments as ``Tracker.run``."""
-        return self._tracker.run(name, kind=kind, tags=tags, parent=self.event, event=event, started_at=started_at)
+        return self._tracker.run(
+            name, kind=kind, tags=tags, parent=self.event, event=event, started_at=started_at, ended_at=ended_at
+        )
 
-    def end(self, status: RunStatus) -> None:
-        """Close the run as of now."""
-        self._add([{"do": "end", "status": status, "at_ms": self._tracker.now_ms()}], now=True)
+    def end(self, status: RunStatus, *, ended_at: datetime | None = None) -> None:
+        """Close the run, as of now unless the work ended before."""
+        at_ms = self._tracker.now_ms() if ended_at is None else _milliseconds(ended_at)
+        self._add([{"do": "end", "status": status, "at_ms": at_ms}], now=True)
 
     def resume(self, pid: str | None = None) -> None:
         """Let a run that had ended, or whose process was killed, go on in this process or the one of ``pid``."""
@@ -162,6 +166,7 @@ class Tracker:
         parent: str | None = None,
         event: str | None = None,
         started_at: datetime | None = None,
+        ended_at: datetime | None = None,
     ) -> Iterator[JournaledRun]:
         """Open a run; it ends FINISHED, or FAILED when the block raises, and is sent when it ends.
 
@@ -177,6 +182,8 @@ class Tracker:
             A stable id (``journal.stable_id``): an event that was recorded before is the same run. None: a new one.
         started_at
             When the work began; now if not given.
+        ended_at
+            When it ended, of work told afterwards; when the block ends if not given, and when the block raises.
         """
         opened = self.begin(name, kind=kind, tags=tags, parent=parent, event=event, started_at=started_at, eager=False)
         status: RunStatus = "FAILED"
@@ -184,7 +191,7 @@ class Tracker:
             yield opened
             status = "FINISHED"
         finally:
-            opened.end(status)
+            opened.end(status, ended_at=ended_at if status == "FINISHED" else None)
 
     def begin(
         self,
@@ -203,7 +210,7 @@ class Tracker:
             known = self.find(event, eager=eager)
             known.resume()
             return known
-        started_ms = self.now_ms() if started_at is None else int(started_at.timestamp() * 1000)
+        started_ms = self.now_ms() if started_at is None else _milliseconds(started_at)
         texts = {key: str(value) for key, value in {**_process(), **(tags or {})}.items()}
         if kind is not None:
             texts["kind"] = kind
@@ -302,7 +309,7 @@ class Tracker:
 
     def now_ms(self) -> int:
         """Return milliseconds since 1970."""
-        return int(self._clock.now().timestamp() * 1000)
+        return _milliseconds(self._clock.now())
 
     def _lacks(self, event: str) -> bool:
         story = self.journals.read(event)
@@ -423,6 +430,10 @@ def damage(settings: Settings) -> list[LakeError]:
         except LakeError as error:
             found.append(error)
     return found
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp() * 1000)
 
 
 def _process(pid: str | None = None) -> dict[str, str]:

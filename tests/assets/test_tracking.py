@@ -82,6 +82,19 @@ def test_a_run_that_failed_goes_on_as_the_same_run(line: Line, registry: Registr
     assert statuses(registry) == ["FINISHED", "RUNNING"]
 
 
+def test_runs_are_told_apart_by_what_was_changed(
+    line: Line, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun(line)
+    end_research_run(line)
+    monkeypatch.setenv("LJWX_MODEL__KIND", "linear")
+    begun(Line(), config_hash="another")
+    second, first = registry.views(kind="research", limit=10)
+    assert (first.tags["changed"], second.tags["changed"]) == ("none", "model.kind=linear")
+    assert first.name == "#1 regression factors of the test dataset_ simulated"
+    assert second.name == "#2 linear model.kind=linear factors of the test dataset_ simulated"
+
+
 def test_a_killed_run_ends_failed_when_another_begins_on_other_data(line: Line, registry: Registry) -> None:
     first = begun(line)
     assert begun(line) == first, "killed, and run again on the same"
@@ -152,6 +165,9 @@ def test_each_step_is_one_run_however_often_it_is_told(line: Line, registry: Reg
     assert (trials["0"].metrics["rank_ic"], trials["1"].metrics.get("rank_ic")) == (0.05, None)
     assert trials["0"].ended_ms is not None
     assert 2000 <= trials["0"].ended_ms - trials["0"].started_ms < 60_000
+    (evaluation,) = [run.params for run in below if run.kind == "evaluation"]
+    assert {"strategy.kind", "strategy.sizing.kind"} <= set(evaluation)
+    assert not [value for value in evaluation.values() if value.startswith("{")]
 
 
 def test_steps_go_on_while_mlflow_is_away_and_are_sent_when_it_is_back(line: Line, registry: Registry) -> None:

@@ -88,6 +88,17 @@ def test_mlflow_holds_a_comparison_with_candidates_and_their_folds(
     children = {run.info.run_name: run for run in below(compared["mlflow_run_id"])}
     assert set(children) == {"configured", BINS, SHORT}
     assert children[BINS].data.params["model.max_bin"] == "31"
+    tuned = compared["tuned"]
+    assert {name: children[BINS].data.params[f"tuned.{name}"] for name in tuned} == {
+        name: str(value) for name, value in tuned.items()
+    }
+    (research,) = client.search_runs(experiment, "tags.kind = 'research'")
+    assert children[BINS].data.tags["study"] == research.data.tags["study"]
+    began, ended = children[BINS].info.start_time, children[BINS].info.end_time
+    seconds = next(row["training_seconds"] for row in compared["rows"] if row["name"] == BINS)
+    assert ended - began >= seconds * 1000 * 0.99
+    assert outer.info.start_time <= began
+    assert ended <= outer.info.end_time
     assert {run.data.tags["kind"] for run in below(children[SHORT].info.run_id)} == {"fold"}
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import ModelSettings, load_settings
 from ljwx_pipeline.dataset import Dataset, Fold
 from ljwx_pipeline.model_comparison.candidates import Candidate, candidates
@@ -61,6 +62,19 @@ def test_a_finished_candidate_is_read_and_not_trained(
     first, second = once_more(), once_more()
     assert trained == ["first", "second"]
     pd.testing.assert_frame_equal(first, second)
+
+
+def test_a_kept_candidate_still_says_when_it_was_trained(
+    tmp_path: Path, dataset: Dataset, split: list[Fold], candidate: Candidate
+) -> None:
+    before = utc_now()
+    first = walked(candidate, dataset, split, TUNED, code="c", store=tmp_path)
+    after = utc_now()
+    assert before <= first.began_at < first.ended_at <= after
+    assert (first.ended_at - first.began_at).total_seconds() >= first.seconds * 0.99
+    second = walked(candidate, dataset, split, TUNED, code="c", store=tmp_path)
+    assert second.known
+    assert (second.began_at, second.ended_at) == (first.began_at, first.ended_at)
 
 
 def test_other_code_parameters_or_folds_are_another_candidate(

@@ -364,3 +364,19 @@ def test_the_folder_that_cannot_be_written_is_a_message(registry: Registry, tmp_
     (tmp_path / "tracking").write_text("a file")
     with pytest.raises(LakeError, match="cannot be recorded"):
         Tracker(tmp_path / "tracking", registry).begin("x")
+
+
+def test_work_told_afterwards_ends_when_it_ended_unless_the_telling_fails(tracker: Tracker) -> None:
+    began, ended = datetime(2026, 1, 5, 1, 0, tzinfo=UTC), datetime(2026, 1, 5, 1, 3, tzinfo=UTC)
+    with tracker.run("told", started_at=began, ended_at=ended):
+        pass
+    with (
+        pytest.raises(ZeroDivisionError),
+        tracker.run("not told", started_at=began, ended_at=ended),
+    ):
+        raise ZeroDivisionError
+    runs = {run.info.run_name: run.info for run in stored_runs(tracker.registry)}
+    assert runs["told"].start_time == began.timestamp() * 1000
+    assert (runs["told"].end_time, runs["told"].status) == (ended.timestamp() * 1000, "FINISHED")
+    assert runs["not told"].status == "FAILED"
+    assert runs["not told"].end_time > ended.timestamp() * 1000
