@@ -16,7 +16,8 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from ljwx_pipeline.config import MlflowSettings, artifact_root, tracking_uri, without_password
-from ljwx_pipeline.errors import BundleError, RegistryError
+from ljwx_pipeline.errors import BundleError, LakeError, RegistryError
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.scoring.bundle import MANIFEST, Manifest, place_directory, read_files, verify_files
 from ljwx_pipeline.scoring.model import Member
@@ -448,8 +449,10 @@ class Registry:
         """
         from mlflow import MlflowClient  # heavy: only when something is recorded
 
-        with exclusive(database.with_name(".making.lock"), timeout_s=MAKING_TIMEOUT_S):
-            if database.exists():
+        if self._ask(_is_made, database):
+            return  # no lock, which a folder that may only be read would refuse
+        with _making(database):
+            if _is_made(database):
                 return
             draft = database.with_name(f".{database.name}.new")
             draft.unlink(missing_ok=True)
@@ -583,6 +586,21 @@ def _write_mlmodel(folder: Path, manifest: Manifest, *, run_id: str) -> None:
 
 def _texts(values: Mapping[str, Any], limit: int) -> dict[str, str]:
     return {name: str(value)[:limit] for name, value in values.items()}
+
+
+@contextmanager
+def _making(database: Path) -> Iterator[None]:
+    """Let one process at a time make ``database``."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(database.with_name(".making.lock"), timeout_s=MAKING_TIMEOUT_S))
+        except LakeError as error:
+            raise RegistryError(f"MLflow's database {database} cannot be made ({error.fact})", error.remedy) from error
+        yield
+
+
+def _is_made(database: Path) -> bool:
+    return database.exists() and database.stat().st_size > 0
 
 
 def _is_server(uri: str) -> bool:
