@@ -55,7 +55,8 @@ _ENVIRONMENT = {
 }
 _REMEDY = "start it with `make up`, or mend mlflow.tracking_uri; an empty one uses a local database"
 _BUNDLE_HASH = re.compile(r"[0-9a-f]{64}")
-_NOISY_LOGGERS = ("mlflow", "alembic")
+#: The last one prints the traceback of every error of the database, all of which ``_ask`` tells in one sentence.
+_LOG_LEVELS = {"mlflow": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
 
 
 @dataclass(frozen=True)
@@ -435,8 +436,8 @@ class Registry:
                 os.environ.setdefault(name, value)
             from mlflow import MlflowClient  # heavy (seconds, 200 MB): only when something is recorded
 
-            for name in _NOISY_LOGGERS:
-                logging.getLogger(name).setLevel(logging.WARNING)
+            for name, level in _LOG_LEVELS.items():
+                logging.getLogger(name).setLevel(level)
             if self.tracking_uri.startswith("sqlite:///"):
                 self._make_database(Path(self.tracking_uri.removeprefix("sqlite:///")))
             self._connected = self._ask(MlflowClient, tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -389,3 +390,14 @@ def test_an_empty_database_file_is_made_whole(tmp_path: Path) -> None:
     (tmp_path / "mlflow" / "mlflow.db").touch()
     assert open_registry(SETTINGS, tmp_path).champion("tiny") is None
     assert not (tmp_path / "mlflow" / ".mlflow.db.new").exists()
+
+
+def test_an_error_of_the_database_is_a_sentence_and_no_traceback(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert registry.champion("tiny") is None
+    with sqlite3.connect(tmp_path / "mlflow" / "mlflow.db") as database:
+        database.execute("ALTER TABLE registered_models RENAME TO another")
+    with pytest.raises(RegistryError, match="no such table"):
+        registry.champion("tiny")
+    assert "Traceback" not in capsys.readouterr().err

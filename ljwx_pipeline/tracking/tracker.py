@@ -325,7 +325,6 @@ class Tracker:
         run_id, count = str(story.run_id), len(story.entries)
         if story.sent == count:
             return run_id
-        told.add(event)
         rest = story.entries[story.sent :]
         try:
             self._send_entries(run_id, event, rest)
@@ -333,6 +332,7 @@ class Tracker:
             if not self.registry.answers() or not self.registry.is_deleted(run_id):
                 raise  # who deleted a run wants no more of it
         self._mark(event, count, run_id)
+        told.add(event)
         for entry in rest:
             if entry["do"] == "files":
                 shutil.rmtree(self.journals.files(event) / entry["copy"], ignore_errors=True)
