@@ -243,6 +243,16 @@ class Tracker:
         story = self.story(event)
         return story is not None and story.status == "RUNNING" and (_is_dead(story) or (own and _is_own(story)))
 
+    def is_deleted(self, event: str) -> bool:
+        """Return whether somebody deleted the run of ``event`` in MLflow; False while MLflow cannot tell."""
+        story = self.story(event)
+        if story is None or story.run_id is None:
+            return False
+        try:
+            return self.registry.is_deleted(story.run_id)
+        except RegistryError:
+            return False
+
     def run_id_of(self, event: str) -> str:
         """Return MLflow's id of an event; it is sent first if it never was.
 
