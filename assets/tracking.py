@@ -71,7 +71,7 @@ def begin_research_run(
 ) -> str:
     """Record a new research run, or go on with the last one if it did not finish; return its id.
 
-    One that was left open by a process that no longer lives ends as failed; another's that lives is left alone.
+    One that somebody deleted in MLflow is not gone on with. One that was left open by a process that no longer lives ends as failed; another's that lives is left alone.
 
     Parameters
     ----------
@@ -90,6 +90,7 @@ def begin_research_run(
     identity = stable_id("research", {name: texts[name] for name in SHARED_TAGS}, reuse.code_hash())
     last = _document(line)
     resumed = bool(last) and last["identity"] == identity and last["status"] != "FINISHED"
+    resumed = resumed and not tracker.is_deleted(last["event"])
     if last and not resumed and last["status"] == "RUNNING" and tracker.abandoned(last["event"], own=True):
         tracker.find(last["event"]).end("FAILED")
     event = str(last["event"]) if resumed else uuid4().hex
@@ -104,7 +105,7 @@ def begin_research_run(
         parts = (texts["model_kind"], changed_shown(changed), texts["factors"], texts["dataset_hash"][:8])
         named = " ".join([f"#{number}", *(part for part in parts if part), settings.profile])
         owner = {} if pid is None else {PID_TAG: pid}
-        run = tracker.begin(
+        tracker.begin(
             named,
             kind="research",
             event=event,
@@ -115,12 +116,15 @@ def begin_research_run(
                 **_shown(line, texts),
                 **owner,
             },
+            eager=False,
         )
-        run.params(params)
+        run = tracker.find(event)
+    write_json(line.tables, DOCUMENT, written)  # before anything is sent: a kill from here on leaves one run, not two
+    if not tracker.journals.read(event).params:
         run.inputs(inputs)
         _record_environment(run, settings)
         record_environment(line, run)
-    write_json(line.tables, DOCUMENT, written)
+        run.params(params)  # last: a run with parameters has recorded all of its beginning
     tracker.end_abandoned()
     tracker.flush()
     return research_run_id(line)

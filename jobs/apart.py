@@ -6,13 +6,17 @@ Not here: which job that is (``research.py``), how progress is shown (``progress
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import dagster as dg
+from dagster._core.events import RunFailureReason
+from dagster._utils.error import SerializableErrorInfo
 
 POLL_S = 1.0
 _PAGE = 200
+#: Classes of the error of a step that was stopped.
+_STOPPED = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
 
 
 class StepFailedError(dg.DagsterError):
@@ -40,6 +44,8 @@ def execute_apart(
     ------
     StepFailedError
         Names the first step that failed and why.
+    dagster.DagsterExecutionInterruptedError
+        When nothing failed, and a person stopped the run.
     """
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(instance, dict(tags), watch, ended), daemon=True)
@@ -49,19 +55,32 @@ def execute_apart(
         with dg.execute_job(
             recipe, instance, run_config=dict(run_config), tags=dict(tags), raise_on_error=False
         ) as result:
-            failed = [event for event in result.all_events if event.is_step_failure]
-            succeeded = result.success
+            events, succeeded = result.all_events, result.success
     finally:
         ended.set()
         watcher.join()
     if not succeeded:
-        told = "the run failed"
-        if failed:
-            error = failed[0].step_failure_data.error
-            cause = error.cause if error is not None and error.cause is not None else error
+        raise _why(events)
+
+
+def _why(events: Sequence[dg.DagsterEvent]) -> BaseException:
+    """Return what a run that did not succeed is told as: its first step that failed by itself, or that it was stopped.
+
+    Ctrl-C fails each step that is under way with an error of its own.
+    """
+    causes = {event.step_key: _cause(event.step_failure_data.error) for event in events if event.is_step_failure}
+    for step, cause in causes.items():
+        if cause is None or cause.cls_name not in _STOPPED:
             reason = "for no reason it tells" if cause is None else cause.message.strip()
-            told = f"step {failed[0].step_key} failed: {reason}"
-        raise StepFailedError(told)
+            return StepFailedError(f"step {step} failed: {reason}")
+    unasked = RunFailureReason.UNEXPECTED_TERMINATION
+    if causes or any(event.is_run_failure and event.job_failure_data.failure_reason == unasked for event in events):
+        return dg.DagsterExecutionInterruptedError()
+    return StepFailedError("the run failed")
+
+
+def _cause(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
+    return error.cause if error is not None and error.cause is not None else error
 
 
 def _watch(

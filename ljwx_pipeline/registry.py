@@ -16,7 +16,8 @@ import shutil
 import socket
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from ljwx_pipeline.config import MlflowSettings, artifact_root, tracking_uri, without_password
-from ljwx_pipeline.errors import BundleError, RegistryError
+from ljwx_pipeline.errors import BundleError, LakeError, RegistryError
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.scoring.bundle import MANIFEST, Manifest, place_directory, read_files, verify_files
 from ljwx_pipeline.scoring.model import Member
@@ -54,7 +55,8 @@ _ENVIRONMENT = {
 }
 _REMEDY = "start it with `make up`, or mend mlflow.tracking_uri; an empty one uses a local database"
 _BUNDLE_HASH = re.compile(r"[0-9a-f]{64}")
-_NOISY_LOGGERS = ("mlflow", "alembic")
+#: The last one prints the traceback of every error of the database, all of which ``_ask`` tells in one sentence.
+_LOG_LEVELS = {"mlflow": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
 
 
 @dataclass(frozen=True)
@@ -434,8 +436,8 @@ class Registry:
                 os.environ.setdefault(name, value)
             from mlflow import MlflowClient  # heavy (seconds, 200 MB): only when something is recorded
 
-            for name in _NOISY_LOGGERS:
-                logging.getLogger(name).setLevel(logging.WARNING)
+            for name, level in _LOG_LEVELS.items():
+                logging.getLogger(name).setLevel(level)
             if self.tracking_uri.startswith("sqlite:///"):
                 self._make_database(Path(self.tracking_uri.removeprefix("sqlite:///")))
             self._connected = self._ask(MlflowClient, tracking_uri=self.tracking_uri, registry_uri=self.tracking_uri)
@@ -448,8 +450,10 @@ class Registry:
         """
         from mlflow import MlflowClient  # heavy: only when something is recorded
 
-        with exclusive(database.with_name(".making.lock"), timeout_s=MAKING_TIMEOUT_S):
-            if database.exists():
+        if self._ask(_is_made, database):
+            return  # no lock, which a folder that may only be read would refuse
+        with _making(database):
+            if _is_made(database):
                 return
             draft = database.with_name(f".{database.name}.new")
             draft.unlink(missing_ok=True)
@@ -583,6 +587,21 @@ def _write_mlmodel(folder: Path, manifest: Manifest, *, run_id: str) -> None:
 
 def _texts(values: Mapping[str, Any], limit: int) -> dict[str, str]:
     return {name: str(value)[:limit] for name, value in values.items()}
+
+
+@contextmanager
+def _making(database: Path) -> Iterator[None]:
+    """Let one process at a time make ``database``."""
+    with ExitStack() as held:
+        try:
+            held.enter_context(exclusive(database.with_name(".making.lock"), timeout_s=MAKING_TIMEOUT_S))
+        except LakeError as error:
+            raise RegistryError(f"MLflow's database {database} cannot be made ({error.fact})", error.remedy) from error
+        yield
+
+
+def _is_made(database: Path) -> bool:
+    return database.exists() and database.stat().st_size > 0
 
 
 def _is_server(uri: str) -> bool:

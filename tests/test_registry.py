@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
@@ -368,3 +369,35 @@ def test_opening_a_registry_touches_nothing_and_imports_no_mlflow(tmp_path: Path
     )
     assert subprocess.run([sys.executable, "-c", code], check=False, env={**os.environ}).returncode == 0
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_existing_database_is_read_though_nothing_beside_it_can_be_written(
+    registry: Registry, tmp_path: Path
+) -> None:
+    lock = tmp_path / "mlflow" / ".making.lock"  # root may write whatever a folder's mode says, but no lock is a folder
+    lock.mkdir()
+    assert registry.champion("tiny") is None
+    (tmp_path / "mlflow" / "mlflow.db").unlink()
+    again = open_registry(SETTINGS, tmp_path)
+    with pytest.raises(RegistryError, match=r"mlflow\.db cannot be made \(.*\.making\.lock cannot be opened"):
+        again.champion("tiny")
+    lock.rmdir()
+    assert again.champion("tiny") is None
+
+
+def test_an_empty_database_file_is_made_whole(tmp_path: Path) -> None:
+    (tmp_path / "mlflow").mkdir()
+    (tmp_path / "mlflow" / "mlflow.db").touch()
+    assert open_registry(SETTINGS, tmp_path).champion("tiny") is None
+    assert not (tmp_path / "mlflow" / ".mlflow.db.new").exists()
+
+
+def test_an_error_of_the_database_is_a_sentence_and_no_traceback(
+    registry: Registry, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert registry.champion("tiny") is None
+    with sqlite3.connect(tmp_path / "mlflow" / "mlflow.db") as database:
+        database.execute("ALTER TABLE registered_models RENAME TO another")
+    with pytest.raises(RegistryError, match="no such table"):
+        registry.champion("tiny")
+    assert "Traceback" not in capsys.readouterr().err

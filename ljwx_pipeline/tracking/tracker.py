@@ -250,6 +250,16 @@ class Tracker:
         story = self.story(event)
         return story is not None and story.status == "RUNNING" and (_is_dead(story) or (own and _is_own(story)))
 
+    def is_deleted(self, event: str) -> bool:
+        """Return whether somebody deleted the run of ``event`` in MLflow; False while MLflow cannot tell."""
+        story = self.story(event)
+        if story is None or story.run_id is None:
+            return False
+        try:
+            return self.registry.is_deleted(story.run_id)
+        except RegistryError:
+            return False
+
     def run_id_of(self, event: str) -> str:
         """Return MLflow's id of an event; it is sent first if it never was.
 
@@ -332,7 +342,6 @@ class Tracker:
         run_id, count = str(story.run_id), len(story.entries)
         if story.sent == count:
             return run_id
-        told.add(event)
         rest = story.entries[story.sent :]
         try:
             self._send_entries(run_id, event, rest)
@@ -340,6 +349,7 @@ class Tracker:
             if not self.registry.answers() or not self.registry.is_deleted(run_id):
                 raise  # who deleted a run wants no more of it
         self._mark(event, count, run_id)
+        told.add(event)
         for entry in rest:
             if entry["do"] == "files":
                 shutil.rmtree(self.journals.files(event) / entry["copy"], ignore_errors=True)

@@ -26,7 +26,7 @@ from assets.tracking import (
 )
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.registry import Registry, open_registry
-from ljwx_pipeline.tracking import SHARED_TAGS
+from ljwx_pipeline.tracking import SHARED_TAGS, JournaledRun, Tracker
 from tests.fakes.mlflow_home import empty_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -93,6 +93,37 @@ def test_runs_are_told_apart_by_what_was_changed(
     assert (first.tags["changed"], second.tags["changed"]) == ("none", "model.kind=linear")
     assert first.name == "#1 regression factors of the test dataset_ simulated"
     assert second.name == "#2 linear model.kind=linear factors of the test dataset_ simulated"
+
+
+@pytest.mark.parametrize("killed_at", ["try_send", "inputs", "artifacts", "params"])
+def test_a_run_that_was_killed_as_it_began_goes_on_whole(
+    line: Line, registry: Registry, killed_at: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def kill(*_args: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as killed:
+        killed.setattr(Tracker if killed_at == "try_send" else JournaledRun, killed_at, kill)
+        with pytest.raises(KeyboardInterrupt):
+            begun(line)
+    run_id = begun(line)
+    begun(line)
+    (run,) = registry.views(kind="research", limit=10)
+    assert (run.run_id, run.params, run.status) == (run_id, {"seed": "7"}, "RUNNING")
+    for path in ("config/settings.json", "config/environment.json", "environment/requirements.txt"):
+        assert registry.artifact_text(run_id, path), path
+
+
+def test_a_run_that_somebody_deleted_in_mlflow_is_not_gone_on_with(line: Line, registry: Registry) -> None:
+    from mlflow import MlflowClient
+
+    first = begun(line)
+    fail_research_run(line, "disk full")
+    MlflowClient(tracking_uri=registry.tracking_uri).delete_run(first)
+    second = begun(line)
+    end_research_run(line)
+    (run,) = registry.views(kind="research", limit=10)
+    assert (run.run_id, run.status) == (second, "FINISHED")
 
 
 def test_a_killed_run_ends_failed_when_another_begins_on_other_data(line: Line, registry: Registry) -> None:

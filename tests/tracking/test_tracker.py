@@ -256,6 +256,18 @@ def test_a_line_that_a_crash_tore_is_cut_off_and_the_rest_is_kept(tracker: Track
     assert (found.data.metrics, found.data.tags["decision"]) == ({"rank_ic": 0.05}, "refused")
 
 
+def test_what_could_not_be_sent_is_not_counted_as_sent(tracker: Tracker, away: Registry) -> None:
+    for name in ("refused", "whole"):
+        with tracker.run(name, event=stable_id(name)) as run:
+            run.metrics({"rank_ic": 0.05})
+    journal = tracker.journals.folder / "open" / f"{stable_id('refused')}.jsonl"
+    journal.write_text(journal.read_text().replace("rank_ic", "rank ic?"))  # a name that MLflow refuses
+    tracker.registry = away
+    told = tracker.flush()
+    assert (told.sent, told.left) == (1, 1)
+    assert "rank ic?" in told.reason
+
+
 def test_a_damaged_journal_is_named_and_keeps_no_other_from_being_sent(tracker: Tracker, away: Registry) -> None:
     for name in ("whole", "damaged"):
         with tracker.run(name, event=stable_id(name)):
@@ -289,7 +301,7 @@ def test_a_database_that_cannot_be_written_loses_nothing(tracker: Tracker, tmp_p
         told = tracker.flush()
     finally:
         event.remove(Engine, "connect", read_only)
-    assert told.left == 3
+    assert (told.sent, told.left) == (0, 3)
     assert "readonly" in told.reason.replace("-", "").replace(" ", "")
     tracker.registry = Registry(
         tracking_uri=f"sqlite:///{database}", artifact_root=tmp_path / "mlflow" / "artifacts", experiment="tests"
