@@ -1,18 +1,26 @@
 """A job whose steps run in processes of their own, executed and watched from this one.
 
-Not here: which job that is (``research.py``), how progress is shown (``progress.py``).
+What the processes write to their error stream, Dagster's lines on their start among them, goes to a file of the
+instance: among the progress it reads as a fault. Not here: which job that is (``research.py``), how progress is shown
+(``progress.py``).
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 
 POLL_S = 1.0
 _PAGE = 200
+#: Below the instance's folder: what the processes of the last run wrote to their error stream.
+WORKERS_LOG = "workers.log"
 
 
 class StepFailedError(dg.DagsterError):
@@ -40,28 +48,51 @@ def execute_apart(
     ------
     StepFailedError
         Names the first step that failed and why.
+    OSError
+        When ``WORKERS_LOG`` cannot be written.
     """
+    workers_log = Path(instance.root_directory) / WORKERS_LOG
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(instance, dict(tags), watch, ended), daemon=True)
     recipe = dg.reconstructable(job)
     watcher.start()
     try:
-        with dg.execute_job(
-            recipe, instance, run_config=dict(run_config), tags=dict(tags), raise_on_error=False
-        ) as result:
+        with (
+            _errors_into(workers_log),
+            dg.execute_job(
+                recipe, instance, run_config=dict(run_config), tags=dict(tags), raise_on_error=False
+            ) as result,
+        ):
             failed = [event for event in result.all_events if event.is_step_failure]
             succeeded = result.success
     finally:
         ended.set()
         watcher.join()
     if not succeeded:
-        told = "the run failed"
+        told = f"the run failed; what its processes wrote stands in {workers_log}"
         if failed:
             error = failed[0].step_failure_data.error
             cause = error.cause if error is not None and error.cause is not None else error
             reason = "for no reason it tells" if cause is None else cause.message.strip()
             told = f"step {failed[0].step_key} failed: {reason}"
         raise StepFailedError(told)
+
+
+@contextmanager
+def _errors_into(path: Path) -> Iterator[None]:
+    """Point the error stream, which processes inherit, at ``path`` for the ``with`` block."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    try:
+        with path.open("wb") as log:
+            os.dup2(log.fileno(), 2)
+            try:
+                yield
+            finally:
+                sys.stderr.flush()
+                os.dup2(terminal, 2)
+    finally:
+        os.close(terminal)
 
 
 def _watch(
