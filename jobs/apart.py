@@ -1,12 +1,18 @@
 """A job whose steps run in processes of their own, executed and watched from this one.
 
-Not here: which job that is (``research.py``), how progress is shown (``progress.py``).
+What the processes write to their error stream, Dagster's lines on their start among them, goes to a file of the
+instance: among the progress it reads as a fault. Not here: which job that is (``research.py``), how progress is shown
+(``progress.py``).
 """
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -17,6 +23,8 @@ POLL_S = 1.0
 _PAGE = 200
 #: Classes of the error of a step that was stopped.
 _STOPPED = ("DagsterExecutionInterruptedError", "KeyboardInterrupt")
+#: Below the instance's folder: what the processes of the last run wrote to their error stream.
+WORKERS_LOG = "workers.log"
 
 
 class StepFailedError(dg.DagsterError):
@@ -46,24 +54,30 @@ def execute_apart(
         Names the first step that failed and why.
     dagster.DagsterExecutionInterruptedError
         When nothing failed, and a person stopped the run.
+    OSError
+        When ``WORKERS_LOG`` cannot be written.
     """
+    workers_log = Path(instance.root_directory) / WORKERS_LOG
     ended = threading.Event()
     watcher = threading.Thread(target=_watch, args=(instance, dict(tags), watch, ended), daemon=True)
     recipe = dg.reconstructable(job)
     watcher.start()
     try:
-        with dg.execute_job(
-            recipe, instance, run_config=dict(run_config), tags=dict(tags), raise_on_error=False
-        ) as result:
+        with (
+            _errors_into(workers_log),
+            dg.execute_job(
+                recipe, instance, run_config=dict(run_config), tags=dict(tags), raise_on_error=False
+            ) as result,
+        ):
             events, succeeded = result.all_events, result.success
     finally:
         ended.set()
         watcher.join()
     if not succeeded:
-        raise _why(events)
+        raise _why(events, workers_log)
 
 
-def _why(events: Sequence[dg.DagsterEvent]) -> BaseException:
+def _why(events: Sequence[dg.DagsterEvent], workers_log: Path) -> BaseException:
     """Return what a run that did not succeed is told as: its first step that failed by itself, or that it was stopped.
 
     Ctrl-C fails each step that is under way with an error of its own.
@@ -76,11 +90,28 @@ def _why(events: Sequence[dg.DagsterEvent]) -> BaseException:
     unasked = RunFailureReason.UNEXPECTED_TERMINATION
     if causes or any(event.is_run_failure and event.job_failure_data.failure_reason == unasked for event in events):
         return dg.DagsterExecutionInterruptedError()
-    return StepFailedError("the run failed")
+    return StepFailedError(f"the run failed; what its processes wrote stands in {workers_log}")
 
 
 def _cause(error: SerializableErrorInfo | None) -> SerializableErrorInfo | None:
     return error.cause if error is not None and error.cause is not None else error
+
+
+@contextmanager
+def _errors_into(path: Path) -> Iterator[None]:
+    """Point the error stream, which processes inherit, at ``path`` for the ``with`` block."""
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    try:
+        with path.open("wb") as log:
+            os.dup2(log.fileno(), 2)
+            try:
+                yield
+            finally:
+                sys.stderr.flush()
+                os.dup2(terminal, 2)
+    finally:
+        os.close(terminal)
 
 
 def _watch(

@@ -35,7 +35,7 @@ MADE_LAST = {MODEL: ("model_bundle", "net_backtest"), PACK: ("session_pack",)}
 
 
 def main() -> int:
-    """Make it again and write ``--out``; a deliberate error is one line and its exit code."""
+    """Make it again and write ``--out``; of an error the fact and the remedy, and its exit code."""
     parser = argparse.ArgumentParser(prog="python -m jobs.reproduce")
     parser.add_argument("--profile", required=True)
     parser.add_argument("--overrides-file", type=Path, required=True)
@@ -59,8 +59,14 @@ def main() -> int:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # a second Ctrl-C finds a process that is ending
         return 130
     except (OSError, SQLAlchemyError, dg.DagsterError, LjwxError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return error.exit_code if isinstance(error, LjwxError) else 3
+        told = error if isinstance(error, LjwxError) else None
+        fact = told.fact if told else str(error).strip().partition("\n")[0] or type(error).__name__
+        remedy = told.remedy if told else "see that its folder can be written and has space, then try again"
+        try:  # who started it tells it: one message, with one remedy
+            write_bytes(arguments.out, json.dumps({"fact": fact, "remedy": remedy}).encode())
+        except (OSError, LjwxError):
+            sys.stderr.write(f"error: {fact}: {remedy}\n")
+        return told.exit_code if told else 3
     return 0
 
 

@@ -21,12 +21,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from assets.resources import Line
 from jobs.ingest import JOB_NAME as INGEST_JOB
 from jobs.ingest import ingest_outcome, outcome_table
+from jobs.requirements import require_to_train
 from jobs.research import JOB_NAME as RESEARCH_JOB
 from jobs.research import PARALLEL_JOB_NAME as PARALLEL_JOB
 from ljwx_pipeline.clock import SystemClock, utc_now
 from ljwx_pipeline.command_output import forget_colour_reset
 from ljwx_pipeline.config import Settings, dagster_home, ljwx_home, load_settings, market_name, replayed
 from ljwx_pipeline.dataset import RunPlan, plan_on_lake, plan_run
+from ljwx_pipeline.dataset.plan import DAILY_JOB
 from ljwx_pipeline.disk_space import full_disk
 from ljwx_pipeline.errors import ConfigError, EnvironmentFault, LakeError, LjwxError
 from ljwx_pipeline.evaluation.replayed_run import compare_with_replayed
@@ -92,6 +94,8 @@ def _plan(settings: Settings, job: str) -> RunPlan | IngestEstimate:
     line = Line()
     if job == INGEST_JOB:
         return estimate_ingest(settings, line.source(), line.home / "ingest" / "staging")
+    if job != DAILY_JOB:
+        require_to_train(settings)
     factors = line.catalogue  # before anything is fetched: a name that is none, or a file that does not run
     if job in (RESEARCH_JOB, PARALLEL_JOB):
         return _research_plan(settings, line, job)

@@ -396,6 +396,10 @@ class Registry:
             staged.rename(final)
         return final
 
+    def require_reachable(self) -> None:
+        """Raise ``RegistryError`` when the server takes no connection; a file or a socket is not looked at."""
+        _probe(self.tracking_uri)
+
     def recorded_run(self, run_id: str) -> TrackedView | None:
         """Return what was recorded of a run; None when the experiment holds none of this id."""
         found = self._views([f"attributes.run_id = '{run_id}'"], 1)

@@ -11,13 +11,23 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.command_output import show_result
-from ljwx_pipeline.config import Settings, dotted, ljwx_home, load_settings, market_name, registered_model, replayed
+from ljwx_pipeline.command_output import grid, show_result
+from ljwx_pipeline.config import (
+    Settings,
+    dotted,
+    ljwx_home,
+    load_settings,
+    market_home,
+    market_name,
+    registered_model,
+    replayed,
+)
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError, RegistryError
 
 if TYPE_CHECKING:  # pandas, the registry: loaded when the command runs
@@ -27,6 +37,9 @@ if TYPE_CHECKING:  # pandas, the registry: loaded when the command runs
     from ljwx_pipeline.reproduction.target import Original
 
 EQUAL, DIFFERS, CANNOT = 0, 1, 2
+SHOWN_ORDERS = 20
+#: Name of the stage that compares settings.
+SETTINGS = "settings"
 STOPPED = 130
 _MARKS = {"equal": "=", "differs": "X", "unknown": "?"}
 
@@ -54,7 +67,13 @@ def add_reproduce_command(
         description=f"{text}. Exit code 0: equal; 1: something differs; 2: it cannot be made again.",
     )
     parser.add_argument(
-        "target", metavar="WHAT", help="an MLflow run id, MODEL/VERSION, VERSION, champion, or an order's id"
+        "target",
+        nargs="?",
+        metavar="WHAT",
+        help="an MLflow run id or its beginning, MODEL/VERSION, VERSION, champion, or an order's id",
+    )
+    parser.add_argument(
+        "--orders", action="store_true", help=f"list the newest {SHOWN_ORDERS} orders and their ids; make nothing"
     )
     add_settings_options(parser)
     parser.add_argument(
@@ -76,18 +95,37 @@ def _told(
 ) -> int:
     """Run the command; whatever makes it impossible is exit code 2."""
     try:
+        if arguments.orders:
+            return _list_orders(arguments, settings_of(arguments))
         return _reproduce(arguments, settings_of(arguments), overrides_of(arguments))
     except LjwxError as error:
         raise ConfigError(error.fact, error.remedy) from error
+
+
+def _list_orders(arguments: argparse.Namespace, settings: Settings) -> int:
+    from ljwx_pipeline.reproduction.orders import newest_orders
+
+    if arguments.target is not None:
+        raise ConfigError(f"--orders lists and {arguments.target} is to be made again", "leave one of the two away")
+    orders = newest_orders(market_home(settings), SHOWN_ORDERS)
+    headers = ("id", "session", "symbol", "side", "shares", "state", "model version")
+    rows = [
+        (one.order_id, one.session, one.symbol, one.side, str(one.shares), one.state, one.model_version)
+        for one in orders
+    ]
+    text = grid(headers, rows) if rows else f"no runner has traded on {market_home(settings).name}: `ljwx up` starts it"
+    return show_result(arguments, {"orders": [asdict(one) for one in orders]}, text)
 
 
 def _reproduce(arguments: argparse.Namespace, settings: Settings, by_hand: Mapping[str, Any]) -> int:
     # the registry and pandas take a second: only when it runs
     from ljwx_pipeline.registry import open_registry
     from ljwx_pipeline.reproduction.replay_home import replay_home
-    from ljwx_pipeline.reproduction.target import find_original
+    from ljwx_pipeline.reproduction.target import FORMS, find_original
     from ljwx_pipeline.supervisor import require_checkout
 
+    if arguments.target is None:
+        raise ConfigError("nothing is named that is to be made again", FORMS)
     root, home = Path.cwd(), ljwx_home()
     require_checkout(root)
     original = find_original(arguments.target, settings, open_registry(settings.mlflow, home=home), home=home)
@@ -124,10 +162,11 @@ def _reproduce(arguments: argparse.Namespace, settings: Settings, by_hand: Mappi
 class _Plan:
     """What is replayed: the original, the instant, and the settings of the replay."""
 
-    def __init__(self, original: Original, as_of: str, settings: Settings) -> None:
+    def __init__(self, original: Original, as_of: str, settings: Settings, changed: Mapping[str, Any]) -> None:
         self.original = original
         self.as_of = as_of
         self.settings = settings
+        self.changed = changed
 
     @classmethod
     def of(cls, original: Original, as_of: str | None, changed: Mapping[str, Any]) -> _Plan:
@@ -135,7 +174,7 @@ class _Plan:
         from ljwx_pipeline.dataset_commands import instant_of
 
         instant = original.as_of if as_of is None else instant_of(as_of).isoformat()
-        return cls(original, instant, _settings(original, instant, changed))
+        return cls(original, instant, _settings(original, instant, changed), changed)
 
     @property
     def market(self) -> str:
@@ -195,13 +234,20 @@ class _Plan:
             "order": None if order is None else order.order_id,
             "market": self.original.market,
             "as_of": self.as_of,
+            "changed": dict(self.changed),
             "not_as_then": list(other),
         }
 
     def sentence(self) -> str:
         """Return the plan as one line for a person."""
         what = "run, model and order" if self.original.order is not None else "run and model"
-        return f"would make {what} again on {self.original.market} as known at {self.as_of}; nothing was made"
+        set_by_hand = f" with {self.changes()}" if self.changed else ""
+        known_at = f"as known at {self.as_of}{set_by_hand}"
+        return f"would make {what} again on {self.original.market} {known_at}; nothing was made"
+
+    def changes(self) -> str:
+        """Return what was set by hand, as on the command line; empty for nothing."""
+        return ", ".join(f"{key}={value}" for key, value in self.changed.items())
 
 
 def _settings(original: Original, as_of: str, changed: Mapping[str, Any]) -> Settings:
@@ -270,6 +316,7 @@ def _made_again(plan: _Plan, as_of: str, make: Sequence[str], folder: Path, root
     settings = plan.settings.model_copy(update={"source": plan.settings.source.model_copy(update={"as_of": as_of})})
     overrides = {**_stated(settings), "source.as_of": as_of}
     asked, out = folder / "overrides.json", folder / "made-again.json"
+    out.unlink(missing_ok=True)  # of a replay before this one, in the same folder
     asked.write_text(json.dumps(overrides), encoding="utf-8")
     command = [sys.executable, "-m", "jobs.reproduce", "--profile", settings.profile]
     command += [
@@ -294,13 +341,13 @@ def _made_again(plan: _Plan, as_of: str, make: Sequence[str], folder: Path, root
     code = run_in_own_group(command, cwd=root, environment=environment)
     if code in (STOPPED, -2, -15):
         raise KeyboardInterrupt
-    if code != 0:
+    found = json.loads(out.read_text(encoding="utf-8")) if out.exists() else {}
+    if code != 0 or not found:
+        fact = found.get("fact", f"it ended with exit code {code} and gave no reason")
         raise LakeError(
-            f"the replay of {plan.original.name} as known at {as_of} ended with exit code {code}, its reason stands "
-            "above",
-            "mend what it says; with --keep DIR what it made until then stays there",
+            f"the replay of {plan.original.name} as known at {as_of} stopped: {fact}",
+            found.get("remedy", "run it again with --keep DIR and look at what it made until then"),
         )
-    found = json.loads(out.read_text(encoding="utf-8"))
     return Remade(Path(found["home"]), found["lineage"], found["made"])
 
 
@@ -327,10 +374,12 @@ def _document(
     plan: _Plan, other: Sequence[str], stages: Sequence[Stage], seconds: float, keep: Path | None
 ) -> dict[str, Any]:
     first = next((stage for stage in stages if stage.verdict == "differs"), None)
+    result = _differing_result(stages)
     return {
         **plan.as_dict(other),
         "equal": all(stage.verdict == "equal" for stage in stages),
         "first_difference": None if first is None else first.name,
+        "first_differing_result": None if result is None else result.name,
         "stages": [stage.as_dict() for stage in stages],
         "seconds": seconds,
         "kept_in": None if keep is None else str(keep.absolute()),
@@ -350,11 +399,21 @@ def _table(plan: _Plan, other: Sequence[str], stages: Sequence[Stage]) -> str:
         if stage.was is not None and stage.was != stage.now:
             lines.append(f"{'':8} {'':{width}}  hash {stage.was[:16]} then, {(stage.now or 'none')[:16]} now")
         lines += [f"{'':8} {'':{width}}  {said}" for said in stage.differences[:5]]
-    return "\n".join([*lines, "", _conclusion(stages, other)])
+    return "\n".join([*lines, "", _conclusion(stages, other, plan.changes())])
 
 
-def _conclusion(stages: Sequence[Stage], other: Sequence[str]) -> str:
+def _differing_result(stages: Sequence[Stage]) -> Stage | None:
+    """Return the first stage that was made and differs: what settings are is no result."""
+    return next((stage for stage in stages if stage.verdict == "differs" and stage.name != SETTINGS), None)
+
+
+def _conclusion(stages: Sequence[Stage], other: Sequence[str], changes: str) -> str:
     first = next((stage for stage in stages if stage.verdict == "differs"), None)
+    if changes and first is not None and first.name == SETTINGS:
+        result = _differing_result(stages)
+        if result is None:
+            return f"DIFFERS in settings alone: {changes} changes no result that was recorded"
+        return f"DIFFERS under {changes}, first in {result.name}: {result.sentence}"
     if first is not None:
         return f"DIFFERS, first in {first.name}: {first.sentence}"
     unknown = [stage.name for stage in stages if stage.verdict == "unknown"]

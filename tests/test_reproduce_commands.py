@@ -11,9 +11,9 @@ import pytest
 from ljwx_pipeline.config import dotted, load_settings
 from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.registry import TrackedView
-from ljwx_pipeline.reproduce_commands import _changed, _Plan
+from ljwx_pipeline.reproduce_commands import _changed, _conclusion, _Plan
 from ljwx_pipeline.reproduction.replay_home import OWN_PLACES
-from ljwx_pipeline.reproduction.stages import settings_stage
+from ljwx_pipeline.reproduction.stages import Stage, settings_stage
 from ljwx_pipeline.reproduction.target import Original
 
 PLACES = {
@@ -74,3 +74,19 @@ def test_a_run_that_recorded_no_parameters_of_its_warm_start_is_refused() -> Non
     plan = _Plan.of(original({}, study_warm_start="ljwx-1"), None, {})
     with pytest.raises(RegistryError, match="tried the best of study ljwx-1 early on"):
         plan.warm_start()
+
+
+def test_a_plan_tells_what_was_set_by_hand_and_the_instant() -> None:
+    plan = _Plan.of(original({}), "2025-01-02T00:00:00+00:00", {"model.seed": 8})
+    assert "as known at 2025-01-02T00:00:00+00:00 with model.seed=8; nothing was made" in plan.sentence()
+    assert plan.as_dict([])["changed"] == {"model.seed": 8}
+
+
+def test_under_another_setting_the_answer_is_the_first_result_that_differs() -> None:
+    asked = Stage("settings", "differs", "1 differ", differences=("model.seed was 7, is 8",))
+    equal, other = Stage("dataset", "equal", "rows"), Stage("tuned hyperparameters", "differs", "3 of 9 differ")
+    said = _conclusion([asked, equal, other], [], "model.seed=8")
+    assert said == "DIFFERS under model.seed=8, first in tuned hyperparameters: 3 of 9 differ"
+    said = _conclusion([asked, equal], [], "model.seed=8")
+    assert said == "DIFFERS in settings alone: model.seed=8 changes no result that was recorded"
+    assert _conclusion([asked, equal, other], [], "") == "DIFFERS, first in settings: 1 differ"

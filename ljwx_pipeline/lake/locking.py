@@ -14,6 +14,8 @@ from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.folders import make_folder, sync_folder
 
 RETRY_S = 0.01
+#: Where Linux lists the locks that processes hold.
+LOCKS = Path("/proc/locks")
 
 
 @contextmanager
@@ -39,8 +41,9 @@ def exclusive(lock_file: Path, *, timeout_s: float) -> Iterator[None]:
         while not _try_lock(descriptor):
             if clock.monotonic_s() > give_up_s:
                 raise LakeError(
-                    f"another process has been writing {lock_file.parent} for {timeout_s:g} s",
-                    "wait for it or stop it, then run again",
+                    f"another process{_holder(descriptor)} holds {lock_file.parent}, and still did after "
+                    f"{timeout_s:g} s of waiting",
+                    "wait until it has ended or stop it, then run again",
                 )
             time.sleep(RETRY_S)
         yield
@@ -54,3 +57,17 @@ def _try_lock(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _holder(descriptor: int) -> str:
+    """Return the id of the process that holds the lock, as words; empty where the system does not say."""
+    inode = os.fstat(descriptor).st_ino
+    try:
+        locks = LOCKS.read_text(encoding="ascii").splitlines()
+    except OSError:  # not Linux, or not shown in this container
+        return ""
+    for line in locks:  # 3: FLOCK  ADVISORY  WRITE 4711 fe:01:1835 0 EOF; one that waits has "->" in the second place
+        words = line.split()
+        if words[1] == "FLOCK" and words[5].rpartition(":")[2] == str(inode) and int(words[4]) > 0:
+            return f" (pid {words[4]})"
+    return ""

@@ -64,6 +64,28 @@ SPACE = Space(
 KIND = "ljwx"
 #: Trials drawn at random before the sampler starts to learn.
 _RANDOM_TRIALS = 4
+#: What a refusal calls the inputs that are no keys of the settings by themselves.
+_CALLED = {
+    **{name: f"tune.{name}" for name in ("rounds", "objectives", "sampler", "seed", "batch", "warm_start")},
+    **{
+        f"pruning.{name}": f"tune.{name}"
+        for name in ("pruning_percentile", "pruning_warmup_trials", "pruning_warmup_folds")
+    },
+    "pruning": "tune.pruning_percentile",
+    "top_k": "strategy.top_k",
+    "benchmark": "gate.benchmark",
+    "dataset": "the dataset (data, factors, label, universe)",
+    "folds": "the rows of the inner folds (tune.inner_folds, walk_forward, data)",
+    "directions": "the directions of tune.objectives",
+    "space": "the search space of this release",
+    "given": "the plain trial of this release",
+    "random_trials": "the number of random trials of this release",
+    "code": "the pipeline's code",
+    "alike.model_kind": "model.kind",
+    "alike.market": "the market",
+    "alike.label_hash": "the label",
+    **{name: f"the table {name}" for name in ("index_bars", "securities", "st_spells", "corporate_actions")},
+}
 #: Settings of the model that no trial reads: threads, when a model beyond the study stops, what several fits become.
 _NOT_OF_TRIALS = {
     "threads",
@@ -412,6 +434,7 @@ def _plan(
         warm_until=_last_read(work) if tuning.warm_start else None,
         alike={"model_kind": work.model.kind, **alike},
         warm=warm,
+        called=_CALLED,
     )
 
 

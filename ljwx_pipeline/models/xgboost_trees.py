@@ -66,6 +66,18 @@ def xgboost_params(tuned: Params, settings: ModelSettings) -> dict[str, float | 
     }
 
 
+def require_xgboost(asked_by: str = "model.kind =") -> Any:
+    """Return the package; raise ``ModelError``, which begins with ``asked_by``, where it is not installed."""
+    try:
+        import xgboost  # optional
+    except ImportError:
+        raise ModelError(
+            f'{asked_by} "xgboost" and the package xgboost is not installed',
+            "`make xgboost` adds it, or choose another kind",
+        ) from None
+    return xgboost
+
+
 def fit_xgboost(task: Task) -> Fitted:
     """Return the XGBoost model of a task as LightGBM's text, stopped early on the tail like ``boosted.fit_boosted``.
 
@@ -74,13 +86,7 @@ def fit_xgboost(task: Task) -> Fitted:
     ModelError
         When the package is not installed, or refuses the rows.
     """
-    try:
-        import xgboost as xgb
-    except ImportError:
-        raise ModelError(
-            'model.kind = "xgboost" and the package xgboost is not installed',
-            "`make xgboost` adds it, or choose another kind",
-        ) from None
+    xgb = require_xgboost()
     params = xgboost_params(task.tuned, task.settings)
     rounds, scores, used = task.rounds, None, 0
     try:

@@ -26,14 +26,21 @@ def require_held(original: Original, as_of: str) -> None:
     Raises
     ------
     LakeError
-        When the lake is gone, or retention removed a version that was the newest then.
+        When the lake is gone, held nothing yet, or retention removed a version that was the newest then.
     """
     instant, lake = datetime.fromisoformat(as_of), Lake(original.home / "lake")
     if not lake.root.is_dir():
         raise LakeError(f"{lake.root} is gone: the data of {original.name} with it", "restore the market's lake")
-    for table in lake.tables():
-        if was_known(lake, table, instant):
-            lake.current(table, as_of=instant)
+    known = [table for table in lake.tables() if was_known(lake, table, instant)]
+    if not known:
+        versions = {table: [v for one in lake.partitions(table) for v in one.versions] for table in lake.tables()}
+        first = [min(version.known_at for version in held) for held in versions.values() if held]
+        raise LakeError(
+            f"the lake of {original.market} held nothing at {as_of}",
+            f"name an instant from {max(first).isoformat()} on" if first else "fill it: `ljwx run`",
+        )
+    for table in known:
+        lake.current(table, as_of=instant)
 
 
 def source_differences(original: Original, as_of: str) -> tuple[str, ...]:

@@ -21,8 +21,11 @@ from ljwx_pipeline.registry import ModelVersion, Registry, TrackedView
 from ljwx_pipeline.reproduction.record import CONFIG, ENVIRONMENT, MADE, SETTINGS
 
 JOURNAL = "journal.sqlite"
-_FORMS = (
-    "name an MLflow run id, MODEL/VERSION, VERSION, champion, or an order id (strategy|version|symbol|session|side)"
+#: Digits that the beginning of a run's id has at least.
+FEWEST_DIGITS = 4
+FORMS = (
+    "name an MLflow run id or its beginning (`ljwx experiments list`), MODEL/VERSION, VERSION (`ljwx models list`), "
+    "champion, or an order id (`ljwx reproduce --orders`)"
 )
 
 
@@ -108,7 +111,8 @@ def find_original(text: str, settings: Settings, registry: Registry, *, home: Pa
     Parameters
     ----------
     text
-        An MLflow run id, ``MODEL/VERSION`` (or ``MODEL/champion``), ``VERSION``, ``champion``, or an order's id.
+        An MLflow run id or its beginning, ``MODEL/VERSION`` (or ``MODEL/champion``), ``VERSION``, ``champion``, or an
+        order's id. Digits alone are a version where there is one.
     settings
         Say which market a bare version or ``champion`` is of, and where MLflow is.
     home
@@ -117,7 +121,8 @@ def find_original(text: str, settings: Settings, registry: Registry, *, home: Pa
     Raises
     ------
     ConfigError
-        For a text of no known form, a version that there is not, or a run that is no research run.
+        For a text of no known form, a version that there is not, a beginning of several runs, or a run that is no
+        research run.
     LakeError
         When no journal, or more than one, holds the order.
     RegistryError
@@ -135,12 +140,23 @@ def find_original(text: str, settings: Settings, registry: Registry, *, home: Pa
             )
         return _original(version.run_id, version, registry, home=home, order=order)
     model, _, number = text.rpartition("/")
+    begins_a_run = not model and re.fullmatch(rf"[0-9a-f]{{{FEWEST_DIGITS},32}}", text) is not None
     if number == "champion" or re.fullmatch(r"\d{1,9}", number):
-        version = _version(model or own_model, number, registry)
-        return _original(version.run_id, version, registry, home=home)
-    if re.fullmatch(r"[0-9a-f]{32}", text):
-        return _original(text, None, registry, home=home)
-    raise ConfigError(f"{text!r} names nothing that could be made again", _FORMS)
+        known = {item.version for item in registry.versions(model or own_model)}
+        if number in known or not begins_a_run or not registry.views_beginning(text):
+            version = _version(model or own_model, number, registry)
+            return _original(version.run_id, version, registry, home=home)
+    if begins_a_run:
+        return _original(_run_id(text, registry), None, registry, home=home)
+    raise ConfigError(f"{text!r} names nothing that could be made again", FORMS)
+
+
+def _run_id(digits: str, registry: Registry) -> str:
+    """Return the id of the only run that begins with ``digits``; ``digits`` where none does."""
+    found = registry.views_beginning(digits)
+    if len(found) > 1:
+        raise ConfigError(f"several runs begin with {digits}", "write more of its digits")
+    return found[0].run_id if found else digits
 
 
 def _version(model: str, number: str, registry: Registry) -> ModelVersion:
@@ -159,7 +175,7 @@ def _original(
 ) -> Original:
     run = registry.recorded_run(run_id)
     if run is None:
-        raise ConfigError(f"MLflow's experiment {registry.experiment} holds no run {run_id}", _FORMS)
+        raise ConfigError(f"MLflow's experiment {registry.experiment} holds no run {run_id}", FORMS)
     if run.tags.get("kind") != "research":
         above = run.tags.get("mlflow.parentRunId")
         raise ConfigError(
@@ -195,16 +211,20 @@ def _market_of(journal: Path, markets: Path) -> str:
     return journal.relative_to(markets).parts[0]
 
 
+def journals(home: Path) -> list[Path]:
+    """Return the journals of the market whose home is ``home``: of its account, and of those kept aside."""
+    return sorted([*home.glob(f"live/account/{JOURNAL}"), *home.glob(f"live/archive/*/{JOURNAL}")])
+
+
 def _order(order_id: str, markets: Path) -> RecordedOrder:
     """Return the order from whichever market's journal holds it, those of accounts kept aside too."""
-    journals = sorted([*markets.glob(f"*/live/account/{JOURNAL}"), *markets.glob(f"*/live/archive/*/{JOURNAL}")])
-    found = [order for path in journals if (order := order_in(path, order_id)) is not None]
+    searched = [path for home in sorted(markets.glob("*")) for path in journals(home)]
+    found = [order for path in searched if (order := order_in(path, order_id)) is not None]
     if not found:
-        searched = (
-            f"none of the {len(journals)} journals below {markets} holds it" if journals else "no runner has traded"
-        )
+        where = f"none of the {len(searched)} journals below {markets} holds it" if searched else "no runner has traded"
         raise LakeError(
-            f"there is no order {order_id}: {searched}", "copy the id from the console or the journal's orders table"
+            f"there is no order {order_id}: {where}",
+            "copy an id that `ljwx reproduce --orders` or the console shows" if searched else "start it: `ljwx up`",
         )
     bundles = {order.bundle_hash for order in found}
     if len(bundles) > 1:

@@ -21,6 +21,8 @@ from ljwx_pipeline.lake.locking import exclusive
 #: A process that shares a study says this often that it lives; silent for ``GRACE_BEATS`` of them it is taken for dead.
 HEARTBEAT_S = 5
 GRACE_BEATS = 4
+#: Before a run begins: how long a database has to take a connection.
+CONNECT_TIMEOUT_S = 3
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,31 @@ class Place:
                 f"the study's journal {self} is damaged ({error or type(error).__name__})",
                 "restore it from a backup, or move it away: its trials will be made again",
             ) from None
+
+    def require_reachable(self) -> None:
+        """Raise unless the database takes a connection within ``CONNECT_TIMEOUT_S``; nothing is made in it.
+
+        A journal and memory are always there. An SQLite file that is not there yet only needs its folder.
+
+        Raises
+        ------
+        EnvironmentFault
+            When the address is none, its driver is missing, or the database does not let anybody in.
+        """
+        if not self.url:
+            return
+        from sqlalchemy import create_engine, pool  # heavy: only when studies are shared
+        from sqlalchemy.engine import make_url
+
+        with self.speaking():
+            url = make_url(self.url)
+            dialect = url.get_backend_name()
+            if dialect == "sqlite" and url.database and not Path(url.database).exists():
+                if not Path(url.database).absolute().parent.is_dir():
+                    raise EnvironmentFault(f"studies in {self} have no folder", "make it, or correct tune.storage")
+                return
+            timed = {"connect_timeout": CONNECT_TIMEOUT_S} if dialect in ("postgresql", "mysql", "mariadb") else {}
+            create_engine(url, connect_args=timed, poolclass=pool.NullPool).connect().close()
 
     def opened(self, *, to_look: bool = False) -> Any:
         """Return Optuna's storage; within ``speaking``, and within ``alone`` unless it is opened ``to_look``."""

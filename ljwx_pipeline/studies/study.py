@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,6 +31,7 @@ DECIDED, WARM, FINISHED, PROPOSAL, KEPT = "decided", "warm_start", "finished", "
 #: Inputs named in the refusal of a study made under others.
 _MOST_NAMED = 5
 _MOST_SHOWN = 40
+_HASH, _HASH_DIGITS = re.compile(r"[0-9a-f]{64}"), 12
 #: What a warm start demands to be equal.
 _SHARED = ("kind", "format", "space", "alike")
 
@@ -59,6 +61,9 @@ class StudyPlan:
         What that study must share beside kind, format and space, as JSON values: market, label. Part of what decides.
     warm
         What that study was and tried, where a reproduction states it; None: it is looked for.
+    called
+        What a refusal calls an input: the key of the settings that it comes from, or "the ..." where it comes from no
+        single one. Decides nothing.
     """
 
     kind: str
@@ -74,6 +79,7 @@ class StudyPlan:
     warm_until: date | None = None
     alike: Mapping[str, object] = field(default_factory=dict)
     warm: WarmStart | None = None
+    called: Mapping[str, str] = field(default_factory=dict)
 
     def decided(self) -> dict[str, Any]:
         """Return what decides the trials, as JSON gives it back."""
@@ -322,11 +328,13 @@ class Study:
         if held is None:
             self._storage.set_study_user_attr(self._id, DECIDED, decided)
             return
-        changed = changed_inputs(held, decided)
+        changed = changed_inputs(held, decided, self._plan.called)
         if changed:
-            more = f" and {len(changed) - _MOST_NAMED} more" if len(changed) > _MOST_NAMED else ""
+            told = [f"{name} was {was} and is {now}" for name, was, now in changed[:_MOST_NAMED]]
+            rest = ", ".join(name for name, _, _ in changed[_MOST_NAMED:])
             raise ModelError(
-                f"study {self.name} was made under other inputs: {'; '.join(changed[:_MOST_NAMED])}{more}",
+                f"study {self.name} was made under other inputs: {'; '.join(told)}"
+                + (f"; changed too: {rest}" if rest else ""),
                 "bring them back, or write another name (or none) in tune.study: trials made under different inputs "
                 "cannot be compared",
             )
@@ -425,14 +433,23 @@ def opened_study(place: Place, plan: StudyPlan, *, name: str = "") -> Iterator[S
                 _released(study)
 
 
-def changed_inputs(held: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
-    """Return which inputs differ, each with what it was and what it is."""
+def changed_inputs(
+    held: Mapping[str, Any], now: Mapping[str, Any], called: Mapping[str, str]
+) -> list[tuple[str, str, str]]:
+    """Return which inputs differ, as names, what each was and is; keys of the settings first.
+
+    Parameters
+    ----------
+    called
+        As in ``StudyPlan``.
+    """
     was, current = dict(_leaves("", held)), dict(_leaves("", now))
-    return [
-        f"{name} was {_shown(was.get(name))} and is {_shown(current.get(name))}"
-        for name in sorted(was.keys() | current.keys())
+    changed = {
+        (called.get(name, name), _shown(was.get(name)), _shown(current.get(name)))
+        for name in was.keys() | current.keys()
         if was.get(name) != current.get(name)
-    ]
+    }
+    return sorted(changed, key=lambda item: (item[0].startswith("the "), item))
 
 
 def numbered(rows: Sequence[Any]) -> dict[int, Any]:
@@ -479,5 +496,10 @@ def _leaves(name: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _shown(value: Any) -> str:
-    text = "absent" if value is None else json.dumps(value, sort_keys=True) if not isinstance(value, str) else value
-    return text if len(text) <= _MOST_SHOWN else f"{text[: _MOST_SHOWN - 3]}..."
+    """Return a value whole, a hash by its first digits, and a long list by its length and its hash."""
+    if isinstance(value, str):
+        return value[:_HASH_DIGITS] if _HASH.fullmatch(value) else value
+    text = "absent" if value is None else json.dumps(value, sort_keys=True)
+    if len(text) <= _MOST_SHOWN:
+        return text
+    return f"{len(value)} entries (SHA-256 {hashlib.sha256(text.encode()).hexdigest()[:_HASH_DIGITS]})"

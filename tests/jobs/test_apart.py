@@ -8,7 +8,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from jobs.apart import StepFailedError, execute_apart
+from jobs.apart import WORKERS_LOG, StepFailedError, execute_apart
 from jobs.session import SILENT_CONSOLE, step_count
 
 
@@ -41,7 +41,9 @@ def job() -> dg.JobDefinition:
 
 
 @pytest.mark.slow
-def test_events_of_every_process_reach_the_watcher_and_a_failed_step_is_named(tmp_path: Path) -> None:
+def test_events_of_every_process_reach_the_watcher_and_a_failed_step_is_named(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     seen: list[dg.EventLogEntry] = []
     tags = {"ljwx/attempt": "this one", "fails": "two"}
     named = pytest.raises(StepFailedError, match=r"step parts.part\[two\] failed: .*the part is broken")
@@ -53,6 +55,10 @@ def test_events_of_every_process_reach_the_watcher_and_a_failed_step_is_named(tm
         "parts.part[one]": "STEP_SUCCESS",
         "parts.part[two]": "STEP_FAILURE",
     }
+    said = capfd.readouterr().err
+    assert "STEP_WORKER_STARTED" not in said
+    assert " - dagster - " not in said
+    assert "STEP_WORKER_STARTED" in (tmp_path / WORKERS_LOG).read_text()
 
 
 @pytest.mark.slow

@@ -66,11 +66,22 @@ def test_an_order_is_made_again_to_the_bit_and_nothing_of_the_market_changes(sma
 
 def test_a_plan_says_what_would_be_made_again_and_makes_nothing(small_line: SmallLine) -> None:
     run_id = small_line.summary["mlflow"]["run_id"]
-    for target in (run_id, "champion", "1", f"{small_line.summary['model']['name']}/1"):
+    for target in (run_id, run_id[:8], "champion", "1", f"{small_line.summary['model']['name']}/1"):
         plan = small_line("reproduce", target, "--dry-run", "--json")
         assert plan.code == 0, plan.err
         assert json.loads(plan.out)["run_id"] == run_id
         assert json.loads(plan.out)["model"]["version"] == "1"
+
+
+def test_the_newest_orders_are_listed_by_the_ids_that_can_be_named(small_line: SmallLine) -> None:
+    listed = json.loads(small_line("reproduce", "--orders", "--json").out)["orders"]
+    with sqlite3.connect(small_line.market / "live" / "account" / "journal.sqlite") as journal:
+        ids = {row[0] for row in journal.execute("SELECT client_order_id FROM orders")}
+        (newest,) = journal.execute("SELECT max(session) FROM orders").fetchone()
+    assert {one["order_id"] for one in listed} <= ids
+    assert listed[0]["session"] == newest
+    plan = small_line("reproduce", listed[0]["order_id"], "--dry-run", "--json")
+    assert json.loads(plan.out)["order"] == listed[0]["order_id"], plan.err
 
 
 @pytest.mark.parametrize(
@@ -115,6 +126,9 @@ def test_another_seed_is_named_as_the_first_difference_of_a_version(small_line: 
     body = json.loads(run.out)
     assert run.code == 1
     assert body["first_difference"] == "settings"
+    assert body["first_differing_result"] == next(
+        name for name, verdict in stages(body).items() if verdict == "differs" and name != "settings"
+    )
     assert "model.seed was 7, is 8" in body["stages"][0]["differences"]
     found = stages(body)
     assert [found[name] for name in ("data", "factors", "label", "dataset")] == ["equal"] * 4

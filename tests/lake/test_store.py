@@ -259,8 +259,11 @@ def test_a_writer_that_holds_the_table_too_long_is_reported_not_waited_for(tmp_p
     ) as other:
         assert other.stdout is not None
         assert other.stdout.readline() == "held\n"
-        with pytest.raises(LakeError, match="another process has been writing"):
+        with pytest.raises(LakeError, match="another process") as refused:
             lake.write("prices", frame(2.0), known_at=TUESDAY)
+        assert f"(pid {other.pid}) holds {tmp_path / 'prices'}, and still did after 0.05 s of waiting" in str(
+            refused.value
+        )
         other.kill()  # even killed outright it lets go
     assert lake.write("prices", frame(2.0), known_at=TUESDAY).version == 2
 

@@ -294,10 +294,10 @@ def test_a_study_by_name_is_refused_under_other_data_and_says_which(dataset: Dat
     assert result.name == "mine"
     assert (tmp_path / "mine.returns.parquet").exists()
     for changed, said in (
-        ({"dataset": replace(dataset, hash="other")}, "dataset was planted-"),
-        ({"earned_under": {**terms, "code": "b" * 64}}, "code was aaa"),
+        ({"dataset": replace(dataset, hash="other")}, "the dataset (data, factors, label, universe) was planted-"),
+        ({"earned_under": {**terms, "code": "b" * 64}}, "the pipeline's code was aaaaaaaaaaaa and is bbbbbbbbbbbb"),
         ({"earned_under": {**terms, "costs": {"slippage_bps": 3.0}}}, "costs.slippage_bps was 2.0 and is 3.0"),
-        ({"tuning": mine.model_copy(update={"seed": 8})}, "seed was 3 and is 8"),
+        ({"tuning": mine.model_copy(update={"seed": 8})}, "tune.seed was 3 and is 8"),
         ({"model": MODEL.model_copy(update={"max_bin": 31})}, "model.max_bin was 63 and is 31"),
     ):
         options = {"dataset": dataset, "tuning": mine, "earned_under": terms, **changed}
@@ -305,6 +305,30 @@ def test_a_study_by_name_is_refused_under_other_data_and_says_which(dataset: Dat
             run(journal=journal, **options)  # type: ignore[arg-type]
         assert said in refused.value.fact
     workers = mine.model_copy(update={"trials": 3})
+    many = mine.model_copy(update={"batch": 2, "seed": 8, "sampler": "grid", "rounds": 7})
+    shorter = [fold(dataset, name, test_first=at, test_stop=at + 9) for name, at in (("a", 100), ("b", 120))]
+    with pytest.raises(ModelError) as refused:
+        tune(
+            dataset,
+            shorter,
+            net_returns=best_minus_mean,
+            tuning=many,
+            model=MODEL.model_copy(update={"max_bin": 31}),
+            top_k=6,
+            journal=journal,
+            earned_under=terms,
+        )
+    keys = (
+        "model.max_bin",
+        "strategy.top_k",
+        "tune.batch was 1 and is 2",
+        "tune.rounds",
+        "tune.sampler",
+        "; changed too: ",
+    )
+    assert [refused.value.fact.index(key) for key in keys] == sorted(refused.value.fact.index(key) for key in keys)
+    assert refused.value.fact.endswith("tune.seed, the rows of the inner folds (tune.inner_folds, walk_forward, data)")
+    assert "..." not in refused.value.fact
     assert len(run(dataset, journal=journal, tuning=workers, earned_under=terms).trials) == 3
 
 

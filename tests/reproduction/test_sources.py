@@ -57,6 +57,14 @@ def test_a_restated_row_is_named_with_what_it_said_and_says(lake: Lake) -> None:
     assert "then, 2023-07-01" in said
 
 
+def test_an_instant_before_the_first_row_is_refused_with_one_that_works(lake: Lake) -> None:
+    with pytest.raises(LakeError) as refused:
+        require_held(original(lake), (THEN - timedelta(days=1)).isoformat())
+    assert "the lake of market held nothing at 2024-02-29" in str(refused.value)
+    assert f"name an instant from {THEN.isoformat()} on" in str(refused.value)
+    require_held(original(lake), THEN.isoformat())
+
+
 def test_a_table_that_came_later_is_named(lake: Lake) -> None:
     pin(lake)
     lake.write("names", pd.DataFrame({"symbol": ["600000.SH"]}), known_at=LATER)

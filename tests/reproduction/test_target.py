@@ -56,6 +56,30 @@ def test_the_replay_of_a_replay_is_of_the_same_instant(registry: Registry, home:
     assert find_original(run_id, SETTINGS, registry, home=home).as_of == "2025-12-01T00:00:00+00:00"
 
 
+def test_the_beginning_of_an_id_that_lists_print_is_enough(registry: Registry, home: Path, tmp_path: Path) -> None:
+    settings = SETTINGS.model_dump(mode="json")
+    run_id = research(registry, tmp_path, settings=settings, environment={"market": "m"}, made={})
+    assert find_original(run_id[:8], SETTINGS, registry, home=home).run.run_id == run_id
+
+
+def test_a_beginning_of_several_runs_asks_for_more_digits(registry: Registry, home: Path, tmp_path: Path) -> None:
+    class Both:
+        """Every run there is begins alike."""
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(registry, name)
+
+        def views_beginning(self, digits: str) -> list[Any]:
+            return registry.views(limit=2)
+
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        research(registry, tmp_path / name)
+    both: Any = Both()
+    with pytest.raises(ConfigError, match="several runs begin with abcd1234: write more of its digits"):
+        find_original("abcd1234", SETTINGS, both, home=home)
+
+
 def test_a_run_of_an_earlier_release_cannot_be_made_again(registry: Registry, home: Path, tmp_path: Path) -> None:
     run_id = research(registry, tmp_path)
     with pytest.raises(RegistryError, match=r"recorded no config/settings\.json"):
