@@ -421,6 +421,17 @@ class Registry:
         found = self._views([f"attributes.run_id = '{run_id}'"], 1)
         return found[0] if found else None
 
+    def researches_of(self, version: ModelVersion) -> list[TrackedView]:
+        """Return the runs that made the bundle of ``version`` and were not deleted: its own first, then the newest.
+
+        Another made it when a run below it, of kind promotion, decided on the same bundle hash.
+        """
+        decided: list[TrackedView] = []
+        if _BUNDLE_HASH.fullmatch(version.bundle_hash):
+            decided = self._views(["tags.kind = 'promotion'", f"tags.bundle_hash = '{version.bundle_hash}'"], 20)
+        run_ids = dict.fromkeys([version.run_id, *(one.tags[PARENT_TAG] for one in decided if PARENT_TAG in one.tags)])
+        return [run for run_id in run_ids if (run := self.recorded_run(run_id)) is not None]
+
     def artifact_text(self, run_id: str, path: str) -> str | None:
         """Return the text of one artifact of a run; None when the run recorded none at ``path``."""
         from mlflow.artifacts import download_artifacts  # heavy: only when an artifact is fetched
