@@ -71,8 +71,8 @@ def begin_research_run(
 ) -> str:
     """Record a new research run, or go on with the last one if it did not finish; return its id.
 
-    One that somebody deleted in MLflow is not gone on with. One that was left open by a process that no longer lives
-    ends as failed; another's that lives is left alone.
+    One that somebody deleted in MLflow is left deleted. One that was left open by a process that no longer lives ends
+    as failed; another's that lives is left alone.
 
     Parameters
     ----------

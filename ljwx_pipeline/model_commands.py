@@ -154,8 +154,8 @@ def _registry(settings: Settings) -> tuple[Registry, str]:
 
 
 def _told(registry: Registry, version: ModelVersion) -> dict[str, Any]:
-    """Return what is known of a version, from its tags and those of the run that made it."""
-    run = registry.recorded_run(version.run_id)
+    """Return what is known of a version, from its tags and those of a run that made it."""
+    run = next(iter(registry.researches_of(version)), None)
     run_tags: Mapping[str, str] = {} if run is None else run.tags
     metrics: Mapping[str, float] = {} if run is None else run.metrics
     tags = registry.version_tags(version)
@@ -167,7 +167,7 @@ def _told(registry: Registry, version: ModelVersion) -> dict[str, Any]:
         "alias": ", ".join(sorted(alias)),
         "decision": run_tags.get("decision", ""),
         "reasons": run_tags.get("reasons", ""),
-        "run_id": version.run_id,
+        "run_id": version.run_id if run is None else run.run_id,
         "metrics": {name: metrics[name] for name in MAIN_METRICS if name in metrics},
         "hashes": {**hashes, "git": run_tags.get("git_revision", "")},
         "restated": tags.get("data_restated", ""),

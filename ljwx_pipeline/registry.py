@@ -38,6 +38,8 @@ RunStatus = Literal["FINISHED", "FAILED"]
 Point = tuple[str, float, int, int]
 #: MLflow's own tag of the run that another is shown below.
 PARENT_TAG = "mlflow.parentRunId"
+#: On a model version whose run MLflow no longer has: that run's id.
+RUN_LOST_TAG = "ljwx.run_lost"
 
 CONNECT_TIMEOUT_S = 3.0
 MAKING_TIMEOUT_S = 180.0
@@ -168,6 +170,16 @@ class Registry:
         """Return whether somebody deleted the run in MLflow."""
         return bool(self._ask(self._client().get_run, run_id).info.lifecycle_stage == "deleted")
 
+    def knows(self, run_id: str) -> bool:
+        """Return whether MLflow has the run, deleted or not: its database may have been lost, or cleaned for good."""
+        try:
+            self._ask(self._client().get_run, run_id)
+        except RegistryError as error:
+            if getattr(error.__cause__, "error_code", None) == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise
+        return True
+
     def answers(self) -> bool:
         """Return whether MLflow answers at all: what it then refuses, it refuses for a reason of its own."""
         try:
@@ -278,6 +290,7 @@ class Registry:
         """Record an intact signed bundle as a version of the model its manifest names.
 
         The same bundle hash gives the version it already has, whose files are put back should they be lost or damaged.
+        A version whose run MLflow no longer has is tagged ``ljwx.run_lost``, and the bundle gets a new one.
         Files come first, below the bundle's own hash, and the version with its tags last and at once: whatever dies
         in between, no version is without its files, and doing it again completes it.
 
@@ -294,6 +307,9 @@ class Registry:
         """
         manifest, bundle_hash = verify_files(bundle, public_key=public_key)
         known = self.version_of(manifest.model_name, bundle_hash)
+        if known is not None and not self.knows(known.run_id):
+            self.tag_version(known.name, known.version, RUN_LOST_TAG, known.run_id)
+            known = self.version_of(manifest.model_name, bundle_hash)
         if known is not None and self._is_whole(known, manifest, public_key):
             return known
         client = self._client()
@@ -311,10 +327,14 @@ class Registry:
         return self._version(made)
 
     def version_of(self, name: str, bundle_hash: str) -> ModelVersion | None:
-        """Return the version of model ``name`` that holds this bundle, the oldest of several, or None."""
+        """Return the version of model ``name`` that holds this bundle, the oldest of several, or None.
+
+        One that is tagged as without its run is none.
+        """
         client = self._client()
         query = f"name = '{name}' and tags.bundle_hash = '{bundle_hash}'"
-        found = [self._version(item) for item in self._ask(client.search_model_versions, query)]
+        items = self._ask(client.search_model_versions, query)
+        found = [self._version(item) for item in items if RUN_LOST_TAG not in item.tags]
         return min(found, key=lambda version: int(version.version)) if found else None
 
     def version(self, name: str, number: str) -> ModelVersion:
@@ -404,6 +424,17 @@ class Registry:
         """Return what was recorded of a run; None when the experiment holds none of this id."""
         found = self._views([f"attributes.run_id = '{run_id}'"], 1)
         return found[0] if found else None
+
+    def researches_of(self, version: ModelVersion) -> list[TrackedView]:
+        """Return the runs that made the bundle of ``version`` and were not deleted: its own first, then the newest.
+
+        Another made it when a run below it, of kind promotion, decided on the same bundle hash.
+        """
+        decided: list[TrackedView] = []
+        if _BUNDLE_HASH.fullmatch(version.bundle_hash):
+            decided = self._views(["tags.kind = 'promotion'", f"tags.bundle_hash = '{version.bundle_hash}'"], 20)
+        run_ids = dict.fromkeys([version.run_id, *(one.tags[PARENT_TAG] for one in decided if PARENT_TAG in one.tags)])
+        return [run for run_id in run_ids if (run := self.recorded_run(run_id)) is not None]
 
     def artifact_text(self, run_id: str, path: str) -> str | None:
         """Return the text of one artifact of a run; None when the run recorded none at ``path``."""

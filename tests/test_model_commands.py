@@ -82,3 +82,24 @@ def test_a_version_whose_files_are_gone_is_shown_with_the_reason(
     assert f"No such artifact: '{manifest.parent.name}'" in reason
     assert "the research job again" in reason
     assert "make up" not in reason
+
+
+def test_a_version_whose_run_was_deleted_is_listed_with_another_run_of_its_bundle(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from mlflow import MlflowClient
+
+    registry = open_registry(load_settings(profile="simulated").mlflow, home=home)
+    (version,) = registry.versions(registered_model(load_settings(profile="simulated")))
+    MlflowClient(tracking_uri=registry.tracking_uri).delete_run(version.run_id)
+    with Tracker(tmp_path / "again", registry).run("research", kind="research", tags={"decision": "promoted"}) as run:
+        run.metrics({"rank_ic_mean_enterable": 0.05})
+        with run.child("promoted", kind="promotion", tags={"bundle_hash": version.bundle_hash}):
+            pass
+    assert main(["models", "list", "--json"]) == 0
+    (row,) = json.loads(capsys.readouterr().out)["versions"]
+    assert (row["decision"], row["metrics"], row["run_id"]) == (
+        "promoted",
+        {"rank_ic_mean_enterable": 0.05},
+        run.run_id,
+    )

@@ -26,6 +26,7 @@ from ljwx_pipeline.scoring.model import Model
 from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.tracking import Tracker
 from tests.fakes.bundles import FACTOR_HASH, grouped_model, tiny_booster, tiny_bundle
+from tests.fakes.mlflow_home import gone_for_good
 
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 PUBLIC = public_key_of(KEY)
@@ -401,3 +402,14 @@ def test_an_error_of_the_database_is_a_sentence_and_no_traceback(
     with pytest.raises(RegistryError, match="no such table"):
         registry.champion("tiny")
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_version_whose_run_is_gone_for_good_gives_way_to_a_new_one(registry: Registry, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b", KEY)
+    first = registered(registry, bundle)
+    gone_for_good(registry, first.run_id)
+    second = registered(registry, bundle)
+    assert (first.version, second.version, second.bundle_hash) == ("1", "2", first.bundle_hash)
+    assert registered(registry, bundle) == second == registry.version_of("tiny", bundle.name)
+    assert registry.version_tags(first)["ljwx.run_lost"] == first.run_id
+    assert verify_files(registry.download_bundle(second, tmp_path / "down"), public_key=PUBLIC)[1] == bundle.name

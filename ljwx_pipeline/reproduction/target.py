@@ -138,16 +138,20 @@ def find_original(text: str, settings: Settings, registry: Registry, *, home: Pa
                 f"order {text} was scored by bundle {order.bundle_hash[:12]}, which {model} has no version of",
                 "look for the registry that the runner was handed its bundle from, and set mlflow.tracking_uri",
             )
-        return _original(version.run_id, version, registry, home=home, order=order)
+        return _of_version(version, registry, home=home, order=order)
     model, _, number = text.rpartition("/")
     begins_a_run = not model and re.fullmatch(rf"[0-9a-f]{{{FEWEST_DIGITS},32}}", text) is not None
     if number == "champion" or re.fullmatch(r"\d{1,9}", number):
         known = {item.version for item in registry.versions(model or own_model)}
         if number in known or not begins_a_run or not registry.views_beginning(text):
             version = _version(model or own_model, number, registry)
-            return _original(version.run_id, version, registry, home=home)
+            return _of_version(version, registry, home=home)
     if begins_a_run:
-        return _original(_run_id(text, registry), None, registry, home=home)
+        run_id = _run_id(text, registry)
+        run = registry.recorded_run(run_id)
+        if run is None:
+            raise ConfigError(f"MLflow's experiment {registry.experiment} holds no run {run_id}", FORMS)
+        return _original(run, None, registry, home=home)
     raise ConfigError(f"{text!r} names nothing that could be made again", FORMS)
 
 
@@ -170,12 +174,36 @@ def _version(model: str, number: str, registry: Registry) -> ModelVersion:
     return known[wanted]
 
 
-def _original(
-    run_id: str, version: ModelVersion | None, registry: Registry, *, home: Path, order: RecordedOrder | None = None
+def _of_version(
+    version: ModelVersion, registry: Registry, *, home: Path, order: RecordedOrder | None = None
 ) -> Original:
-    run = registry.recorded_run(run_id)
-    if run is None:
-        raise ConfigError(f"MLflow's experiment {registry.experiment} holds no run {run_id}", FORMS)
+    """Return the run that registered ``version``, or another of the same bundle where that one was deleted or lost."""
+    refusal: RegistryError | None = None
+    for run in registry.researches_of(version):
+        try:
+            return _original(run, version, registry, home=home, order=order)
+        except RegistryError as error:
+            refusal = refusal or error
+    if refusal is not None:
+        raise refusal
+    named = f"run {version.run_id}, which registered version {version.version} of {version.name},"
+    if registry.knows(version.run_id):
+        raise RegistryError(
+            f"{named} was deleted in MLflow",
+            f"run: mlflow runs restore --run-id {version.run_id}, or train again with `ljwx run`",
+        )
+    raise RegistryError(f"{named} is no longer in MLflow", "train again with `ljwx run`: that registers it anew")
+
+
+def _original(
+    run: TrackedView,
+    version: ModelVersion | None,
+    registry: Registry,
+    *,
+    home: Path,
+    order: RecordedOrder | None = None,
+) -> Original:
+    run_id = run.run_id
     if run.tags.get("kind") != "research":
         above = run.tags.get("mlflow.parentRunId")
         raise ConfigError(

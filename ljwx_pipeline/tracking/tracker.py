@@ -153,7 +153,7 @@ class Tracker:
         self.registry = registry
         self._clock = clock or SystemClock()
         self._quiet_until_s = float("-inf")
-        self._said = False
+        self._said = self._said_lost = False
         self._damaged: set[str] = set()
 
     @contextlib.contextmanager
@@ -261,7 +261,7 @@ class Tracker:
             return False
 
     def run_id_of(self, event: str) -> str:
-        """Return MLflow's id of an event; it is sent first if it never was.
+        """Return MLflow's id of an event; it is sent first if it never was, and again if MLflow has lost it.
 
         Raises
         ------
@@ -269,10 +269,12 @@ class Tracker:
             When that fails.
         """
         known = self.journals.read(event).run_id
-        if known is None:
-            with self._sending():
-                known = self._send(event)
-        return known
+        if known is not None and not self._is_lost(known):
+            return known
+        with self._sending():
+            if known is not None:
+                self._forget(event)
+            return self._send(event)
 
     def try_send(self, event: str) -> None:
         """Send what MLflow lacks of ``event``; when that fails it is said once, and kept."""
@@ -346,6 +348,9 @@ class Tracker:
         try:
             self._send_entries(run_id, event, rest)
         except RegistryError:
+            if self._is_lost(run_id):
+                self._forget(event)
+                return self._send(event, told)
             if not self.registry.answers() or not self.registry.is_deleted(run_id):
                 raise  # who deleted a run wants no more of it
         self._mark(event, count, run_id)
@@ -356,7 +361,24 @@ class Tracker:
         self.journals.settle(event, count)
         return run_id
 
-    def _mark(self, event: str, count: int, run_id: str) -> None:
+    def _is_lost(self, run_id: str) -> bool:
+        """Return whether MLflow answers and has no such run: its database was lost, or the run deleted for good."""
+        try:
+            return not self.registry.knows(run_id)
+        except RegistryError:
+            return False
+
+    def _forget(self, event: str) -> None:
+        """Take back that MLflow has anything of ``event``: all of it is sent again but for copies that are gone."""
+        if not self._said_lost:
+            self._said_lost = True
+            _warn(
+                "MLflow no longer has runs that it was sent: they are recorded there again, without the files that "
+                "were copied to it"
+            )
+        self._mark(event, 0, None)
+
+    def _mark(self, event: str, count: int, run_id: str | None) -> None:
         # not forced to disk: what is sent twice changes nothing
         self.journals.append(event, [{"do": "sent", "count": count, "run_id": run_id}], durable=False)
 
@@ -368,8 +390,16 @@ class Tracker:
         opening = story.opening
         tags = {**opening["tags"], EVENT_TAG: event}
         if opening["parent"] is not None:
-            tags[PARENT_TAG] = self.journals.read(opening["parent"]).run_id or self._send(opening["parent"], told)
+            tags[PARENT_TAG] = self._parent_run_id(opening["parent"], told)
         self._mark(event, 1, self.registry.begin(opening["name"], tags=tags, started_ms=opening["at_ms"]))
+
+    def _parent_run_id(self, event: str, told: set[str]) -> str:
+        known = self.journals.read(event).run_id
+        if known is not None and not self._is_lost(known):
+            return known
+        if known is not None:
+            self._forget(event)
+        return self._send(event, told)
 
     def _send_entries(self, run_id: str, event: str, entries: Sequence[Entry]) -> None:
         """Send lines in their order, those between two that are no values as one."""
@@ -397,6 +427,8 @@ class Tracker:
     def _send_other(self, run_id: str, event: str, entry: Entry) -> None:
         if entry["do"] == "files":
             copy = self.journals.files(event) / entry["copy"]
+            if not copy.exists():
+                return  # it was sent to a run that MLflow has lost
             self.registry.log_artifacts(run_id, copy, entry["folder"])
         elif entry["do"] == "inputs":
             self.registry.log_inputs(run_id, entry["datasets"])

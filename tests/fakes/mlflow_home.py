@@ -37,3 +37,13 @@ def stored_runs(registry: Registry, kind: str | None = None) -> list[Any]:
     experiment = client.get_experiment_by_name(registry.experiment)
     runs = [] if experiment is None else client.search_runs([experiment.experiment_id], max_results=5000)
     return [run for run in runs if kind is None or run.data.tags.get("kind") == kind]
+
+
+def gone_for_good(registry: Registry, run_id: str) -> None:
+    """Delete a run as ``mlflow gc`` does: its rows and its artifacts."""
+    from mlflow import MlflowClient
+    from mlflow.tracking._tracking_service.utils import _get_store
+
+    MlflowClient(tracking_uri=registry.tracking_uri).delete_run(run_id)
+    _get_store(registry.tracking_uri)._hard_delete_run(run_id)
+    shutil.rmtree(Path(str(registry.artifact_root).removeprefix("file://")) / run_id, ignore_errors=True)

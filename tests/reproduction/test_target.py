@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.config import load_settings, market_name
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError, RegistryError
 from ljwx_pipeline.registry import Registry, open_registry
 from ljwx_pipeline.reproduction.target import find_original
+from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.tracking import Tracker
+from tests.fakes.bundles import tiny_bundle
+from tests.fakes.mlflow_home import gone_for_good
 
 SETTINGS = load_settings(profile="simulated", environ={})
 KNOWN_AT = "2026-01-05T10:00:00+00:00"
@@ -31,6 +35,7 @@ def registry(home: Path) -> Registry:
 def research(registry: Registry, folder: Path, **documents: dict[str, Any]) -> str:
     """Record a research run with ``documents`` below ``config`` and return its id."""
     with Tracker(folder / "tracking", registry).run("research", kind="research", tags={"known_at": KNOWN_AT}) as run:
+        folder.mkdir(exist_ok=True)
         for name, document in documents.items():
             path = folder / f"{name}.json"
             path.write_text(json.dumps(document), encoding="utf-8")
@@ -84,6 +89,38 @@ def test_a_run_of_an_earlier_release_cannot_be_made_again(registry: Registry, ho
     run_id = research(registry, tmp_path)
     with pytest.raises(RegistryError, match=r"recorded no config/settings\.json"):
         find_original(run_id, SETTINGS, registry, home=home)
+
+
+def deleted(registry: Registry, run_id: str) -> None:
+    from mlflow import MlflowClient
+
+    MlflowClient(tracking_uri=registry.tracking_uri).delete_run(run_id)
+
+
+def test_a_version_is_found_by_another_run_of_its_bundle_when_its_own_was_deleted(
+    registry: Registry, home: Path, tmp_path: Path
+) -> None:
+    settings, key = SETTINGS.model_dump(mode="json"), Ed25519PrivateKey.from_private_bytes(bytes(32))
+    recorded = {"settings": settings, "environment": {"market": "m"}, "made": {}}
+    first, second = (research(registry, tmp_path / name, **recorded) for name in ("one", "two"))
+    bundle = tiny_bundle(tmp_path / "b", key, model_name="deleted-run")
+    version = registry.register(bundle, run_id=first, public_key=public_key_of(key))
+    asked = f"deleted-run/{version.version}"
+    assert find_original(asked, SETTINGS, registry, home=home).run.run_id == first
+    deleted(registry, first)
+    restored = rf"was deleted in MLflow: run: mlflow runs restore --run-id {first}"
+    with pytest.raises(RegistryError, match=restored):
+        find_original(asked, SETTINGS, registry, home=home)
+    about = {"mlflow.parentRunId": second, "bundle_hash": bundle.name}
+    with Tracker(tmp_path / "tracking", registry).run("promoted", kind="promotion", tags=about):
+        pass
+    found = find_original(asked, SETTINGS, registry, home=home)
+    assert (found.run.run_id, found.version) == (second, version)
+    gone_for_good(registry, first)
+    assert find_original(asked, SETTINGS, registry, home=home).run.run_id == second
+    gone_for_good(registry, second)
+    with pytest.raises(RegistryError, match=r"no longer in MLflow: train again"):
+        find_original(asked, SETTINGS, registry, home=home)
 
 
 def test_a_fold_names_the_research_run_it_belongs_to(registry: Registry, home: Path, tmp_path: Path) -> None:

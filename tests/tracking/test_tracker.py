@@ -19,7 +19,7 @@ from ljwx_pipeline.errors import LakeError, RegistryError
 from ljwx_pipeline.registry import Registry
 from ljwx_pipeline.tracking import EVENT_TAG, Tracker, stable_id
 from ljwx_pipeline.tracking.inputs import dataset_input
-from tests.fakes.mlflow_home import registry_in, stored_runs
+from tests.fakes.mlflow_home import gone_for_good, registry_in, stored_runs
 
 NOBODY = "http://127.0.0.1:9"
 DATASET = dataset_input(
@@ -168,6 +168,54 @@ def test_a_run_that_was_deleted_in_mlflow_stays_deleted_and_holds_nothing_up(tra
     run.end("FINISHED")
     assert tracker.flush().left == 0
     assert stored_runs(tracker.registry) == []
+
+
+def emptied(tracker: Tracker, home: Path) -> Tracker:
+    """Return the tracker of another process, on an MLflow whose database was lost."""
+    return Tracker(tracker.journals.folder, registry_in(home))
+
+
+def test_a_run_that_mlflow_lost_is_recorded_again_with_its_parent(
+    tracker: Tracker, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "report.html").write_text("<html>")
+    research = tracker.begin("research", kind="research", tags={"profile": "simulated"})
+    research.params({"seed": 7})
+    research.artifacts(tmp_path / "report.html")
+    lost = research.run_id
+    with caplog.at_level(logging.WARNING, logger="ljwx"):
+        later = emptied(tracker, tmp_path)
+        research = later.find(research.event)
+        with research.child("fold 2024", kind="fold") as fold:
+            fold.metrics({"rank_ic": 0.05})
+        research.end("FINISHED")
+    runs = {run.info.run_name: run for run in stored_runs(later.registry)}
+    assert sorted(runs) == ["fold 2024", "research"]
+    assert runs["research"].data.params == {"seed": "7"}
+    assert runs["research"].data.tags["profile"] == "simulated"
+    assert runs["fold 2024"].data.tags["mlflow.parentRunId"] == runs["research"].info.run_id == research.run_id != lost
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert in_folder(later, "open") == []
+    assert [r.getMessage()[:20] for r in caplog.records if r.name == "ljwx.tracking"] == ["MLflow no longer has"]
+
+
+def test_the_id_of_a_run_that_mlflow_lost_is_that_of_the_one_recorded_again(tracker: Tracker, tmp_path: Path) -> None:
+    with tracker.run("research") as run:
+        run.metrics({"rank_ic": 0.05})
+    later = emptied(tracker, tmp_path)
+    found = later.run_id_of(run.event)
+    (stored,) = stored_runs(later.registry)
+    assert (stored.info.run_id, stored.info.status, stored.data.metrics) == (found, "FINISHED", {"rank_ic": 0.05})
+
+
+def test_a_run_deleted_for_good_is_recorded_again(tracker: Tracker, registry: Registry) -> None:
+    run = tracker.begin("research")
+    lost = run.run_id
+    gone_for_good(registry, lost)
+    run.metrics({"rank_ic": 0.05})
+    (stored,) = stored_runs(registry)
+    assert stored.info.run_id != lost
+    assert stored.data.metrics == {"rank_ic": 0.05}
 
 
 def test_times_are_those_of_the_work_not_of_the_sending(registry: Registry, tmp_path: Path) -> None:
