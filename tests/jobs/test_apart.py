@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from jobs.apart import WORKERS_LOG, StepFailedError, execute_apart
-from jobs.session import SILENT_CONSOLE, step_count
+from jobs.session import SILENT_CONSOLE, has_mapped_step, step_count
 
 
 @dg.op(out=dg.DynamicOut(dg.Nothing))
@@ -29,6 +29,16 @@ def parts():
 @dg.job(executor_def=dg.multiprocess_executor.configured({"max_concurrent": 2}))
 def of_parts():
     parts()
+
+
+@dg.op
+def alone() -> None:
+    pass
+
+
+@dg.job
+def of_one():
+    alone()
 
 
 def job() -> dg.JobDefinition:
@@ -58,3 +68,5 @@ def test_events_of_every_process_reach_the_watcher_and_a_failed_step_is_named(
 
 def test_a_mapped_step_is_counted_once() -> None:
     assert step_count(of_parts.graph) == 2
+    assert has_mapped_step(of_parts.graph)
+    assert not has_mapped_step(of_one.graph)
