@@ -42,7 +42,7 @@ def tuned_hyperparameters(
 ) -> dg.Output[dict[str, Any]]:
     """The chosen trial on purged inner folds before the first test fold; every trial is kept, counted and drawn."""
     from ljwx_pipeline.dataset import folds, inner_folds
-    from ljwx_pipeline.models.tune import Trial, tune
+    from ljwx_pipeline.models.tune import Trial, trials_asked, tune
     from ljwx_pipeline.models.tune_report import write_study_report
     from ljwx_pipeline.studies import WarmStart
 
@@ -57,7 +57,7 @@ def tuned_hyperparameters(
     stated = json.loads(Path(line.made_again_warm_start).read_bytes()) if line.made_again_warm_start else {}
 
     def said(study: str, trial: Trial) -> None:
-        context.log.info(trial_line(trial, settings.tune.trials))
+        context.log.info(trial_line(trial, trials_asked(settings.model, settings.tune)))
         track_trial(line, study, asdict(trial))
 
     study = tune(
@@ -119,9 +119,10 @@ def earlier_trials(earlier: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]
 
 
 def trial_line(trial: Any, trials: int) -> str:
-    """Return what the log says of a trial that has just finished."""
+    """Return what the log says of a trial that has just finished, by the number that it has everywhere."""
     given_up = f", given up after fold {trial.pruned_after_fold}" if trial.state == "pruned" else ""
-    return f"trial {trial.number + 1} of {trials}: rank IC {trial.rank_ic:.4f}{given_up}"
+    which = "the only one" if trials == 1 else f"of 0 to {trials - 1}"
+    return f"trial {trial.number}, {which}: rank IC {trial.rank_ic:.4f}{given_up}"
 
 
 def earned_under(line: Line) -> dict[str, object]:

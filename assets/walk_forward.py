@@ -70,8 +70,8 @@ def one_fold(context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: 
     record = kept.record()
     measured = {key: record[key] for key in MEASURED}
     track_fold(line, kept.came_from, record)
-    trees = "1 tree" if record["rounds"] == 1 else f"{record['rounds']} trees"
-    context.log.info(f"fold {record['name']}: rank IC {record['rank_ic']:.4f}, {trees}")
+    trees = {0: "", 1: ", 1 tree"}.get(record["rounds"], f", {record['rounds']} trees")  # a linear model has none
+    context.log.info(f"fold {record['name']}: rank IC {record['rank_ic']:.4f}{trees}")
     spans = {key: str(record[key]) for key in ("train_first", "train_last", "test_first", "test_last")}
     context.add_output_metadata({**measured, **spans, "trained_now": trained_now, "seconds": record["seconds"]})
 

@@ -30,10 +30,12 @@ class StepProgress:
         Its name.
     steps
         How many steps the run has, a step that is mapped over outputs counted once.
+    mapped
+        Whether there is such a step: how many outputs it has is known only once the run is on its way.
     """
 
-    def __init__(self, job: str, steps: int) -> None:
-        self._heading = f"job {job}, {steps} step{'s' if steps != 1 else ''}"
+    def __init__(self, job: str, steps: int, *, mapped: bool = False) -> None:
+        self._heading = f"job {job}, {steps} step{'s' if steps != 1 else ''}{' or more' if mapped else ''}"
         #: By asset: those of a graph's steps together.
         self.seconds: dict[str, float] = {}
         self._done = 0

@@ -26,7 +26,7 @@ def require_to_train(settings: Settings) -> None:
     """
     model = settings.model
     stacked = model.ensemble.kind == "stacking"
-    if "xgboost" in (model.ensemble.bases if stacked else (model.kind,)):
+    if "xgboost" in model.fitted_kinds:
         require_xgboost("model.ensemble.bases names" if stacked else "model.kind =")
     Place(url=settings.tune.storage.get_secret_value()).require_reachable()
     open_registry(settings.mlflow, ljwx_home()).require_reachable()

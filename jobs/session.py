@@ -126,7 +126,7 @@ class LineRun:
     @contextmanager
     def _watched(self, job: dg.JobDefinition, remedy: str) -> Iterator[StepProgress]:
         """Show the progress of the block's run, and tell its failure as one message."""
-        with StepProgress(job.name, step_count(job.graph)) as progress:
+        with StepProgress(job.name, step_count(job.graph), mapped=has_mapped_step(job.graph)) as progress:
             try:
                 yield progress
             except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
@@ -211,3 +211,12 @@ def step_count(graph: dg.GraphDefinition) -> int:
     """Return how many steps a graph has, those of the graphs in it with them, a mapped one counted once."""
     definitions = [node.definition for node in graph.node_dict.values()]
     return sum(step_count(one) if isinstance(one, dg.GraphDefinition) else 1 for one in definitions)
+
+
+def has_mapped_step(graph: dg.GraphDefinition) -> bool:
+    """Return whether a step of a graph, or of the graphs in it, is mapped over outputs."""
+    definitions = [node.definition for node in graph.node_dict.values()]
+    return any(
+        has_mapped_step(one) if isinstance(one, dg.GraphDefinition) else any(out.is_dynamic for out in one.output_defs)
+        for one in definitions
+    )

@@ -169,8 +169,10 @@ def _version(registry: Registry, name: str, asked: str) -> ModelVersion:
         return registry.version(name, asked)
     except RegistryError:
         if registry.tracking_uri.startswith("sqlite:///"):
+            there = ", ".join(version.version for version in registry.versions(name))
             raise RegistryError(
-                f"{name} has no version {asked}", "see the models' page of MLflow (`ljwx up`) for those there are"
+                f"{name} has no version {asked}",
+                f"choose among {there} (`ljwx models list`), or {CHAMPION}" if there else "register one: `ljwx run`",
             ) from None
         raise
 
@@ -229,8 +231,11 @@ def _session(sessions: list[date], held: tuple[StoredGroups, ...], asked: date |
     known = [day for day in sessions if day in grouped] if held else sessions
     session = asked or (known or sessions)[-1]
     if session not in sessions:
+        before, after = [day for day in sessions if day < session], [day for day in sessions if day > session]
+        nearest = [str(day) for day in (*before[-1:], *after[:1])]
         raise LakeError(
-            f"the feature table has no row on {session}", f"choose a session between {sessions[0]} and {sessions[-1]}"
+            f"the feature table has no row on {session}",
+            f"choose a session between {sessions[0]} and {sessions[-1]}, the nearest: {' or '.join(nearest)}",
         )
     if session not in known:
         spans = [list(span) for is_known, span in groupby(sessions, grouped.__contains__) if is_known]

@@ -10,17 +10,21 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable, Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import grid, show_result
 from ljwx_pipeline.config import Settings, ljwx_home, registered_model
-from ljwx_pipeline.errors import BundleError, ConfigError, RegistryError
+from ljwx_pipeline.errors import BundleError, RegistryError
 from ljwx_pipeline.job_process import run_in_own_group
 
 if TYPE_CHECKING:  # loaded when a command asks the registry
     from ljwx_pipeline.registry import ModelVersion, Registry
 
+CHAMPION = "champion"
+#: Between the gate's reasons in a run's tag.
+REASONS_APART = " | "
 #: Metrics of a version's research run that are shown beside it, by their name there.
 MAIN_METRICS = {
     "rank_ic_mean_enterable": "rank IC",
@@ -129,18 +133,21 @@ def _list(arguments: argparse.Namespace, settings: Settings) -> int:
 def _show(arguments: argparse.Namespace, settings: Settings) -> int:
     registry, model = _registry(settings)
     versions = {version.version: version for version in registry.versions(model)}
-    champion = registry.aliases(model).get("champion")
-    wanted = champion if arguments.version == "champion" else arguments.version
+    champion = registry.aliases(model).get(CHAMPION)
+    wanted = champion if arguments.version == CHAMPION else arguments.version
     if wanted not in versions:
-        what = "champion" if arguments.version == "champion" else f"version {arguments.version!r}"
-        raise ConfigError(
-            f"{model} has no {what}", f"choose among {', '.join(versions) or 'none: `ljwx run` registers one'}"
+        what = CHAMPION if arguments.version == CHAMPION else f"version {arguments.version!r}"
+        there = [*([CHAMPION] if champion in versions else []), *versions]
+        raise RegistryError(
+            f"{model} has no {what}", f"choose among {', '.join(there)}" if there else "register one: `ljwx run`"
         )
     version = versions[wanted]
     card, reason = _card(registry, version)
     body = {**_told(registry, version), "model": model, "card": card, "no_card": reason}
     lines = [f"{model} version {version.version}", ""]
-    lines += [f"{key:14} {body[key] or '-'}" for key in ("alias", "decision", "reasons", "run_id")]
+    lines += [f"{key:14} {body[key] or '-'}" for key in ("alias", "decision", "run_id")]
+    for label, one in zip_longest(("reasons",), body["reasons"].split(REASONS_APART), fillvalue=""):
+        lines.append(f"{label:14} {one or '-'}")
     lines += [f"{said:14} {_number(body['metrics'].get(name))}" for name, said in MAIN_METRICS.items()]
     lines += [f"{name:14} {value}" for name, value in body["hashes"].items()]
     lines += ["", RANK_IC_ROWS, "", card or f"no card: {reason}"]

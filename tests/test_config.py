@@ -95,13 +95,17 @@ def test_single_underscore_variables_are_not_settings(project: Path) -> None:
 @pytest.mark.parametrize(
     ("environ", "said"),
     [
-        ({"LJWX_COSTS__COMISSION_FRAC": "0.1"}, "unknown key costs.comission_frac"),
+        (
+            {"LJWX_COSTS__COMISSION_FRAC": "0.1"},
+            "costs.comission_frac, did you mean costs.commission_frac?",
+        ),
         ({"LJWX_NOWHERE__KEY": "1"}, "unknown key nowhere"),
         ({"LJWX_COSTS__COMMISSION_FRAC": "0.5"}, "costs.commission_frac = 0.5 is refused"),
-        ({"LJWX_STRATEGY__TOP_K": "many"}, "strategy.top_k = 'many' is refused"),
+        ({"LJWX_STRATEGY__TOP_K": "many"}, "strategy.top_k = 'many' is refused (write a whole number): "),
         ({"LJWX_STRATEGY__KIND": "short_only"}, "strategy.kind = 'short_only' is refused"),
         ({"LJWX_STRATEGY__MAX_WEIGHT_FRAC": "1.01"}, "strategy.max_weight_frac = 1.01 is refused"),
         ({"LJWX_STRATEGY__SIZING__FRACTION": "1.5"}, "strategy.sizing.fraction = 1.5 is refused"),
+        ({"LJWX_MODEL__ENSEMBLE__KINDD": "none"}, "model.ensemble.kindd, did you mean model.ensemble.kind?"),
         ({"LJWX_STRATEGY__SIZING__LEVERAGE": "2"}, "unknown key strategy.sizing.leverage"),
         ({"LJWX_STRATEGY__EXITS__STOP_LOSS_FRAC": "-0.1"}, "strategy.exits.stop_loss_frac = -0.1 is refused"),
         (

@@ -151,9 +151,14 @@ def test_a_stock_on_a_session_by_a_version_for_people(
     [
         (["--symbol", "S00013.SIM"], ModelError.exit_code, "S00013.SIM has no row on 2025-11-05; there are S000"),
         (["--session", "2025-11-09"], LakeError.exit_code, "no row on 2025-11-09: choose a session between 2025-11-03"),
+        (["--session", "2025-11-09"], LakeError.exit_code, "and 2025-11-05, the nearest: 2025-11-05\n"),
         (["--session", "today"], ConfigError.exit_code, "--session 'today' is no date"),
         (["--model", "best"], ConfigError.exit_code, "--model 'best' is no version"),
-        (["--model", "7"], RegistryError.exit_code, "has no version 7"),
+        (
+            ["--model", "7"],
+            RegistryError.exit_code,
+            "has no version 7: choose among 1 (`ljwx models list`), or champion",
+        ),
         (["--picture", ""], ConfigError.exit_code, "--picture '' names no folder"),
         (["--picture", "/dev/null"], EnvironmentFault.exit_code, "no picture can be written into /dev/null (File exi"),
         (["--picture", "/proc/nope"], EnvironmentFault.exit_code, "no picture can be written into /proc/nope (No su"),

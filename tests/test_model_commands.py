@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import load_settings, registered_model
+from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.tracking import Tracker
@@ -18,6 +19,7 @@ from tests.fakes.bundles import CARD_TEXT, tiny_bundle
 from tests.fakes.mlflow_home import empty_database
 
 ROOT = Path(__file__).resolve().parents[1]
+TAGS = {"decision": "refused", "reasons": "too many trials | too deep a drawdown"}
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
 
 
@@ -32,7 +34,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     settings = load_settings(profile="simulated")
     registry = open_registry(settings.mlflow, home=home)
     bundle = tiny_bundle(tmp_path / "b", KEY, model_name=registered_model(settings))
-    with Tracker(home / "tracking", registry).run("research", kind="research", tags={"decision": "refused"}) as run:
+    with Tracker(home / "tracking", registry).run("research", kind="research", tags=TAGS) as run:
         run.metrics({"rank_ic_mean": 0.1066, "rank_ic_mean_enterable": 0.1069})
         registry.register(bundle, run_id=run.run_id, public_key=public_key_of(KEY))
     return home
@@ -103,3 +105,18 @@ def test_a_version_whose_run_was_deleted_is_listed_with_another_run_of_its_bundl
         {"rank_ic_mean_enterable": 0.05},
         run.run_id,
     )
+
+
+def test_reasons_of_the_gate_stand_on_lines_of_their_own(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "show", "1"]) == 0
+    assert "\nreasons        too many trials\n               too deep a drawdown\n" in capsys.readouterr().out
+
+
+def test_a_version_that_is_none_is_refused_with_those_there_are(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "show", "Champion"]) == RegistryError.exit_code
+    assert "has no version 'Champion': choose among 1\n" in capsys.readouterr().err
+    settings = load_settings(profile="simulated")
+    registry = open_registry(settings.mlflow, home=home)
+    registry.promote(registry.versions(registered_model(settings))[0])
+    assert main(["models", "show", "Champion"]) == RegistryError.exit_code
+    assert "choose among champion, 1\n" in capsys.readouterr().err

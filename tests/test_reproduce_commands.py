@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 
 from ljwx_pipeline.config import dotted, load_settings
-from ljwx_pipeline.errors import RegistryError
+from ljwx_pipeline.errors import LakeError, RegistryError
 from ljwx_pipeline.registry import TrackedView
-from ljwx_pipeline.reproduce_commands import _changed, _conclusion, _Plan
+from ljwx_pipeline.reproduce_commands import _changed, _conclusion, _made_again, _Plan
 from ljwx_pipeline.reproduction.replay_home import OWN_PLACES
 from ljwx_pipeline.reproduction.stages import Stage, settings_stage
 from ljwx_pipeline.reproduction.target import Original
 
+ROOT = Path(__file__).resolve().parents[1]
 PLACES = {
     "mlflow.tracking_uri": "postgresql+psycopg2://user@127.0.0.1/mlflow",
     "mlflow.artifact_root": "s3://bucket/prefix",
@@ -90,3 +91,15 @@ def test_under_another_setting_the_answer_is_the_first_result_that_differs() -> 
     said = _conclusion([asked, equal], [], "model.seed=8")
     assert said == "DIFFERS in settings alone: model.seed=8 changes no result that was recorded"
     assert _conclusion([asked, equal, other], [], "") == "DIFFERS, first in settings: 1 differ"
+
+
+def test_what_stops_a_replay_is_told_once_with_its_own_remedy(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    plan = _Plan.of(original({}), None, {})
+    with pytest.raises(LakeError) as refused:
+        _made_again(plan, plan.as_of, ["model"], tmp_path, ROOT)
+    assert f"as known at 2024-06-01T00:00:00+00:00 stopped: {tmp_path}" in refused.value.fact
+    assert "held no calendar at 2024-06-01T00:00:00+00:00" in refused.value.fact
+    assert refused.value.remedy.startswith("name a later instant")
+    assert "error:" not in capfd.readouterr().err

@@ -10,6 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,14 @@ from ljwx_pipeline.errors import ConfigError
 ENV_PREFIX = "LJWX_"
 ENV_SEPARATOR = "__"
 DEFAULT_PROFILE = "simulated"
+#: What to write instead of a value that is not of its key's type, in words for a person.
+_WANTED = {
+    **dict.fromkeys(("int_parsing", "int_type", "int_from_float"), "write a whole number"),
+    **dict.fromkeys(("float_parsing", "float_type"), "write a number"),
+    **dict.fromkeys(("bool_parsing", "bool_type"), "write true or false"),
+    "string_type": "write a text",
+    **dict.fromkeys(("list_type", "tuple_type"), 'write a list, such as ["a", "b"]'),
+}
 
 
 def load_settings(
@@ -161,9 +170,10 @@ def _explain(error: ValidationError) -> str:
     parts = []
     for item in error.errors():
         key = ".".join(map(str, item["loc"])) or "settings"
-        said = item["msg"].removeprefix("Value error, ")
+        said = _WANTED.get(item["type"], item["msg"].removeprefix("Value error, "))
         if item["type"] == "extra_forbidden":
-            parts.append(f"unknown key {key}")
+            near = _near_key(item["loc"])
+            parts.append(f"unknown key {key}" + (f", did you mean {near}?" if near else ""))
         elif item["type"] == "missing":
             parts.append(f"missing key {key}")
         elif isinstance(item["input"], dict):
@@ -171,3 +181,13 @@ def _explain(error: ValidationError) -> str:
         else:
             parts.append(f"{key} = {item['input']!r} is refused ({said})")
     return "; ".join(parts)
+
+
+def _near_key(loc: Sequence[int | str]) -> str:
+    """Return the key whose spelling is nearest to the unknown one at ``loc``; empty for none."""
+    section: Any = Settings
+    for name in loc[:-1]:
+        field = getattr(section, "model_fields", {}).get(name)
+        section = None if field is None else field.annotation
+    near = get_close_matches(str(loc[-1]), getattr(section, "model_fields", {}), n=1)
+    return ".".join([*map(str, loc[:-1]), *near]) if near else ""

@@ -228,9 +228,8 @@ def tune(
         When another process works on the journal, or the daily returns cannot be written.
     """
     _require_testable(dataset, folds)
+    tuning = tuning.model_copy(update={"trials": trials_asked(model, tuning)})
     model = tried_model(model)
-    if model.kind in NOT_TUNED:
-        tuning = tuning.model_copy(update={"trials": 1})  # every other trial would be the same one
     work = TrialWork(dataset, tuple(folds), net_returns, tuning, model, top_k, clock or SystemClock())
     place = Place(journal, tuning.storage.get_secret_value())
     with opened_study(place, _plan(work, earned_under or {}, alike or {}, warm), name=tuning.study) as study:
@@ -252,6 +251,11 @@ def tune(
             earlier={name: tuple(_trial(told) for told in trials) for name, trials in study.earlier().items()},
             daily_returns=keeper.daily_returns(),
         )
+
+
+def trials_asked(model: ModelSettings, tuning: TuneSettings) -> int:
+    """Return how many trials a study makes: ``tuning.trials``, or 1 where all would be the same."""
+    return 1 if tried_model(model).kind in NOT_TUNED else tuning.trials
 
 
 def tried_model(model: ModelSettings) -> ModelSettings:

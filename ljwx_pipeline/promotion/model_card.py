@@ -163,7 +163,8 @@ def _learned_from(manifest: Manifest, evidence: CardEvidence) -> str:
 def _made_of(manifest: Manifest, model: Model) -> str:
     total = "1 boosting round" if manifest.rounds == 1 else f"{manifest.rounds:,} boosting rounds"
     if len(model.members) == 1:
-        members = f"One {_KINDS[model.members[0].kind]} model of {total}.\n"
+        boosted = f" of {total}" if manifest.rounds else ""  # a linear model has none
+        members = f"One {_KINDS[model.members[0].kind]} model{boosted}.\n"
     else:
         measure = f" ({manifest.group_measure})" if model.group_by == "size" and manifest.group_measure else ""
         grouped = "" if model.group_by == "none" else f", routed by {model.group_by}{measure}"

@@ -18,6 +18,8 @@ from ljwx_pipeline.reproduction.target import Original
 
 #: Rows of a partition, and sentences in all, that are spelled out.
 SHOWN_ROWS, SHOWN = 3, 12
+#: Tables without which no step begins.
+NEEDED = ("calendar", "raw_bars")
 
 
 def require_held(original: Original, as_of: str) -> None:
@@ -26,17 +28,20 @@ def require_held(original: Original, as_of: str) -> None:
     Raises
     ------
     LakeError
-        When the lake is gone, held nothing yet, or retention removed a version that was the newest then.
+        When the lake is gone, held nothing or not all of ``NEEDED`` yet, or retention removed a version that was the
+        newest then.
     """
     instant, lake = datetime.fromisoformat(as_of), Lake(original.home / "lake")
     if not lake.root.is_dir():
         raise LakeError(f"{lake.root} is gone: the data of {original.name} with it", "restore the market's lake")
     known = [table for table in lake.tables() if was_known(lake, table, instant)]
-    if not known:
+    late = [table for table in NEEDED if lake.holds(table) and table not in known]
+    if late or not known:
         versions = {table: [v for one in lake.partitions(table) for v in one.versions] for table in lake.tables()}
         first = [min(version.known_at for version in held) for held in versions.values() if held]
+        lacking = " and ".join(f"no {table}" for table in late) or "nothing"
         raise LakeError(
-            f"the lake of {original.market} held nothing at {as_of}",
+            f"the lake of {original.market} held {lacking} at {as_of}",
             f"name an instant from {max(first).isoformat()} on" if first else "fill it: `ljwx run`",
         )
     for table in known:

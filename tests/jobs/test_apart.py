@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from jobs.apart import WORKERS_LOG, StepFailedError, execute_apart
-from jobs.session import SILENT_CONSOLE, step_count
+from jobs.session import SILENT_CONSOLE, has_mapped_step, step_count
 
 
 @dg.op(out=dg.DynamicOut(dg.Nothing))
@@ -34,6 +34,16 @@ def parts():
 @dg.job(executor_def=dg.multiprocess_executor.configured({"max_concurrent": 2}))
 def of_parts():
     parts()
+
+
+@dg.op
+def alone() -> None:
+    pass
+
+
+@dg.job
+def of_one():
+    alone()
 
 
 def job() -> dg.JobDefinition:
@@ -96,3 +106,5 @@ def test_a_step_that_failed_before_ctrl_c_is_named(tmp_path: Path) -> None:
 
 def test_a_mapped_step_is_counted_once() -> None:
     assert step_count(of_parts.graph) == 2
+    assert has_mapped_step(of_parts.graph)
+    assert not has_mapped_step(of_one.graph)

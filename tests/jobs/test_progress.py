@@ -19,6 +19,11 @@ def test_the_job_is_named_before_its_first_step(capfd: pytest.CaptureFixture[str
         assert capfd.readouterr().err == words
 
 
+def test_a_job_with_folds_has_more_steps_than_are_known_at_first(capfd: pytest.CaptureFixture[str]) -> None:
+    with StepProgress("main", 40, mapped=True):
+        assert capfd.readouterr().err == "job main, 40 steps or more\n"
+
+
 def test_a_dumb_terminal_gets_lines_alone(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "dumb")
     monkeypatch.setenv("FORCE_COLOR", "1")  # rich then takes the stream for a terminal

@@ -142,6 +142,7 @@ def test_members_are_listed_where_there_are_several(evidence: CardEvidence) -> N
     assert "| `low.json` | linear | lower end of the band | 1 | every row |" in text
     assert "The band's ends are fitted quantiles" in text
     assert "One LightGBM model of 5 boosting rounds." in model_card(tiny_manifest(), PLAIN, evidence)
+    assert "One LightGBM model.\n" in model_card(tiny_manifest(rounds=0), PLAIN, evidence)
 
 
 def test_what_sizes_were_made_by_is_said(evidence: CardEvidence) -> None:

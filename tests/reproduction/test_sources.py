@@ -65,6 +65,14 @@ def test_an_instant_before_the_first_row_is_refused_with_one_that_works(lake: La
     require_held(original(lake), THEN.isoformat())
 
 
+def test_an_instant_before_the_calendar_is_refused_though_something_was_known(lake: Lake) -> None:
+    calendar = pd.DataFrame({"session_date": pd.to_datetime(["2024-01-02"])})
+    lake.write("calendar", calendar, known_at=LATER)
+    with pytest.raises(LakeError, match=f"held no calendar at .*: name an instant from {LATER.date()}"):
+        require_held(original(lake), THEN.isoformat())
+    require_held(original(lake), LATER.isoformat())
+
+
 def test_a_table_that_came_later_is_named(lake: Lake) -> None:
     pin(lake)
     lake.write("names", pd.DataFrame({"symbol": ["600000.SH"]}), known_at=LATER)
