@@ -154,9 +154,7 @@ def test_a_mistake_is_one_line_with_its_remedy(
     assert expected in refused(capsys, *words, code=code)
 
 
-def test_a_kept_copy_that_is_another_version_s_is_not_explained(
-    home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_kept_copy_that_is_another_version_s_is_not_explained(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     settings = load_settings(profile="simulated")
     registry = open_registry(settings.mlflow, home=home)
     name = f"{settings.mlflow.model_name}-{market_name(settings)}"

@@ -233,7 +233,7 @@ def _opened(member: Member, text: str) -> lgb.Booster | _Linear:
 
 
 def _require_whole(text: str) -> None:
-    """Raise ``ValueError`` for a booster's text that was cut: LightGBM reads on behind its end, which kills the process.
+    """Raise ``ValueError`` for a booster's text that was cut: LightGBM would read past its end and kill the process.
 
     The text counts its trees' bytes itself, and marks the end of the trees and of the parameters.
     """

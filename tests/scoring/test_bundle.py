@@ -189,9 +189,7 @@ def test_one_changed_digit_of_the_signature_is_refused(bundle: Path, field: str)
         lambda text: json.dumps({**json.loads(text), "signature": json.loads(text)["signature"].upper()}, indent=2),
     ],
 )
-def test_a_signature_file_spelled_otherwise_than_written_is_refused(
-    bundle: Path, change: Callable[[str], str]
-) -> None:
+def test_a_signature_file_spelled_otherwise_than_written_is_refused(bundle: Path, change: Callable[[str], str]) -> None:
     path = bundle / "signature.json"
     path.write_text(change(path.read_text()))
     with pytest.raises(BundleError, match="does not read as it was written"):
