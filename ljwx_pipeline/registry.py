@@ -180,6 +180,11 @@ class Registry:
             raise
         return True
 
+    def database_id(self) -> str:
+        """Return what a database made anew would not have: the experiment's id and when it was made, milliseconds."""
+        found = self._ask(self._client().get_experiment, self._experiment())
+        return f"{found.experiment_id} {found.creation_time}"
+
     def answers(self) -> bool:
         """Return whether MLflow answers at all: what it then refuses, it refuses for a reason of its own."""
         try:

@@ -6,6 +6,7 @@
       open/<event>.jsonl   what happened, line by line, and how much of it MLflow has; what is left to send is here
       open/<event>.files/  copies of the artifacts that are not sent yet
       sent/<event>.jsonl   the same file once the run has ended and MLflow has all of it
+      mlflow_database.txt  which database that is: what was sent to one that is lost is sent again
 
 An event is a run by its stable id: the same trial, fold or evaluation is the same event in every process and on every
 day. Not here: sending (``tracker.py``).

@@ -20,7 +20,7 @@ from typing import Any
 from uuid import uuid4
 
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.config import Settings, ljwx_home, market_home
+from ljwx_pipeline.config import Settings, ljwx_home, market_home, tracking_uri
 from ljwx_pipeline.errors import LakeError, LjwxError, RegistryError
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.observability.log import get_logger
@@ -33,6 +33,8 @@ EVENT_TAG = "ljwx.event"
 PID_TAG = "ljwx.pid"
 #: Below a market's home.
 FOLDER = "tracking"
+#: In it: the database that the runs were sent to, as ``Registry.database_id`` tells it.
+DATABASE_FILE = "mlflow_database.txt"
 #: After MLflow failed to answer, so long nothing but an explicit flush tries it again.
 PATIENCE_S = 30.0
 #: So long a sender waits for another process that is sending.
@@ -154,6 +156,7 @@ class Tracker:
         self._clock = clock or SystemClock()
         self._quiet_until_s = float("-inf")
         self._said = self._said_lost = False
+        self._checked = False
         self._damaged: set[str] = set()
 
     @contextlib.contextmanager
@@ -287,11 +290,18 @@ class Tracker:
             self._fell_silent(error)
 
     def flush(self) -> Flushed:
-        """Send everything that MLflow lacks and return what that came to; nothing is raised for what fails."""
+        """Send everything that MLflow lacks and return what that came to; nothing is raised for what fails.
+
+        What was sent to a database that is lost is sent again, but for the files that were copied to it.
+        """
         events = self.journals.open_events()
         sent, left, reason, away = set[str](), 0, "", False
+        unchecked = not self._checked and bool(self.journals.events())
         try:
-            with self._sending() if events else contextlib.nullcontext():
+            with self._sending() if events or unchecked else contextlib.nullcontext():
+                if unchecked:
+                    self._forget_what_was_lost()
+                    events = self.journals.open_events()
                 for event in events:
                     try:
                         if not self._lacks(event):
@@ -378,6 +388,25 @@ class Tracker:
             )
         self._mark(event, 0, None)
 
+    def _forget_what_was_lost(self) -> None:
+        """Where MLflow's database is another than the last time, take back every run that it does not have."""
+        noted = self.journals.folder / DATABASE_FILE
+        try:
+            database = self.registry.database_id()
+            if not noted.exists() or noted.read_bytes() != database.encode():
+                for event in self.journals.events():
+                    story = self.story(event)
+                    if story is not None and story.run_id is not None and not self.registry.knows(story.run_id):
+                        self._forget(event)
+                noted.write_text(database, encoding="utf-8")
+        except RegistryError:
+            return  # MLflow is away, which whatever is to be sent tells; the next flush looks again
+        except OSError as error:
+            raise LakeError(
+                f"{noted} cannot be read or written ({error.strerror})", "free some space or make it writable"
+            ) from error
+        self._checked = True
+
     def _mark(self, event: str, count: int, run_id: str | None) -> None:
         # not forced to disk: what is sent twice changes nothing
         self.journals.append(event, [{"do": "sent", "count": count, "run_id": run_id}], durable=False)
@@ -450,8 +479,14 @@ def open_tracker(settings: Settings) -> Tracker:
 
 
 def unsent_events(settings: Settings) -> list[str]:
-    """Return the events of the market that MLflow lacks something of, damaged ones too; MLflow is not asked."""
+    """Return the events of the market that MLflow lacks something of, damaged ones too; MLflow is not asked.
+
+    All of them where its database is a file that is gone.
+    """
     journals = Journals(market_home(settings) / FOLDER)
+    address = tracking_uri(settings.mlflow, ljwx_home())
+    if address.startswith("sqlite:///") and not Path(address.removeprefix("sqlite:///")).exists():
+        return journals.events()
     return [event for event in journals.open_events() if _lacking(journals, event)]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from assets.resources import Line
 from assets.tracking import (
+    _opened_tracker,
     begin_research_run,
     end_research_run,
     fail_research_run,
@@ -26,7 +27,7 @@ from assets.tracking import (
 )
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.registry import Registry, open_registry
-from ljwx_pipeline.tracking import SHARED_TAGS, JournaledRun, Tracker
+from ljwx_pipeline.tracking import SHARED_TAGS, JournaledRun, Tracker, unsent_events
 from tests.fakes.mlflow_home import empty_database
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -199,6 +200,28 @@ def test_each_step_is_one_run_however_often_it_is_told(line: Line, registry: Reg
     (evaluation,) = [run.params for run in below if run.kind == "evaluation"]
     assert {"strategy.kind", "strategy.sizing.kind"} <= set(evaluation)
     assert not [value for value in evaluation.values() if value.startswith("{")]
+
+
+def test_a_lost_database_gets_everything_again_and_stops_no_research(line: Line, tmp_path: Path) -> None:
+    first = begun(line)
+    tell_every_step(line)
+    database = tmp_path / "mlflow" / "mlflow.db"
+    database.rename(tmp_path / "away.db")
+    assert len(unsent_events(line.settings)) == 7
+    (tmp_path / "away.db").rename(database)
+    database.write_bytes(  # in place: this process has the file open
+        empty_database()[0].read_bytes()
+    )
+    _opened_tracker.cache_clear()  # as another process
+    second = begun(line)
+    tell_every_step(line)
+    end_research_run(line)
+    registry = open_registry(line.settings.mlflow, tmp_path)
+    (run,) = registry.views(kind="research", limit=10)
+    assert (run.run_id, run.status, run.params) == (second, "FINISHED", {"seed": "7"})
+    assert second != first
+    assert len(registry.views(parent=second, limit=50)) == 6
+    assert unsent_events(line.settings) == []
 
 
 def test_steps_go_on_while_mlflow_is_away_and_are_sent_when_it_is_back(line: Line, registry: Registry) -> None:

@@ -16,10 +16,10 @@ import pytest
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import LakeError, RegistryError
-from ljwx_pipeline.registry import Registry
-from ljwx_pipeline.tracking import EVENT_TAG, Tracker, stable_id
+from ljwx_pipeline.registry import Registry, open_registry
+from ljwx_pipeline.tracking import EVENT_TAG, Flushed, Tracker, stable_id
 from ljwx_pipeline.tracking.inputs import dataset_input
-from tests.fakes.mlflow_home import gone_for_good, registry_in, stored_runs
+from tests.fakes.mlflow_home import SETTINGS, gone_for_good, registry_in, stored_runs
 
 NOBODY = "http://127.0.0.1:9"
 DATASET = dataset_input(
@@ -216,6 +216,29 @@ def test_a_run_deleted_for_good_is_recorded_again(tracker: Tracker, registry: Re
     (stored,) = stored_runs(registry)
     assert stored.info.run_id != lost
     assert stored.data.metrics == {"rank_ic": 0.05}
+
+
+def test_all_that_was_sent_to_a_lost_database_is_sent_to_the_new_one(tracker: Tracker, tmp_path: Path) -> None:
+    tell_everything(tracker, tmp_path)
+    assert tracker.flush().sent == 0
+    assert emptied(tracker, tmp_path).flush() == Flushed(3, 0, "")
+    later = Tracker(tracker.journals.folder, open_registry(SETTINGS, tmp_path))
+    assert later.flush() == Flushed(0, 0, "")
+    runs = {run.info.run_name: run for run in stored_runs(later.registry)}
+    assert sorted(runs) == ["fold 0", "fold 1", "research"]
+    assert len(stored_runs(later.registry)) == 3
+    assert {run.info.status for run in runs.values()} == {"FINISHED"}
+    assert runs["fold 1"].data.metrics["rank_ic"] == 0.1
+    assert runs["fold 1"].data.tags["mlflow.parentRunId"] == runs["research"].info.run_id
+    assert in_folder(later, "open") == []
+
+
+def test_nothing_is_sent_again_to_another_experiment_of_the_same_database(tracker: Tracker, tmp_path: Path) -> None:
+    tell_everything(tracker, tmp_path)
+    assert tracker.flush().sent == 0
+    other = open_registry(SETTINGS.model_copy(update={"experiment": "another"}), tmp_path)
+    assert Tracker(tracker.journals.folder, other).flush() == Flushed(0, 0, "")
+    assert stored_runs(other) == []
 
 
 def test_times_are_those_of_the_work_not_of_the_sending(registry: Registry, tmp_path: Path) -> None:
