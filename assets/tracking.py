@@ -97,8 +97,9 @@ def begin_research_run(
     event = str(last["event"]) if resumed else uuid4().hex
     number = int(last.get("number", 0)) + (not resumed)
     written = {"event": event, "identity": identity, "status": "RUNNING", "number": number, "tags": texts}
+    sent_as = None
     if resumed:
-        run = tracker.find(event)
+        run, sent_as = tracker.find(event), tracker.journals.read(event).run_id
         run.resume(pid)
     else:
         changed = changed_settings(settings)
@@ -121,10 +122,12 @@ def begin_research_run(
         )
         run = tracker.find(event)
     write_json(line.tables, DOCUMENT, written)  # before anything is sent: a kill from here on leaves one run, not two
-    if not tracker.journals.read(event).params:
+    story = tracker.journals.read(event)
+    if not story.params or sent_as not in (None, story.run_id):  # the second: MLflow lost the run with its files
         run.inputs(inputs)
         _record_environment(run, settings)
         record_environment(line, run)
+    if not story.params:
         run.params(params)  # last: a run with parameters has recorded all of its beginning
     tracker.end_abandoned()
     tracker.flush()

@@ -220,6 +220,8 @@ def test_a_lost_database_gets_everything_again_and_stops_no_research(line: Line,
     (run,) = registry.views(kind="research", limit=10)
     assert (run.run_id, run.status, run.params) == (second, "FINISHED", {"seed": "7"})
     assert second != first
+    assert registry.artifact_text(second, "config/settings.json")
+    assert registry.artifact_text(second, "config/environment.json")
     assert len(registry.views(parent=second, limit=50)) == 6
     assert unsent_events(line.settings) == []
 
