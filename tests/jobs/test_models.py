@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.tracking import SHARED_TAGS
 from tests.jobs.conftest import SmallLine
@@ -167,4 +168,4 @@ def test_a_version_is_shown_with_its_card(small_line: SmallLine) -> None:
     assert shown.code == 0, shown.err
     assert f"# {small_line.summary['model']['name']}" in shown.out
     assert "Promoted" in shown.out
-    assert small_line("models", "show", "7").code == 2
+    assert small_line("models", "show", "7").code == RegistryError.exit_code
