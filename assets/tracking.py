@@ -81,7 +81,7 @@ def begin_research_run(
     params
         Every configured value.
     inputs
-        Datasets that are read (``environment.dataset_input``).
+        Datasets that are read (``inputs.dataset_input``).
     pid
         The process that the whole research goes on in, where it is not this one: a step may have one of its own.
     """

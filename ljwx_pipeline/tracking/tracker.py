@@ -104,7 +104,7 @@ class JournaledRun:
         self._add([{"do": "log", "tags": {name: str(value) for name, value in values.items()}}])
 
     def inputs(self, datasets: Sequence[Mapping[str, str]]) -> None:
-        """Record what the run read (``environment.dataset_input``)."""
+        """Record what the run read (``inputs.dataset_input``)."""
         self._add([{"do": "inputs", "datasets": [dict(one) for one in datasets]}])
 
     def artifacts(self, source: Path, folder: str | None = None) -> None:
