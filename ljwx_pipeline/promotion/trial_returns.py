@@ -78,8 +78,8 @@ def shared_returns(returns: Float) -> SharedReturns:
     """Return the trials that can be compared session by session, on the sessions all of them have.
 
     NaN policy: a trial with returns on fewer than 90 % of the sessions on which any trial has one is left out (it was
-    pruned), as is one whose returns never vary; then every session that one of the rest misses is left out. What was
-    pruned was behind, so ranks among the rest are those of the better trials.
+    pruned); then every session that one of the rest misses, and, on 60 sessions or more, a trial whose returns never
+    vary on them. What was pruned was behind, so ranks among the rest are those of the better trials.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def shared_returns(returns: Float) -> SharedReturns:
     kept = np.flatnonzero(enough)
     rows = known[:, kept].all(axis=1) & ran
     dense = values[np.ix_(rows, kept)]
-    if len(dense):
+    if len(dense) >= MIN_SHARED_SESSIONS:
         spread = np.ptp(dense, axis=0) > 1e-12 * np.maximum(np.abs(dense).max(axis=0), 1e-300)
         dense, kept = np.ascontiguousarray(dense[:, spread]), kept[spread]
     return SharedReturns(
@@ -134,10 +134,11 @@ def trial_correlation(returns: Float) -> Float:
     variance = (unit**2).T @ here / least - (sums / least) ** 2
     covariance = unit.T @ unit / least - sums * sums.T / least**2
     scale = np.sqrt(np.maximum(variance, 0) * np.maximum(variance.T, 0))
-    varies = (np.minimum(variance, variance.T) > CONSTANT) & (shared >= MIN_SHARED_SESSIONS)
+    known_pair = shared >= MIN_SHARED_SESSIONS
+    varies = known_pair & (np.minimum(variance, variance.T) > CONSTANT)
     correlation = np.divide(covariance, scale, out=np.full_like(scale, np.nan), where=varies)
-    correlation[constant, :] = correlation[:, constant] = 0.0
-    correlation[np.ix_(constant, constant)] = 1.0
+    correlation[known_pair & (constant[:, None] | constant)] = 0.0
+    correlation[known_pair & (constant[:, None] & constant)] = 1.0
     np.fill_diagonal(correlation, 1.0)
     clipped: Float = np.clip(correlation, -1.0, 1.0)
     return clipped
