@@ -13,6 +13,7 @@ from ljwx_pipeline.promotion.effective_trials import (
     number_by_average_correlation,
     number_by_eigenvalues,
 )
+from ljwx_pipeline.promotion.statistics import expected_maximum_sharpe
 
 
 def factor_returns(trials: int, correlation: float, *, sessions: int = 1000, seed: int = 0) -> np.ndarray:
@@ -98,6 +99,16 @@ def test_trials_that_share_too_few_sessions_count_as_independent() -> None:
     returns[:70, 1] = np.nan
     found = effective_trials(returns)
     assert (found.unknown_pairs, found.by_average_correlation, found.by_eigenvalues) == (1, 2.0, pytest.approx(2.0))
+
+
+def test_the_measured_variance_of_alike_trials_needs_the_raw_number_beside_it() -> None:
+    # the variance across trials already lacks what they share; an effective number would take it off a second time
+    sharpes = factor_returns(100, 0.5, sessions=20_000, seed=2)  # each row one draw of the Sharpe ratios of 100 trials
+    best, variance = sharpes.max(axis=1).mean(), sharpes.var(axis=1, ddof=1).mean()
+    fewer = round(effective_trials(factor_returns(100, 0.5, seed=3)).by_average_correlation)
+    assert 45 < fewer < 60
+    assert expected_maximum_sharpe(variance, 100) == pytest.approx(best, rel=0.02)
+    assert expected_maximum_sharpe(variance, fewer) < 0.95 * best
 
 
 def test_a_single_trial_is_one() -> None:
