@@ -31,9 +31,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import rankdata
 
 from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.uncertainty.ranks import doubled_ranks
 from ljwx_pipeline.uncertainty.state import BINS, EDGES, MOST_SCALES, Float, GroupState, Int, IntervalState
 
 #: An end stands at least this many scales from the centre, so that it has a side to be moved to.
@@ -95,10 +95,11 @@ def intervals(
     """
     scores, scales = np.asarray(scores, dtype=np.float64), np.asarray(scales, dtype=np.float64)
     codes = {name: np.asarray(group, dtype=np.int64) for name, group in groups.items()}
+    _check_groups(state, codes)
     _check(state, session, scores, scales, codes)
     known = np.isfinite(scores) & np.isfinite(scales) & (scales > 0)
     rank = np.full(len(scores), np.nan)
-    rank[known] = (rankdata(scores[known]) - 0.5) / max(int(known.sum()), 1) - 0.5
+    rank[known] = doubled_ranks(scores[known]) / (2.0 * max(int(known.sum()), 1)) - 0.5
     centre = scales * (state.slope * rank)
     ends = np.full((len(scores), 2), np.nan)
     if state.sessions >= state.params.least_sessions and state.counts.any():
@@ -130,7 +131,7 @@ def updated(state: IntervalState, issued: Intervals, outcome: Float, *, now: int
     ------
     ModelError
         For a session that has not matured by ``now``, that is not after the newest one learned from, or outcomes of
-        another length.
+        another length, or other groupings than the state's.
     """
     params = state.params
     if now - issued.session < params.reach_sessions:
@@ -144,6 +145,7 @@ def updated(state: IntervalState, issued: Intervals, outcome: Float, *, now: int
             f"session {issued.session} comes after session {state.session}, which the intervals have learned from",
             "hand over matured sessions once each, oldest first",
         )
+    _check_groups(state, issued.groups)
     outcome = np.asarray(outcome, dtype=np.float64)
     if outcome.shape != issued.rank.shape:
         raise ModelError(
@@ -195,13 +197,16 @@ def quantiles(counts: Float, levels: Float) -> Float:
     return found
 
 
-def _check(state: IntervalState, session: int, scores: Float, scales: Float, codes: Mapping[str, Int]) -> None:
+def _check_groups(state: IntervalState, codes: Mapping[str, Int]) -> None:
     if set(codes) != set(state.groups):
         raise ModelError(
             f"groups by {sorted(codes) or 'nothing'}, the intervals have learned groups by "
             f"{sorted(state.groups) or 'nothing'}",
             "pass each row's code of exactly those",
         )
+
+
+def _check(state: IntervalState, session: int, scores: Float, scales: Float, codes: Mapping[str, Int]) -> None:
     shapes = {array.shape for array in (scores, scales, *codes.values())}
     if len(shapes) > 1 or scores.ndim != 1:
         raise ModelError(f"scores, scales and groups have shapes {sorted(shapes)}", "pass one value a row of each")

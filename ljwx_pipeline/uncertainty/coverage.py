@@ -88,10 +88,9 @@ def coverage_table(
     if not known.any():
         raise ModelError("no interval has a known outcome", "wait until one matures, or ask for earlier sessions")
     low, high, real = lower[known], upper[known], outcome[known]
-    measures = np.stack(
-        [low <= real, real < low, real > high, high - low, interval_score(low, high, real, coverage=coverage)]
-    )
-    measures[0] -= measures[2]
+    within = (low <= real) & (real <= high)
+    score = interval_score(low, high, real, coverage=coverage)
+    measures = np.stack([within, real < low, real > high, high - low, score])
     table = [_row("all", "", measures)]
     for grouping, codes in (groups or {}).items():
         of_row = np.maximum(codes[known].astype(np.int64), -1)
@@ -107,7 +106,7 @@ def outside(table: tuple[Coverage, ...], *, lowest: float, highest: float) -> tu
     return tuple(row for row in table if not lowest <= row.covered_frac <= highest)
 
 
-def constant_width(params: IntervalParams, outcomes: Float, *, adaptive: bool = False) -> WalkedIntervals:
+def constant_width(params: IntervalParams, outcomes: Float, *, unit: float, adaptive: bool = False) -> WalkedIntervals:
     """Return the rival: at each session the same interval for all, the quantiles of the outcomes matured by then.
 
     It knows the same history, with the same weights, and neither scores, volatilities nor groups; ``adaptive`` lets it
@@ -117,14 +116,11 @@ def constant_width(params: IntervalParams, outcomes: Float, *, adaptive: bool = 
     ----------
     outcomes
         Shape ``(n_symbols, n_sessions)``.
+    unit
+        Of the bins (``state.EDGES``), in the outcome's unit: about a common outcome's size, such as 0.02 of a return.
     """
-    spread = np.nanmedian(np.abs(outcomes))
-    if not (np.isfinite(spread) and spread > 0):
-        raise ModelError("no outcome differs from zero", "ask for sessions with returns")
-    steps = {} if adaptive else {"step": 0.0}
-    flat = np.zeros(outcomes.shape)
-    # the unit of the bins only: quantiles of outcome / unit times unit
-    return walk(replace(params, group_step=0.0, **steps), flat, np.full(outcomes.shape, spread), outcomes)
+    chosen = replace(params, group_step=0.0, step=params.step if adaptive else 0.0)
+    return walk(chosen, np.zeros(outcomes.shape), np.full(outcomes.shape, unit), outcomes)
 
 
 def _row(grouping: str, group: str, measures: Float) -> Coverage:

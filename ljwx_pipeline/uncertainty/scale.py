@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import ModelError
+from ljwx_pipeline.uncertainty.ranks import doubled_ranks
 from ljwx_pipeline.uncertainty.state import Float
 
 #: Half-lives, in sessions of a stock's own, of the variances that are averaged: a week, a month, half a year.
@@ -72,8 +73,5 @@ def terciles(values: Float) -> NDArray[np.int64]:
     codes = np.full(values.shape, -1, dtype=np.int64)
     for session in range(values.shape[1]):
         rows = np.flatnonzero(np.isfinite(values[:, session]))
-        ordered = np.sort(values[rows, session])
-        below = np.searchsorted(ordered, values[rows, session], side="left")
-        not_above = np.searchsorted(ordered, values[rows, session], side="right")
-        codes[rows, session] = (3 * (below + not_above)) // (2 * max(len(rows), 1))
+        codes[rows, session] = (3 * doubled_ranks(values[rows, session])) // (2 * max(len(rows), 1))
     return codes
