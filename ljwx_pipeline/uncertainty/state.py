@@ -22,7 +22,7 @@ Int = NDArray[np.int64]
 FORMAT = 1
 #: Normalised residuals beyond this many scales count as this.
 MOST_SCALES = 50.0
-#: Bin edges of normalised residuals, even steps of asinh(2 x): 0.013 scales wide about zero, 2.7 % of the value far out.
+#: Bin edges of normalised residuals, even steps of asinh(2 x): 0.013 scales about zero, 2.7 % of the value far out.
 EDGES: Float = np.sinh(np.linspace(-math.asinh(2 * MOST_SCALES), math.asinh(2 * MOST_SCALES), 401)) / 2
 BINS = len(EDGES) - 1
 
@@ -185,6 +185,8 @@ def _read(tree: dict[str, Any]) -> IntervalState:
         raise ValueError(f"it is of format {tree['format']} with {tree['bins']} bins, not {FORMAT} with {BINS}")
     counts = np.zeros(BINS)
     places, values = tree["counts"]
+    if any(not 0 <= place < BINS for place in places):
+        raise ValueError(f"a count is of no bin from 0 to {BINS - 1}")
     counts[np.asarray(places, dtype=np.int64)] = np.asarray(values, dtype=np.float64)
     groups = {}
     for name, codes, offsets, sessions in tree["groups"]:
