@@ -190,22 +190,20 @@ def rounded(row: Coverage) -> dict[str, Any]:
 def simulated_panel(symbols: int, sessions: int, *, seed: int = 7) -> MeasuredPanel:
     """Return a seeded panel: returns are a market, an industry and the stock's own part, each with clusters.
 
-    Every part's variance follows GARCH(1, 1) with Student's t of 4 or 5 degrees of freedom. The market's shocks are a
-    quarter as large in the third tenth of the sessions (calm), three times as large in the twentieth after the middle
-    (crash, with a fall), and half as large again from seven tenths on. Five-session reversal is planted.
+    Every part's variance follows GARCH(1, 1) with Student's t of 4 or 5 degrees of freedom. All returns are half as
+    large in the third and fourth tenth of the sessions (calm), 2.2 times as large in the sixth, where the market falls
+    (crash), and 1.4 times from seven tenths on. A weak reversal of five sessions is planted.
     """
     rng = np.random.default_rng(seed)
-    position = np.arange(sessions) / sessions
-    regime = np.select([(position >= 0.2) & (position < 0.3), (position >= 0.5) & (position < 0.55)], [0.25, 3.0], 1.0)
-    regime = np.where(position >= 0.7, 1.5, regime)
-    drift = np.where((position >= 0.5) & (position < 0.55), -0.006, 0.0003)
-    market = drift + regime * clustered(rng, 1, sessions, daily=0.011, degrees=5)[0]
+    tenth = 10 * np.arange(sessions) // sessions
+    regime = np.select([(tenth == 2) | (tenth == 3), tenth == 5, tenth >= 7], [0.5, 2.2, 1.4], 1.0)
+    market = np.where(tenth == 5, -0.003, 0.0003) + clustered(rng, 1, sessions, daily=0.011, degrees=5)[0]
     codes = np.sort((symbols ** rng.uniform(0.0, 1.0, symbols)).astype(np.int64) % max(symbols // 8, 2))
     industry = clustered(rng, int(codes.max()) + 1, sessions, daily=0.007, degrees=5)
     own = rng.uniform(0.6, 1.8, symbols)[:, None] * clustered(rng, symbols, sessions, daily=0.016, degrees=4)
-    returns = rng.uniform(0.6, 1.4, symbols)[:, None] * market + industry[codes] + own
+    returns = regime * (rng.uniform(0.6, 1.4, symbols)[:, None] * market + industry[codes] + own)
     for session in range(6, sessions):
-        returns[:, session] -= 0.02 * own[:, session - 6 : session - 1].sum(axis=1)
+        returns[:, session] -= 0.02 * regime[session] * own[:, session - 6 : session - 1].sum(axis=1)
     close = 10 * np.cumprod(1 + np.clip(returns, -0.5, 0.5), axis=1)
     close[rng.uniform(size=close.shape) < 0.02] = np.nan
     dates = pd.bdate_range("2012-01-02", periods=sessions)

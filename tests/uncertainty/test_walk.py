@@ -1,4 +1,4 @@
-"""The walk: equal to a second implementation and to live steps over JSON, blind to the future, covering where it must."""
+"""The walk: equal to a second implementation and to live steps over JSON, blind to the future, covering."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.uncertainty.conformal import intervals, updated
 from ljwx_pipeline.uncertainty.state import IntervalParams, IntervalState
 from ljwx_pipeline.uncertainty.walk import WalkedIntervals, walk
-from tests.uncertainty.naive_walk import naive_walk
+from tests.uncertainty.reference_walk import reference_walk
 
 PARAMS = IntervalParams(
     coverage=0.9,
@@ -50,7 +50,7 @@ def holey_panel(symbols: int = 9, sessions: int = 45, seed: int = 3) -> dict[str
 def test_the_walk_equals_the_second_implementation(seed: int):
     panel = holey_panel(seed=seed)
     ours = walk(SHORT, **panel)
-    lower, upper = naive_walk(SHORT, **panel)
+    lower, upper = reference_walk(SHORT, **panel)
     assert np.isfinite(lower).sum() > 100
     np.testing.assert_allclose(ours.lower, lower, rtol=1e-9)
     np.testing.assert_allclose(ours.upper, upper, rtol=1e-9)
@@ -133,9 +133,12 @@ def miss_shares(walked: WalkedIntervals, outcomes: Any) -> Any:
     judged = np.isfinite(walked.lower) & np.isfinite(outcomes)
     rows = np.where(judged.any(axis=0), judged.sum(axis=0), np.nan)
     with np.errstate(invalid="ignore"):
-        return np.stack(
-            [(judged & (outcomes < walked.lower)).sum(axis=0), (judged & (outcomes > walked.upper)).sum(axis=0)]
-        ) / rows
+        return (
+            np.stack(
+                [(judged & (outcomes < walked.lower)).sum(axis=0), (judged & (outcomes > walked.upper)).sum(axis=0)]
+            )
+            / rows
+        )
 
 
 def test_the_excess_of_misses_is_exactly_what_the_ends_have_moved():

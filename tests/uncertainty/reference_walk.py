@@ -1,4 +1,4 @@
-"""The walk written a second time, row by row from the formulas of ``docs/uncertainty.md``, over plain dicts and lists."""
+"""The walk written a second time, row by row from the formulas of ``docs/uncertainty.md``, over plain lists."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def edges() -> list[float]:
     return [math.sinh(-reach + 2 * reach * i / 400) / 2 for i in range(401)]
 
 
-def naive_walk(
+def reference_walk(
     params: IntervalParams, scores: Any, scales: Any, outcomes: Any, groups: dict[str, Any]
 ) -> tuple[Any, Any]:
     """Return lower and upper; all history is kept, and every sum is made anew at every session."""
