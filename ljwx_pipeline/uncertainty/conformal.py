@@ -166,7 +166,7 @@ def updated(state: IntervalState, issued: Intervals, outcome: Float, *, now: int
     return replace(
         state,
         session=issued.session,
-        sessions=state.sessions + 1,
+        sessions=state.sessions + bool(known.any()),
         counts=keep * state.counts + np.bincount(bins, minlength=BINS),
         rank_outcome=keep * state.rank_outcome + float(np.sum(rank * normal)),
         rank_rank=keep * state.rank_rank + float(np.sum(rank * rank)),

@@ -40,7 +40,7 @@ class IntervalParams:
     half_life_sessions
         Sessions after which a matured session weighs half in the distribution of residuals and in the score's slope.
     least_sessions
-        Matured sessions before there is any interval, and before there is one for a group.
+        Matured sessions with a known outcome before there is any interval, and of a group before it has one.
     step
         How far the logarithm of an end's distance moves, per unit of excess misses of a session.
     group_step
@@ -114,7 +114,7 @@ class IntervalState:
     session
         Number of the newest session that has matured; -1 before the first.
     sessions
-        Matured sessions taken in.
+        Matured sessions with a known outcome.
     counts
         Shape ``(BINS,)``: decayed count of normalised residuals by bin of ``EDGES``.
     rank_outcome, rank_rank

@@ -59,7 +59,7 @@ def reference_walk(
         slopes.append(rank_outcome / rank_rank if rank_rank > 0 else 0.0)
         known = [i for i in range(n) if not math.isnan(scores[i, now]) and scales[i, now] > 0]
         ranks.append(dict(zip(known, mean_ranks([scores[i, now] for i in known]), strict=True)))
-        if len(matured) < params.least_sessions:
+        if sum(any(not math.isnan(outcomes[i, t]) for i in ranks[t]) for t in matured) < params.least_sessions:
             continue
         q = [quantile(counts, marks, tail), quantile(counts, marks, 1 - tail)]
         for i, x in ranks[now].items():

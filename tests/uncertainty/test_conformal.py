@@ -221,6 +221,7 @@ def test_a_session_without_rows_teaches_nothing_and_breaks_nothing():
     after = updated(state, said, empty, now=7)
     np.testing.assert_allclose(after.counts, state.counts / 2)
     np.testing.assert_array_equal(after.offsets, state.offsets)
+    assert (after.session, after.sessions) == (5, state.sessions)
 
 
 Rows = st.lists(

@@ -27,7 +27,7 @@ SHORT = replace(PARAMS, reach_sessions=3, half_life_sessions=10.0, least_session
 
 
 def holey_panel(symbols: int = 9, sessions: int = 45, seed: int = 3) -> dict[str, Any]:
-    """Scores with ties, holes everywhere, a group that comes late, one that is unknown at times."""
+    """Scores with ties, holes everywhere, sessions without outcomes or scales, a group that comes late, one that is unknown at times."""
     rng = np.random.default_rng(seed)
     shape = (symbols, sessions)
     scores = rng.integers(0, 5, shape).astype(float)
@@ -35,6 +35,8 @@ def holey_panel(symbols: int = 9, sessions: int = 45, seed: int = 3) -> dict[str
     outcomes = scales * (rng.standard_t(4, shape) + 0.2 * scores)
     for values in (scores, scales, outcomes):
         values[rng.uniform(size=shape) < 0.1] = np.nan
+    outcomes[:, 4] = np.nan  # a session that teaches nothing
+    scales[:, 5] = np.nan
     industry = np.broadcast_to(np.arange(symbols)[:, None] % 3 + 100, shape).copy()
     industry[0, 20:] = 500
     volatility = rng.integers(-1, 3, shape)
