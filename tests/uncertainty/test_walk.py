@@ -27,7 +27,7 @@ SHORT = replace(PARAMS, reach_sessions=3, half_life_sessions=10.0, least_session
 
 
 def holey_panel(symbols: int = 9, sessions: int = 45, seed: int = 3) -> dict[str, Any]:
-    """Scores with ties, holes everywhere, sessions without outcomes or scales, a group that comes late, one that is unknown at times."""
+    """Scores with ties, holes, sessions without outcomes or scales, a group that comes late, one unknown at times."""
     rng = np.random.default_rng(seed)
     shape = (symbols, sessions)
     scores = rng.integers(0, 5, shape).astype(float)
