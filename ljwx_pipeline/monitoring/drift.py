@@ -1,0 +1,470 @@
+"""The alarm of drift: are the features and scores of a session still those the model was trained on?
+
+Two questions, two kinds of finding, one reference kept with the model:
+
+- **broken input**, from the newest session alone: symbols missing, a factor unknown, constant, on another scale, or
+  still that of the session before. Each has a limit beyond everything seen in training, by a margin.
+- **drift**, from the newest sessions together: the population stability index ``PSI = Σ (p - q) ln(p / q)`` of each
+  factor over the deciles of training and a bucket of its own for the unknown (Siddiqi 2006; twice the mean of the two
+  Kullback-Leibler divergences). Markets move whole cross-sections, so 0.1 and 0.25, the usual limits for loan books,
+  mean nothing here: a factor is measured against its own PSI over as many sessions of training.
+
+Many factors are judged every session. Each PSI is divided by the factor's own 90th percentile of training, and the
+alarm is on the largest of these ratios. Its limit is the record that the largest ratio of all factors together reached
+in training: factors move together, and the record needs no assumption about how (the max statistic of Westfall and
+Young 1993). If the years are alike, the record of ``Y`` of them is broken in the next by chance ``1 / (Y + 1)``.
+
+Not here: single wrong cells (``quality/``), the same factors computed two ways (``feature_parity.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
+
+Float = NDArray[np.float64]
+Kind = Literal["symbols_missing", "unknown", "constant", "scaled", "stale", "drift"]
+
+DECILES = 10
+#: Deciles, then one bucket for the unknown.
+BUCKETS = DECILES + 1
+#: Sessions whose rows are counted together for drift.
+WINDOW_SESSIONS = 20
+#: An empty bucket counts as this share: one row in ten thousand.
+LEAST_SHARE = 1e-4
+#: Beyond the most seen in training: share of rows unknown, share of symbols missing.
+UNKNOWN_MARGIN, MISSING_MARGIN = 0.10, 0.05
+#: Beyond the range seen in training, as a factor of scale either way.
+SCALE_MARGIN = 5.0
+#: A factor is stale when more of its values are the last session's than ever in training, by half of what is left.
+STALE_PART = 0.5
+#: Where more are repeated in training than this, a factor is too slow to be called stale.
+SLOW_FRAC = 0.9
+#: Quantile of a factor's PSI in training that others are ratios of.
+USUAL_PART = 0.9
+#: Fewer known values tell nothing of a scale, a constant or a repetition.
+MIN_ROWS = 20
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One session's cross-section in numbers, all a later judgement needs.
+
+    Parameters
+    ----------
+    rows
+        Symbols with a row.
+    counts
+        Rows by factor and bucket, int64 of shape ``(n_factors, 11)``.
+    log_scale
+        Mean of ``ln |value|`` over values that are not 0, shape ``(n_factors,)``; NaN below ``MIN_ROWS`` of them. A
+        factor times 100 has it larger by ``ln 100``.
+    constant
+        Whether all known values, at least ``MIN_ROWS``, are one.
+    stale_frac
+        Share of the symbols known now and the session before whose value is the same bits; NaN below ``MIN_ROWS``.
+    missing_frac
+        Share of the session before's symbols without a row now; NaN without a session before.
+    """
+
+    rows: int
+    counts: NDArray[np.int64]
+    log_scale: Float
+    constant: NDArray[np.bool_]
+    stale_frac: Float
+    missing_frac: float
+
+
+@dataclass(frozen=True)
+class DriftReference:
+    """What training looked like; kept with the model.
+
+    Parameters
+    ----------
+    names
+        Of the factors, scores among them, in order.
+    edges
+        Inner decile edges, shape ``(n_factors, 9)``; equal edges leave a bucket empty.
+    shares
+        Share of training's rows by bucket, shape ``(n_factors, 11)``.
+    unknown_most, log_scale_least, log_scale_most, stale_most
+        Extremes over training's sessions, shape ``(n_factors,)``; NaN where never measured.
+    constant_seen
+        Factors that were constant on some session of training: not judged for it.
+    missing_most
+        Largest share of symbols missing from one session to the next.
+    psi_usual
+        90th percentile of each factor's PSI over ``WINDOW_SESSIONS`` of training, at least ``least_psi``.
+    ratio_most
+        Record of the largest ratio of any factor's PSI to its ``psi_usual``, at least 1.
+    sessions
+        Of training.
+    """
+
+    names: tuple[str, ...]
+    edges: Float
+    shares: Float
+    unknown_most: Float
+    log_scale_least: Float
+    log_scale_most: Float
+    stale_most: Float
+    constant_seen: NDArray[np.bool_]
+    missing_most: float
+    psi_usual: Float
+    ratio_most: float
+    sessions: int
+
+    @property
+    def false_alarms_per_year(self) -> float:
+        """Chance that a year like training's breaks the record, ``1 / (years + 1)``."""
+        return 1 / (self.sessions / SESSIONS_PER_YEAR + 1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON values, NaN as None; ``reference_of`` reads them."""
+        return {
+            name: _plain(value) if isinstance(value := getattr(self, name), np.ndarray) else value
+            for name in self.__dataclass_fields__
+        } | {"names": list(self.names)}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as in training.
+
+    Parameters
+    ----------
+    kind
+        What; ``drift`` is a change of distribution, all others are broken input.
+    factor
+        Whose; empty for symbols.
+    measured, limit
+        The number and the one it went beyond.
+    sentence
+        Fact and value, for people.
+    """
+
+    kind: Kind
+    factor: str
+    measured: float
+    limit: float
+    sentence: str
+
+    @property
+    def broken(self) -> bool:
+        """Whether the input is broken, rather than the market another."""
+        return self.kind != "drift"
+
+
+@dataclass(frozen=True)
+class DriftVerdict:
+    """What one session's judgement found.
+
+    Parameters
+    ----------
+    findings
+        Broken input first, then drifted factors by how far they are beyond their level.
+    psi
+        PSI over the window by factor, shape ``(n_factors,)``; NaN before ``WINDOW_SESSIONS`` sessions are there.
+    """
+
+    findings: tuple[Finding, ...]
+    psi: Float
+
+    @property
+    def broken(self) -> bool:
+        """Whether the newest session's input is broken."""
+        return any(finding.broken for finding in self.findings)
+
+    @property
+    def drifted(self) -> bool:
+        """Whether some factor's distribution is beyond all of training."""
+        return any(not finding.broken for finding in self.findings)
+
+
+def decile_edges(values: NDArray[np.floating]) -> Float:
+    """Return the inner decile edges of each factor over training's rows, shape ``(n_factors, 9)``.
+
+    Parameters
+    ----------
+    values
+        Shape ``(n_rows, n_factors)``; what is not finite is unknown.
+
+    Raises
+    ------
+    DataQualityError
+        When a factor has fewer than ``MIN_ROWS`` known values.
+    """
+    edges = np.empty((values.shape[1], DECILES - 1))
+    for factor in range(values.shape[1]):
+        column = values[:, factor]
+        known = column[np.isfinite(column)].astype(np.float64)
+        if len(known) < MIN_ROWS:
+            raise DataQualityError(
+                f"factor number {factor} has {len(known)} known values in training", "drop it, or train on more rows"
+            )
+        edges[factor] = np.quantile(known, np.arange(1, DECILES) / DECILES, method="inverted_cdf")
+    return edges
+
+
+def profile_of(
+    edges: Float,
+    symbols: NDArray[np.object_],
+    values: NDArray[np.floating],
+    before: tuple[NDArray[np.object_], NDArray[np.floating]] | None,
+) -> Profile:
+    """Return one session's cross-section in numbers.
+
+    Parameters
+    ----------
+    edges
+        From ``decile_edges``.
+    symbols, values
+        Of the session: shape ``(n_rows,)``, unique, and ``(n_rows, n_factors)``; what is not finite is unknown.
+    before
+        The same of the session before; None when there is none.
+
+    Raises
+    ------
+    DataQualityError
+        For another number of factors than the edges', or a symbol given twice.
+    """
+    if values.shape != (len(symbols), len(edges)):
+        raise DataQualityError(
+            f"values of shape {values.shape} are not those of {len(symbols)} symbols and {len(edges)} factors",
+            "pass the model's own factors in its order",
+        )
+    at, at_before = _shared(symbols, before[0]) if before is not None else (None, None)
+    n_factors = len(edges)
+    counts = np.zeros((n_factors, BUCKETS), dtype=np.int64)
+    log_scale, stale = np.full(n_factors, np.nan), np.full(n_factors, np.nan)
+    constant = np.zeros(n_factors, dtype=np.bool_)
+    columns = np.asfortranarray(values)
+    earlier = np.asfortranarray(before[1]) if before is not None else None
+    for factor in range(n_factors):
+        column = columns[:, factor]
+        known = column[np.isfinite(column)].astype(np.float64)
+        # a value on an edge belongs to the bucket below it, as quantiles of training put it there
+        counts[factor, :DECILES] = np.bincount(np.searchsorted(edges[factor], known, side="left"), minlength=DECILES)
+        counts[factor, DECILES] = len(column) - len(known)
+        sized = np.abs(known[known != 0])
+        if len(sized) >= MIN_ROWS:
+            log_scale[factor] = float(np.log(sized).mean())
+        if len(known) >= MIN_ROWS:
+            constant[factor] = bool(known.min() == known.max())
+        if earlier is not None:
+            now, then = column[at], earlier[at_before, factor]
+            both = np.isfinite(now) & np.isfinite(then)
+            if (pairs := int(both.sum())) >= MIN_ROWS:
+                stale[factor] = int((now[both] == then[both]).sum()) / pairs
+    missing = math.nan
+    if before is not None and at is not None and len(before[0]):
+        missing = 1 - len(at) / len(before[0])
+    return Profile(len(symbols), counts, log_scale, constant, stale, missing)
+
+
+def drift_reference(
+    names: Sequence[str], edges: Float, profiles: Sequence[Profile], *, least_psi: float = 0.02
+) -> DriftReference:
+    """Return the reference of a model from the profiles of its training sessions.
+
+    Parameters
+    ----------
+    names
+        Of the factors, in the order of ``edges``.
+    profiles
+        One a session, consecutive, ascending.
+    least_psi
+        A factor that hardly ever moved is held to this PSI, not to its own.
+
+    Raises
+    ------
+    DataQualityError
+        For fewer than 252 sessions, a session without rows, or names and edges that do not fit.
+    """
+    if len(names) != len(edges) or len(set(names)) != len(names):
+        raise DataQualityError(f"{len(names)} names stand beside {len(edges)} factors", "name each factor once")
+    if len(profiles) < SESSIONS_PER_YEAR or min(profile.rows for profile in profiles) == 0:
+        raise DataQualityError(
+            f"{len(profiles)} sessions of training are no reference, or one has no rows",
+            f"take at least {SESSIONS_PER_YEAR}, each with rows",
+        )
+    counts = np.stack([profile.counts for profile in profiles])
+    total = counts.sum(axis=0)
+    shares = total / total.sum(axis=1, keepdims=True)
+    summed = np.cumsum(np.concatenate([np.zeros((1, *total.shape), dtype=np.int64), counts]), axis=0)
+    windows = summed[WINDOW_SESSIONS:] - summed[:-WINDOW_SESSIONS]
+    measured = population_stability(windows / windows.sum(axis=2, keepdims=True), shares)
+    usual = np.maximum(np.quantile(measured, USUAL_PART, axis=0), least_psi)
+    missing = np.array([profile.missing_frac for profile in profiles])
+    return DriftReference(
+        names=tuple(names),
+        edges=edges,
+        shares=shares,
+        unknown_most=(counts[:, :, DECILES] / counts.sum(axis=2)).max(axis=0),
+        log_scale_least=_extreme(np.stack([profile.log_scale for profile in profiles]), np.fmin),
+        log_scale_most=_extreme(np.stack([profile.log_scale for profile in profiles]), np.fmax),
+        stale_most=_extreme(np.stack([profile.stale_frac for profile in profiles]), np.fmax),
+        constant_seen=np.stack([profile.constant for profile in profiles]).any(axis=0),
+        missing_most=float(np.nan_to_num(_extreme(missing, np.fmax))),
+        psi_usual=usual,
+        ratio_most=max(1.0, float((measured / usual).max())),
+        sessions=len(profiles),
+    )
+
+
+def population_stability(shares: Float, expected: Float) -> Float:
+    """Return ``Σ (p - q) ln(p / q)`` over the last axis; a share below ``LEAST_SHARE`` counts as that."""
+    p, q = np.maximum(shares, LEAST_SHARE), np.maximum(expected, LEAST_SHARE)
+    out: Float = ((p - q) * np.log(p / q)).sum(axis=-1)
+    return out
+
+
+def judge_drift(reference: DriftReference, profiles: Sequence[Profile]) -> DriftVerdict:
+    """Return what is not as in training on the newest session.
+
+    Parameters
+    ----------
+    profiles
+        Of the newest live sessions, ascending, the session judged last; those before the last ``WINDOW_SESSIONS`` are
+        not looked at. Drift is judged from ``WINDOW_SESSIONS`` on, broken input at once.
+
+    Raises
+    ------
+    DataQualityError
+        Without a profile, or for one of other factors.
+    """
+    if not profiles or any(profile.counts.shape != reference.shares.shape for profile in profiles):
+        raise DataQualityError(
+            f"{len(profiles)} profiles are not all of the reference's {len(reference.names)} factors",
+            "profile each session with the reference's own edges",
+        )
+    broken = _broken_input(reference, profiles[-1])
+    psi = np.full(len(reference.names), np.nan)
+    counts = np.sum([profile.counts for profile in profiles[-WINDOW_SESSIONS:]], axis=0)
+    if len(profiles) < WINDOW_SESSIONS or counts.sum() == 0:
+        return DriftVerdict(tuple(broken), psi)
+    psi = population_stability(counts / counts.sum(axis=1, keepdims=True), reference.shares)
+    ratio, limit = psi / reference.psi_usual, reference.ratio_most * reference.psi_usual
+    drifted = [
+        _finding("drift", reference.names[at], psi[at], limit[at], "has PSI {:.3f} over the window, limit {:.3f}")
+        for at in np.argsort(-ratio, kind="stable")
+        if ratio[at] > reference.ratio_most
+    ]
+    return DriftVerdict((*broken, *drifted), psi)
+
+
+def _broken_input(reference: DriftReference, newest: Profile) -> list[Finding]:
+    missing_limit = reference.missing_most + MISSING_MARGIN
+    missing = 1.0 if newest.rows == 0 else newest.missing_frac
+    found = []
+    if missing > missing_limit:
+        sentence = "{:.1%} of the last session's symbols are missing, limit {:.1%}"
+        found.append(_finding("symbols_missing", "", missing, missing_limit, sentence))
+    if newest.rows == 0:
+        return found
+    unknown = newest.counts[:, DECILES] / newest.rows
+    unknown_limit = reference.unknown_most + UNKNOWN_MARGIN
+    stale_limit = reference.stale_most + STALE_PART * (1 - reference.stale_most)
+    slow = ~(reference.stale_most <= SLOW_FRAC)
+    low = reference.log_scale_least - math.log(SCALE_MARGIN)
+    high = reference.log_scale_most + math.log(SCALE_MARGIN)
+    for at, name in enumerate(reference.names):
+        scale, stale = newest.log_scale[at], newest.stale_frac[at]
+        if unknown[at] > unknown_limit[at]:
+            sentence = "is unknown on {:.1%} of the symbols, limit {:.1%}"
+            found.append(_finding("unknown", name, unknown[at], unknown_limit[at], sentence))
+        if newest.constant[at] and not reference.constant_seen[at]:
+            found.append(_finding("constant", name, 1.0, 0.0, "has one value on every symbol, never in training"))
+        if scale > high[at] or scale < low[at]:
+            limit = high[at] if scale > high[at] else low[at]
+            sentence = "has typical size {:.3g}, limit {:.3g}"
+            found.append(_finding("scaled", name, math.exp(scale), math.exp(limit), sentence))
+        if not slow[at] and stale > stale_limit[at]:
+            sentence = "is that of the last session on {:.1%} of the symbols, limit {:.1%}"
+            found.append(_finding("stale", name, stale, stale_limit[at], sentence))
+    return found
+
+
+def _finding(kind: Kind, factor: str, measured: float, limit: float, sentence: str) -> Finding:
+    said = sentence.format(measured, limit)
+    return Finding(kind, factor, float(measured), float(limit), f"{factor} {said}" if factor else said)
+
+
+def reference_of(kept: Mapping[str, Any]) -> DriftReference:
+    """Return the reference that ``DriftReference.as_dict`` wrote.
+
+    Raises
+    ------
+    DataQualityError
+        For a missing or unknown name, a value of another shape, or one unknown where it must be known.
+    """
+    wanted = set(DriftReference.__dataclass_fields__)
+    if set(kept) != wanted:
+        odd = ", ".join(sorted(wanted ^ set(kept)))
+        raise DataQualityError(f"the kept reference lacks or has besides {odd}", "make it again from training")
+    n_factors = len(kept["names"])
+    shapes = {"edges": (n_factors, DECILES - 1), "shares": (n_factors, BUCKETS)}
+    arrays: dict[str, NDArray[Any]] = {}
+    for name in wanted - {"names", "sessions", "missing_most", "ratio_most"}:
+        try:
+            found = np.array(kept[name], dtype=np.bool_ if name == "constant_seen" else np.float64)
+        except (TypeError, ValueError) as error:
+            raise DataQualityError(f"{name} of the kept reference is no table", "make it again from training") from error
+        sound = found.shape == shapes.get(name, (n_factors,))
+        if not sound or (name not in _MAY_BE_UNKNOWN and np.isnan(found).any()):
+            raise DataQualityError(
+                f"{name} of the kept reference has shape {found.shape} for {n_factors} factors, or gaps",
+                "make it again from training",
+            )
+        arrays[name] = found
+    numbers = (kept["missing_most"], kept["ratio_most"], kept["sessions"])
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers) or kept["ratio_most"] < 1:
+        raise DataQualityError(
+            f"the kept reference says {numbers} of symbols missing, PSI ratio and sessions",
+            "make it again from training",
+        )
+    return DriftReference(
+        names=tuple(kept["names"]),
+        missing_most=float(kept["missing_most"]),
+        ratio_most=float(kept["ratio_most"]),
+        sessions=int(kept["sessions"]),
+        **arrays,
+    )
+
+
+#: What a factor may never have shown in training.
+_MAY_BE_UNKNOWN = ("log_scale_least", "log_scale_most", "stale_most")
+
+
+def _plain(values: NDArray[Any]) -> Any:
+    if values.dtype == np.bool_:
+        return values.tolist()
+    return np.where(np.isnan(values), None, values.astype(object)).tolist()
+
+
+def _extreme(values: Float, reduce: np.ufunc) -> Float:
+    """Return the extreme over sessions, NaN where never measured."""
+    out: Float = reduce.reduce(values, axis=0)
+    return out
+
+
+def _shared(now: NDArray[np.object_], before: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return where the symbols of both stand in each."""
+    earlier = pd.Index(before)
+    for index in (pd.Index(now), earlier):
+        if not index.is_unique:
+            raise DataQualityError(
+                f"the symbol {index[index.duplicated()][0]} has two rows in one session", "keep one row a symbol"
+            )
+    found = earlier.get_indexer(pd.Index(now))
+    at = np.flatnonzero(found >= 0)
+    return at, found[at]
