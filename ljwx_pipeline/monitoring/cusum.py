@@ -297,7 +297,7 @@ def _checked(in_control: Float, reach_sessions: int, params: CusumParams) -> tup
             f"{len(series)} sessions of in-control rank IC are too few for an alarm level",
             f"walk forward over at least {needed}",
         )
-    if not 0 < params.false_alarms_per_year or params.lost_frac <= 0 or min(params.paths, params.years, block) < 1:
+    if not params.false_alarms_per_year > 0 or params.lost_frac <= 0 or min(params.paths, params.years, block) < 1:
         raise DataQualityError(f"{params} cannot be calibrated", "ask for positive numbers")
     if series.mean() <= 0 or series.std() <= 1e-12:
         raise DataQualityError(
@@ -320,7 +320,8 @@ def _resampled(series: Float, block: int, *, paths: int, sessions: int, rng: np.
     blocks = math.ceil(sessions / block)
     starts = rng.integers(0, len(series), (paths, blocks))
     drawn = (starts[:, :, None] + np.arange(block)) % len(series)
-    return series[drawn.reshape(paths, -1)[:, :sessions]]
+    out: Float = series[drawn.reshape(paths, -1)[:, :sessions]]
+    return out
 
 
 def _level(standardised: Float, reference: float, params: CusumParams) -> float:

@@ -153,7 +153,7 @@ def skill_by_session(matured: pd.DataFrame, *, window_sessions: int = 60) -> pd.
     )
     by_session = matured.groupby("session_date", sort=True)
     side = [np.sign(matured[name] - by_session[name].transform("median")) for name in ("score", "forward_return")]
-    agreed = (side[0] * side[1]).to_numpy()
+    agreed = np.asarray(side[0] * side[1])
     hit = pd.Series(np.where(agreed == 0, np.nan, agreed > 0), index=matured["session_date"])
     rank_ic = pd.Series(found.rank_ic, index=pd.DatetimeIndex(sessions)[present], name="rank_ic")
     out = pd.DataFrame(
@@ -194,7 +194,8 @@ def calibration(matured: pd.DataFrame, *, band_of: Literal["return", "rank"] = "
     by_session = matured.groupby("session_date", sort=False)
     excess = matured["forward_return"] - by_session["forward_return"].transform("mean")
     score = matured["score"] - by_session["score"].transform("mean")
-    spread = float(score @ score)
+    x, y = score.to_numpy(dtype=np.float64), excess.to_numpy(dtype=np.float64)
+    spread = float(x @ x)
     size = by_session["score"].transform("size")
     decile = ((by_session["score"].rank(method="first") - 1) * DECILES // size).astype(np.int64)
     enough = size >= DECILES
@@ -204,7 +205,7 @@ def calibration(matured: pd.DataFrame, *, band_of: Literal["return", "rank"] = "
         rows=len(matured),
         sessions=by_session.ngroups,
         decile_returns=means.reindex(range(DECILES)).to_numpy(dtype=np.float64),
-        slope=float(score @ excess) / spread if spread > 0 else math.nan,
+        slope=float(x @ y) / spread if spread > 0 else math.nan,
         coverage_frac=coverage,
         mean_width=width,
     )
@@ -235,7 +236,8 @@ def _check_calendar(sessions: pd.DatetimeIndex, today: date, timing: LabelTiming
         raise DataQualityError(f"{timing} enters at a price already seen", "pass the label's own lag and horizon")
     if not (sessions.is_monotonic_increasing and sessions.is_unique) or pd.Timestamp(today) not in sessions:
         raise DataQualityError(
-            f"the calendar is not ascending or has no session {today}", "pass a calendar up to the last finished session"
+            f"the calendar is not ascending or has no session {today}",
+            "pass a calendar up to the last finished session",
         )
 
 

@@ -1,4 +1,4 @@
-"""The alarm of drift: are the features and scores of a session still those the model was trained on?
+"""The alarm of drift: whether features and scores of a session are still those the model was trained on.
 
 Two questions, two kinds of finding, one reference kept with the model:
 
@@ -9,10 +9,12 @@ Two questions, two kinds of finding, one reference kept with the model:
   Kullback-Leibler divergences). Markets move whole cross-sections, so 0.1 and 0.25, the usual limits for loan books,
   mean nothing here: a factor is measured against its own PSI over as many sessions of training.
 
-Many factors are judged every session. Each PSI is divided by the factor's own 90th percentile of training, and the
-alarm is on the largest of these ratios. Its limit is the record that the largest ratio of all factors together reached
-in training: factors move together, and the record needs no assumption about how (the max statistic of Westfall and
-Young 1993). If the years are alike, the record of ``Y`` of them is broken in the next by chance ``1 / (Y + 1)``.
+Many factors are judged every session. Each PSI is divided by the factor's own mean PSI in training, and the alarm is on
+the largest of these ratios. Its limit is the record that the largest ratio of all factors together reached in training:
+factors move together, and a record needs no assumption about how (the max statistic of Westfall and Young 1993). Each
+year's ratios are taken with shares and means of the other years, as live ones are: a year that is part of its own
+reference looks calmer than the next. If the years are alike, the record of ``Y`` of them is broken in the next by
+chance ``1 / (Y + 1)``.
 
 Not here: single wrong cells (``quality/``), the same factors computed two ways (``feature_parity.py``).
 """
@@ -49,8 +51,8 @@ SCALE_MARGIN = 5.0
 STALE_PART = 0.5
 #: Where more are repeated in training than this, a factor is too slow to be called stale.
 SLOW_FRAC = 0.9
-#: Quantile of a factor's PSI in training that others are ratios of.
-USUAL_PART = 0.9
+#: With one there is no other year to hold it against.
+MIN_YEARS = 2
 #: Fewer known values tell nothing of a scale, a constant or a repetition.
 MIN_ROWS = 20
 
@@ -102,10 +104,10 @@ class DriftReference:
         Factors that were constant on some session of training: not judged for it.
     missing_most
         Largest share of symbols missing from one session to the next.
-    psi_usual
-        90th percentile of each factor's PSI over ``WINDOW_SESSIONS`` of training, at least ``least_psi``.
+    psi_mean
+        Mean of each factor's PSI over ``WINDOW_SESSIONS`` of training, at least ``least_psi``.
     ratio_most
-        Record of the largest ratio of any factor's PSI to its ``psi_usual``, at least 1.
+        Record of the largest ratio of any factor's PSI to its ``psi_mean``, each year against the others; at least 1.
     sessions
         Of training.
     """
@@ -119,7 +121,7 @@ class DriftReference:
     stale_most: Float
     constant_seen: NDArray[np.bool_]
     missing_most: float
-    psi_usual: Float
+    psi_mean: Float
     ratio_most: float
     sessions: int
 
@@ -272,7 +274,7 @@ def profile_of(
 
 
 def drift_reference(
-    names: Sequence[str], edges: Float, profiles: Sequence[Profile], *, least_psi: float = 0.02
+    names: Sequence[str], edges: Float, profiles: Sequence[Profile], *, least_psi: float = 0.01
 ) -> DriftReference:
     """Return the reference of a model from the profiles of its training sessions.
 
@@ -288,22 +290,19 @@ def drift_reference(
     Raises
     ------
     DataQualityError
-        For fewer than 252 sessions, a session without rows, or names and edges that do not fit.
+        For fewer than 504 sessions, a session without rows, or names and edges that do not fit.
     """
     if len(names) != len(edges) or len(set(names)) != len(names):
         raise DataQualityError(f"{len(names)} names stand beside {len(edges)} factors", "name each factor once")
-    if len(profiles) < SESSIONS_PER_YEAR or min(profile.rows for profile in profiles) == 0:
+    if len(profiles) < MIN_YEARS * SESSIONS_PER_YEAR or min(profile.rows for profile in profiles) == 0:
         raise DataQualityError(
             f"{len(profiles)} sessions of training are no reference, or one has no rows",
-            f"take at least {SESSIONS_PER_YEAR}, each with rows",
+            f"take at least {MIN_YEARS * SESSIONS_PER_YEAR}, each with rows",
         )
     counts = np.stack([profile.counts for profile in profiles])
-    total = counts.sum(axis=0)
-    shares = total / total.sum(axis=1, keepdims=True)
-    summed = np.cumsum(np.concatenate([np.zeros((1, *total.shape), dtype=np.int64), counts]), axis=0)
-    windows = summed[WINDOW_SESSIONS:] - summed[:-WINDOW_SESSIONS]
-    measured = population_stability(windows / windows.sum(axis=2, keepdims=True), shares)
-    usual = np.maximum(np.quantile(measured, USUAL_PART, axis=0), least_psi)
+    shares = _shares(counts.sum(axis=0))
+    windows = _windowed(counts)
+    psi_mean = np.maximum(population_stability(windows, shares).mean(axis=0), least_psi)
     missing = np.array([profile.missing_frac for profile in profiles])
     return DriftReference(
         names=tuple(names),
@@ -315,10 +314,34 @@ def drift_reference(
         stale_most=_extreme(np.stack([profile.stale_frac for profile in profiles]), np.fmax),
         constant_seen=np.stack([profile.constant for profile in profiles]).any(axis=0),
         missing_most=float(np.nan_to_num(_extreme(missing, np.fmax))),
-        psi_usual=usual,
-        ratio_most=max(1.0, float((measured / usual).max())),
+        psi_mean=psi_mean,
+        ratio_most=max(1.0, _record_ratio(counts, windows, least_psi)),
         sessions=len(profiles),
     )
+
+
+def _shares(counts: NDArray[np.int64]) -> Float:
+    out: Float = counts / counts.sum(axis=-1, keepdims=True)
+    return out
+
+
+def _windowed(counts: NDArray[np.int64]) -> Float:
+    """Return the shares of every ``WINDOW_SESSIONS`` together, shape ``(sessions - WINDOW_SESSIONS + 1, ...)``."""
+    summed = np.cumsum(np.concatenate([np.zeros((1, *counts.shape[1:]), dtype=np.int64), counts]), axis=0)
+    return _shares(summed[WINDOW_SESSIONS:] - summed[:-WINDOW_SESSIONS])
+
+
+def _record_ratio(counts: NDArray[np.int64], windows: Float, least_psi: float) -> float:
+    """Return the largest ratio of a window of one year to the mean of the others."""
+    sessions, first = len(counts), np.arange(len(windows))
+    total, record = counts.sum(axis=0), 0.0
+    for year in np.array_split(np.arange(sessions), sessions // SESSIONS_PER_YEAR):
+        others = _shares(total - counts[year].sum(axis=0))
+        inside = (first >= year[0]) & (first + WINDOW_SESSIONS - 1 <= year[-1])
+        apart = (first > year[-1]) | (first + WINDOW_SESSIONS - 1 < year[0])
+        usual = np.maximum(population_stability(windows[apart], others).mean(axis=0), least_psi)
+        record = max(record, float((population_stability(windows[inside], others) / usual).max()))
+    return record
 
 
 def population_stability(shares: Float, expected: Float) -> Float:
@@ -352,8 +375,8 @@ def judge_drift(reference: DriftReference, profiles: Sequence[Profile]) -> Drift
     counts = np.sum([profile.counts for profile in profiles[-WINDOW_SESSIONS:]], axis=0)
     if len(profiles) < WINDOW_SESSIONS or counts.sum() == 0:
         return DriftVerdict(tuple(broken), psi)
-    psi = population_stability(counts / counts.sum(axis=1, keepdims=True), reference.shares)
-    ratio, limit = psi / reference.psi_usual, reference.ratio_most * reference.psi_usual
+    psi = population_stability(_shares(counts), reference.shares)
+    ratio, limit = psi / reference.psi_mean, reference.ratio_most * reference.psi_mean
     drifted = [
         _finding("drift", reference.names[at], psi[at], limit[at], "has PSI {:.3f} over the window, limit {:.3f}")
         for at in np.argsort(-ratio, kind="stable")
@@ -413,12 +436,14 @@ def reference_of(kept: Mapping[str, Any]) -> DriftReference:
         raise DataQualityError(f"the kept reference lacks or has besides {odd}", "make it again from training")
     n_factors = len(kept["names"])
     shapes = {"edges": (n_factors, DECILES - 1), "shares": (n_factors, BUCKETS)}
-    arrays: dict[str, NDArray[Any]] = {}
+    arrays: dict[str, Any] = {}
     for name in wanted - {"names", "sessions", "missing_most", "ratio_most"}:
         try:
             found = np.array(kept[name], dtype=np.bool_ if name == "constant_seen" else np.float64)
         except (TypeError, ValueError) as error:
-            raise DataQualityError(f"{name} of the kept reference is no table", "make it again from training") from error
+            raise DataQualityError(
+                f"{name} of the kept reference is no table", "make it again from training"
+            ) from error
         sound = found.shape == shapes.get(name, (n_factors,))
         if not sound or (name not in _MAY_BE_UNKNOWN and np.isnan(found).any()):
             raise DataQualityError(
@@ -448,7 +473,9 @@ _MAY_BE_UNKNOWN = ("log_scale_least", "log_scale_most", "stale_most")
 def _plain(values: NDArray[Any]) -> Any:
     if values.dtype == np.bool_:
         return values.tolist()
-    return np.where(np.isnan(values), None, values.astype(object)).tolist()
+    plain = values.astype(object)
+    plain[np.isnan(values)] = None
+    return plain.tolist()
 
 
 def _extreme(values: Float, reduce: np.ufunc) -> Float:
