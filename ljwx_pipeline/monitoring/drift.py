@@ -439,7 +439,7 @@ def reference_of(kept: Mapping[str, Any]) -> DriftReference:
     arrays: dict[str, Any] = {}
     for name in wanted - {"names", "sessions", "missing_most", "ratio_most"}:
         try:
-            found = np.array(kept[name], dtype=np.bool_ if name == "constant_seen" else np.float64)
+            found: Any = np.array(kept[name], dtype=np.bool_ if name == "constant_seen" else np.float64)
         except (TypeError, ValueError) as error:
             raise DataQualityError(
                 f"{name} of the kept reference is no table", "make it again from training"

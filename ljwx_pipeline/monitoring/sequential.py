@@ -5,9 +5,9 @@ later, almost surely. Here each hypothesis is a bet: with ``x_t`` in [-1, 1] the
 a bound fixed beforehand, the capital ``K_t(m) = mean_j Π_{s<=t} (1 + a_j (x_s - m) / (1 + m))`` of bets that the mean
 is above ``m`` is a nonnegative supermartingale wherever it is not (Waudby-Smith and Ramdas 2024, "Estimating means of
 bounded random variables by betting"). By Ville's inequality (1939) it ever exceeds ``2 / alpha`` with probability at
-most ``alpha / 2``, whenever one looks and however one stops. A mixture over fixed shares ``a_j`` of the capital needs no
-guess of the difference (Robbins 1970). The same for "below", and the means that neither bet excludes form a confidence
-interval that holds at every session at once.
+most ``alpha / 2``, whenever one looks and however one stops. A mixture over fixed shares ``a_j`` of the capital needs
+no guess of the difference (Robbins 1970). The same for "below", and the means that neither bet excludes form a
+confidence interval that holds at every session at once.
 
 **What it asks of the differences.** Given the past, their mean must not change: daily returns, not rank ICs of
 overlapping labels, which ``block_means`` turns into one value a label. They are clipped at the bound, so the mean
