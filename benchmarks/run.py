@@ -49,6 +49,7 @@ BENCHMARKS = {
     "session_ingest": "benchmarks.session_ingest",
     "backfill_memory": "benchmarks.backfill_memory",
     "leak_check": "benchmarks.leak_check",
+    "decay": "benchmarks.decay",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 

@@ -239,13 +239,21 @@ def profile_of(
     DataQualityError
         For another number of factors than the edges', or a symbol given twice.
     """
-    if values.shape != (len(symbols), len(edges)):
-        raise DataQualityError(
-            f"values of shape {values.shape} are not those of {len(symbols)} symbols and {len(edges)} factors",
-            "pass the model's own factors in its order",
-        )
-    at, at_before = _shared(symbols, before[0]) if before is not None else (None, None)
-    n_factors = len(edges)
+    for told, rows in ((symbols, values), *((before,) if before is not None else ())):
+        if rows.shape != (len(told), len(edges)):
+            raise DataQualityError(
+                f"values of shape {rows.shape} are not those of {len(told)} symbols and {len(edges)} factors",
+                "pass the model's own factors in its order",
+            )
+        if not (index := pd.Index(told)).is_unique:
+            raise DataQualityError(
+                f"the symbol {index[index.duplicated()][0]} has two rows in one session", "keep one row a symbol"
+            )
+    n_factors, missing = len(edges), math.nan
+    if before is not None:
+        found = pd.Index(before[0]).get_indexer(pd.Index(symbols))
+        at, at_before = np.flatnonzero(found >= 0), found[found >= 0]
+        missing = 1 - len(at) / len(before[0]) if len(before[0]) else math.nan
     counts = np.zeros((n_factors, BUCKETS), dtype=np.int64)
     log_scale, stale = np.full(n_factors, np.nan), np.full(n_factors, np.nan)
     constant = np.zeros(n_factors, dtype=np.bool_)
@@ -267,9 +275,6 @@ def profile_of(
             both = np.isfinite(now) & np.isfinite(then)
             if (pairs := int(both.sum())) >= MIN_ROWS:
                 stale[factor] = int((now[both] == then[both]).sum()) / pairs
-    missing = math.nan
-    if before is not None and at is not None and len(before[0]):
-        missing = 1 - len(at) / len(before[0])
     return Profile(len(symbols), counts, log_scale, constant, stale, missing)
 
 
@@ -434,7 +439,10 @@ def reference_of(kept: Mapping[str, Any]) -> DriftReference:
     if set(kept) != wanted:
         odd = ", ".join(sorted(wanted ^ set(kept)))
         raise DataQualityError(f"the kept reference lacks or has besides {odd}", "make it again from training")
-    n_factors = len(kept["names"])
+    names = kept["names"]
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise DataQualityError(f"names of the kept reference are {names!r}", "make it again from training")
+    n_factors = len(names)
     shapes = {"edges": (n_factors, DECILES - 1), "shares": (n_factors, BUCKETS)}
     arrays: dict[str, Any] = {}
     for name in wanted - {"names", "sessions", "missing_most", "ratio_most"}:
@@ -458,7 +466,7 @@ def reference_of(kept: Mapping[str, Any]) -> DriftReference:
             "make it again from training",
         )
     return DriftReference(
-        names=tuple(kept["names"]),
+        names=tuple(names),
         missing_most=float(kept["missing_most"]),
         ratio_most=float(kept["ratio_most"]),
         sessions=int(kept["sessions"]),
@@ -482,16 +490,3 @@ def _extreme(values: Float, reduce: np.ufunc) -> Float:
     """Return the extreme over sessions, NaN where never measured."""
     out: Float = reduce.reduce(values, axis=0)
     return out
-
-
-def _shared(now: NDArray[np.object_], before: NDArray[np.object_]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return where the symbols of both stand in each."""
-    earlier = pd.Index(before)
-    for index in (pd.Index(now), earlier):
-        if not index.is_unique:
-            raise DataQualityError(
-                f"the symbol {index[index.duplicated()][0]} has two rows in one session", "keep one row a symbol"
-            )
-    found = earlier.get_indexer(pd.Index(now))
-    at = np.flatnonzero(found >= 0)
-    return at, found[at]

@@ -100,7 +100,7 @@ def test_broken_input_never_asks_and_holds_the_others_back_while_it_lasts() -> N
     ],
 )
 def test_a_damaged_alarm_is_an_error_and_not_passed_over(damaged: Any) -> None:
-    with pytest.raises(DataQualityError, match="damaged|no finished session"):
+    with pytest.raises(DataQualityError, match=r"damaged|no finished session"):
         due([damaged], [], 5)
 
 
@@ -115,7 +115,7 @@ def test_a_damaged_alarm_is_an_error_and_not_passed_over(damaged: Any) -> None:
     ],
 )
 def test_a_damaged_request_is_an_error_and_not_passed_over(damaged: Any) -> None:
-    with pytest.raises(DataQualityError, match="damaged|no finished session"):
+    with pytest.raises(DataQualityError, match=r"damaged|no finished session"):
         due([alarm(3)], [damaged], 5)
 
 

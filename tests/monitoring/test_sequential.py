@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pandas as pd
@@ -41,7 +42,7 @@ def test_no_session_ruins_a_bet_and_a_higher_mean_to_beat_leaves_less() -> None:
     for scaled in (np.full(50, -1.0), rng.choice([-1.0, 1.0], 50), rng.uniform(-1, 1, 50)):
         capital = [evidence(scaled, mean) for mean in (-0.99, -0.5, 0.0, 0.5, 1.0)]
         assert all((one > 0).all() for one in capital)
-        assert all((lower >= higher).all() for lower, higher in zip(capital, capital[1:], strict=False))
+        assert all((lower >= higher).all() for lower, higher in pairwise(capital))
 
 
 @pytest.mark.parametrize("kind", ["normal", "fat tails", "two values", "clustered"])
