@@ -15,6 +15,7 @@ import statistics
 import sys
 import time
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -167,9 +168,7 @@ def _broken_input(*, factors: int, symbols: int = 400) -> tuple[int, int]:
         mood = 0.9 * mood + 0.2 * rng.standard_normal(factors)
         rows.append(((rng.standard_normal((symbols, factors)) + mood) * spread).astype(np.float32))
     edges = decile_edges(np.concatenate(rows[:50]))
-    profiles = [
-        profile_of(edges, names, now, (names, before)) for before, now in zip(rows[:-3], rows[1:-2], strict=True)
-    ]
+    profiles = [profile_of(edges, names, now, (names, before)) for before, now in pairwise(rows[:-2])]
     profiles.insert(0, profile_of(edges, names, rows[0], None))
     reference = drift_reference([str(at) for at in range(factors)], edges, profiles)
     # every factor at once, each way; each finding is by factor, so one pass judges them all

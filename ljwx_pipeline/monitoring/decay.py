@@ -164,12 +164,12 @@ def skill_by_session(matured: pd.DataFrame, *, window_sessions: int = 60) -> pd.
             "hit_frac": hit.groupby(level=0).mean(),
         }
     )
-    full = np.arange(len(out)) >= window_sessions - 1
     rolling = out[["rank_ic", "hit_frac"]].rolling(window_sessions, min_periods=2)
-    means, spread = rolling.mean().where(full[:, None]), rolling["rank_ic"].std().where(full)
+    means, spread = rolling.mean(), rolling["rank_ic"].std()
     out["rolling_rank_ic"] = means["rank_ic"]
     out["rolling_rank_icir"] = means["rank_ic"] / spread.where(spread > 0)
     out["rolling_hit_frac"] = means["hit_frac"]
+    out.iloc[: window_sessions - 1, -3:] = np.nan
     return out.rename_axis("session_date").reset_index()
 
 

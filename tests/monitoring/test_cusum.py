@@ -72,7 +72,7 @@ def test_a_session_that_ranks_nothing_counts_as_one_without_skill() -> None:
 
 
 def test_a_rank_ic_beyond_one_is_refused() -> None:
-    with pytest.raises(DataQualityError, match="number 1 is 1.5, beyond 1"):
+    with pytest.raises(DataQualityError, match=r"number 1 is 1\.5, beyond 1"):
         watch(chart(), np.array([0.1, 1.5]))
     with pytest.raises(DataQualityError, match="inf"):
         watch(chart(), np.array([-math.inf]))

@@ -189,7 +189,7 @@ def test_labels_known_before_they_can_be_and_scores_of_the_future_are_refused() 
     predictions, labels = tables()
     with pytest.raises(DataQualityError, match="is known before its session"):
         join(predictions, labels, today=CALENDAR[20].date())
-    with pytest.raises(DataQualityError, match="predictions hold .* after the last finished session"):
+    with pytest.raises(DataQualityError, match=r"predictions hold .* after the last finished session"):
         join(predictions, labels, today=CALENDAR[10].date())
     unknown = labels["matured_date"] > CALENDAR[20]
     assert len(join(predictions, labels.assign(forward_return=labels["forward_return"].mask(unknown)),
