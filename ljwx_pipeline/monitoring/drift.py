@@ -9,12 +9,11 @@ Two questions, two kinds of finding, one reference kept with the model:
   Kullback-Leibler divergences). Markets move whole cross-sections, so 0.1 and 0.25, the usual limits for loan books,
   mean nothing here: a factor is measured against its own PSI over as many sessions of training.
 
-Many factors are judged every session. Each PSI is divided by the factor's own mean PSI in training, and the alarm is on
-the largest of these ratios. Its limit is the record that the largest ratio of all factors together reached in training:
-factors move together, and a record needs no assumption about how (the max statistic of Westfall and Young 1993). Each
-year's ratios are taken with shares and means of the other years, as live ones are: a year that is part of its own
-reference looks calmer than the next. If the years are alike, the record of ``Y`` of them is broken in the next by
-chance ``1 / (Y + 1)``.
+Many factors are judged every session. Each ``ln PSI`` is standardised by its own mean and deviation in training; the
+alarm is on the largest of these. Its limit is the record that any factor reached in training: factors move together,
+and a record needs no assumption about how (the max statistic of Westfall and Young 1993). Each year is standardised by
+the other years, as live ones are: a year that is part of its own reference looks calmer than the next. If the years are
+alike, the record of ``Y`` of them is broken in the next by chance ``1 / (Y + 1)``.
 
 Not here: single wrong cells (``quality/``), the same factors computed two ways (``feature_parity.py``).
 """
@@ -46,11 +45,13 @@ LEAST_SHARE = 1e-4
 #: Beyond the most seen in training: share of rows unknown, share of symbols missing.
 UNKNOWN_MARGIN, MISSING_MARGIN = 0.10, 0.05
 #: Beyond the range seen in training, as a factor of scale either way.
-SCALE_MARGIN = 5.0
-#: A factor is stale when more of its values are the last session's than ever in training, by half of what is left.
-STALE_PART = 0.5
-#: Where more are repeated in training than this, a factor is too slow to be called stale.
-SLOW_FRAC = 0.9
+SCALE_MARGIN = 2.0
+#: A factor is stale when it agrees with the last session's more than ever in training, by half of what is left.
+AGREEMENT_PART = 0.5
+#: One that agreed more than this in training is too slow to be called stale.
+SLOW_AGREEMENT = 0.95
+#: Smaller values of PSI count as this, and its logarithm is taken to vary at least so much: less is chance of sampling.
+LEAST_PSI, LEAST_DEVIATION = 0.01, 0.25
 #: With one there is no other year to hold it against.
 MIN_YEARS = 2
 #: Fewer known values tell nothing of a scale, a constant or a repetition.
@@ -68,12 +69,14 @@ class Profile:
     counts
         Rows by factor and bucket, int64 of shape ``(n_factors, 11)``.
     log_scale
-        Mean of ``ln |value|`` over values that are not 0, shape ``(n_factors,)``; NaN below ``MIN_ROWS`` of them. A
-        factor times 100 has it larger by ``ln 100``.
+        ``ln`` of the median ``|value|`` of those that are not 0, shape ``(n_factors,)``; NaN below ``MIN_ROWS`` such.
+        A factor times 100 has it larger by ``ln 100``.
     constant
         Whether all known values, at least ``MIN_ROWS``, are one.
-    stale_frac
-        Share of the symbols known now and the session before whose value is the same bits; NaN below ``MIN_ROWS``.
+    agreement
+        Cohen's (1960) kappa of the values now and the session before, over symbols known on both: the share that is the
+        same bits, less what chance makes equal, over what chance leaves. 1 where all are the same, about 0 for new
+        values, however many symbols share one; NaN below ``MIN_ROWS`` symbols or where all share one.
     missing_frac
         Share of the session before's symbols without a row now; NaN without a session before.
     """
@@ -82,7 +85,7 @@ class Profile:
     counts: NDArray[np.int64]
     log_scale: Float
     constant: NDArray[np.bool_]
-    stale_frac: Float
+    agreement: Float
     missing_frac: float
 
 
@@ -98,16 +101,16 @@ class DriftReference:
         Inner decile edges, shape ``(n_factors, 9)``; equal edges leave a bucket empty.
     shares
         Share of training's rows by bucket, shape ``(n_factors, 11)``.
-    unknown_most, log_scale_least, log_scale_most, stale_most
+    unknown_most, log_scale_least, log_scale_most, agreement_most
         Extremes over training's sessions, shape ``(n_factors,)``; NaN where never measured.
     constant_seen
         Factors that were constant on some session of training: not judged for it.
     missing_most
         Largest share of symbols missing from one session to the next.
-    psi_mean
-        Mean of each factor's PSI over ``WINDOW_SESSIONS`` of training, at least ``least_psi``.
-    ratio_most
-        Record of the largest ratio of any factor's PSI to its ``psi_mean``, each year against the others; at least 1.
+    log_psi_mean, log_psi_deviation
+        Of each factor's ``ln PSI`` over ``WINDOW_SESSIONS`` of training.
+    record
+        Largest standardised ``ln PSI`` of any factor in training, each year by the others; at least 1.
     sessions
         Of training.
     """
@@ -118,12 +121,19 @@ class DriftReference:
     unknown_most: Float
     log_scale_least: Float
     log_scale_most: Float
-    stale_most: Float
+    agreement_most: Float
     constant_seen: NDArray[np.bool_]
     missing_most: float
-    psi_mean: Float
-    ratio_most: float
+    log_psi_mean: Float
+    log_psi_deviation: Float
+    record: float
     sessions: int
+
+    @property
+    def psi_limit(self) -> Float:
+        """Each factor's PSI beyond which it has drifted, shape ``(n_factors,)``."""
+        out: Float = np.exp(self.log_psi_mean + self.record * self.log_psi_deviation)
+        return out
 
     @property
     def false_alarms_per_year(self) -> float:
@@ -255,7 +265,7 @@ def profile_of(
         at, at_before = np.flatnonzero(found >= 0), found[found >= 0]
         missing = 1 - len(at) / len(before[0]) if len(before[0]) else math.nan
     counts = np.zeros((n_factors, BUCKETS), dtype=np.int64)
-    log_scale, stale = np.full(n_factors, np.nan), np.full(n_factors, np.nan)
+    log_scale, agreement = np.full(n_factors, np.nan), np.full(n_factors, np.nan)
     constant = np.zeros(n_factors, dtype=np.bool_)
     columns = np.asfortranarray(values)
     earlier = np.asfortranarray(before[1]) if before is not None else None
@@ -267,20 +277,25 @@ def profile_of(
         counts[factor, DECILES] = len(column) - len(known)
         sized = np.abs(known[known != 0])
         if len(sized) >= MIN_ROWS:
-            log_scale[factor] = float(np.log(sized).mean())
+            log_scale[factor] = math.log(float(np.median(sized)))
         if len(known) >= MIN_ROWS:
             constant[factor] = bool(known.min() == known.max())
         if earlier is not None:
             now, then = column[at], earlier[at_before, factor]
             both = np.isfinite(now) & np.isfinite(then)
-            if (pairs := int(both.sum())) >= MIN_ROWS:
-                stale[factor] = int((now[both] == then[both]).sum()) / pairs
-    return Profile(len(symbols), counts, log_scale, constant, stale, missing)
+            if both.sum() >= MIN_ROWS:
+                agreement[factor] = _agreement(now[both], then[both])
+    return Profile(len(symbols), counts, log_scale, constant, agreement, missing)
 
 
-def drift_reference(
-    names: Sequence[str], edges: Float, profiles: Sequence[Profile], *, least_psi: float = 0.01
-) -> DriftReference:
+def _agreement(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
+    pairs, ascending, earlier = len(now), np.sort(now), np.sort(then)
+    alike = np.searchsorted(earlier, ascending, side="right") - np.searchsorted(earlier, ascending, side="left")
+    chance = int(alike.sum()) / pairs**2
+    return (int((now == then).sum()) / pairs - chance) / (1 - chance) if chance < 1 else math.nan
+
+
+def drift_reference(names: Sequence[str], edges: Float, profiles: Sequence[Profile]) -> DriftReference:
     """Return the reference of a model from the profiles of its training sessions.
 
     Parameters
@@ -289,8 +304,6 @@ def drift_reference(
         Of the factors, in the order of ``edges``.
     profiles
         One a session, consecutive, ascending.
-    least_psi
-        A factor that hardly ever moved is held to this PSI, not to its own.
 
     Raises
     ------
@@ -307,7 +320,7 @@ def drift_reference(
     counts = np.stack([profile.counts for profile in profiles])
     shares = _shares(counts.sum(axis=0))
     windows = _windowed(counts)
-    psi_mean = np.maximum(population_stability(windows, shares).mean(axis=0), least_psi)
+    log_psi_mean, log_psi_deviation = _usual(_log_psi(windows, shares))
     missing = np.array([profile.missing_frac for profile in profiles])
     return DriftReference(
         names=tuple(names),
@@ -316,11 +329,12 @@ def drift_reference(
         unknown_most=(counts[:, :, DECILES] / counts.sum(axis=2)).max(axis=0),
         log_scale_least=_extreme(np.stack([profile.log_scale for profile in profiles]), np.fmin),
         log_scale_most=_extreme(np.stack([profile.log_scale for profile in profiles]), np.fmax),
-        stale_most=_extreme(np.stack([profile.stale_frac for profile in profiles]), np.fmax),
+        agreement_most=_extreme(np.stack([profile.agreement for profile in profiles]), np.fmax),
         constant_seen=np.stack([profile.constant for profile in profiles]).any(axis=0),
         missing_most=float(np.nan_to_num(_extreme(missing, np.fmax))),
-        psi_mean=psi_mean,
-        ratio_most=max(1.0, _record_ratio(counts, windows, least_psi)),
+        log_psi_mean=log_psi_mean,
+        log_psi_deviation=log_psi_deviation,
+        record=max(1.0, _record(counts, windows)),
         sessions=len(profiles),
     )
 
@@ -336,16 +350,25 @@ def _windowed(counts: NDArray[np.int64]) -> Float:
     return _shares(summed[WINDOW_SESSIONS:] - summed[:-WINDOW_SESSIONS])
 
 
-def _record_ratio(counts: NDArray[np.int64], windows: Float, least_psi: float) -> float:
-    """Return the largest ratio of a window of one year to the mean of the others."""
+def _log_psi(windows: Float, shares: Float) -> Float:
+    out: Float = np.log(np.maximum(population_stability(windows, shares), LEAST_PSI))
+    return out
+
+
+def _usual(log_psi: Float) -> tuple[Float, Float]:
+    return log_psi.mean(axis=0), np.maximum(log_psi.std(axis=0), LEAST_DEVIATION)
+
+
+def _record(counts: NDArray[np.int64], windows: Float) -> float:
+    """Return the largest ``ln PSI`` of a window of one year, standardised by the windows of the others."""
     sessions, first = len(counts), np.arange(len(windows))
     total, record = counts.sum(axis=0), 0.0
     for year in np.array_split(np.arange(sessions), sessions // SESSIONS_PER_YEAR):
-        others = _shares(total - counts[year].sum(axis=0))
+        log_psi = _log_psi(windows, _shares(total - counts[year].sum(axis=0)))
         inside = (first >= year[0]) & (first + WINDOW_SESSIONS - 1 <= year[-1])
         apart = (first > year[-1]) | (first + WINDOW_SESSIONS - 1 < year[0])
-        usual = np.maximum(population_stability(windows[apart], others).mean(axis=0), least_psi)
-        record = max(record, float((population_stability(windows[inside], others) / usual).max()))
+        mean, deviation = _usual(log_psi[apart])
+        record = max(record, float(((log_psi[inside] - mean) / deviation).max()))
     return record
 
 
@@ -381,11 +404,12 @@ def judge_drift(reference: DriftReference, profiles: Sequence[Profile]) -> Drift
     if len(profiles) < WINDOW_SESSIONS or counts.sum() == 0:
         return DriftVerdict(tuple(broken), psi)
     psi = population_stability(_shares(counts), reference.shares)
-    ratio, limit = psi / reference.psi_mean, reference.ratio_most * reference.psi_mean
+    beyond = (_log_psi(_shares(counts), reference.shares) - reference.log_psi_mean) / reference.log_psi_deviation
+    limit = reference.psi_limit
     drifted = [
         _finding("drift", reference.names[at], psi[at], limit[at], "has PSI {:.3f} over the window, limit {:.3f}")
-        for at in np.argsort(-ratio, kind="stable")
-        if ratio[at] > reference.ratio_most
+        for at in np.argsort(-beyond, kind="stable")
+        if beyond[at] > reference.record
     ]
     return DriftVerdict((*broken, *drifted), psi)
 
@@ -401,12 +425,12 @@ def _broken_input(reference: DriftReference, newest: Profile) -> list[Finding]:
         return found
     unknown = newest.counts[:, DECILES] / newest.rows
     unknown_limit = reference.unknown_most + UNKNOWN_MARGIN
-    stale_limit = reference.stale_most + STALE_PART * (1 - reference.stale_most)
-    slow = ~(reference.stale_most <= SLOW_FRAC)
+    agreement_limit = reference.agreement_most + AGREEMENT_PART * (1 - reference.agreement_most)
+    slow = ~(reference.agreement_most <= SLOW_AGREEMENT)
     low = reference.log_scale_least - math.log(SCALE_MARGIN)
     high = reference.log_scale_most + math.log(SCALE_MARGIN)
     for at, name in enumerate(reference.names):
-        scale, stale = newest.log_scale[at], newest.stale_frac[at]
+        scale, agreement = newest.log_scale[at], newest.agreement[at]
         if unknown[at] > unknown_limit[at]:
             sentence = "is unknown on {:.1%} of the symbols, limit {:.1%}"
             found.append(_finding("unknown", name, unknown[at], unknown_limit[at], sentence))
@@ -416,9 +440,9 @@ def _broken_input(reference: DriftReference, newest: Profile) -> list[Finding]:
             limit = high[at] if scale > high[at] else low[at]
             sentence = "has typical size {:.3g}, limit {:.3g}"
             found.append(_finding("scaled", name, math.exp(scale), math.exp(limit), sentence))
-        if not slow[at] and stale > stale_limit[at]:
-            sentence = "is that of the last session on {:.1%} of the symbols, limit {:.1%}"
-            found.append(_finding("stale", name, stale, stale_limit[at], sentence))
+        if not slow[at] and agreement > agreement_limit[at]:
+            sentence = "is that of the last session: agreement {:.3f}, limit {:.3f}"
+            found.append(_finding("stale", name, agreement, agreement_limit[at], sentence))
     return found
 
 
@@ -445,9 +469,10 @@ def reference_of(kept: Mapping[str, Any]) -> DriftReference:
     n_factors = len(names)
     shapes = {"edges": (n_factors, DECILES - 1), "shares": (n_factors, BUCKETS)}
     arrays: dict[str, Any] = {}
-    for name in wanted - {"names", "sessions", "missing_most", "ratio_most"}:
+    found: Any
+    for name in wanted - {"names", "sessions", "missing_most", "record"}:
         try:
-            found: Any = np.array(kept[name], dtype=np.bool_ if name == "constant_seen" else np.float64)
+            found = np.array(kept[name], dtype=np.bool_ if name == "constant_seen" else np.float64)
         except (TypeError, ValueError) as error:
             raise DataQualityError(
                 f"{name} of the kept reference is no table", "make it again from training"
@@ -459,23 +484,23 @@ def reference_of(kept: Mapping[str, Any]) -> DriftReference:
                 "make it again from training",
             )
         arrays[name] = found
-    numbers = (kept["missing_most"], kept["ratio_most"], kept["sessions"])
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers) or kept["ratio_most"] < 1:
+    numbers = (kept["missing_most"], kept["record"], kept["sessions"])
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers) or kept["record"] < 1:
         raise DataQualityError(
-            f"the kept reference says {numbers} of symbols missing, PSI ratio and sessions",
+            f"the kept reference says {numbers} of symbols missing, record and sessions",
             "make it again from training",
         )
     return DriftReference(
         names=tuple(names),
         missing_most=float(kept["missing_most"]),
-        ratio_most=float(kept["ratio_most"]),
+        record=float(kept["record"]),
         sessions=int(kept["sessions"]),
         **arrays,
     )
 
 
 #: What a factor may never have shown in training.
-_MAY_BE_UNKNOWN = ("log_scale_least", "log_scale_most", "stale_most")
+_MAY_BE_UNKNOWN = ("log_scale_least", "log_scale_most", "agreement_most")
 
 
 def _plain(values: NDArray[Any]) -> Any:
