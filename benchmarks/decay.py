@@ -51,7 +51,7 @@ def run(quick: bool = False) -> dict[str, Any]:
     wall, cpu = time.perf_counter(), time.process_time()
     models = 3 if quick else 30
     skill = {icir: _skill(icir, models=models, streams=10 if quick else 60) for icir in (1.0, 0.5)}
-    drifts = _drift_alarms(models=2 if quick else 20)
+    drifts = _drift_alarms(models=2 if quick else 40)
     slowest, missed = _broken_input(factors=20 if quick else FACTORS)
     profiled = _profiling()
     curve = {delay.lost_frac: delay for delay in skill[1.0]["delays"]}
@@ -164,7 +164,7 @@ def _broken_input(*, factors: int, symbols: int = 400) -> tuple[int, int]:
     names = np.arange(symbols).astype(str).astype(object)
     spread = rng.lognormal(size=factors)
     rows = []
-    for _ in range(2 * SESSIONS_PER_YEAR + 2):
+    for _ in range(3 * SESSIONS_PER_YEAR + 2):
         mood = 0.9 * mood + 0.2 * rng.standard_normal(factors)
         rows.append(((rng.standard_normal((symbols, factors)) + mood) * spread).astype(np.float32))
     edges = decile_edges(np.concatenate(rows[:50]))

@@ -9,11 +9,11 @@ Two questions, two kinds of finding, one reference kept with the model:
   Kullback-Leibler divergences). Markets move whole cross-sections, so 0.1 and 0.25, the usual limits for loan books,
   mean nothing here: a factor is measured against its own PSI over as many sessions of training.
 
-Many factors are judged every session. Each ``ln PSI`` is standardised by its own mean and deviation in training; the
-alarm is on the largest of these. Its limit is the record that any factor reached in training: factors move together,
-and a record needs no assumption about how (the max statistic of Westfall and Young 1993). Each year is standardised by
-the other years, as live ones are: a year that is part of its own reference looks calmer than the next. If the years are
-alike, the record of ``Y`` of them is broken in the next by chance ``1 / (Y + 1)``.
+Many factors are judged every session, and one alarm is raised for all. A PSI is divided by the median of the factor's
+yearly largest in training; the largest of these ratios over a year and all factors is the year's score, taken by the
+median of the other years. The limit is the ``k``-th largest score of ``Y`` years: factors move together, and ranks of
+years need no assumption about how (a max statistic as Westfall and Young's, 1993). If the years are alike, the next one
+passes it by chance ``k / (Y + 1)``, and ``k`` is the largest that keeps this within ``YEARLY_CHANCE``.
 
 Not here: single wrong cells (``quality/``), the same factors computed two ways (``feature_parity.py``).
 """
@@ -45,15 +45,15 @@ LEAST_SHARE = 1e-4
 #: Beyond the most seen in training: share of rows unknown, share of symbols missing.
 UNKNOWN_MARGIN, MISSING_MARGIN = 0.10, 0.05
 #: Beyond the range seen in training, as a factor of scale either way.
-SCALE_MARGIN = 2.0
+SCALE_MARGIN = 3.0
 #: A factor is stale when it agrees with the last session's more than ever in training, by half of what is left.
 AGREEMENT_PART = 0.5
 #: One that agreed more than this in training is too slow to be called stale.
-SLOW_AGREEMENT = 0.95
-#: Smaller values of PSI count as this, and its logarithm is taken to vary at least so much: less is chance of sampling.
-LEAST_PSI, LEAST_DEVIATION = 0.01, 0.25
-#: With one there is no other year to hold it against.
-MIN_YEARS = 2
+SLOW_AGREEMENT = 0.99
+#: Smaller values of PSI count as this: less is chance of sampling.
+LEAST_PSI = 0.01
+#: Chance of an alarm of drift in a year like training's that is allowed, and the years it takes to keep it.
+YEARLY_CHANCE, MIN_YEARS = 0.25, 3
 #: Fewer known values tell nothing of a scale, a constant or a repetition.
 MIN_ROWS = 20
 
@@ -107,10 +107,10 @@ class DriftReference:
         Factors that were constant on some session of training: not judged for it.
     missing_most
         Largest share of symbols missing from one session to the next.
-    log_psi_mean, log_psi_deviation
-        Of each factor's ``ln PSI`` over ``WINDOW_SESSIONS`` of training.
-    record
-        Largest standardised ``ln PSI`` of any factor in training, each year by the others; at least 1.
+    psi_limit
+        PSI over ``WINDOW_SESSIONS`` beyond which a factor has drifted, shape ``(n_factors,)``.
+    false_alarms_per_year
+        Chance that a year like training's has an alarm of drift, ``k / (Y + 1)``.
     sessions
         Of training.
     """
@@ -124,21 +124,9 @@ class DriftReference:
     agreement_most: Float
     constant_seen: NDArray[np.bool_]
     missing_most: float
-    log_psi_mean: Float
-    log_psi_deviation: Float
-    record: float
+    psi_limit: Float
+    false_alarms_per_year: float
     sessions: int
-
-    @property
-    def psi_limit(self) -> Float:
-        """Each factor's PSI beyond which it has drifted, shape ``(n_factors,)``."""
-        out: Float = np.exp(self.log_psi_mean + self.record * self.log_psi_deviation)
-        return out
-
-    @property
-    def false_alarms_per_year(self) -> float:
-        """Chance that a year like training's breaks the record, ``1 / (years + 1)``."""
-        return 1 / (self.sessions / SESSIONS_PER_YEAR + 1)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values, NaN as None; ``reference_of`` reads them."""
@@ -308,7 +296,7 @@ def drift_reference(names: Sequence[str], edges: Float, profiles: Sequence[Profi
     Raises
     ------
     DataQualityError
-        For fewer than 504 sessions, a session without rows, or names and edges that do not fit.
+        For fewer than 756 sessions, a session without rows, or names and edges that do not fit.
     """
     if len(names) != len(edges) or len(set(names)) != len(names):
         raise DataQualityError(f"{len(names)} names stand beside {len(edges)} factors", "name each factor once")
@@ -319,8 +307,7 @@ def drift_reference(names: Sequence[str], edges: Float, profiles: Sequence[Profi
         )
     counts = np.stack([profile.counts for profile in profiles])
     shares = _shares(counts.sum(axis=0))
-    windows = _windowed(counts)
-    log_psi_mean, log_psi_deviation = _usual(_log_psi(windows, shares))
+    psi_limit, chance = _psi_limit(counts)
     missing = np.array([profile.missing_frac for profile in profiles])
     return DriftReference(
         names=tuple(names),
@@ -330,11 +317,10 @@ def drift_reference(names: Sequence[str], edges: Float, profiles: Sequence[Profi
         log_scale_least=_extreme(np.stack([profile.log_scale for profile in profiles]), np.fmin),
         log_scale_most=_extreme(np.stack([profile.log_scale for profile in profiles]), np.fmax),
         agreement_most=_extreme(np.stack([profile.agreement for profile in profiles]), np.fmax),
-        constant_seen=np.stack([profile.constant for profile in profiles]).any(axis=0),
+        constant_seen=np.asarray(np.stack([profile.constant for profile in profiles]).any(axis=0)),
         missing_most=float(np.nan_to_num(_extreme(missing, np.fmax))),
-        log_psi_mean=log_psi_mean,
-        log_psi_deviation=log_psi_deviation,
-        record=max(1.0, _record(counts, windows)),
+        psi_limit=psi_limit,
+        false_alarms_per_year=chance,
         sessions=len(profiles),
     )
 
@@ -350,26 +336,20 @@ def _windowed(counts: NDArray[np.int64]) -> Float:
     return _shares(summed[WINDOW_SESSIONS:] - summed[:-WINDOW_SESSIONS])
 
 
-def _log_psi(windows: Float, shares: Float) -> Float:
-    out: Float = np.log(np.maximum(population_stability(windows, shares), LEAST_PSI))
-    return out
-
-
-def _usual(log_psi: Float) -> tuple[Float, Float]:
-    return log_psi.mean(axis=0), np.maximum(log_psi.std(axis=0), LEAST_DEVIATION)
-
-
-def _record(counts: NDArray[np.int64], windows: Float) -> float:
-    """Return the largest ``ln PSI`` of a window of one year, standardised by the windows of the others."""
-    sessions, first = len(counts), np.arange(len(windows))
-    total, record = counts.sum(axis=0), 0.0
-    for year in np.array_split(np.arange(sessions), sessions // SESSIONS_PER_YEAR):
-        log_psi = _log_psi(windows, _shares(total - counts[year].sum(axis=0)))
+def _psi_limit(counts: NDArray[np.int64]) -> tuple[Float, float]:
+    """Return each factor's limit, shape ``(n_factors,)``, and the chance that a year like these passes one."""
+    sessions, windows = len(counts), _windowed(counts)
+    n_years, first, total = sessions // SESSIONS_PER_YEAR, np.arange(len(windows)), counts.sum(axis=0)
+    largest = np.empty((n_years, counts.shape[1]))
+    for at, year in enumerate(np.array_split(np.arange(sessions), n_years)):
+        # against the other years, as live years are: one that is part of its own reference looks calmer
+        others = _shares(total - counts[year].sum(axis=0))
         inside = (first >= year[0]) & (first + WINDOW_SESSIONS - 1 <= year[-1])
-        apart = (first > year[-1]) | (first + WINDOW_SESSIONS - 1 < year[0])
-        mean, deviation = _usual(log_psi[apart])
-        record = max(record, float(((log_psi[inside] - mean) / deviation).max()))
-    return record
+        largest[at] = np.maximum(population_stability(windows[inside], others).max(axis=0), LEAST_PSI)
+    scores = [float((largest[at] / np.median(np.delete(largest, at, axis=0), axis=0)).max()) for at in range(n_years)]
+    rank = max(1, math.floor(YEARLY_CHANCE * (n_years + 1)))
+    limit: Float = max(1.0, sorted(scores)[-rank]) * np.median(largest, axis=0)
+    return limit, rank / (n_years + 1)
 
 
 def population_stability(shares: Float, expected: Float) -> Float:
@@ -404,12 +384,11 @@ def judge_drift(reference: DriftReference, profiles: Sequence[Profile]) -> Drift
     if len(profiles) < WINDOW_SESSIONS or counts.sum() == 0:
         return DriftVerdict(tuple(broken), psi)
     psi = population_stability(_shares(counts), reference.shares)
-    beyond = (_log_psi(_shares(counts), reference.shares) - reference.log_psi_mean) / reference.log_psi_deviation
     limit = reference.psi_limit
     drifted = [
         _finding("drift", reference.names[at], psi[at], limit[at], "has PSI {:.3f} over the window, limit {:.3f}")
-        for at in np.argsort(-beyond, kind="stable")
-        if beyond[at] > reference.record
+        for at in np.argsort(-psi / limit, kind="stable")
+        if psi[at] > limit[at]
     ]
     return DriftVerdict((*broken, *drifted), psi)
 
@@ -470,7 +449,7 @@ def reference_of(kept: Mapping[str, Any]) -> DriftReference:
     shapes = {"edges": (n_factors, DECILES - 1), "shares": (n_factors, BUCKETS)}
     arrays: dict[str, Any] = {}
     found: Any
-    for name in wanted - {"names", "sessions", "missing_most", "record"}:
+    for name in wanted - {"names", "sessions", "missing_most", "false_alarms_per_year"}:
         try:
             found = np.array(kept[name], dtype=np.bool_ if name == "constant_seen" else np.float64)
         except (TypeError, ValueError) as error:
@@ -484,16 +463,16 @@ def reference_of(kept: Mapping[str, Any]) -> DriftReference:
                 "make it again from training",
             )
         arrays[name] = found
-    numbers = (kept["missing_most"], kept["record"], kept["sessions"])
-    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers) or kept["record"] < 1:
+    numbers = (kept["missing_most"], kept["false_alarms_per_year"], kept["sessions"])
+    if not all(isinstance(value, int | float) and math.isfinite(value) for value in numbers):
         raise DataQualityError(
-            f"the kept reference says {numbers} of symbols missing, record and sessions",
+            f"the kept reference says {numbers} of symbols missing, false alarms and sessions",
             "make it again from training",
         )
     return DriftReference(
         names=tuple(names),
         missing_most=float(kept["missing_most"]),
-        record=float(kept["record"]),
+        false_alarms_per_year=float(kept["false_alarms_per_year"]),
         sessions=int(kept["sessions"]),
         **arrays,
     )

@@ -165,7 +165,7 @@ def test_a_finding_says_factor_value_and_limit(training: tuple) -> None:
     (found,) = judge_drift(reference, [*profiles[-3:], newest]).findings
     assert found.kind == "scaled"
     assert 90 < found.measured < 110
-    assert 2 < found.limit < 3
+    assert 3 < found.limit < 4
     assert found.sentence.startswith("about_one has typical size")
 
 
@@ -247,9 +247,8 @@ def test_a_reference_is_kept_as_json_and_a_damaged_one_refused(training: tuple) 
     for damage in (
         {"edges": kept["edges"][:-1]},
         {"shares": [[None] * BUCKETS] * len(NAMES)},
-        {"log_psi_mean": "0.1"},
-        {"record": math.nan},
-        {"record": 0.5},
+        {"psi_limit": "0.1"},
+        {"false_alarms_per_year": math.nan},
         {"missing_most": None},
         {"names": 5},
         {"more": 1},
@@ -260,8 +259,8 @@ def test_a_reference_is_kept_as_json_and_a_damaged_one_refused(training: tuple) 
 
 def test_what_cannot_be_a_reference_or_judged_by_one_is_refused(training: tuple) -> None:
     reference, profiles, last, values = training
-    with pytest.raises(DataQualityError, match="take at least 504"):
-        drift_reference(NAMES, reference.edges, profiles[:503])
+    with pytest.raises(DataQualityError, match="take at least 756"):
+        drift_reference(NAMES, reference.edges, profiles[:755])
     with pytest.raises(DataQualityError, match="no rows"):
         drift_reference(NAMES, reference.edges, [*profiles, replace(profiles[0], rows=0)])
     with pytest.raises(DataQualityError, match="name each factor once"):
