@@ -4,7 +4,8 @@ Models with a known truth: rank ICs of five-session labels (noise a moving sum o
 not annualised. Each is calibrated on its own walk forward of 1,000 sessions and then watched on fresh series, so that
 what is counted holds for a mean that was estimated. Drift is counted on 158 factors that wander independently; broken
 input is 158 factors over 400 symbols, each factor spoiled in every way in turn. Delays count from the first matured
-label (the first session for broken input), which is 1. What it takes to profile 5,000 symbols is timed.
+label (the first session for broken input), which is 1. Champion and challenger are compared under daily looks. What it
+takes to profile 5,000 symbols is timed.
 """
 
 from __future__ import annotations
@@ -23,15 +24,10 @@ from numpy.typing import NDArray
 
 from benchmarks.clocked import clocked, costs
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
+from ljwx_pipeline.monitoring.cross_section import Profile, decile_edges, profile_of
 from ljwx_pipeline.monitoring.cusum import CusumChart, CusumParams, Delay, calibrated_chart, delay_of, watch
-from ljwx_pipeline.monitoring.drift import (
-    WINDOW_SESSIONS,
-    Profile,
-    decile_edges,
-    drift_reference,
-    judge_drift,
-    profile_of,
-)
+from ljwx_pipeline.monitoring.drift import WINDOW_SESSIONS, drift_reference, judge_drift
+from ljwx_pipeline.monitoring.sequential import evidence
 
 Float = NDArray[np.float64]
 
@@ -72,6 +68,7 @@ def run(quick: bool = False) -> dict[str, Any]:
             "delay_sessions": {f"icir_{icir}": [_told(one) for one in skill[icir]["delays"]] for icir in skill},
             "broken_input": {"slowest_sessions": slowest, "missed": missed},
             "profile_5000_by_158": profiled,
+            "comparison": _comparison(paths=100 if quick else 1000),
         },
         "peer": None,
         "ratio": None,
@@ -194,6 +191,28 @@ def _broken_input(*, factors: int, symbols: int = 400) -> tuple[int, int]:
     lost = judge_drift(reference, [profile_of(edges, names[:part], newest[:part], (names, last))])
     missed += not any(one.kind == "symbols_missing" for one in lost.findings)
     return slowest, int(missed)
+
+
+def _comparison(*, paths: int, sessions: int = 1000, alpha: float = 0.05) -> list[dict[str, Any]]:
+    """Return who is named within ``sessions`` of daily looks, by the annual Sharpe ratio of the paired difference."""
+    rng, told = np.random.default_rng(0), []
+    for sharpe in (0.0, 0.5, 1.0, 1.5, 2.0, 3.0):
+        drawn = rng.standard_normal((paths, sessions)) + sharpe / math.sqrt(SESSIONS_PER_YEAR)
+        scaled = np.clip(drawn / 5, -1, 1)
+        first = []
+        for capital in (evidence(scaled), evidence(-scaled)):
+            decided = capital >= 2 / alpha
+            first.append(np.where(decided.any(axis=1), decided.argmax(axis=1) + 1.0, math.inf))
+        median = float(np.quantile(np.minimum(*first), 0.5, method="inverted_cdf"))
+        told.append(
+            {
+                "sharpe_of_difference": sharpe,
+                "challenger_frac": float((first[0] < first[1]).mean()),
+                "champion_frac": float((first[1] < first[0]).mean()),
+                "median_sessions": median if math.isfinite(median) else None,
+            }
+        )
+    return told
 
 
 def _profiling(symbols: int = 5000) -> dict[str, float]:

@@ -35,8 +35,8 @@ Float = NDArray[np.float64]
 MIN_SESSIONS = 252
 #: As many blocks the in-control series must hold.
 MIN_BLOCKS = 10
-#: Length of a block in reaches of the label. Dependence ends at one, but every seam between blocks cuts it: with 4
-#: reaches fresh series alarm a fifth more often than asked, with 8 a tenth (docs/decay.md).
+#: Length of a block in reaches of the label. Dependence ends at one, but every seam between blocks cuts it, and what
+#: seams cut lowers the level.
 BLOCK_REACHES = 8
 #: The search for the level ends when both ends are this near, relative.
 _TOLERANCE = 1e-3

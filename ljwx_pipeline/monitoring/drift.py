@@ -15,7 +15,8 @@ median of the other years. The limit is the ``k``-th largest score of ``Y`` year
 years need no assumption about how (a max statistic as Westfall and Young's, 1993). If the years are alike, the next one
 passes it by chance ``k / (Y + 1)``, and ``k`` is the largest that keeps this within ``YEARLY_CHANCE``.
 
-Not here: single wrong cells (``quality/``), the same factors computed two ways (``feature_parity.py``).
+Not here: how a session is counted (``cross_section.py``), single wrong cells (``quality/``), the same factors computed
+two ways (``feature_parity.py``).
 """
 
 from __future__ import annotations
@@ -26,18 +27,15 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
+from ljwx_pipeline.monitoring.cross_section import BUCKETS, DECILES, Profile
 
 Float = NDArray[np.float64]
 Kind = Literal["symbols_missing", "unknown", "constant", "scaled", "stale", "drift"]
 
-DECILES = 10
-#: Deciles, then one bucket for the unknown.
-BUCKETS = DECILES + 1
 #: Sessions whose rows are counted together for drift.
 WINDOW_SESSIONS = 20
 #: An empty bucket counts as this share: one row in ten thousand.
@@ -54,39 +52,6 @@ SLOW_AGREEMENT = 0.99
 LEAST_PSI = 0.01
 #: Chance of an alarm of drift in a year like training's that is allowed, and the years it takes to keep it.
 YEARLY_CHANCE, MIN_YEARS = 0.25, 3
-#: Fewer known values tell nothing of a scale, a constant or a repetition.
-MIN_ROWS = 20
-
-
-@dataclass(frozen=True)
-class Profile:
-    """One session's cross-section in numbers, all a later judgement needs.
-
-    Parameters
-    ----------
-    rows
-        Symbols with a row.
-    counts
-        Rows by factor and bucket, int64 of shape ``(n_factors, 11)``.
-    log_scale
-        ``ln`` of the median ``|value|`` of those that are not 0, shape ``(n_factors,)``; NaN below ``MIN_ROWS`` such.
-        A factor times 100 has it larger by ``ln 100``.
-    constant
-        Whether all known values, at least ``MIN_ROWS``, are one.
-    agreement
-        Cohen's (1960) kappa of the values now and the session before, over symbols known on both: the share that is the
-        same bits, less what chance makes equal, over what chance leaves. 1 where all are the same, about 0 for new
-        values, however many symbols share one; NaN below ``MIN_ROWS`` symbols or where all share one.
-    missing_frac
-        Share of the session before's symbols without a row now; NaN without a session before.
-    """
-
-    rows: int
-    counts: NDArray[np.int64]
-    log_scale: Float
-    constant: NDArray[np.bool_]
-    agreement: Float
-    missing_frac: float
 
 
 @dataclass(frozen=True)
@@ -98,7 +63,7 @@ class DriftReference:
     names
         Of the factors, scores among them, in order.
     edges
-        Inner decile edges, shape ``(n_factors, 9)``; equal edges leave a bucket empty.
+        From ``decile_edges``, shape ``(n_factors, 9)``; equal edges leave a bucket empty.
     shares
         Share of training's rows by bucket, shape ``(n_factors, 11)``.
     unknown_most, log_scale_least, log_scale_most, agreement_most
@@ -188,99 +153,6 @@ class DriftVerdict:
     def drifted(self) -> bool:
         """Whether some factor's distribution is beyond all of training."""
         return any(not finding.broken for finding in self.findings)
-
-
-def decile_edges(values: NDArray[np.floating]) -> Float:
-    """Return the inner decile edges of each factor over training's rows, shape ``(n_factors, 9)``.
-
-    Parameters
-    ----------
-    values
-        Shape ``(n_rows, n_factors)``; what is not finite is unknown.
-
-    Raises
-    ------
-    DataQualityError
-        When a factor has fewer than ``MIN_ROWS`` known values.
-    """
-    edges = np.empty((values.shape[1], DECILES - 1))
-    for factor in range(values.shape[1]):
-        column = values[:, factor]
-        known = column[np.isfinite(column)].astype(np.float64)
-        if len(known) < MIN_ROWS:
-            raise DataQualityError(
-                f"factor number {factor} has {len(known)} known values in training", "drop it, or train on more rows"
-            )
-        edges[factor] = np.quantile(known, np.arange(1, DECILES) / DECILES, method="inverted_cdf")
-    return edges
-
-
-def profile_of(
-    edges: Float,
-    symbols: NDArray[np.object_],
-    values: NDArray[np.floating],
-    before: tuple[NDArray[np.object_], NDArray[np.floating]] | None,
-) -> Profile:
-    """Return one session's cross-section in numbers.
-
-    Parameters
-    ----------
-    edges
-        From ``decile_edges``.
-    symbols, values
-        Of the session: shape ``(n_rows,)``, unique, and ``(n_rows, n_factors)``; what is not finite is unknown.
-    before
-        The same of the session before; None when there is none.
-
-    Raises
-    ------
-    DataQualityError
-        For another number of factors than the edges', or a symbol given twice.
-    """
-    for told, rows in ((symbols, values), *((before,) if before is not None else ())):
-        if rows.shape != (len(told), len(edges)):
-            raise DataQualityError(
-                f"values of shape {rows.shape} are not those of {len(told)} symbols and {len(edges)} factors",
-                "pass the model's own factors in its order",
-            )
-        if not (index := pd.Index(told)).is_unique:
-            raise DataQualityError(
-                f"the symbol {index[index.duplicated()][0]} has two rows in one session", "keep one row a symbol"
-            )
-    n_factors, missing = len(edges), math.nan
-    if before is not None:
-        found = pd.Index(before[0]).get_indexer(pd.Index(symbols))
-        at, at_before = np.flatnonzero(found >= 0), found[found >= 0]
-        missing = 1 - len(at) / len(before[0]) if len(before[0]) else math.nan
-    counts = np.zeros((n_factors, BUCKETS), dtype=np.int64)
-    log_scale, agreement = np.full(n_factors, np.nan), np.full(n_factors, np.nan)
-    constant = np.zeros(n_factors, dtype=np.bool_)
-    columns = np.asfortranarray(values)
-    earlier = np.asfortranarray(before[1]) if before is not None else None
-    for factor in range(n_factors):
-        column = columns[:, factor]
-        known = column[np.isfinite(column)].astype(np.float64)
-        # a value on an edge belongs to the bucket below it, as quantiles of training put it there
-        counts[factor, :DECILES] = np.bincount(np.searchsorted(edges[factor], known, side="left"), minlength=DECILES)
-        counts[factor, DECILES] = len(column) - len(known)
-        sized = np.abs(known[known != 0])
-        if len(sized) >= MIN_ROWS:
-            log_scale[factor] = math.log(float(np.median(sized)))
-        if len(known) >= MIN_ROWS:
-            constant[factor] = bool(known.min() == known.max())
-        if earlier is not None:
-            now, then = column[at], earlier[at_before, factor]
-            both = np.isfinite(now) & np.isfinite(then)
-            if both.sum() >= MIN_ROWS:
-                agreement[factor] = _agreement(now[both], then[both])
-    return Profile(len(symbols), counts, log_scale, constant, agreement, missing)
-
-
-def _agreement(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
-    pairs, ascending, earlier = len(now), np.sort(now), np.sort(then)
-    alike = np.searchsorted(earlier, ascending, side="right") - np.searchsorted(earlier, ascending, side="left")
-    chance = int(alike.sum()) / pairs**2
-    return (int((now == then).sum()) / pairs - chance) / (1 - chance) if chance < 1 else math.nan
 
 
 def drift_reference(names: Sequence[str], edges: Float, profiles: Sequence[Profile]) -> DriftReference:

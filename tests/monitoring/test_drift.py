@@ -12,17 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.monitoring.cross_section import BUCKETS, MIN_ROWS, Profile, decile_edges, profile_of
 from ljwx_pipeline.monitoring.drift import (
-    BUCKETS,
-    MIN_ROWS,
     WINDOW_SESSIONS,
     DriftReference,
-    Profile,
-    decile_edges,
     drift_reference,
     judge_drift,
     population_stability,
-    profile_of,
     reference_of,
 )
 
