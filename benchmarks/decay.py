@@ -46,8 +46,8 @@ def run(quick: bool = False) -> dict[str, Any]:
     """Return the result entry; ``quick`` takes a tenth of the models."""
     wall, cpu = time.perf_counter(), time.process_time()
     models = 3 if quick else 30
-    skill = {icir: _skill(icir, models=models, streams=10 if quick else 60) for icir in (1.0, 0.5)}
-    drifts = _drift_alarms(models=2 if quick else 40)
+    skill = {icir: _skill(icir, models=models, streams=10 if quick else 40) for icir in (1.0, 0.5)}
+    drifts = _drift_alarms(models=2 if quick else 24)
     slowest, missed = _broken_input(factors=20 if quick else FACTORS)
     profiled = _profiling()
     curve = {delay.lost_frac: delay for delay in skill[1.0]["delays"]}
