@@ -50,6 +50,7 @@ BENCHMARKS = {
     "backfill_memory": "benchmarks.backfill_memory",
     "leak_check": "benchmarks.leak_check",
     "coverage": "benchmarks.coverage",
+    "decay": "benchmarks.decay",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 
