@@ -4,15 +4,17 @@ Not here: formulas (``ljwx_pipeline.evaluation``), fills (``ljwx_pipeline.backte
 bundle that is made of what was judged (``bundle.py``).
 """
 
+from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 
 from assets.column_lineage import backtest_lineage
-from assets.io_managers import read_json, write_json, write_table
+from assets.gate_evidence import DECIDED, check_results, curves_of_gate, gathered
+from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.made import record_made
 from assets.metadata import frame_metadata, line_plot, report_links
 from assets.origin import origin_of_predictions, require_one_decision, require_same_origin
@@ -30,11 +32,11 @@ from assets.tracking import (
     track_evaluation,
     track_promotion,
 )
-from assets.trials import record_trial, trials_behind
+from assets.trials import record_trial
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
-from ljwx_pipeline.market.calendar import session_positions
+from ljwx_pipeline.promotion.checks import CHECKS
 
 GROUP = "evaluation"
 OWNERS = ["team:quant"]
@@ -103,55 +105,56 @@ def net_backtest(
     )
 
 
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"python"})
+@dg.asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"python"},
+    check_specs=[dg.AssetCheckSpec(name, asset=DECIDED, description=asks) for name, asks in CHECKS.items()],
+)
 def promotion_decision(
     line: Line,
     walk_forward_predictions: pd.DataFrame,
     net_backtest: pd.DataFrame,
     tuned_hyperparameters: dict[str, Any],
-) -> dg.Output[dict[str, Any]]:
-    """The gate's answer, with every measured value, threshold and reason."""
-    from ljwx_pipeline.evaluation.benchmarks import monthly_excess, session_excess
-    from ljwx_pipeline.evaluation.ic import ic_by_session
-    from ljwx_pipeline.promotion.gate import Evidence, decide
+    prediction_intervals: dict[str, Any],
+    monitoring_reference: dict[str, Any],
+) -> Iterator[dg.Output[dict[str, Any]] | dg.AssetCheckResult]:
+    """The gate's answer, with every measured value, threshold and reason; a check a requirement."""
+    from ljwx_pipeline.promotion.gate import decide
 
     settings, origin = line.settings, origin_of_predictions(line, walk_forward_predictions)
     require_same_origin(origin, net_backtest=read_json(line.tables, "backtest_summary"))
-    counted = trials_behind(line, tuned_hyperparameters)
-    rows = walk_forward_predictions[walk_forward_predictions["enterable"] & walk_forward_predictions["scorable"]]
-    sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
-    table = ic_by_session(
-        rows["score"].to_numpy(),
-        rows["forward_return"].to_numpy(),
-        session_positions(rows["session_date"], sessions),
-        sessions,
+    evidence, rival = gathered(
+        line,
+        walk_forward_predictions,
+        net_backtest,
+        tuned=tuned_hyperparameters,
+        intervals=prediction_intervals,
+        reference=monitoring_reference,
     )
-    indexed = net_backtest.set_index("session_date")
-    equity, close = indexed["equity_cny"], indexed[f"{settings.gate.benchmark}_points"]
-    evidence = Evidence(
-        rank_ic=table["rank_ic"].dropna().to_numpy(),
-        net_excess_returns=session_excess(equity, close).to_numpy(),
-        monthly_net_excess_returns=monthly_excess(equity, close).to_numpy(),
-        trial_sharpes=counted.sharpes,
-        trials=len(counted.sharpes),
-        trial_variance_floor=counted.variance_floor,
-        purge_sessions=settings.purge_sessions,
-        lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
-        strategy=settings.strategy.kind,
-    )
-    decision = decide(evidence, settings.gate).as_dict() | {"research": research_event(line), **origin}
+    decided = decide(evidence, settings.gate, approval_always=settings.approval.required == "always")
+    about = {"research": research_event(line), "rival": None if rival is None else asdict(rival), **origin}
+    decision = decided.as_dict() | about
     with research_run(line) as run:
-        run.tags({"decision": decision["decision"], "reasons": " | ".join(decision["reasons"])})
+        outcomes = {f"gate.{check['name']}": check["outcome"] for check in decision["checks"]}
+        run.tags({"decision": decision["decision"], "reasons": " | ".join(decision["reasons"]), **outcomes})
         run.metrics({f"gate.{name}": value for name, value in decision["measured"].items() if value is not None})
-    lines = [f"- {'passed' if check['passed'] else '**failed**'}: {check['sentence']}" for check in decision["checks"]]
-    return dg.Output(
+    yield dg.Output(
         decision,
         metadata={
             "decision": decision["decision"],
-            "checks": dg.MetadataValue.md("\n".join(lines)),
+            "checks": dg.MetadataValue.md(checks_text(decision)),
             "measured": dg.MetadataValue.json(decision["measured"]),
         },
     )
+    yield from check_results(decision)
+
+
+def checks_text(decision: dict[str, Any]) -> str:
+    """Return every check of the gate as Markdown."""
+    from ljwx_pipeline.promotion.model_card import OUTCOMES
+
+    return "\n".join(f"- {OUTCOMES[check['outcome']]}: {check['sentence']}" for check in decision["checks"])
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"html", "matplotlib"})
@@ -205,6 +208,7 @@ def champion_model(
         )
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
+    keep_shown(line, promotion_decision, bundle_hash)
     registry.drop_alias("challenger", name)
     decision = promotion_decision["decision"]
     record.decided(name, version.version, bundle_hash, decision=decision, reasons=promotion_decision["reasons"])
@@ -233,13 +237,21 @@ def champion_model(
     )
 
 
+def keep_shown(line: Line, decision: dict[str, Any], bundle_hash: str) -> None:
+    """Keep the net returns that a judged bundle showed: what a later candidate is compared with."""
+    from ljwx_pipeline.evaluation.metrics import returns_of
+    from ljwx_pipeline.promotion.rival import Named, ReturnsOfBundles
+
+    equity, _ = curves_of_gate(line, read_table(line.tables, "net_backtest"))
+    rival = None if decision["rival"] is None else Named(**decision["rival"])
+    ReturnsOfBundles(line.home / "tracking").keep(bundle_hash, returns_of(equity), rival)
+
+
 def version_text(line: Line, decision: dict[str, Any]) -> str:
     """Return what MLflow's page says of a version: whether it may trade and why, and where its card is."""
     market = "**Simulated market.** " if line.source().describe().simulated else ""
-    checks = "\n".join(
-        f"- {'passed' if one['passed'] else '**failed**'}: {one['sentence']}" for one in decision["checks"]
-    )
+    said = {"promoted": "promoted it", "refused": "refused it", "awaiting_approval": "leaves it to a person's approval"}
     return (
-        f"{market}The gate {decision['decision']} it. The model card, the report and the factors it leans on are "
-        f"artifacts of its source run.\n\n{checks}"
+        f"{market}The gate {said[decision['decision']]}. The model card, the report and the factors it leans on are "
+        f"artifacts of its source run.\n\n{checks_text(decision)}"
     )

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from assets import reuse
 from assets.column_lineage import factor_lineage, feature_table_lineage, label_lineage
+from assets.io_managers import write_json
 from assets.metadata import column_metadata, frame_metadata
 from assets.panels import (
     bar_mask,
@@ -88,6 +89,8 @@ def factor_values(
     )
 
 
+#: The document that the leak checks leave: of which factors, and what they found.
+LEAKS_FOUND = "leak_checks"
 #: The blocking checks of a feature set by their name: the kind of leak each is about, and what it says.
 LEAK_CHECKS = {
     "no_lookahead": ("look-ahead", "No factor changes when all that came after a session is cut off or different."),
@@ -123,6 +126,8 @@ def leak_checks(
     panel = factor_inputs(line, checked_bars, calendar)
     rebased, seen = line.source().describe().adjustment == "forward", len(research_sessions(line, calendar))
     report = check_leaks(line.catalogue, panel, values=load_factors(line), rebased=rebased, research_sessions=seen)
+    told = {"factor_hash": line.catalogue.version_hash, "findings": [str(finding) for finding in report.findings]}
+    write_json(line.tables, LEAKS_FOUND, told)
     for name, (kind, says) in LEAK_CHECKS.items():
         if dg.AssetCheckKey(factor_values.key, name) not in context.selected_asset_check_keys:
             continue

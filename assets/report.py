@@ -157,7 +157,7 @@ def account_of(indexed: pd.DataFrame) -> pd.DataFrame:
 
 def gate_line(check: dict[str, Any]) -> GateLine:
     """Return one requirement as the report shows it."""
-    return GateLine(check["name"], check["passed"], check["measured"], check["threshold"], check["sentence"])
+    return GateLine(check["name"], check["outcome"], check["measured"], check["threshold"], check["sentence"])
 
 
 def rank_ic_table(predictions: pd.DataFrame) -> pd.DataFrame:

@@ -26,6 +26,7 @@ from ljwx_pipeline.config.data import (
 )
 from ljwx_pipeline.config.dotted import dotted
 from ljwx_pipeline.config.ensemble import DoubleEnsembleSettings, EnsembleSettings
+from ljwx_pipeline.config.gate import GateSettings
 from ljwx_pipeline.config.homes import (
     artifact_root,
     dagster_home,
@@ -54,7 +55,6 @@ from ljwx_pipeline.config.research import (
     EvaluationSettings,
     ExitSettings,
     FactorSettings,
-    GateSettings,
     LabelSettings,
     ModelSettings,
     ResearchSettings,

@@ -329,22 +329,6 @@ class EvaluationSettings(Section):
     indices: tuple[str, ...] = Field(min_length=1)
 
 
-class GateSettings(Section):
-    """Thresholds a model must clear; KPI figures are on monthly net excess returns over ``benchmark``."""
-
-    benchmark: str
-    rank_ic_confidence: float = Field(gt=0.5, lt=1)
-    min_rank_ic_lower: float
-    min_net_excess_annual_return: float
-    min_deflated_sharpe_probability: float = Field(ge=0, le=1)
-    kpi_enabled: bool
-    min_sharpe: float
-    max_drawdown_frac: float = Field(gt=0, le=1)
-    min_win_rate_frac: float = Field(ge=0, le=1)
-    min_profit_factor: float = Field(ge=0)
-    min_months: int = Field(ge=1)
-
-
 class ResearchSettings(Section):
     """Sessions at the end of the data that research never sees: the runner replays them as live."""
 

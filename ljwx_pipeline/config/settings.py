@@ -17,6 +17,7 @@ from ljwx_pipeline.config.data import (
     SourceSettings,
     TushareSettings,
 )
+from ljwx_pipeline.config.gate import GateSettings
 from ljwx_pipeline.config.lint import LintSettings
 from ljwx_pipeline.config.operation import (
     FeastSettings,
@@ -30,7 +31,6 @@ from ljwx_pipeline.config.research import (
     CostSettings,
     EvaluationSettings,
     FactorSettings,
-    GateSettings,
     LabelSettings,
     ModelSettings,
     ResearchSettings,

@@ -58,22 +58,32 @@ _SMALL = 10
 GATE_MEASURES = {
     "months": ("≥", "whole"),
     "lint_errors": ("≤", "whole"),
+    "leak_checks": ("≤", "whole"),
     "rank_ic_lower": (">", "number"),
     "net_excess_annual_return": (">", "percent"),
     "deflated_sharpe_probability": (">", "number"),
+    "overfitting": ("≤", "number"),
     "sharpe": (">", "number"),
     "max_drawdown": ("<", "percent"),
     "win_rate": (">", "percent"),
     "profit_factor": (">", "number"),
+    "turnover": ("≤", "number"),
+    "capacity": ("≥", "number"),
+    "drift": ("≤", "number"),
+    "calibration": ("≥", "percent"),
+    "champion": ("≥", "number"),
+    "approval": ("≥", "whole"),
 }
+#: How the outcome of a check of the gate is shown.
+CHIPS = {"passed": "good", "failed": "bad", "approval": "", "not_asked": ""}
 
 
 @dataclass(frozen=True)
 class GateLine:
-    """One requirement of the promotion gate: what was measured, what was asked."""
+    """One requirement of the promotion gate: its outcome (a key of ``CHIPS``), what was measured, what was asked."""
 
     name: str
-    passed: bool
+    outcome: str
     measured: float | None
     threshold: float
     sentence: str
@@ -238,7 +248,9 @@ def render_report(inputs: ReportInputs) -> str:
     page: str = environment.get_template(TEMPLATE).render(
         r=inputs,
         promoted=inputs.decision == "promoted",
-        failed=sum(not line.passed for line in inputs.gate),
+        failed=sum(line.outcome == "failed" for line in inputs.gate),
+        asked=sum(line.outcome != "not_asked" for line in inputs.gate),
+        chips=CHIPS,
         backtest_first=sessions[0].date(),
         backtest_last=sessions[-1].date(),
         capital=float(inputs.equity.iloc[0]),

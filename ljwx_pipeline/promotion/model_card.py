@@ -34,6 +34,13 @@ SHOWN = (
     "win_rate_months",
     "turnover",
 )
+#: How the outcome of a check is written.
+OUTCOMES = {"passed": "passed", "failed": "**failed**", "approval": "**to be approved**", "not_asked": "not asked"}
+_VERDICTS = {
+    "promoted": "**Promoted** by the promotion gate",
+    "refused": "**Refused** by the promotion gate",
+    "awaiting_approval": "**Awaiting approval**, as the promotion gate cannot decide alone",
+}
 #: Fractions of the equity that are told as multiples of it.
 _MULTIPLES = ("turnover",)
 _SIMULATED = (
@@ -97,15 +104,15 @@ def model_card(manifest: Manifest, model: Model, evidence: CardEvidence) -> str:
         [
             f"# {manifest.model_name}\n",
             *([_SIMULATED] if manifest.simulated else []),
-            f"**{decision.decision.capitalize()}** by the promotion gate: {_first_reason(decision)}\n",
+            f"{_VERDICTS[decision.decision]}: {_first_reason(decision)}\n",
             "## Intended use\n",
             _intended_use(manifest, evidence),
             "## What it learned from\n",
             _learned_from(manifest, evidence),
             "## What it showed out of sample\n",
             _showed(evidence),
-            f"## Why it was {decision.decision}\n",
-            _bullets([f"{'passed' if c.passed else '**failed**'}: {c.sentence}" for c in decision.checks]),
+            "## What the gate asked\n",
+            _bullets([f"{OUTCOMES[check.outcome]}: {check.sentence}" for check in decision.checks]),
             "## What it leans on\n",
             _table(
                 ("factor", "share of mean absolute SHAP"),
@@ -123,7 +130,7 @@ def model_card(manifest: Manifest, model: Model, evidence: CardEvidence) -> str:
 
 
 def _first_reason(decision: Decision) -> str:
-    return "every check passed." if decision.promoted else f"{decision.reasons[0]}."
+    return "every check asked has passed." if decision.promoted else f"{decision.reasons[0]}."
 
 
 def _intended_use(manifest: Manifest, evidence: CardEvidence) -> str:

@@ -146,6 +146,19 @@ def probabilistic_sharpe(sharpe: float, *, hurdle: float, observations: int, ske
     return float(ndtr((sharpe - hurdle) * math.sqrt(observations - 1) / math.sqrt(spread)))
 
 
+def minimum_track_record(sharpe: float, *, hurdle: float, skewness: float, kurtosis: float, confidence: float) -> float:
+    """Return how many observations it takes for P(true Sharpe > ``hurdle``) to reach ``confidence``.
+
+    ``1 + (1 - s SR + (k - 1) / 4 SR^2) (Z(confidence) / (SR - SR*))^2`` (Bailey and Lopez de Prado 2012, "The Sharpe
+    ratio efficient frontier", minimum track record length); infinite for a ratio that is not above the hurdle. All
+    ratios per observation; ``kurtosis`` is 3 for a normal distribution.
+    """
+    if sharpe <= hurdle:
+        return math.inf
+    spread = 1 - skewness * sharpe + (kurtosis - 1) / 4 * sharpe**2
+    return 1 + spread * (float(ndtri(confidence)) / (sharpe - hurdle)) ** 2
+
+
 def deflated_sharpe(
     returns: NDArray[np.float64], trial_sharpes: Sequence[float], *, variance_floor: float = 0.0
 ) -> DeflatedSharpe:

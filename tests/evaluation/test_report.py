@@ -32,8 +32,9 @@ from ljwx_pipeline.evaluation.report import (
 )
 from ljwx_pipeline.market.tables import SourceDescription, Unknown
 from ljwx_pipeline.page import number, percent
-from ljwx_pipeline.promotion.gate import Evidence, decide
+from ljwx_pipeline.promotion.gate import decide
 from ljwx_pipeline.sources.folder.unknowns import ADJUSTED, ALWAYS, BACKWARD, FORWARD, NO_ST
+from tests.fakes.gate_evidence import evidence
 
 PNG = base64.b64decode(  # one grey pixel
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
@@ -90,9 +91,16 @@ def example_inputs(*, long: bool = False, simulated: bool = True, decision: str 
         model="ljwx-cross-section, version 3" if decision == "promoted" else "",
         decision=decision,
         gate=(
-            GateLine("months", True, 59.0, 24.0, "evidence covers 59 months, at least 24"),
-            GateLine("rank_ic_lower", True, 0.0631, 0.0, "rank IC 0.0712 has the lower bound 0.0631 above 0"),
-            GateLine("sharpe", decision == "promoted", 1.31, 1.5, "Sharpe ratio of monthly net excess returns is 1.31"),
+            GateLine("months", "passed", 59.0, 24.0, "evidence covers 59 months, at least 24"),
+            GateLine("rank_ic_lower", "passed", 0.0631, 0.0, "rank IC 0.0712 has the lower bound 0.0631 above 0"),
+            GateLine(
+                "sharpe",
+                "passed" if decision == "promoted" else "failed",
+                1.31,
+                1.5,
+                "Sharpe ratio of monthly net excess returns is 1.31",
+            ),
+            GateLine("drift", "not_asked", None, 1.0, "drift: not asked"),
         ),
         terms=[("term_exits", ("None but the strategy’s own", "除策略自身外无"))],
         gate_benchmark="000905.SH",
@@ -304,25 +312,13 @@ def cells(page: str, first: str, *, of: int = 1, place: int = 0) -> list[str]:
 def test_a_requirement_is_named_and_written_in_its_own_unit(page: str) -> None:
     assert cells(page, "Months of evidence")[:2] == ["59", "≥ 24"]
     assert cells(page, "Rank IC of rows that could be bought, lower bound")[:2] == ["0.063", "&gt; 0"]
-    drawdown = GateLine("max_drawdown", True, 0.0543, 0.15, "")
+    drawdown = GateLine("max_drawdown", "passed", 0.0543, 0.15, "")
     assert gate_row(drawdown) == (("Maximum drawdown of monthly net excess", "月度净超额最大回撤"), "5.43%", "< 15.00%")
-    assert gate_row(GateLine("new_check", True, None, 0.5, "")) == (("New check", "New check"), "–", "0.500")
+    assert gate_row(GateLine("new_check", "passed", None, 0.5, "")) == (("New check", "New check"), "–", "0.500")
 
 
 def test_every_check_of_the_gate_has_a_label_and_a_unit(settings: Settings) -> None:
-    rng = np.random.default_rng(0)
-    evidence = Evidence(
-        rank_ic=rng.normal(0.1, 0.1, 900),
-        net_excess_returns=rng.normal(0.001, 0.01, 900),
-        monthly_net_excess_returns=rng.normal(0.01, 0.02, 43),
-        trial_sharpes=(0.01, 0.02, 0.03),
-        trials=3,
-        purge_sessions=6,
-        lint_errors=(),
-        strategy="topk_dropout",
-        trial_variance_floor=0.0,
-    )
-    decision = decide(evidence, settings.gate.model_copy(update={"kpi_enabled": True}))
+    decision = decide(evidence(rank_ic=0.07, annual_excess=0.3), settings.gate, approval_always=True)
     assert {check.name for check in decision.checks} == set(GATE_MEASURES)
 
 
@@ -360,6 +356,19 @@ def test_slippage_stands_among_the_costs(page: str) -> None:
     assert cells(page, "Fees together") == ["812,331", "162.47"]
     assert cells(page, "Slippage, inside the fill prices") == ["187,669", "37.53"]
     assert cells(page, "All costs") == ["1,000,000", "200.00"]
+
+
+def test_what_a_person_has_to_approve_is_told_in_both_languages() -> None:
+    asked = GateLine("overfitting", "approval", None, 0.2, "overfitting is not assessable among 3 configurations")
+    inputs = example_inputs(decision="awaiting_approval")
+    passed = tuple(line for line in inputs.gate if line.outcome == "passed")
+    page = render_report(replace(inputs, gate=(*passed, asked)))
+    english, chinese = in_language(page, "en", "zh"), in_language(page, "zh", "en")
+    assert "<b>Awaiting approval</b>" in english
+    assert "the gate cannot decide alone" in english
+    assert "overfitting is not assessable among 3 configurations" in english
+    assert "等待人工审批" in chinese
+    assert "回测过拟合概率" in chinese
 
 
 def test_words_are_set_left_and_numbers_right(page: str) -> None:

@@ -130,7 +130,7 @@ def test_the_model_that_trades_carries_the_card_of_what_was_judged(first: Run, h
     assert {name: content for name, content in traded.items() if name != "delivery.json"} == made
     card = traded["card.md"].decode()
     assert card.startswith(f"# {model['name']}\n")
-    assert "**Promoted** by the promotion gate: every check passed." in card
+    assert "**Promoted** by the promotion gate: every check asked has passed." in card
     assert f"{measured['rank_ic_mean']:.4f} | above {measured['rank_ic_lower']:.4f}" in card
     assert "Simulated market" in card
     logged = client.download_artifacts(registered.run_id, "model_card/card.md", str(home))

@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 
-import numpy as np
 import pandas as pd
 import pytest
 
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.evaluation.performance import Figure
 from ljwx_pipeline.models.walk_forward import FoldRecord
-from ljwx_pipeline.promotion.gate import Decision, Evidence, decide
+from ljwx_pipeline.promotion.gate import Decision, decide
 from ljwx_pipeline.promotion.model_card import SHOWN, CardEvidence, model_card
 from ljwx_pipeline.scoring.model import Model
 from tests.fakes.bundles import grouped_model, tiny_booster, tiny_manifest
+from tests.fakes.gate_evidence import evidence as evidence_of
 
 FOLD = FoldRecord(
     name="2021",
@@ -35,18 +35,9 @@ PLAIN = Model.of_booster(tiny_booster())
 
 
 def decision(settings: Settings, *, months: int = 30) -> Decision:
-    rng = np.random.default_rng(0)
-    noise = Evidence(
-        rank_ic=0.1 * rng.standard_normal(600),
-        net_excess_returns=0.01 * rng.standard_normal(600),
-        monthly_net_excess_returns=0.03 * rng.standard_normal(months),
-        trial_sharpes=(0.01, -0.02),
-        trials=2,
-        purge_sessions=6,
-        lint_errors=(),
-        strategy="topk_dropout",
-        trial_variance_floor=0.0,
-    )
+    shown = evidence_of(rank_ic=0.0, annual_excess=0.0)
+    kept = shown.monthly_net_excess_returns[:months]
+    noise = replace(shown, monthly_net_excess_returns=kept, trials=2, trial_sharpes=(0.01, -0.02))
     return decide(noise, settings.gate)
 
 
@@ -103,7 +94,7 @@ def test_it_names_interval_lineage_folds_reasons_and_factors(evidence: CardEvide
     assert "| rank IC, every scored row |" in text, "the gate's is of the rows that could be bought"
     assert "| 2021 | 2021-01-04 to 2021-12-31 | 0.0712 | 42 | 1,000 |" in text
     assert "**Refused** by the promotion gate: rank IC" in text
-    assert "- **failed**: rank IC" in section(text, "Why it was refused")
+    assert "- **failed**: rank IC" in section(text, "What the gate asked")
     assert "| F9 | 8.3% |" in text
     assert "F10" not in text
     assert "`num_leaves`" in text

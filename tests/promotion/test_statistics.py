@@ -15,6 +15,7 @@ from ljwx_pipeline.promotion.statistics import (
     deflated_sharpe,
     expected_maximum_sharpe,
     mean_interval,
+    minimum_track_record,
     probabilistic_sharpe,
 )
 
@@ -138,3 +139,19 @@ def test_the_deflated_sharpe_counts_every_trial() -> None:
 def test_unsound_returns_or_trials_are_refused(returns: np.ndarray, trials: list[float], words: str) -> None:
     with pytest.raises(PromotionError, match=words):
         deflated_sharpe(returns, trials)
+
+
+def test_the_minimum_track_record_is_that_at_which_the_probability_is_reached() -> None:
+    """Bailey and Lopez de Prado (2012): PSR of a track of exactly MinTRL observations is the level asked for."""
+    shape = {"hurdle": 0.02, "skewness": -0.7, "kurtosis": 9.0}
+    needed = minimum_track_record(0.09, confidence=0.95, **shape)
+    assert probabilistic_sharpe(0.09, observations=math.ceil(needed), **shape) >= 0.95
+    assert probabilistic_sharpe(0.09, observations=math.floor(needed) - 1, **shape) < 0.95
+    assert minimum_track_record(0.02, confidence=0.95, **shape) == math.inf
+
+
+def test_the_minimum_track_record_of_the_paper() -> None:
+    """Their example: an annual Sharpe ratio of 2 of daily normal returns, against 1, takes 2.73 years at 95 %."""
+    daily = 2 / math.sqrt(250)
+    needed = minimum_track_record(daily, hurdle=1 / math.sqrt(250), skewness=0.0, kurtosis=3.0, confidence=0.95)
+    assert needed / 250 == pytest.approx(2.73, abs=0.01)

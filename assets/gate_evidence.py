@@ -1,0 +1,187 @@
+"""The evidence the gate is shown, gathered from what the assets before it left, and its checks as Dagster shows them.
+
+Not here: what is asked of it (``ljwx_pipeline.promotion``), the asset (``evaluation.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from assets.features import LEAKS_FOUND
+from assets.io_managers import read_json, read_table
+from assets.report import FIGURES
+from assets.resources import Line
+from assets.restatements import RESTATED_TAG
+from assets.result_lint import findings
+from assets.trials import trials_behind
+from ljwx_pipeline.errors import PromotionError
+from ljwx_pipeline.evaluation.metrics import returns_of
+from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_performance
+from ljwx_pipeline.market.calendar import session_positions
+
+if TYPE_CHECKING:  # heavy: scipy
+    from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence, Rival
+    from ljwx_pipeline.promotion.rival import Named, ReturnsOfBundles
+
+DECIDED = "promotion_decision"
+
+
+def gathered(
+    line: Line,
+    predictions: pd.DataFrame,
+    backtest: pd.DataFrame,
+    *,
+    tuned: dict[str, Any],
+    intervals: Mapping[str, Any],
+    reference: Mapping[str, Any],
+) -> tuple[Evidence, Named | None]:
+    """Return the candidate's evidence, and the bundle that it is compared with.
+
+    Parameters
+    ----------
+    predictions, backtest
+        ``walk_forward_predictions`` and ``net_backtest``.
+    tuned, intervals, reference
+        What ``tuned_hyperparameters``, ``prediction_intervals`` and ``monitoring_reference`` left.
+
+    Raises
+    ------
+    PromotionError
+        When the benchmark is not among the backtest's, or the champion's returns are damaged.
+    """
+    from ljwx_pipeline.evaluation.benchmarks import monthly_excess, session_excess
+    from ljwx_pipeline.promotion.evidence import Evidence
+    from ljwx_pipeline.promotion.rival import ReturnsOfBundles, choose_rival
+
+    settings, counted = line.settings, trials_behind(line, tuned)
+    equity, close = curves_of_gate(line, backtest)
+    returns, kept = returns_of(equity), ReturnsOfBundles(line.home / "tracking")
+    rival = choose_rival(returns, champion_of(line), kept)
+    (figures,) = read_performance(line.tables / FIGURES / PARQUET_NAME).values()
+    evidence = Evidence(
+        rank_ic=rank_ic_of(predictions),
+        net_excess_returns=session_excess(equity, close).to_numpy(),
+        monthly_net_excess_returns=monthly_excess(equity, close).to_numpy(),
+        trade_returns=read_table(line.tables, "closed_trades")["return_frac"].to_numpy(dtype=np.float64),
+        trial_sharpes=counted.sharpes,
+        trials=len(counted.sharpes),
+        trial_variance_floor=counted.variance_floor,
+        trial_returns=counted.returns,
+        selections=counted.selections,
+        purge_sessions=settings.purge_sessions,
+        lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
+        leaks=leaks_of(line),
+        strategy=settings.strategy.kind,
+        turnover=figures["turnover"].value,
+        capacity_cny=figures["capacity_median"].value,
+        capital_cny=settings.strategy.capital_cny,
+        drift=drift_of(reference),
+        calibration=calibration_of(intervals),
+        rival=rival_of(line, returns, rival, kept),
+    )
+    return evidence, rival
+
+
+def curves_of_gate(line: Line, backtest: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
+    """Return equity and the benchmark's close by session.
+
+    Raises
+    ------
+    PromotionError
+        When the backtest was made beside other indices.
+    """
+    indexed, column = backtest.set_index("session_date"), f"{line.settings.gate.benchmark}_points"
+    if column not in indexed:
+        raise PromotionError(
+            f"net_backtest has no closes of {line.settings.gate.benchmark}, the benchmark of the gate",
+            "run the research whole: `ljwx run --job research`",
+        )
+    return indexed["equity_cny"], indexed[column]
+
+
+def rank_ic_of(predictions: pd.DataFrame) -> np.ndarray:
+    """Return the rank IC by session of rows that could be bought, in session order, no NaN."""
+    from ljwx_pipeline.evaluation.ic import ic_by_session
+
+    rows = predictions[predictions["enterable"] & predictions["scorable"]]
+    sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
+    index = session_positions(rows["session_date"], sessions)
+    table = ic_by_session(rows["score"].to_numpy(), rows["forward_return"].to_numpy(), index, sessions)
+    return table["rank_ic"].dropna().to_numpy()
+
+
+def leaks_of(line: Line) -> tuple[str, ...] | None:
+    """Return what the leak checks of the configured factors found; None where these were never checked."""
+    if not (line.tables / f"{LEAKS_FOUND}.json").exists():
+        return None
+    told = read_json(line.tables, LEAKS_FOUND)
+    return tuple(told["findings"]) if told["factor_hash"] == line.catalogue.version_hash else None
+
+
+def drift_of(reference: Mapping[str, Any]) -> Drift:
+    """Return the drift that ``monitoring_reference`` judged."""
+    from ljwx_pipeline.promotion.evidence import Drift
+
+    ratio = reference["drift_ratio"]
+    return Drift(
+        ratio=math.nan if ratio is None else float(ratio),
+        factors=tuple(reference["drifted_factors"]),
+        reason=reference["reason"] or "",
+    )
+
+
+def calibration_of(intervals: Mapping[str, Any]) -> Calibration:
+    """Return the coverage that ``prediction_intervals`` measured."""
+    from ljwx_pipeline.promotion.evidence import Calibration
+
+    if not intervals["rows"]:
+        return Calibration(math.nan, reason=str(intervals["reason"]))
+    shares = (float(intervals[name]) for name in ("coverage_frac", "least_group_frac", "most_group_frac"))
+    return Calibration(*shares, rows=int(intervals["rows"]))
+
+
+def champion_of(line: Line) -> Named | None:
+    """Return the champion as the registry names it."""
+    from ljwx_pipeline.promotion.rival import Named
+
+    champion = line.registry().champion(line.registered_model)
+    return None if champion is None else Named(champion.version, champion.bundle_hash)
+
+
+def rival_of(line: Line, returns: pd.Series, rival: Named | None, kept: ReturnsOfBundles) -> Rival | None:
+    """Return the rival as the gate takes it."""
+    from ljwx_pipeline.promotion.rival import against
+
+    registry = line.registry()
+
+    def restated(version: str) -> str:
+        return registry.version_tags(registry.version(line.registered_model, version)).get(RESTATED_TAG, "")
+
+    return against(returns, rival, kept, restated=restated)
+
+
+def check_results(decision: Mapping[str, Any]) -> Iterator[dg.AssetCheckResult]:
+    """Yield every check of the gate; a refusal is no failure of the line, so that none is an error."""
+    from ljwx_pipeline.promotion.checks import CHECKS
+
+    told = {check["name"]: check for check in decision["checks"]}
+    for name, asks in CHECKS.items():
+        check = told.get(name)
+        outcome = "not_asked" if check is None else check["outcome"]
+        metadata: dict[str, Any] = {"outcome": outcome}
+        if check is not None:
+            metadata |= {key: check[key] for key in ("measured", "threshold") if check[key] is not None}
+        yield dg.AssetCheckResult(
+            asset_key=DECIDED,
+            check_name=name,
+            passed=outcome in ("passed", "not_asked"),
+            severity=dg.AssetCheckSeverity.WARN,
+            description=f"{asks}: nothing of the kind here" if check is None else check["sentence"],
+            metadata=metadata,
+        )
