@@ -29,6 +29,7 @@ SMALL = {
     "risk.max_weight_per_name_frac": 0.3,
     "gate.kpi_enabled": "false",
     "gate.min_months": 12,
+    "gate.left_out": '["overfitting", "drift", "calibration"]',  # two trials, three years, one of them tested
     "gate.rank_ic_confidence": 0.95,
     "feast.parity_rows": 50,
     "ui.runner_port": 18700,  # nothing listens there: the deployment goes through the inbox
