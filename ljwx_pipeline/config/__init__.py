@@ -5,8 +5,8 @@ type, a bound and a name, and no default, so that a missing number is an error a
 smallest section they need, never the whole ``Settings``. Import from here.
 
 ``data``, ``research``, ``ensemble``, ``lint``, ``uncertainty`` and ``operation`` hold the sections, ``settings`` all of
-them together, ``load`` reads them, ``dotted`` flattens them, ``homes`` says where state lies. Not here: reading data files
-(``sources/``), the dated exchange rules (``market/rulebook.py``).
+them together, ``load`` reads them, ``dotted`` flattens them, ``homes`` says where state lies. Not here: reading data
+files (``sources/``), the dated exchange rules (``market/rulebook.py``).
 """
 
 from ljwx_pipeline.config.data import (
