@@ -9,9 +9,10 @@ import dagster as dg
 
 from assets.datasets import load_dataset
 from assets.evaluation import GROUP, OWNERS
+from assets.intervals import learned_intervals
 from assets.lineage import lineage_of
 from assets.model_card import card_evidence
-from assets.origin import DATASET, RESEARCH, decision_hash, origin_of, require_same_origin
+from assets.origin import DATASET, PREDICTIONS, RESEARCH, decision_hash, origin_of, require_same_origin
 from assets.resources import Line
 from assets.restatements import pin_dataset
 from assets.tracking import flush_tracking, research_run_id
@@ -21,7 +22,10 @@ from ljwx_pipeline.label import label_hash
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow"}, deps=["shap_explanation"])
 def model_bundle(
-    line: Line, trained_model: dict[str, Any], promotion_decision: dict[str, Any]
+    line: Line,
+    trained_model: dict[str, Any],
+    promotion_decision: dict[str, Any],
+    prediction_intervals: dict[str, Any],
 ) -> dg.Output[dict[str, Any]]:
     """The trained model with its card and the gate's evidence, signed, and registered as the challenger."""
     from ljwx_pipeline.models.trained_files import read_trained
@@ -32,6 +36,8 @@ def model_bundle(
     origin = origin_of(line)
     require_same_origin(origin, promotion_decision=promotion_decision)
     require_same_origin({mark: origin[mark] for mark in (RESEARCH, DATASET)}, trained_model=trained_model)
+    walked = {mark: origin[mark] for mark in (DATASET, PREDICTIONS)}
+    require_same_origin(walked, prediction_intervals=prediction_intervals)
     flush_tracking(line)  # the version is registered under the run, which MLflow has to know
     run_id = research_run_id(line)
     dataset, lineage = load_dataset(line.tables), lineage_of(line)
@@ -54,7 +60,8 @@ def model_bundle(
     )
     card = model_card(manifest, trained.model, card_evidence(line, promotion_decision, rows=trained.rows))
     key = signing_key(ljwx_home() / "keys")
-    path = write_bundle(line.home / "bundles", manifest, model=trained.model, card=card, key=key)
+    documents = learned_intervals(line.tables)
+    path = write_bundle(line.home / "bundles", manifest, model=trained.model, card=card, key=key, documents=documents)
     registry = line.registry()
     version = registry.register(path, run_id=run_id, public_key=public_key_of(key))
     registry.set_alias("challenger", version)

@@ -62,6 +62,8 @@ MEANINGS: Mapping[str, str] = {
     "score": "the model's forecast: it orders the stocks of one session",
     "lower": "lower end of the score's band",
     "upper": "upper end of the score's band",
+    "interval_lower": "lower end of the prediction interval of the forward return, a fraction",
+    "interval_upper": "upper end of the prediction interval of the forward return, a fraction",
     "after_training": "whether the session is later than what the model learned from",
     "mean_abs_shap": "mean size of the factor's SHAP values",
     "share_frac": "share of all factors' mean sizes",
@@ -203,14 +205,19 @@ def backtest_lineage(
     }
 
 
-def scores_lineage(catalogue: Catalogue, *, band: Iterable[str] = (), group_by: GroupBy = "none") -> Lineage:
-    """Return the lineage of the champion's scores, its band's ends and, with ``group_by``, each row's group.
+def scores_lineage(
+    catalogue: Catalogue, *, adjustment: str, band: Iterable[str] = (), group_by: GroupBy = "none"
+) -> Lineage:
+    """Return the lineage of the champion's scores, its band's and intervals' ends and, with ``group_by``, the groups.
 
     The champion's card tells what it learned from.
     """
+    scored = _of("factor_values", catalogue.names)
+    moved = _of("checked_bars", columns_read({"close"}, adjustment)) + _grouped("industry")
     return {
         **_keys_of("checked_bars"),
-        **dict.fromkeys(("score", *band), _of("factor_values", catalogue.names)),
+        **dict.fromkeys(("score", *band), scored),
+        **dict.fromkeys(("interval_lower", "interval_upper"), scored + moved),
         "after_training": [("checked_bars", "session_date")],
         **({} if group_by == "none" else {"group": _grouped(group_by)}),
     }

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from assets.column_lineage import scores_lineage
 from assets.features import feast_online_store, feature_store, feature_table, last_research_session
+from assets.intervals import issued_intervals, known_until
 from assets.metadata import frame_metadata
 from assets.model import trained_model
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
@@ -22,14 +23,15 @@ from assets.tracking import flush_tracking, notice_moved_alias
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.dataset import lookback_sessions, scorable_mask
 from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes, group_measure
-from ljwx_pipeline.errors import BundleError
+from ljwx_pipeline.errors import BundleError, ModelError
 from ljwx_pipeline.expressions.evaluate import FactorValues
 from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.registry import ModelVersion, Registry
-from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle, verify_files
+from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle, load_bundle, verify_files
 from ljwx_pipeline.scoring.model import GroupBy
 from ljwx_pipeline.scoring.signing import public_key
+from ljwx_pipeline.uncertainty.carried import CarriedIntervals
 
 GROUP = "scoring"
 OWNERS = ["team:quant"]
@@ -46,12 +48,20 @@ GROUP_COLUMNS = {
     group_name=GROUP,
     owners=OWNERS,
     kinds={"lightgbm"},
-    deps=[feature_table, "securities", "st_spells", "index_members", "industries", "market_values"],
+    deps=[
+        feature_table,
+        "securities",
+        "st_spells",
+        "index_members",
+        "corporate_actions",
+        "industries",
+        "market_values",
+    ],
 )
 def daily_scores(
     context: dg.AssetExecutionContext, line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
 ) -> dg.Output[pd.DataFrame]:
-    """The champion's scores over the newest sessions, today's included, and its band's ends; empty without a champion.
+    """The champion's scores over the newest sessions, today's included, with prediction intervals; empty without one.
 
     Of a model of groups, each row's group as well, and what groups are made by. Empty, too, while the champion cannot
     be scored, for instance as it is of other factors than the configured ones, and the run goes on to train a model;
@@ -72,21 +82,52 @@ def daily_scores(
             raise
         context.log.warning(error.fact)
         return dg.Output(empty, metadata={"champion": error.fact})
-    frame = scored_rows(line, bundle, load_factors(line), panel_of(line, checked_bars, calendar))
+    panel = panel_of(line, checked_bars, calendar)
+    frame, intervals = with_intervals(line, bundle, load_factors(line), checked_bars, panel)
     band = tuple(name for name in ("lower", "upper") if name in frame)
-    lineage = scores_lineage(line.catalogue, band=band, group_by=bundle.manifest.group_by)
+    adjustment = line.source().describe().adjustment
+    lineage = scores_lineage(line.catalogue, band=band, group_by=bundle.manifest.group_by, adjustment=adjustment)
     shown = frame_metadata(frame, lineage, GROUP_COLUMNS)
-    return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
+    return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}", "intervals": intervals})
 
 
-def scored_rows(line: Line, bundle: ModelBundle, values: FactorValues, panel: Panel) -> pd.DataFrame:
+def with_intervals(
+    line: Line, bundle: ModelBundle, values: FactorValues, bars: pd.DataFrame, panel: Panel
+) -> tuple[pd.DataFrame, str]:
+    """Return ``scored_rows`` with the ends of the prediction intervals, and a sentence on these for a person.
+
+    NaN ends: no session since the champion's training, a name that is not in the universe, or no interval.
+    """
+    newest = panel.sessions[-SCORED_SESSIONS:]
+    text = bundle.documents.get(INTERVALS)
+    if text is None or not line.settings.uncertainty.enabled:
+        frame = scored_rows(line, bundle, values, panel).assign(interval_lower=np.nan, interval_upper=np.nan)
+        return frame, "none: " + ("the champion's bundle holds none" if text is None else "uncertainty.enabled = false")
+    try:
+        carried = CarriedIntervals.of_json(text)
+        since = len(panel.sessions) - 1 - known_until(carried, panel.sessions)
+        frame = scored_rows(line, bundle, values, panel, sessions=max(SCORED_SESSIONS, since))
+        found = issued_intervals(line, carried, frame, bars, panel)
+    except ModelError as error:
+        frame = scored_rows(line, bundle, values, panel)
+        return frame.assign(interval_lower=np.nan, interval_upper=np.nan), f"none: {error.fact}"
+    frame = frame[frame["session_date"].isin(newest)].reset_index(drop=True)
+    joined = frame.merge(found, on=["symbol", "session_date"], how="left", validate="one_to_one")
+    share = joined["interval_lower"].notna()[joined["session_date"] == newest[-1]].mean()
+    coverage = carried.state.params.coverage
+    return joined, f"{coverage:.0%}, of {share:.1%} of the newest session's rows"
+
+
+def scored_rows(
+    line: Line, bundle: ModelBundle, values: FactorValues, panel: Panel, *, sessions: int = SCORED_SESSIONS
+) -> pd.DataFrame:
     """Return the champion's scores where there is a bar on the newest sessions, in (session, symbol) order.
 
     Columns ``symbol``, ``session_date``, ``score`` (NaN for a row without a factor), the band's ends where the model
     has one, ``after_training``, and of a model of groups those of ``GROUP_COLUMNS``.
     """
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
-    recent[:, -SCORED_SESSIONS:] = True
+    recent[:, -sessions:] = True
     present = recent & ~np.isnan(panel.fields["close"])
     rows = values.frame(present)
     features = np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32))

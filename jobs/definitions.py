@@ -14,6 +14,7 @@ from assets import (
     evaluation,
     explanation,
     features,
+    intervals,
     live,
     market,
     model,
@@ -83,6 +84,7 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             walk_forward.walk_forward_predictions,
             model.trained_model,
             explanation.shap_explanation,
+            intervals.prediction_intervals,
             evaluation.net_backtest,
             evaluation.promotion_decision,
             bundle.model_bundle,
@@ -106,6 +108,7 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             features.feast_online_parity,
             features.feature_parity,
             result_lint.result_lint,
+            intervals.interval_coverage,
         ],
         jobs=[
             main,

@@ -323,3 +323,14 @@ def test_ranked_models_by_group_are_refused_since_their_scores_have_no_unit(proj
 def test_a_model_that_cannot_be_fitted_is_refused_by_its_key(project: Path, key: str, value: object) -> None:
     with pytest.raises(ConfigError, match=key):
         load(project, overrides={key: value})
+
+
+def test_a_limit_on_intervals_that_are_switched_off_is_refused(project: Path) -> None:
+    with pytest.raises(ConfigError, match=r"max_width_frac = 0\.3 .* nothing would be bought"):
+        load(project, overrides={"uncertainty.enabled": False, "uncertainty.max_width_frac": 0.3})
+
+
+def test_intervals_as_shipped_are_made_and_abstain_from_nothing(project: Path) -> None:
+    shipped = load(project).uncertainty
+    assert shipped.enabled
+    assert not shipped.abstains

@@ -4,9 +4,9 @@ Every number a person may change lives in ``ljwx.toml`` with its unit in a comme
 type, a bound and a name, and no default, so that a missing number is an error and never a guess. Functions take the
 smallest section they need, never the whole ``Settings``. Import from here.
 
-``data``, ``research``, ``ensemble``, ``lint`` and ``operation`` hold the sections, ``settings`` all of them together,
-``load`` reads them, ``dotted`` flattens them, ``homes`` says where state lies. Not here: reading data files
-(``sources/``), the dated exchange rules (``market/rulebook.py``).
+``data``, ``research``, ``ensemble``, ``lint``, ``uncertainty`` and ``operation`` hold the sections, ``settings`` all of
+them together, ``load`` reads them, ``dotted`` flattens them, ``homes`` says where state lies. Not here: reading data
+files (``sources/``), the dated exchange rules (``market/rulebook.py``).
 """
 
 from ljwx_pipeline.config.data import (
@@ -65,6 +65,7 @@ from ljwx_pipeline.config.research import (
     WalkForwardSettings,
 )
 from ljwx_pipeline.config.settings import Settings, replayed
+from ljwx_pipeline.config.uncertainty import UncertaintySettings
 
 __all__ = [
     "DEFAULT_PROFILE",
@@ -104,6 +105,7 @@ __all__ = [
     "TuneSettings",
     "TushareSettings",
     "UiSettings",
+    "UncertaintySettings",
     "UniverseSettings",
     "WalkForwardSettings",
     "artifact_root",

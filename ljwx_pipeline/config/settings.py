@@ -40,6 +40,7 @@ from ljwx_pipeline.config.research import (
     WalkForwardSettings,
 )
 from ljwx_pipeline.config.section import Section
+from ljwx_pipeline.config.uncertainty import UncertaintySettings
 
 #: Sections that say where things run, not what they compute: left out of the configuration hash.
 LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest")
@@ -70,6 +71,7 @@ class Settings(Section):
     costs: CostSettings
     evaluation: EvaluationSettings
     lint: LintSettings
+    uncertainty: UncertaintySettings
     gate: GateSettings
     mlflow: MlflowSettings
     feast: FeastSettings

@@ -109,6 +109,30 @@ def group_measure(by: GroupBy, tables: Mapping[str, pd.DataFrame]) -> str:
     return _SIZE_MEASURES[0] if table is not None and len(table) and _MARKET_VALUE in table else _SIZE_MEASURES[1]
 
 
+def industry_codes(
+    industries: pd.DataFrame, symbols: tuple[str, ...], sessions: pd.DatetimeIndex
+) -> tuple[NDArray[np.int32], dict[int, str]]:
+    """Return the code of the industry that each stock was in, int32 ``(n_symbols, n_sessions)``, and names by code.
+
+    Codes as of ``group_codes``, of every stock, scored or not; ``NO_GROUP`` where no industry is told.
+
+    Raises
+    ------
+    DataQualityError
+        For a symbol with two industries at once.
+    """
+    names = {_industry_code(name): name for name in sorted(industries["industry"].astype(str).unique())}
+    code_of = {name: code for code, name in names.items()}
+    coded = industries.assign(code=[code_of[name] for name in industries["industry"].astype(str)])
+    labels = range_labels(coded, "code", symbols, sessions)
+    return np.where(labels == UNKNOWN, NO_GROUP, labels).astype(np.int32), names
+
+
+def _industry_code(name: str) -> int:
+    """Return the code of an industry: of its name alone, so that it hangs on no other industry."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1
+
+
 def _industries(panel: Panel, scorable: NDArray[np.bool_], tables: Mapping[str, pd.DataFrame]) -> Groups:
     table = tables.get("industries")
     if table is None or table.empty:
@@ -120,7 +144,7 @@ def _industries(panel: Panel, scorable: NDArray[np.bool_], tables: Mapping[str, 
     codes = np.full(labels.shape, NO_GROUP, dtype=np.int32)
     named: dict[int, str] = {}
     for name in sorted({str(label) for label in labels[scorable]} - {UNKNOWN}):
-        code = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4]) >> 1
+        code = _industry_code(name)
         if code in named:  # one chance in two thousand million a pair
             raise DatasetError(f"industries {named[code]} and {name} share the code {code}", "rename one of them")
         named[code] = name

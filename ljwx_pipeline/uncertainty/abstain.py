@@ -5,11 +5,13 @@ Not here: what becomes of a row that is abstained from (``trading/``).
 
 from __future__ import annotations
 
+import math
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ljwx_pipeline.config import UncertaintySettings
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.uncertainty.state import Float
 
@@ -51,3 +53,17 @@ def abstentions(lower: Float, upper: Float, *, max_width: float, max_loss: float
     width = np.where(known, upper, 0.0) - np.where(known, lower, 0.0)
     told = np.where(width > max_width, Abstention.TOO_WIDE, told)
     return np.where(known & (width >= 0), told, Abstention.NO_INTERVAL).astype(np.int8)
+
+
+def may_buy(settings: UncertaintySettings, lower: Float, upper: Float) -> NDArray[np.int8]:
+    """Return 1 where the settings' limits let a name be bought and 0 where it is abstained from, of the ends' shape.
+
+    ``trading/decide.py`` reads it. Without limits everything may be bought, whether or not it has an interval.
+    """
+    if not settings.abstains:
+        return np.ones(lower.shape, dtype=np.int8)
+    told = abstentions(
+        lower, upper, max_width=settings.max_width_frac or math.inf, max_loss=settings.max_loss_frac or math.inf
+    )
+    allowed: NDArray[np.int8] = (told == Abstention.NONE).astype(np.int8)
+    return allowed

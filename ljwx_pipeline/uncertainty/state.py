@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ljwx_pipeline.config import UncertaintySettings
 from ljwx_pipeline.errors import ModelError
 
 Float = NDArray[np.float64]
@@ -75,6 +76,19 @@ class IntervalParams:
         for name, (holds, allowed) in ranges.items():
             if not holds:
                 raise ModelError(f"interval parameter {name} = {getattr(self, name)}", f"choose one {allowed}")
+
+    @classmethod
+    def of(cls, settings: UncertaintySettings, *, reach_sessions: int) -> IntervalParams:
+        """Return the parameters that ``settings`` stand for, of outcomes known after ``reach_sessions``."""
+        return cls(
+            coverage=settings.coverage,
+            reach_sessions=reach_sessions,
+            half_life_sessions=settings.half_life_sessions,
+            least_sessions=settings.least_sessions,
+            step=settings.step,
+            group_step=settings.group_step,
+            group_prior_rows=settings.group_prior_rows,
+        )
 
     @property
     def tail(self) -> float:

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks import coverage
+from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.uncertainty.conformal import intervals
 from ljwx_pipeline.uncertainty.state import BINS, EDGES, MOST_SCALES, IntervalParams, IntervalState
@@ -113,3 +115,9 @@ def test_damaged_text_is_a_model_error_with_a_remedy(text: str):
     with pytest.raises(ModelError) as told:
         IntervalState.of_json(text)
     assert told.value.remedy
+
+
+def test_the_shipped_settings_are_those_that_were_measured(settings: Settings) -> None:
+    shipped = settings.uncertainty
+    assert IntervalParams.of(shipped, reach_sessions=settings.purge_sessions) == coverage.PARAMS
+    assert (shipped.min_daily_volatility_frac, shipped.least_returns) == (coverage.FLOOR, coverage.LEAST_RETURNS)
