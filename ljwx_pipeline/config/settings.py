@@ -18,6 +18,7 @@ from ljwx_pipeline.config.data import (
     TushareSettings,
 )
 from ljwx_pipeline.config.lint import LintSettings
+from ljwx_pipeline.config.monitoring import MonitoringSettings
 from ljwx_pipeline.config.operation import (
     FeastSettings,
     LiveSettings,
@@ -43,8 +44,13 @@ from ljwx_pipeline.config.section import Section
 
 #: Sections that say where things run, not what they compute: left out of the configuration hash.
 LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest")
-#: Keys of other sections that say by how many and where work is done, and change no number: left out as well.
-LOCAL_KEYS = (("tune", "workers"), ("tune", "storage"), ("walk_forward", "workers"))
+#: Keys of other sections that say by how many, where and when work is done, and change no number: left out as well.
+LOCAL_KEYS = (
+    ("tune", "workers"),
+    ("tune", "storage"),
+    ("walk_forward", "workers"),
+    *(("monitoring", key) for key in MonitoringSettings.model_fields if key != "false_alarms_per_year"),
+)
 
 
 class Settings(Section):
@@ -71,6 +77,7 @@ class Settings(Section):
     evaluation: EvaluationSettings
     lint: LintSettings
     gate: GateSettings
+    monitoring: MonitoringSettings
     mlflow: MlflowSettings
     feast: FeastSettings
     ui: UiSettings
