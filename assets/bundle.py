@@ -11,7 +11,7 @@ from assets.datasets import load_dataset
 from assets.evaluation import GROUP, OWNERS
 from assets.lineage import lineage_of
 from assets.model_card import card_evidence
-from assets.origin import DATASET, RESEARCH, decision_hash, origin_of, require_same_origin
+from assets.origin import DATASET, PREDICTIONS, RESEARCH, decision_hash, origin_of, require_same_origin
 from assets.resources import Line
 from assets.restatements import pin_dataset
 from assets.tracking import flush_tracking, research_run_id
@@ -21,17 +21,23 @@ from ljwx_pipeline.label import label_hash
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"mlflow"}, deps=["shap_explanation"])
 def model_bundle(
-    line: Line, trained_model: dict[str, Any], promotion_decision: dict[str, Any]
+    line: Line,
+    trained_model: dict[str, Any],
+    promotion_decision: dict[str, Any],
+    monitoring_reference: dict[str, Any],
 ) -> dg.Output[dict[str, Any]]:
     """The trained model with its card and the gate's evidence, signed, and registered as the challenger."""
     from ljwx_pipeline.models.trained_files import read_trained
     from ljwx_pipeline.promotion.model_card import model_card
-    from ljwx_pipeline.scoring.bundle import Manifest, write_bundle
+    from ljwx_pipeline.scoring.bundle import MONITORING, Manifest, write_bundle
     from ljwx_pipeline.scoring.signing import public_key_of, signing_key
 
     origin = origin_of(line)
     require_same_origin(origin, promotion_decision=promotion_decision)
     require_same_origin({mark: origin[mark] for mark in (RESEARCH, DATASET)}, trained_model=trained_model)
+    require_same_origin(
+        {mark: origin[mark] for mark in (DATASET, PREDICTIONS)}, monitoring_reference=monitoring_reference
+    )
     flush_tracking(line)  # the version is registered under the run, which MLflow has to know
     run_id = research_run_id(line)
     dataset, lineage = load_dataset(line.tables), lineage_of(line)
@@ -54,7 +60,10 @@ def model_bundle(
     )
     card = model_card(manifest, trained.model, card_evidence(line, promotion_decision, rows=trained.rows))
     key = signing_key(ljwx_home() / "keys")
-    path = write_bundle(line.home / "bundles", manifest, model=trained.model, card=card, key=key)
+    documents = {
+        MONITORING: monitoring_reference["document"],
+    }
+    path = write_bundle(line.home / "bundles", manifest, model=trained.model, card=card, key=key, documents=documents)
     registry = line.registry()
     version = registry.register(path, run_id=run_id, public_key=public_key_of(key))
     registry.set_alias("challenger", version)
