@@ -26,18 +26,19 @@ def model_bundle(
     trained_model: dict[str, Any],
     promotion_decision: dict[str, Any],
     prediction_intervals: dict[str, Any],
+    monitoring_reference: dict[str, Any],
 ) -> dg.Output[dict[str, Any]]:
     """The trained model with its card and the gate's evidence, signed, and registered as the challenger."""
     from ljwx_pipeline.models.trained_files import read_trained
     from ljwx_pipeline.promotion.model_card import model_card
-    from ljwx_pipeline.scoring.bundle import Manifest, write_bundle
+    from ljwx_pipeline.scoring.bundle import MONITORING, Manifest, write_bundle
     from ljwx_pipeline.scoring.signing import public_key_of, signing_key
 
     origin = origin_of(line)
     require_same_origin(origin, promotion_decision=promotion_decision)
     require_same_origin({mark: origin[mark] for mark in (RESEARCH, DATASET)}, trained_model=trained_model)
     walked = {mark: origin[mark] for mark in (DATASET, PREDICTIONS)}
-    require_same_origin(walked, prediction_intervals=prediction_intervals)
+    require_same_origin(walked, prediction_intervals=prediction_intervals, monitoring_reference=monitoring_reference)
     flush_tracking(line)  # the version is registered under the run, which MLflow has to know
     run_id = research_run_id(line)
     dataset, lineage = load_dataset(line.tables), lineage_of(line)
@@ -60,7 +61,7 @@ def model_bundle(
     )
     card = model_card(manifest, trained.model, card_evidence(line, promotion_decision, rows=trained.rows))
     key = signing_key(ljwx_home() / "keys")
-    documents = learned_intervals(line.tables)
+    documents = learned_intervals(line.tables) | {MONITORING: monitoring_reference["document"]}
     path = write_bundle(line.home / "bundles", manifest, model=trained.model, card=card, key=key, documents=documents)
     registry = line.registry()
     version = registry.register(path, run_id=run_id, public_key=public_key_of(key))

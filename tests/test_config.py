@@ -231,6 +231,7 @@ def test_the_hash_follows_what_can_change_a_result_and_ignores_ports_and_workers
         {"tune.workers": 2},
         {"tune.storage": "sqlite:///studies.db"},
         {"walk_forward.workers": 3},
+        {"monitoring.retrain": False, "monitoring.accepted_inputs": ["2024-02-05"]},
     ):
         assert load(project, overrides={"tune.batch": 2, **local}).config_hash == base
     for telling in ({"simulated.seed": 8}, {"costs.slippage_bps": 3.0}, {"folder.adjustment": "forward"}):

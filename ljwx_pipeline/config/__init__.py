@@ -4,9 +4,9 @@ Every number a person may change lives in ``ljwx.toml`` with its unit in a comme
 type, a bound and a name, and no default, so that a missing number is an error and never a guess. Functions take the
 smallest section they need, never the whole ``Settings``. Import from here.
 
-``data``, ``research``, ``ensemble``, ``lint``, ``uncertainty`` and ``operation`` hold the sections, ``settings`` all of
-them together, ``load`` reads them, ``dotted`` flattens them, ``homes`` says where state lies. Not here: reading data
-files (``sources/``), the dated exchange rules (``market/rulebook.py``).
+``data``, ``research``, ``ensemble``, ``lint``, ``gate``, ``uncertainty``, ``monitoring`` and ``operation`` hold the
+sections, ``settings`` all of them together, ``load`` reads them, ``dotted`` flattens them, ``homes`` says where state
+lies. Not here: reading data files (``sources/``), the dated exchange rules (``market/rulebook.py``).
 """
 
 from ljwx_pipeline.config.data import (
@@ -40,6 +40,7 @@ from ljwx_pipeline.config.homes import (
 )
 from ljwx_pipeline.config.lint import LintSettings
 from ljwx_pipeline.config.load import DEFAULT_PROFILE, load_settings, parse_value
+from ljwx_pipeline.config.monitoring import MonitoringSettings
 from ljwx_pipeline.config.operation import (
     FeastSettings,
     LiveSettings,
@@ -90,6 +91,7 @@ __all__ = [
     "LintSettings",
     "LiveSettings",
     "MlflowSettings",
+    "MonitoringSettings",
     "ModelSettings",
     "ProviderSettings",
     "QualitySettings",

@@ -19,6 +19,7 @@ from ljwx_pipeline.config.data import (
 )
 from ljwx_pipeline.config.gate import GateSettings
 from ljwx_pipeline.config.lint import LintSettings
+from ljwx_pipeline.config.monitoring import MonitoringSettings
 from ljwx_pipeline.config.operation import (
     FeastSettings,
     LiveSettings,
@@ -44,8 +45,13 @@ from ljwx_pipeline.config.uncertainty import UncertaintySettings
 
 #: Sections that say where things run, not what they compute: left out of the configuration hash.
 LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest")
-#: Keys of other sections that say by how many and where work is done, and change no number: left out as well.
-LOCAL_KEYS = (("tune", "workers"), ("tune", "storage"), ("walk_forward", "workers"))
+#: Keys of other sections that say by how many, where and when work is done, and change no number: left out as well.
+LOCAL_KEYS = (
+    ("tune", "workers"),
+    ("tune", "storage"),
+    ("walk_forward", "workers"),
+    *(("monitoring", key) for key in MonitoringSettings.model_fields if key != "false_alarms_per_year"),
+)
 
 
 class Settings(Section):
@@ -73,6 +79,7 @@ class Settings(Section):
     lint: LintSettings
     uncertainty: UncertaintySettings
     gate: GateSettings
+    monitoring: MonitoringSettings
     mlflow: MlflowSettings
     feast: FeastSettings
     ui: UiSettings

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -81,9 +82,9 @@ def decile_edges(values: NDArray[np.floating]) -> Float:
 
 def profile_of(
     edges: Float,
-    symbols: NDArray[np.object_],
+    symbols: NDArray[Any],
     values: NDArray[np.floating],
-    before: tuple[NDArray[np.object_], NDArray[np.floating]] | None,
+    before: tuple[NDArray[Any], NDArray[np.floating]] | None,
 ) -> Profile:
     """Return one session's cross-section in numbers.
 
