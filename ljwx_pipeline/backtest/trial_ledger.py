@@ -30,6 +30,8 @@ from ljwx_pipeline.lake.locking import exclusive
 TrialKind = Literal["sweep", "tune", "manual", "compare", "study"]
 #: The ledger's file below a market's home.
 LEDGER_FILE = "trials.sqlite"
+#: Link in the home of a reproduction to the market whose trials it counts: their returns lie there.
+COUNTED = "counted"
 #: The document beside out-of-sample scores that says under which settings they were made.
 SCORED_UNDER = "scored_under"
 _BUSY_TIMEOUT_S = 15.0
@@ -305,6 +307,8 @@ def copy_ledger(source: Path, target: Path, *, until: datetime | None) -> None:
         When ``source`` is not whole, or either cannot be read or written.
     """
     known = [trial for trial in TrialLedger(source).trials() if until is None or trial.recorded_at <= until]
+    if not known:
+        return
     copied = TrialLedger(target)
     with copied._writing() as connection:
         connection.execute("BEGIN IMMEDIATE")
