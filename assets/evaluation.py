@@ -21,7 +21,7 @@ from assets.origin import origin_of_predictions, require_one_decision, require_s
 from assets.panels import TradingTables, dense_scores, research_sessions, trading_market
 from assets.report import FIGURES, ReportTables, curve_column, report_inputs, run_numbers
 from assets.resources import Line
-from assets.result_lint import LINT_EVIDENCE, findings
+from assets.result_lint import LINT_EVIDENCE
 from assets.tracking import (
     champion_record,
     end_research_run,
@@ -73,7 +73,7 @@ def net_backtest(
     )
     counted = record_trial(line, market, scores, judged.result, judged.curves[line.settings.gate.benchmark])
     summary = judged.summary
-    write_json(line.tables, "backtest_summary", {**summary, **origin})
+    write_json(line.tables, "backtest_summary", {**summary, **origin, "evidence": counted[-1]})
     write_json(line.tables, LINT_EVIDENCE, judged.evidence.as_dict())
     write_table(line.tables, "backtest_orders", judged.result.orders)
     write_table(line.tables, "backtest_names", judged.by_name(securities))
@@ -124,7 +124,7 @@ def promotion_decision(
 
     settings, origin = line.settings, origin_of_predictions(line, walk_forward_predictions)
     require_same_origin(origin, net_backtest=read_json(line.tables, "backtest_summary"))
-    evidence, rival = gathered(
+    evidence, counted, rival = gathered(
         line,
         walk_forward_predictions,
         net_backtest,
@@ -133,7 +133,8 @@ def promotion_decision(
         reference=monitoring_reference,
     )
     decided = decide(evidence, settings.gate, approval_always=settings.approval.required == "always")
-    about = {"research": research_event(line), "rival": None if rival is None else asdict(rival), **origin}
+    against = None if rival is None else asdict(rival)
+    about = {"research": research_event(line), "rival": against, "trials": counted.as_dict(), **origin}
     decision = decided.as_dict() | about
     with research_run(line) as run:
         outcomes = {f"gate.{check['name']}": check["outcome"] for check in decision["checks"]}

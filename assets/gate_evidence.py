@@ -26,8 +26,9 @@ from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_perform
 from ljwx_pipeline.market.calendar import session_positions
 
 if TYPE_CHECKING:  # heavy: scipy
-    from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence, Rival
+    from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence, Rival, Selection
     from ljwx_pipeline.promotion.rival import Named, ReturnsOfBundles
+    from ljwx_pipeline.promotion.trial_count import CountedTrials
 
 DECIDED = "promotion_decision"
 
@@ -40,8 +41,8 @@ def gathered(
     tuned: dict[str, Any],
     intervals: Mapping[str, Any],
     reference: Mapping[str, Any],
-) -> tuple[Evidence, Named | None]:
-    """Return the candidate's evidence, and the bundle that it is compared with.
+) -> tuple[Evidence, CountedTrials, Named | None]:
+    """Return the candidate's evidence, the trials it rests on, and the bundle that it is compared with.
 
     Parameters
     ----------
@@ -71,9 +72,9 @@ def gathered(
         trade_returns=read_table(line.tables, "closed_trades")["return_frac"].to_numpy(dtype=np.float64),
         trial_sharpes=counted.sharpes,
         trials=len(counted.sharpes),
-        trial_variance_floor=counted.variance_floor,
+        trial_variance=counted.variance,
         trial_returns=counted.returns,
-        selections=counted.selections,
+        selections=selections_of(counted, tuned, read_json(line.tables, "backtest_summary")),
         purge_sessions=settings.purge_sessions,
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         leaks=leaks_of(line),
@@ -85,7 +86,22 @@ def gathered(
         calibration=calibration_of(intervals),
         rival=rival_of(line, returns, rival, kept),
     )
-    return evidence, rival
+    return evidence, counted, rival
+
+
+def selections_of(
+    counted: CountedTrials, tuned: Mapping[str, Any], summary: Mapping[str, Any]
+) -> tuple[Selection, ...]:
+    """Return the choices that led to the candidate: its study, and whatever was tried on its own scores."""
+    from ljwx_pipeline.promotion.evidence import Selection
+
+    choices = {f"study {tuned['study']}": tuned["evidence"], "strategies tried on its scores": summary["evidence"]}
+    found = []
+    for name, evidence in choices.items():
+        columns = [at for at, trial in enumerate(counted.columns) if counted.evidence[trial] == evidence]
+        if columns:
+            found.append(Selection(name, counted.returns[:, columns]))
+    return tuple(found)
 
 
 def curves_of_gate(line: Line, backtest: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

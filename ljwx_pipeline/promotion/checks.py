@@ -198,9 +198,7 @@ def deflated(evidence: Evidence, settings: GateSettings) -> Judged:
     if sessions < MIN_RETURNS:
         said = f"{sessions} net excess returns are too few for a Sharpe ratio: test on at least {MIN_RETURNS} sessions"
         return _unmeasured(name, threshold, said)
-    found = deflated_sharpe(
-        evidence.net_excess_returns, evidence.trial_sharpes, variance_floor=evidence.trial_variance_floor
-    )
+    found = deflated_sharpe(evidence.net_excess_returns, evidence.trial_sharpes, luck=evidence.trial_variance)
     effective = effective_trials(evidence.trial_returns) if evidence.trial_returns.shape[1] else None
     needed = minimum_track_record(
         found.sharpe, hurdle=found.hurdle, skewness=found.skewness, kurtosis=found.kurtosis, confidence=threshold

@@ -108,8 +108,9 @@ class Evidence:
         Per-session Sharpe ratio of the net returns of every trial of the family, in the order counted.
     trials
         How many trials were made; must equal ``len(trial_sharpes)``.
-    trial_variance_floor
-        Least variance of the trials' Sharpe ratios (``trial_count.CountedTrials``).
+    trial_variance
+        Of the trials' luck, in squared standard errors of a Sharpe ratio (``trial_count.CountedTrials``); None: that
+        among ``trial_sharpes``.
     trial_returns
         Net excess returns of all trials whose returns are kept, shape ``(sessions, trials)``, NaN where one was not
         run; no column where none are.
@@ -141,7 +142,7 @@ class Evidence:
     trade_returns: Float
     trial_sharpes: tuple[float, ...]
     trials: int
-    trial_variance_floor: float
+    trial_variance: float | None
     trial_returns: Float
     selections: tuple[Selection, ...]
     purge_sessions: int

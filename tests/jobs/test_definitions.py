@@ -68,8 +68,8 @@ def test_the_daily_job_trains_nothing_and_the_research_job_ingests_nothing(defin
 def test_a_bundle_is_made_of_what_was_judged_and_explained(definitions: dg.Definitions) -> None:
     graph = definitions.resolve_asset_graph()
     parents = {key.to_user_string() for key in graph.get(dg.AssetKey("model_bundle")).parent_keys}
-    made_of = {"trained_model", "shap_explanation", "promotion_decision", "prediction_intervals", "monitoring_reference"}
-    assert parents == made_of
+    evidence = {"promotion_decision", "prediction_intervals", "monitoring_reference"}
+    assert parents == {"trained_model", "shap_explanation", *evidence}
     judged = {key.to_user_string() for key in graph.get(dg.AssetKey("promotion_decision")).parent_keys}
     assert not {"trained_model", "model_bundle"} & judged
 
