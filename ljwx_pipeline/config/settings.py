@@ -7,6 +7,7 @@ import json
 
 from pydantic import model_validator
 
+from ljwx_pipeline.config.approval import ApprovalSettings
 from ljwx_pipeline.config.data import (
     AkshareSettings,
     BaostockSettings,
@@ -41,8 +42,8 @@ from ljwx_pipeline.config.research import (
 )
 from ljwx_pipeline.config.section import Section
 
-#: Sections that say where things run, not what they compute: left out of the configuration hash.
-LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest")
+#: Sections that say where things run or who may do what, not what is computed: left out of the configuration hash.
+LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest", "approval")
 #: Keys of other sections that say by how many and where work is done, and change no number: left out as well.
 LOCAL_KEYS = (("tune", "workers"), ("tune", "storage"), ("walk_forward", "workers"))
 
@@ -71,6 +72,7 @@ class Settings(Section):
     evaluation: EvaluationSettings
     lint: LintSettings
     gate: GateSettings
+    approval: ApprovalSettings
     mlflow: MlflowSettings
     feast: FeastSettings
     ui: UiSettings
