@@ -21,9 +21,9 @@ from assets.report import FIGURES, ReportTables, curve_column, report_inputs, ru
 from assets.resources import Line
 from assets.result_lint import LINT_EVIDENCE, findings
 from assets.tracking import (
-    champion_record,
     end_research_run,
     notice_moved_alias,
+    promotion_desk,
     research_event,
     research_run,
     research_run_id,
@@ -139,7 +139,9 @@ def promotion_decision(
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         strategy=settings.strategy.kind,
     )
-    decision = decide(evidence, settings.gate).as_dict() | {"research": research_event(line), **origin}
+    champion = line.registry().champion(line.registered_model)
+    seen = {"champion_seen": None if champion is None else champion.bundle_hash}
+    decision = decide(evidence, settings.gate).as_dict() | {"research": research_event(line), **seen, **origin}
     with research_run(line) as run:
         run.tags({"decision": decision["decision"], "reasons": " | ".join(decision["reasons"])})
         run.metrics({f"gate.{name}": value for name, value in decision["measured"].items() if value is not None})
@@ -191,11 +193,12 @@ def evaluation_report(
 def champion_model(
     context: dg.AssetExecutionContext, line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
 ) -> dg.Output[dict[str, Any]]:
-    """The registry's alias after the decision: a promoted bundle becomes champion, a refused one loses its alias."""
+    """The registry's alias after the decision: a promoted bundle becomes champion, one that waits stays challenger."""
+    from ljwx_pipeline.promotion.moves import Verdict, asker, settle
     from ljwx_pipeline.scoring.bundle import CARD
 
     require_one_decision(line, promotion_decision, model_bundle)
-    registry, record, name = line.registry(), champion_record(line), line.registered_model
+    registry, name = line.registry(), line.registered_model
     version, bundle_hash = registry.version(name, model_bundle["version"]), model_bundle["bundle_hash"]
     if version.bundle_hash != bundle_hash:
         raise PromotionError(
@@ -205,16 +208,15 @@ def champion_model(
         )
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
-    registry.drop_alias("challenger", name)
-    decision = promotion_decision["decision"]
-    record.decided(name, version.version, bundle_hash, decision=decision, reasons=promotion_decision["reasons"])
-    if decision == "promoted":
-        registry.promote(version)
-        record.moved(name, version.version, bundle_hash)
-    registry.tag_version(name, version.version, "decision", decision)
     registry.describe_version(name, version.version, version_text(line, promotion_decision))
-    champion = registry.champion(name)
-    judged = promotion_decision | {"bundle_hash": bundle_hash}
+    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, asker())
+    done = settle(promotion_desk(line), verdict, seen=promotion_decision.get("champion_seen"))
+    champion = done.champion
+    judged = promotion_decision | {
+        "decision": done.decision,
+        "reasons": list(done.reasons),
+        "bundle_hash": bundle_hash,
+    }
     track_promotion(line, judged, version.version, champion.version if champion else "none")
     alias = "champion" if champion is not None and champion.version == version.version else "none"
     card = Path(model_bundle["path"]) / CARD
