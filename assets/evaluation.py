@@ -13,7 +13,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.column_lineage import backtest_lineage
-from assets.gate_evidence import DECIDED, check_results, curves_of_gate, gathered
+from assets.gate_evidence import DECIDED, champion_of, check_results, curves_of_gate, gathered
 from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.made import record_made
 from assets.metadata import frame_metadata, line_plot, report_links
@@ -23,9 +23,9 @@ from assets.report import FIGURES, ReportTables, curve_column, report_inputs, ru
 from assets.resources import Line
 from assets.result_lint import LINT_EVIDENCE
 from assets.tracking import (
-    champion_record,
     end_research_run,
     notice_moved_alias,
+    promotion_desk,
     research_event,
     research_run,
     research_run_id,
@@ -134,7 +134,14 @@ def promotion_decision(
     )
     decided = decide(evidence, settings.gate, approval_always=settings.approval.required == "always")
     against = None if rival is None else asdict(rival)
-    about = {"research": research_event(line), "rival": against, "trials": counted.as_dict(), **origin}
+    champion = champion_of(line)
+    about = {
+        "research": research_event(line),
+        "rival": against,
+        "trials": counted.as_dict(),
+        "champion_seen": None if champion is None else champion.bundle_hash,
+        **origin,
+    }
     decision = decided.as_dict() | about
     with research_run(line) as run:
         outcomes = {f"gate.{check['name']}": check["outcome"] for check in decision["checks"]}
@@ -195,11 +202,12 @@ def evaluation_report(
 def champion_model(
     context: dg.AssetExecutionContext, line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
 ) -> dg.Output[dict[str, Any]]:
-    """The registry's alias after the decision: a promoted bundle becomes champion, a refused one loses its alias."""
+    """The registry's alias after the decision: a promoted bundle becomes champion, one that waits stays challenger."""
+    from ljwx_pipeline.promotion.moves import Verdict, asker, settle
     from ljwx_pipeline.scoring.bundle import CARD
 
     require_one_decision(line, promotion_decision, model_bundle)
-    registry, record, name = line.registry(), champion_record(line), line.registered_model
+    registry, name = line.registry(), line.registered_model
     version, bundle_hash = registry.version(name, model_bundle["version"]), model_bundle["bundle_hash"]
     if version.bundle_hash != bundle_hash:
         raise PromotionError(
@@ -210,16 +218,15 @@ def champion_model(
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
     keep_shown(line, promotion_decision, bundle_hash)
-    registry.drop_alias("challenger", name)
-    decision = promotion_decision["decision"]
-    record.decided(name, version.version, bundle_hash, decision=decision, reasons=promotion_decision["reasons"])
-    if decision == "promoted":
-        registry.promote(version)
-        record.moved(name, version.version, bundle_hash)
-    registry.tag_version(name, version.version, "decision", decision)
     registry.describe_version(name, version.version, version_text(line, promotion_decision))
-    champion = registry.champion(name)
-    judged = promotion_decision | {"bundle_hash": bundle_hash}
+    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, asker())
+    done = settle(promotion_desk(line), verdict, seen=promotion_decision.get("champion_seen"))
+    champion = done.champion
+    judged = promotion_decision | {
+        "decision": done.decision,
+        "reasons": list(done.reasons),
+        "bundle_hash": bundle_hash,
+    }
     track_promotion(line, judged, version.version, champion.version if champion else "none")
     alias = "champion" if champion is not None and champion.version == version.version else "none"
     card = Path(model_bundle["path"]) / CARD

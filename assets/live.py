@@ -13,7 +13,7 @@ import dagster as dg
 
 from assets.resources import Line
 from assets.scoring import champion_bundle, session_pack
-from assets.tracking import require_promoted
+from assets.tracking import promotion_desk, require_promoted
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.errors import BundleError, LiveError
 
@@ -24,24 +24,19 @@ OWNERS = ["team:trading"]
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"http"}, deps=["champion_model", session_pack])
 def deployment(line: Line) -> dg.Output[dict[str, Any]]:
     """The champion's bundle in the runner's hands: pushed over loopback if it is up, left in its inbox if not."""
-    from ljwx_pipeline.promotion.deploy import deploy
+    from ljwx_pipeline.promotion.deploy import RunnerLink
     from ljwx_pipeline.scoring.signing import signing_key
 
-    registry = line.registry()
-    champion = registry.champion(line.registered_model)
-    if champion is None:
-        raise LiveError(
-            f"{line.registered_model} has no champion", "run the research job: only a promoted model is deployed"
-        )
-    bundle = champion_bundle(line, registry, champion)
-    require_promoted(line, champion.version, bundle.name)
-    done = deploy(
-        bundle,
-        version=champion.version,
-        key=signing_key(ljwx_home() / "keys"),
-        address=line.settings.ui.address(line.settings.ui.runner_port),
-        live_dir=line.home / "live",
-    )
+    desk, address = promotion_desk(line), line.settings.ui.address(line.settings.ui.runner_port)
+    with desk.one_at_a_time():  # a rollback in between would be overtaken by the champion before it
+        champion = desk.champion()
+        if champion is None:
+            raise LiveError(
+                f"{line.registered_model} has no champion", "run the research job: only a promoted model is deployed"
+            )
+        bundle = champion_bundle(line, desk.registry, champion)
+        require_promoted(line, champion.version, bundle.name)
+        done = RunnerLink(signing_key(ljwx_home() / "keys"), address, line.home).push(bundle, champion.version)
     return dg.Output(
         {"status": done.status, "version": champion.version, "bundle_hash": done.bundle_hash, "how": done.how},
         metadata={"status": done.status, "version": champion.version, "how": done.how, "bundle_hash": done.bundle_hash},

@@ -31,9 +31,8 @@ from ljwx_pipeline.lake.diff import RowChange, diff_versions
 from ljwx_pipeline.lake.keys import SORT_KEYS
 from ljwx_pipeline.lake.partition import Partition
 from ljwx_pipeline.lake.reads import ReadsJournal
+from ljwx_pipeline.registry import RESTATED_TAG
 
-#: Tag of a model version in the registry.
-RESTATED_TAG = "data_restated"
 #: Where a row is open until it ends: an end after what was known is news, no restatement.
 OPEN_ENDS = {
     "securities": "delist_date",

@@ -3,7 +3,6 @@
 Part of the daily job; trains nothing.
 """
 
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -202,13 +201,9 @@ def champion_bundle(line: Line, registry: Registry, champion: ModelVersion) -> P
     BundleError
         When it is damaged, not signed by this line, or another than the version's tag names.
     """
-    kept, key = line.home / "champions" / champion.bundle_hash, public_key(ljwx_home() / "keys")
-    with suppress(BundleError):
-        verify_files(kept, public_key=key, bundle_hash=champion.bundle_hash)
-        return kept
-    fetched = registry.download_bundle(champion, line.home / "champions")
-    verify_files(fetched, public_key=key, bundle_hash=champion.bundle_hash)
-    return fetched
+    from ljwx_pipeline.promotion.deploy import intact_bundle
+
+    return intact_bundle(line.home / "champions", registry, champion, public_key=public_key(ljwx_home() / "keys"))
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"})

@@ -24,6 +24,7 @@ from assets.resources import Line
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import Settings, dotted, market_name
 from ljwx_pipeline.errors import LiveError, RegistryError
+from ljwx_pipeline.promotion.moves import Desk
 from ljwx_pipeline.registry import RunStatus
 from ljwx_pipeline.tracking import (
     SHARED_TAGS,
@@ -288,6 +289,11 @@ def track_promotion(line: Line, decision: Mapping[str, Any], version: str, champ
 def champion_record(line: Line) -> ChampionRecord:
     """Return this market's record of what the line decided and where the champion's alias pointed."""
     return ChampionRecord(line.home / "tracking")
+
+
+def promotion_desk(line: Line) -> Desk:
+    """Return where this market's promotions are settled."""
+    return Desk(line.registry(), champion_record(line), line.registered_model)
 
 
 def notice_moved_alias(line: Line) -> ChampionLine | None:

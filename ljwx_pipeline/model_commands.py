@@ -9,18 +9,19 @@ import argparse
 import json
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import grid, show_result
-from ljwx_pipeline.config import Settings, ljwx_home, registered_model
+from ljwx_pipeline.config import Settings, ljwx_home, market_home, registered_model
 from ljwx_pipeline.errors import BundleError, RegistryError
 from ljwx_pipeline.job_process import run_in_own_group
 
 if TYPE_CHECKING:  # loaded when a command asks the registry
     from ljwx_pipeline.registry import ModelVersion, Registry
+    from ljwx_pipeline.tracking.champion import ChampionLine
 
 CHAMPION = "champion"
 #: Between the gate's reasons in a run's tag.
@@ -108,12 +109,14 @@ def _compare(
 
 def _list(arguments: argparse.Namespace, settings: Settings) -> int:
     registry, model = _registry(settings)
-    rows = [_told(registry, version) for version in registry.versions(model)]
+    lines = _record(settings, model)
+    rows = [_told(registry, version, lines) for version in registry.versions(model)]
     body = {"model": model, "versions": rows}
-    headers = ("version", "alias", "decision", *MAIN_METRICS.values(), "bundle", "run")
-    lines = [
+    headers = ("version", "state", "alias", "decision", *MAIN_METRICS.values(), "bundle", "run")
+    table = [
         (
             row["version"],
+            row["state"] or "-",
             row["alias"] or "-",
             row["decision"] or "-",
             *(_number(row["metrics"].get(name)) for name in MAIN_METRICS),
@@ -123,7 +126,7 @@ def _list(arguments: argparse.Namespace, settings: Settings) -> int:
         for row in rows
     ]
     text = (
-        f"{model}\n\n{grid(headers, lines)}\n{RANK_IC_ROWS}"
+        f"{model}\n\n{grid(headers, table)}\n{RANK_IC_ROWS}"
         if rows
         else f"{model} has no version yet: `ljwx run` registers one"
     )
@@ -143,9 +146,9 @@ def _show(arguments: argparse.Namespace, settings: Settings) -> int:
         )
     version = versions[wanted]
     card, reason = _card(registry, version)
-    body = {**_told(registry, version), "model": model, "card": card, "no_card": reason}
+    body = {**_told(registry, version, _record(settings, model)), "model": model, "card": card, "no_card": reason}
     lines = [f"{model} version {version.version}", ""]
-    lines += [f"{key:14} {body[key] or '-'}" for key in ("alias", "decision", "run_id")]
+    lines += [f"{key:14} {body[key] or '-'}" for key in ("state", "decided", "alias", "decision", "run_id")]
     for label, one in zip_longest(("reasons",), body["reasons"].split(REASONS_APART), fillvalue=""):
         lines.append(f"{label:14} {one or '-'}")
     lines += [f"{said:14} {_number(body['metrics'].get(name))}" for name, said in MAIN_METRICS.items()]
@@ -160,17 +163,29 @@ def _registry(settings: Settings) -> tuple[Registry, str]:
     return open_registry(settings.mlflow, home=ljwx_home()), registered_model(settings)
 
 
-def _told(registry: Registry, version: ModelVersion) -> dict[str, Any]:
-    """Return what is known of a version, from its tags and those of a run that made it."""
+def _record(settings: Settings, model: str) -> list[ChampionLine]:
+    from ljwx_pipeline.tracking.champion import ChampionRecord
+
+    return ChampionRecord(market_home(settings) / "tracking").lines(model)
+
+
+def _told(registry: Registry, version: ModelVersion, lines: Sequence[ChampionLine]) -> dict[str, Any]:
+    """Return what is known of a version: its tags, those of a run that made it, what the record says was decided."""
+    from ljwx_pipeline.tracking.champion import state_of
+
+    decided = [line for line in lines if line.what == "decided" and line.bundle_hash == version.bundle_hash]
+    aliases = registry.aliases(version.name)
     run = next(iter(registry.researches_of(version)), None)
     run_tags: Mapping[str, str] = {} if run is None else run.tags
     metrics: Mapping[str, float] = {} if run is None else run.metrics
     tags = registry.version_tags(version)
-    alias = [name for name, number in registry.aliases(version.name).items() if number == version.version]
+    alias = [name for name, number in aliases.items() if number == version.version]
     hashes = {"bundle": version.bundle_hash, "factors": tags.get("factor_hash", "")}
     hashes |= {name: run_tags.get(f"{name}_hash", "") for name in ("data", "dataset", "config")}
     return {
         "version": version.version,
+        "state": state_of(lines, version, aliases) or "",
+        "decided": decided[-1].said() if decided else "",
         "alias": ", ".join(sorted(alias)),
         "decision": run_tags.get("decision", ""),
         "reasons": run_tags.get("reasons", ""),

@@ -38,6 +38,8 @@ RunStatus = Literal["FINISHED", "FAILED"]
 Point = tuple[str, float, int, int]
 #: MLflow's own tag of the run that another is shown below.
 PARENT_TAG = "mlflow.parentRunId"
+#: On a model version whose training data the lake tells otherwise by now: what changed.
+RESTATED_TAG = "data_restated"
 #: On a model version whose run MLflow no longer has: that run's id.
 RUN_LOST_TAG = "ljwx.run_lost"
 
@@ -357,6 +359,10 @@ class Registry:
     def describe_version(self, name: str, version: str, text: str) -> None:
         """Set what MLflow's page shows as the description of a version, in Markdown; doing it again renews it."""
         self._ask(self._client().update_model_version, name, version, description=text)
+
+    def version_description(self, name: str, version: str) -> str:
+        """Return the description of a version, in Markdown; empty where there is none."""
+        return str(self._ask(self._client().get_model_version, name, version).description or "")
 
     def drop_alias(self, alias: Alias, name: str) -> None:
         """Take ``alias`` off the model ``name``; without one nothing changes."""

@@ -4,11 +4,13 @@ Every number a person may change lives in ``ljwx.toml`` with its unit in a comme
 type, a bound and a name, and no default, so that a missing number is an error and never a guess. Functions take the
 smallest section they need, never the whole ``Settings``. Import from here.
 
-``data``, ``research``, ``ensemble``, ``lint``, ``gate``, ``uncertainty``, ``monitoring`` and ``operation`` hold the
-sections, ``settings`` all of them together, ``load`` reads them, ``dotted`` flattens them, ``homes`` says where state
-lies. Not here: reading data files (``sources/``), the dated exchange rules (``market/rulebook.py``).
+``data``, ``research``, ``ensemble``, ``lint``, ``gate``, ``approval``, ``uncertainty``, ``monitoring`` and
+``operation`` hold the sections, ``settings`` all of them together, ``load`` reads them, ``dotted`` flattens them,
+``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange rules
+(``market/rulebook.py``).
 """
 
+from ljwx_pipeline.config.approval import ApprovalSettings
 from ljwx_pipeline.config.data import (
     OPEN,
     Adjustment,
@@ -75,6 +77,7 @@ __all__ = [
     "TRADABLE_STRATEGIES",
     "Adjustment",
     "AkshareSettings",
+    "ApprovalSettings",
     "BaostockSettings",
     "ColumnRole",
     "CostSettings",

@@ -7,6 +7,7 @@ import json
 
 from pydantic import model_validator
 
+from ljwx_pipeline.config.approval import ApprovalSettings
 from ljwx_pipeline.config.data import (
     AkshareSettings,
     BaostockSettings,
@@ -52,6 +53,10 @@ LOCAL_KEYS = (
     ("walk_forward", "workers"),
     *(("monitoring", key) for key in MonitoringSettings.model_fields if key != "false_alarms_per_year"),
 )
+#: Sections that say where things run or who may do what, not what is computed: left out of the configuration hash.
+LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest", "approval")
+#: Keys of other sections that say by how many and where work is done, and change no number: left out as well.
+LOCAL_KEYS = (("tune", "workers"), ("tune", "storage"), ("walk_forward", "workers"))
 
 
 class Settings(Section):
@@ -80,6 +85,7 @@ class Settings(Section):
     uncertainty: UncertaintySettings
     gate: GateSettings
     monitoring: MonitoringSettings
+    approval: ApprovalSettings
     mlflow: MlflowSettings
     feast: FeastSettings
     ui: UiSettings

@@ -87,7 +87,12 @@ def make_app(
     @app.get("/api/account")
     def account() -> dict[str, Any]:
         history = reader.account()
-        return {"runner": reader.runner(), "account": history[-1] if history else None, "history": history}
+        return {
+            "runner": reader.runner(),
+            "withdrawn": reader.withdrawn(),
+            "account": history[-1] if history else None,
+            "history": history,
+        }
 
     @app.get("/api/positions")
     def positions() -> dict[str, Any]:
@@ -124,6 +129,7 @@ def page_content(reader: Reader, market: str) -> dict[str, Any]:
         "market": market,
         "refresh_s": REFRESH_S,
         "runner": runner,
+        "withdrawn": reader.withdrawn(),
         "account": last,
         "history": history,
         "return_frac": equity / capital - 1 if last and capital else None,

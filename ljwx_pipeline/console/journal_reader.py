@@ -20,7 +20,7 @@ Row = dict[str, Any]
 #: Where the runner keeps it below the market's home.
 JOURNAL = Path("live") / "account" / "journal.sqlite"
 #: Schema version this console reads.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _RUNNER = """
 SELECT r.mode, r.simulated, r.session, r.sessions_done, r.sessions_total, r.message, r.updated_at,
@@ -52,6 +52,10 @@ _SIGNALS = """
 SELECT symbol, score, session FROM signals
 WHERE session = (SELECT max(session) FROM sessions) ORDER BY score DESC, symbol LIMIT ?
 """
+_WITHDRAWN = """
+SELECT model_version, reason, at FROM withdrawals
+WHERE after_deployment = (SELECT coalesce(max(id), 0) FROM deployments) ORDER BY at DESC LIMIT 1
+"""
 _EVENTS = "SELECT id, at, kind, session, message FROM events ORDER BY id DESC LIMIT ?"
 
 
@@ -70,6 +74,11 @@ class Reader:
     def runner(self) -> Row | None:
         """Return what the runner says of itself; None when there is no journal or it never spoke."""
         rows = self._rows(_RUNNER)
+        return rows[0] if rows else None
+
+    def withdrawn(self) -> Row | None:
+        """Return the withdrawal that holds: no model trades; None where one does, or none ever did."""
+        rows = self._rows(_WITHDRAWN)
         return rows[0] if rows else None
 
     def account(self) -> list[Row]:

@@ -16,11 +16,12 @@ from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from ljwx_pipeline.errors import BundleError, LiveError
-from ljwx_pipeline.live.inbox import MAX_REQUEST_BYTES, Accepted, Inbox
+from ljwx_pipeline.live.inbox import MAX_REQUEST_BYTES, MAX_WITHDRAWAL_BYTES, Accepted, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.snapshot import account_snapshot
 from ljwx_pipeline.scoring.transfer import BUNDLES_PATH
+from ljwx_pipeline.scoring.withdrawal import WITHDRAWALS_PATH
 
 SERVICE = "ljwx-runner"
 #: Names under which it is asked for; ``runner`` is its name in the network of containers, where the deploy job is.
@@ -35,6 +36,7 @@ FRONT_PAGE = f"""<!doctype html>
 <li><a href="/status">/status</a>: mode, model and account as JSON</li>
 <li><a href="/health">/health</a>: 200 while the loop gets on, 503 when it is stalled or halted</li>
 <li><code>POST {BUNDLES_PATH}</code>: the way in for signed model bundles; the deploy job uses it</li>
+<li><code>POST {WITHDRAWALS_PATH}</code>: the signed word that no model trades; <code>ljwx demote</code> uses it</li>
 </ul>
 </body></html>
 """
@@ -66,6 +68,9 @@ class ApiParts:
     host: str = "127.0.0.1"
 
 
+Receive = Callable[[ApiParts, bytes, dict[str, str]], Accepted]
+
+
 def make_api(parts: ApiParts) -> FastAPI:
     """Return the application."""
     api = FastAPI(title="LJWX runner", docs_url=None, redoc_url=None, openapi_url=None)
@@ -95,6 +100,7 @@ def make_api(parts: ApiParts) -> FastAPI:
     def status() -> dict[str, Any]:
         with parts.journal() as journal:
             account = account_snapshot(journal, capital_fen=parts.capital_fen).as_dict()
+            withdrawn = journal.withdrawn()
         beat = parts.progress.read()
         model = {"version": account["model_version"], "bundle_hash": account["bundle_hash"]}
         return {
@@ -103,32 +109,41 @@ def make_api(parts: ApiParts) -> FastAPI:
             "mode": beat.mode.value,
             "message": beat.message,
             "model": model,
+            "withdrawn": None if withdrawn is None else withdrawn.sentence(),
             "account": account,
         }
 
     @api.post(BUNDLES_PATH)
     async def bundles(request: Request) -> JSONResponse:
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > MAX_REQUEST_BYTES:
-                detail = f"the request is larger than {MAX_REQUEST_BYTES} bytes: no bundle is"
-                return JSONResponse({"detail": detail}, status_code=413)
-        try:
-            accepted = await run_in_threadpool(_receive, parts, bytes(body), dict(request.headers))
-        except BundleError as error:
-            return JSONResponse({"detail": str(error)}, status_code=422)
-        except LiveError as error:
-            # 421 Misdirected Request: whoever sent it may lay it into the right runner's inbox
-            return JSONResponse({"detail": str(error)}, status_code=421)
-        answer = {
-            "status": "accepted" if accepted.new else "already",
-            "bundle_hash": accepted.bundle_hash,
-            "model_version": accepted.model_version,
-        }
-        return JSONResponse(answer, status_code=201 if accepted.new else 200)
+        return await _taken_in(parts, request, _receive, MAX_REQUEST_BYTES, "bundle")
+
+    @api.post(WITHDRAWALS_PATH)
+    async def withdrawals(request: Request) -> JSONResponse:
+        return await _taken_in(parts, request, _receive_withdrawal, MAX_WITHDRAWAL_BYTES, "withdrawal")
 
     return api
+
+
+async def _taken_in(parts: ApiParts, request: Request, receive: Receive, most_bytes: int, what: str) -> JSONResponse:
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most_bytes:
+            detail = f"the request is larger than {most_bytes} bytes: no {what} is"
+            return JSONResponse({"detail": detail}, status_code=413)
+    try:
+        accepted = await run_in_threadpool(receive, parts, bytes(body), dict(request.headers))
+    except BundleError as error:
+        return JSONResponse({"detail": str(error)}, status_code=422)
+    except LiveError as error:
+        # 421 Misdirected Request: whoever sent it may lay it into the right runner's inbox
+        return JSONResponse({"detail": str(error)}, status_code=421)
+    answer = {
+        "status": "accepted" if accepted.new else "already",
+        "bundle_hash": accepted.bundle_hash,
+        "model_version": accepted.model_version,
+    }
+    return JSONResponse(answer, status_code=201 if accepted.new else 200)
 
 
 def _named(host: str) -> str:
@@ -139,3 +154,8 @@ def _named(host: str) -> str:
 def _receive(parts: ApiParts, body: bytes, headers: dict[str, str]) -> Accepted:
     with parts.journal() as journal:
         return parts.inbox(journal).receive(body, headers)
+
+
+def _receive_withdrawal(parts: ApiParts, body: bytes, headers: dict[str, str]) -> Accepted:
+    with parts.journal() as journal:
+        return parts.inbox(journal).receive_withdrawal(body, headers)

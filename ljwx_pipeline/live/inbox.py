@@ -2,28 +2,35 @@
 
 ::
 
-    live/inbox/<bundle_hash>/     spooled by the deploy job while the runner was down
-    live/bundles/<bundle_hash>/   accepted: signature, hashes and factor hash are right
-    live/refused/<name>/          what was not, kept for whoever has to find out why
+    live/inbox/<bundle_hash>/         spooled by the deploy job while the runner was down
+    live/inbox/<id>.withdrawal.json   likewise: from then on no model is to trade, until another bundle comes
+    live/bundles/<bundle_hash>/       accepted: signature, hashes and factor hash are right
+    live/withdrawal.json              the last withdrawal accepted
+    live/refused/<name>               what was not, kept for whoever has to find out why
 
-The same bundle twice changes nothing. A damaged one becomes an event; the model that trades keeps trading. Not here:
-the wire format (``scoring/transfer.py``) and what a bundle is (``scoring/bundle.py``).
+What was spooled came before what is sent now: it is taken in first. The same bundle twice changes nothing, the same
+withdrawal neither. A damaged one becomes an event; the model that trades keeps trading. Not here: the wire formats
+(``scoring/transfer.py``, ``scoring/withdrawal.py``) and what a bundle is (``scoring/bundle.py``).
 """
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import BundleError, LiveError, LjwxError
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
 from ljwx_pipeline.scoring.bundle import MALFORMED, MANIFEST, Manifest, ModelBundle, load_bundle, verify_files
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.scoring.transfer import Delivery, delivered_version, pack, store, unpack, verify_request
+from ljwx_pipeline.scoring.withdrawal import SUFFIX, unpack_withdrawal
 
 #: A request signed longer ago than this is refused: it may be an old one sent again.
 MAX_REQUEST_AGE_S = 300.0
@@ -31,11 +38,16 @@ MAX_REQUEST_AGE_S = 300.0
 MAX_REQUEST_BYTES = 256 * 1024 * 1024
 #: Refused requests write at most one event in this time, or anyone who reaches the port could fill the disk.
 REFUSAL_PAUSE = timedelta(seconds=1)
+#: A withdrawal is a few hundred bytes.
+MAX_WITHDRAWAL_BYTES = 64 * 1024
+#: How long one arrival waits for another to be taken in.
+TURN_TIMEOUT_S = 60.0
+KEPT_WITHDRAWAL = "withdrawal.json"
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """The answer to a delivery."""
+    """The answer to a delivery: a bundle's, or a withdrawal's, which has no bundle hash."""
 
     bundle_hash: str
     model_version: str
@@ -62,6 +74,7 @@ class Inbox:
     def __init__(
         self, *, live_dir: Path, keys_dir: Path, factor_hash: str, model_name: str, journal: Journal, clock: Clock
     ) -> None:
+        self._live_dir = live_dir
         self._spool = live_dir / "inbox"
         self._bundles = live_dir / "bundles"
         self._refused = live_dir / "refused"
@@ -83,55 +96,79 @@ class Inbox:
             When the bundle is sound but made for another market: it was sent to the wrong runner.
         """
         try:
-            key = public_key(self._keys_dir)
-            verify_request(body, headers, public_key=key, now=self._clock.now(), max_age_s=MAX_REQUEST_AGE_S)
-            return self._accept(unpack(body), key)
+            key = self._sender(body, headers)
+            delivery = unpack(body)
+            with self._turn():
+                self._collect()
+                return self._accept(delivery, key)
         except (BundleError, LiveError) as error:
             self._journal.record_event_at_most_every(REFUSAL_PAUSE, "bundle_refused", str(error))
             raise
 
+    def receive_withdrawal(self, body: bytes, headers: Mapping[str, str]) -> Accepted:
+        """Accept the withdrawal in a signed request; it raises what ``receive`` does."""
+        try:
+            key = self._sender(body, headers)
+            with self._turn():
+                self._collect()
+                return self._withdraw(body, key)
+        except (BundleError, LiveError) as error:
+            self._journal.record_event_at_most_every(REFUSAL_PAUSE, "withdrawal_refused", str(error))
+            raise
+
     def collect(self) -> tuple[Accepted, ...]:
-        """Accept every spooled bundle; move what is refused aside, with an event. Oldest first."""
+        """Accept all that was spooled; move what is refused aside, with an event. Oldest first."""
         if not self._spool.is_dir():
             return ()
-        # a name that begins with a dot is still being written
-        waiting = [path for path in self._spool.iterdir() if path.is_dir() and not path.name.startswith(".")]
+        with self._turn():
+            return self._collect()
+
+    def _collect(self) -> tuple[Accepted, ...]:
         accepted = []
-        for folder in sorted(waiting, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        for path in _oldest_first(self._spool):
+            if not path.is_dir() and not path.name.endswith(SUFFIX):
+                continue
             try:
-                delivery = unpack(pack(folder, delivered_version(folder)))
-                if folder.name != delivery.bundle_hash:
-                    raise BundleError(f"it holds bundle {delivery.bundle_hash[:12]}", "deploy the bundle again")
-                accepted.append(self._accept(delivery, public_key(self._keys_dir)))
+                accepted.append(self._taken_in(path))
             except (BundleError, LiveError) as error:
-                self._refuse(folder, str(error))
+                self._refuse(path, str(error))
             except MALFORMED as error:  # whatever lies there, it is not a bundle and must not end the runner
-                self._refuse(folder, f"it cannot be read as a bundle ({error!r})")
+                self._refuse(path, f"it cannot be read as a bundle ({error!r})")
             else:
-                shutil.rmtree(folder)
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
         return tuple(accepted)
 
+    def _taken_in(self, path: Path) -> Accepted:
+        if not path.is_dir():
+            return self._withdraw(path.read_bytes(), public_key(self._keys_dir))
+        delivery = unpack(pack(path, delivered_version(path)))
+        if path.name != delivery.bundle_hash:
+            raise BundleError(f"it holds bundle {delivery.bundle_hash[:12]}", "deploy the bundle again")
+        return self._accept(delivery, public_key(self._keys_dir))
+
     def adopt(self) -> None:
-        """Note kept bundles that the journal does not know: it is new, or the process died while accepting one."""
-        if not self._bundles.is_dir():
-            return
-        known = self._journal.bundles()
-        kept = [path for path in self._bundles.iterdir() if not path.name.startswith(".") and path.name not in known]
-        for folder in sorted(kept, key=lambda path: (path.stat().st_mtime_ns, path.name)):
+        """Note what is kept and the journal does not know: it is new, or the process died while accepting it."""
+        known, withdrawal = self._journal.bundles(), self._live_dir / KEPT_WITHDRAWAL
+        kept = [path for path in _oldest_first(self._bundles, withdrawal) if path.name not in known]
+        for path in kept:
             try:
-                bundle = self.load(folder.name)
-                version = delivered_version(folder)
+                if path == withdrawal:
+                    self._note_withdrawal(path.read_bytes(), public_key(self._keys_dir))
+                    continue
+                bundle = self.load(path.name)
+                version = delivered_version(path)
             except BundleError as error:
-                self._refuse(folder, str(error))
+                self._refuse(path, str(error))
             else:
                 self._journal.record_bundle(DeployedBundle(bundle.bundle_hash, version, bundle.manifest.last_session))
 
     def current(self) -> tuple[DeployedBundle, ModelBundle] | None:
-        """Return the bundle that arrived last, loaded and verified; None before the first.
+        """Return the bundle that arrived last, loaded and verified; None before the first, or after a withdrawal.
 
-        A bundle damaged on disk since its arrival is passed over, with an event, for the one before it.
+        A bundle damaged on disk since its arrival is passed over, with an event, for the one before it; none from
+        before a withdrawal.
         """
-        for deployed in reversed(self._journal.bundles().values()):
+        for deployed in reversed(self._journal.tradable_bundles().values()):
             try:
                 return deployed, self.load(deployed.bundle_hash)
             except LjwxError as error:
@@ -151,13 +188,41 @@ class Inbox:
     def _loaded(self, folder: Path, bundle_hash: str, key: str) -> ModelBundle:
         return load_bundle(folder, factor_hash=self._factor_hash, public_key=key, bundle_hash=bundle_hash)
 
-    def _accept(self, delivery: Delivery, key: str) -> Accepted:
-        made_for = Manifest.from_json(delivery.files[MANIFEST].encode()).model_name
+    def _sender(self, body: bytes, headers: Mapping[str, str]) -> str:
+        """Return the trusted key, after the request was found to be signed by it, and lately."""
+        key = public_key(self._keys_dir)
+        verify_request(body, headers, public_key=key, now=self._clock.now(), max_age_s=MAX_REQUEST_AGE_S)
+        return key
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        """Take one arrival in at a time: loop and requests would else overtake each other."""
+        with exclusive(self._live_dir / "inbox.lock", timeout_s=TURN_TIMEOUT_S):
+            yield
+
+    def _require_own_market(self, made_for: str, what: str) -> None:
         if made_for != self._model_name:
             raise LiveError(
-                f"the bundle is a {made_for}, this runner trades {self._model_name}",
+                f"the {what} is a {made_for}, this runner trades {self._model_name}",
                 "send it to the runner of its own market",
             )
+
+    def _withdraw(self, body: bytes, key: str) -> Accepted:
+        withdrawal = unpack_withdrawal(body, public_key=key)
+        if not self._journal.knows_withdrawal(withdrawal.identity):
+            self._require_own_market(withdrawal.model_name, "withdrawn model")
+            write_bytes(self._live_dir / KEPT_WITHDRAWAL, body)
+        return self._note_withdrawal(body, key)
+
+    def _note_withdrawal(self, body: bytes, key: str) -> Accepted:
+        found = unpack_withdrawal(body, public_key=key)
+        why = ": ".join(part for part in (found.by, found.reason) if part)
+        new = self._journal.record_withdrawal(found.identity, model_version=found.version, reason=why)
+        return Accepted("", found.version, new)
+
+    def _accept(self, delivery: Delivery, key: str) -> Accepted:
+        made_for = Manifest.from_json(delivery.files[MANIFEST].encode()).model_name
+        self._require_own_market(made_for, "bundle")
         kept = self._bundles / delivery.bundle_hash
         if kept.is_dir():
             try:
@@ -182,5 +247,17 @@ class Inbox:
     def _set_aside(self, folder: Path) -> None:
         target = self._refused / folder.name
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(target, ignore_errors=True)
+        if target.is_dir():
+            shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
+
+
+def _oldest_first(folder: Path, *others: Path) -> list[Path]:
+    """Return what lies in ``folder`` and the ``others`` that exist, in order of arrival.
+
+    Of two that came at once, as far as the disk tells, a withdrawal goes first: a rollback sends one, then a bundle. A
+    name that begins with a dot is still being written.
+    """
+    here = list(folder.iterdir()) if folder.is_dir() else []
+    found = [path for path in (*here, *others) if not path.name.startswith(".") and path.exists()]
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, path.is_dir(), path.name))

@@ -33,6 +33,21 @@ class DeployedBundle:
 
 
 @dataclass(frozen=True)
+class WithdrawnModel:
+    """What was withdrawn, why, and when the runner took it: no model trades until another bundle is deployed."""
+
+    model_version: str
+    reason: str
+    at: str
+
+    def sentence(self) -> str:
+        """Return it as people read it."""
+        return (
+            f"no model: version {self.model_version} withdrawn at {self.at}{f' ({self.reason})' if self.reason else ''}"
+        )
+
+
+@dataclass(frozen=True)
 class RunnerState:
     """The single row that says what the runner is doing; shown by the console."""
 
@@ -121,9 +136,31 @@ class Journal:
         return int(self._db.execute("SELECT count(*) FROM fills").fetchone()[0])
 
     def bundles(self) -> dict[str, DeployedBundle]:
-        """Return the accepted bundles by hash, in the order of their last deployment: the last one is to trade."""
+        """Return the accepted bundles by hash, in the order of their last deployment."""
+        return self._bundles_after(0)
+
+    def tradable_bundles(self) -> dict[str, DeployedBundle]:
+        """Return the bundles deployed since the last withdrawal, in that order: the last one is to trade."""
+        last = self._db.execute("SELECT coalesce(max(after_deployment), 0) FROM withdrawals").fetchone()
+        return self._bundles_after(int(last[0]))
+
+    def withdrawn(self) -> WithdrawnModel | None:
+        """Return the withdrawal that holds; None when there was none, or a bundle was deployed since."""
+        row = self._db.execute(
+            "SELECT model_version, reason, at FROM withdrawals "
+            "WHERE after_deployment = (SELECT coalesce(max(id), 0) FROM deployments) ORDER BY at DESC LIMIT 1"
+        ).fetchone()
+        return None if row is None else WithdrawnModel(row["model_version"], row["reason"], row["at"])
+
+    def knows_withdrawal(self, identity: str) -> bool:
+        """Return whether this withdrawal was taken before."""
+        return self._db.execute("SELECT 1 FROM withdrawals WHERE id = ?", (identity,)).fetchone() is not None
+
+    def _bundles_after(self, deployment: int) -> dict[str, DeployedBundle]:
         rows = self._db.execute(
-            "SELECT b.* FROM bundles b JOIN deployments d USING (bundle_hash) GROUP BY b.bundle_hash ORDER BY max(d.id)"
+            "SELECT b.* FROM bundles b JOIN deployments d USING (bundle_hash) GROUP BY b.bundle_hash "
+            "HAVING max(d.id) > ? ORDER BY max(d.id)",
+            (deployment,),
         )
         return {
             row["bundle_hash"]: DeployedBundle(
@@ -153,7 +190,7 @@ class Journal:
     def record_bundle(self, bundle: DeployedBundle) -> bool:
         """Store an accepted bundle as the one to trade; return False when it already was that one."""
         with transaction(self._db) as db:
-            if next(reversed(self.bundles()), None) == bundle.bundle_hash:
+            if next(reversed(self.tradable_bundles()), None) == bundle.bundle_hash:
                 return False
             db.execute(
                 "INSERT INTO bundles VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -161,6 +198,18 @@ class Journal:
             )
             db.execute("INSERT INTO deployments (bundle_hash, at) VALUES (?, ?)", (bundle.bundle_hash, self._now()))
             self._event("bundle_deployed", f"version {bundle.model_version}, bundle {bundle.bundle_hash[:12]}")
+        return True
+
+    def record_withdrawal(self, identity: str, *, model_version: str, reason: str) -> bool:
+        """Store that no model is to trade until the next deployment; return False when this one was taken before."""
+        with transaction(self._db) as db:
+            if self.knows_withdrawal(identity):
+                return False
+            db.execute(
+                "INSERT INTO withdrawals SELECT ?, coalesce(max(id), 0), ?, ?, ? FROM deployments",
+                (identity, model_version, reason, self._now()),
+            )
+            self._event("model_withdrawn", f"version {model_version}{f': {reason}' if reason else ''}")
         return True
 
     def record_event(self, kind: str, message: str, session: date | None = None) -> None:

@@ -20,7 +20,7 @@ from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.paper_broker import PAPER_NAME, PaperBroker
 from ljwx_pipeline.live.progress import Mode, Progress
-from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
+from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings, SilentScorer
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.live.session_pack import MANIFEST
 from ljwx_pipeline.trading.market_arrays import optional_columns
@@ -107,17 +107,17 @@ class TradingLoop:
         trading = self._opened()
         for session in trading.runner.pending():
             self._inbox.collect()
-            model = self._current_model(trading)
+            model = self._current_model(trading) or self._silent_model(trading)
             if model is None:
-                self._say(Mode.WAITING, "no model has been deployed yet")
+                self._say(Mode.WAITING, self._and_no_model("no model has been deployed yet"))
                 return
-            self._say(Mode.TRADING, f"session {session}")
+            self._say(Mode.TRADING, self._and_no_model(f"session {session}"))
             trading.runner.step(session, model)
-            self._say(Mode.TRADING, f"session {session} is done")
+            self._say(Mode.TRADING, self._and_no_model(f"session {session} is done"))
             if stop.wait(self._settings.runner.live.seconds_per_session):
                 return
         self._current_model(trading)
-        self._say(Mode.FINISHED, "every session of the pack is done")
+        self._say(Mode.FINISHED, self._and_no_model("every session of the pack is done"))
 
     def _opened(self) -> _Trading:
         """Return what is open for the pack that lies there now, opening it anew when it changed."""
@@ -148,8 +148,10 @@ class TradingLoop:
         return self._trading
 
     def _current_model(self, trading: _Trading) -> Model | None:
-        newest = next(reversed(self._journal.bundles()), None)
-        if self._model is None or self._model.deployed.bundle_hash != newest:
+        newest = next(reversed(self._journal.tradable_bundles()), None)
+        if newest is None:
+            self._model = None
+        elif self._model is None or self._model.deployed.bundle_hash != newest:
             current = self._inbox.current()
             if current is not None and (
                 self._model is None or current[0].bundle_hash != self._model.deployed.bundle_hash
@@ -160,6 +162,17 @@ class TradingLoop:
                     "model_trades", f"version {deployed.model_version}, bundle {deployed.bundle_hash[:12]}"
                 )
         return self._model
+
+    def _silent_model(self, trading: _Trading) -> Model | None:
+        """Return the withdrawn bundle without a voice: nothing is bought, nothing sold but what an exit forces out."""
+        if self._journal.withdrawn() is None:
+            return None
+        last = next(reversed(self._journal.bundles().values()), None)
+        return None if last is None else Model(last, SilentScorer(len(trading.feed.symbols)))
+
+    def _and_no_model(self, message: str) -> str:
+        withdrawn = self._journal.withdrawn()
+        return message if withdrawn is None else f"{message}; {withdrawn.sentence()}"
 
     def _say(self, mode: Mode, message: str) -> None:
         """Beat; make the journal's own row say the same if it does not yet."""

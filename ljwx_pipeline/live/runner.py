@@ -40,6 +40,17 @@ class Scorer(Protocol):
 
 
 @dataclass(frozen=True)
+class SilentScorer:
+    """Scores nothing: without a single score only what an exit forces out is sold, and everything else is held."""
+
+    symbols: int
+
+    def scores(self, session: date) -> NDArray[np.float64]:  # noqa: ARG002 - it has nothing to say on any
+        """Return NaN for every symbol."""
+        return np.full(self.symbols, np.nan)
+
+
+@dataclass(frozen=True)
 class Model:
     """The bundle that trades and the scorer made from it."""
 

@@ -115,4 +115,15 @@ CREATE TRIGGER events_never_change BEFORE UPDATE ON events BEGIN SELECT RAISE(AB
 CREATE TRIGGER events_never_vanish BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
 """
 
-MIGRATIONS = (_FIRST,)
+#: A withdrawal holds until a deployment comes after the last one that it found.
+_WITHDRAWALS = """
+CREATE TABLE withdrawals (
+    id TEXT PRIMARY KEY,
+    after_deployment INTEGER NOT NULL,
+    model_version TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at TEXT NOT NULL
+) WITHOUT ROWID
+"""
+
+MIGRATIONS = (_FIRST, _WITHDRAWALS)

@@ -1,7 +1,8 @@
-"""Handing a champion's bundle to the runner: over HTTP when it answers, into its inbox when it does not.
+"""Handing the runner a champion's bundle, or a withdrawal: over HTTP when it answers, into its inbox when it does not.
 
-Both ways carry the same signed files and may be taken any number of times; the runner tells a known bundle by its
-hash. Not here: the wire format (``scoring/transfer.py``), what the runner does with a bundle (``live/inbox.py``).
+Both ways carry the same signed bytes and may be taken any number of times; the runner tells a known bundle by its
+hash, a known withdrawal by its id. Not here: the wire formats (``scoring/transfer.py``, ``scoring/withdrawal.py``),
+what the runner does with them (``live/inbox.py``), when a model goes or comes (``moves.py``).
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import http.client
 import json
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,10 +19,13 @@ from typing import Literal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.errors import PromotionError
+from ljwx_pipeline.errors import BundleError, PromotionError
+from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.bundle import verify_files
 from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.scoring.transfer import BUNDLES_PATH, pack, request_headers, store, unpack
+from ljwx_pipeline.scoring.withdrawal import SUFFIX, WITHDRAWALS_PATH, Withdrawal, pack_withdrawal
 
 TIMEOUT_S = 10.0
 #: The folder of the runner's own directory that it looks into when it starts and between sessions.
@@ -31,7 +36,7 @@ _REFUSALS = (400, 401, 403, 409, 413, 422)
 
 @dataclass(frozen=True)
 class Deployment:
-    """How a bundle reached the runner.
+    """How a bundle, or a withdrawal, reached the runner.
 
     Parameters
     ----------
@@ -40,7 +45,7 @@ class Deployment:
     version
         Version in the model registry.
     bundle_hash
-        What was handed over.
+        What was handed over, or withdrawn.
     how
         The address or directory it went to.
     """
@@ -49,6 +54,57 @@ class Deployment:
     version: str
     bundle_hash: str
     how: str
+
+
+@dataclass(frozen=True)
+class RunnerLink:
+    """The way to one market's runner.
+
+    Parameters
+    ----------
+    key
+        What is sent is signed by it.
+    address
+        Base URL of the runner, for instance ``http://127.0.0.1:8700``.
+    home
+        The market's folder; the runner's own is ``home/live``, fetched bundles are kept in ``home/champions``.
+    """
+
+    key: Ed25519PrivateKey
+    address: str
+    home: Path
+
+    @property
+    def champions(self) -> Path:
+        """Where fetched bundles are kept."""
+        return self.home / "champions"
+
+    def push(self, bundle: Path, version: str) -> Deployment:
+        """Hand ``bundle`` over, as `deploy` does."""
+        return deploy(bundle, version=version, key=self.key, address=self.address, live_dir=self.home / "live")
+
+    def withdraw(self, withdrawal: Withdrawal) -> Deployment:
+        """Tell that no model trades, as `withdraw` does."""
+        return withdraw(withdrawal, key=self.key, address=self.address, live_dir=self.home / "live")
+
+
+def intact_bundle(kept: Path, registry: Registry, version: ModelVersion, *, public_key: str) -> Path:
+    """Return the bundle of ``version``, named by its hash: the copy in ``kept`` while intact, else the registry's.
+
+    Raises
+    ------
+    BundleError
+        When it is damaged, not signed by ``public_key``, or another than the version's tag names.
+    RegistryError
+        When MLflow cannot be reached.
+    """
+    copy = kept / version.bundle_hash
+    with suppress(BundleError):
+        verify_files(copy, public_key=public_key, bundle_hash=version.bundle_hash)
+        return copy
+    fetched = registry.download_bundle(version, kept)
+    verify_files(fetched, public_key=public_key, bundle_hash=version.bundle_hash)
+    return fetched
 
 
 class _RunnerAway(Exception):
@@ -96,6 +152,29 @@ def deploy(
     return Deployment(status, version, bundle_hash, address)
 
 
+def withdraw(
+    withdrawal: Withdrawal,
+    *,
+    key: Ed25519PrivateKey,
+    address: str,
+    live_dir: Path,
+    clock: Clock | None = None,
+) -> Deployment:
+    """Tell the runner that no model trades until another bundle is deployed; telling it again does nothing twice.
+
+    Parameters and errors are those of `deploy`; a spooled one is ``live_dir/inbox/<id>.withdrawal.json``.
+    """
+    body = pack_withdrawal(withdrawal, key)
+    headers = request_headers(body, moment=(clock or SystemClock()).now(), key=key)
+    try:
+        status = _post(address + WITHDRAWALS_PATH, body, headers)
+    except _RunnerAway:
+        path = live_dir / INBOX / f"{withdrawal.identity}{SUFFIX}"
+        write_bytes(path, body)
+        return Deployment("spooled", withdrawal.version, withdrawal.bundle_hash, str(path))
+    return Deployment(status, withdrawal.version, withdrawal.bundle_hash, address)
+
+
 def _post(url: str, body: bytes, headers: dict[str, str]) -> Literal["accepted", "already"]:
     """Send the request and return what the runner did with it."""
     if not url.startswith(("http://", "https://")):
@@ -109,7 +188,7 @@ def _post(url: str, body: bytes, headers: dict[str, str]) -> Literal["accepted",
     except urllib.error.HTTPError as error:
         if error.code in _REFUSALS:
             raise PromotionError(
-                f"the runner refuses the bundle ({_detail(error)})", "mend what it names and run the deploy job again"
+                f"the runner refuses it ({_detail(error)})", "mend what it names and run the deploy job again"
             ) from None
         raise _RunnerAway(str(error)) from None
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError) as error:

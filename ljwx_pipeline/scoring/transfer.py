@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -85,7 +86,7 @@ def unpack(body: bytes) -> Delivery:
 def store(delivery: Delivery, inbox: Path, *, public_key: str) -> Path:
     """Verify and write ``delivery`` as ``inbox/<bundle_hash>`` in one step and return that directory.
 
-    The intact bundle already there stays as it is; a damaged one, or another under its name, is replaced.
+    The intact bundle already there stays, as the newest; a damaged one, or another under its name, is replaced.
 
     Raises
     ------
@@ -99,6 +100,7 @@ def store(delivery: Delivery, inbox: Path, *, public_key: str) -> Path:
         except BundleError:
             shutil.rmtree(final)
         else:
+            os.utime(final)  # whoever reads the folder goes by when a bundle came last
             return final
     content = {name: text.encode() for name, text in delivery.files.items()}
     content[DELIVERY] = (json.dumps({"version": delivery.version}) + "\n").encode()

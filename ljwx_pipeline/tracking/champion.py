@@ -1,16 +1,18 @@
 """Which version the line made champion and why, beside the market: what the registry's alias is compared with.
 
-``tracking/champion.jsonl`` only grows: a line for each decision on a version, for each move of the alias by the line,
-and for each move that somebody else made, with the old version, the new one and the moment it was noticed. What was
+``tracking/champion.jsonl`` only grows: a line for each decision on a version, by the gate or by a person's command,
+for each move of the alias by the line, for what a command then told the runner, and for each move that somebody else
+made, with the old version, the new one and the moment it was noticed. What was
 promoted is a bundle, named by its hash: the registry counts its versions anew when its database is made anew, and its
 tags can be edited. A bundle trades only when the line's own last decision on it was to promote it: whoever may move an
-alias cannot promote. Not here: the decision (``promotion/gate.py``), the alias itself (``registry.py``).
+alias cannot promote. Not here: the decision (``promotion/gate.py``, ``promotion/moves.py``), the alias itself
+(``registry.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -21,8 +23,13 @@ from ljwx_pipeline.tracking.journal import append_line, read_lines
 
 RECORD_FILE = "champion.jsonl"
 MOVED_TAG = "alias_moved_by_hand"
-PROMOTED = "promoted"
-What = Literal["decided", "moved", "moved_by_hand"]
+PROMOTED, REFUSED, AWAITING, DEMOTED = "promoted", "refused", "awaiting_approval", "demoted"
+What = Literal["decided", "moved", "moved_by_hand", "delivered"]
+#: Who decided: the gate, or a person by one of the commands.
+Via = Literal["gate", "promote", "rollback-model", "demote"]
+State = Literal[
+    "challenger", "shadow", "canary", "champion", "former champion", "refused", "awaiting_approval", "demoted"
+]
 
 
 @dataclass(frozen=True)
@@ -34,13 +41,20 @@ class ChampionLine:
     at
         When it happened or, of a move by hand, was noticed: ISO, UTC.
     what
-        ``decided``: the gate on a version; ``moved``: the alias, by the line; ``moved_by_hand``: by somebody else.
+        ``decided``: on a version, ``via`` the gate or a command; ``moved``: the alias, by the line; ``moved_by_hand``:
+        by somebody else; ``delivered``: a command told the runner, and is done.
     model, version, old
         The registered model, the version it is about, and for a move the one before; None: no champion.
     decision, reasons
-        The gate's answer, empty for a move.
+        ``promoted``, ``refused``, ``awaiting_approval`` or ``demoted``, and what spoke for it; empty for a move.
     bundle_hash
         Of the bundle that ``version`` held; empty without a version, and in lines from before this was recorded.
+    via
+        What decided.
+    by, reason
+        The person who gave a command, as the machine names them, and why they said they did.
+    asked_by
+        Who ran the research that the gate decided on; empty in lines from before this was recorded.
     """
 
     at: str
@@ -51,6 +65,16 @@ class ChampionLine:
     decision: str = ""
     reasons: tuple[str, ...] = ()
     bundle_hash: str = ""
+    via: Via = "gate"
+    by: str = ""
+    reason: str = ""
+    asked_by: str = ""
+
+    def said(self) -> str:
+        """Return a decision in words: which, by whom, when, and why."""
+        who = "the gate" if self.via == "gate" else f"{self.by or 'somebody'} (`ljwx {self.via}`)"
+        why = " | ".join(part for part in (self.reason, *self.reasons) if part)
+        return f"{self.decision} by {who} at {self.at}{f': {why}' if why else ''}"
 
     def sentence(self) -> str:
         """Return the line of a move as a sentence."""
@@ -85,24 +109,53 @@ class ChampionRecord:
             raise LakeError(f"{self.path} is damaged ({error!r})", "restore it from a backup") from None
         return [line for line in read if line.model == model]
 
-    def decided(self, model: str, version: str, bundle_hash: str, *, decision: str, reasons: Sequence[str]) -> None:
-        """Record the gate's decision on the bundle that ``version`` holds, before any alias is moved."""
-        self._append(
-            ChampionLine(
-                self._now(), "decided", model, version, None, decision, tuple(reasons), bundle_hash=bundle_hash
-            )
-        )
+    def decided(
+        self,
+        model: str,
+        version: str,
+        bundle_hash: str,
+        *,
+        decision: str,
+        reasons: Sequence[str],
+        via: Via = "gate",
+        by: str = "",
+        reason: str = "",
+        asked_by: str = "",
+    ) -> None:
+        """Record a decision on the bundle that ``version`` holds, before any alias is moved."""
+        line = ChampionLine(self._now(), "decided", model, version, None, decision, tuple(reasons), bundle_hash)
+        self._append(replace(line, via=via, by=by, reason=reason, asked_by=asked_by))
 
-    def moved(self, model: str, version: str, bundle_hash: str) -> None:
-        """Record that the line has pointed the alias at ``version``, which holds this bundle."""
+    def moved(self, model: str, version: str | None, bundle_hash: str) -> None:
+        """Record that the line has pointed the alias at ``version``, which holds this bundle; None: taken it off."""
         before = self.last_move(model)
         old = None if before is None else before.version
         self._append(ChampionLine(self._now(), "moved", model, version, old, bundle_hash=bundle_hash))
 
+    def delivered(self, model: str, version: str | None, bundle_hash: str, *, how: str) -> None:
+        """Record that a command has told the runner: which bundle trades, None that none does, and where it went."""
+        self._append(ChampionLine(self._now(), "delivered", model, version, bundle_hash=bundle_hash, reason=how))
+
     def last_move(self, model: str) -> ChampionLine | None:
         """Return the last known move of the alias, by whoever: its version and bundle are the champion's."""
-        moves = [line for line in self.lines(model) if line.what != "decided"]
+        moves = [line for line in self.lines(model) if line.what in ("moved", "moved_by_hand")]
         return moves[-1] if moves else None
+
+    def standing(self, model: str, bundle_hash: str, *, gate_alone: bool = False) -> ChampionLine | None:
+        """Return the last decision on a bundle, or the gate's last one; None where there is none."""
+        lines = self.lines(model) if bundle_hash else []
+        found = [line for line in lines if line.what == "decided" and line.bundle_hash == bundle_hash]
+        found = [line for line in found if line.via == "gate" or not gate_alone]
+        return found[-1] if found else None
+
+    def open_command(self, model: str) -> ChampionLine | None:
+        """Return the decision of a command that was stopped before it had told the runner; None where none was.
+
+        Whatever was decided since ends it: then somebody or something has gone on.
+        """
+        told = [line for line in self.lines(model) if line.what in ("decided", "delivered")]
+        last = told[-1] if told else None
+        return None if last is None or last.what == "delivered" or last.via == "gate" else last
 
     def refusal(self, model: str, version: str, bundle_hash: str) -> tuple[str, str] | None:
         """Return fact and remedy of why the line may not deploy a bundle; None when its own decision was to promote it.
@@ -121,6 +174,8 @@ class ChampionRecord:
         if on_it:
             reasons = " | ".join(on_it[-1].reasons) or "no reason"
             said = f"the gate's decision on it was {on_it[-1].decision} ({reasons})"
+            if on_it[-1].via != "gate":
+                said = f"it was {on_it[-1].said()}"
         elif others:
             held, holds = (one[:12] or "none that was recorded" for one in (others[-1].bundle_hash, bundle_hash))
             said = f"the line decided on bundle {held} as version {version}, which now is bundle {holds}"
@@ -146,7 +201,7 @@ class ChampionRecord:
         """
         now, known = registry.champion(model), self.last_move(model)
         version, bundle_hash = (None, "") if now is None else (now.version, now.bundle_hash)
-        if _tells_of(known, now) or (now is not None and (version, bundle_hash) == self._unfinished(model)):
+        if _tells_of(known, now) or (version, bundle_hash) == self._unfinished(model):
             return None
         old = None if known is None else known.version
         return ChampionLine(self._now(), "moved_by_hand", model, version, old, bundle_hash=bundle_hash)
@@ -162,8 +217,8 @@ class ChampionRecord:
         found = self.difference(registry, model)
         if found is None:
             now = registry.champion(model)
-            if now is not None and not _tells_of(self.last_move(model), now):
-                self.moved(model, now.version, now.bundle_hash)  # a crash came between the alias and its line
+            if not _tells_of(self.last_move(model), now):  # a crash came between the alias and its line
+                self.moved(model, None if now is None else now.version, "" if now is None else now.bundle_hash)
             return None
         about = found.version or self._still_there(registry, model)
         if about is not None:
@@ -177,18 +232,49 @@ class ChampionRecord:
         return next((one.version for one in registry.versions(model) if _tells_of(known, one)), None)
 
     def _unfinished(self, model: str) -> tuple[str | None, str] | None:
-        """Return the promoted version and bundle whose move was not written down: the line was killed in between."""
+        """Return where the last decision moves the alias to, its move not written down: the line was killed between."""
         lines = self.lines(model)
         last = lines[-1] if lines else None
-        if last is None or last.what != "decided" or last.decision != PROMOTED:
+        if last is None or last.what != "decided" or last.decision not in (PROMOTED, DEMOTED):
             return None
-        return last.version, last.bundle_hash
+        return (last.version, last.bundle_hash) if last.decision == PROMOTED else (None, "")
 
     def _append(self, line: ChampionLine) -> None:
         append_line(self.path, asdict(line))
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="seconds")
+
+
+def state_of(lines: Sequence[ChampionLine], version: ModelVersion, aliases: Mapping[str, str]) -> State | None:
+    """Return the state of a version: by its aliases while it has one, else by the last decision on its bundle.
+
+    Parameters
+    ----------
+    lines
+        Of the record, every line about the model.
+    aliases
+        The version that each alias points at (``Registry.aliases``).
+
+    Returns
+    -------
+    State or None
+        None: nothing was ever decided on it. A champion is one in the registry, whether or not it may be deployed.
+    """
+    held = {alias for alias, number in aliases.items() if number == version.version}
+    on_it = [line for line in lines if version.bundle_hash and line.bundle_hash == version.bundle_hash]
+    decisions = [line.decision for line in on_it if line.what == "decided"]
+    if "champion" in held:
+        return "champion"
+    if decisions and decisions[-1] in (DEMOTED, REFUSED):
+        return "demoted" if decisions[-1] == DEMOTED else "refused"
+    if "canary" in held or "shadow" in held:
+        return "canary" if "canary" in held else "shadow"
+    if decisions and decisions[-1] == AWAITING:
+        return "awaiting_approval"
+    if any(line.what == "moved" for line in on_it):
+        return "former champion"
+    return "challenger" if "challenger" in held or decisions else None
 
 
 def _tells_of(known: ChampionLine | None, now: ModelVersion | None) -> bool:

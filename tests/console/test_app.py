@@ -116,7 +116,12 @@ def test_units_and_odd_lots_are_explained(home: Home, client: TestClient, tmp_pa
 def test_before_the_first_start_it_says_so(tmp_path: Path) -> None:
     client = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m"), base_url=BASE)
     assert "There is no account here yet" in client.get("/").text
-    assert client.get("/api/account").json() == {"runner": None, "account": None, "history": []}
+    assert client.get("/api/account").json() == {
+        "runner": None,
+        "withdrawn": None,
+        "account": None,
+        "history": [],
+    }
     assert client.get("/health").json()["journal"] is False
     assert not (tmp_path / "live").exists(), "reading must not make anything"
 

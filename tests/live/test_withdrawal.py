@@ -1,0 +1,237 @@
+"""A withdrawn model buys nothing more, whichever way the word came and whatever dies; another bundle ends it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import threading
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from fastapi.testclient import TestClient
+
+from ljwx_pipeline.clock import ManualClock
+from ljwx_pipeline.config import Settings
+from ljwx_pipeline.console.app import make_app
+from ljwx_pipeline.console.journal_reader import JOURNAL, Reader
+from ljwx_pipeline.errors import BundleError, LiveError
+from ljwx_pipeline.live.inbox import Inbox
+from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.live.main import RunnerProcess, run_replay
+from ljwx_pipeline.live.runner import Runner
+from ljwx_pipeline.promotion.deploy import RunnerLink, deploy, withdraw
+from ljwx_pipeline.scoring.signing import public_key, signing_key
+from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
+from ljwx_pipeline.scoring.withdrawal import Withdrawal, pack_withdrawal, unpack_withdrawal
+from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
+from tests.fakes.live_home import live_home, live_settings
+
+NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
+NOBODY = "http://127.0.0.1:9"
+WORD = Withdrawal("tiny", "3", "b" * 64, by="ann", reason="loses money", at="2026-01-05T11:59:00+00:00", number=4)
+
+
+class Side:
+    """A runner's inbox and the pipeline's key."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.live, self.clock = folder, folder / "live", ManualClock(NOW)
+        self.key = signing_key(folder / "keys")
+        self.open()
+
+    def open(self) -> None:
+        self.journal = Journal(self.live / "account" / "journal.sqlite", self.clock)
+        self.inbox = Inbox(
+            live_dir=self.live,
+            keys_dir=self.folder / "keys",
+            factor_hash=FACTOR_HASH,
+            model_name="tiny",
+            journal=self.journal,
+            clock=self.clock,
+        )
+
+    def bundle(self, digit: str) -> Path:
+        return tiny_bundle(self.folder / "made", self.key, data_hash=digit * 64)
+
+    def send(self, digit: str, version: str) -> None:
+        body = pack(self.bundle(digit), version)
+        self.inbox.receive(body, request_headers(body, moment=self.clock.now(), key=self.key))
+
+    def spool(self, digit: str, version: str) -> None:
+        keys = self.folder / "keys"
+        store(unpack(pack(self.bundle(digit), version)), self.live / "inbox", public_key=public_key(keys))
+
+    def withdraw(self, word: Withdrawal = WORD, key: Ed25519PrivateKey | None = None) -> bool:
+        body = pack_withdrawal(word, key or self.key)
+        return self.inbox.receive_withdrawal(body, request_headers(body, moment=self.clock.now(), key=self.key)).new
+
+    def trades(self) -> str | None:
+        current = self.inbox.current()
+        return None if current is None else current[0].model_version
+
+
+@pytest.fixture
+def side(tmp_path: Path) -> Side:
+    return Side(tmp_path)
+
+
+def test_a_signed_withdrawal_is_taken_once_and_a_bundle_ends_it(side: Side) -> None:
+    side.send("a", "3")
+    assert (side.withdraw(), side.withdraw()) == (True, False)
+    withdrawn = side.journal.withdrawn()
+    assert withdrawn is not None
+    assert withdrawn.sentence() == "no model: version 3 withdrawn at 2026-01-05T12:00:00+00:00 (ann: loses money)"
+    assert side.trades() is None
+    side.send("a", "3")
+    assert (side.trades(), side.journal.withdrawn()) == ("3", None)
+    assert not side.withdraw(), "the same word, told once more, is no new one"
+    assert side.trades() == "3"
+    assert side.withdraw(replace(WORD, number=9))
+    assert side.trades() is None
+
+
+def test_a_stranger_s_or_another_market_s_withdrawal_stops_nothing(side: Side) -> None:
+    side.send("a", "3")
+    with pytest.raises(BundleError, match="not signed by the trusted key"):
+        side.withdraw(key=Ed25519PrivateKey.from_private_bytes(bytes(32)))
+    with pytest.raises(LiveError, match="the withdrawn model is a other, this runner trades tiny"):
+        side.withdraw(replace(WORD, model_name="other"))
+    body = pack_withdrawal(WORD, side.key)
+    old = request_headers(body, moment=NOW - timedelta(minutes=10), key=side.key)
+    with pytest.raises(BundleError, match="signed 600 s away from now"):
+        side.inbox.receive_withdrawal(body, old)
+    for wrong in (b"", b"[]", b"{}", json.dumps({"withdrawal": {}, "signature": ""}).encode()):
+        with pytest.raises(BundleError, match="does not carry a withdrawal"):
+            unpack_withdrawal(wrong, public_key=public_key(side.folder / "keys"))
+    assert side.trades() == "3"
+
+
+def test_what_was_spooled_before_never_overtakes_what_is_sent_now(side: Side) -> None:
+    side.send("a", "3")
+    withdraw(WORD, key=side.key, address=NOBODY, live_dir=side.live)
+    side.send("b", "4")
+    assert side.trades() == "4"
+    assert list((side.live / "inbox").iterdir()) == []
+    side.inbox.collect()
+    assert side.trades() == "4"
+
+
+def test_spooled_words_are_taken_in_the_order_in_which_they_came(side: Side) -> None:
+    side.spool("a", "3")
+    done = withdraw(WORD, key=side.key, address=NOBODY, live_dir=side.live)
+    assert (done.status, Path(done.how).parent) == ("spooled", side.live / "inbox")
+    side.spool("a", "3")  # lay there before, and comes once more: it is the newest now
+    side.inbox.collect()
+    assert side.trades() == "3"
+    side.spool("b", "4")
+    (word,) = [withdraw(replace(WORD, number=5), key=side.key, address=NOBODY, live_dir=side.live)]
+    later = Path(word.how).stat().st_mtime_ns + 1_000_000
+    os.utime(word.how, ns=(later, later))
+    side.inbox.collect()
+    assert side.trades() is None
+    same = (side.live / "inbox" / side.bundle("a").name, Path(word.how))
+    side.spool("a", "3")
+    withdraw(replace(WORD, number=6), key=side.key, address=NOBODY, live_dir=side.live)
+    for path in (*(side.live / "inbox").iterdir(), same[0]):
+        os.utime(path, ns=(later, later))
+    side.inbox.collect()
+    assert side.trades() == "3", "of two at once the bundle is the last word: a rollback sends both"
+
+
+def test_a_damaged_spooled_withdrawal_is_put_aside_with_an_event(side: Side) -> None:
+    side.send("a", "3")
+    path = Path(withdraw(WORD, key=side.key, address=NOBODY, live_dir=side.live).how)
+    path.write_bytes(path.read_bytes().replace(b"loses", b"gains"))
+    side.inbox.collect()
+    assert side.trades() == "3"
+    assert (side.live / "refused" / path.name).is_file()
+
+
+def test_a_bundle_from_before_a_withdrawal_does_not_stand_in_for_a_damaged_one(side: Side) -> None:
+    side.send("a", "3")
+    side.withdraw()
+    side.send("b", "4")
+    kept = side.live / "bundles" / side.bundle("b").name / "model.txt"
+    kept.write_bytes(kept.read_bytes().replace(b"tree", b"tres", 1))
+    assert side.trades() is None
+
+
+def test_a_journal_that_is_begun_anew_knows_the_withdrawal(side: Side) -> None:
+    side.send("a", "3")
+    side.send("b", "4")
+    side.send("a", "3")  # a rollback: what came last, not what was made last
+    for name, second in ((side.bundle("b").name, 1), (side.bundle("a").name, 2)):
+        os.utime(side.live / "bundles" / name, ns=(second * 10**9, second * 10**9))
+    for expected in ("3", None):
+        side.journal.close()
+        shutil.rmtree(side.live / "account")
+        side.open()
+        side.inbox.adopt()
+        assert side.trades() == expected
+        side.withdraw()
+
+
+def test_a_withdrawal_kept_but_not_noted_is_noted_at_the_next_start(
+    side: Side, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    side.send("a", "3")
+
+    def dies(*_args: object, **_how: object) -> bool:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "record_withdrawal", dies)
+        with pytest.raises(KeyboardInterrupt):
+            side.withdraw()
+    assert side.trades() == "3"
+    side.inbox.adopt()
+    assert side.trades() is None
+
+
+@pytest.mark.parametrize("hold", [0, 3])
+def test_a_withdrawn_model_buys_nothing_and_sells_by_exits_alone(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, hold: int
+) -> None:
+    home = live_home(tmp_path)
+    chosen = live_settings(settings)
+    exits = chosen.strategy.exits.model_copy(update={"max_hold_sessions": hold})
+    chosen = chosen.model_copy(update={"strategy": chosen.strategy.model_copy(update={"exits": exits})})
+    step, done = Runner.step, []
+    link = RunnerLink(home.key, NOBODY, home.home)
+    bundle = home.bundle()
+    model_name = json.loads((bundle / "manifest.json").read_text())["model_name"]
+
+    def step_and_withdraw(self: Runner, session: object, model: object) -> None:
+        step(self, session, model)  # type: ignore[arg-type]
+        done.append(session)
+        if len(done) == 3:
+            link.withdraw(replace(WORD, model_name=model_name, version="1", bundle_hash=bundle.name))
+
+    monkeypatch.setattr(Runner, "step", step_and_withdraw)
+    deploy(bundle, version="1", key=home.key, address=NOBODY, live_dir=home.live)
+    account = run_replay(home.home, chosen, once=True, keys_dir=home.keys)
+    assert (account.sessions, account.mode, account.model_version) == (home.feed_sessions, "finished", None)
+    reader = Reader(home.home / JOURNAL)
+    late = [order for order in reader.orders(1000) if order["session"] > done[2].isoformat()]
+    assert not [order for order in late if order["side"] == "buy"]
+    if hold:  # what is held still was to be sold, and could not: suspended, or locked at its limit
+        assert set(account.holdings) <= {order["symbol"] for order in late}
+        assert len({order["symbol"] for order in late if order["state"] == "filled"}) > len(account.holdings)
+    else:
+        assert not late
+        assert account.positions > 0
+    client = TestClient(make_app(reader, market="m"), base_url="http://127.0.0.1")
+    assert "no model: version 1 withdrawn at 20" in client.get("/").text
+    assert "; no model: version 1 withdrawn at" in client.get("/api/account").json()["runner"]["message"]
+
+    monkeypatch.setattr(Runner, "step", step)
+    process = RunnerProcess(home.home, chosen, keys_dir=home.keys, clock=ManualClock(NOW))
+    with process.loop() as loop, process.journal() as journal:
+        deploy(bundle, version="1", key=home.key, address=NOBODY, live_dir=home.live)
+        loop.run_pass(threading.Event())
+        assert journal.withdrawn() is None
+    assert process.snapshot().model_version == "1"
