@@ -131,7 +131,7 @@ def test_a_rollback_puts_the_former_champion_live_within_a_minute(
     wait_for(lambda: market.status()["model"]["version"] == "1")  # type: ignore[index]
     seconds = time.monotonic() - started
     with capsys.disabled():
-        print(f"\nrollback-model: command {commanded:.1f} s, former champion live after {seconds:.1f} s")
+        print(f"\nrollback-model: command {commanded:.1f} s, former champion live after {seconds:.1f} s")  # noqa: T201
     told = json.loads(done.stdout)
     assert (told["champion_before"], told["champion"], told["demoted"], told["status"]) == ("2", "1", "2", "accepted")
     assert (told["by"], told["reason"]) == ("ann", "worse than before")

@@ -44,8 +44,8 @@ from ljwx_pipeline.config.research import (
 from ljwx_pipeline.config.section import Section
 from ljwx_pipeline.config.uncertainty import UncertaintySettings
 
-#: Sections that say where things run, not what they compute: left out of the configuration hash.
-LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest")
+#: Sections that say where things run or who may do what, not what is computed: left out of the configuration hash.
+LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest", "approval")
 #: Keys of other sections that say by how many, where and when work is done, and change no number: left out as well.
 LOCAL_KEYS = (
     ("tune", "workers"),
@@ -53,10 +53,6 @@ LOCAL_KEYS = (
     ("walk_forward", "workers"),
     *(("monitoring", key) for key in MonitoringSettings.model_fields if key != "false_alarms_per_year"),
 )
-#: Sections that say where things run or who may do what, not what is computed: left out of the configuration hash.
-LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest", "approval")
-#: Keys of other sections that say by how many and where work is done, and change no number: left out as well.
-LOCAL_KEYS = (("tune", "workers"), ("tune", "storage"), ("walk_forward", "workers"))
 
 
 class Settings(Section):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from ljwx_pipeline.backtest.sweep_store import RESULTS, SweepKey, SweepStore, Va
 from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.promotion.gate import Evidence, decide
+from ljwx_pipeline.promotion.gate import decide
 from ljwx_pipeline.promotion.statistics import deflated_sharpe
 from ljwx_pipeline.promotion.study_trials import new_trial, study_evidence
 from ljwx_pipeline.promotion.trial_count import (
@@ -26,6 +27,7 @@ from ljwx_pipeline.promotion.trial_count import (
     study_trials,
 )
 from ljwx_pipeline.studies import DailyReturns
+from tests.fakes.gate_evidence import evidence
 
 STUDY = [{"session_sharpe": value, "sessions": 400} for value in (0.02, 0.05, -0.01, 0.04)]
 FAMILY = "factors-label-universe"
@@ -152,22 +154,16 @@ def test_five_hundred_variants_that_are_nearly_one_do_not_lower_the_hurdle(ledge
 
 
 def test_the_gate_refuses_after_a_sweep_what_it_promoted_before(ledger: TrialLedger, settings: Settings) -> None:
-    rng = np.random.default_rng(4)
-
     def decided() -> dict[str, float | None]:
         counted = counted_trials(STUDY, ledger=ledger, family=FAMILY)
-        evidence = Evidence(
-            rank_ic=rng.normal(0.05, 0.05, 900),
+        shown = replace(
+            evidence(rank_ic=0.05, annual_excess=0.3),
             net_excess_returns=np.random.default_rng(5).normal(0.0012, 0.01, 900),
-            monthly_net_excess_returns=np.random.default_rng(6).normal(0.02, 0.02, 43),
             trial_sharpes=counted.sharpes,
             trials=len(counted.sharpes),
-            purge_sessions=6,
-            lint_errors=(),
-            strategy="topk_dropout",
             trial_variance=counted.variance,
         )
-        return decide(evidence, settings.gate).measured
+        return decide(shown, settings.gate).measured
 
     before = decided()
     swept(ledger, list(np.random.default_rng(7).normal(0, 0.04, 300)))
