@@ -28,7 +28,8 @@ FACTORS = "f" * 64
 @pytest.fixture
 def line(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setenv("LJWX_HOME", str(tmp_path))
-    return SimpleNamespace(settings=settings, catalogue=SimpleNamespace(version_hash=FACTORS))
+    catalogue = SimpleNamespace(version_hash=FACTORS)
+    return SimpleNamespace(settings=settings, catalogue=catalogue, home=market_home(settings))
 
 
 def tried(settings: Settings, factors: str = FACTORS) -> None:
@@ -39,6 +40,12 @@ def tried(settings: Settings, factors: str = FACTORS) -> None:
         for name, sharpe in [("a", 0.1), ("b", -0.3)]
     ]
     TrialLedger(market_home(settings) / LEDGER_FILE).record(family, "sweep", results, evidence="e")
+
+
+def as_replay(line: SimpleNamespace) -> None:
+    source = line.settings.source.model_copy(update={"as_of": "2026-01-05T18:00:00+08:00"})
+    line.settings = line.settings.model_copy(update={"source": source})
+    line.home = market_home(line.settings)
 
 
 def test_without_a_sweep_the_study_alone_counts(line: SimpleNamespace) -> None:
@@ -54,14 +61,13 @@ def test_variants_of_the_family_count_and_those_of_other_factors_do_not(line: Si
     tried(line.settings)
     tried(line.settings, factors="0" * 64)
     counted = trials_behind(line, STUDY)
-    assert counted.sharpes == (0.05, 0.07, 0.1, -0.3)
-    assert counted.variance_floor == pytest.approx(0.08)
+    assert counted.sharpes == (0.1, -0.3, 0.05, 0.07)
+    assert counted.related == 2
 
 
 def test_a_replay_counts_what_was_tried_on_the_market_it_replays(line: SimpleNamespace) -> None:
     tried(line.settings)
-    source = line.settings.source.model_copy(update={"as_of": "2026-01-05T18:00:00+08:00"})
-    line.settings = line.settings.model_copy(update={"source": source})
+    as_replay(line)
     assert market_home(line.settings).name.endswith("Z")
     assert len(trials_behind(line, STUDY).sharpes) == 4
 
@@ -87,7 +93,9 @@ def test_twenty_widths_by_hand_count_as_twenty_trials_and_a_repeat_as_none(line:
     run_by_hand(line, 7)
     counted = trials_behind(line, STUDY)
     assert len(counted.sharpes) == len(STUDY["trials"]) + 20
-    assert len(set(counted.sharpes[2:])) > 10
+    assert len(set(counted.sharpes[:20])) > 10
+    assert (counted.returns.shape, counted.without_returns) == ((89, 20), 2), "its returns are kept"
+    assert 0 < counted.variance < 1
 
 
 def test_a_variant_run_by_hand_and_swept_is_one_trial(line: SimpleNamespace) -> None:
@@ -110,8 +118,7 @@ def test_a_variant_run_by_hand_and_swept_is_one_trial(line: SimpleNamespace) -> 
 
 
 def test_a_replay_is_no_trial(line: SimpleNamespace) -> None:
-    source = line.settings.source.model_copy(update={"as_of": "2026-01-05T18:00:00+08:00"})
-    line.settings = line.settings.model_copy(update={"source": source})
+    as_replay(line)
     run_by_hand(line, 5)
     assert not (market_home(replayed(line.settings)) / LEDGER_FILE).exists()
     assert not (market_home(line.settings) / LEDGER_FILE).exists()
