@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.trials import family_of, record_trial, trials_behind
+from assets.trials import (
+    JOURNAL,
+    STUDIES,
+    count_studies_of,
+    count_trial,
+    family_of,
+    record_trial,
+    trials_behind,
+)
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.sweep import run_sweep
 from ljwx_pipeline.backtest.sweep_measures import MEASURES
@@ -17,8 +25,11 @@ from ljwx_pipeline.backtest.sweep_store import VariantResult
 from ljwx_pipeline.backtest.sweep_variants import expand_grid
 from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger, strategy_family
 from ljwx_pipeline.config import Settings, market_home, replayed
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.evaluation.metrics import returns_of
 from ljwx_pipeline.label import label_hash
+from ljwx_pipeline.reproduction.replay_home import lay_out
+from ljwx_pipeline.studies import Axis, Place, Space, StudyPlan, opened_study
 from tests.fakes.sweeps import sweep_market
 
 STUDY = {"trials": [{"session_sharpe": 0.05}, {"session_sharpe": 0.07}]}
@@ -122,3 +133,72 @@ def test_a_replay_is_no_trial(line: SimpleNamespace) -> None:
     run_by_hand(line, 5)
     assert not (market_home(replayed(line.settings)) / LEDGER_FILE).exists()
     assert not (market_home(line.settings) / LEDGER_FILE).exists()
+
+
+def told(number: int = 0) -> dict[str, object]:
+    return {"number": number, "params": {"num_leaves": 31}, "session_sharpe": 0.1, "sessions": 9, "state": "complete"}
+
+
+def test_a_trial_of_a_study_counts_as_soon_as_it_is_told_and_once(line: SimpleNamespace) -> None:
+    for _ in range(2):
+        count_trial(line, "ljwx-1", told(), evidence="ljwx-1:0")
+    document = {"study": "ljwx-1", "evidence": "ljwx-1:0", "trials": [told(), told(1)]}
+    counted = trials_behind(line, document)
+    assert counted.sharpes == (0.1, 0.1)
+    assert counted.evidence == ("ljwx-1:0", "ljwx-1:0")
+    assert [trial.kind for trial in TrialLedger(market_home(line.settings) / LEDGER_FILE).trials()] == ["study"]
+
+
+def finished_study(journal: Path, dataset_hash: str, *, trials: int = 3) -> str:
+    """Make a study that a killed run left, as one from before studies said whose they are."""
+    axis = Axis("depth", "int", 0, 4, log=False, levels=(0, 1, 2))
+    plan = StudyPlan(
+        kind="ljwx",
+        inputs={"dataset": dataset_hash, "folds": [[0, 1, 2, 3]]},
+        space=Space((axis,)),
+        seed=1,
+        batch=1,
+        random_trials=2,
+    )
+    with opened_study(Place(journal), plan) as study:
+        for _ in range(trials):
+            asked = study.claim(trials)
+            assert asked is not None
+            study.tell(asked, [0.1], kept={"trial": {**told(asked.number), "params": asked.params}})
+        return study.name
+
+
+def test_studies_left_in_the_journal_are_counted_and_by_a_replay_are_not(line: SimpleNamespace) -> None:
+    finished_study(line.home / STUDIES / JOURNAL, "d1")
+    assert count_studies_of(line, dataset_hash="another") == 0
+    assert count_studies_of(line, dataset_hash="d1") == 3
+    assert len(trials_behind(line, STUDY).sharpes) == 3 + 2
+    as_replay(line)
+    finished_study(line.home / STUDIES / JOURNAL, "d2")
+    assert count_studies_of(line, dataset_hash="d2") == 0
+    count_trial(line, "ljwx-1", told(), evidence="ljwx-1:0")
+    assert not (line.home / LEDGER_FILE).exists()
+    assert len(trials_behind(line, STUDY).sharpes) == 3 + 2
+
+
+def test_a_reproduction_reads_the_returns_of_the_market_it_counts(line: SimpleNamespace, tmp_path: Path) -> None:
+    for top_k in (4, 5, 6):
+        run_by_hand(line, top_k)
+    before = trials_behind(line, STUDY)
+    market, there = line.home, tmp_path / "elsewhere" / "markets"
+    lay_out(tmp_path / "elsewhere", market=market, name=market.name, counted_until=None)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("LJWX_HOME", str(there.parent))
+        line.home = market_home(line.settings)
+        after = trials_behind(line, STUDY)
+    assert after == before
+    np.testing.assert_array_equal(after.returns, before.returns)
+    assert after.returns.shape == (89, 3)
+
+
+def test_a_ledger_that_lacks_rows_is_refused(line: SimpleNamespace) -> None:
+    tried(line.settings)
+    for path in market_home(line.settings).glob("trials.sqlite*"):
+        path.unlink()
+    with pytest.raises(LakeError, match="2 were counted: rows are gone"):
+        trials_behind(line, STUDY)
