@@ -234,9 +234,9 @@ def champion_model(
         run.artifacts(card, "model_card")
         record_made(line, run)
     end_research_run(line)
-    settled = {"name": line.registered_model, "version": version.version, "alias": alias}
+    settled = {"name": line.registered_model, "version": version.version, "alias": alias, "decision": done.decision}
     return dg.Output(
-        settled,
+        settled | {"reasons": list(done.reasons)},
         metadata={
             **settled,
             "champion_now": champion.version if champion else "none",

@@ -40,7 +40,8 @@ def assemble_summary(
     tables, settings = line.tables, line.settings
     bars = line.checked_bars()
     walk, back = read_json(tables, "walk_forward_summary"), read_json(tables, "backtest_summary")
-    decision, model = read_json(tables, "promotion_decision"), read_json(tables, "champion_model")
+    model = read_json(tables, "champion_model")
+    decision = read_json(tables, "promotion_decision") | {key: model[key] for key in ("decision", "reasons")}
     description = line.source().describe()
     lineage = lineage_of(line)
     promoted = decision["decision"] == "promoted"
@@ -61,7 +62,11 @@ def assemble_summary(
         "backtest": back["backtest"],
         "benchmarks": back["benchmarks"],
         "promotion": {key: decision[key] for key in ("decision", "reasons", "measured", "thresholds")},
-        "model": {**model, "alias": model["alias"] if promoted else "none"},
+        "model": {
+            "name": model["name"],
+            "version": model["version"],
+            "alias": model["alias"] if promoted else "none",
+        },
         "deployment": deployment_section(line, promoted=promoted, trading=trading),
         "account": account_section(line, trading=trading),
         "lineage": lineage,

@@ -299,7 +299,9 @@ def _champion(settings: Settings) -> Finding:
     if refusal is not None:
         fact, remedy = refusal
         return Finding(name, ok=False, fact=f"{fact}{by_hand}", remedy=remedy)
-    fact = "none was promoted yet" if champion is None else f"version {champion} of {model}, promoted by the line"
+    fact = f"version {champion} of {model}, promoted by the line"
+    if champion is None:
+        fact = "none was promoted yet" if at is None else f"none: version {at.old} was taken off at {at.at}"
     if moved is not None:
         remedy = "if nobody you know of moved it, look into MLflow; the sensor writes it down"
         return Finding(name, ok=False, fact=f"{fact}{by_hand}", remedy=remedy, only_warns=True)

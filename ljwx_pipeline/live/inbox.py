@@ -148,6 +148,10 @@ class Inbox:
 
     def adopt(self) -> None:
         """Note what is kept and the journal does not know: it is new, or the process died while accepting it."""
+        with self._turn():
+            self._adopt()
+
+    def _adopt(self) -> None:
         known, withdrawal = self._journal.bundles(), self._live_dir / KEPT_WITHDRAWAL
         kept = [path for path in _oldest_first(self._bundles, withdrawal) if path.name not in known]
         for path in kept:

@@ -42,9 +42,8 @@ class WithdrawnModel:
 
     def sentence(self) -> str:
         """Return it as people read it."""
-        return (
-            f"no model: version {self.model_version} withdrawn at {self.at}{f' ({self.reason})' if self.reason else ''}"
-        )
+        at = datetime.fromisoformat(self.at).isoformat(timespec="seconds")
+        return f"no model: version {self.model_version} withdrawn at {at}{f' ({self.reason})' if self.reason else ''}"
 
 
 @dataclass(frozen=True)

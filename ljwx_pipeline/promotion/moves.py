@@ -418,7 +418,7 @@ def _after_people(
     by_people = [
         line
         for line in lines
-        if line.what == "decided" and line.via != "gate" and line.bundle_hash == verdict.version.bundle_hash
+        if line.what == "decided" and not line.by_gate and line.bundle_hash == verdict.version.bundle_hash
     ]
     if verdict.decision == PROMOTED and by_people and by_people[-1].decision == DEMOTED:
         back = f"`ljwx promote {verdict.version.version}` brings it back"

@@ -25,8 +25,9 @@ RECORD_FILE = "champion.jsonl"
 MOVED_TAG = "alias_moved_by_hand"
 PROMOTED, REFUSED, AWAITING, DEMOTED = "promoted", "refused", "awaiting_approval", "demoted"
 What = Literal["decided", "moved", "moved_by_hand", "delivered"]
-#: Who decided: the gate, or a person by one of the commands.
-Via = Literal["gate", "promote", "rollback-model", "demote"]
+#: Who decided: the gate, or a person by one of the commands; empty in other lines, and in those from before this was
+#: recorded, when the gate alone decided.
+Via = Literal["", "gate", "promote", "rollback-model", "demote"]
 State = Literal[
     "challenger", "shadow", "canary", "champion", "former champion", "refused", "awaiting_approval", "demoted"
 ]
@@ -65,14 +66,19 @@ class ChampionLine:
     decision: str = ""
     reasons: tuple[str, ...] = ()
     bundle_hash: str = ""
-    via: Via = "gate"
+    via: Via = ""
     by: str = ""
     reason: str = ""
     asked_by: str = ""
 
+    @property
+    def by_gate(self) -> bool:
+        """Whether the gate decided, and no person."""
+        return self.via in ("", "gate")
+
     def said(self) -> str:
         """Return a decision in words: which, by whom, when, and why."""
-        who = "the gate" if self.via == "gate" else f"{self.by or 'somebody'} (`ljwx {self.via}`)"
+        who = "the gate" if self.by_gate else f"{self.by or 'somebody'} (`ljwx {self.via}`)"
         why = " | ".join(part for part in (self.reason, *self.reasons) if part)
         return f"{self.decision} by {who} at {self.at}{f': {why}' if why else ''}"
 
@@ -145,7 +151,7 @@ class ChampionRecord:
         """Return the last decision on a bundle, or the gate's last one; None where there is none."""
         lines = self.lines(model) if bundle_hash else []
         found = [line for line in lines if line.what == "decided" and line.bundle_hash == bundle_hash]
-        found = [line for line in found if line.via == "gate" or not gate_alone]
+        found = [line for line in found if line.by_gate or not gate_alone]
         return found[-1] if found else None
 
     def open_command(self, model: str) -> ChampionLine | None:
@@ -155,7 +161,7 @@ class ChampionRecord:
         """
         told = [line for line in self.lines(model) if line.what in ("decided", "delivered")]
         last = told[-1] if told else None
-        return None if last is None or last.what == "delivered" or last.via == "gate" else last
+        return None if last is None or last.what == "delivered" or last.by_gate else last
 
     def refusal(self, model: str, version: str, bundle_hash: str) -> tuple[str, str] | None:
         """Return fact and remedy of why the line may not deploy a bundle; None when its own decision was to promote it.
@@ -174,7 +180,7 @@ class ChampionRecord:
         if on_it:
             reasons = " | ".join(on_it[-1].reasons) or "no reason"
             said = f"the gate's decision on it was {on_it[-1].decision} ({reasons})"
-            if on_it[-1].via != "gate":
+            if not on_it[-1].by_gate:
                 said = f"it was {on_it[-1].said()}"
         elif others:
             held, holds = (one[:12] or "none that was recorded" for one in (others[-1].bundle_hash, bundle_hash))
