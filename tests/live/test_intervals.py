@@ -13,116 +13,34 @@ import pytest
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.config import Settings
-from ljwx_pipeline.dataset import scorable_mask
-from ljwx_pipeline.dataset.interval_inputs import begun_intervals, interval_arrays
-from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.live.database import connect
-from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
 from ljwx_pipeline.live.paper_broker import PaperBroker
 from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
-from ljwx_pipeline.market.adjustment import factor_panel
-from ljwx_pipeline.market.tables import empty_table
-from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle, load_bundle
-from ljwx_pipeline.scoring.signing import public_key, signing_key
-from ljwx_pipeline.trading.market_arrays import market_arrays
+from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle
 from ljwx_pipeline.uncertainty.abstain import may_buy
-from ljwx_pipeline.uncertainty.carried import WalkedOn, walked_on
-from tests.fakes.live_home import Home, live_settings
-from tests.fakes.live_market import live_tables
 
-SESSIONS, FEED = 190, 30
 #: Sessions of the history that came after the bundle's training.
 AGES = [0, 7]
 
 
-class World:
-    """A market's home, and research's walk over all of it, the feed's sessions too: what the runner must agree with."""
-
-    def __init__(self, folder: Path, settings: Settings, age: int) -> None:
-        tables = live_tables(symbols=24, sessions=SESSIONS, feed_sessions=FEED, seed=2)
-        self.home = Home(folder / "markets" / "test", folder / "keys", folder / "made", tables, FEED)
-        signing_key(self.home.keys)
-        symbols = sorted(tables.securities["symbol"])
-        self.industries = pd.DataFrame(
-            {
-                "symbol": symbols,
-                "industry": [f"industry {row % 3}" for row in range(len(symbols))],
-                "start_date": pd.Timestamp("2010-01-04"),
-                "end_date": pd.NaT,
-            }
-        ).astype({"end_date": "datetime64[ns]"})
-        self.home.write_pack(beside={"industries": self.industries})
-        shipped = live_settings(settings)
-        self.settings = shipped.model_copy(
-            update={"uncertainty": shipped.uncertainty.model_copy(update={"least_sessions": 10, "least_returns": 10})}
-        )
-        sessions = pd.DatetimeIndex(np.sort(tables.bars["session_date"].unique()), name="session_date")
-        self.panel = factor_panel(tables.bars, symbols=tuple(symbols), sessions=sessions, adjustment="raw")
-        self.market = market_arrays(
-            tables.bars,
-            tables.securities,
-            tables.st_spells,
-            tables.corporate_actions,
-            symbols=tuple(symbols),
-            sessions=sessions,
-            adjustment="raw",
-        )
-        self.trained_until = sessions[SESSIONS - FEED - 1 - age].date()
-        plain = load_bundle(self.home.bundle(), factor_hash=alpha158().version_hash, public_key=self.key)
-        self.scores = self._scores(plain)
-        cut = sessions.get_loc(pd.Timestamp(self.trained_until)) + 1
-        begun = begun_intervals(self.settings.uncertainty, settings.label, tuple(symbols), industries=True)
-        whole = interval_arrays(begun, self.panel, self.scores, self.market.can_buy, self.industries)
-        self.walked: WalkedOn = walked_on(begun, whole)
-        known = self.panel.sessions_slice(0, cut)
-        until = interval_arrays(begun, known, self.scores[:, :cut], self.market.can_buy[:, :cut], self.industries)
-        document = walked_on(begun, until).carried.to_json()
-        path = self.home.bundle(documents={INTERVALS: document})
-        self.bundle = load_bundle(path, factor_hash=alpha158().version_hash, public_key=self.key)
-
-    @property
-    def key(self) -> str:
-        return public_key(self.home.keys)
-
-    def _scores(self, bundle: ModelBundle) -> np.ndarray:
-        """The bundle's score of every session, as research would have it, NaN outside the universe."""
-        tables = self.home.tables
-        values = evaluate(alpha158().expressions, self.panel)
-        mask = scorable_mask(
-            self.panel, tables.securities, tables.st_spells, empty_table("index_members"), self.settings.universe
-        )
-        out = np.full(mask.shape, np.nan)
-        for column in range(mask.shape[1]):
-            rows = np.flatnonzero(mask[:, column])
-            features = np.stack([values.of(name)[rows, column] for name in values.names], axis=1)
-            out[rows, column] = bundle.predict(features).score
-        return out
-
-    def scorer(self, feed: ReplayFeed, bundle: ModelBundle | None = None) -> BundleScorer:
-        factors = FactorHistory(feed, alpha158(), self.settings.universe, benchmark=self.settings.gate.benchmark)
-        return BundleScorer(bundle or self.bundle, factors)
-
-    def feed(self) -> ReplayFeed:
-        return ReplayFeed.open(self.home.live / "feed")
-
-
 @pytest.fixture(scope="module", params=AGES, ids=lambda age: f"{age} sessions old")
-def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
+def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> IntervalWorld:
     from ljwx_pipeline.config import load_settings
 
-    return World(tmp_path_factory.mktemp("world"), load_settings(profile="simulated", environ={}), request.param)
+    return IntervalWorld(
+        tmp_path_factory.mktemp("world"), load_settings(profile="simulated", environ={}), request.param
+    )
 
 
-def told(world: World, session: date) -> tuple[np.ndarray, np.ndarray]:
+def told(world: IntervalWorld, session: date) -> tuple[np.ndarray, np.ndarray]:
     column = world.panel.sessions.get_loc(pd.Timestamp(session))
     return world.walked.lower[:, column], world.walked.upper[:, column]
 
 
-def test_the_runner_gives_research_s_intervals_to_the_bit(world: World) -> None:
+def test_the_runner_gives_research_s_intervals_to_the_bit(world: IntervalWorld) -> None:
     feed = world.feed()
     scorer = world.scorer(feed)
     assert scorer.interval_fault == ""
@@ -137,7 +55,7 @@ def test_the_runner_gives_research_s_intervals_to_the_bit(world: World) -> None:
 
 
 @pytest.mark.parametrize("asked", [[9], [3, 11, 12, 29]])
-def test_beginning_late_or_leaving_sessions_out_changes_nothing(world: World, asked: list[int]) -> None:
+def test_beginning_late_or_leaving_sessions_out_changes_nothing(world: IntervalWorld, asked: list[int]) -> None:
     feed = world.feed()
     scorer = world.scorer(feed)
     for at in asked:
@@ -147,7 +65,7 @@ def test_beginning_late_or_leaving_sessions_out_changes_nothing(world: World, as
 
 
 def traded(
-    world: World, folder: Path, bundle: ModelBundle, limits: dict[str, float], kind: str = "topk_dropout"
+    world: IntervalWorld, folder: Path, bundle: ModelBundle, limits: dict[str, float], kind: str = "topk_dropout"
 ) -> tuple[Journal, Any]:
     feed, settings = world.feed(), world.settings
     risk = settings.risk.model_copy(
@@ -176,7 +94,9 @@ def traded(
 
 
 @pytest.mark.parametrize("kind", ["topk_dropout", "score_weighted"])
-def test_abstaining_the_runner_makes_the_orders_of_the_backtest(world: World, tmp_path: Path, kind: str) -> None:
+def test_abstaining_the_runner_makes_the_orders_of_the_backtest(
+    world: IntervalWorld, tmp_path: Path, kind: str
+) -> None:
     width = world.walked.upper - world.walked.lower
     limits = {"max_width_frac": float(np.nanmedian(width[:, -FEED:]))}
     journal, chosen = traded(world, tmp_path / "abstaining", world.bundle, limits, kind)
@@ -207,7 +127,7 @@ def events_of(journal: Journal) -> list[tuple[str, str]]:
 
 
 def test_a_bundle_without_intervals_trades_without_and_buys_nothing_where_it_should_abstain(
-    world: World, tmp_path: Path
+    world: IntervalWorld, tmp_path: Path
 ) -> None:
     bare = replace(world.bundle, documents={})
     assert "holds no prediction intervals" in world.scorer(world.feed(), bare).interval_fault
@@ -225,7 +145,7 @@ def test_a_bundle_without_intervals_trades_without_and_buys_nothing_where_it_sho
     [("{}", "cannot be read"), (None, "stand at 2011-01-04, before the session pack begins")],
 )
 def test_a_document_that_cannot_be_carried_on_gives_no_interval_and_says_why(
-    world: World, document: str | None, why: str
+    world: IntervalWorld, document: str | None, why: str
 ) -> None:
     text = document or world.bundle.documents[INTERVALS].replace(world.trained_until.isoformat(), "2011-01-04")
     feed = world.feed()
@@ -234,14 +154,14 @@ def test_a_document_that_cannot_be_carried_on_gives_no_interval_and_says_why(
     assert np.isnan(ends.lower).all()
 
 
-def test_a_pack_without_the_industries_gives_no_interval_and_says_why(world: World) -> None:
+def test_a_pack_without_the_industries_gives_no_interval_and_says_why(world: IntervalWorld) -> None:
     feed = world.feed()
     feed.pack = replace(feed.pack, beside={})
     ends = world.scorer(feed).interval_ends(feed.sessions[0])
     assert "no industry is told" in ends.fault
 
 
-def test_a_history_too_short_for_the_sessions_since_gives_no_interval_and_says_why(world: World) -> None:
+def test_a_history_too_short_for_the_sessions_since_gives_no_interval_and_says_why(world: IntervalWorld) -> None:
     feed = world.feed()
     window = len(feed.history_sessions) - alpha158().window - 1  # all but two sessions of the history are looked back
     long = world.settings.universe.model_copy(update={"mean_amount_window_sessions": window})
