@@ -13,6 +13,7 @@ from ljwx_pipeline.backtest.abstained import WALKED, walked_may_buy
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.sweep import run_sweep
 from ljwx_pipeline.backtest.sweep_input import SweepInput
+from ljwx_pipeline.backtest.sweep_measures import net_returns
 from ljwx_pipeline.backtest.sweep_variants import Variant
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LakeError, TradingError
@@ -63,7 +64,7 @@ def test_a_sweep_abstains_as_the_run_does_and_is_another_look(settings: Settings
     )
     variants = [Variant("as configured", chosen.strategy, chosen.costs)]
     swept = run_sweep(market, scores, variants, first=first, last=last, may_buy=mask)
-    np.testing.assert_array_equal(swept.net_returns[0], alone.equity_fen[1:] / alone.equity_fen[:-1] - 1)
+    np.testing.assert_array_equal(swept.net_returns, net_returns(alone.equity_fen[np.newaxis]))
     plain = SweepInput(market, scores, first, last)
     assert replace(plain, may_buy=mask).key().evidence != plain.key().evidence
     with pytest.raises(TradingError, match="may_buy has shape"):

@@ -13,6 +13,7 @@ import pytest
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
@@ -21,6 +22,7 @@ from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle
 from ljwx_pipeline.uncertainty.abstain import may_buy
+from tests.fakes.interval_world import FEED, IntervalWorld
 
 #: Sessions of the history that came after the bundle's training.
 AGES = [0, 7]
@@ -28,8 +30,6 @@ AGES = [0, 7]
 
 @pytest.fixture(scope="module", params=AGES, ids=lambda age: f"{age} sessions old")
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> IntervalWorld:
-    from ljwx_pipeline.config import load_settings
-
     return IntervalWorld(
         tmp_path_factory.mktemp("world"), load_settings(profile="simulated", environ={}), request.param
     )
