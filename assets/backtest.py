@@ -96,13 +96,15 @@ def judged_backtest(
     *,
     first: date,
     last: date,
+    may_buy: NDArray[np.int8] | None = None,
 ) -> JudgedBacktest:
     """Run the backtest of ``scores`` from ``first`` to ``last`` and everything it stands beside.
 
-    The universe of the equal-weight level and of the plain strategies is what the scores cover.
+    The universe of the equal-weight level and of the plain strategies is what the scores cover; they abstain from no
+    name. ``may_buy`` as ``run_backtest`` takes it.
     """
     strategy, costs, gate = settings.strategy, settings.costs, settings.gate
-    result = run_backtest(market, scores, strategy=strategy, costs=costs, first=first, last=last)
+    result = run_backtest(market, scores, strategy=strategy, costs=costs, first=first, last=last, may_buy=may_buy)
     curves = every_benchmark(
         result,
         market,

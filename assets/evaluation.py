@@ -52,15 +52,19 @@ def net_backtest(
     corporate_actions: pd.DataFrame,
     index_bars: pd.DataFrame,
     calendar: pd.DataFrame,
+    prediction_intervals: dict[str, Any],
 ) -> dg.Output[pd.DataFrame]:
     """The configured strategy on out-of-sample scores, after every cost and A-share rule, beside three indices."""
     from assets.backtest import judged_backtest  # heavy: the kernels
+    from ljwx_pipeline.backtest.abstained import walked_may_buy
     from ljwx_pipeline.evaluation.performance_file import write_performance
     from ljwx_pipeline.trading.market_arrays import optional_columns
 
     origin = origin_of_predictions(line, walk_forward_predictions)
+    require_same_origin(origin, prediction_intervals=prediction_intervals)
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
     scores = dense_scores(walk_forward_predictions, market.symbols, market.sessions)
+    allowed = walked_may_buy(line.tables, line.settings.uncertainty, market.symbols, market.sessions)
     clock = SystemClock()
     started_s = clock.monotonic_s()
     judged = judged_backtest(
@@ -70,8 +74,10 @@ def net_backtest(
         index_bars,
         first=walk_forward_predictions["session_date"].min().date(),
         last=research_sessions(line, calendar)[-1].date(),
+        may_buy=allowed,
     )
-    counted = record_trial(line, market, scores, judged.result, judged.curves[line.settings.gate.benchmark])
+    benchmark = judged.curves[line.settings.gate.benchmark]
+    counted = record_trial(line, market, scores, judged.result, benchmark, may_buy=allowed)
     summary = judged.summary
     write_json(line.tables, "backtest_summary", {**summary, **origin, "evidence": counted[-1]})
     write_json(line.tables, LINT_EVIDENCE, judged.evidence.as_dict())

@@ -21,6 +21,7 @@ from assets.origin import origin_of_predictions
 from assets.panels import dense_scores, panel_of, research_sessions
 from assets.resources import Line
 from assets.tracking import research_run
+from ljwx_pipeline.backtest.abstained import WALKED
 from ljwx_pipeline.dataset import scorable_mask
 from ljwx_pipeline.dataset.groups import industry_codes
 from ljwx_pipeline.dataset.interval_inputs import begun_intervals, interval_arrays, sessions_needed
@@ -35,8 +36,8 @@ from ljwx_pipeline.uncertainty.scale import daily_returns
 
 GROUP = "evaluation"
 OWNERS = ["team:quant"]
-#: The table of the walked intervals, and what they have learned, for the bundle.
-WALKED, LEARNED = "walk_forward_intervals", "interval_state.json"
+#: What the walked intervals have learned, for the bundle.
+LEARNED = "interval_state.json"
 #: What coverage may be, in total and in every group that is large enough to judge.
 TOTAL_COVERAGE, GROUP_COVERAGE = (0.88, 0.92), (0.85, 0.95)
 #: Names of one session move together, and outcomes of neighbouring sessions overlap: fewer say little.

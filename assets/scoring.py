@@ -31,6 +31,7 @@ from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle, load_bundle, ve
 from ljwx_pipeline.scoring.model import GroupBy
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.uncertainty.carried import CarriedIntervals
+from ljwx_pipeline.uncertainty.scale import MOST_GAP_SESSIONS
 
 GROUP = "scoring"
 OWNERS = ["team:quant"]
@@ -183,6 +184,23 @@ def groups_of(line: Line, by: GroupBy, panel: Panel, present: NDArray[np.bool_])
     return None if found is None else found.codes.T[present.T]
 
 
+def sessions_since_training(line: Line, sessions: pd.DatetimeIndex) -> int:
+    """Return how many of ``sessions`` came after the champion's training; 0 without one that can be read.
+
+    The runner brings the champion's intervals forward over them.
+    """
+    registry = line.registry()
+    champion = registry.champion(line.registered_model)
+    if champion is None or not line.settings.uncertainty.enabled:
+        return 0
+    try:
+        path = champion_bundle(line, registry, champion)
+        manifest = verify_files(path, public_key=public_key(ljwx_home() / "keys"))[0]
+    except BundleError:
+        return 0  # daily_scores says what is wrong with it
+    return int((sessions > pd.Timestamp(manifest.last_session)).sum())
+
+
 def since(table: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
     """Return the rows from session ``first`` on; a table of ranges stays whole."""
     return table[table["session_date"] >= first] if "session_date" in table else table
@@ -245,15 +263,19 @@ def session_pack(
     sessions = pd.DatetimeIndex(calendar["session_date"])
     cut = len(research_sessions(line, calendar))
     position = session_positions(checked_bars["session_date"], sessions)
-    first = max(0, cut - lookback_sessions(line.catalogue, line.settings.universe) - WARM_UP_SPARE_SESSIONS)
+    spare = max(WARM_UP_SPARE_SESSIONS, MOST_GAP_SESSIONS + 1 + sessions_since_training(line, sessions[:cut]))
+    first = max(0, cut - lookback_sessions(line.catalogue, line.settings.universe) - spare)
     history = checked_bars[(position >= first) & (position < cut)]
     feed = checked_bars[position >= cut]
     session = last_research_session(line, calendar)
     present = tuple(sorted(history.loc[history["session_date"] == pd.Timestamp(session), "symbol"]))
     online = feature_store(line).online(present, session)
     description = line.source().describe()
-    grouped = {name: line.market_table(name) for name in GROUP_TABLES[line.settings.model.group_by]}
-    beside = {**factor_tables(line, checked_bars).beside, **grouped}
+    needed = {
+        *GROUP_TABLES[line.settings.model.group_by],
+        *(["industries"] if line.settings.uncertainty.enabled else []),
+    }
+    beside = {**factor_tables(line, checked_bars).beside, **{name: line.market_table(name) for name in sorted(needed)}}
     manifest = write_session_pack(
         line.home / "live" / "feed",
         history=history,

@@ -35,6 +35,8 @@ def record_trial(
     scores: NDArray[np.float64],
     result: BacktestResult,
     benchmark_close: pd.Series,
+    *,
+    may_buy: NDArray[np.int8] | None = None,
 ) -> tuple[str, str, str]:
     """Count a run's backtest as a trial by hand; return the key of its row: family, variant and evidence.
 
@@ -42,7 +44,7 @@ def record_trial(
 
     Parameters
     ----------
-    market, scores, result
+    market, scores, result, may_buy
         What ``run_backtest`` was given and made, as the configured strategy and costs say.
     benchmark_close
         Closes of the gate's benchmark on the sessions of ``result``.
@@ -60,6 +62,7 @@ def record_trial(
         result.sessions[0].date(),
         result.sessions[-1].date(),
         returns_of(benchmark_close).to_numpy(dtype=np.float64),
+        may_buy,
     )
     inputs.require_sound()
     tried = result_of(inputs, Variant("as configured", settings.strategy, settings.costs), result)

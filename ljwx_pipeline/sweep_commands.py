@@ -196,6 +196,7 @@ def _run(
         "first": inputs.first,
         "last": inputs.last,
         "benchmark_returns": inputs.benchmark_returns,
+        "may_buy": inputs.may_buy,
         "executor": executor,
         "store": task.home / RESULTS,
         "progress": told,

@@ -26,7 +26,7 @@ from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
 from ljwx_pipeline.trading.costs import E4_PER_FEN, rates_table
-from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, ranked
+from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, purchases, ranked
 from ljwx_pipeline.trading.exits import ExitParams, exits_kernel
 from ljwx_pipeline.trading.fill_model import FillModel, Reject
 from ljwx_pipeline.trading.market_arrays import MarketArrays
@@ -51,6 +51,7 @@ from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
+Int8 = NDArray[np.int8]
 Float = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 Ranking = tuple[Int32, Int32]
@@ -119,6 +120,7 @@ def _run(
     best_first: Int32,
     n_scored: Int32,
     scores: Float,
+    may_buy: Int8,
     open_e4: Int32,
     high_e4: Int32,
     low_e4: Int32,
@@ -160,6 +162,7 @@ def _run(
     best_first = borrowed(best_first)
     n_scored = borrowed(n_scored)
     scores = borrowed(scores)
+    may_buy = borrowed(may_buy)
     open_e4 = borrowed(open_e4)
     high_e4 = borrowed(high_e4)
     low_e4 = borrowed(low_e4)
@@ -297,6 +300,7 @@ def _run(
                 best_first[s],
                 n_scored[s],
                 scores[s],
+                may_buy[s],
                 held_names,
                 n_held,
                 shares,
@@ -330,6 +334,7 @@ def run_backtest(
     first: date,
     last: date,
     ranking: Ranking | None = None,
+    may_buy: Int8 | None = None,
 ) -> BacktestResult:
     """Return what trading ``scores`` from ``first`` to ``last`` would have come to.
 
@@ -349,14 +354,19 @@ def run_backtest(
         First decision and last valuation, both sessions of ``market``.
     ranking
         ``decide.ranked(scores)``, for callers that run many variants over the same scores; made here when None.
+    may_buy
+        Shape as ``scores``, 0 where a name is not bought (``uncertainty.abstain.may_buy``); None: every name may be.
 
     Raises
     ------
     TradingError
-        For scores on other axes, dates that are no sessions of the market or outside the rulebook, a market without a
-        column that the fill model reads, a held name that traded without a price, or an account that does not add up.
+        For scores or ``may_buy`` on other axes, dates that are no sessions of the market or outside the rulebook, a
+        market without a column that the fill model reads, a held name that traded without a price, or an account that
+        does not add up.
     """
-    done = simulate(market, scores, strategy=strategy, costs=costs, first=first, last=last, ranking=ranking)
+    done = simulate(
+        market, scores, strategy=strategy, costs=costs, first=first, last=last, ranking=ranking, may_buy=may_buy
+    )
     figures = done.figures
     return BacktestResult(
         sessions=done.sessions,
@@ -414,6 +424,7 @@ def simulate(
     first: date,
     last: date,
     ranking: Ranking | None = None,
+    may_buy: Int8 | None = None,
 ) -> Simulation:
     """Return what ``run_backtest`` makes its tables of, checked to the fen; parameters and errors as there."""
     begin, end = _span(market, scores, first, last)
@@ -433,6 +444,7 @@ def simulate(
         best_first,
         n_scored,
         np.ascontiguousarray(scores.T, dtype=np.float64),
+        purchases(None if may_buy is None else may_buy.T, scores.shape[::-1]),
         *_market_columns(market, costs),
         np.ascontiguousarray(market.listed.T),
         market.actions.rows,

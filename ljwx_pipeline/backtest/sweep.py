@@ -86,6 +86,7 @@ def run_sweep(
     first: date,
     last: date,
     benchmark_returns: Float | None = None,
+    may_buy: NDArray[np.int8] | None = None,
     executor: Executor | None = None,
     store: Path | None = None,
     trials: Counts | None = None,
@@ -100,6 +101,8 @@ def run_sweep(
         As ``run_backtest`` takes them.
     benchmark_returns
         The benchmark's return on every session after ``first``: what trials are measured over.
+    may_buy
+        As ``run_backtest`` takes it: the same for every variant.
     executor
         Anything with the interface of ``concurrent.futures.Executor``; threads of this process when None. A pool of
         processes or a distributed engine is handed the arrays once, as files to map into memory.
@@ -120,7 +123,7 @@ def run_sweep(
         When results cannot be kept or read, or the executor lost a worker; what was kept before stays.
     """
     _require_distinct(variants)
-    inputs = SweepInput(market, np.asfortranarray(scores), first, last, benchmark_returns)
+    inputs = SweepInput(market, np.asfortranarray(scores), first, last, benchmark_returns, may_buy)
     with sweeping(inputs, executor=executor, store=store, trials=trials, clock=clock) as session:
         results = session.run(variants, progress)
     return swept(inputs, variants, results, known=len(variants) - session.computed)
@@ -236,6 +239,7 @@ def _figures(inputs: SweepInput, variant: Variant) -> NDArray[np.int64]:
             first=inputs.first,
             last=inputs.last,
             ranking=inputs.ranking,
+            may_buy=inputs.may_buy,
         )
     except TradingError as error:
         raise TradingError(f"variant {variant.name}: {error.fact}", error.remedy) from error

@@ -48,6 +48,8 @@ class SweepInput:
         First decision and last valuation, both sessions of ``market``.
     benchmark_returns
         Return of the benchmark on each session after ``first`` up to ``last``; None: trials are measured over zero.
+    may_buy
+        As ``run_backtest`` takes it.
     """
 
     market: MarketArrays
@@ -55,6 +57,7 @@ class SweepInput:
     first: date
     last: date
     benchmark_returns: Float | None = None
+    may_buy: NDArray[np.int8] | None = None
 
     @cached_property
     def ranking(self) -> tuple[NDArray[np.int32], NDArray[np.int32]]:
@@ -72,6 +75,10 @@ class SweepInput:
         if self.scores.shape != self.market.close_e4.shape:
             raise TradingError(
                 f"scores have shape {self.scores.shape}, the market {self.market.close_e4.shape}", "align the axes"
+            )
+        if self.may_buy is not None and self.may_buy.shape != self.scores.shape:
+            raise TradingError(
+                f"may_buy has shape {self.may_buy.shape}, the scores {self.scores.shape}", "align the axes"
             )
         begin, end = (
             int(self.market.sessions.get_indexer(pd.DatetimeIndex([pd.Timestamp(day)]))[0])
@@ -106,6 +113,9 @@ class SweepInput:
                 "choose another fill; amounts are known beside raw prices only",
             )
 
+    def _hash_of_abstained(self) -> dict[str, str]:
+        return {} if self.may_buy is None else {"may_buy": _leaf_hash("may_buy", self.may_buy)}
+
     def key(self) -> SweepKey:
         """Return what decides the results beside the variants."""
         market = _hashes(self.market)
@@ -113,7 +123,7 @@ class SweepInput:
         return SweepKey(
             market_hash=_joined(market),
             seen_hash=_joined(seen),
-            scores_hash=_joined(_hashes(self.scores)),
+            scores_hash=_joined(_hashes(self.scores) | self._hash_of_abstained()),
             benchmark_hash="" if self.benchmark_returns is None else _joined(_hashes(self.benchmark_returns)),
             first=self.first,
             last=self.last,

@@ -43,6 +43,7 @@ def tune_strategy(
     seed: int,
     sampler: Literal["tpe", "grid"] = "tpe",
     benchmark_returns: NDArray[np.float64] | None = None,
+    may_buy: NDArray[np.int8] | None = None,
     executor: Executor | None = None,
     store: Path | None = None,
     trials: Counts | None = None,
@@ -65,7 +66,7 @@ def tune_strategy(
         ``grid`` runs the valid combinations in order instead, until there are ``proposals`` or no more.
     journal
         Optuna's journal; a study found there is resumed, a finished one only read. None: memory.
-    market, scores, first, last, benchmark_returns, executor, store, trials, progress, clock
+    market, scores, first, last, benchmark_returns, may_buy, executor, store, trials, progress, clock
         As ``run_sweep`` takes them.
 
     Raises
@@ -82,7 +83,7 @@ def tune_strategy(
     if proposals < 1:
         raise ConfigError(f"{proposals} proposals are none", "ask for at least one")
     axes = _Axes(named_axes(grid), strategy, costs)
-    inputs = SweepInput(market, np.asfortranarray(scores), first, last, benchmark_returns)
+    inputs = SweepInput(market, np.asfortranarray(scores), first, last, benchmark_returns, may_buy)
     with (
         opened_study(Place(journal), axes.plan(inputs, seed=seed, sampler=sampler)) as study,
         sweeping(inputs, executor=executor, store=store, trials=trials, clock=clock) as session,

@@ -157,10 +157,12 @@ class TradingLoop:
                 self._model is None or current[0].bundle_hash != self._model.deployed.bundle_hash
             ):
                 deployed, bundle = current
-                self._model = Model(deployed, BundleScorer(bundle, trading.factors))
-                self._journal.record_event(
-                    "model_trades", f"version {deployed.model_version}, bundle {deployed.bundle_hash[:12]}"
-                )
+                scorer = BundleScorer(bundle, trading.factors)
+                self._model = Model(deployed, scorer)
+                named = f"version {deployed.model_version}, bundle {deployed.bundle_hash[:12]}"
+                self._journal.record_event("model_trades", named)
+                if scorer.interval_fault:
+                    self._journal.record_event("no_intervals", f"{named}: {scorer.interval_fault}")
         return self._model
 
     def _silent_model(self, trading: _Trading) -> Model | None:

@@ -49,7 +49,7 @@ class RunnerProcess:
         self.live_dir = home / LIVE_DIR
         self.progress = Progress(clock)
         self.settings = LoopSettings(
-            runner=RunnerSettings(settings.strategy, settings.risk, settings.live),
+            runner=RunnerSettings(settings.strategy, settings.risk, settings.live, settings.uncertainty),
             costs=settings.costs,
             universe=settings.universe,
             catalogue=open_catalogue(settings.factors.catalogue),

@@ -18,10 +18,11 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from ljwx_pipeline.config import LiveSettings, RiskSettings, StrategySettings
+from ljwx_pipeline.config import LiveSettings, RiskSettings, StrategySettings, UncertaintySettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.broker import Broker
 from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.intervals import IntervalEnds
 from ljwx_pipeline.live.journal import DeployedBundle, Journal, SessionRecord
 from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, SessionClose, Side, client_order_id
 from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
@@ -29,6 +30,7 @@ from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.trading.decide import DecisionParams, decide
 from ljwx_pipeline.trading.exits import ExitParams, forced_out
 from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
+from ljwx_pipeline.uncertainty.abstain import may_buy
 
 
 class Scorer(Protocol):
@@ -36,6 +38,10 @@ class Scorer(Protocol):
 
     def scores(self, session: date) -> NDArray[np.float64]:
         """Return one score a symbol of the feed, NaN outside the universe."""
+        ...
+
+    def interval_ends(self, session: date) -> IntervalEnds:
+        """Return the prediction intervals of those scores; asked for where names may be abstained from."""
         ...
 
 
@@ -65,6 +71,7 @@ class RunnerSettings:
     strategy: StrategySettings
     risk: RiskSettings
     live: LiveSettings
+    uncertainty: UncertaintySettings
 
     @property
     def capital_fen(self) -> int:
@@ -98,6 +105,7 @@ class Runner:
         self._exits = ExitParams.of(settings.strategy.exits)
         self._rows = {symbol: row for row, symbol in enumerate(feed.symbols)}
         self._lot_min, self._lot_step = lot_sizes(feed.market.board)
+        self._interval_fault = ""
 
     def recover(self) -> None:
         """Bring journal and broker to the same state: what start-up does, after a crash or not.
@@ -169,6 +177,7 @@ class Runner:
                 price_e4=price_e4,
                 params=self._exits,
             ),
+            may_buy=self._may_buy(session, model),
         )
         ordered = np.flatnonzero(decided.shares)
         intents = []
@@ -194,6 +203,20 @@ class Runner:
                 )
             )
         return tuple(intents)
+
+    def _may_buy(self, session: date, model: Model) -> NDArray[np.int8] | None:
+        """Return which names are sure enough to be bought; None where nothing is abstained from.
+
+        Without any interval nothing is bought, and an event says why, once until it changes.
+        """
+        settings = self._settings.uncertainty
+        if not settings.abstains:
+            return None
+        ends = model.scorer.interval_ends(session)
+        if ends.fault and ends.fault != self._interval_fault:
+            self._journal.record_event("nothing_is_bought", f"no prediction interval at {session}: {ends.fault}")
+        self._interval_fault = ends.fault
+        return may_buy(settings, ends.lower, ends.upper)
 
     def _exposure_bps(self, close: SessionClose) -> int:
         equity, cash = self._journal.account_history()

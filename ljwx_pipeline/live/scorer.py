@@ -6,6 +6,8 @@ Not here: what a factor is (``factors/``), who may be scored (``dataset/universe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import date
 
 import numpy as np
@@ -16,14 +18,25 @@ from ljwx_pipeline.config import UniverseSettings
 from ljwx_pipeline.dataset import MarketTables, lookback_sessions, scorable_mask, tables_beside, with_inputs
 from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes, group_measure
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.factors.increment import newest_session
 from ljwx_pipeline.feature_parity import disagreements
 from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.intervals import IntervalEnds, LiveIntervals
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.scoring.bundle import ModelBundle
 from ljwx_pipeline.scoring.model import GroupBy, Prediction
+
+
+@dataclass(frozen=True, eq=False)
+class PastSession:
+    """What a model scores a session by: a row a symbol of features, who may be scored, and groups if it has any."""
+
+    features: NDArray[np.float32]
+    scorable: NDArray[np.bool_]
+    groups: NDArray[np.int32] | None
 
 
 class FactorHistory:
@@ -47,7 +60,7 @@ class FactorHistory:
     """
 
     def __init__(self, feed: ReplayFeed, catalogue: Catalogue, universe: UniverseSettings, *, benchmark: str) -> None:
-        self._feed = feed
+        self.feed = self._feed = feed
         self._universe = universe
         self._catalogue = catalogue
         self._benchmark = benchmark
@@ -129,6 +142,40 @@ class FactorHistory:
                 f"write the pack anew from a source that tells {measure}, or train and deploy a model on this one",
             )
 
+    def past(self, after: date, until: date, by: GroupBy) -> Iterator[PastSession]:
+        """Yield the sessions of pack and feed after ``after`` up to ``until``, for a model of groups by ``by``.
+
+        Of history and feed at once, wherever this history stands: a session already passed can be asked about here.
+
+        Raises
+        ------
+        LiveError
+            When the pack's history is too short to warm the first of them up.
+        """
+        pack, feed = self._feed.pack, [day for day in self._feed.sessions if day <= until]
+        axis = pd.DatetimeIndex(self._feed.history_sessions.append(pd.DatetimeIndex(feed)), name="session_date")
+        first = int(axis.searchsorted(pd.Timestamp(after), side="right"))
+        if (lacking := self._kept - 1 - first) > 0:
+            raise LiveError(
+                f"the session pack's history begins {lacking} sessions too late to score the sessions since {after}",
+                "run the pipeline's deployment again to write the pack anew with a longer history",
+            )
+        sessions = axis[first + 1 - self._kept :]
+        bars = pd.concat([pack.history, *(self._feed.bars(day) for day in feed)], ignore_index=True)
+        bars = bars[(bars["session_date"] >= sessions[0]) & (bars["session_date"] <= sessions[-1])]
+        own = self._panel_of(bars, sessions)
+        panel = self._with_inputs(own, bars, until)
+        values = evaluate(self._catalogue.expressions, panel)
+        mask = scorable_mask(own, pack.securities, pack.st_spells, pack.index_members, self._universe)
+        tables = {name: _until(pack.beside[name], until) for name in GROUP_TABLES[by]}
+        groups = group_codes(by, own, mask, tables, self._universe)
+        for column in range(self._kept - 1, len(sessions)):
+            yield PastSession(
+                features=np.ascontiguousarray(values.values[:, :, column].T, dtype=np.float32),  # noqa: PD011
+                scorable=mask[:, column],
+                groups=None if groups is None else groups.codes[:, column],
+            )
+
     def check_against_online_store(self) -> None:
         """Compare the factors of the last research session with the online feature store's answer, bit by bit.
 
@@ -181,17 +228,21 @@ class FactorHistory:
         adjustment = self._feed.pack.manifest.adjustment
         return factor_panel(bars, symbols=self._feed.symbols, sessions=sessions, adjustment=adjustment)
 
-    def _newest_features(self) -> NDArray[np.float32]:
+    def _with_inputs(self, panel: Panel, bars: pd.DataFrame, until: date) -> Panel:
+        """Return ``panel`` of ``bars`` with all that the factors read beside them, as known at ``until``."""
         pack = self._feed.pack
         tables = MarketTables(
-            self._bars,
+            bars,
             pack.securities,
             pack.st_spells,
             pack.index_members,
             pack.manifest.adjustment,
-            {name: _until(table, self._at) for name, table in pack.beside.items()},
+            {name: _until(table, until) for name, table in pack.beside.items()},
         )
-        panel = with_inputs(self._panel, tables, reads=self._reads, universe=self._universe, benchmark=self._benchmark)
+        return with_inputs(panel, tables, reads=self._reads, universe=self._universe, benchmark=self._benchmark)
+
+    def _newest_features(self) -> NDArray[np.float32]:
+        panel = self._with_inputs(self._panel, self._bars, self._at)
         newest = newest_session(self._catalogue.expressions, panel)
         return np.ascontiguousarray(newest.values[:, :, 0].T)  # noqa: PD011 - an array's, no frame's
 
@@ -222,6 +273,7 @@ class BundleScorer:
         factors.require_groups(bundle.manifest.group_by, bundle.manifest.group_measure)
         self._bundle = bundle
         self._factors = factors
+        self._intervals = LiveIntervals(bundle, factors.feed, self._past_scores)
 
     def scores(self, session: date) -> NDArray[np.float64]:
         """Return one score a symbol at the close of ``session``; NaN for names that may not be scored."""
@@ -235,14 +287,38 @@ class BundleScorer:
         LiveError
             For a model of groups when the session pack lacks what they are made of.
         """
-        features = self._factors.features(session)
-        rows = np.flatnonzero(self._factors.scorable(session))
-        manifest = self._bundle.manifest
-        groups = self._factors.groups(session, manifest.group_by, manifest.group_measure)
-        said = self._bundle.predict(features[rows], None if groups is None else groups[rows])
+        by, measure = self._bundle.manifest.group_by, self._bundle.manifest.group_measure
+        return self._said(
+            PastSession(
+                self._factors.features(session),
+                self._factors.scorable(session),
+                self._factors.groups(session, by, measure),
+            )
+        )
+
+    @property
+    def interval_fault(self) -> str:
+        """Why the bundle has no prediction intervals; empty where it has."""
+        return self._intervals.fault
+
+    def interval_ends(self, session: date) -> IntervalEnds:
+        """Return the prediction intervals of the scores at the close of ``session``; sessions are asked for in order.
+
+        They go on from the bundle's document over the sessions since, by what had matured at each close: the intervals
+        that research and the daily job give.
+        """
+        return self._intervals.ends(session, self.scores(session))
+
+    def _past_scores(self, after: date, until: date) -> NDArray[np.float64]:
+        past = self._factors.past(after, until, self._bundle.manifest.group_by)
+        return np.stack([self._said(session).score for session in past], axis=1)
+
+    def _said(self, session: PastSession) -> Prediction:
+        rows = np.flatnonzero(session.scorable)
+        said = self._bundle.predict(session.features[rows], None if session.groups is None else session.groups[rows])
 
         def of_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            spread = np.full(len(features), np.nan)
+            spread = np.full(len(session.features), np.nan)
             spread[rows] = values
             return spread
 

@@ -83,7 +83,7 @@ def measured(
         rank_ic.to_numpy(), purge_sessions=dataset.purge_sessions, confidence=1 - (1 - CONFIDENCE) / 2
     )
     scores = dense(rows[rows["scorable"]], "score", inputs.market.symbols, inputs.market.sessions)
-    tried = dataclasses.replace(inputs, scores=np.asfortranarray(scores))
+    tried = dataclasses.replace(inputs, scores=np.asfortranarray(scores), may_buy=None)
     result = run_backtest(
         tried.market, tried.scores, strategy=settings.strategy, costs=settings.costs, first=tried.first, last=tried.last
     )

@@ -94,7 +94,7 @@ def order_stages(
                 journal=journal,
                 feed=feed,
                 broker=broker,
-                settings=RunnerSettings(settings.strategy, settings.risk, settings.live),
+                settings=RunnerSettings(settings.strategy, settings.risk, settings.live, settings.uncertainty),
             )
             runner.step(order.session, Model(journal.bundles()[order.bundle_hash], scorer))
     yield _decision(order, order_in(account / JOURNAL_NAME, order.order_id))

@@ -36,6 +36,7 @@ def sweep_task(settings: Settings) -> SweepTask:
     import numpy as np
     import pandas as pd
 
+    from ljwx_pipeline.backtest.abstained import walked_may_buy
     from ljwx_pipeline.backtest.sweep_input import SweepInput
     from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, strategy_family
     from ljwx_pipeline.dataset import sessions_for_research
@@ -82,7 +83,12 @@ def sweep_task(settings: Settings) -> SweepTask:
     tested = sessions[(sessions >= first) & (sessions <= last)]
     close = index_close(read_market_table(lake, "index_bars"), benchmark, tested)
     inputs = SweepInput(
-        market, np.asfortranarray(scores), first.date(), last.date(), returns_of(close).to_numpy(dtype=np.float64)
+        market,
+        np.asfortranarray(scores),
+        first.date(),
+        last.date(),
+        returns_of(close).to_numpy(dtype=np.float64),
+        walked_may_buy(home / "tables", settings.uncertainty, market.symbols, market.sessions),
     )
     inputs.require_sound()
     label = label_hash(settings.label)

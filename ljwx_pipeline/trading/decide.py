@@ -22,6 +22,7 @@ from ljwx_pipeline.trading.topk_dropout import topk_dropout_kernel
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
+Int8 = NDArray[np.int8]
 Float = NDArray[np.float64]
 
 #: Sessions ranked at once: a block of keys that fits the cache of a core better than a whole history.
@@ -131,11 +132,27 @@ def _settle_ties(order: Int, key: Float, best_first: Int32) -> None:
             start = stop
 
 
+def purchases(may_buy: Int8 | None, shape: tuple[int, ...]) -> Int8:
+    """Return what kernels read as ``may_buy``: of ``shape``, names last; without an element a session for None.
+
+    Raises
+    ------
+    TradingError
+        For another shape.
+    """
+    if may_buy is None:
+        return np.empty((*shape[:-1], 0), dtype=np.int8)
+    if may_buy.shape != shape:
+        raise TradingError(f"may_buy has shape {may_buy.shape}, not {shape}", "align the axes with the scores'")
+    return np.ascontiguousarray(may_buy, dtype=np.int8)
+
+
 @trading_kernel
 def decide_kernel(
     best_first: Int32,
     n_scored: int,
     scores: Float,
+    may_buy: Int8,
     held_names: Int32,
     n_held: int,
     shares: Int,
@@ -162,6 +179,9 @@ def decide_kernel(
     ----------
     best_first, n_scored, scores
         The session's row of ``ranked`` and its scores.
+    may_buy
+        int8, 0 for a name that is not bought (``uncertainty.abstain``): held it may be, and is sold as any other.
+        Without an element every name may be bought.
     held_names, n_held
         Names held, ascending, in the first ``n_held`` places.
     entry_price_e4, peak_price_e4
@@ -187,6 +207,7 @@ def decide_kernel(
             best_first,
             n_scored,
             scores,
+            may_buy,
             held_names,
             n_held,
             shares,
@@ -211,6 +232,7 @@ def decide_kernel(
         best_first,
         n_scored,
         scores,
+        may_buy,
         held_names,
         n_held,
         shares,
@@ -246,6 +268,7 @@ def decide(
     params: DecisionParams,
     exposure_bps: int = BPS,
     forced: Int | None = None,
+    may_buy: Int8 | None = None,
 ) -> Orders:
     """Return the orders that the close of one session asks for, to be executed on the next.
 
@@ -268,6 +291,13 @@ def decide(
         Share of the investable equity that may be invested.
     forced
         Shape ``(n_symbols,)``: an ``OrderReason`` for names that must go, 0 for the others. None: no name must.
+    may_buy
+        Shape ``(n_symbols,)``: 0 for names that are not bought. None: every name may be.
+
+    Raises
+    ------
+    TradingError
+        For a ``may_buy`` of another length.
     """
     n = len(scores)
     best_first, n_scored = ranked(np.asarray(scores, dtype=np.float64)[:, None])
@@ -278,6 +308,7 @@ def decide(
         best_first[0],
         int(n_scored[0]),
         np.ascontiguousarray(scores, dtype=np.float64),
+        purchases(may_buy, (n,)),
         held,
         len(held),
         holdings_shares,

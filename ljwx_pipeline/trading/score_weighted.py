@@ -5,10 +5,11 @@ chosen one where no other has a score); equal excesses of zero weigh the same. N
 cut off goes to the others in proportion, and stays in cash once none can take more. Weights never sum to more than one.
 
 Only names with a bar are chosen. What is held and has none can be neither sold nor counted on: its value is taken off
-the budget first. A chosen name is traded when its holding differs from its target by more than the no-trade band; a
-name whose weight is zero is sold whole, band or not. A position younger than ``min_hold_sessions`` is not cut by its
-score. Purchases share what may be spent in proportion. When the exposure is below one and the holdings exceed it by
-more than the band in sum, they are cut back (``holdings.trim``) and nothing is bought.
+the budget first. A name that may not be bought is chosen while it is held, and is not enlarged. A chosen name is traded
+when its holding differs from its target by more than the no-trade band; a name whose weight is zero is sold whole, band
+or not. A position younger than ``min_hold_sessions`` is not cut by its score. Purchases share what may be spent in
+proportion. When the exposure is below one and the holdings exceed it by more than the band in sum, they are cut back
+(``holdings.trim``) and nothing is bought.
 """
 
 from __future__ import annotations
@@ -25,21 +26,34 @@ from ljwx_pipeline.trading.order_reason import SCORE
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
+Int8 = NDArray[np.int8]
 Float = NDArray[np.float64]
 
 
 @trading_kernel
 def _choose(
-    best_first: Int32, n_scored: int, price_e4: Int, gone: Int32, n_gone: int, top_k: int, names: Int32, at: int
+    best_first: Int32,
+    n_scored: int,
+    may_buy: Int8,
+    shares: Int,
+    price_e4: Int,
+    gone: Int32,
+    n_gone: int,
+    top_k: int,
+    names: Int32,
+    at: int,
 ) -> int:
-    """Write the best ``top_k + 1`` names with a bar, none that is ``gone``, from ``names[at]`` on; returns how many."""
-    chosen = 0
+    """Write the best ``top_k + 1`` names with a bar, held or to be bought, from ``names[at]`` on; returns how many.
+
+    None is ``gone``.
+    """
+    chosen, any_name = 0, may_buy.size == 0
     for place in range(n_scored):
         i = best_first[place]
         forced_out = False
         for j in range(n_gone):
             forced_out = forced_out or gone[j] == i
-        if price_e4[i] <= 0 or forced_out:
+        if price_e4[i] <= 0 or forced_out or not (any_name or may_buy[i] != 0 or shares[i] > 0):
             continue
         names[at + chosen] = i
         chosen += 1
@@ -101,6 +115,7 @@ def score_weighted_kernel(
     best_first: Int32,
     n_scored: int,
     scores: Float,
+    may_buy: Int8,
     held_names: Int32,
     n_held: int,
     shares: Int,
@@ -127,7 +142,7 @@ def score_weighted_kernel(
     n = best_first.size
     n_orders, proceeds_fen = sell_forced(held_names, n_held, shares, price_e4, forced, order_names, order_shares)
     # the chosen stand behind everything that can be ordered: no buffer of their own
-    found = _choose(best_first, n_scored, price_e4, order_names, n_orders, top_k, order_names, n)
+    found = _choose(best_first, n_scored, may_buy, shares, price_e4, order_names, n_orders, top_k, order_names, n)
     chosen = min(found, top_k)
     base = scores[order_names[n + found - 1]] if found > 0 else 0.0
     cap = max_weight_bps / BPS
@@ -176,7 +191,8 @@ def score_weighted_kernel(
         weight = target_weight(i, order_names, n, chosen, base, scores, cap, rule)
         # what is missing stands beside the name: orders never reach that far into the buffer
         missing_fen = int(weight * budget_fen) - trade_value_fen(shares[i], price_e4[i], True)
-        order_shares[place] = missing_fen if missing_fen > band_fen else 0
+        allowed = may_buy.size == 0 or may_buy[i] != 0
+        order_shares[place] = missing_fen if missing_fen > band_fen and allowed else 0
         wanted_fen += order_shares[place]
     for place in range(n, n + chosen):
         i, missing_fen = order_names[place], order_shares[place]

@@ -2,8 +2,9 @@
 
 Each session the names held are ranked together with the best ``n_drop`` others (and as many as there are empty places);
 the held ones among the last ``n_drop`` of that list are sold, and the best others are bought into the places that come
-free. Holdings are never enlarged: an exposure that rises is reached by the next purchases. An exposure that falls
-sizes purchases at once, and beyond the no-trade band holdings are cut back too (``holdings.trim``).
+free. A name that may not be bought is none of the others; where too few may be, the worst go without a successor.
+Holdings are never enlarged: an exposure that rises is reached by the next purchases. An exposure that falls sizes
+purchases at once, and beyond the no-trade band holdings are cut back too (``holdings.trim``).
 """
 
 from __future__ import annotations
@@ -20,20 +21,21 @@ from ljwx_pipeline.trading.order_reason import SCORE
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
+Int8 = NDArray[np.int8]
 Float = NDArray[np.float64]
 
 
 @trading_kernel
 def _take_candidates(
-    best_first: Int32, n_scored: int, shares: Int, price_e4: Int, wanted: int, names: Int32, at: int
+    best_first: Int32, n_scored: int, may_buy: Int8, shares: Int, price_e4: Int, wanted: int, names: Int32, at: int
 ) -> int:
-    """Write the best ``wanted`` names that are not held and have a bar from ``names[at]`` on; returns their number."""
-    taken = 0
+    """Write the best ``wanted`` names to buy from ``names[at]`` on: not held, with a bar; returns their number."""
+    taken, any_name = 0, may_buy.size == 0
     for place in range(n_scored):
         if taken == wanted:
             break
         i = best_first[place]
-        if shares[i] == 0 and price_e4[i] > 0:
+        if shares[i] == 0 and price_e4[i] > 0 and (any_name or may_buy[i] != 0):
             names[at + taken] = i
             taken += 1
     return taken
@@ -81,6 +83,7 @@ def topk_dropout_kernel(
     best_first: Int32,
     n_scored: int,
     scores: Float,
+    may_buy: Int8,
     held_names: Int32,
     n_held: int,
     shares: Int,
@@ -103,14 +106,14 @@ def topk_dropout_kernel(
     """Write one session's orders and return how many there are; arguments as in ``decide.decide_kernel``.
 
     Names forced out count as gone already: their places are free and what they bring may be spent. Costs
-    O(``n_held`` + ``top_k`` + ``n_drop``) beside the names that are passed over because they have no bar.
+    O(``n_held`` + ``top_k`` + ``n_drop``) beside the names passed over: those without a bar, or not to be bought.
     """
     n = best_first.size
     n_orders, proceeds_fen = sell_forced(held_names, n_held, shares, price_e4, forced, order_names, order_shares)
     kept = n_held - n_orders
     # behind the sales (n_held at most) stand the candidates, and from n on the worst holdings: no buffers of their own
     n_fresh = _take_candidates(
-        best_first, n_scored, shares, price_e4, max(0, n_drop + top_k - kept), order_names, n_held
+        best_first, n_scored, may_buy, shares, price_e4, max(0, n_drop + top_k - kept), order_names, n_held
     )
     n_worst = _find_worst(
         held_names, n_held, scores, held_sessions, price_e4, forced, n_drop, min_hold_sessions, order_names, n

@@ -43,7 +43,7 @@ def replay(folder: Path, pack: Path, *, die_at: int | None = None, after: bool =
         _arm(die_at, after=after)
     settings = load_settings(config_file=CONFIG, profile="simulated", environ={})
     strategy = settings.strategy.model_copy(update={"top_k": 12, "n_drop": 3, "min_hold_sessions": 1})
-    chosen = RunnerSettings(strategy, settings.risk, settings.live)
+    chosen = RunnerSettings(strategy, settings.risk, settings.live, settings.uncertainty)
     feed = ReplayFeed(read_session_pack(pack))
     journal = Journal(folder / "journal.sqlite", SystemClock())
     journal.record_bundle(BUNDLE)

@@ -55,7 +55,8 @@ def wide_open(settings: Settings, **strategy: object) -> RunnerSettings:
         }
     )
     chosen = settings.strategy.model_copy(update={"top_k": 6, "n_drop": 2, "min_hold_sessions": 2, **strategy})
-    return RunnerSettings(chosen, risk, settings.live.model_copy(update={"max_bundle_age_days": 3650}))
+    live = settings.live.model_copy(update={"max_bundle_age_days": 3650})
+    return RunnerSettings(chosen, risk, live, settings.uncertainty)
 
 
 @pytest.fixture
@@ -266,7 +267,7 @@ def test_a_journal_that_disagrees_with_the_broker_stops_trading(
 
 def test_a_stale_model_opens_nothing(tmp_path: Path, settings: Settings, feed: ReplayFeed) -> None:
     chosen = wide_open(settings)
-    old = RunnerSettings(chosen.strategy, chosen.risk, chosen.live.model_copy(update={"max_bundle_age_days": 1}))
+    old = replace(chosen, live=chosen.live.model_copy(update={"max_bundle_age_days": 1}))
     journal = replay(tmp_path, feed, old, settings.costs, GivenScores(feed, 0))
     assert set(journal.order_counts()) == {"denied"}
     reasons = {row["reason"] for row in connect(journal.path).execute("SELECT DISTINCT reason FROM orders")}

@@ -21,6 +21,7 @@ def _repeat(
     times: int,
     best_first: Any,
     scores: Any,
+    may_buy: Any,
     held_names: Any,
     shares: Any,
     price_e4: Any,
@@ -43,6 +44,7 @@ def _repeat(
             best_first,
             NAMES,
             scores,
+            may_buy,
             held_names,
             HELD,
             shares,
@@ -63,7 +65,7 @@ def _repeat(
     return orders
 
 
-def allocations(kind: int, times: int, *, allocate: bool = False) -> int:
+def allocations(kind: int, times: int, *, allocate: bool = False, abstain: bool = False) -> int:
     """Return how often memory was taken while ``times`` sessions were decided."""
     rng = np.random.default_rng(1)
     scores = rng.normal(size=NAMES)
@@ -73,6 +75,7 @@ def allocations(kind: int, times: int, *, allocate: bool = False) -> int:
     given = (
         ranked(scores[:, None])[0][0],
         scores,
+        (scores > -1).astype(np.int8) if abstain else np.empty(0, dtype=np.int8),
         held,
         shares,
         np.full(NAMES, 100_000, dtype=np.int64),
@@ -96,4 +99,5 @@ def allocations(kind: int, times: int, *, allocate: bool = False) -> int:
 def test_a_thousand_sessions_take_no_more_memory_than_one(kind: int) -> None:
     _nrt_python.memsys_enable_stats()
     assert allocations(kind, 1_000) == allocations(kind, 1)
+    assert allocations(kind, 1_000, abstain=True) == allocations(kind, 1, abstain=True)
     assert allocations(kind, 1_000, allocate=True) - allocations(kind, 1, allocate=True) == 999
