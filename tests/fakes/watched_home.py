@@ -62,7 +62,9 @@ class WatchedHome:
     def line(self) -> Line:
         return Line()
 
-    def promoted(self, *, drift: DriftReference | None = None, digit: str = "d", documents: bool = True) -> ModelVersion:
+    def promoted(
+        self, *, drift: DriftReference | None = None, digit: str = "d", documents: bool = True
+    ) -> ModelVersion:
         """Train (in name), register and promote a champion that is watched from now on."""
         line, key = self.line(), signing_key(self.home / "keys")
         rng = np.random.default_rng(9)
