@@ -54,6 +54,7 @@ MEANINGS: Mapping[str, str] = {
     "created_timestamp": "instant from which the row may be read",
     "forward_return": "return of a position entered after this close and held for the label's horizon; empty till then",
     "label": "rank of the forward return within its session, -0.5 to 0.5",
+    "matured_date": "the session at whose close the forward return is known; empty past the data",
     "enterable": "whether a position could be bought at the entry",
     "scorable": "whether the stock was in the universe at this close",
     "groups": "code of the row's group, -1 where unknown",
@@ -65,6 +66,8 @@ MEANINGS: Mapping[str, str] = {
     "interval_lower": "lower end of the prediction interval of the forward return, a fraction",
     "interval_upper": "upper end of the prediction interval of the forward return, a fraction",
     "after_training": "whether the session is later than what the model learned from",
+    "version": "the champion's version in the registry",
+    "bundle_hash": "what names the champion's files",
     "mean_abs_shap": "mean size of the factor's SHAP values",
     "share_frac": "share of all factors' mean sizes",
     "equity_cny": "cash and holdings at the close",
@@ -121,9 +124,10 @@ def factor_lineage(catalogue: Catalogue, universe: UniverseSettings, adjustment:
 
 
 def label_lineage(label: LabelSettings, adjustment: str) -> Lineage:
-    """Return the lineage of the forward return and of its rank."""
+    """Return the lineage of the forward return, of its rank and of when it is known."""
     read = _of("checked_bars", columns_read(forward_return(label).inputs, adjustment))
-    return {**_keys_of("checked_bars"), "forward_return": read, "label": read}
+    known: list[Column] = [("calendar", "session_date")]
+    return {**_keys_of("checked_bars"), "forward_return": read, "label": read, "matured_date": known}
 
 
 def feature_table_lineage(catalogue: Catalogue) -> Lineage:
@@ -206,7 +210,12 @@ def backtest_lineage(
 
 
 def scores_lineage(
-    catalogue: Catalogue, *, adjustment: str, band: Iterable[str] = (), group_by: GroupBy = "none"
+    catalogue: Catalogue,
+    universe: UniverseSettings,
+    *,
+    adjustment: str,
+    band: Iterable[str] = (),
+    group_by: GroupBy = "none",
 ) -> Lineage:
     """Return the lineage of the champion's scores, its band's and intervals' ends and, with ``group_by``, the groups.
 
@@ -219,6 +228,7 @@ def scores_lineage(
         **dict.fromkeys(("score", *band), scored),
         **dict.fromkeys(("interval_lower", "interval_upper"), scored + moved),
         "after_training": [("checked_bars", "session_date")],
+        "scorable": _of_tables(scorable_reads(universe)),
         **({} if group_by == "none" else {"group": _grouped(group_by)}),
     }
 

@@ -149,8 +149,8 @@ def leak_checks(
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba"})
 def forward_return_label(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.Output[pd.DataFrame]:
-    """Adjusted close[t+6] / adjusted close[t+1] - 1, and its rank in the session; unknown past the data."""
-    from ljwx_pipeline.label import label_values, rank_label
+    """Adjusted close[t+6] / adjusted close[t+1] - 1, its rank in the session, when it matures; empty past the data."""
+    from ljwx_pipeline.label import label_values, matured_sessions, rank_label
 
     panel = panel_of(line, checked_bars, calendar)
     forward = label_values(panel, line.settings.label)
@@ -162,6 +162,7 @@ def forward_return_label(line: Line, checked_bars: pd.DataFrame, calendar: pd.Da
             "session_date": panel.sessions[at_session],
             "forward_return": forward[at_symbol, at_session],
             "label": ranks[at_symbol, at_session],
+            "matured_date": matured_sessions(panel.sessions, line.settings.label)[at_session],
         }
     )
     lineage = label_lineage(line.settings.label, line.source().describe().adjustment)

@@ -1,10 +1,9 @@
-"""Layer 6, scoring: the champion's scores for the newest session, how it fares, and what the runner is handed.
+"""Layer 6, scoring: the champion's scores for the newest session, and what the runner is handed.
 
-Part of the daily job; trains nothing.
+Part of the daily job; trains nothing. Not here: how the champion fares (``monitoring.py``).
 """
 
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -84,9 +83,15 @@ def daily_scores(
         return dg.Output(empty, metadata={"champion": error.fact})
     panel = panel_of(line, checked_bars, calendar)
     frame, intervals = with_intervals(line, bundle, load_factors(line), checked_bars, panel)
+    frame = frame.assign(version=champion.version, bundle_hash=bundle.bundle_hash)
     band = tuple(name for name in ("lower", "upper") if name in frame)
-    adjustment = line.source().describe().adjustment
-    lineage = scores_lineage(line.catalogue, band=band, group_by=bundle.manifest.group_by, adjustment=adjustment)
+    lineage = scores_lineage(
+        line.catalogue,
+        line.settings.universe,
+        adjustment=line.source().describe().adjustment,
+        band=band,
+        group_by=bundle.manifest.group_by,
+    )
     shown = frame_metadata(frame, lineage, GROUP_COLUMNS)
     return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}", "intervals": intervals})
 
@@ -124,7 +129,7 @@ def scored_rows(
     """Return the champion's scores where there is a bar on the newest sessions, in (session, symbol) order.
 
     Columns ``symbol``, ``session_date``, ``score`` (NaN for a row without a factor), the band's ends where the model
-    has one, ``after_training``, and of a model of groups those of ``GROUP_COLUMNS``.
+    has one, ``after_training``, ``scorable``, and of a model of groups those of ``GROUP_COLUMNS``.
     """
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
     recent[:, -sessions:] = True
@@ -135,9 +140,11 @@ def scored_rows(
     said = bundle.predict(features, groups)
     # a score on a session the model was trained on says nothing of its skill: monitoring leaves it out
     after_training = rows["session_date"] > pd.Timestamp(bundle.manifest.last_session)
+    scorable = scorable_of(line, panel).T[present.T]
     band = {name: end for name, end in (("lower", said.lower), ("upper", said.upper)) if end is not None}
     grouped = {} if groups is None else {"group": groups, "group_measure": bundle.manifest.group_measure}
-    return rows[["symbol", "session_date"]].assign(score=said.score, **band, after_training=after_training, **grouped)
+    found = rows[["symbol", "session_date"]].assign(score=said.score, **band, after_training=after_training)
+    return found.assign(scorable=scorable).assign(**grouped)
 
 
 def loaded_champion(line: Line, registry: Registry, champion: ModelVersion) -> ModelBundle:
@@ -178,9 +185,7 @@ def groups_of(line: Line, by: GroupBy, panel: Panel, present: NDArray[np.bool_])
     if by == "none":
         return None
     universe, tables = line.settings.universe, {name: line.market_table(name) for name in GROUP_TABLES[by]}
-    spells, members = line.market_table("st_spells"), line.market_table("index_members")
-    scorable = scorable_mask(panel, line.market_table("securities"), spells, members, universe)
-    found = group_codes(by, panel, scorable, tables, universe)
+    found = group_codes(by, panel, scorable_of(line, panel), tables, universe)
     return None if found is None else found.codes.T[present.T]
 
 
@@ -199,6 +204,12 @@ def sessions_since_training(line: Line, sessions: pd.DatetimeIndex) -> int:
     except BundleError:
         return 0  # daily_scores says what is wrong with it
     return int((sessions > pd.Timestamp(manifest.last_session)).sum())
+
+
+def scorable_of(line: Line, panel: Panel) -> NDArray[np.bool_]:
+    """Return who is in the universe at which close, shape ``(n_symbols, n_sessions)``, by today's tables."""
+    spells, members = line.market_table("st_spells"), line.market_table("index_members")
+    return scorable_mask(panel, line.market_table("securities"), spells, members, line.settings.universe)
 
 
 def since(table: pd.DataFrame, first: pd.Timestamp) -> pd.DataFrame:
@@ -222,29 +233,6 @@ def champion_bundle(line: Line, registry: Registry, champion: ModelVersion) -> P
     from ljwx_pipeline.promotion.deploy import intact_bundle
 
     return intact_bundle(line.home / "champions", registry, champion, public_key=public_key(ljwx_home() / "keys"))
-
-
-@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"pandas"})
-def model_monitoring(daily_scores: pd.DataFrame, forward_return_label: pd.DataFrame) -> dg.Output[dict[str, Any]]:
-    """Rank IC of the champion's scores since its training ended whose labels have matured, and the scores' spread."""
-    from ljwx_pipeline.evaluation.ic import ic_by_session
-
-    if daily_scores.empty:
-        return dg.Output({"champion": False, "matured_sessions": 0}, metadata={"champion": "none yet"})
-    unseen = daily_scores[daily_scores["after_training"].astype(bool)]
-    joined = unseen.merge(forward_return_label, on=["symbol", "session_date"])
-    joined = joined[joined["forward_return"].notna()]
-    sessions = pd.DatetimeIndex(np.sort(joined["session_date"].unique()))
-    index = session_positions(joined["session_date"], sessions)
-    series = ic_by_session(joined["score"].to_numpy(), joined["forward_return"].to_numpy(), index, sessions)["rank_ic"]
-    found = {
-        "champion": True,
-        "matured_sessions": len(series),
-        "rank_ic_mean": float(series.mean()) if len(series) else None,
-        "last_session": f"{daily_scores['session_date'].max():%Y-%m-%d}",
-        "score_spread": float(daily_scores["score"].std()),
-    }
-    return dg.Output(found, metadata={key: value for key, value in found.items() if value is not None})
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"arrow"}, deps=[feast_online_store, "industries", "market_values"])

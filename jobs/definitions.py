@@ -33,6 +33,7 @@ from assets.resources import Line
 from jobs.daily import daily_job, daily_schedule
 from jobs.ingest import ingest_job
 from jobs.research import PARALLEL_JOB_NAME, parallel_research_job, research_job
+from jobs.retraining import retraining_sensor
 from jobs.sensors import champion_sensor, deploy_job
 from ljwx_pipeline.config import Settings, load_settings, market_home
 from ljwx_pipeline.ingest.held import last_session_held
@@ -54,6 +55,7 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
     research_selection = dg.AssetSelection.groups(*RESEARCH_GROUPS)
     daily = daily_job(daily_selection)
     ingest = ingest_job(dg.AssetSelection.groups(*INGEST_GROUPS))
+    training = research_job(research_selection)
     deploy = deploy_job(dg.AssetSelection.groups(*DEPLOY_GROUPS))
     main = dg.define_asset_job(
         MAIN_JOB_NAME,
@@ -93,7 +95,8 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             evaluation.evaluation_report,
             evaluation.champion_model,
             scoring.daily_scores,
-            scoring.model_monitoring,
+            monitoring.live_scores,
+            monitoring.model_monitoring,
             scoring.session_pack,
             live.deployment,
             live.live_account,
@@ -111,17 +114,21 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             features.feature_parity,
             result_lint.result_lint,
             intervals.interval_coverage,
+            monitoring.inputs_unbroken,
+            monitoring.skill_kept,
+            monitoring.inputs_not_drifted,
+            monitoring.intervals_calibrated,
         ],
         jobs=[
             main,
             daily,
             ingest,
-            research_job(research_selection),
+            training,
             parallel_research_job(research_selection, settings.walk_forward.workers),
             deploy,
         ],
         schedules=[daily_schedule(daily, settings.schedule, partitions, last_held)],
-        sensors=[champion_sensor(deploy)],
+        sensors=[champion_sensor(deploy), retraining_sensor(training, settings.monitoring)],
         resources={
             "line": line,
             "io_manager": TableIOManager(line=line),

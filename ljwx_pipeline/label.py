@@ -9,6 +9,7 @@ import hashlib
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.config import LabelSettings
@@ -79,6 +80,14 @@ def forward_returns(close: NDArray[np.floating[Any]], *, entry: int, horizon: in
     if close.shape[1] > reach:
         out[:, :-reach] = close[:, reach:] / close[:, entry : close.shape[1] - horizon] - 1
     return out
+
+
+def matured_sessions(sessions: pd.DatetimeIndex, label: LabelSettings) -> pd.DatetimeIndex:
+    """Return the session at whose close each session's label is known; NaT where it lies past the last one."""
+    reach = purge_sessions(label)
+    known = np.full(len(sessions), np.datetime64("NaT", "ns"))
+    known[: max(len(sessions) - reach, 0)] = sessions[reach:]
+    return pd.DatetimeIndex(known)
 
 
 def rank_label(forward: NDArray[np.float64]) -> NDArray[np.float32]:

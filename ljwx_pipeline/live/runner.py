@@ -55,6 +55,11 @@ class SilentScorer:
         """Return NaN for every symbol."""
         return np.full(self.symbols, np.nan)
 
+    def interval_ends(self, session: date) -> IntervalEnds:  # noqa: ARG002
+        """Return no interval for anybody."""
+        nobody = np.full(self.symbols, np.nan)
+        return IntervalEnds(nobody, nobody, "the model was withdrawn")
+
 
 @dataclass(frozen=True)
 class Model:

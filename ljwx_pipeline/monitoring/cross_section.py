@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from ljwx_pipeline.compiled import kernel
 from ljwx_pipeline.errors import DataQualityError
 
 Float = NDArray[np.float64]
@@ -113,36 +114,76 @@ def profile_of(
                 f"the symbol {index[index.duplicated()][0]} has two rows in one session", "keep one row a symbol"
             )
     n_factors, missing = len(edges), math.nan
+    at, at_before = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     if before is not None:
         found = pd.Index(before[0]).get_indexer(pd.Index(symbols))
-        at, at_before = np.flatnonzero(found >= 0), found[found >= 0]
+        at, at_before = np.flatnonzero(found >= 0), found[found >= 0].astype(np.int64)
         missing = 1 - len(at) / len(before[0]) if len(before[0]) else math.nan
     counts = np.zeros((n_factors, BUCKETS), dtype=np.int64)
     log_scale, agreement = np.full(n_factors, np.nan), np.full(n_factors, np.nan)
     constant = np.zeros(n_factors, dtype=np.bool_)
-    columns = np.asfortranarray(values)
-    earlier = np.asfortranarray(before[1]) if before is not None else None
-    for factor in range(n_factors):
-        column = columns[:, factor]
-        known = column[np.isfinite(column)].astype(np.float64)
-        # a value on an edge belongs to the bucket below it, as quantiles of training put it there
-        counts[factor, :DECILES] = np.bincount(np.searchsorted(edges[factor], known, side="left"), minlength=DECILES)
-        counts[factor, DECILES] = len(column) - len(known)
-        sized = np.abs(known[known != 0])
-        if len(sized) >= MIN_ROWS:
-            log_scale[factor] = math.log(float(np.median(sized)))
-        if len(known) >= MIN_ROWS:
-            constant[factor] = bool(known.min() == known.max())
-        if earlier is not None:
-            now, then = column[at], earlier[at_before, factor]
-            both = np.isfinite(now) & np.isfinite(then)
-            if both.sum() >= MIN_ROWS:
-                agreement[factor] = _agreement(now[both], then[both])
+    now = np.asarray(values.T, dtype=np.float64, order="C")
+    then = np.asarray(before[1].T, dtype=np.float64, order="C") if before is not None else np.zeros((n_factors, 0))
+    _profile(edges, now, then, at, at_before, counts, log_scale, constant, agreement)
     return Profile(len(symbols), counts, log_scale, constant, agreement, missing)
 
 
-def _agreement(now: NDArray[np.floating], then: NDArray[np.floating]) -> float:
-    pairs, ascending, earlier = len(now), np.sort(now), np.sort(then)
-    alike = np.searchsorted(earlier, ascending, side="right") - np.searchsorted(earlier, ascending, side="left")
-    chance = int(alike.sum()) / pairs**2
-    return (int((now == then).sum()) / pairs - chance) / (1 - chance) if chance < 1 else math.nan
+@kernel
+def _agreement(now: Float, then: Float) -> float:
+    pairs, same, alike = len(now), 0, 0
+    for row in range(pairs):
+        same += now[row] == then[row]
+    ascending, earlier = np.sort(now), np.sort(then)
+    low, high = 0, 0
+    for value in ascending:
+        while low < pairs and earlier[low] < value:
+            low += 1
+        while high < pairs and earlier[high] <= value:
+            high += 1
+        alike += high - low
+    chance = alike / pairs**2
+    return (same / pairs - chance) / (1 - chance) if chance < 1 else math.nan
+
+
+@kernel
+def _profile(
+    edges: Float,
+    now: Float,
+    then: Float,
+    at: NDArray[np.int64],
+    at_before: NDArray[np.int64],
+    counts: NDArray[np.int64],
+    log_scale: Float,
+    constant: NDArray[np.bool_],
+    agreement: Float,
+) -> None:
+    """Fill the last four for each factor; ``now`` and ``then`` are of factors by rows."""
+    sized, mine, earlier = np.empty(now.shape[1]), np.empty(len(at)), np.empty(len(at))
+    for factor in range(now.shape[0]):
+        known, non_zero, least, most = 0, 0, np.inf, -np.inf
+        for row in range(now.shape[1]):
+            value = now[factor, row]
+            if not np.isfinite(value):
+                continue
+            # a value on an edge belongs to the bucket below it, as quantiles of training put it there
+            bucket = 0
+            while bucket < DECILES - 1 and edges[factor, bucket] < value:
+                bucket += 1
+            counts[factor, bucket] += 1
+            known += 1
+            least, most = min(least, value), max(most, value)
+            if value != 0:
+                sized[non_zero] = abs(value)
+                non_zero += 1
+        counts[factor, DECILES] = now.shape[1] - known
+        if non_zero >= MIN_ROWS:
+            log_scale[factor] = math.log(np.median(sized[:non_zero]))
+        constant[factor] = known >= MIN_ROWS and least == most
+        pairs = 0
+        for row in range(len(at)):
+            value, before = now[factor, at[row]], then[factor, at_before[row]]
+            if np.isfinite(value) and np.isfinite(before):
+                mine[pairs], earlier[pairs] = value, before
+                pairs += 1
+        if pairs >= MIN_ROWS:
+            agreement[factor] = _agreement(mine[:pairs], earlier[:pairs])

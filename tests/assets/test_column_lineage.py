@@ -42,7 +42,7 @@ SCHEMAS: Mapping[str, Iterable[str]] = {
     "raw_bars": BARS,
     "checked_bars": BARS,
     "calendar": {"session_date"},
-    "forward_return_label": KEYS | {"forward_return", "label"},
+    "forward_return_label": KEYS | {"forward_return", "label", "matured_date"},
     "factor_values": KEYS | FACTORS,
     "feature_table": set(KEY_COLUMNS) | FACTORS,
     "training_dataset": FACTORS | {"session_index", "symbol_index", "forward_return", "label", "enterable", "scorable"},
@@ -66,7 +66,9 @@ def every_lineage(settings: Settings, adjustment: str) -> dict[str, Lineage]:
             columns=("open", "high", "low"),
             security_columns=SECURITIES,
         ),
-        "daily_scores": scores_lineage(alpha158(), adjustment=adjustment, band=("lower", "upper"), group_by="industry"),
+        "daily_scores": scores_lineage(
+            alpha158(), settings.universe, adjustment=adjustment, band=("lower", "upper"), group_by="industry"
+        ),
     }
 
 
@@ -142,11 +144,11 @@ def test_an_optional_column_of_securities_is_named_where_it_is_told(settings: Se
 
 def test_a_group_comes_from_what_it_is_told_by(settings: Settings) -> None:
     for by, told in [("industry", "industries"), ("size", "market_values")]:
-        group = scores_lineage(alpha158(), adjustment="raw", group_by=by)["group"]
+        group = scores_lineage(alpha158(), settings.universe, adjustment="raw", group_by=by)["group"]
         assert told in {above for above, _ in group}
         rows = dataset_lineage(alpha158(), settings.universe, security_columns=SECURITIES, group_by=by)
         assert rows["groups"] == group
-    assert "group" not in scores_lineage(alpha158(), adjustment="raw")
+    assert "group" not in scores_lineage(alpha158(), settings.universe, adjustment="raw")
 
 
 def test_the_account_comes_from_the_prices_that_its_fills_read() -> None:

@@ -78,4 +78,6 @@ def test_scores_of_a_model_of_groups_say_each_row_s_group_and_its_measure(tmp_pa
     np.testing.assert_array_equal(found["score"], model.predict(rows, told).score)
 
     alone = scored_rows(line, bundle_of(tmp_path, Model.of_booster(tiny_booster())), values, panel)
-    assert list(alone) == ["symbol", "session_date", "score", "after_training"], "as it stands without groups"
+    assert list(alone) == ["symbol", "session_date", "score", "after_training", "scorable"], (
+        "as it stands without groups"
+    )
