@@ -7,6 +7,7 @@ import json
 
 from pydantic import model_validator
 
+from ljwx_pipeline.config.contest import ContestSettings
 from ljwx_pipeline.config.data import (
     AkshareSettings,
     BaostockSettings,
@@ -41,8 +42,9 @@ from ljwx_pipeline.config.research import (
 )
 from ljwx_pipeline.config.section import Section
 
-#: Sections that say where things run, not what they compute: left out of the configuration hash.
-LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest")
+#: Sections that say where things run or how models that trade are compared, not what research computes: left out of
+#: the configuration hash.
+LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest", "contest")
 #: Keys of other sections that say by how many and where work is done, and change no number: left out as well.
 LOCAL_KEYS = (("tune", "workers"), ("tune", "storage"), ("walk_forward", "workers"))
 
@@ -71,6 +73,7 @@ class Settings(Section):
     evaluation: EvaluationSettings
     lint: LintSettings
     gate: GateSettings
+    contest: ContestSettings
     mlflow: MlflowSettings
     feast: FeastSettings
     ui: UiSettings
