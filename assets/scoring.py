@@ -79,14 +79,16 @@ def daily_scores(
     return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
 
 
-def scored_rows(line: Line, bundle: ModelBundle, values: FactorValues, panel: Panel) -> pd.DataFrame:
-    """Return the champion's scores where there is a bar on the newest sessions, in (session, symbol) order.
+def scored_rows(
+    line: Line, bundle: ModelBundle, values: FactorValues, panel: Panel, sessions: int = SCORED_SESSIONS
+) -> pd.DataFrame:
+    """Return a bundle's scores where there is a bar on the newest ``sessions``, in (session, symbol) order.
 
     Columns ``symbol``, ``session_date``, ``score`` (NaN for a row without a factor), the band's ends where the model
     has one, ``after_training``, and of a model of groups those of ``GROUP_COLUMNS``.
     """
     recent = np.zeros(panel.fields["close"].shape, dtype=bool)
-    recent[:, -SCORED_SESSIONS:] = True
+    recent[:, -sessions:] = True
     present = recent & ~np.isnan(panel.fields["close"])
     rows = values.frame(present)
     features = np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32))

@@ -129,7 +129,7 @@ class Happening:
     session
         Of a verdict or a breach, the session at whose close it came: ISO, else empty.
     outcome
-        ``better`` or ``worse`` of a verdict; of a challenger that left ``breach``, ``worse``, ``damaged``, ``moved``;
+        ``better`` or ``worse`` of a verdict; of a challenger that left ``breach``, ``worse``, ``unusable``, ``moved``;
         of an end ``stopped``, ``champion_changed``, ``no_challenger``.
     reason
         A sentence.

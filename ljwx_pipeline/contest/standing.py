@@ -20,6 +20,7 @@ from ljwx_pipeline.monitoring.sequential import Comparison, compare, evidence
 Float = NDArray[np.float64]
 #: ``early``: fewer sessions than a verdict needs; the worst that holds, where more than one does.
 State = Literal["early", "undecided", "better", "worse", "breach"]
+Advice = Literal["wait", "propose", "stop", "demote", "demoted", "look", "none"]
 #: Means tried for the ends of the interval; an end lies at most the bound over half of this outside the true one.
 _MEANS = 801
 
@@ -103,6 +104,23 @@ def standing(paired: pd.DataFrame, contest: Contest, challenger: Challenger) -> 
         decided_on=decided_on,
         missing_sessions=max(0, contest.min_sessions - len(dates)),
     )
+
+
+def advice(found: Standing, contest: Contest, *, still_in: bool) -> Advice:
+    """Return what follows from a standing.
+
+    ``propose``: the challenger is better and may be put to promotion; ``stop``: a shadow is worse or in breach;
+    ``demote``: a canary is; ``demoted``: it was; ``look``: a canary is and the settings leave it to a person; ``none``
+    of a rehearsal or of a challenger that left; ``wait`` otherwise.
+    """
+    if found.state in ("breach", "worse") and contest.mode == "canary":
+        if not still_in:
+            return "demoted"
+        return "demote" if contest.on_breach == "demote" else "look"
+    if contest.rehearsal or not still_in:
+        return "none"
+    follows: dict[State, Advice] = {"better": "propose", "breach": "stop", "worse": "stop"}
+    return follows.get(found.state, "wait")
 
 
 def fallen_behind(returns: Float) -> Float:

@@ -31,7 +31,7 @@ def drawn(n: int, *, mean: float = 0.0, seed: int = 0) -> pd.DataFrame:
 
 @pytest.mark.parametrize("kind", ["normal", "fat tails"])
 def test_of_three_challengers_alike_any_is_named_in_at_most_alpha_of_contests_read_every_day(kind: str) -> None:
-    rng, sessions, contests = np.random.default_rng(5), 300, 250
+    rng, sessions, contests = np.random.default_rng(5), 250, 120
     three = contest(
         *(challenger(str(n), f"{n}" * 64, bound=5 * SPREAD) for n in (2, 3, 4)),
         alpha=0.2,

@@ -1,0 +1,167 @@
+"""The contest's page: one self-contained HTML text in two languages.
+
+Everything on it is handed in. Not here: the picture (``figures.py``), the words (``wording.py``), the markup
+(``templates/contest.html.j2``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ljwx_pipeline.contest.figures import contest_figure
+from ljwx_pipeline.contest.record import Challenger, Course
+from ljwx_pipeline.contest.standing import Standing, advice
+from ljwx_pipeline.contest.wording import WORDS
+from ljwx_pipeline.evaluation.wording import both
+from ljwx_pipeline.page import number, page_environment, percent
+
+if TYPE_CHECKING:  # only a page needs it
+    from markupsafe import Markup
+
+TEMPLATE = "contest.html.j2"
+#: How a state is coloured.
+_CHIPS = {"better": "good", "worse": "bad", "breach": "bad"}
+#: Evidence beyond this is written as a power of ten.
+_MANY = 10_000
+
+
+@dataclass(frozen=True)
+class PageInputs:
+    """All that the page shows.
+
+    Parameters
+    ----------
+    profile, simulated
+        Configuration profile, and whether its market is simulated.
+    course
+        The contest and what happened in it.
+    status, reason
+        ``waiting``, ``running``, ``paused`` or ``ended``, and why where there is a reason.
+    standings
+        Of the challengers with a return.
+    paired
+        By version, what each standing was judged on.
+    capital_cny
+        That shares are of.
+    """
+
+    profile: str
+    simulated: bool
+    course: Course
+    status: str
+    reason: str
+    standings: tuple[Standing, ...]
+    paired: Mapping[str, pd.DataFrame]
+    capital_cny: float
+
+
+def render_contest(inputs: PageInputs) -> str:
+    """Return the page as one HTML text, the same bytes for the same inputs."""
+    from jinja2 import PackageLoader  # only a page needs it
+
+    environment = page_environment("ljwx_pipeline.contest")
+    environment.loader.loaders.append(PackageLoader("ljwx_pipeline.evaluation", "templates"))
+    environment.globals.update(t=said)
+    contest = inputs.course.contest
+    inside = {one.version for one in inputs.course.remaining}
+    by_version = {one.version: one for one in inputs.standings}
+    challengers = [
+        _section(inputs, one, by_version.get(one.version), still_in=one.version in inside)
+        for one in contest.challengers
+    ]
+    page: str = environment.get_template(TEMPLATE).render(
+        i=inputs,
+        contest=contest,
+        happened=inputs.course.happened,
+        sessions=max((len(table) for table in inputs.paired.values()), default=0),
+        challengers=challengers,
+        count=len(contest.challengers),
+        models=_models(inputs),
+    )
+    return page
+
+
+def picture(inputs: PageInputs) -> str:
+    """Return the picture of the first challenger with a standing as an SVG text of its own; raises without one."""
+    found = inputs.standings[0]
+    challenger = next(one for one in inputs.course.contest.challengers if one.version == found.version)
+    drawn = contest_figure(inputs.paired[found.version], inputs.course.contest, challenger, found)
+    width, height = 900, round(900 * 4.4 / 9.6)
+    head = f'<svg width="{width}" height="{height}" '
+    namespace = "" if "xmlns=" in drawn.split(">", 1)[0] else 'xmlns="http://www.w3.org/2000/svg" '
+    return drawn.replace("<svg ", head + namespace, 1)
+
+
+def said(key: str, **values: Any) -> Markup:
+    """Return the text ``key`` in both languages, filled in."""
+    english, chinese = (text.format(**values) for text in WORDS[key])
+    return both(english, chinese)
+
+
+def _section(inputs: PageInputs, one: Challenger, found: Standing | None, *, still_in: bool) -> dict[str, Any]:
+    from markupsafe import Markup
+
+    contest = inputs.course.contest
+    left = inputs.course.left(one.version)
+    told: dict[str, Any] = {"version": one.version, "left": left, "found": found}
+    if found is None:
+        return told
+    compared, alpha = found.comparison, contest.alpha_each
+    filled = {
+        "missing": found.missing_sessions,
+        "needed": contest.min_sessions,
+        "day": found.breached_on if found.state == "breach" else found.decided_on,
+        "alpha": percent(alpha, 2),
+        "deepest": percent(found.deepest_frac, 2),
+        "limit": percent(contest.max_behind_frac, 2),
+    }
+    return told | {
+        "chip": _CHIPS.get(found.state, ""),
+        "says": said(f"says_{found.state}", **filled),
+        "advice": said(f"advice_{advice(found, contest, still_in=still_in)}", version=one.version),
+        "level": percent(1 - alpha, 2),
+        "mean": _bps(compared.mean),
+        "interval": f"{_bps(compared.lower)} … {_bps(compared.upper)}",
+        "evidence": f"{_evidence(compared.evidence_challenger)} · {_evidence(compared.evidence_champion)}",
+        "needed": number(2 / alpha, 0),
+        "figure": Markup(  # noqa: S704 - our own SVG
+            contest_figure(inputs.paired[one.version], contest, one, found)
+        ),
+    }
+
+
+def _models(inputs: PageInputs) -> list[dict[str, Any]]:
+    """Return a row a model: role, version, bundle, bound, capital that its returns are reckoned on."""
+    contest = inputs.course.contest
+    rows = [
+        {
+            "role": "champion",
+            "version": contest.champion_version,
+            "bundle": contest.champion_bundle,
+            "bound": None,
+            "share": contest.champion_capital_frac,
+        }
+    ]
+    rows += [
+        {
+            "role": contest.mode,
+            "version": one.version,
+            "bundle": one.bundle_hash,
+            "bound": one.bound_frac,
+            "share": one.capital_frac,
+        }
+        for one in contest.challengers
+    ]
+    return [{**row, "capital": number(row["share"] * inputs.capital_cny, 0)} for row in rows]
+
+
+def _bps(value: float) -> str:
+    return f"{value * 1e4:+.1f} bps".replace("-", "\u2212")
+
+
+def _evidence(value: float) -> str:
+    return f"{value:.1e}" if value >= _MANY else number(value, 2)
