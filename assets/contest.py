@@ -22,7 +22,7 @@ from assets.scoring import GROUP, OWNERS, daily_scores, loaded_champion, scored_
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.contest.moves import CONTEST_TAG, ContestMoves, terms_hash
 from ljwx_pipeline.contest.record import Challenger, Contest, ContestRecord, Course, capital_split
-from ljwx_pipeline.contest.standing import Standing, advice, standing
+from ljwx_pipeline.contest.standing import Standing, advice, sentence, standing
 from ljwx_pipeline.dataset import scorable_mask
 from ljwx_pipeline.errors import BundleError, RegistryError
 from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
@@ -34,7 +34,7 @@ from ljwx_pipeline.trading.volatility import WINDOW
 STATE = "contest_state"
 #: Below the market's ``report`` folder, which the console serves.
 FOLDER = "contest"
-PAGE, PICTURE, RETURNS = "report.html", "contest.svg", "returns.parquet"
+PAGE, RETURNS = "report.html", "returns.parquet"
 CHAMPION = "champion"
 #: Sessions before the first one that the market's arrays hold: what an order's impact looks back on, and one to spare.
 _WARM_UP = WINDOW + 1
@@ -220,8 +220,8 @@ def net_returns(
         column(one.version): one.capital_frac for one in course.remaining
     }
     sessions, last = pd.DatetimeIndex(calendar["session_date"]), scores["session_date"].max()
-    begin = max(0, sessions.get_loc(pd.Timestamp(contest.first_session)) - _WARM_UP)
-    work = sessions[begin : sessions.get_loc(last) + 1]
+    begin = max(0, int(sessions.searchsorted(pd.Timestamp(contest.first_session))) - _WARM_UP)
+    work = sessions[begin : int(sessions.searchsorted(last)) + 1]
     if last == pd.Timestamp(contest.first_session):
         return pd.DataFrame({"session_date": sessions[:0], **{name: np.zeros(0) for name in shares}})
     bars = tables.bars[tables.bars["session_date"].between(work[0], work[-1])]
@@ -280,27 +280,6 @@ def act(line: Line, course: Course, found: list[Standing]) -> Course:
             session = one.breached_on or one.decided_on or ""
             course = moves.leave(course, challenger, outcome=one.state, session=session, reason=sentence(one, contest))
     return course
-
-
-def sentence(one: Standing, contest: Contest) -> str:
-    """Return a standing as one sentence."""
-    compared = one.comparison
-    measured = (
-        f"mean daily difference {compared.mean * 1e4:+.2f} bps ({compared.lower * 1e4:+.2f} to "
-        f"{compared.upper * 1e4:+.2f}) over {compared.sessions} sessions"
-    )
-    if one.state == "breach":
-        return (
-            f"{one.deepest_frac:.2%} behind the champion, limit {contest.max_behind_frac:.2%}, passed "
-            f"{one.breached_on}; {measured}"
-        )
-    verdict = {
-        "early": f"{one.missing_sessions} more sessions before a verdict counts",
-        "undecided": "undecided",
-        "better": f"better than the champion, decided {one.decided_on}",
-        "worse": f"worse than the champion, decided {one.decided_on}",
-    }[one.state]
-    return f"{verdict}; {measured}"
 
 
 def track(line: Line, course: Course, found: list[Standing]) -> None:
@@ -367,7 +346,7 @@ def shown(
     line: Line, course: Course, found: list[Standing], returns: pd.DataFrame, document: dict[str, Any]
 ) -> dict[str, Any]:
     """Write the page and its picture, and return the metadata that link and show them."""
-    from ljwx_pipeline.contest.page import PageInputs, picture, render_contest
+    from ljwx_pipeline.contest.page import PageInputs, pictures, render_contest
 
     folder = line.home / "report" / FOLDER
     pairs = {one.version: paired_returns(returns, one) for one in course.contest.challengers}
@@ -397,8 +376,10 @@ def shown(
         metadata["reason"] = document["reason"]
     if rows:
         metadata["standings"] = preview(pd.DataFrame(rows))
-        write_bytes(folder / PICTURE, picture(inputs).encode())
-        metadata["picture"] = dg.MetadataValue.md(embedded(folder / PICTURE))
+        for version, svg in pictures(inputs).items():
+            place = folder / f"version_{version}.svg"
+            write_bytes(place, svg.encode())
+            metadata[f"picture_version_{version}"] = dg.MetadataValue.md(embedded(place))
     return metadata
 
 

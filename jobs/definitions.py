@@ -11,6 +11,7 @@ import dagster as dg
 
 from assets import (
     bundle,
+    contest,
     evaluation,
     explanation,
     features,
@@ -91,6 +92,8 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             scoring.daily_scores,
             scoring.model_monitoring,
             scoring.session_pack,
+            contest.challenger_scores,
+            contest.model_contest,
             live.deployment,
             live.live_account,
         ],
@@ -106,6 +109,7 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             features.feast_online_parity,
             features.feature_parity,
             result_lint.result_lint,
+            contest.contest_in_order,
         ],
         jobs=[
             main,

@@ -98,8 +98,8 @@ class ContestMoves:
         Raises
         ------
         PromotionError
-            When one runs already, the line promoted no champion, a version is the champion's bundle or named twice, a canary
-            was not promoted, or the capital does not suffice.
+            When one runs already, the line promoted no champion, a version is the champion's bundle or named twice, a
+            canary was not promoted, or the capital does not suffice.
         BundleError
             When a bundle is damaged, of other factors than the champion's, or was trained on the first session.
         """

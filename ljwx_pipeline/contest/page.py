@@ -27,6 +27,8 @@ TEMPLATE = "contest.html.j2"
 _CHIPS = {"better": "good", "worse": "bad", "breach": "bad"}
 #: Evidence beyond this is written as a power of ten.
 _MANY = 10_000
+#: Of a picture by itself.
+_WIDTH_PX, _HEIGHT_PX = 900, 412
 
 
 @dataclass(frozen=True)
@@ -85,15 +87,16 @@ def render_contest(inputs: PageInputs) -> str:
     return page
 
 
-def picture(inputs: PageInputs) -> str:
-    """Return the picture of the first challenger with a standing as an SVG text of its own; raises without one."""
-    found = inputs.standings[0]
-    challenger = next(one for one in inputs.course.contest.challengers if one.version == found.version)
-    drawn = contest_figure(inputs.paired[found.version], inputs.course.contest, challenger, found)
-    width, height = 900, round(900 * 4.4 / 9.6)
-    head = f'<svg width="{width}" height="{height}" '
-    namespace = "" if "xmlns=" in drawn.split(">", 1)[0] else 'xmlns="http://www.w3.org/2000/svg" '
-    return drawn.replace("<svg ", head + namespace, 1)
+def pictures(inputs: PageInputs) -> dict[str, str]:
+    """Return the picture of each challenger that has a standing, by version, as an SVG text of its own."""
+    found = {one.version: one for one in inputs.standings}
+    contest, size = inputs.course.contest, f'width="{_WIDTH_PX}" height="{_HEIGHT_PX}"'
+    drawn = {}
+    for one in contest.challengers:
+        if one.version in found:
+            svg = contest_figure(inputs.paired[one.version], contest, one, found[one.version])
+            drawn[one.version] = svg.replace("<svg ", f"<svg {size} ", 1)
+    return drawn
 
 
 def said(key: str, **values: Any) -> Markup:
@@ -137,26 +140,22 @@ def _section(inputs: PageInputs, one: Challenger, found: Standing | None, *, sti
 def _models(inputs: PageInputs) -> list[dict[str, Any]]:
     """Return a row a model: role, version, bundle, bound, capital that its returns are reckoned on."""
     contest = inputs.course.contest
-    rows = [
-        {
-            "role": "champion",
-            "version": contest.champion_version,
-            "bundle": contest.champion_bundle,
-            "bound": None,
-            "share": contest.champion_capital_frac,
-        }
+    shares: list[tuple[str, str, str, float | None, float]] = [
+        ("champion", contest.champion_version, contest.champion_bundle, None, contest.champion_capital_frac)
     ]
-    rows += [
-        {
-            "role": contest.mode,
-            "version": one.version,
-            "bundle": one.bundle_hash,
-            "bound": one.bound_frac,
-            "share": one.capital_frac,
-        }
-        for one in contest.challengers
+    shares += [
+        (contest.mode, one.version, one.bundle_hash, one.bound_frac, one.capital_frac) for one in contest.challengers
     ]
-    return [{**row, "capital": number(row["share"] * inputs.capital_cny, 0)} for row in rows]
+    return [
+        {
+            "role": role,
+            "version": version,
+            "bundle": bundle,
+            "bound": bound,
+            "capital": number(share * inputs.capital_cny, 0),
+        }
+        for role, version, bundle, bound, share in shares
+    ]
 
 
 def _bps(value: float) -> str:

@@ -123,6 +123,27 @@ def advice(found: Standing, contest: Contest, *, still_in: bool) -> Advice:
     return follows.get(found.state, "wait")
 
 
+def sentence(one: Standing, contest: Contest) -> str:
+    """Return a standing as one sentence."""
+    compared = one.comparison
+    measured = (
+        f"mean daily difference {compared.mean * 1e4:+.2f} bps ({compared.lower * 1e4:+.2f} to "
+        f"{compared.upper * 1e4:+.2f}) over {compared.sessions} sessions"
+    )
+    if one.state == "breach":
+        return (
+            f"{one.deepest_frac:.2%} behind the champion, limit {contest.max_behind_frac:.2%}, passed "
+            f"{one.breached_on}; {measured}"
+        )
+    verdict = {
+        "early": f"{one.missing_sessions} more sessions before a verdict counts",
+        "undecided": "undecided",
+        "better": f"better than the champion, decided {one.decided_on}",
+        "worse": f"worse than the champion, decided {one.decided_on}",
+    }[one.state]
+    return f"{verdict}; {measured}"
+
+
 def fallen_behind(returns: Float) -> Float:
     """Return, by session, how far the challenger's worth over the champion's is below its highest so far.
 

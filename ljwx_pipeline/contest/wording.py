@@ -89,8 +89,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "Above: cumulative difference of daily net returns, challenger less champion, and the interval that holds at "
         "every session at once. Below: how far the challenger’s worth over the champion’s is under its highest since "
         "the start; dashed the limit.",
-        "上图：日净收益差（挑战者减冠军）的累计值，及对所有交易日同时成立的区间。下图：挑战者相对冠军的净值较开始以来最高点的落后幅度；"
-        "虚线为限额。",
+        "上图：日净收益差（挑战者减冠军）的累计值，及对所有交易日同时成立的区间。"
+        "下图：挑战者相对冠军的净值较开始以来最高点的落后幅度；虚线为限额。",
     ),
     "clipped": (
         "{share} of the differences were beyond the bound and counted as the bound.",
@@ -121,8 +121,9 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "footer": (
         "Both models run the configured strategy from cash at the close of the first session, after every cost and "
         "A-share rule, on their share of the capital. The test bets on each against “not better”; either bet reaches "
-        "its level by luck with at most half of the challenger’s share of the chance of error, however often one looks.",
-        "两个模型自首个交易日收盘起从现金出发，按各自资金份额运行所配置的策略，计入全部成本与 A 股规则。检验分别对双方“并不更优”下注；"
+        "its level by luck with at most half of the challenger’s share of the error, however often one looks.",
+        "两个模型自首个交易日收盘起从现金出发，按各自资金份额运行所配置的策略，"
+        "计入全部成本与 A 股规则。检验分别对双方“并不更优”下注；"
         "无论查看多少次，任一方凭运气达到判定水平的概率不超过该挑战者误判概率的一半。",
     ),
 }
