@@ -63,9 +63,7 @@ def contest_moves(line: Line) -> ContestMoves:
     kinds={"lightgbm"},
     deps=[feature_table, daily_scores, "securities", "st_spells", "index_members", "industries", "market_values"],
 )
-def challenger_scores(
-    context: dg.AssetExecutionContext, line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame
-) -> dg.Output[pd.DataFrame]:
+def challenger_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataFrame) -> dg.Output[pd.DataFrame]:
     """Scores of the champion and of a contest's challengers since its first session; empty without a contest.
 
     A contest whose champion changed ends here, a challenger whose bundle is damaged or whose alias was moved by hand
@@ -102,7 +100,9 @@ def challenger_scores(
             scores = scored_rows(line, loaded_champion(line, registry, version), values, panel, span)["score"]
         except BundleError as error:
             reason = f"its bundle cannot be used: {error.fact}"
-            context.log.warning(f"version {challenger.version} leaves contest {course.contest.id}: {reason}")
+            dg.get_dagster_logger().warning(
+                f"version {challenger.version} leaves contest {course.contest.id}: {reason}"
+            )
             course = contest_moves(line).leave(course, challenger, outcome="unusable", session="", reason=reason)
             left.append(challenger.version)
             continue
@@ -143,7 +143,6 @@ def hindrance(line: Line, contest: Contest, sessions: pd.DatetimeIndex, traded: 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba", "html"})
 def model_contest(
-    context: dg.AssetExecutionContext,
     line: Line,
     challenger_scores: pd.DataFrame,
     checked_bars: pd.DataFrame,
@@ -173,7 +172,7 @@ def model_contest(
     left = [*state["left"], *sorted(before - {one.version for one in course.remaining})]
     document = told(course, found, returns, paused=state["paused"], left_now=left)
     for version in left:
-        context.log.warning(f"version {version} left contest {course.contest.id}")
+        dg.get_dagster_logger().warning(f"version {version} left contest {course.contest.id}")
     return dg.Output(document, metadata=shown(line, course, found, returns, document))
 
 

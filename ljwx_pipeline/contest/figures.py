@@ -51,5 +51,5 @@ def contest_figure(paired: pd.DataFrame, contest: Contest, challenger: Challenge
             if len(days) < contest.min_sessions:
                 axis.set_facecolor("#fbfcfd")
         top.tick_params(colors=MUTED)
-        plain_dates(bottom.xaxis)
+        plain_dates(bottom)
     return inline(out)
