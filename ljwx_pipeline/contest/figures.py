@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ljwx_pipeline.contest.record import Challenger, Contest
 from ljwx_pipeline.contest.standing import Standing, fallen_behind, interval_path
@@ -35,9 +36,7 @@ def contest_figure(paired: pd.DataFrame, contest: Contest, challenger: Challenge
         top.fill_between(days, 100 * lower * counted, 100 * upper * counted, color=BLUE, alpha=0.13, linewidth=0)
         top.plot(days, 100 * clipped, color=BLUE, linewidth=1.5)
         top.axhline(0, color=INK, linewidth=0.8)
-        # the interval is as wide as the bound at first: the line is what one wants to see
-        reach = 100 * max(np.abs(clipped).max(), float(np.abs([lower[-1], upper[-1]]).max()) * len(days), 1e-4)
-        top.set_ylim(-1.1 * reach, 1.1 * reach)
+        top.set_ylim(*_span(100 * np.r_[clipped, (lower * counted)[-1:], (upper * counted)[-1:]]))
         top.set_ylabel("cumulative, %")
         bottom.fill_between(days, -100 * behind, 0, color=GREY, alpha=0.35, linewidth=0)
         bottom.axhline(-100 * contest.max_behind_frac, color=RED, linewidth=1, linestyle=(0, (4, 3)))
@@ -53,3 +52,10 @@ def contest_figure(paired: pd.DataFrame, contest: Contest, challenger: Challenge
         top.tick_params(colors=MUTED)
         plain_dates(bottom)
     return inline(out)
+
+
+def _span(values: NDArray[np.float64]) -> tuple[float, float]:
+    """Return limits around ``values`` and 0; the interval, as wide as the bound at first, may reach beyond them."""
+    low, high = float(min(values.min(), 0.0)), float(max(values.max(), 0.0))
+    spare = 0.08 * max(high - low, 1e-3)
+    return low - spare, high + spare

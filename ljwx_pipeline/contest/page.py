@@ -6,6 +6,7 @@ Everything on it is handed in. Not here: the picture (``figures.py``), the words
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ TEMPLATE = "contest.html.j2"
 _CHIPS = {"better": "good", "worse": "bad", "breach": "bad"}
 #: Evidence beyond this is written as a power of ten.
 _MANY = 10_000
+_COMMAND = re.compile(r"`([^`]*)`")
 #: Of a picture by itself.
 _WIDTH_PX, _HEIGHT_PX = 900, 412
 
@@ -101,8 +103,11 @@ def pictures(inputs: PageInputs) -> dict[str, str]:
 
 def said(key: str, **values: Any) -> Markup:
     """Return the text ``key`` in both languages, filled in."""
+    from markupsafe import Markup
+
     english, chinese = (text.format(**values) for text in WORDS[key])
-    return both(english, chinese)
+    # a command stands between backticks, as in our documents
+    return Markup(_COMMAND.sub(r"<code>\1</code>", str(both(english, chinese))))  # noqa: S704 - escaped by both
 
 
 def _section(inputs: PageInputs, one: Challenger, found: Standing | None, *, still_in: bool) -> dict[str, Any]:
@@ -111,6 +116,8 @@ def _section(inputs: PageInputs, one: Challenger, found: Standing | None, *, sti
     contest = inputs.course.contest
     left = inputs.course.left(one.version)
     told: dict[str, Any] = {"version": one.version, "left": left, "found": found}
+    if left is not None and left.outcome in ("breach", "worse"):
+        told["left"] = None  # the verdict below says it
     if found is None:
         return told
     compared, alpha = found.comparison, contest.alpha_each
@@ -126,7 +133,7 @@ def _section(inputs: PageInputs, one: Challenger, found: Standing | None, *, sti
         "chip": _CHIPS.get(found.state, ""),
         "says": said(f"says_{found.state}", **filled),
         "advice": said(f"advice_{advice(found, contest, still_in=still_in)}", version=one.version),
-        "level": percent(1 - alpha, 2),
+        "level": percent(1 - alpha, 1),
         "mean": _bps(compared.mean),
         "interval": f"{_bps(compared.lower)} … {_bps(compared.upper)}",
         "evidence": f"{_evidence(compared.evidence_challenger)} · {_evidence(compared.evidence_champion)}",

@@ -53,8 +53,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "自 {day} 起判定劣于冠军，误判概率不超过 {alpha}。",
     ),
     "says_breach": (
-        "Fell {deepest} behind the champion, beyond the limit of {limit}, on {day}.",
-        "于 {day} 落后冠军 {deepest}，超过限额 {limit}。",
+        "Fell more than the limit of {limit} behind the champion on {day}, and {deepest} at most.",
+        "于 {day} 落后冠军超过限额 {limit}，最大落后 {deepest}。",
     ),
     "advice_wait": ("Nothing to do.", "无需操作。"),
     "advice_propose": (
@@ -77,14 +77,13 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "advice_none": ("", ""),
     "left": ("Left the contest: {reason}", "已退出对比：{reason}"),
     "nothing_yet": ("No daily return yet.", "尚无日收益。"),
-    "mean_difference": ("Mean daily difference, net", "日均净收益差"),
+    "mean_difference": ("Mean daily difference", "日均净收益差"),
     "interval": ("interval at {level}", "{level} 区间"),
     "own_return": ("Net return", "净收益"),
-    "behind": ("Behind now", "目前落后"),
-    "deepest": ("Furthest behind", "最大落后"),
+    "behind": ("Behind the champion", "落后冠军"),
+    "deepest": ("at most {deepest} · limit {limit}", "最大 {deepest} · 限额 {limit}"),
     "evidence": ("Evidence for · against", "优于 · 劣于的证据"),
     "needed": ("decided at {needed}", "达到 {needed} 即判定"),
-    "of_limit": ("limit {limit}", "限额 {limit}"),
     "caption": (
         "Above: cumulative difference of daily net returns, challenger less champion, and the interval that holds at "
         "every session at once. Below: how far the challenger’s worth over the champion’s is under its highest since "
@@ -109,7 +108,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "models": ("Models", "模型"),
     "bundle": ("Bundle", "模型包"),
     "bound": ("Bound of a daily difference", "日差异界限"),
-    "capital": ("Capital, CNY", "资金（元）"),
+    "capital": ("Returns reckoned on, CNY", "测算资金（元）"),
     "role": ("Role", "角色"),
     "happened": ("What happened", "经过"),
     "at": ("Recorded, UTC", "登记时间（UTC）"),
