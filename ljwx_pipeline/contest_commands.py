@@ -128,26 +128,25 @@ def _show(settings: Settings, arguments: argparse.Namespace) -> int:
         f"champion version {contest.champion_version}, from session {contest.start_session}, {body['sessions']} daily "
         f"returns up to {body['last_session'] or '-'}{', a rehearsal' if contest.rehearsal else ''}",
     ]
-    lines += ["", grid(("version", "as", "state", "advice", "in"), [_row(one, contest.mode) for one in _rows(body)])]
-    lines += ["", *(f"version {one['version']}: {one['sentence']}" for one in body["standings"])]
-    lines += [
+    inside = {one.version for one in course.remaining}
+    rows = [(*_told(body, one.version), "yes" if one.version in inside else "no") for one in contest.challengers]
+    lines += ["", grid(("version", "as", "state", "advice", "in"), rows)]
+    said = [f"version {one['version']}: {one['sentence']}" for one in body["standings"]]
+    said += [
         f"{one.at}  {one.what} {one.outcome}{' version ' + one.version if one.version else ''}: {one.reason}"
         for one in course.happened
     ]
-    if (page := market_home(settings) / PAGE).exists():
-        lines += ["", f"page: {page}"]
+    lines += ["", *said] if said else []
+    if body["judged"]:
+        lines += ["", f"page: {market_home(settings) / PAGE}"]
     return show_result(arguments, body, "\n".join(lines))
 
 
-def _rows(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the standings, and a row for a challenger that has none yet."""
-    known = {one["version"]: one for one in body["standings"]}
-    unknown = {"state": "no return yet", "advice": "wait", "still_in": True}
-    return [known.get(one["version"], {**unknown, "version": one["version"]}) for one in body["contest"]["challengers"]]
-
-
-def _row(one: dict[str, Any], mode: str) -> tuple[str, ...]:
-    return (one["version"], mode, one["state"], one["advice"], "yes" if one["still_in"] else "no")
+def _told(body: dict[str, Any], version: str) -> tuple[str, str, str, str]:
+    """Return version, role, state and advice of a challenger; of one without a return that there is none."""
+    one = next((one for one in body["standings"] if one["version"] == version), None)
+    state, advice = ("no return yet", "wait") if one is None else (one["state"], one["advice"])
+    return version, body["contest"]["mode"], state, advice
 
 
 def _body(settings: Settings, course: Course) -> dict[str, Any]:
@@ -161,7 +160,8 @@ def _body(settings: Settings, course: Course) -> dict[str, Any]:
             told = json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise LakeError(f"{path} is damaged ({error})", "run the daily job again") from None
-    if (told.get("contest") or {}).get("id") != contest.id:
+    judged = (told.get("contest") or {}).get("id") == contest.id
+    if not judged:
         told = {"status": "waiting", "reason": "the daily job has not judged it yet", "sessions": 0}
         told |= {"last_session": None, "standings": []}
     if course.ended is not None:
@@ -169,6 +169,7 @@ def _body(settings: Settings, course: Course) -> dict[str, Any]:
     inside = {one.version for one in course.remaining}
     standings = [one | {"still_in": one["version"] in inside} for one in told["standings"]]
     return told | {
+        "judged": judged,
         "contest": contest.as_dict(),
         "standings": standings,
         "happened": [vars(one) for one in course.happened],
