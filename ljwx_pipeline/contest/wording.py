@@ -59,7 +59,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "advice_wait": ("Nothing to do.", "无需操作。"),
     "advice_propose": (
         "Recommended for promotion: `ljwx promote {version}`, which asks the gate's decision on it.",
-        "建议晋升：`ljwx promote {version}`，以晋升关卡的决定为准。",
+        "建议晋级：`ljwx promote {version}`，以晋级闸门的决定为准。",
     ),
     "advice_stop": (
         "Recommended: end it, `ljwx contest stop`. A shadow holds no capital.",
