@@ -18,7 +18,7 @@ from assets.io_managers import read_json, write_json
 from assets.metadata import embedded, frame_metadata, preview, report_links
 from assets.panels import TradingTables, bar_mask, dense_scores, load_factors, panel_of, trading_market
 from assets.resources import Line
-from assets.scoring import GROUP, OWNERS, daily_scores, loaded_champion, scored_rows
+from assets.scoring import GROUP, OWNERS, SCORED_SESSIONS, daily_scores, loaded_champion, scored_rows
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.contest.moves import CONTEST_TAG, ContestMoves, terms_hash
 from ljwx_pipeline.contest.record import Challenger, Contest, ContestRecord, Course, capital_split
@@ -27,6 +27,8 @@ from ljwx_pipeline.dataset import scorable_mask
 from ljwx_pipeline.errors import BundleError, RegistryError
 from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
 from ljwx_pipeline.market.calendar import session_closes, sessions_between
+from ljwx_pipeline.market.panel import Panel
+from ljwx_pipeline.scoring.bundle import ModelBundle
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.trading.volatility import WINDOW
 
@@ -81,10 +83,10 @@ def challenger_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataF
     span = int((sessions >= pd.Timestamp(course.contest.first_session)).sum())
     if span == 0:
         return _unscored(line, course, f"waits for its first session, {course.contest.start_session}")
-    registry, values = line.registry(), load_factors(line)
-    champion = registry.version(model, course.contest.champion_version)
+    registry = line.registry()
     try:
-        rows = scored_rows(line, loaded_champion(line, registry, champion), values, panel, span)
+        champion = registry.version(model, course.contest.champion_version)
+        rows = scores_since(line, loaded_champion(line, registry, champion), panel, span)
     except BundleError as error:
         return _unscored(line, course, f"the champion cannot be scored: {error.fact}")
     securities, spells = line.market_table("securities"), line.market_table("st_spells")
@@ -97,7 +99,7 @@ def challenger_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataF
     for challenger in course.remaining:
         try:
             version = registry.version(model, challenger.version)
-            scores = scored_rows(line, loaded_champion(line, registry, version), values, panel, span)["score"]
+            scores = scores_since(line, loaded_champion(line, registry, version), panel, span)["score"]
         except BundleError as error:
             reason = f"its bundle cannot be used: {error.fact}"
             dg.get_dagster_logger().warning(
@@ -114,6 +116,20 @@ def challenger_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataF
     write_json(line.tables, STATE, {"contest": course.contest.id, "paused": None, "left": left})
     named = {"contest": course.contest.id, "mode": course.contest.mode}
     return dg.Output(frame, metadata=frame_metadata(frame) | named)
+
+
+def scores_since(line: Line, bundle: ModelBundle, panel: Panel, span: int) -> pd.DataFrame:
+    """Return a bundle's scores of the newest ``span`` sessions, as ``scored_rows``.
+
+    A block of sessions at a time: all features of a long contest at once would fill the memory.
+    """
+    values, present = load_factors(line), bar_mask(panel)
+    parts = []
+    for first in range(len(panel.sessions) - span, len(panel.sessions), SCORED_SESSIONS):
+        block = np.zeros_like(present)
+        block[:, first : first + SCORED_SESSIONS] = present[:, first : first + SCORED_SESSIONS]
+        parts.append(scored_rows(line, bundle, values, panel, block)[["symbol", "session_date", "score"]])
+    return pd.concat(parts, ignore_index=True)
 
 
 def hindrance(line: Line, contest: Contest, sessions: pd.DatetimeIndex, traded: Any) -> str | None:
@@ -282,7 +298,12 @@ def act(line: Line, course: Course, found: list[Standing]) -> Course:
 
 
 def track(line: Line, course: Course, found: list[Standing]) -> None:
-    """Record each standing in MLflow: numbers in the version's run, a sentence as its tag; twice changes nothing."""
+    """Record each standing in MLflow: numbers in the version's run, a sentence as its tag; twice changes nothing.
+
+    A rehearsal leaves nothing there.
+    """
+    if course.contest.rehearsal:
+        return
     registry, model = line.registry(), line.registered_model
     inside = {one.version for one in course.remaining}
     for one in found:

@@ -145,7 +145,8 @@ class ContestMoves:
                 self._registry.set_alias(alias, version)
             self._record.started(contest)
             for version in versions:
-                said = f"{contest.mode} since {contest.start_session} against version {champion.version}"
+                role = f"{contest.mode}, a rehearsal," if contest.rehearsal else contest.mode
+                said = f"{role} since {contest.start_session} against version {champion.version}"
                 self._registry.tag_version(self._model, version.version, CONTEST_TAG, f"{contest.id}: {said}")
         return contest
 
@@ -182,10 +183,14 @@ class ContestMoves:
         """Take a challenger out of its contest, which ends with the last one; return its course.
 
         A canary in breach, or decided worse, loses its promotion as well: it does not trade again before a new decision
-        on it. Doing it again changes nothing.
+        on it. Doing it again changes nothing, and neither does doing it once the contest cannot go on: a challenger
+        that became champion meanwhile is not touched.
         """
         with self._locked():
             now = self._again(course)
+            if now.ended is None:
+                self._settle(now)
+                now = self._again(course)
             if now.ended is None and now.left(challenger.version) is None:
                 if course.contest.mode == "canary" and outcome in _DEMOTING:
                     self._champions.decided(

@@ -181,6 +181,16 @@ def test_returns_are_those_of_the_account_at_its_share_of_the_capital(home: Cont
     assert not (stored["champion"] == stored["version_1"]).all()
 
 
+def test_a_long_contest_is_scored_in_blocks_to_the_same_bits(
+    home: ContestHome, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home.promote(home.registered("luck"))
+    home.begin(home.registered("good"))
+    once = home.day(START + 45)["scores"]
+    monkeypatch.setattr("assets.contest.SCORED_SESSIONS", 7)
+    pd.testing.assert_frame_equal(home.day(START + 45)["scores"], once)
+
+
 def test_a_damaged_challenger_leaves_and_the_daily_job_goes_on(home: ContestHome) -> None:
     home.promote(home.registered("luck"))
     damaged, sound = home.registered("good"), home.registered("good", seed=1)

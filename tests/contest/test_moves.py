@@ -282,6 +282,23 @@ def test_a_canary_in_breach_is_demoted_once_and_may_not_trade_again(house: House
         house.begin("2", mode="canary")
 
 
+def test_a_canary_that_became_champion_meanwhile_is_not_demoted(house: House) -> None:
+    other = house.registered("b")
+    house.decide(other, "promoted")
+    house.begin("2", mode="canary")
+    running = house.record.running("tiny")
+    assert running is not None
+    house.promote(other)
+    course = house.moves.leave(
+        running, running.contest.challengers[0], outcome="breach", session="2026-02-02", reason="5 % behind"
+    )
+    assert course.ended is not None
+    assert course.ended.outcome == "champion_changed"
+    assert course.left("2") is None
+    assert house.champions.refusal("tiny", "2", other.bundle_hash) is None
+    assert house.aliases() == {"champion": "2"}
+
+
 def test_a_shadow_that_leaves_touches_no_promotion(house: House) -> None:
     other = house.registered("b")
     house.decide(other, "promoted")
