@@ -11,6 +11,7 @@ import dagster as dg
 
 from assets import (
     bundle,
+    contest,
     evaluation,
     explanation,
     features,
@@ -98,6 +99,8 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             monitoring.live_scores,
             monitoring.model_monitoring,
             scoring.session_pack,
+            contest.challenger_scores,
+            contest.model_contest,
             live.deployment,
             live.live_account,
         ],
@@ -118,6 +121,7 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             monitoring.skill_kept,
             monitoring.inputs_not_drifted,
             monitoring.intervals_calibrated,
+            contest.contest_in_order,
         ],
         jobs=[
             main,

@@ -18,6 +18,7 @@ from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.command_options import require_meaning
 from ljwx_pipeline.command_output import forget_colour_reset
 from ljwx_pipeline.config import Settings, ljwx_home, load_settings, market_home, parse_value
+from ljwx_pipeline.contest_commands import add_contest_commands
 from ljwx_pipeline.data_commands import add_data_commands
 from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
@@ -114,6 +115,7 @@ def build_parser() -> argparse.ArgumentParser:
         commands, add_settings_options=_add_settings_options, settings_of=_settings, overrides_of=overrides_of
     )
     add_promotion_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
+    add_contest_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_reproduce_command(
         commands, add_settings_options=_add_settings_options, settings_of=_settings, overrides_of=overrides_of
     )

@@ -32,7 +32,9 @@ from ljwx_pipeline.scoring.model import Member
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Alias = Literal["champion", "challenger"]
+#: ``champion`` trades; ``challenger`` is being judged by the gate; shadows are scored beside the champion without
+#: capital, canaries with a share of it, up to three of a contest.
+Alias = Literal["champion", "challenger", "shadow", "shadow-2", "shadow-3", "canary", "canary-2", "canary-3"]
 RunStatus = Literal["FINISHED", "FAILED"]
 #: One value of a metric: its name, the value, milliseconds since 1970, the step.
 Point = tuple[str, float, int, int]
@@ -449,6 +451,11 @@ class Registry:
 
     def artifact_text(self, run_id: str, path: str) -> str | None:
         """Return the text of one artifact of a run; None when the run recorded none at ``path``."""
+        content = self.artifact_bytes(run_id, path)
+        return None if content is None else content.decode("utf-8")
+
+    def artifact_bytes(self, run_id: str, path: str) -> bytes | None:
+        """Return one artifact of a run; None when the run recorded none at ``path``."""
         from mlflow.artifacts import download_artifacts  # heavy: only when an artifact is fetched
 
         folder, _, _ = path.rpartition("/")
@@ -459,7 +466,7 @@ class Registry:
             fetched = self._ask(
                 download_artifacts, run_id=run_id, artifact_path=path, dst_path=staged, tracking_uri=self.tracking_uri
             )
-            return Path(fetched).read_text(encoding="utf-8")
+            return Path(fetched).read_bytes()
 
     def versions(self, name: str) -> list[ModelVersion]:
         """Return every version of model ``name``, the newest first; none where there is no such model."""

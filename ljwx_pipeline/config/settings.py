@@ -8,6 +8,7 @@ import json
 from pydantic import model_validator
 
 from ljwx_pipeline.config.approval import ApprovalSettings
+from ljwx_pipeline.config.contest import ContestSettings
 from ljwx_pipeline.config.data import (
     AkshareSettings,
     BaostockSettings,
@@ -45,7 +46,7 @@ from ljwx_pipeline.config.section import Section
 from ljwx_pipeline.config.uncertainty import UncertaintySettings
 
 #: Sections that say where things run or who may do what, not what is computed: left out of the configuration hash.
-LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest", "approval")
+LOCAL_SECTIONS = ("mlflow", "ui", "tushare", "akshare", "baostock", "ingest", "approval", "contest")
 #: Keys of other sections that say by how many, where and when work is done, and change no number: left out as well.
 LOCAL_KEYS = (
     ("tune", "workers"),
@@ -82,6 +83,7 @@ class Settings(Section):
     gate: GateSettings
     monitoring: MonitoringSettings
     approval: ApprovalSettings
+    contest: ContestSettings
     mlflow: MlflowSettings
     feast: FeastSettings
     ui: UiSettings
