@@ -53,8 +53,8 @@ Float = NDArray[np.float64]
 CONFIG = Path(__file__).resolve().parent.parent / "ljwx.toml"
 #: Alpha158's names: those that the planted score is made of (ROC20, STD20, RSV20, VMA30), their neighbours, and others.
 FACTORS = (
-    "KMID", "KLEN", "KSFT", "ROC5", "ROC20", "ROC60", "MA5", "MA20", "STD5", "STD20", "STD60", "BETA20",
-    "RSQR20", "MAX20", "MIN20", "RSV5", "RSV20", "IMXD20", "CORR20", "CORD20", "SUMP20", "VMA5", "VMA30", "VSTD20",
+    "KMID", "KLEN", "ROC5", "ROC20", "ROC60", "MA5", "MA20", "STD5", "STD20", "STD60",
+    "BETA20", "RSQR20", "MAX20", "RSV5", "RSV20", "CORR20", "SUMP20", "VMA5", "VMA30", "VSTD20",
 )  # fmt: skip
 
 
