@@ -134,12 +134,13 @@ def promotion_decision(
         monthly_net_excess_returns=monthly_excess(equity, close).to_numpy(),
         trial_sharpes=counted.sharpes,
         trials=len(counted.sharpes),
-        trial_variance_floor=counted.variance_floor,
+        trial_variance=counted.variance,
         purge_sessions=settings.purge_sessions,
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         strategy=settings.strategy.kind,
     )
     decision = decide(evidence, settings.gate).as_dict() | {"research": research_event(line), **origin}
+    decision["trials"] = counted.as_dict()
     with research_run(line) as run:
         run.tags({"decision": decision["decision"], "reasons": " | ".join(decision["reasons"])})
         run.metrics({f"gate.{name}": value for name, value in decision["measured"].items() if value is not None})

@@ -6,13 +6,16 @@ Not here: the ledger (``ljwx_pipeline.backtest.trial_ledger``), what the count d
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from assets.resources import Line
-from ljwx_pipeline.config import market_home, replayed
+from ljwx_pipeline.backtest.trial_ledger import COUNTED, LEDGER_FILE, TrialLedger
+from ljwx_pipeline.config import market_home, market_name, replayed
 from ljwx_pipeline.label import label_hash
+from ljwx_pipeline.promotion.study_trials import count_studies, new_trial
 from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials, study_trials
 
 if TYPE_CHECKING:  # heavy: the kernels
@@ -21,6 +24,9 @@ if TYPE_CHECKING:  # heavy: the kernels
 
     from ljwx_pipeline.backtest.result import BacktestResult
     from ljwx_pipeline.trading.market_arrays import MarketArrays
+
+#: Below a market's home: the journal of studies, and a folder a study for what is drawn of it.
+STUDIES, JOURNAL = "studies", "journal.log"
 
 
 def record_trial(
@@ -41,10 +47,10 @@ def record_trial(
     benchmark_close
         Closes of the gate's benchmark on the sessions of ``result``.
     """
-    from ljwx_pipeline.backtest.sweep import result_of
+    from ljwx_pipeline.backtest.sweep import result_of, stored
     from ljwx_pipeline.backtest.sweep_input import SweepInput
+    from ljwx_pipeline.backtest.sweep_store import RESULTS, SweepStore
     from ljwx_pipeline.backtest.sweep_variants import Variant
-    from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
     from ljwx_pipeline.evaluation.metrics import returns_of
 
     settings = line.settings
@@ -57,21 +63,67 @@ def record_trial(
     )
     inputs.require_sound()
     tried = result_of(inputs, Variant("as configured", settings.strategy, settings.costs), result)
-    family, evidence = family_of(line), inputs.key().evidence
+    family, key, home = family_of(line), inputs.key(), market_home(settings)
     if not settings.source.as_of:
-        TrialLedger(market_home(settings) / LEDGER_FILE).record(family, "manual", [tried], evidence=evidence)
-    return family, tried.variant_hash, evidence
+        (tried,) = stored(inputs, [tried], SweepStore(home / RESULTS, key))
+        TrialLedger(home / LEDGER_FILE).record(family, "manual", [tried], evidence=key.evidence)
+    return family, tried.variant_hash, key.evidence
+
+
+def count_trial(line: Line, study: str, trial: Mapping[str, Any], *, evidence: str) -> None:
+    """Count a trial of a study as soon as it is told; a replay counts nothing.
+
+    Parameters
+    ----------
+    trial
+        ``models.tune.Trial`` as plain values.
+    evidence
+        ``study_evidence``.
+    """
+    if not line.settings.source.as_of:
+        ledger = TrialLedger(market_home(line.settings) / LEDGER_FILE)
+        ledger.count(family_of(line), "study", [new_trial(study, trial)], evidence=evidence)
+
+
+def count_studies_of(line: Line, *, dataset_hash: str) -> int:
+    """Count the finished trials of every study kept where this line's are; return how many were not counted yet.
+
+    A killed run's are among them, whether or not its study is ever gone on with. A replay counts nothing.
+    """
+    from ljwx_pipeline.studies import Place, study_summaries
+
+    settings = line.settings
+    if settings.source.as_of:
+        return 0
+    place = Place(line.home / STUDIES / JOURNAL, settings.tune.storage.get_secret_value())
+    return count_studies(
+        TrialLedger(market_home(settings) / LEDGER_FILE),
+        study_summaries(place),
+        market=market_name(settings),
+        family=family_of(line),
+        dataset_hash=dataset_hash,
+    )
 
 
 def trials_behind(line: Line, study: dict[str, Any]) -> CountedTrials:
-    """Return the trials of the study and of those it was warm-started from, and every strategy tried on its family.
+    """Return every trial of the candidate's family, and those behind its study that the ledger does not hold.
 
     A replay counts those of what it replays.
-    """
-    from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
 
-    ledger = TrialLedger(market_home(replayed(line.settings)) / LEDGER_FILE)
-    return counted_trials(study_trials(study), ledger=ledger, family=family_of(line))
+    Raises
+    ------
+    LakeError
+        When the ledger cannot be read or lacks what was counted: unknown trials are not zero trials.
+    """
+    home = market_home(replayed(line.settings))
+    elsewhere = home / COUNTED  # in the home of a reproduction
+    return counted_trials(
+        study_trials(study),
+        ledger=TrialLedger(home / LEDGER_FILE),
+        family=family_of(line),
+        counted=elsewhere if elsewhere.is_dir() else home,
+        own=line.home,
+    )
 
 
 def family_of(line: Line) -> str:

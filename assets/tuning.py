@@ -19,14 +19,12 @@ from assets.panels import TradingTables, trading_market
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
 from assets.tracking import research_run, track_trial
+from assets.trials import JOURNAL, STUDIES, count_studies_of, count_trial, family_of
 from ljwx_pipeline.config import market_name, replayed
 from ljwx_pipeline.evaluation.benchmarks import index_close
 from ljwx_pipeline.evaluation.net_excess import NetExcess
 from ljwx_pipeline.label import label_hash
 from ljwx_pipeline.lake.content_hash import content_hash
-
-#: Below a market's home: the journal, and a folder a study for what is drawn of it.
-STUDIES, JOURNAL = "studies", "journal.log"
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"optuna"}, deps=[training_dataset])
@@ -42,8 +40,9 @@ def tuned_hyperparameters(
 ) -> dg.Output[dict[str, Any]]:
     """The chosen trial on purged inner folds before the first test fold; every trial is kept, counted and drawn."""
     from ljwx_pipeline.dataset import folds, inner_folds
-    from ljwx_pipeline.models.tune import Trial, trials_asked, tune
+    from ljwx_pipeline.models.tune import Trial, fold_rows, trials_asked, tune
     from ljwx_pipeline.models.tune_report import write_study_report
+    from ljwx_pipeline.promotion.study_trials import study_evidence, study_note
     from ljwx_pipeline.studies import WarmStart
 
     settings, dataset = line.settings, load_dataset(line.tables)
@@ -56,7 +55,11 @@ def tuned_hyperparameters(
 
     stated = json.loads(Path(line.made_again_warm_start).read_bytes()) if line.made_again_warm_start else {}
 
+    def evidence(study: str) -> str:
+        return study_evidence(study, dataset_hash=dataset.hash, folds=fold_rows(inner))
+
     def said(study: str, trial: Trial) -> None:
+        count_trial(line, study, asdict(trial), evidence=evidence(study))  # before anybody is told how well it did
         context.log.info(trial_line(trial, trials_asked(settings.model, settings.tune)))
         track_trial(line, study, asdict(trial))
 
@@ -71,8 +74,10 @@ def tuned_hyperparameters(
         model=settings.model,
         top_k=settings.strategy.top_k,
         journal=line.home / STUDIES / JOURNAL,
+        note=study_note(market=market_name(settings), family=family_of(line)),
         on_trial=said,
     )
+    count_studies_of(line, dataset_hash=dataset.hash)
     for trial in study.trials:  # those that a killed run left untold
         track_trial(line, study.name, asdict(trial))
     folder = line.home / STUDIES / study.name
@@ -86,6 +91,7 @@ def tuned_hyperparameters(
         run.artifacts(line.home / STUDIES / f"{study.name}.returns.parquet", "tuning")
     found = {
         "study": study.name,
+        "evidence": evidence(study.name),
         "best_params": study.best_params,
         "best_trial": study.best.number,
         "best_rank_ic": study.best.rank_ic,

@@ -76,6 +76,7 @@ def main() -> int:
 
 
 def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.backtest.sweep_store import RESULTS
     from ljwx_pipeline.backtest.trial_ledger import TrialLedger
     from ljwx_pipeline.model_comparison import document as told
     from ljwx_pipeline.model_comparison.measures import measured
@@ -97,9 +98,9 @@ def _compare(settings: Settings, asked: Sequence[Candidate], arguments: argparse
             failed[candidate.name] = str(error)
             _say(f"   not trained: {error}")
             continue
-        item = measured(walk, dataset, task.inputs, settings)
+        item = measured(walk, dataset, task.inputs, settings, store=line.home / RESULTS)
         # counted as soon as it is known: whoever has seen a result has made the trial
-        ledger.record(task.family, "manual", [item.trial], evidence=item.evidence)
+        ledger.record(task.family, "compare", [item.trial], evidence=item.evidence)
         _say(f"   rank IC {item.row['rank_ic']:.4f}{', kept from before' if walk.known else ''}")
         walks.append(walk)
         found.append(item)

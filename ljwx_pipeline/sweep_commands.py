@@ -37,8 +37,8 @@ if TYPE_CHECKING:  # pandas and numba: loaded when the command runs, not when th
 
 #: A range longer than this is written by mistake more often than meant.
 _MOST_VALUES = 1_000
-#: Below a market's home: kept results, Optuna's journal, and a folder a sweep for its files.
-SWEEPS, RESULTS, JOURNAL = "sweeps", "results", "journal.log"
+#: Below a market's home: Optuna's journal, and a folder a sweep for its files.
+SWEEPS, JOURNAL = "sweeps", "journal.log"
 
 
 def add_sweep_command(
@@ -187,6 +187,7 @@ def _run(
     told: Callable[[int, int], None],
 ) -> Sweep:
     from ljwx_pipeline.backtest.sweep import run_sweep
+    from ljwx_pipeline.backtest.sweep_store import RESULTS
     from ljwx_pipeline.backtest.sweep_tune import tune_strategy
     from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 
@@ -196,7 +197,7 @@ def _run(
         "last": inputs.last,
         "benchmark_returns": inputs.benchmark_returns,
         "executor": executor,
-        "store": task.home / SWEEPS / RESULTS,
+        "store": task.home / RESULTS,
         "progress": told,
     }
     if variants is not None:
@@ -224,10 +225,10 @@ def _dry_run(
     variants: tuple[Variant, ...] | None,
     workers: int,
 ) -> int:
-    from ljwx_pipeline.backtest.sweep_store import SweepStore
+    from ljwx_pipeline.backtest.sweep_store import RESULTS, SweepStore
     from ljwx_pipeline.backtest.sweep_variants import make_variant
 
-    kept = SweepStore(task.home / SWEEPS / RESULTS, task.inputs.key()).read()
+    kept = SweepStore(task.home / RESULTS, task.inputs.key()).read()
     total = len(variants) if variants is not None else arguments.optuna
     known = sum(variant.hash in kept for variant in variants) if variants is not None else None
     one = variants[0] if variants is not None else make_variant((), strategy=settings.strategy, costs=settings.costs)

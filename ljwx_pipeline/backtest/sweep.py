@@ -178,7 +178,7 @@ class SweepSession:
 
     def _keep(self, results: list[VariantResult]) -> None:
         if results:
-            done = self._store.write(results) if self._store else results
+            done = stored(self._inputs, results, self._store) if self._store else results
             self.computed += len(done)
             self._count(done)
             self._results |= {result.variant_hash: result for result in done}
@@ -240,6 +240,12 @@ def _figures(inputs: SweepInput, variant: Variant) -> NDArray[np.int64]:
     except TradingError as error:
         raise TradingError(f"variant {variant.name}: {error.fact}", error.remedy) from error
     return np.asarray(done.figures[_READ], dtype=np.int64)
+
+
+def stored(inputs: SweepInput, results: Sequence[VariantResult], store: SweepStore) -> list[VariantResult]:
+    """Keep results made on ``inputs`` with what they are held against; return them with their file."""
+    store.keep_benchmark(inputs.sessions_after_first, inputs.benchmark_returns)
+    return store.write(results)
 
 
 def result_of(inputs: SweepInput, variant: Variant, run: BacktestResult) -> VariantResult:
@@ -342,6 +348,4 @@ def swept(inputs: SweepInput, variants: Sequence[Variant], results: Sequence[Var
             "file": [result.file for result in results],
         }
     )
-    sessions = inputs.market.sessions
-    after = sessions[(sessions > pd.Timestamp(inputs.first)) & (sessions <= pd.Timestamp(inputs.last))]
-    return Sweep(frame, np.array([result.net_returns for result in results]), after, known)
+    return Sweep(frame, np.array([result.net_returns for result in results]), inputs.sessions_after_first, known)

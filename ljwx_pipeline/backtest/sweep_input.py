@@ -61,6 +61,12 @@ class SweepInput:
         """Return ``decide.ranked(scores)``, made once for all variants."""
         return ranked(self.scores)
 
+    @property
+    def sessions_after_first(self) -> pd.DatetimeIndex:
+        """Return the sessions on which a return is known."""
+        sessions = self.market.sessions
+        return sessions[(sessions > pd.Timestamp(self.first)) & (sessions <= pd.Timestamp(self.last))]
+
     def require_sound(self) -> None:
         """Raise ``TradingError`` for scores or a benchmark on other axes, or dates that are no sessions."""
         if self.scores.shape != self.market.close_e4.shape:

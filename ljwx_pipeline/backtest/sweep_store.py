@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
@@ -24,8 +25,11 @@ from ljwx_pipeline.backtest.sweep_measures import MEASURES
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.atomic_parquet import read_bytes, write_bytes
 
+#: Below a market's home: the results of its sweeps, comparisons and runs.
+RESULTS = "sweeps/results"
 #: Part of every key: another layout of the files is another store.
 _LAYOUT = 1
+_BENCHMARK = "benchmark.json"
 _SCHEMA = pa.schema(
     [
         ("variant_hash", pa.string()),
@@ -127,6 +131,27 @@ class SweepStore:
                 found.setdefault(result.variant_hash, result)
         return found
 
+    def keep_benchmark(self, sessions: pd.DatetimeIndex, returns: NDArray[np.float64] | None) -> None:
+        """Keep what the results are held against: whoever asks for their excess needs no market for it.
+
+        Parameters
+        ----------
+        sessions
+            Those of every result's ``net_returns``.
+        returns
+            The benchmark's on them; None: 0.
+
+        Raises
+        ------
+        LakeError
+            As ``write``.
+        """
+        path = self.folder / _BENCHMARK
+        if not path.exists():
+            over = np.zeros(len(sessions)) if returns is None else returns
+            stated = {"sessions": [str(day.date()) for day in sessions], "returns": [float(value) for value in over]}
+            write_bytes(path, json.dumps(stated).encode())
+
     def write(self, results: Sequence[VariantResult]) -> list[VariantResult]:
         """Keep ``results`` in one new file, on disk when this returns; return them with the file's name.
 
@@ -144,6 +169,38 @@ class SweepStore:
         write_bytes(path, _encoded(ordered))
         name = f"{self.folder.name}/{path.name}"
         return [VariantResult(**{**vars(result), "file": name}) for result in results]
+
+
+def excess_returns(root: Path, file: str) -> tuple[pd.DatetimeIndex, dict[str, NDArray[np.float64]]]:
+    """Return the sessions of a kept file, and by variant hash the net returns over the benchmark on them.
+
+    Parameters
+    ----------
+    root, file
+        The store, and ``VariantResult.file``.
+
+    Raises
+    ------
+    LakeError
+        When the file or what its results are held against is missing or damaged.
+    """
+    path = root / file
+    over = path.with_name(_BENCHMARK)
+    try:
+        stated = json.loads(read_bytes(over))
+        sessions = pd.DatetimeIndex(stated["sessions"]).as_unit("ns")
+        benchmark = np.array(stated["returns"], dtype=np.float64)
+        if len(benchmark) != len(sessions):
+            raise ValueError(f"{len(sessions)} sessions and {len(benchmark)} returns")
+    except (ValueError, KeyError, TypeError) as error:
+        raise LakeError(f"{over} is damaged ({error})", "delete its folder: its variants are computed again") from None
+    table = _table(path)
+    hashes, lists = table.column("variant_hash").to_pylist(), table.column("net_return").combine_chunks()
+    flat, ends = lists.flatten().to_numpy(), lists.offsets.to_numpy()
+    if (np.diff(ends) != len(sessions)).any():
+        raise LakeError(f"{path} is damaged: not {len(sessions)} returns a variant", "delete its folder")
+    excess = flat[ends[0] : ends[-1]].reshape(len(hashes), len(sessions)) - benchmark
+    return sessions, dict(zip(hashes, excess, strict=True))
 
 
 def _encoded(results: Sequence[VariantResult]) -> pa.Buffer:
@@ -168,19 +225,24 @@ def _encoded(results: Sequence[VariantResult]) -> pa.Buffer:
     return sink.getvalue()
 
 
-def _read(path: Path) -> list[VariantResult]:
+def _table(path: Path) -> pa.Table:
     data = read_bytes(path)
     try:
         table = pq.read_table(pa.BufferReader(data), page_checksum_verification=True)
         if not table.schema.equals(_SCHEMA):
             raise pa.ArrowInvalid("other columns than a sweep writes")
+        return table
     except (pa.ArrowInvalid, OSError) as error:
         raise LakeError(
             f"{path} is damaged ({str(error).splitlines()[0]})", "delete the file: its variants are computed again"
         ) from error
+
+
+def _read(path: Path) -> list[VariantResult]:
+    table = _table(path)
     plain = {name: table.column(name).to_pylist() for name in _SCHEMA.names if name != "net_return"}
     lists = table.column("net_return").combine_chunks()
-    flat, ends = lists.values.to_numpy(), lists.offsets.to_numpy()
+    flat, ends = lists.flatten().to_numpy(), lists.offsets.to_numpy()
     return [
         VariantResult(
             variant_hash=plain["variant_hash"][i],

@@ -3,7 +3,8 @@
 A result is worth less the more was tried to find it, and only a book that nobody can thin out says how much. SQLite
 with a write-ahead log and full synchronisation: a row is on disk when it is recorded, several sweeps may write at once,
 a unique key counts a trial once, and triggers refuse a change; a file of lines could do none of the last three without
-a lock of its own. Not here: what the count does to a promotion (``promotion/trial_count.py``).
+a lock of its own. A chain of hashes notices what was done to the file behind its back (``trial_chain.py``). Not here:
+what the count does to a promotion (``promotion/trial_count.py``).
 """
 
 from __future__ import annotations
@@ -20,34 +21,74 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ljwx_pipeline.backtest.sweep_store import VariantResult
+from ljwx_pipeline.backtest.trial_chain import START, Head, broken, gone, read_head, require_whole, row_hash, write_head
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import Settings, UniverseSettings
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.lake.locking import exclusive
 
-TrialKind = Literal["sweep", "tune", "manual"]
+TrialKind = Literal["sweep", "tune", "manual", "compare", "study"]
 #: The ledger's file below a market's home.
 LEDGER_FILE = "trials.sqlite"
+#: Link in the home of a reproduction to the market whose trials it counts: their returns lie there.
+COUNTED = "counted"
 #: The document beside out-of-sample scores that says under which settings they were made.
 SCORED_UNDER = "scored_under"
 _BUSY_TIMEOUT_S = 15.0
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS trials (
+_WRITERS_WAIT_S = 60.0
+#: What the file says of itself in ``user_version``: 0 is the layout before rows were chained.
+_LAYOUT = 2
+#: What of a row is hashed, in this order; ``row_hash`` comes last.
+_VALUES = (
+    "number",
+    "family",
+    "variant_hash",
+    "evidence",
+    "kind",
+    "recorded_at",
+    "session_sharpe",
+    "settings",
+    "returns_file",
+    "returns_column",
+    "sessions",
+)
+_COLUMNS = ", ".join((*_VALUES, "row_hash"))
+_FIRST_LAYOUT = ", ".join(_VALUES[:-2])
+_TABLE = """
+CREATE TABLE trials (
     number INTEGER PRIMARY KEY,
     family TEXT NOT NULL,
     variant_hash TEXT NOT NULL,
     evidence TEXT NOT NULL,
-    kind TEXT NOT NULL CHECK (kind IN ('sweep', 'tune', 'manual')),
+    kind TEXT NOT NULL CHECK (kind IN ('sweep', 'tune', 'manual', 'compare', 'study')),
     recorded_at TEXT NOT NULL,
     session_sharpe REAL NOT NULL,
     settings TEXT NOT NULL,
     returns_file TEXT NOT NULL,
+    returns_column TEXT NOT NULL,
+    sessions INTEGER NOT NULL CHECK (sessions >= 0),
+    row_hash TEXT NOT NULL,
     UNIQUE (family, variant_hash, evidence)
-) STRICT;
-CREATE TRIGGER IF NOT EXISTS trials_never_change BEFORE UPDATE ON trials
-    BEGIN SELECT RAISE(ABORT, 'a trial is never changed'); END;
-CREATE TRIGGER IF NOT EXISTS trials_never_go BEFORE DELETE ON trials
-    BEGIN SELECT RAISE(ABORT, 'a trial is never removed'); END;
+) STRICT
 """
+_TRIGGERS = (
+    """CREATE TRIGGER trials_never_change BEFORE UPDATE ON trials
+    BEGIN SELECT RAISE(ABORT, 'a trial is never changed'); END""",
+    """CREATE TRIGGER trials_never_go BEFORE DELETE ON trials
+    BEGIN SELECT RAISE(ABORT, 'a trial is never removed'); END""",
+)
+
+
+@dataclass(frozen=True)
+class NewTrial:
+    """What is counted of a trial; the fields are ``TrialRecord``'s."""
+
+    variant_hash: str
+    session_sharpe: float
+    sessions: int
+    settings_json: str
+    returns_file: str = ""
+    returns_column: str = ""
 
 
 @dataclass(frozen=True)
@@ -64,13 +105,17 @@ class TrialRecord:
         Hash of the market, the scores, the benchmark and the sessions it was tried on: another look at other data or
         other scores is another trial, the same look by other code is not.
     kind
-        Who tried it first.
+        Who tried it first: ``study`` a study of hyperparameters, ``compare`` a comparison of models, ``sweep`` and
+        ``tune`` a sweep's grid or proposals, ``manual`` a run of the line.
     recorded_at
         When, UTC.
     session_sharpe
         In-sample Sharpe ratio per session of net returns over the benchmark; 0 when they never vary.
-    returns_file
-        Where its returns are kept below the sweep's store, empty when nowhere.
+    sessions
+        How many returns that rests on; 0 where it is not known, as of trials counted before it was kept.
+    returns_file, returns_column
+        Where its returns are kept, empty when nowhere: a study's below the market's home, ``trial_N``; any other's
+        below the sweep's store (``sweep_store.RESULTS``), in the row of ``variant_hash``.
     """
 
     family: str
@@ -81,6 +126,8 @@ class TrialRecord:
     session_sharpe: float
     settings_json: str
     returns_file: str
+    returns_column: str
+    sessions: int
 
 
 def strategy_family(*, factor_hash: str, label_hash: str, universe: UniverseSettings) -> str:
@@ -107,91 +154,243 @@ class TrialLedger:
         self._clock = clock or SystemClock()
 
     def record(self, family: str, kind: TrialKind, results: Sequence[VariantResult], *, evidence: str) -> int:
-        """Count each of ``results`` that the family has not counted on this evidence, and return how many those were.
+        """Count backtests; as ``count``."""
+        return self.count(family, kind, [_of_variant(result) for result in results], evidence=evidence)
+
+    def count(self, family: str, kind: TrialKind, trials: Sequence[NewTrial], *, evidence: str) -> int:
+        """Count each of ``trials`` that the family has not counted on this evidence, and return how many those were.
 
         All of them are on disk when this returns, or none.
 
         Raises
         ------
         LakeError
-            For a Sharpe ratio that is no number, a full disk, or a file that is damaged or cannot be written.
+            For a Sharpe ratio that is no number, a full disk, a file that is damaged or cannot be written, or a ledger
+            that lacks what was counted: rows added to it would hide that.
         """
-        for result in results:
-            if not math.isfinite(result.measures["session_sharpe"]):
+        for trial in trials:
+            if not math.isfinite(trial.session_sharpe):
                 raise LakeError(
-                    f"variant {result.variant_hash[:12]} has the Sharpe ratio {result.measures['session_sharpe']}",
+                    f"variant {trial.variant_hash[:12]} has the Sharpe ratio {trial.session_sharpe}",
                     "check the benchmark and the bars of its sessions",
                 )
-        at = self._clock.now().isoformat(timespec="microseconds")
-        rows = [
-            (
-                family,
-                result.variant_hash,
-                evidence,
-                kind,
-                at,
-                result.measures["session_sharpe"],
-                result.settings_json,
-                result.file,
-            )
-            for result in results
-        ]
-        with self._open() as connection:
+        with self._writing() as connection:
             connection.execute("BEGIN IMMEDIATE")
-            before = connection.total_changes
-            connection.executemany(
-                "INSERT INTO trials (family, variant_hash, evidence, kind, recorded_at, session_sharpe, settings, "
-                "returns_file) VALUES (?, ?, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (family, variant_hash, evidence) DO NOTHING",
-                rows,
-            )
-            added = connection.total_changes - before
+            noted = self._end(connection)
+            at = self._clock.now().isoformat(timespec="microseconds")
+            end = noted
+            for trial in trials:
+                key = (family, trial.variant_hash, evidence)
+                if connection.execute(_KNOWN, key).fetchone() is None:
+                    sharpe = float(trial.session_sharpe) + 0.0  # SQLite keeps no sign of a zero
+                    told = (trial.settings_json, trial.returns_file, trial.returns_column, int(trial.sessions))
+                    end = _insert(connection, end, (*key, kind, at, sharpe, *told))
             connection.execute("COMMIT")
-        return added
+            if end != read_head(self.path):
+                write_head(self.path, end)
+        return end.rows - noted.rows
 
     def trials_of(self, family: str) -> tuple[TrialRecord, ...]:
-        """Return every trial of ``family`` in the order counted; none where nothing was ever tried."""
+        """Return every trial of ``family`` in the order counted; none where nothing was ever tried.
+
+        Raises
+        ------
+        LakeError
+            As ``trials``.
+        """
+        return tuple(trial for trial in self.trials() if trial.family == family)
+
+    def trials(self) -> tuple[TrialRecord, ...]:
+        """Return every trial of the market in the order counted.
+
+        Raises
+        ------
+        LakeError
+            When the file is damaged or cannot be read, or rows were edited, moved or removed, or the file itself was.
+        """
         if not self.path.exists():
+            self._require_never_written()
             return ()
-        with self._open() as connection:
-            rows = connection.execute(
-                "SELECT family, variant_hash, evidence, kind, recorded_at, session_sharpe, settings, returns_file "
-                "FROM trials WHERE family = ? ORDER BY number",
-                (family,),
-            ).fetchall()
-        return tuple(
-            TrialRecord(
-                family=row[0],
-                variant_hash=row[1],
-                evidence=row[2],
-                kind=row[3],
-                recorded_at=datetime.fromisoformat(row[4]),
-                session_sharpe=row[5],
-                settings_json=row[6],
-                returns_file=row[7],
-            )
-            for row in rows
-        )
+        with self._connected() as connection:
+            if not _is_laid_out(connection, self.path):
+                with self._writing():
+                    pass
+            head = read_head(self.path)  # before the rows, or a writer's commit between the two would look like a loss
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM trials ORDER BY number").fetchall()  # noqa: S608
+        require_whole(self.path, rows, head)
+        if head is not None and len(rows) > head.rows:
+            self._note(Head(len(rows), rows[-1][-1]))
+        return tuple(_record(row) for row in rows)
 
     def of(self, family: str, kind: TrialKind) -> FamilyTrials:
         """Return the ledger as a sweep takes it: of one family, tried by one kind of search."""
         return FamilyTrials(self, family, kind)
 
+    def _note(self, end: Head) -> None:
+        """Note how far the ledger reaches where a crash kept that from being noted."""
+        with self._locked():
+            noted = read_head(self.path)
+            if noted is not None and noted.rows < end.rows:
+                write_head(self.path, end)
+
+    def _end(self, connection: sqlite3.Connection) -> Head:
+        """Return how far the ledger reaches; refused where that is not as far as was noted."""
+        head = read_head(self.path)
+        last = connection.execute("SELECT number, row_hash FROM trials ORDER BY number DESC LIMIT 1").fetchone()
+        end = Head(*last) if last else Head(0, START)
+        (held,) = connection.execute("SELECT count(*) FROM trials").fetchone()
+        noted = connection.execute(
+            "SELECT row_hash FROM trials WHERE number = ?", (head.rows if head else 0,)
+        ).fetchone()
+        as_noted = head is not None and (noted[0] if noted else START) == head.hash
+        if not as_noted or held != end.rows:
+            rows = connection.execute(f"SELECT {_COLUMNS} FROM trials ORDER BY number").fetchall()  # noqa: S608
+            require_whole(self.path, rows, head)
+            raise broken(self.path, f"{self.path} holds {held:,} trials, the last is number {end.rows}")
+        return end
+
+    def _require_never_written(self) -> None:
+        head = read_head(self.path)
+        if head is not None and head.rows:
+            raise gone(self.path, 0, head)
+
     @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold the ledger alone, made or brought to today's layout, so that rows and their note are written as one."""
+        with self._locked():
+            if not self.path.exists():
+                self._require_never_written()
+            with self._connected() as connection:
+                if not _is_laid_out(connection, self.path):
+                    if read_head(self.path) is None:  # from now on a ledger without a note has lost it
+                        write_head(self.path, Head(0, START))
+                    _lay_out(connection)
+                yield connection
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        with self._told():
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_TIMEOUT_S)) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-                connection.execute("PRAGMA synchronous=FULL")
-                connection.executescript(_SCHEMA)
-                yield connection  # closing rolls an open transaction back
+        with exclusive(self.path.with_name(f".{self.path.name}.lock"), timeout_s=_WRITERS_WAIT_S):
+            yield
+
+    @contextmanager
+    def _connected(self) -> Iterator[sqlite3.Connection]:
+        with (
+            self._told(),
+            closing(sqlite3.connect(self.path, isolation_level=None, timeout=_BUSY_TIMEOUT_S)) as connection,
+        ):
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            yield connection  # closing rolls an open transaction back
+
+    @contextmanager
+    def _told(self) -> Iterator[None]:
+        try:
+            yield
         except (OSError, sqlite3.Error) as error:
             raise LakeError(
                 f"the trial ledger {self.path} refused ({error})",
                 "free disk space, make its folder writable, or restore a damaged file from a backup; "
                 "no result counts that it does not hold",
             ) from error
+
+
+def copy_ledger(source: Path, target: Path, *, until: datetime | None) -> None:
+    """Copy a ledger as it stands, though others write to it; of rows counted after ``until`` the copy knows nothing.
+
+    The copy is chained anew: it is what was known then, and no ledger anybody counts by.
+
+    Raises
+    ------
+    LakeError
+        When ``source`` is not whole, or either cannot be read or written.
+    """
+    known = [trial for trial in TrialLedger(source).trials() if until is None or trial.recorded_at <= until]
+    if not known:
+        return
+    copied = TrialLedger(target)
+    with copied._writing() as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        end = Head(0, START)
+        for trial in known:
+            end = _insert(connection, end, _values(trial))
+        connection.execute("COMMIT")
+        write_head(target, end)
+
+
+_KNOWN = "SELECT 1 FROM trials WHERE family = ? AND variant_hash = ? AND evidence = ?"
+
+
+def _insert(connection: sqlite3.Connection, end: Head, values: tuple[Any, ...]) -> Head:
+    """Add the row of ``values`` (all that is hashed but the number) after ``end``; return the new end."""
+    row = (end.rows + 1, *values)
+    digest = row_hash(end.hash, row)
+    marks = ", ".join("?" * (len(row) + 1))
+    connection.execute(f"INSERT INTO trials ({_COLUMNS}) VALUES ({marks})", (*row, digest))  # noqa: S608
+    return Head(end.rows + 1, digest)
+
+
+def _is_laid_out(connection: sqlite3.Connection, path: Path) -> bool:
+    (layout,) = connection.execute("PRAGMA user_version").fetchone()
+    if layout > _LAYOUT:
+        raise LakeError(
+            f"the trial ledger {path} has layout {layout}, this release writes {_LAYOUT}",
+            "use the release that wrote it, or a newer one",
+        )
+    return bool(layout == _LAYOUT)
+
+
+def _lay_out(connection: sqlite3.Connection) -> None:
+    """Make the table, or bring one of the first layout to today's without losing a row; all of it or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    found = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'trials'"
+    rows: list[tuple[Any, ...]] = []
+    if connection.execute(found).fetchone() is not None:
+        rows = connection.execute(f"SELECT {_FIRST_LAYOUT} FROM trials ORDER BY number").fetchall()  # noqa: S608
+        connection.execute("DROP TABLE trials")  # takes its triggers with it
+    connection.execute(_TABLE)
+    end = Head(0, START)
+    for _, *values in rows:
+        end = _insert(connection, end, (*values, "", 0))
+    for trigger in _TRIGGERS:
+        connection.execute(trigger)
+    connection.execute(f"PRAGMA user_version = {_LAYOUT}")
+    connection.execute("COMMIT")
+
+
+def _of_variant(result: VariantResult) -> NewTrial:
+    return NewTrial(
+        variant_hash=result.variant_hash,
+        session_sharpe=result.measures["session_sharpe"],
+        sessions=len(result.net_returns),
+        settings_json=result.settings_json,
+        returns_file=result.file,
+        returns_column="net_return" if result.file else "",
+    )
+
+
+def _record(row: Sequence[Any]) -> TrialRecord:
+    return TrialRecord(
+        family=row[1],
+        variant_hash=row[2],
+        evidence=row[3],
+        kind=row[4],
+        recorded_at=datetime.fromisoformat(row[5]),
+        session_sharpe=row[6],
+        settings_json=row[7],
+        returns_file=row[8],
+        returns_column=row[9],
+        sessions=row[10],
+    )
+
+
+def _values(trial: TrialRecord) -> tuple[Any, ...]:
+    """Return what is hashed of a trial, but its number."""
+    at = trial.recorded_at.isoformat(timespec="microseconds")
+    key = (trial.family, trial.variant_hash, trial.evidence, trial.kind)
+    told = (trial.settings_json, trial.returns_file, trial.returns_column, trial.sessions)
+    return (*key, at, trial.session_sharpe, *told)
 
 
 @dataclass(frozen=True)

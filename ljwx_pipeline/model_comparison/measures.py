@@ -8,15 +8,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.backtest.engine import run_backtest
-from ljwx_pipeline.backtest.sweep import result_of
+from ljwx_pipeline.backtest.sweep import result_of, stored
 from ljwx_pipeline.backtest.sweep_input import SweepInput
-from ljwx_pipeline.backtest.sweep_store import VariantResult
+from ljwx_pipeline.backtest.sweep_store import SweepStore, VariantResult
 from ljwx_pipeline.backtest.sweep_variants import Variant
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.dataset import Dataset
@@ -56,7 +57,9 @@ class Measured:
     rank_ic: pd.Series
 
 
-def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Settings) -> Measured:
+def measured(
+    walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Settings, *, store: Path | None = None
+) -> Measured:
     """Return the measures of a walked candidate.
 
     Parameters
@@ -67,6 +70,8 @@ def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Set
         Market, benchmark and sessions of the backtest; its scores are replaced by the candidate's.
     settings
         Strategy and costs of the backtest, purge of the interval.
+    store
+        Where the returns of the backtest are kept; None: nowhere.
     """
     rows = dataset.with_outcomes(walked.predictions)
     seen = rows[rows["enterable"] & rows["scorable"]]
@@ -83,7 +88,9 @@ def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Set
         tried.market, tried.scores, strategy=settings.strategy, costs=settings.costs, first=tried.first, last=tried.last
     )
     variant = Variant(f"model {walked.candidate.name}", settings.strategy, settings.costs)
-    trial = result_of(tried, variant, result)
+    key, trial = tried.key(), result_of(tried, variant, result)
+    if store is not None:
+        (trial,) = stored(tried, [trial], SweepStore(store, key))
     close = _benchmark_close(tried, result.equity)
     excess = session_excess(result.equity, close).to_numpy()
     months = monthly_excess(result.equity, close)
@@ -106,7 +113,7 @@ def measured(walked: Walked, dataset: Dataset, inputs: SweepInput, settings: Set
         "trained_now": not walked.known,
         "key": walked.key,
     }
-    return Measured({name: _plain(value) for name, value in row.items()}, trial, tried.key().evidence, rank_ic)
+    return Measured({name: _plain(value) for name, value in row.items()}, trial, key.evidence, rank_ic)
 
 
 def _benchmark_close(inputs: SweepInput, equity: pd.Series) -> pd.Series:

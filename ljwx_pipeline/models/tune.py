@@ -123,6 +123,8 @@ class Trial:
         Hash of its columns in the study's file of daily returns.
     seconds
         Wall time.
+    sessions
+        Sessions that ``session_sharpe`` rests on: those of the folds it ran; 0 for a trial made before it was kept.
     """
 
     number: int
@@ -136,6 +138,7 @@ class Trial:
     origin: str
     returns_sha256: str
     seconds: float
+    sessions: int = 0
 
 
 @dataclass(frozen=True)
@@ -187,6 +190,7 @@ def tune(
     alike: Mapping[str, object] | None = None,
     warm: WarmStart | None = None,
     journal: Path | None = None,
+    note: Mapping[str, str] | None = None,
     on_trial: Callable[[str, Trial], None] | None = None,
     clock: Clock | None = None,
 ) -> StudyResult:
@@ -213,6 +217,8 @@ def tune(
         File that keeps the trials, their daily returns beside it in ``NAME.returns.parquet``; a study found there is
         resumed, a finished one is only read. Trials found beyond ``tuning.trials`` count too: they were made. None:
         memory. With ``tuning.storage`` the trials are there, and only the returns beside ``journal``.
+    note
+        What is kept beside the study (``studies.StudyPlan``).
     on_trial
         Called with the study's name after each trial made now by this process, in the order they finish.
 
@@ -232,7 +238,9 @@ def tune(
     model = tried_model(model)
     work = TrialWork(dataset, tuple(folds), net_returns, tuning, model, top_k, clock or SystemClock())
     place = Place(journal, tuning.storage.get_secret_value())
-    with opened_study(place, _plan(work, earned_under or {}, alike or {}, warm), name=tuning.study) as study:
+    with opened_study(
+        place, _plan(work, earned_under or {}, alike or {}, warm, note or {}), name=tuning.study
+    ) as study:
         path = journal.with_name(f"{study.name}.returns.parquet") if journal else None
         keeper = _Keeper(study, work, DailyReturns(path, dataset.sessions[work.sessions]))
         keeper.daily_returns()
@@ -345,6 +353,7 @@ class _Keeper:
             origin=self._origin(asked.number),
             returns_sha256=self._returns.add(asked.number, outcome.returns, outcome.turnover_frac),
             seconds=outcome.seconds,
+            sessions=len(run),
         )
         values = {"rank_ic": trial.rank_ic, "turnover": trial.turnover_frac}
         told = self._study.tell(
@@ -407,15 +416,23 @@ def _last_read(work: TrialWork) -> date:
     return sessions[min(int(work.sessions[-1]) + work.dataset.purge_sessions, len(sessions) - 1)].date()
 
 
+def fold_rows(folds: Sequence[Fold]) -> list[list[int]]:
+    """Return the rows of each fold as a study's inputs state them: first and end of training, first and end of test."""
+    return [[f.train_rows.start, f.train_rows.stop, f.test_rows.start, f.test_rows.stop] for f in folds]
+
+
 def _plan(
-    work: TrialWork, earned_under: Mapping[str, object], alike: Mapping[str, object], warm: WarmStart | None
+    work: TrialWork,
+    earned_under: Mapping[str, object],
+    alike: Mapping[str, object],
+    warm: WarmStart | None,
+    note: Mapping[str, str],
 ) -> StudyPlan:
     """Return everything that decides the study's trials, except how many there are."""
     tuning, dataset = work.tuning, work.dataset
-    rows = [[f.train_rows.start, f.train_rows.stop, f.test_rows.start, f.test_rows.stop] for f in work.folds]
     inputs = {
         "dataset": dataset.hash,
-        "folds": rows,
+        "folds": fold_rows(work.folds),
         "rounds": tuning.rounds,
         "objectives": list(tuning.objectives),
         "top_k": work.top_k,
@@ -439,6 +456,7 @@ def _plan(
         alike={"model_kind": work.model.kind, **alike},
         warm=warm,
         called=_CALLED,
+        note=note,
     )
 
 

@@ -48,8 +48,8 @@ class Evidence:
         ``code: fact`` of every finding of severity ``error`` that the result lint made; one is enough to be refused.
     strategy
         Kind of the strategy whose returns these are; one that no account can trade is never promoted.
-    trial_variance_floor
-        Least variance of the trials' Sharpe ratios (``trial_count.CountedTrials``).
+    trial_variance
+        Variance of the trials' luck (``trial_count.CountedTrials``); None: that among ``trial_sharpes``.
     """
 
     rank_ic: NDArray[np.float64]
@@ -60,7 +60,7 @@ class Evidence:
     purge_sessions: int
     lint_errors: tuple[str, ...]
     strategy: str
-    trial_variance_floor: float
+    trial_variance: float | None
 
 
 @dataclass(frozen=True)
@@ -132,9 +132,7 @@ def decide(evidence: Evidence, settings: GateSettings) -> Decision:
     interval = mean_interval(
         evidence.rank_ic, purge_sessions=evidence.purge_sessions, confidence=settings.rank_ic_confidence
     )
-    deflated = deflated_sharpe(
-        evidence.net_excess_returns, evidence.trial_sharpes, variance_floor=evidence.trial_variance_floor
-    )
+    deflated = deflated_sharpe(evidence.net_excess_returns, evidence.trial_sharpes, luck=evidence.trial_variance)
     annual = annual_return(months, periods_per_year=MONTHS_PER_YEAR)
     checks += [
         _above(

@@ -147,7 +147,7 @@ def probabilistic_sharpe(sharpe: float, *, hurdle: float, observations: int, ske
 
 
 def deflated_sharpe(
-    returns: NDArray[np.float64], trial_sharpes: Sequence[float], *, variance_floor: float = 0.0
+    returns: NDArray[np.float64], trial_sharpes: Sequence[float], *, luck: float | None = None
 ) -> DeflatedSharpe:
     """Return the deflated Sharpe ratio of ``returns`` over every trial that was made to find them.
 
@@ -160,8 +160,10 @@ def deflated_sharpe(
         Net excess returns per session, shape ``(sessions,)``, no NaN.
     trial_sharpes
         Per-session Sharpe ratio of each trial, bad ones too.
-    variance_floor
-        Least variance taken of them: many trials that are nearly one must not make a lucky one look rare.
+    luck
+        Variance of the trials' luck in squared standard errors of a Sharpe ratio (``CountedTrials.variance``); over
+        ``T`` returns the ratio of luck then varies by ``luck / T``, however long the trials were. None: the variance
+        among ``trial_sharpes``, as published, for trials that are as long as ``returns``.
 
     Raises
     ------
@@ -183,8 +185,8 @@ def deflated_sharpe(
     scaled = deviation / float(series.std())
     skewness, kurtosis = float((scaled**3).mean()), float((scaled**4).mean())
     sharpe = float(series.mean()) / spread
-    variance = float(sharpes.var(ddof=1)) if len(sharpes) > 1 else 0.0
-    hurdle = expected_maximum_sharpe(max(variance, variance_floor), len(sharpes))
+    among = float(sharpes.var(ddof=1)) if len(sharpes) > 1 else 0.0
+    hurdle = expected_maximum_sharpe(among if luck is None else luck / len(series), len(sharpes))
     probability = probabilistic_sharpe(
         sharpe, hurdle=hurdle, observations=len(series), skewness=skewness, kurtosis=kurtosis
     )

@@ -71,7 +71,7 @@ def sweep_verdict(
     excess_returns: NDArray[np.float64],
     *,
     trial_sharpes: Sequence[float],
-    variance_floor: float = 0.0,
+    luck: float | None = None,
 ) -> SweepVerdict:
     """Return what the best of a sweep is worth.
 
@@ -81,14 +81,15 @@ def sweep_verdict(
         Of the sweep's variants; Sharpe ratios per session, over the benchmark.
     excess_returns
         Net returns over the benchmark, shape ``(n_variants, n_sessions)``.
-    trial_sharpes, variance_floor
-        Every trial of the family (``counted_trials``), those of the sweep among them.
+    trial_sharpes, luck
+        Every trial of the family and the variance of their luck (``counted_trials``), those of the sweep among them;
+        as ``deflated_sharpe`` takes them.
     """
     at = int(np.argmax(session_sharpes))
-    variance = float(np.var(trial_sharpes, ddof=1)) if len(trial_sharpes) > 1 else 0.0
-    noise = expected_maximum_sharpe(max(variance, variance_floor), len(trial_sharpes))
+    among = float(np.var(trial_sharpes, ddof=1)) if len(trial_sharpes) > 1 else 0.0
+    noise = expected_maximum_sharpe(among if luck is None else luck / excess_returns.shape[1], len(trial_sharpes))
     try:
-        probability = deflated_sharpe(excess_returns[at], trial_sharpes, variance_floor=variance_floor).probability
+        probability = deflated_sharpe(excess_returns[at], trial_sharpes, luck=luck).probability
     except PromotionError:  # too short a range, or a strategy that never traded
         probability = None
     year = math.sqrt(SESSIONS_PER_YEAR)

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
-from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE
+from ljwx_pipeline.backtest.trial_ledger import COUNTED, LEDGER_FILE, copy_ledger
 from ljwx_pipeline.errors import ConfigError, EnvironmentFault
 
 #: Below ``LJWX_HOME``; one folder a replay under way.
@@ -66,8 +66,8 @@ def lay_out(folder: Path, *, market: Path, name: str, counted_until: datetime | 
     there = folder / "markets" / name
     there.mkdir(parents=True)
     (there / "lake").symlink_to(market / "lake", target_is_directory=True)
-    if (market / LEDGER_FILE).is_file():
-        _copy_ledger(market / LEDGER_FILE, there / LEDGER_FILE, counted_until)
+    (there / COUNTED).symlink_to(market, target_is_directory=True)
+    copy_ledger(market / LEDGER_FILE, there / LEDGER_FILE, until=counted_until)
 
 
 def copied_database(source: Path, target: Path) -> None:
@@ -78,16 +78,6 @@ def copied_database(source: Path, target: Path) -> None:
         closing(sqlite3.connect(target)) as here,
     ):
         there.backup(here)
-
-
-def _copy_ledger(source: Path, target: Path, until: datetime | None) -> None:
-    copied_database(source, target)
-    if until is None:
-        return
-    with closing(sqlite3.connect(target)) as ledger, ledger:
-        # the copy is no ledger anybody counts by: the guard against thinning out is the original's
-        ledger.execute("DROP TRIGGER IF EXISTS trials_never_go")
-        ledger.execute("DELETE FROM trials WHERE recorded_at > ?", (until.isoformat(timespec="microseconds"),))
 
 
 def _made(folder: Path) -> Path:

@@ -27,7 +27,7 @@ FORMAT = 2
 #: Between two looks at what other processes have finished.
 POLL_S = 0.5
 #: Attributes of a study, and of a trial.
-DECIDED, WARM, FINISHED, PROPOSAL, KEPT = "decided", "warm_start", "finished", "proposal", "kept"
+DECIDED, WARM, FINISHED, NOTE, PROPOSAL, KEPT = "decided", "warm_start", "finished", "note", "proposal", "kept"
 #: Inputs named in the refusal of a study made under others.
 _MOST_NAMED = 5
 _MOST_SHOWN = 40
@@ -64,6 +64,8 @@ class StudyPlan:
     called
         What a refusal calls an input: the key of the settings that it comes from, or "the ..." where it comes from no
         single one. Decides nothing.
+    note
+        What is kept beside the study for whoever looks at it later, as JSON values. Decides nothing.
     """
 
     kind: str
@@ -80,6 +82,7 @@ class StudyPlan:
     alike: Mapping[str, object] = field(default_factory=dict)
     warm: WarmStart | None = None
     called: Mapping[str, str] = field(default_factory=dict)
+    note: Mapping[str, str] = field(default_factory=dict)
 
     def decided(self) -> dict[str, Any]:
         """Return what decides the trials, as JSON gives it back."""
@@ -162,6 +165,8 @@ class Study:
             )
             self._id = storage.get_study_id_from_name(name)
             self._require_same_inputs()
+            if plan.note and storage.get_study_user_attrs(self._id).get(NOTE) != plan.note:
+                storage.set_study_user_attr(self._id, NOTE, dict(plan.note))
             self.warm_start = self._warm_start()
             if not place.shared:  # nobody else lives who could be running them
                 self._fail(row for row in self._rows() if row.state.name == "RUNNING")

@@ -11,7 +11,7 @@ from datetime import UTC
 from typing import Any
 
 from ljwx_pipeline.studies.storage import Place
-from ljwx_pipeline.studies.study import DECIDED, FINISHED, KEPT, WARM, numbered
+from ljwx_pipeline.studies.study import DECIDED, FINISHED, KEPT, NOTE, WARM, numbered
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,8 @@ class StudySummary:
         The study it started from; empty for none.
     finished
         Instant, best parameters and last session known; empty while it is not.
+    note
+        What was noted beside it when it was last opened; empty for nothing.
     trials
         Each with number, state, params, values and what was kept of it.
     """
@@ -49,6 +51,7 @@ class StudySummary:
     decided: dict[str, Any]
     warm_start: str
     finished: dict[str, Any]
+    note: dict[str, str]
     trials: tuple[dict[str, Any], ...]
 
 
@@ -96,5 +99,6 @@ def _summary(study: Any, rows: list[Any]) -> StudySummary:
         decided=decided,
         warm_start=str(attrs.get(WARM, {}).get("study", "")),
         finished=finished,
+        note=dict(attrs.get(NOTE, {})),
         trials=trials,
     )

@@ -53,7 +53,9 @@ def sweep_document(
     from ljwx_pipeline.promotion.sweep_verdict import sweep_verdict
     from ljwx_pipeline.promotion.trial_count import counted_trials
 
-    counted = counted_trials(task.study, ledger=TrialLedger(task.ledger), family=task.family)
+    counted = counted_trials(
+        task.study, ledger=TrialLedger(task.ledger), family=task.family, counted=task.ledger.parent, own=task.home
+    )
     frame = with_ratio(found.frame)
     sharpes = frame["session_sharpe"].to_numpy(dtype=np.float64)
     verdict = sweep_verdict(
@@ -61,7 +63,7 @@ def sweep_document(
         sharpes,
         found.net_returns - np.asarray(task.inputs.benchmark_returns),
         trial_sharpes=counted.sharpes,
-        variance_floor=counted.variance_floor,
+        luck=counted.variance,
     )
     around = cliff(frame, verdict.best, "information_ratio")
     worst = around.worst

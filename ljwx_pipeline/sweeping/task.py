@@ -143,9 +143,7 @@ def _study(home: Path) -> tuple[dict[str, Any], ...]:
     path = home / "tables" / "tuned_hyperparameters.json"
     try:
         trials = study_trials(json.loads(path.read_text(encoding="utf-8")))
-        return tuple(
-            {"study": str(trial.get("study", "")), "session_sharpe": float(trial["session_sharpe"])} for trial in trials
-        )
+        return tuple({**trial, "session_sharpe": float(trial["session_sharpe"])} for trial in trials)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LakeError(f"{path} does not say what the model's study tried ({error})", "run `ljwx run` again") from None
 
@@ -153,5 +151,6 @@ def _study(home: Path) -> tuple[dict[str, Any], ...]:
 def trials_so_far(task: SweepTask) -> int:
     """Return how many trials the gate counts of the family, the model's study among them."""
     from ljwx_pipeline.backtest.trial_ledger import TrialLedger
+    from ljwx_pipeline.promotion.trial_count import number_of_trials
 
-    return len(task.study) + len(TrialLedger(task.ledger).trials_of(task.family))
+    return number_of_trials(task.study, ledger=TrialLedger(task.ledger), family=task.family)

@@ -320,7 +320,7 @@ def test_every_check_of_the_gate_has_a_label_and_a_unit(settings: Settings) -> N
         purge_sessions=6,
         lint_errors=(),
         strategy="topk_dropout",
-        trial_variance_floor=0.0,
+        trial_variance=None,
     )
     decision = decide(evidence, settings.gate.model_copy(update={"kpi_enabled": True}))
     assert {check.name for check in decision.checks} == set(GATE_MEASURES)

@@ -34,7 +34,7 @@ def evidence(seed: int = 0, *, rank_ic: float, annual_excess: float, trials: int
         purge_sessions=6,
         lint_errors=(),
         strategy="topk_dropout",
-        trial_variance_floor=0.0,
+        trial_variance=None,
     )
 
 

@@ -45,7 +45,7 @@ def decision(settings: Settings, *, months: int = 30) -> Decision:
         purge_sessions=6,
         lint_errors=(),
         strategy="topk_dropout",
-        trial_variance_floor=0.0,
+        trial_variance=None,
     )
     return decide(noise, settings.gate)
 

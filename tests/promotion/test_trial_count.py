@@ -3,72 +3,159 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from ljwx_pipeline.backtest.sweep_measures import MEASURES
-from ljwx_pipeline.backtest.sweep_store import VariantResult
+from ljwx_pipeline.backtest.sweep_store import RESULTS, SweepKey, SweepStore, VariantResult
 from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 from ljwx_pipeline.config import Settings
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.promotion.gate import Evidence, decide
 from ljwx_pipeline.promotion.statistics import deflated_sharpe
-from ljwx_pipeline.promotion.trial_count import counted_trials, study_trials
+from ljwx_pipeline.promotion.study_trials import new_trial, study_evidence
+from ljwx_pipeline.promotion.trial_count import (
+    counted_trials,
+    luck_variance,
+    number_of_trials,
+    spread_by_session,
+    spread_of_ratios,
+    study_trials,
+)
+from ljwx_pipeline.studies import DailyReturns
 
-STUDY = [{"session_sharpe": value} for value in (0.02, 0.05, -0.01, 0.04)]
+STUDY = [{"session_sharpe": value, "sessions": 400} for value in (0.02, 0.05, -0.01, 0.04)]
+FAMILY = "factors-label-universe"
+SESSIONS = pd.bdate_range("2020-01-01", periods=300)
 
 
-def swept(ledger: TrialLedger, sharpes: list[float], *, evidence: str = "e", family: str = "f") -> None:
+def swept(
+    ledger: TrialLedger, sharpes: list[float], *, evidence: str = "e", family: str = FAMILY, sessions: int = 900
+) -> None:
     results = [
-        VariantResult(f"v{i}", "{}", dict.fromkeys(MEASURES, 0.0) | {"session_sharpe": value}, np.zeros(2), 0.0)
+        VariantResult(f"v{i}", "{}", dict.fromkeys(MEASURES, 0.0) | {"session_sharpe": value}, np.zeros(sessions), 0.0)
         for i, value in enumerate(sharpes)
     ]
     ledger.record(family, "sweep", results, evidence=evidence)
 
 
-def test_the_study_alone_counts_where_nothing_was_swept(tmp_path: Path) -> None:
-    found = counted_trials(STUDY, ledger=TrialLedger(tmp_path / "t.sqlite"), family="f")
+def document(name: str = "ljwx-1", trials: int = 3, **more: Any) -> dict[str, Any]:
+    """Return a document of a study whose trials say all that is known of them."""
+    made = [
+        {
+            "number": i,
+            "params": {"num_leaves": 31 + i},
+            "session_sharpe": 0.01 * i,
+            "sessions": 400,
+            "state": "complete",
+        }
+        for i in range(trials)
+    ]
+    return {
+        "study": name,
+        "evidence": study_evidence(name, dataset_hash="d", folds=[[0, 1, 2, 3]]),
+        "trials": made,
+        **more,
+    }
+
+
+def booked(ledger: TrialLedger, of: dict[str, Any], family: str = FAMILY) -> None:
+    ledger.count(family, "study", [new_trial(of["study"], one) for one in of["trials"]], evidence=of["evidence"])
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> TrialLedger:
+    return TrialLedger(tmp_path / "trials.sqlite")
+
+
+def test_the_study_alone_counts_where_nothing_was_swept(ledger: TrialLedger) -> None:
+    found = counted_trials(STUDY, ledger=ledger, family=FAMILY)
     assert found.sharpes == (0.02, 0.05, -0.01, 0.04)
-    assert found.variance_floor == pytest.approx(np.var(found.sharpes, ddof=1))
+    assert found.sessions == (400,) * 4
+    assert found.variance == pytest.approx(400 * np.var(found.sharpes, ddof=1))
+    assert (found.returns.shape, found.without_returns) == ((0, 0), 4)
 
 
-def test_the_trials_of_the_studies_it_was_warm_started_from_count_each_study_a_group(tmp_path: Path) -> None:
-    earlier = [{"study": "a", "session_sharpe": -0.3}, {"study": "a", "session_sharpe": 0.3}]
-    older = [{"study": "b", "session_sharpe": 0.01}]
-    document = {"trials": STUDY, "earlier_trials": [*earlier, *older]}
-    found = counted_trials(study_trials(document), ledger=TrialLedger(tmp_path / "t.sqlite"), family="f")
-    assert found.sharpes == (0.02, 0.05, -0.01, 0.04, -0.3, 0.3, 0.01)
-    assert found.variance_floor == pytest.approx(0.18)
+def test_a_booked_study_and_its_document_are_one(ledger: TrialLedger) -> None:
+    own, other = document(), document("ljwx-2", trials=5)
+    booked(ledger, own)
+    booked(ledger, other)
+    assert len(counted_trials(study_trials(own), ledger=ledger, family=FAMILY).sharpes) == 3 + 5
+    assert number_of_trials(study_trials(own), ledger=ledger, family=FAMILY) == 3 + 5
 
 
-def test_every_variant_of_the_family_is_a_trial(tmp_path: Path) -> None:
-    ledger = TrialLedger(tmp_path / "t.sqlite")
+def test_of_a_study_half_booked_the_rest_is_counted_from_the_document(ledger: TrialLedger) -> None:
+    own = document()
+    booked(ledger, {**own, "trials": own["trials"][:1]})
+    assert counted_trials(study_trials(own), ledger=ledger, family=FAMILY).sharpes == (0.0, 0.01, 0.02)
+
+
+def test_a_study_of_the_same_name_on_other_data_is_another(ledger: TrialLedger) -> None:
+    own = document("spring")
+    before = {**own, "evidence": study_evidence("spring", dataset_hash="other", folds=[[0, 1, 2, 3]])}
+    booked(ledger, before)
+    assert len(counted_trials(study_trials(own), ledger=ledger, family=FAMILY).sharpes) == 6
+
+
+def test_what_a_warm_start_rests_on_counts_once_in_its_family_and_from_the_document_out_of_it(
+    ledger: TrialLedger,
+) -> None:
+    inside, outside = document("a", trials=4), document("b", trials=2)
+    booked(ledger, inside)
+    booked(ledger, outside, family="other-label-universe")
+    chain = [
+        {"study": one["study"], "number": trial["number"], "session_sharpe": trial["session_sharpe"]}
+        for one in (inside, outside)
+        for trial in one["trials"]
+    ]
+    own = document(earlier_trials=chain)
+    booked(ledger, own)
+    found = counted_trials(study_trials(own), ledger=ledger, family=FAMILY)
+    assert len(found.sharpes) == 4 + 3 + 2
+    assert found.related == 2
+
+
+def test_every_variant_of_the_family_is_a_trial_and_others_are_only_told(ledger: TrialLedger) -> None:
     swept(ledger, [0.1, 0.2, 0.3])
     swept(ledger, [0.1, 0.2, 0.3])
-    swept(ledger, [0.5], family="another")
-    assert counted_trials(STUDY, ledger=ledger, family="f").sharpes == (0.02, 0.05, -0.01, 0.04, 0.1, 0.2, 0.3)
+    swept(ledger, [0.5], family="other-label-universe")
+    swept(ledger, [0.5, 0.6], family="factors-label-other")
+    swept(ledger, [0.5], family="factors-other-universe")
+    found = counted_trials(STUDY, ledger=ledger, family=FAMILY)
+    assert found.sharpes == (0.1, 0.2, 0.3, 0.02, 0.05, -0.01, 0.04)
+    assert found.related == 3
+    assert found.as_dict()["counted"] == 7
 
 
-def test_five_hundred_variants_that_are_nearly_one_do_not_lower_the_hurdle(tmp_path: Path) -> None:
+def test_a_ledger_that_lacks_rows_is_refused_and_not_taken_for_none(ledger: TrialLedger) -> None:
+    swept(ledger, [0.1])
+    for part in ("", "-wal", "-shm"):
+        ledger.path.with_name(ledger.path.name + part).unlink(missing_ok=True)
+    with pytest.raises(LakeError, match=r"is missing, but 1 were counted.*unknown trials are not zero trials"):
+        counted_trials(STUDY, ledger=ledger, family=FAMILY)
+
+
+def test_five_hundred_variants_that_are_nearly_one_do_not_lower_the_hurdle(ledger: TrialLedger) -> None:
     returns = np.random.default_rng(3).normal(0.0006, 0.01, 900)
-    ledger = TrialLedger(tmp_path / "t.sqlite")
-    alone = counted_trials(STUDY, ledger=ledger, family="f")
+    alone = counted_trials(STUDY, ledger=ledger, family=FAMILY)
     swept(ledger, [0.03 + i * 1e-6 for i in range(500)])
-    many = counted_trials(STUDY, ledger=ledger, family="f")
-    before = deflated_sharpe(returns, alone.sharpes, variance_floor=alone.variance_floor)
-    after = deflated_sharpe(returns, many.sharpes, variance_floor=many.variance_floor)
+    many = counted_trials(STUDY, ledger=ledger, family=FAMILY)
+    before = deflated_sharpe(returns, alone.sharpes, luck=alone.variance)
+    after = deflated_sharpe(returns, many.sharpes, luck=many.variance)
     assert after.trials == 504
     assert after.hurdle > before.hurdle
     assert after.probability < before.probability
-    assert deflated_sharpe(returns, many.sharpes).hurdle < before.hurdle, "without the floor they would"
+    assert deflated_sharpe(returns, many.sharpes).hurdle < before.hurdle, "all in one heap they would"
 
 
-def test_the_gate_refuses_after_a_sweep_what_it_promoted_before(tmp_path: Path, settings: Settings) -> None:
+def test_the_gate_refuses_after_a_sweep_what_it_promoted_before(ledger: TrialLedger, settings: Settings) -> None:
     rng = np.random.default_rng(4)
-    ledger = TrialLedger(tmp_path / "t.sqlite")
 
     def decided() -> dict[str, float | None]:
-        counted = counted_trials(STUDY, ledger=ledger, family="f")
+        counted = counted_trials(STUDY, ledger=ledger, family=FAMILY)
         evidence = Evidence(
             rank_ic=rng.normal(0.05, 0.05, 900),
             net_excess_returns=np.random.default_rng(5).normal(0.0012, 0.01, 900),
@@ -78,7 +165,7 @@ def test_the_gate_refuses_after_a_sweep_what_it_promoted_before(tmp_path: Path, 
             purge_sessions=6,
             lint_errors=(),
             strategy="topk_dropout",
-            trial_variance_floor=counted.variance_floor,
+            trial_variance=counted.variance,
         )
         return decide(evidence, settings.gate).measured
 
@@ -89,3 +176,185 @@ def test_the_gate_refuses_after_a_sweep_what_it_promoted_before(tmp_path: Path, 
     assert before["trials"] == 4
     assert after["trials"] == 304
     assert (before["deflated_sharpe_probability"] or 0) > level > (after["deflated_sharpe_probability"] or 0)
+
+
+# the returns of trials
+
+
+def sharpe(returns: np.ndarray) -> float:
+    return float(returns.mean() / returns.std(ddof=1))
+
+
+def kept_study(home: Path, ledger: TrialLedger, *, trials: int = 4, pruned_at: int = 100) -> np.ndarray:
+    """Book a study of which every other trial was given up, its returns where a study keeps them."""
+    values = np.random.default_rng(1).normal(0.0005, 0.01, (trials, len(SESSIONS)))
+    values[1::2, pruned_at:] = np.nan
+    kept = DailyReturns(home / "studies" / "s.returns.parquet", SESSIONS)
+    of = document("s", trials=trials)
+    for trial, row in zip(of["trials"], values, strict=True):
+        kept.add(trial["number"], row, np.full(len(SESSIONS), 0.1))
+        known = row[~np.isnan(row)]
+        trial |= {"session_sharpe": sharpe(known), "sessions": len(known)}
+    booked(ledger, of)
+    return values
+
+
+def kept_sweep(home: Path, ledger: TrialLedger, *, variants: int = 3) -> np.ndarray:
+    """Book a sweep on the last 200 sessions and 50 later ones; return its excess returns."""
+    sessions = pd.bdate_range(SESSIONS[100], periods=250)
+    rng = np.random.default_rng(2)
+    net, over = rng.normal(0.0005, 0.01, (variants, 250)), rng.normal(0, 0.008, 250)
+    key = SweepKey("m", "m", "s", "b", sessions[0].date(), sessions[-1].date(), "code")
+    store = SweepStore(home / RESULTS, key)
+    results = [
+        VariantResult(f"v{i}", "{}", dict.fromkeys(MEASURES, 0.0) | {"session_sharpe": sharpe(row - over)}, row, 0.0)
+        for i, row in enumerate(net)
+    ]
+    store.keep_benchmark(sessions, over)
+    ledger.record(FAMILY, "sweep", store.write(results), evidence=key.evidence)
+    return net - over
+
+
+def test_stored_returns_of_studies_and_sweeps_stand_in_one_matrix_by_session(
+    tmp_path: Path, ledger: TrialLedger
+) -> None:
+    study, sweep = kept_study(tmp_path, ledger), kept_sweep(tmp_path, ledger)
+    swept(ledger, [0.2], evidence="nowhere kept")
+    found = counted_trials([], ledger=ledger, family=FAMILY, counted=tmp_path, own=tmp_path)
+    assert found.returns.shape == (350, 7)
+    assert (found.columns, found.without_returns) == ((0, 1, 2, 3, 4, 5, 6), 1)
+    np.testing.assert_array_equal(found.returns[:300, :4], study.T)
+    np.testing.assert_array_equal(found.returns[100:, 4:], sweep.T)
+    assert np.isnan(found.returns[300:, :4]).all()
+    assert np.isnan(found.returns[:100, 4:]).all()
+    assert found.sessions == (300, 100, 300, 100, 250, 250, 250, 900)
+    for column, position in enumerate(found.columns):
+        known = found.returns[:, column]
+        assert sharpe(known[~np.isnan(known)]) == pytest.approx(found.sharpes[position], rel=1e-9)
+
+
+@pytest.mark.parametrize("harm", ["gone", "cut", "another", "no benchmark", "other benchmark"])
+def test_returns_that_are_lost_or_not_those_that_were_counted_leave_the_trial_counted(
+    tmp_path: Path, ledger: TrialLedger, harm: str
+) -> None:
+    kept_study(tmp_path, ledger)
+    kept_sweep(tmp_path, ledger)
+    (variants,) = (tmp_path / RESULTS).glob("*/*.parquet")
+    study, benchmark = tmp_path / "studies" / "s.returns.parquet", variants.with_name("benchmark.json")
+    if harm == "gone":
+        study.unlink()
+    elif harm == "cut":
+        study.write_bytes(study.read_bytes()[:-100])
+    elif harm == "another":
+        frame = pd.read_parquet(study)
+        frame["trial_2"] = frame["trial_0"]
+        frame.to_parquet(study)
+    elif harm == "no benchmark":
+        benchmark.unlink()
+    else:
+        benchmark.write_text(benchmark.read_text().replace("0.0", "0.1"))
+    found = counted_trials([], ledger=ledger, family=FAMILY, counted=tmp_path, own=tmp_path)
+    assert len(found.sharpes) == 7
+    left = {"gone": (4, 5, 6), "cut": (4, 5, 6), "another": (0, 1, 3, 4, 5, 6)}
+    assert found.columns == left.get(harm, (0, 1, 2, 3))
+    assert found.without_returns == 7 - len(found.columns)
+
+
+def test_a_trial_from_before_sessions_were_kept_has_those_of_its_returns(tmp_path: Path, ledger: TrialLedger) -> None:
+    values = kept_study(tmp_path, TrialLedger(tmp_path / "elsewhere" / "trials.sqlite"))
+    old = document("s", trials=1)
+    del old["trials"][0]["sessions"]
+    old["trials"][0]["session_sharpe"] = sharpe(values[0])
+    found = counted_trials(study_trials(old), ledger=ledger, family=FAMILY, own=tmp_path)
+    assert (found.sessions, found.without_returns) == ((300,), 0)
+
+
+# how far luck spreads trials
+
+
+def correlated(rng: np.random.Generator, sessions: int, trials: int, correlation: float) -> np.ndarray:
+    common, own = rng.standard_normal((sessions, 1)), rng.standard_normal((sessions, trials))
+    return 0.01 * (np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own)
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_both_measures_of_luck_find_what_trials_do_not_share(correlation: float) -> None:
+    rng = np.random.default_rng(8)
+    by_session, of_ratios = [], []
+    for _ in range(40):
+        values = correlated(rng, 500, 30, correlation)
+        ratios = values.mean(axis=0) / values.std(axis=0, ddof=1)
+        of_ratios.append(spread_of_ratios(ratios, np.full(30, 500.0)))
+        values[250:, ::2] = np.nan
+        by_session.append(spread_by_session(values))
+    assert np.mean(by_session) == pytest.approx(1 - correlation, abs=0.02)  # type: ignore[arg-type]
+    assert np.mean(of_ratios) == pytest.approx(1 - correlation, abs=0.12)  # type: ignore[arg-type]
+
+
+def test_what_is_not_known_of_luck_counts_in_full() -> None:
+    assert luck_variance([0.1, 0.2], [0, 0], ["a", "a"]) == 1.0
+    assert luck_variance([0.1, 0.2], [500, 500], ["a", "b"]) == 1.0
+    assert luck_variance([], [], []) == 1.0
+    assert luck_variance([0.1, 0.5], [500, 500], ["a", "a"]) == 1.0, "luck is never more than that"
+    assert luck_variance([0.1, 0.1001], [500, 500], ["a", "a"]) < 0.01
+    assert spread_by_session(np.full((100, 3), 0.01)) is None, "what never varies has no spread"
+    assert spread_by_session(np.random.default_rng(0).normal(size=(59, 3))) is None
+
+
+def test_trials_of_other_years_are_not_compared(ledger: TrialLedger) -> None:
+    swept(ledger, [0.10, 0.101, 0.102], sessions=500)
+    inner = [{"session_sharpe": value, "sessions": 500} for value in (-0.1, -0.101)]
+    assert counted_trials(inner, ledger=ledger, family=FAMILY).variance < 0.01
+
+
+@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
+def test_noise_chosen_among_many_passes_in_one_case_of_twenty_at_most(correlation: float) -> None:
+    rng = np.random.default_rng(12)
+    passed, runs, trials = 0, 300, 40
+    for _ in range(runs):
+        tested = correlated(rng, 600, trials, correlation)
+        ratios = tested.mean(axis=0) / tested.std(axis=0, ddof=1)
+        luck = luck_variance(ratios, [600] * trials, ["e"] * trials, returns=tested, columns=range(trials))
+        best = tested[:, int(ratios.argmax())]
+        passed += deflated_sharpe(best, ratios, luck=luck).probability >= 0.95
+    assert passed / runs <= 0.05
+
+
+@pytest.mark.parametrize("correlation", [0.5, 0.9])
+def test_noise_chosen_after_pruning_on_short_folds_passes_as_rarely(correlation: float) -> None:
+    rng = np.random.default_rng(13)
+    passed, runs, trials = 0, 200, 40
+    for _ in range(runs):
+        inner, ran, ratios = pruned_study(correlated(rng, 240, trials, correlation))
+        luck = luck_variance(ratios, ran, ["s"] * trials, returns=inner, columns=range(trials))
+        # the best of the study, and of nine looks by hand at the tested sessions
+        by_hand = correlated(rng, 600, 9, 0.0)
+        looked = by_hand.mean(axis=0) / by_hand.std(axis=0, ddof=1)
+        luck = max(luck, spread_by_session(by_hand) or 1.0)
+        best = by_hand[:, int(looked.argmax())]
+        passed += deflated_sharpe(best, [*ratios, *looked], luck=luck).probability >= 0.95
+    assert passed / runs <= 0.05
+
+
+def pruned_study(inner: np.ndarray, fold: int = 60) -> tuple[np.ndarray, list[int], list[float]]:
+    """Return returns, lengths and Sharpe ratios of trials of which the worse half stopped after the first fold."""
+    first = inner[:fold].mean(axis=0) / inner[:fold].std(axis=0, ddof=1)
+    behind = first < np.median(first)
+    whole = inner.mean(axis=0) / inner.std(axis=0, ddof=1)
+    kept = inner.copy()
+    kept[fold:, behind] = np.nan
+    return kept, [fold if late else len(inner) for late in behind], list(np.where(behind, first, whole))
+
+
+def test_pruning_does_not_cost_a_skilled_model_its_promotion() -> None:
+    rng, skill, trials = np.random.default_rng(14), 0.2, 50
+    probability, plain, lucks = [], [], []
+    for _ in range(60):
+        inner, ran, ratios = pruned_study(correlated(rng, 240, trials, 0.9) + 0.01 * skill)
+        lucks.append(luck_variance(ratios, ran, ["s"] * trials, returns=inner, columns=range(trials)))
+        candidate = 0.01 * (rng.standard_normal(600) + skill)
+        probability.append(deflated_sharpe(candidate, ratios, luck=lucks[-1]).probability)
+        plain.append(deflated_sharpe(candidate, ratios).probability)
+    assert np.mean(lucks) == pytest.approx(0.1, abs=0.01), "that of complete trials which correlate 0.9"
+    assert np.mean(np.array(probability) >= 0.95) >= 0.9
+    assert np.mean(np.array(plain) >= 0.95) < 0.6, "Sharpe ratios of all lengths in one heap would"
