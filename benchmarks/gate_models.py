@@ -20,11 +20,12 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
-from ljwx_pipeline.backtest.sweep import result_of, run_sweep
+from ljwx_pipeline.backtest.sweep import result_of, run_sweep, stored
 from ljwx_pipeline.backtest.sweep_input import SweepInput
+from ljwx_pipeline.backtest.sweep_store import RESULTS, SweepStore
 from ljwx_pipeline.backtest.sweep_variants import Variant, expand_grid
 from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger, strategy_family
-from ljwx_pipeline.config import ModelSettings, Settings, StrategySettings, load_settings
+from ljwx_pipeline.config import ModelSettings, Settings, StrategySettings, load_settings, market_name
 from ljwx_pipeline.dataset import Dataset, Fold, build_dataset, folds, inner_folds, scorable_mask, sessions_for_research
 from ljwx_pipeline.evaluation.benchmarks import index_close, monthly_excess, session_excess
 from ljwx_pipeline.evaluation.capacity import capacity
@@ -41,11 +42,13 @@ from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.market.panel import dense
 from ljwx_pipeline.models.task import Params
-from ljwx_pipeline.models.tune import StudyResult, tune
+from ljwx_pipeline.models.tune import StudyResult, fold_rows, tune
 from ljwx_pipeline.models.walk_forward import walk_forward
 from ljwx_pipeline.promotion.gate import Decision, Evidence, decide
-from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials
+from ljwx_pipeline.promotion.study_trials import count_studies, study_evidence, study_note
+from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials, study_trials
 from ljwx_pipeline.sources.simulated.source import WORLD_FIRST, WORLD_LAST, SimulatedMarket
+from ljwx_pipeline.studies import Place, study_summaries
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
 
 Float = NDArray[np.float64]
@@ -187,25 +190,40 @@ class Candidate:
 
 
 class Search:
-    """What one quant tries on one market, every try counted in a ledger below ``home``."""
+    """What one quant tries on one market, every try counted in a ledger below ``home``, as the line counts it."""
 
     def __init__(self, market: SeededMarket, home: Path) -> None:
         self.market, self.home = market, home
         self.ledger = TrialLedger(home / LEDGER_FILE)
-        self.study: StudyResult | None = None
+        self.document: dict[str, Any] = {"trials": []}
 
     def tune(self) -> StudyResult:
-        """Run the study on the inner folds; its trials are counted."""
+        """Run the study on the inner folds and count its trials."""
         market, settings = self.market, self.market.settings
-        self.study = tune(
+        journal, named, family = self.home / "studies" / "journal.log", market_name(settings), market.family
+        study = tune(
             market.dataset,
             market.inner,
             net_returns=NetExcess(market.trading, market.benchmark, settings.strategy, settings.costs),
             tuning=settings.tune,
             model=settings.model,
             top_k=settings.strategy.top_k,
+            journal=journal,
+            note=study_note(market=named, family=family),
         )
-        return self.study
+        count_studies(
+            self.ledger,
+            study_summaries(Place(journal, "")),
+            market=named,
+            family=family,
+            dataset_hash=market.dataset.hash,
+        )
+        self.document = {
+            "study": study.name,
+            "evidence": study_evidence(study.name, dataset_hash=market.dataset.hash, folds=fold_rows(market.inner)),
+            "trials": [asdict(trial) for trial in study.trials],
+        }
+        return study
 
     def walk(self, name: str, tuned: Params, model: ModelSettings) -> Scored:
         """Return the scores out of sample of a model; they count once a strategy is tried on them."""
@@ -224,7 +242,7 @@ class Search:
             first=inputs.first,
             last=inputs.last,
             benchmark_returns=inputs.benchmark_returns,
-            store=self.home / "sweeps" / "results",
+            store=self.home / RESULTS,
             trials=self.ledger.of(self.market.family, "sweep"),
         )
         sharpes = swept.frame["session_sharpe"].tolist()
@@ -234,13 +252,19 @@ class Search:
         """Count the backtest of a candidate as one trial, as a run of the line does."""
         settings, inputs = self.market.settings, _inputs(self.market, candidate.scored)
         made = Variant("as configured", candidate.strategy, settings.costs)
-        tried = result_of(inputs, made, backtested(self.market, candidate))
-        self.ledger.record(self.market.family, "manual", [tried], evidence=inputs.key().evidence)
+        key, tried = inputs.key(), result_of(inputs, made, backtested(self.market, candidate))
+        kept = stored(inputs, [tried], SweepStore(self.home / RESULTS, key))
+        self.ledger.record(self.market.family, "manual", kept, evidence=key.evidence)
 
     def counted(self) -> CountedTrials:
         """Return every trial made, as the gate counts them."""
-        study = [asdict(trial) for trial in self.study.trials] if self.study else []
-        return counted_trials(study, ledger=self.ledger, family=self.market.family)
+        return counted_trials(
+            study_trials(self.document),
+            ledger=self.ledger,
+            family=self.market.family,
+            counted=self.home,
+            own=self.home,
+        )
 
 
 def oracle_candidate(market: SeededMarket, scored: Scored) -> Candidate:
@@ -283,7 +307,7 @@ def evidence_of(market: SeededMarket, candidate: Candidate, counted: CountedTria
             if found.severity == "error"
         ),
         strategy=candidate.strategy.kind,
-        trial_variance_floor=counted.variance_floor,
+        trial_variance=counted.variance,
     )
 
 
@@ -291,7 +315,7 @@ def alone(evidence: Evidence) -> Evidence:
     """Return the evidence of somebody who declares the winner alone: one trial, and nobody knows of the others."""
     own = evidence.net_excess_returns
     sharpe = float(own.mean() / own.std(ddof=1))
-    return replace(evidence, trial_sharpes=(sharpe,), trials=1, trial_variance_floor=0.0)
+    return replace(evidence, trial_sharpes=(sharpe,), trials=1, trial_variance=None)
 
 
 def verdict(decision: Decision) -> dict[str, Any]:
