@@ -133,6 +133,7 @@ def totals(lines: Iterable[Line]) -> dict[str, float]:
         "cpu_s": round(sum(line["cpu_s"] for line in every), 1),
         "peak_mib": max(line["peak_mib"] for line in every),
         "most_wall_s_a_model": max(line["wall_s"] for line in every),
+        "most_cpu_s_a_model": max(line["cpu_s"] for line in every),
         "mean_cpu_s_a_model": round(sum(line["cpu_s"] for line in every) / len(every), 2),
     }
 

@@ -64,9 +64,7 @@ FACTORS = (
 def bench_settings(**changes: Any) -> Settings:
     """Return the shipped settings with one thread, and ``changes`` laid over them: ``simulated__seed=3``."""
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
-    return load_settings(
-        profile="simulated", config_file=CONFIG, environ={}, overrides={"model.threads": 1, **dotted}
-    )
+    return load_settings(profile="simulated", config_file=CONFIG, environ={}, overrides={"model.threads": 1, **dotted})
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,11 +1,11 @@
 """gate_noise: of 200 models from pure noise, each tuned and selected as a quant would, how many pass the gate.
 
 ``python -m benchmarks.gate_noise [--models 20 --first 0] [--log FILE] [--workers 2]`` makes a slice of them. Each model
-has a market of its own on which nothing predicts anything (``gate_models.py``, ``oracle_rank_ic = 0``), with real
-price factors. A study tunes on the inner folds; the tuned model, a plain one, one of other labels and a linear one are
-walked forward; each is traded in eight ways at zero cost; the one with the best Sharpe ratio out of sample is presented.
-The gate is asked with its KPI thresholds off, once with every trial counted and once by somebody who declares the
-winner alone.
+has a market of its own on which nothing predicts anything (``gate_models.py``, ``oracle_rank_ic = 0``), with real price
+factors. A study tunes on the inner folds; the tuned model, one of another seed, one of other labels and a linear one
+are walked forward; each is traded in eight ways at zero cost; the one with the best Sharpe ratio out of sample is
+presented. The gate is asked with its KPI thresholds off, once with every trial counted and once by somebody who
+declares the winner alone.
 """
 
 from __future__ import annotations
@@ -33,12 +33,16 @@ from benchmarks.gate_models import (
     seeded_market,
 )
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.models.tune import PLAIN
+from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 
 MODELS, FIRST_SEED = 200, 20_000
 MOST_PASSED_FRAC, MOST_SECONDS = 0.05, 30.0
 GRID = {"top_k": [10, 15, 20, 30], "n_drop": [2, 5]}
-GOAL = f"at most {MOST_PASSED_FRAC:.0%} of {MODELS} pass, at zero cost and without KPI thresholds; {MOST_SECONDS:g} s each"
+_YEAR = SESSIONS_PER_YEAR**0.5
+GOAL = (
+    f"at most {MOST_PASSED_FRAC:.0%} of {MODELS} pass, at zero cost and without KPI thresholds; at most "
+    f"{MOST_SECONDS:g} CPU s each"
+)
 
 
 def noise_settings(number: int = 0, **changes: Any) -> Settings:
@@ -72,7 +76,7 @@ def searched(market: SeededMarket, home: Path) -> Line:
     tuned = search.tune().best_params
     kinds = {
         "tuned": (tuned, model),
-        "plain": (PLAIN, model),
+        "reseeded": (tuned, model.model_copy(update={"seed": model.seed + 1})),
         "zscore": (tuned, model.model_copy(update={"label_transform": "zscore"})),
         "linear": (tuned, model.model_copy(update={"kind": "linear"})),
     }
@@ -94,9 +98,7 @@ def searched(market: SeededMarket, home: Path) -> Line:
 def summary(lines: Sequence[Line]) -> dict[str, Any]:
     """Return what is counted of the models: who passed, by which check the others were held, what it took."""
     models, passed = len(lines), decided(lines, "gate", "promoted")
-    held = Counter(name for line in lines for name, good in line["gate"]["checks"].items() if not good)
     only = Counter(failed[0] for line in lines if len(failed := _failed(line)) == 1)
-    names = list(dict.fromkeys(name for line in lines for name in line["gate"]["checks"]))
     return {
         "models": models,
         "passed": passed,
@@ -105,10 +107,13 @@ def summary(lines: Sequence[Line]) -> dict[str, Any]:
         "awaiting_approval": decided(lines, "gate", "awaiting_approval"),
         "passed_winner_declared_alone": decided(lines, "alone", "promoted"),
         "awaiting_winner_declared_alone": decided(lines, "alone", "awaiting_approval"),
-        "passed_by_check": {name: models - held[name] for name in names},
-        "held_by_this_check_alone": {name: only[name] for name in names if only[name]},
-        "presented_annual_sharpe": quantiles([line["session_sharpe"] * np.sqrt(242) for line in lines]),
-        "tried_annual_sharpe_mean": round(float(np.mean([line["session_sharpe_mean"] for line in lines])) * 242**0.5, 3),
+        "passed_each_check": each_check(lines, "gate"),
+        "passed_each_check_winner_declared_alone": each_check(lines, "alone"),
+        "held_by_this_check_alone": dict(only),
+        "presented_annual_sharpe": quantiles([line["session_sharpe"] * _YEAR for line in lines]),
+        "mean_annual_sharpe_of_all_tried": round(
+            float(np.mean([line["session_sharpe_mean"] for line in lines])) * _YEAR, 3
+        ),
         **totals(lines),
     }
 
@@ -116,6 +121,15 @@ def summary(lines: Sequence[Line]) -> dict[str, Any]:
 def decided(lines: Sequence[Line], whose: str, decision: str) -> int:
     """Return how many models the gate decided so on."""
     return sum(line[whose]["decision"] == decision for line in lines)
+
+
+def each_check(lines: Sequence[Line], whose: str) -> dict[str, int]:
+    """Return how many models passed each check by itself."""
+    passed: dict[str, int] = {}
+    for line in lines:
+        for name, good in line[whose]["checks"].items():
+            passed[name] = passed.get(name, 0) + bool(good)
+    return passed
 
 
 def upper_bound(passed: int, models: int, *, confidence: float = 0.95) -> float:
@@ -144,7 +158,7 @@ def _run() -> Run:
 def run(quick: bool = False) -> dict[str, Any]:
     """Return the result entry, from the log of a whole run where there is one; ``quick`` makes two models."""
     found = summary(lines_of_bench(_run(), MODELS, quick=quick))
-    holds = found["passed_frac"] <= MOST_PASSED_FRAC and found["most_wall_s_a_model"] <= MOST_SECONDS
+    holds = found["passed_frac"] <= MOST_PASSED_FRAC and found["most_cpu_s_a_model"] <= MOST_SECONDS
     return {
         "id": "gate_noise",
         "what": f"{found['models']} models from noise, tuned and selected, at the gate",

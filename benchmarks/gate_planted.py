@@ -31,12 +31,12 @@ from benchmarks.gate_noise import decided, quantiles
 from ljwx_pipeline.config import Settings
 
 MODELS, FIRST_SEED = 100, 40_000
-ORACLE_RANK_IC = 0.11
+ORACLE_RANK_IC = 0.13
 LEAST_PASSED_FRAC, MOST_SECONDS = 0.9, 30.0
 SHOWN = ("rank_ic_mean", "net_excess_annual_return", "sharpe", "max_drawdown", "win_rate", "profit_factor")
 GOAL = (
     f"at least {LEAST_PASSED_FRAC:.0%} of {MODELS} pass the whole gate with costs, KPI thresholds included; "
-    f"{MOST_SECONDS:g} s each"
+    f"at most {MOST_SECONDS:g} CPU s each"
 )
 
 
@@ -104,7 +104,7 @@ def _run() -> Run:
 def run(quick: bool = False) -> dict[str, Any]:
     """Return the result entry, from the log of a whole run where there is one; ``quick`` makes two models."""
     found = summary(lines_of_bench(_run(), MODELS, quick=quick))
-    holds = found["passed_frac"] >= LEAST_PASSED_FRAC and found["most_wall_s_a_model"] <= MOST_SECONDS
+    holds = found["passed_frac"] >= LEAST_PASSED_FRAC and found["most_cpu_s_a_model"] <= MOST_SECONDS
     return {
         "id": "gate_planted",
         "what": f"{found['models']} models of a planted alpha of rank IC {ORACLE_RANK_IC:g}, at the gate",
