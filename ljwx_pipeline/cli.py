@@ -32,6 +32,7 @@ from ljwx_pipeline.rulebook_commands import add_rules_command
 from ljwx_pipeline.study_commands import add_study_commands
 from ljwx_pipeline.sweep_commands import add_sweep_command
 from ljwx_pipeline.tear_sheet_commands import add_tear_sheet_command
+from ljwx_pipeline.trial_commands import add_trials_command
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -105,6 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_rules_command(commands)
     add_study_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_sweep_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
+    add_trials_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_report_commands(commands)
     add_experiment_commands(commands, add_settings_options=_add_settings_options, settings_of=_settings)
     add_models_command(

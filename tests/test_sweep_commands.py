@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 
@@ -166,9 +165,12 @@ def test_a_market_without_a_run_or_without_its_benchmark_is_refused(
 def test_the_luck_is_that_of_every_trial_the_gate_counts(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     body = swept(capsys, *GRID)
     study = [{"session_sharpe": sharpe} for sharpe in STUDY_SHARPES]
-    counted = counted_trials(study, ledger=TrialLedger(home / LEDGER_FILE), family=body["hashes"]["family"])
+    ledger = TrialLedger(home / LEDGER_FILE)
+    counted = counted_trials(study, ledger=ledger, family=body["hashes"]["family"], counted=home)
+    assert counted.without_returns == len(STUDY_SHARPES)
+    assert 0 < counted.variance < 1
     assert body["verdict"]["trials"] == len(counted.sharpes) == 6 + len(STUDY_SHARPES)
-    variance = max(float(np.var(counted.sharpes, ddof=1)), counted.variance_floor)
+    variance = counted.variance / (body["sessions"] - 1)
     noise = expected_maximum_sharpe(variance, len(counted.sharpes)) * math.sqrt(SESSIONS_PER_YEAR)
     assert body["verdict"]["expected_of_noise"] == pytest.approx(noise)
     (home / "tables" / "tuned_hyperparameters.json").unlink()

@@ -222,6 +222,23 @@ class TrialLedger:
             self._note(Head(len(rows), rows[-1][-1]))
         return tuple(_record(row) for row in rows)
 
+    def look(self) -> tuple[tuple[TrialRecord, ...], str]:
+        """Return every trial as it stands, and what is wrong with them: why ``trials`` refuses, or nothing.
+
+        Raises
+        ------
+        LakeError
+            When not even a row can be read.
+        """
+        try:
+            return self.trials(), ""
+        except LakeError as error:
+            if not self.path.exists():
+                return (), str(error)
+            with self._connected() as connection:
+                rows = connection.execute(f"SELECT {_COLUMNS} FROM trials ORDER BY number").fetchall()  # noqa: S608
+            return tuple(_record(row) for row in rows), str(error)
+
     def of(self, family: str, kind: TrialKind) -> FamilyTrials:
         """Return the ledger as a sweep takes it: of one family, tried by one kind of search."""
         return FamilyTrials(self, family, kind)

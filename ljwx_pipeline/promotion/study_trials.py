@@ -84,7 +84,7 @@ def not_counted(study: Iterable[Mapping[str, Any]], booked: Iterable[TrialRecord
     of_studies = [trial for trial in booked if trial.kind == "study"]
     exact = {(trial.evidence, trial.variant_hash) for trial in of_studies}
     stated = [json.loads(trial.settings_json) for trial in of_studies]
-    named = {(one["study"], one["number"]) for one in stated}
+    named = {(one.get("study"), one.get("number")) for one in stated}
 
     def is_counted(trial: Mapping[str, Any]) -> bool:
         if trial.get("evidence"):

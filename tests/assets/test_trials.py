@@ -9,7 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.trials import family_of, record_trial, trials_behind
+from assets.trials import (
+    JOURNAL,
+    STUDIES,
+    count_studies_of,
+    count_trial,
+    family_of,
+    record_trial,
+    trials_behind,
+)
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.sweep import run_sweep
 from ljwx_pipeline.backtest.sweep_measures import MEASURES
@@ -17,8 +25,11 @@ from ljwx_pipeline.backtest.sweep_store import VariantResult
 from ljwx_pipeline.backtest.sweep_variants import expand_grid
 from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger, strategy_family
 from ljwx_pipeline.config import Settings, market_home, replayed
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.evaluation.metrics import returns_of
 from ljwx_pipeline.label import label_hash
+from ljwx_pipeline.reproduction.replay_home import lay_out
+from ljwx_pipeline.studies import Axis, Place, Space, StudyPlan, opened_study
 from tests.fakes.sweeps import sweep_market
 
 STUDY = {"trials": [{"session_sharpe": 0.05}, {"session_sharpe": 0.07}]}
@@ -28,7 +39,8 @@ FACTORS = "f" * 64
 @pytest.fixture
 def line(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setenv("LJWX_HOME", str(tmp_path))
-    return SimpleNamespace(settings=settings, catalogue=SimpleNamespace(version_hash=FACTORS))
+    catalogue = SimpleNamespace(version_hash=FACTORS)
+    return SimpleNamespace(settings=settings, catalogue=catalogue, home=market_home(settings))
 
 
 def tried(settings: Settings, factors: str = FACTORS) -> None:
@@ -39,6 +51,12 @@ def tried(settings: Settings, factors: str = FACTORS) -> None:
         for name, sharpe in [("a", 0.1), ("b", -0.3)]
     ]
     TrialLedger(market_home(settings) / LEDGER_FILE).record(family, "sweep", results, evidence="e")
+
+
+def as_replay(line: SimpleNamespace) -> None:
+    source = line.settings.source.model_copy(update={"as_of": "2026-01-05T18:00:00+08:00"})
+    line.settings = line.settings.model_copy(update={"source": source})
+    line.home = market_home(line.settings)
 
 
 def test_without_a_sweep_the_study_alone_counts(line: SimpleNamespace) -> None:
@@ -54,14 +72,13 @@ def test_variants_of_the_family_count_and_those_of_other_factors_do_not(line: Si
     tried(line.settings)
     tried(line.settings, factors="0" * 64)
     counted = trials_behind(line, STUDY)
-    assert counted.sharpes == (0.05, 0.07, 0.1, -0.3)
-    assert counted.variance_floor == pytest.approx(0.08)
+    assert counted.sharpes == (0.1, -0.3, 0.05, 0.07)
+    assert counted.related == 2
 
 
 def test_a_replay_counts_what_was_tried_on_the_market_it_replays(line: SimpleNamespace) -> None:
     tried(line.settings)
-    source = line.settings.source.model_copy(update={"as_of": "2026-01-05T18:00:00+08:00"})
-    line.settings = line.settings.model_copy(update={"source": source})
+    as_replay(line)
     assert market_home(line.settings).name.endswith("Z")
     assert len(trials_behind(line, STUDY).sharpes) == 4
 
@@ -87,7 +104,9 @@ def test_twenty_widths_by_hand_count_as_twenty_trials_and_a_repeat_as_none(line:
     run_by_hand(line, 7)
     counted = trials_behind(line, STUDY)
     assert len(counted.sharpes) == len(STUDY["trials"]) + 20
-    assert len(set(counted.sharpes[2:])) > 10
+    assert len(set(counted.sharpes[:20])) > 10
+    assert (counted.returns.shape, counted.without_returns) == ((89, 20), 2), "its returns are kept"
+    assert 0 < counted.variance < 1
 
 
 def test_a_variant_run_by_hand_and_swept_is_one_trial(line: SimpleNamespace) -> None:
@@ -110,8 +129,76 @@ def test_a_variant_run_by_hand_and_swept_is_one_trial(line: SimpleNamespace) -> 
 
 
 def test_a_replay_is_no_trial(line: SimpleNamespace) -> None:
-    source = line.settings.source.model_copy(update={"as_of": "2026-01-05T18:00:00+08:00"})
-    line.settings = line.settings.model_copy(update={"source": source})
+    as_replay(line)
     run_by_hand(line, 5)
     assert not (market_home(replayed(line.settings)) / LEDGER_FILE).exists()
     assert not (market_home(line.settings) / LEDGER_FILE).exists()
+
+
+def told(number: int = 0) -> dict[str, object]:
+    return {"number": number, "params": {"num_leaves": 31}, "session_sharpe": 0.1, "sessions": 9, "state": "complete"}
+
+
+def test_a_trial_of_a_study_counts_as_soon_as_it_is_told_and_once(line: SimpleNamespace) -> None:
+    for _ in range(2):
+        count_trial(line, "ljwx-1", told(), evidence="ljwx-1:0")
+    document = {"study": "ljwx-1", "evidence": "ljwx-1:0", "trials": [told(), told(1)]}
+    counted = trials_behind(line, document)
+    assert counted.sharpes == (0.1, 0.1)
+    assert counted.evidence == ("ljwx-1:0", "ljwx-1:0")
+    assert [trial.kind for trial in TrialLedger(market_home(line.settings) / LEDGER_FILE).trials()] == ["study"]
+
+
+def finished_study(journal: Path, dataset_hash: str, *, trials: int = 3) -> str:
+    """Make a study that a killed run left, as one from before studies said whose they are."""
+    axis = Axis("depth", "int", 0, 4, log=False, levels=(0, 1, 2))
+    plan = StudyPlan(
+        kind="ljwx",
+        inputs={"dataset": dataset_hash, "folds": [[0, 1, 2, 3]]},
+        space=Space((axis,)),
+        seed=1,
+        batch=1,
+        random_trials=2,
+    )
+    with opened_study(Place(journal), plan) as study:
+        for _ in range(trials):
+            asked = study.claim(trials)
+            assert asked is not None
+            study.tell(asked, [0.1], kept={"trial": {**told(asked.number), "params": asked.params}})
+        return study.name
+
+
+def test_studies_left_in_the_journal_are_counted_and_by_a_replay_are_not(line: SimpleNamespace) -> None:
+    finished_study(line.home / STUDIES / JOURNAL, "d1")
+    assert count_studies_of(line, dataset_hash="another") == 0
+    assert count_studies_of(line, dataset_hash="d1") == 3
+    assert len(trials_behind(line, STUDY).sharpes) == 3 + 2
+    as_replay(line)
+    finished_study(line.home / STUDIES / JOURNAL, "d2")
+    assert count_studies_of(line, dataset_hash="d2") == 0
+    count_trial(line, "ljwx-1", told(), evidence="ljwx-1:0")
+    assert not (line.home / LEDGER_FILE).exists()
+    assert len(trials_behind(line, STUDY).sharpes) == 3 + 2
+
+
+def test_a_reproduction_reads_the_returns_of_the_market_it_counts(line: SimpleNamespace, tmp_path: Path) -> None:
+    for top_k in (4, 5, 6):
+        run_by_hand(line, top_k)
+    before = trials_behind(line, STUDY)
+    market, there = line.home, tmp_path / "elsewhere" / "markets"
+    lay_out(tmp_path / "elsewhere", market=market, name=market.name, counted_until=None)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("LJWX_HOME", str(there.parent))
+        line.home = market_home(line.settings)
+        after = trials_behind(line, STUDY)
+    assert after == before
+    np.testing.assert_array_equal(after.returns, before.returns)
+    assert after.returns.shape == (89, 3)
+
+
+def test_a_ledger_that_lacks_rows_is_refused(line: SimpleNamespace) -> None:
+    tried(line.settings)
+    for path in market_home(line.settings).glob("trials.sqlite*"):
+        path.unlink()
+    with pytest.raises(LakeError, match="2 were counted: rows are gone"):
+        trials_behind(line, STUDY)

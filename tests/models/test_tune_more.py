@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from ljwx_pipeline.backtest.trial_ledger import TrialLedger
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.errors import EnvironmentFault, ModelError
@@ -80,15 +81,12 @@ def test_the_returns_of_a_pruned_trial_end_with_its_last_fold(pruned: StudyResul
         assert trial.session_sharpe == (returns.mean() / spread if spread > 1e-12 else 0.0)
 
 
-def test_the_gate_counts_pruned_trials(pruned: StudyResult) -> None:
-    class NoLedger:
-        def trials_of(self, _family: str) -> list[object]:
-            return []
-
-    counted = counted_trials([vars(trial) for trial in pruned.trials], ledger=NoLedger(), family="f")  # type: ignore[arg-type]
+def test_the_gate_counts_pruned_trials(pruned: StudyResult, tmp_path: Path) -> None:
+    ledger = TrialLedger(tmp_path / "trials.sqlite")
+    counted = counted_trials([vars(trial) for trial in pruned.trials], ledger=ledger, family="f")
     assert counted.sharpes == tuple(trial.session_sharpe for trial in pruned.trials)
     assert len(counted.sharpes) == 16
-    assert np.isfinite(counted.variance_floor)
+    assert counted.sessions == tuple(29 if trial.state == "pruned" else 58 for trial in pruned.trials)
 
 
 def test_nothing_is_given_up_before_the_warm_up_or_without_pruning() -> None:

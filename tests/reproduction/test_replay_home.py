@@ -7,6 +7,7 @@ import sqlite3
 from datetime import UTC, datetime
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ljwx_pipeline.backtest.sweep_store import VariantResult
@@ -49,7 +50,7 @@ def test_trials_that_were_counted_after_the_run_are_not_known_to_its_replay(tmp_
     market, until = tmp_path / "market", datetime(2024, 6, 1, tzinfo=UTC)
     for month, variant in ((5, "a" * 64), (7, "b" * 64)):
         clock = ManualClock(datetime(2024, month, 1, tzinfo=UTC))
-        tried = VariantResult(variant, "{}", {"session_sharpe": 0.1}, None, 0.0)  # type: ignore[arg-type]
+        tried = VariantResult(variant, "{}", {"session_sharpe": 0.1}, np.zeros(2), 0.0)
         TrialLedger(market / LEDGER_FILE, clock=clock).record("family", "manual", [tried], evidence="e")
     lay_out(tmp_path / "home", market=market, name="m", counted_until=until)
     known = TrialLedger(tmp_path / "home" / "markets" / "m" / LEDGER_FILE).trials_of("family")
