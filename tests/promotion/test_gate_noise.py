@@ -10,6 +10,7 @@ import pytest
 from benchmarks import gate_log, gate_noise, gate_planted
 from benchmarks.gate_log import Line, Run
 from benchmarks.gate_models import seeded_market
+from tests.fakes.gate_lines import never, told_number
 
 NOISE = {
     "simulated__symbols": 40,
@@ -83,14 +84,6 @@ def test_the_bound_of_the_share_that_passes_is_clopper_and_pearsons():
     assert gate_noise.upper_bound(0, 200) == pytest.approx(1 - 0.05 ** (1 / 200))
     assert gate_noise.upper_bound(10, 200) == pytest.approx(0.0834, abs=5e-4)
     assert gate_noise.upper_bound(3, 3) == 1.0
-
-
-def told_number(number: int) -> Line:
-    return {"seed": 7 * number}
-
-
-def never(number: int) -> Line:
-    raise AssertionError(number)
 
 
 def run_of(one: object, key: str = "code") -> Run:
