@@ -51,6 +51,8 @@ BENCHMARKS = {
     "leak_check": "benchmarks.leak_check",
     "coverage": "benchmarks.coverage",
     "decay": "benchmarks.decay",
+    "gate_noise": "benchmarks.gate_noise",
+    "gate_planted": "benchmarks.gate_planted",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 
