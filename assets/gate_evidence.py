@@ -26,7 +26,7 @@ from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_perform
 from ljwx_pipeline.market.calendar import session_positions
 
 if TYPE_CHECKING:  # heavy: scipy
-    from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence, Rival, Selection
+    from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence, Rival
     from ljwx_pipeline.promotion.rival import Named, ReturnsOfBundles
     from ljwx_pipeline.promotion.trial_count import CountedTrials
 
@@ -59,6 +59,7 @@ def gathered(
     from ljwx_pipeline.evaluation.benchmarks import monthly_excess, session_excess
     from ljwx_pipeline.promotion.evidence import Evidence
     from ljwx_pipeline.promotion.rival import ReturnsOfBundles, choose_rival
+    from ljwx_pipeline.promotion.trial_count import selections
 
     settings, counted = line.settings, trials_behind(line, tuned)
     equity, close = curves_of_gate(line, backtest)
@@ -74,7 +75,7 @@ def gathered(
         trials=len(counted.sharpes),
         trial_variance=counted.variance,
         trial_returns=counted.returns,
-        selections=selections_of(counted, tuned, read_json(line.tables, "backtest_summary")),
+        selections=selections(counted, choices_of(tuned, read_json(line.tables, "backtest_summary"))),
         purge_sessions=settings.purge_sessions,
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         leaks=leaks_of(line),
@@ -89,19 +90,9 @@ def gathered(
     return evidence, counted, rival
 
 
-def selections_of(
-    counted: CountedTrials, tuned: Mapping[str, Any], summary: Mapping[str, Any]
-) -> tuple[Selection, ...]:
-    """Return the choices that led to the candidate: its study, and whatever was tried on its own scores."""
-    from ljwx_pipeline.promotion.evidence import Selection
-
-    choices = {f"study {tuned['study']}": tuned["evidence"], "strategies tried on its scores": summary["evidence"]}
-    found = []
-    for name, evidence in choices.items():
-        columns = [at for at, trial in enumerate(counted.columns) if counted.evidence[trial] == evidence]
-        if columns:
-            found.append(Selection(name, counted.returns[:, columns]))
-    return tuple(found)
+def choices_of(tuned: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, str]:
+    """Return what the trials of each choice that led to the candidate were tried on: its study, and its own scores."""
+    return {f"study {tuned['study']}": tuned["evidence"], "strategies tried on its scores": summary["evidence"]}
 
 
 def curves_of_gate(line: Line, backtest: pd.DataFrame) -> tuple[pd.Series, pd.Series]:

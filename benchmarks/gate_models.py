@@ -9,6 +9,7 @@ forward, backtest, ledger, lint, gate. Not here: how many models there are and w
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assets.intervals import judged_intervals
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.backtest.sweep import result_of, run_sweep, stored
@@ -27,13 +29,15 @@ from ljwx_pipeline.backtest.sweep_variants import Variant, expand_grid
 from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger, strategy_family
 from ljwx_pipeline.config import ModelSettings, Settings, StrategySettings, load_settings, market_name
 from ljwx_pipeline.dataset import Dataset, Fold, build_dataset, folds, inner_folds, scorable_mask, sessions_for_research
+from ljwx_pipeline.dataset.interval_inputs import begun_intervals
 from ljwx_pipeline.evaluation.benchmarks import index_close, monthly_excess, session_excess
 from ljwx_pipeline.evaluation.capacity import capacity
+from ljwx_pipeline.evaluation.closed_trades import closed_trades
 from ljwx_pipeline.evaluation.holdings import holdings_of
 from ljwx_pipeline.evaluation.ic import ic_by_session
 from ljwx_pipeline.evaluation.lint import lint
 from ljwx_pipeline.evaluation.lint_evidence import LintEvidence, measure_evidence
-from ljwx_pipeline.evaluation.metrics import annual_return, returns_of
+from ljwx_pipeline.evaluation.metrics import annual_return, annual_turnover, returns_of
 from ljwx_pipeline.evaluation.net_excess import NetExcess
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.catalogues import open_catalogue
@@ -44,16 +48,21 @@ from ljwx_pipeline.market.panel import dense
 from ljwx_pipeline.models.task import Params
 from ljwx_pipeline.models.tune import StudyResult, fold_rows, tune
 from ljwx_pipeline.models.walk_forward import walk_forward
-from ljwx_pipeline.promotion.gate import Decision, Evidence, decide
+from ljwx_pipeline.monitoring.reference import inputs_reference
+from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence
+from ljwx_pipeline.promotion.gate import Decision, decide
 from ljwx_pipeline.promotion.study_trials import count_studies, study_evidence, study_note
-from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials, study_trials
+from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials, selections, study_trials
 from ljwx_pipeline.sources.simulated.source import WORLD_FIRST, WORLD_LAST, SimulatedMarket
 from ljwx_pipeline.studies import Place, study_summaries
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
+from ljwx_pipeline.uncertainty.carried import SessionArrays, walked_on
+from ljwx_pipeline.uncertainty.scale import daily_returns
 
 Float = NDArray[np.float64]
 
 CONFIG = Path(__file__).resolve().parent.parent / "ljwx.toml"
+_NOT_JUDGED = "the bench leaves it out"
 #: Alpha158's names: those that the planted score is made of (ROC20, STD20, RSV20, VMA30), their neighbours, and others.
 FACTORS = (
     "KMID", "KLEN", "ROC5", "ROC20", "ROC60", "MA5", "MA20", "STD5", "STD20", "STD60",
@@ -83,6 +92,8 @@ class SeededMarket:
         Closes of every index on every session, by code.
     oracle
         The planted score, shape ``(n_symbols, n_sessions)``; NaN where unknown.
+    returns
+        Adjusted daily returns of that shape.
     """
 
     settings: Settings
@@ -92,6 +103,7 @@ class SeededMarket:
     inner: tuple[Fold, ...]
     closes: Mapping[str, pd.Series]
     oracle: Float
+    returns: Float
 
     @property
     def benchmark(self) -> pd.Series:
@@ -154,6 +166,7 @@ def seeded_market(settings: Settings, factors: Sequence[str] = FACTORS) -> Seede
         inner=tuple(inner_folds(dataset, outer[0].train_rows, settings.tune.inner_folds, walk.embargo_sessions)),
         closes={code: index_close(index_bars, code, sessions) for code in settings.evaluation.indices},
         oracle=dense(source.truth(), "oracle_score", symbols, sessions),
+        returns=daily_returns(panel.fields["close"]),
     )
 
 
@@ -287,8 +300,13 @@ def backtested(market: SeededMarket, candidate: Candidate) -> BacktestResult:
     )
 
 
-def evidence_of(market: SeededMarket, candidate: Candidate, counted: CountedTrials) -> Evidence:
+def evidence_of(search: Search, candidate: Candidate) -> Evidence:
     """Return what the gate is asked about: the one place that knows what evidence is made of."""
+    market, counted = search.market, search.counted()
+    left_out = market.settings.gate.left_out
+    choices = {"strategies tried on its scores": _inputs(market, candidate.scored).key().evidence}
+    if "evidence" in search.document:
+        choices[f"study {search.document['study']}"] = search.document["evidence"]
     result = backtested(market, candidate)
     close = market.benchmark.loc[result.sessions]
     lint_evidence = _lint_evidence(market, candidate, result)
@@ -296,17 +314,65 @@ def evidence_of(market: SeededMarket, candidate: Candidate, counted: CountedTria
         rank_ic=rank_ic(candidate.scored),
         net_excess_returns=session_excess(result.equity, close).to_numpy(),
         monthly_net_excess_returns=monthly_excess(result.equity, close).to_numpy(),
+        trade_returns=closed_trades(result, market.trading)["return_frac"].to_numpy(dtype=np.float64),
         trial_sharpes=counted.sharpes,
         trials=len(counted.sharpes),
+        trial_variance=counted.variance,
+        trial_returns=counted.returns,
+        selections=selections(counted, choices),
         purge_sessions=market.settings.purge_sessions,
         lint_errors=tuple(
             f"{found.code}: {found.fact}"
             for found in lint(lint_evidence, market.settings.lint)
             if found.severity == "error"
         ),
+        leaks=(),
         strategy=candidate.strategy.kind,
-        trial_variance=counted.variance,
+        turnover=annual_turnover(result),
+        capacity_cny=math.nan if lint_evidence.capacity_cny is None else lint_evidence.capacity_cny,
+        capital_cny=candidate.strategy.capital_cny,
+        drift=Drift(math.nan, reason=_NOT_JUDGED) if "drift" in left_out else drift_of(market),
+        calibration=(
+            Calibration(math.nan, reason=_NOT_JUDGED)
+            if "calibration" in left_out
+            else calibration_of(market, candidate.scored)
+        ),
+        rival=None,
     )
+
+
+def drift_of(market: SeededMarket) -> Drift:
+    """Return how far the newest sessions' factors are from those before, as the line judges it."""
+    dataset, longest = market.dataset, open_catalogue(market.settings.factors.catalogue).window
+    rows = slice(int(np.searchsorted(dataset.session_index, longest)), len(dataset.session_index))
+    _, _, newest = inputs_reference(
+        dataset.factor_names,
+        dataset.features[rows],
+        dataset.session_index[rows],
+        dataset.symbol_index[rows],
+        threads=market.settings.model.threads,
+    )
+    ratio = math.nan if newest.ratio is None else newest.ratio
+    return Drift(ratio, tuple(newest.factors), newest.reason or "")
+
+
+def calibration_of(market: SeededMarket, scored: Scored) -> Calibration:
+    """Return what prediction intervals of the scores held, as the line walks and judges them."""
+    settings, stop = market.settings, len(market.dataset.sessions)
+    trading, entered = market.trading, scored.rows[scored.rows["enterable"] & scored.rows["scorable"]]
+    sessions = trading.sessions[:stop]
+    arrays = SessionArrays(
+        trading.symbols,
+        sessions,
+        scored.scores[:, :stop],
+        market.returns[:, :stop],
+        dense(entered, "forward_return", trading.symbols, sessions),
+        None,
+    )
+    begun = begun_intervals(settings.uncertainty, settings.label, trading.symbols, industries=False)
+    found = judged_intervals(arrays, walked_on(begun, arrays), {})
+    shares = (float(found[name]) for name in ("coverage_frac", "least_group_frac", "most_group_frac"))
+    return Calibration(*shares, rows=int(found["rows"]))
 
 
 def alone(evidence: Evidence) -> Evidence:
@@ -320,7 +386,7 @@ def verdict(decision: Decision) -> dict[str, Any]:
     """Return what the log keeps of a decision: the answer, each check's, and every number measured."""
     return {
         "decision": decision.decision,
-        "checks": {check.name: check.passed for check in decision.checks},
+        "checks": {check.name: check.passed for check in decision.checks if check.outcome != "not_asked"},
         "measured": {name: None if value is None else round(value, 6) for name, value in decision.measured.items()},
     }
 

@@ -63,11 +63,10 @@ def learned(market: SeededMarket, home: Path) -> Line:
     scored = search.walk("tuned", search.tune().best_params, settings.model)
     presented = Candidate(scored, settings.strategy)
     search.by_hand(presented)
-    counted = search.counted()
     return {
         "seed": settings.simulated.seed,
-        "gate": judged(market, evidence_of(market, presented, counted)),
-        "oracle": judged(market, evidence_of(market, oracle_candidate(market, scored), counted)),
+        "gate": judged(market, evidence_of(search, presented)),
+        "oracle": judged(market, evidence_of(search, oracle_candidate(market, scored))),
     }
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.sweep_store import RESULTS
 from ljwx_pipeline.backtest.trial_ledger import TrialLedger, TrialRecord
+from ljwx_pipeline.promotion.evidence import Selection
 from ljwx_pipeline.promotion.stored_returns import StoredTrial, read_returns
 from ljwx_pipeline.promotion.study_trials import not_counted
 from ljwx_pipeline.promotion.trial_returns import MIN_SHARED_SESSIONS
@@ -131,6 +132,23 @@ def counted_trials(
         evidence=tuple(one.evidence for one in tried),
         related=sum(_label(trial.family) == _label(family) for trial in everything) - len(booked),
     )
+
+
+def selections(counted: CountedTrials, choices: Mapping[str, str]) -> tuple[Selection, ...]:
+    """Return the trials of each choice that led to a candidate, where returns of any are stored.
+
+    Parameters
+    ----------
+    choices
+        What the trials of a choice were tried on, by the choice's name.
+    """
+    found = []
+    for name, evidence in choices.items():
+        columns = [at for at, trial in enumerate(counted.columns) if counted.evidence[trial] == evidence]
+        if columns:
+            ran = counted.returns[:, columns]
+            found.append(Selection(name, ran[~np.isnan(ran).all(axis=1)]))
+    return tuple(found)
 
 
 def number_of_trials(study: Iterable[Mapping[str, Any]], *, ledger: TrialLedger, family: str) -> int:
