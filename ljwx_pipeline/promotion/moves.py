@@ -450,10 +450,10 @@ def _became(model: str, now: ModelVersion | None) -> str:
 
 def _require_same(model: str, planned: Plan, now: Plan) -> None:
     before = (_hash_of(planned.before), _hash_of(planned.after))
+    was = planned.before.version if planned.before else "none"
     if _hash_of(now.after) != before[1] or _hash_of(now.before) not in before:
         raise PromotionError(
-            f"{_became(model, now.before)} (it was {planned.before.version if planned.before else 'none'}): nothing was "
-            "done",
+            f"{_became(model, now.before)} (it was {was}): nothing was done",
             "look at it with `ljwx models list` and give the command again if you still mean it",
         )
 
