@@ -280,3 +280,6 @@ def test_a_champion_that_the_line_did_not_promote_is_to_mend(tmp_path: Path) -> 
     assert (told.ok, told.only_warns) == (False, True)
     record.audit(registry, model)
     assert finding("simulated", "champion").ok
+    registry.drop_alias("champion", model)
+    record.moved(model, None, "")
+    assert finding("simulated", "champion").fact.startswith("none: version 1 was taken off at 20")

@@ -121,6 +121,7 @@ def settle(desk: Desk, verdict: Verdict, *, seen: str | None) -> Settled:
         standing = desk.record.standing(desk.model, version.bundle_hash)
         if verdict.decision == AWAITING and standing is not None and standing.decision == PROMOTED:
             is_it = now is not None and now.bundle_hash == version.bundle_hash
+            _challenge(desk, version, keep=not is_it)
             _tag(desk, version, PROMOTED, by=standing.by or "gate", reason=standing.reason)
             said = f"{standing.said()}; the gate asks for approval as before"
             return Settled("promoted" if is_it else "awaiting_approval", (*verdict.reasons, said), now)
@@ -247,7 +248,10 @@ def plan_rollback(desk: Desk, to: str | None = None) -> Plan:
     PromotionError
         Without a former champion that stands promoted.
     """
-    now, record = desk.champion(), desk.record
+    try:
+        now, record = desk.champion(), desk.record
+    except RegistryError as error:
+        raise RegistryError(error.fact, f"{error.remedy}; `ljwx demote` stops the model without MLflow") from error
     open_one = record.open_command(desk.model)
     wanted = None if to is None else desk.version(to)
     if open_one is not None and open_one.via == "rollback-model" and open_one.decision == PROMOTED:
@@ -432,19 +436,24 @@ def _after_people(
 def _require_unchanged(model: str, now: ModelVersion | None, seen: str | None, version: ModelVersion) -> None:
     if _hash_of(now) not in (seen, version.bundle_hash):
         raise PromotionError(
-            f"version {now.version if now else 'none'} of {model} became champion meanwhile (when version "
-            f"{version.version} was judged, it was {f'bundle {seen[:12]}' if seen else 'none'}): version "
-            f"{version.version} is not promoted",
+            f"{_became(model, now)} (when version {version.version} was judged, it was "
+            f"{f'bundle {seen[:12]}' if seen else 'none'}): version {version.version} is not promoted",
             "run the research again: it is judged beside the champion of now",
         )
 
 
+def _became(model: str, now: ModelVersion | None) -> str:
+    if now is None:
+        return f"the champion of {model} was taken off meanwhile"
+    return f"version {now.version} of {model} became champion meanwhile"
+
+
 def _require_same(model: str, planned: Plan, now: Plan) -> None:
     before = (_hash_of(planned.before), _hash_of(planned.after))
+    was = planned.before.version if planned.before else "none"
     if _hash_of(now.after) != before[1] or _hash_of(now.before) not in before:
         raise PromotionError(
-            f"version {now.before.version if now.before else 'none'} of {model} became champion meanwhile (it was "
-            f"{planned.before.version if planned.before else 'none'}): nothing was done",
+            f"{_became(model, now.before)} (it was {was}): nothing was done",
             "look at it with `ljwx models list` and give the command again if you still mean it",
         )
 

@@ -69,6 +69,19 @@ def test_the_promoted_bundle_is_deployed(line: Line, key: Ed25519PrivateKey, tmp
     assert champion_bundle(line, *champion_of(line)) == line.home / "champions" / version.bundle_hash
 
 
+def test_a_demoted_champion_is_not_deployed_though_the_alias_still_names_it(
+    line: Line, key: Ed25519PrivateKey, tmp_path: Path
+) -> None:
+    version = registered(line, key, tmp_path, "a")
+    promote(line, version)
+    name, number, bundle = version.name, version.version, version.bundle_hash
+    record = champion_record(line)
+    record.decided(name, number, bundle, decision="demoted", reasons=[], via="demote", by="ann", reason="loses money")
+    with pytest.raises(LiveError, match=r"it was demoted by ann \(`ljwx demote`\) at .*: loses money"):
+        deploy(line)
+    assert not (line.home / "live" / "inbox").exists()
+
+
 def test_a_version_retagged_as_the_promoted_bundle_is_neither_scored_nor_deployed(
     line: Line, key: Ed25519PrivateKey, tmp_path: Path
 ) -> None:

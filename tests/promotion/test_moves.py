@@ -266,6 +266,8 @@ def test_a_demotion_reaches_the_runner_while_mlflow_is_away(market: Market, tmp_
     market.promote("1")
     away = Registry(tracking_uri="http://127.0.0.1:9", artifact_root=None, experiment="tests")
     real, market.desk = market.desk, Desk(away, market.desk.record, "tiny")
+    with pytest.raises(RegistryError, match=r"`ljwx demote` stops the model without MLflow"):
+        plan_rollback(market.desk)
     plan = plan_demotion(market.desk)
     with pytest.raises(RegistryError, match=r"the runner was told .* again when MLflow answers"):
         carry_out(market.desk, plan, lambda: plan_demotion(market.desk), HAND, market.link, market.said.append)
