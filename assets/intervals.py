@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from assets.io_managers import read_json, write_table
 from assets.metadata import line_plot, preview
 from assets.origin import origin_of_predictions
-from assets.panels import dense_scores, panel_of, research_sessions
+from assets.panels import dense_scores, panel_of, research_sessions, symbols_of
 from assets.resources import Line
 from assets.tracking import research_run
 from ljwx_pipeline.backtest.abstained import WALKED
@@ -92,17 +92,17 @@ def research_arrays(
     line: Line, predictions: pd.DataFrame, bars: pd.DataFrame, calendar: pd.DataFrame
 ) -> tuple[SessionArrays, dict[int, str]]:
     """Return the out-of-sample scores with their outcomes over the research's sessions, and names of industries."""
-    sessions = research_sessions(line, calendar)
-    panel = panel_of(line, bars, calendar).sessions_slice(0, len(sessions))
+    sessions, symbols = research_sessions(line, calendar), symbols_of(bars)
+    close = panel_of(line, bars, calendar).fields["close"][:, : len(sessions)]
     entered = predictions[predictions["enterable"] & predictions["scorable"]]
     industries = line.market_table("industries")
-    codes, names = industry_codes(industries, panel.symbols, sessions) if len(industries) else (None, {})
+    codes, names = industry_codes(industries, symbols, sessions) if len(industries) else (None, {})
     arrays = SessionArrays(
-        panel.symbols,
-        panel.sessions,
-        dense_scores(predictions, panel.symbols, panel.sessions),
-        daily_returns(panel.fields["close"]),
-        dense(entered, "forward_return", panel.symbols, panel.sessions),
+        symbols,
+        sessions,
+        dense_scores(predictions, symbols, sessions),
+        daily_returns(close),
+        dense(entered, "forward_return", symbols, sessions),
         codes,
     )
     return arrays, names

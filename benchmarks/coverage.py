@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from benchmarks.clocked import clocked
 from ljwx_pipeline.label import forward_returns
 from ljwx_pipeline.uncertainty.coverage import Coverage, constant_width, coverage_table, outside
-from ljwx_pipeline.uncertainty.scale import return_scale, terciles
+from ljwx_pipeline.uncertainty.scale import daily_returns, return_scale, terciles
 from ljwx_pipeline.uncertainty.state import IntervalParams
 from ljwx_pipeline.uncertainty.walk import WalkedIntervals, walk
 
@@ -97,9 +97,7 @@ def run(quick: bool = False) -> dict[str, Any]:
 def measured(close: Float, sessions: pd.DatetimeIndex, industries: Int, names: Mapping[int, str]) -> MeasuredPanel:
     """Return the panel of adjusted closes: scores of reversal and low volatility, scales, outcomes, groups."""
     before = pd.DataFrame(close).T.ffill().T.to_numpy()
-    returns = np.full(close.shape, np.nan)
-    returns[:, 1:] = close[:, 1:] / before[:, :-1] - 1
-    scales = return_scale(returns, horizon=HORIZON, floor=FLOOR, least_returns=LEAST_RETURNS)
+    scales = return_scale(daily_returns(close), horizon=HORIZON, floor=FLOOR, least_returns=LEAST_RETURNS)
     reversal = np.full(close.shape, np.nan)
     reversal[:, 5:] = -(close[:, 5:] / before[:, :-5] - 1)
     scores = 0.5 * in_session_rank(reversal) - 0.5 * in_session_rank(scales)

@@ -60,7 +60,7 @@ class FactorHistory:
     """
 
     def __init__(self, feed: ReplayFeed, catalogue: Catalogue, universe: UniverseSettings, *, benchmark: str) -> None:
-        self.feed = self._feed = feed
+        self._feed = feed
         self._universe = universe
         self._catalogue = catalogue
         self._benchmark = benchmark
@@ -84,6 +84,11 @@ class FactorHistory:
         self._panel = self._panel_of(self._bars, sessions)
         self._at = sessions[-1].date()
         self._features = self._newest_features()
+
+    @property
+    def feed(self) -> ReplayFeed:
+        """What the panel moves on with."""
+        return self._feed
 
     def features(self, session: date) -> NDArray[np.float32]:
         """Return the factors of ``session``, float32 of shape ``(n_symbols, n_factors)``; NaN where undefined.

@@ -52,6 +52,7 @@ def made(line: Line) -> Documents:
     return {
         "trained_model": trained,
         "promotion_decision": decision,
+        "prediction_intervals": {"rows": 0, "reason": "too little history", **origin_of_predictions(line, PREDICTIONS)},
         "model_bundle": {**bundle, "decision_hash": decision_hash(decision)},
     }
 
@@ -99,9 +100,9 @@ def test_a_backtest_of_earlier_predictions_is_not_decided_on(line: Line) -> None
         )
 
 
-@pytest.mark.parametrize("name", ["trained_model", "promotion_decision"])
+@pytest.mark.parametrize("name", ["trained_model", "promotion_decision", "prediction_intervals"])
 def test_a_bundle_is_made_of_one_dataset(line: Line, made: Documents, name: str) -> None:
-    given = {one: made[one] for one in ("trained_model", "promotion_decision")}
+    given = {one: made[one] for one in ("trained_model", "promotion_decision", "prediction_intervals")}
     given[name] = given[name] | {"dataset_hash": "e" * 64}
     with pytest.raises(PromotionError, match=f"{name} is of training dataset eeeeeeeeeeee"):
         model_bundle(line=line, **given)

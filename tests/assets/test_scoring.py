@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.scoring import SCORED_SESSIONS, groups_of, loaded_champion, scored_rows
+from assets.scoring import SCORED_SESSIONS, groups_of, loaded_champion, scored_rows, sessions_since_training
 from ljwx_pipeline.config import UniverseSettings
 from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.expressions.evaluate import FactorValues
@@ -81,3 +81,22 @@ def test_scores_of_a_model_of_groups_say_each_row_s_group_and_its_measure(tmp_pa
     assert list(alone) == ["symbol", "session_date", "score", "after_training", "scorable"], (
         "as it stands without groups"
     )
+
+
+@pytest.mark.parametrize(("enabled", "expected"), [(True, 2), (False, 0)])
+def test_the_pack_reaches_back_over_the_sessions_since_the_champion_s_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, enabled: bool, expected: int
+) -> None:
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path))
+    line, version = champion(tmp_path, "mean amount")
+    line.registered_model = "tiny"
+    line.settings = SimpleNamespace(uncertainty=SimpleNamespace(enabled=enabled))
+    sessions = pd.DatetimeIndex(["2025-10-30", "2025-10-31", "2025-11-03", "2025-11-04"])
+    line.registry = lambda: SimpleNamespace(champion=lambda _name: version)
+    assert sessions_since_training(line, sessions) == expected
+    manifest = next((tmp_path / "champions").glob("*/manifest.json"))
+    manifest.write_text("{}", encoding="utf-8")
+    line.registry = lambda: SimpleNamespace(champion=lambda _name: version, download_bundle=lambda *_: manifest.parent)
+    assert sessions_since_training(line, sessions) == 0, "damaged: daily_scores says so"
+    line.registry = lambda: SimpleNamespace(champion=lambda _name: None)
+    assert sessions_since_training(line, sessions) == 0

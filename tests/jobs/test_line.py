@@ -117,6 +117,20 @@ def test_every_trial_and_fold_is_tracked(first: Run, home: Path) -> None:
     assert research.data.tags["decision"] == "promoted"
 
 
+def test_the_intervals_hold_and_travel_with_the_model(first: Run, home: Path) -> None:
+    (market,) = (folder for folder in (home / "markets").iterdir() if folder.name.startswith("simulated"))
+    found = json.loads((market / "tables" / "prediction_intervals.json").read_text())
+    assert 0.88 <= found["coverage_frac"] <= 0.92
+    assert {one["grouping"] for one in found["groups"]} == {"year", "industry", "volatility"}
+    assert 0.85 <= found["least_group_frac"] <= found["most_group_frac"] <= 0.95
+    assert found["interval_score"] < found["constant_interval_score"]
+    rows = pd.read_parquet(market / "tables" / "walk_forward_intervals.parquet")
+    assert rows["lower"].notna().sum() >= found["rows"], "the last sessions have not matured"
+    (bundle,) = (market / "live" / "bundles").iterdir()
+    learned = json.loads((bundle / "intervals.json").read_text())
+    assert learned["session"] == f"{rows['session_date'].max():%Y-%m-%d}"
+
+
 def test_the_model_that_trades_carries_the_card_of_what_was_judged(first: Run, home: Path) -> None:
     from mlflow import MlflowClient
 
