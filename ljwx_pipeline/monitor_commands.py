@@ -1,6 +1,6 @@
-"""The body of ``ljwx monitor``: how the model that trades fares, and whether a training is due. Nobody is asked anything.
+"""The body of ``ljwx monitor``: how the model that trades fares, and whether a training is due.
 
-Everything is read from beside the market: the daily job wrote it down. Not here: the rest of the command line
+It changes nothing, and reads what the daily job wrote down beside the market; MLflow is not asked. Not here: the rest of the command line
 (``cli.py``).
 """
 
