@@ -6,6 +6,9 @@ what is counted holds for a mean that was estimated. Drift is counted on 158 fac
 input is 158 factors over 400 symbols, each factor spoiled in every way in turn. Delays count from the first matured
 label (the first session for broken input), which is 1. Champion and challenger are compared under daily looks. What it
 takes to profile 5,000 symbols is timed.
+
+``python -m benchmarks.decay --inputs TABLES`` judges a market's own dataset instead: the inputs after its first four
+years by those years.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,6 +31,7 @@ from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.monitoring.cross_section import Profile, decile_edges, profile_of
 from ljwx_pipeline.monitoring.cusum import CusumChart, CusumParams, Delay, calibrated_chart, delay_of, watch
 from ljwx_pipeline.monitoring.drift import WINDOW_SESSIONS, drift_reference, judge_drift
+from ljwx_pipeline.monitoring.reference import EDGE_ROWS
 from ljwx_pipeline.monitoring.sequential import evidence
 
 Float = NDArray[np.float64]
@@ -40,6 +45,8 @@ WALKED, WARM_UP, HORIZON = 1000, 120, 504
 LOST = (0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
 #: Years of training of a drift reference, and live years after it.
 TRAINED_YEARS, LIVE_YEARS = 4, 1
+#: Of the factors of Alpha158: sessions before it is full.
+LONGEST_WINDOW = 60
 
 
 def run(quick: bool = False) -> dict[str, Any]:
@@ -223,5 +230,48 @@ def _profiling(symbols: int = 5000) -> dict[str, float]:
     return costs([clocked(lambda: profile_of(edges, names, now, (names, before)))[0] for _ in range(5)])
 
 
+def false_inputs(tables: Path, *, trained_sessions: int = TRAINED_YEARS * SESSIONS_PER_YEAR) -> dict[str, Any]:
+    """Return what a market's own training dataset would have alarmed after its first years: nothing in it is broken.
+
+    Parameters
+    ----------
+    tables
+        The folder ``tables`` of a market that was run, whose dataset begins with the factors' warm-up.
+    """
+    from assets.datasets import load_dataset
+
+    dataset = load_dataset(tables)
+    features, index, symbols = dataset.features, dataset.session_index, dataset.symbol_index
+    starts = np.flatnonzero(np.diff(index, prepend=-1))
+    rows = [slice(*ends) for ends in pairwise([*starts, len(index)])][LONGEST_WINDOW:]
+    trained = features[rows[0].start : rows[trained_sessions].start]
+    drawn = np.sort(np.random.default_rng(0).choice(len(trained), min(len(trained), EDGE_ROWS), replace=False))
+    edges, cpu = decile_edges(trained[drawn]), time.process_time()
+    profiles = [
+        profile_of(edges, symbols[now], features[now], (symbols[before], features[before]))
+        for before, now in pairwise(rows)
+    ]
+    cpu = time.process_time() - cpu
+    reference = drift_reference(dataset.factor_names, edges, profiles[:trained_sessions])
+    verdicts = [
+        judge_drift(reference, profiles[at + 1 - WINDOW_SESSIONS : at + 1])
+        for at in range(trained_sessions, len(profiles))
+    ]
+    drifted = [verdict.drifted for verdict in verdicts]
+    return {
+        "watched_sessions": len(verdicts),
+        "sessions_called_broken": sum(verdict.broken for verdict in verdicts),
+        "called": sorted(
+            {f"{one.kind} {one.factor}" for verdict in verdicts for one in verdict.findings if one.broken}
+        ),
+        "onsets_of_drift": sum(now and not before for before, now in pairwise([False, *drifted])),
+        "sessions_profiled": len(profiles),
+        "profiling_cpu_s": round(cpu, 2),
+    }
+
+
 if __name__ == "__main__":
-    print(json.dumps(run("--quick" in sys.argv), indent=2))
+    if "--inputs" in sys.argv:
+        print(json.dumps(false_inputs(Path(sys.argv[sys.argv.index("--inputs") + 1])), indent=2))
+    else:
+        print(json.dumps(run("--quick" in sys.argv), indent=2))

@@ -27,6 +27,7 @@ from ljwx_pipeline.explain_commands import add_explain_command
 from ljwx_pipeline.factor_commands import add_factor_commands
 from ljwx_pipeline.leak_commands import add_leak_commands
 from ljwx_pipeline.model_commands import add_models_command
+from ljwx_pipeline.monitor_commands import add_monitor_command
 from ljwx_pipeline.promotion_commands import add_promotion_commands
 from ljwx_pipeline.report_commands import add_report_commands
 from ljwx_pipeline.reproduce_commands import add_reproduce_command
@@ -119,6 +120,8 @@ def build_parser() -> argparse.ArgumentParser:
     add_reproduce_command(
         commands, add_settings_options=_add_settings_options, settings_of=_settings, overrides_of=overrides_of
     )
+
+    add_monitor_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
 
     summary = commands.add_parser("summary", help="what the last run found")
     summary.add_argument("--json", action="store_true", help="print the machine-readable form")

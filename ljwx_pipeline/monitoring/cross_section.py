@@ -114,76 +114,79 @@ def profile_of(
                 f"the symbol {index[index.duplicated()][0]} has two rows in one session", "keep one row a symbol"
             )
     n_factors, missing = len(edges), math.nan
-    at, at_before = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
     if before is not None:
         found = pd.Index(before[0]).get_indexer(pd.Index(symbols))
-        at, at_before = np.flatnonzero(found >= 0), found[found >= 0].astype(np.int64)
+        at, at_before = np.flatnonzero(found >= 0), found[found >= 0]
         missing = 1 - len(at) / len(before[0]) if len(before[0]) else math.nan
     counts = np.zeros((n_factors, BUCKETS), dtype=np.int64)
     log_scale, agreement = np.full(n_factors, np.nan), np.full(n_factors, np.nan)
     constant = np.zeros(n_factors, dtype=np.bool_)
-    now = np.asarray(values.T, dtype=np.float64, order="C")
-    then = np.asarray(before[1].T, dtype=np.float64, order="C") if before is not None else np.zeros((n_factors, 0))
-    _profile(edges, now, then, at, at_before, counts, log_scale, constant, agreement)
+    now = _known(values.T)
+    sized = np.sort(np.where(now == 0, np.nan, np.abs(now)), axis=1)
+    _profile(edges, now, sized, counts, log_scale, constant)
+    if before is not None:
+        mine, earlier = now[:, at], _known(before[1].T)[:, at_before]
+        both = ~(np.isnan(mine) | np.isnan(earlier))
+        mine, earlier = np.where(both, mine, np.nan), np.where(both, earlier, np.nan)
+        _agreement((mine == earlier).sum(axis=1), np.sort(mine, axis=1), np.sort(earlier, axis=1), agreement)
     return Profile(len(symbols), counts, log_scale, constant, agreement, missing)
 
 
-@kernel
-def _agreement(now: Float, then: Float) -> float:
-    pairs, same, alike = len(now), 0, 0
-    for row in range(pairs):
-        same += now[row] == then[row]
-    ascending, earlier = np.sort(now), np.sort(then)
-    low, high = 0, 0
-    for value in ascending:
-        while low < pairs and earlier[low] < value:
-            low += 1
-        while high < pairs and earlier[high] <= value:
-            high += 1
-        alike += high - low
-    chance = alike / pairs**2
-    return (same / pairs - chance) / (1 - chance) if chance < 1 else math.nan
+def _known(values: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return a copy, its rows in one piece each, in which what is not finite is NaN, which sorting puts last."""
+    out = np.array(values, order="C")
+    out[~np.isfinite(out)] = np.nan
+    return out
 
 
 @kernel
 def _profile(
     edges: Float,
-    now: Float,
-    then: Float,
-    at: NDArray[np.int64],
-    at_before: NDArray[np.int64],
+    now: NDArray[np.floating],
+    sized: NDArray[np.floating],
     counts: NDArray[np.int64],
     log_scale: Float,
     constant: NDArray[np.bool_],
-    agreement: Float,
 ) -> None:
-    """Fill the last four for each factor; ``now`` and ``then`` are of factors by rows."""
-    sized, mine, earlier = np.empty(now.shape[1]), np.empty(len(at)), np.empty(len(at))
+    """Fill the last three; ``sized`` are the sizes of ``now`` that are not 0, ascending, both of factors by rows."""
     for factor in range(now.shape[0]):
-        known, non_zero, least, most = 0, 0, np.inf, -np.inf
+        known, least, most = 0, np.inf, -np.inf
         for row in range(now.shape[1]):
             value = now[factor, row]
-            if not np.isfinite(value):
+            if np.isnan(value):
                 continue
             # a value on an edge belongs to the bucket below it, as quantiles of training put it there
             bucket = 0
-            while bucket < DECILES - 1 and edges[factor, bucket] < value:
-                bucket += 1
+            for edge in range(DECILES - 1):
+                bucket += edges[factor, edge] < value
             counts[factor, bucket] += 1
             known += 1
             least, most = min(least, value), max(most, value)
-            if value != 0:
-                sized[non_zero] = abs(value)
-                non_zero += 1
         counts[factor, DECILES] = now.shape[1] - known
-        if non_zero >= MIN_ROWS:
-            log_scale[factor] = math.log(np.median(sized[:non_zero]))
         constant[factor] = known >= MIN_ROWS and least == most
-        pairs = 0
-        for row in range(len(at)):
-            value, before = now[factor, at[row]], then[factor, at_before[row]]
-            if np.isfinite(value) and np.isfinite(before):
-                mine[pairs], earlier[pairs] = value, before
-                pairs += 1
-        if pairs >= MIN_ROWS:
-            agreement[factor] = _agreement(mine[:pairs], earlier[:pairs])
+        non_zero = np.searchsorted(np.isnan(sized[factor]), True)
+        if non_zero >= MIN_ROWS:
+            middle = np.float64(sized[factor, non_zero // 2]) + np.float64(sized[factor, (non_zero - 1) // 2])
+            log_scale[factor] = math.log(middle / 2)
+
+
+@kernel
+def _agreement(
+    same: NDArray[np.int64], now: NDArray[np.floating], then: NDArray[np.floating], agreement: Float
+) -> None:
+    """Fill ``agreement``; ``now`` and ``then`` are ascending, of factors by pairs, NaN last in both alike."""
+    for factor in range(now.shape[0]):
+        pairs = np.searchsorted(np.isnan(now[factor]), True)
+        if pairs < MIN_ROWS:
+            continue
+        low, high, alike = 0, 0, 0
+        for at in range(pairs):
+            value = now[factor, at]
+            while low < pairs and then[factor, low] < value:
+                low += 1
+            while high < pairs and then[factor, high] <= value:
+                high += 1
+            alike += high - low
+        chance = alike / pairs**2
+        if chance < 1:
+            agreement[factor] = (same[factor] / pairs - chance) / (1 - chance)

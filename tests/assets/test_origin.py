@@ -100,9 +100,12 @@ def test_a_backtest_of_earlier_predictions_is_not_decided_on(line: Line) -> None
         )
 
 
-@pytest.mark.parametrize("name", ["trained_model", "promotion_decision", "prediction_intervals"])
+@pytest.mark.parametrize(
+    "name", ["trained_model", "promotion_decision", "prediction_intervals", "monitoring_reference"]
+)
 def test_a_bundle_is_made_of_one_dataset(line: Line, made: Documents, name: str) -> None:
     given = {one: made[one] for one in ("trained_model", "promotion_decision", "prediction_intervals")}
+    given["monitoring_reference"] = origin_of_predictions(line, PREDICTIONS)
     given[name] = given[name] | {"dataset_hash": "e" * 64}
     with pytest.raises(PromotionError, match=f"{name} is of training dataset eeeeeeeeeeee"):
         model_bundle(line=line, **given)
