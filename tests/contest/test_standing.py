@@ -73,6 +73,15 @@ def test_a_verdict_waits_for_enough_sessions_and_says_how_many_are_missing() -> 
     assert late.decided_on == f"{table['session_date'].iloc[199]:%Y-%m-%d}"
 
 
+def test_each_of_three_challengers_is_judged_at_a_third_of_alpha() -> None:
+    three = contest(*(challenger(str(n), f"{n}" * 64, bound=5 * SPREAD) for n in (2, 3, 4)), alpha=0.06)
+    table = drawn(80, mean=0.001, seed=6)
+    found = standing(table, three, three.challengers[1])
+    differences = (table["challenger"] - table["champion"]).to_numpy()
+    assert found.comparison == compare_differences(differences, bound=5 * SPREAD, alpha=0.02)
+    assert found.comparison.lower < compare_differences(differences, bound=5 * SPREAD, alpha=0.06).lower
+
+
 def test_a_better_and_a_worse_challenger_are_told_apart_and_two_alike_are_not() -> None:
     one = contest(challenger(bound=5 * SPREAD), max_behind_frac=0.9)
     found = [standing(drawn(250, mean=mean, seed=3), one, one.challengers[0]).state for mean in (0.002, -0.002, 0.0)]
