@@ -79,17 +79,15 @@ def daily_scores(
     return dg.Output(frame, metadata=shown | {"champion": f"version {champion.version}"})
 
 
-def scored_rows(
-    line: Line, bundle: ModelBundle, values: FactorValues, panel: Panel, present: NDArray[np.bool_] | None = None
-) -> pd.DataFrame:
-    """Return a bundle's scores where ``present``, in (session, symbol) order; None: where there is a bar of late.
+def scored_rows(line: Line, bundle: ModelBundle, values: FactorValues, panel: Panel) -> pd.DataFrame:
+    """Return the champion's scores where there is a bar on the newest sessions, in (session, symbol) order.
 
     Columns ``symbol``, ``session_date``, ``score`` (NaN for a row without a factor), the band's ends where the model
     has one, ``after_training``, and of a model of groups those of ``GROUP_COLUMNS``.
     """
-    if present is None:
-        present = ~np.isnan(panel.fields["close"])
-        present[:, :-SCORED_SESSIONS] = False
+    recent = np.zeros(panel.fields["close"].shape, dtype=bool)
+    recent[:, -SCORED_SESSIONS:] = True
+    present = recent & ~np.isnan(panel.fields["close"])
     rows = values.frame(present)
     features = np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32))
     groups = groups_of(line, bundle.manifest.group_by, panel, present)

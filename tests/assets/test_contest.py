@@ -187,7 +187,7 @@ def test_a_long_contest_is_scored_in_blocks_to_the_same_bits(
     home.promote(home.registered("luck"))
     home.begin(home.registered("good"))
     once = home.day(START + 45)["scores"]
-    monkeypatch.setattr("assets.contest.SCORED_SESSIONS", 7)
+    monkeypatch.setattr("assets.contest.BLOCK_SESSIONS", 7)
     pd.testing.assert_frame_equal(home.day(START + 45)["scores"], once)
 
 
