@@ -18,7 +18,7 @@ from assets.io_managers import read_json, write_json
 from assets.metadata import embedded, frame_metadata, preview, report_links
 from assets.panels import TradingTables, bar_mask, dense_scores, load_factors, panel_of, trading_market
 from assets.resources import Line
-from assets.scoring import GROUP, OWNERS, SCORED_SESSIONS, daily_scores, loaded_champion, scored_rows
+from assets.scoring import GROUP, OWNERS, daily_scores, groups_of, loaded_champion
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.contest.moves import CONTEST_TAG, ContestMoves, terms_hash
 from ljwx_pipeline.contest.record import Challenger, Contest, ContestRecord, Course, capital_split
@@ -38,6 +38,8 @@ STATE = "contest_state"
 FOLDER = "contest"
 PAGE, RETURNS = "report.html", "returns.parquet"
 CHAMPION = "champion"
+#: Sessions scored at a time.
+BLOCK_SESSIONS = 60
 #: Sessions before the first one that the market's arrays hold: what an order's impact looks back on, and one to spare.
 _WARM_UP = WINDOW + 1
 
@@ -119,16 +121,19 @@ def challenger_scores(line: Line, checked_bars: pd.DataFrame, calendar: pd.DataF
 
 
 def scores_since(line: Line, bundle: ModelBundle, panel: Panel, span: int) -> pd.DataFrame:
-    """Return a bundle's scores of the newest ``span`` sessions, as ``scored_rows``.
+    """Return ``symbol``, ``session_date``, ``score`` where there is a bar of the newest ``span`` sessions.
 
-    A block of sessions at a time: all features of a long contest at once would fill the memory.
+    In (session, symbol) order; NaN for a row without a factor. A block of sessions at a time: all features of a long
+    contest at once would fill the memory.
     """
-    values, present = load_factors(line), bar_mask(panel)
-    parts = []
-    for first in range(len(panel.sessions) - span, len(panel.sessions), SCORED_SESSIONS):
-        block = np.zeros_like(present)
-        block[:, first : first + SCORED_SESSIONS] = present[:, first : first + SCORED_SESSIONS]
-        parts.append(scored_rows(line, bundle, values, panel, block)[["symbol", "session_date", "score"]])
+    values, traded, parts = load_factors(line), bar_mask(panel), []
+    for first in range(len(panel.sessions) - span, len(panel.sessions), BLOCK_SESSIONS):
+        present = np.zeros_like(traded)
+        present[:, first : first + BLOCK_SESSIONS] = traded[:, first : first + BLOCK_SESSIONS]
+        rows = values.frame(present)
+        features = np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32))
+        groups = groups_of(line, bundle.manifest.group_by, panel, present)
+        parts.append(rows[["symbol", "session_date"]].assign(score=bundle.predict(features, groups).score))
     return pd.concat(parts, ignore_index=True)
 
 

@@ -124,22 +124,15 @@ def with_intervals(
 
 
 def scored_rows(
-    line: Line,
-    bundle: ModelBundle,
-    values: FactorValues,
-    panel: Panel,
-    present: NDArray[np.bool_] | None = None,
-    *,
-    sessions: int = SCORED_SESSIONS,
+    line: Line, bundle: ModelBundle, values: FactorValues, panel: Panel, *, sessions: int = SCORED_SESSIONS
 ) -> pd.DataFrame:
-    """Return a bundle's scores where ``present``, in (session, symbol) order; None: bars of the newest ``sessions``.
+    """Return the champion's scores where there is a bar on the newest sessions, in (session, symbol) order.
 
     Columns ``symbol``, ``session_date``, ``score`` (NaN for a row without a factor), the band's ends where the model
     has one, ``after_training``, ``scorable``, and of a model of groups those of ``GROUP_COLUMNS``.
     """
-    if present is None:
-        present = ~np.isnan(panel.fields["close"])
-        present[:, :-sessions] = False
+    present = ~np.isnan(panel.fields["close"])
+    present[:, :-sessions] = False
     rows = values.frame(present)
     features = np.ascontiguousarray(rows[list(values.names)].to_numpy(dtype=np.float32))
     groups = groups_of(line, bundle.manifest.group_by, panel, present)

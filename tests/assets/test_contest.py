@@ -9,6 +9,8 @@ import pandas as pd
 import pytest
 
 from assets.contest import FOLDER, PAGE, contest_in_order
+from jobs.definitions import build_definitions
+from ljwx_pipeline.config import Settings
 from ljwx_pipeline.contest.moves import CONTEST_TAG
 from ljwx_pipeline.contest.record import capital_split
 from tests.fakes.contest_home import START, ContestHome, contest_home
@@ -22,6 +24,13 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ContestHome:
 def in_order(document: dict[str, object]) -> tuple[bool, str]:
     found = contest_in_order({name: value for name, value in document.items() if name not in ("metadata", "scores")})
     return found.passed, found.description or ""  # type: ignore[union-attr, return-value]
+
+
+def test_the_daily_job_holds_the_contest_and_its_check(settings: Settings) -> None:
+    job = build_definitions(settings).resolve_job_def("daily_pipeline")
+    keys = {key.to_user_string() for key in job.asset_layer.executable_asset_keys}
+    assert {"challenger_scores", "model_contest"} <= keys
+    assert "model_contest_contest_in_order" in {node.name for node in job.nodes}
 
 
 def test_without_a_contest_there_is_nothing_to_score_and_nothing_to_ask_the_registry(home: ContestHome) -> None:
@@ -144,8 +153,7 @@ def test_of_two_challengers_each_is_judged_by_half_of_alpha_and_one_may_leave(ho
     kept = {one["version"]: one for one in later["standings"]}
     assert kept["2"]["comparison"]["sessions"] == 99, "what it earned until it left"
     assert kept["1"]["comparison"]["sessions"] == 104
-    assert "0.0250" not in str(later["contest"]["alpha"])
-    assert (2 / home.course().contest.alpha_each) == 80.0
+    assert home.course().contest.alpha_each == 0.025
 
 
 def test_returns_are_those_of_the_account_at_its_share_of_the_capital(home: ContestHome) -> None:
@@ -187,7 +195,7 @@ def test_a_long_contest_is_scored_in_blocks_to_the_same_bits(
     home.promote(home.registered("luck"))
     home.begin(home.registered("good"))
     once = home.day(START + 45)["scores"]
-    monkeypatch.setattr("assets.contest.SCORED_SESSIONS", 7)
+    monkeypatch.setattr("assets.contest.BLOCK_SESSIONS", 7)
     pd.testing.assert_frame_equal(home.day(START + 45)["scores"], once)
 
 

@@ -31,10 +31,10 @@ def drawn(n: int, *, mean: float = 0.0, seed: int = 0) -> pd.DataFrame:
 
 @pytest.mark.parametrize("kind", ["normal", "fat tails"])
 def test_of_three_challengers_alike_any_is_named_in_at_most_alpha_of_contests_read_every_day(kind: str) -> None:
-    rng, sessions, contests = np.random.default_rng(5), 250, 120
+    rng, sessions, contests = np.random.default_rng(5), 250, 80
     three = contest(
-        *(challenger(str(n), f"{n}" * 64, bound=5 * SPREAD) for n in (2, 3, 4)),
-        alpha=0.2,
+        *(challenger(str(n), f"{n}" * 64, bound=3 * SPREAD) for n in (2, 3, 4)),
+        alpha=0.3,
         min_sessions=20,
         max_behind_frac=0.9,
     )
@@ -47,8 +47,7 @@ def test_of_three_challengers_alike_any_is_named_in_at_most_alpha_of_contests_re
             standing(paired(daily[0], daily[i + 1]), three, one).decided_on is not None
             for i, one in enumerate(three.challengers)
         )
-    assert named / contests <= 0.2
-    assert named > 0, "at this alpha some luck is named: the test above can fail"
+    assert 0 < named / contests <= 0.3, "at this alpha some luck is named: the bound can be missed"
 
 
 @settings(max_examples=25, deadline=None)
@@ -71,6 +70,15 @@ def test_a_verdict_waits_for_enough_sessions_and_says_how_many_are_missing() -> 
     late = standing(table, one, one.challengers[0])
     assert (late.state, late.missing_sessions) == ("better", 0)
     assert late.decided_on == f"{table['session_date'].iloc[199]:%Y-%m-%d}"
+
+
+def test_each_of_three_challengers_is_judged_at_a_third_of_alpha() -> None:
+    three = contest(*(challenger(str(n), f"{n}" * 64, bound=5 * SPREAD) for n in (2, 3, 4)), alpha=0.06)
+    table = drawn(80, mean=0.001, seed=6)
+    found = standing(table, three, three.challengers[1])
+    differences = (table["challenger"] - table["champion"]).to_numpy()
+    assert found.comparison == compare_differences(differences, bound=5 * SPREAD, alpha=0.02)
+    assert found.comparison.lower < compare_differences(differences, bound=5 * SPREAD, alpha=0.06).lower
 
 
 def test_a_better_and_a_worse_challenger_are_told_apart_and_two_alike_are_not() -> None:
