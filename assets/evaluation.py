@@ -129,7 +129,12 @@ def promotion_decision(
     from ljwx_pipeline.promotion.gate import decide
 
     settings, origin = line.settings, origin_of_predictions(line, walk_forward_predictions)
-    require_same_origin(origin, net_backtest=read_json(line.tables, "backtest_summary"))
+    require_same_origin(
+        origin,
+        net_backtest=read_json(line.tables, "backtest_summary"),
+        prediction_intervals=prediction_intervals,
+        monitoring_reference=monitoring_reference,
+    )
     evidence, counted, rival = gathered(
         line,
         walk_forward_predictions,
