@@ -264,4 +264,5 @@ def test_a_rehearsal_decides_nothing(home: ContestHome) -> None:
     found = home.day(START + 100)
     assert [(one["state"], one["advice"]) for one in found["standings"]] == [("better", "none")]
     assert home.course().happened == ()
+    assert in_order(found)[0]
     assert "REHEARSAL" in (home.line.home / "report" / FOLDER / PAGE).read_text(encoding="utf-8")
