@@ -216,6 +216,24 @@ def test_a_damaged_challenger_leaves_and_the_daily_job_goes_on(home: ContestHome
     assert in_order(home.day(START + 7))[0]
 
 
+def test_a_challenger_whose_files_cannot_be_fetched_is_waited_for(home: ContestHome) -> None:
+    home.promote(home.registered("luck"))
+    other = home.registered("good")
+    home.begin(other)
+    whole = home.day(START + 10)
+    hidden = [path for path in home.folder.rglob(other.bundle_hash) if path.is_dir() and "made" not in path.parts]
+    for path in hidden:
+        path.rename(path.with_name("hidden"))
+    found = home.day(START + 10)
+    assert found["status"] == "paused"
+    assert found["reason"].startswith("version 2 cannot be fetched: ")
+    assert not in_order(found)[0]
+    assert home.aliases() == {"champion": "1", "shadow": "2"}
+    for path in hidden:
+        path.with_name("hidden").rename(path)
+    assert home.day(START + 10)["standings"] == whole["standings"]
+
+
 def test_a_champion_that_changes_ends_the_contest_and_its_page_says_so(home: ContestHome) -> None:
     home.promote(home.registered("luck"))
     home.begin(home.registered("good"))
@@ -264,4 +282,5 @@ def test_a_rehearsal_decides_nothing(home: ContestHome) -> None:
     found = home.day(START + 100)
     assert [(one["state"], one["advice"]) for one in found["standings"]] == [("better", "none")]
     assert home.course().happened == ()
+    assert in_order(found)[0]
     assert "REHEARSAL" in (home.line.home / "report" / FOLDER / PAGE).read_text(encoding="utf-8")
