@@ -6,6 +6,8 @@
       manifest.json    format, members, names and hash of the factors, label, data and config hashes, parameters, and
                        size and SHA-256 of every file below; its own SHA-256 is the *bundle hash*
       card.md          the model card: intended use, evidence, limits, the gate's decision
+      intervals.json   what its prediction intervals have learned, where there are any
+      monitoring.json  what its live scores and inputs are judged by, where it is known
       model.txt ...    a text file a member: LightGBM's text form or JSON, never a pickle
       signature.json   Ed25519 signature of the bundle hash
 
@@ -40,6 +42,8 @@ from ljwx_pipeline.scoring.signing import is_signed, public_key_of, sign
 FORMAT = 2
 MANIFEST = "manifest.json"
 CARD = "card.md"
+#: Documents a bundle may hold beside the card, each written and read by the package that it is named by.
+INTERVALS, MONITORING = DOCUMENTS = ("intervals.json", "monitoring.json")
 SIGNATURE = "signature.json"
 #: Files a manifest may list, and what they may hold together; a fuller bundle is refused before a file is read.
 MAX_FILES = 1024
@@ -182,8 +186,10 @@ class Manifest:
         needed = {CARD, *(member.file for member in self.members)}
         if absent := sorted(needed - self.files.keys()):
             raise BundleError(f"the manifest lists no {absent[0]}, which the bundle needs", _RESTORE)
-        if unknown := sorted(self.files.keys() - needed):
-            raise BundleError(f"the manifest lists {unknown[0]}, which is neither the card nor a member", _RESTORE)
+        if unknown := sorted(self.files.keys() - needed - set(DOCUMENTS)):
+            raise BundleError(
+                f"the manifest lists {unknown[0]}, which is neither the card, a document nor a member", _RESTORE
+            )
 
 
 @dataclass(frozen=True)
@@ -202,6 +208,8 @@ class ModelBundle:
         The model card, Markdown.
     model
         The members it predicts with.
+    documents
+        Texts of those of ``DOCUMENTS`` that it holds, by name.
     """
 
     path: Path
@@ -209,6 +217,7 @@ class ModelBundle:
     manifest: Manifest
     card: str = field(repr=False)
     model: Model = field(repr=False, compare=False)
+    documents: Mapping[str, str] = field(repr=False, default_factory=dict)
 
     def predict(self, features: NDArray[np.float32], groups: NDArray[np.integer] | None = None) -> Prediction:
         """Return a score a row, higher for a better expected rank within the session, and the band's ends if any.
@@ -251,7 +260,15 @@ class ModelBundle:
         return said
 
 
-def write_bundle(root: Path, manifest: Manifest, *, model: Model, card: str, key: Ed25519PrivateKey) -> Path:
+def write_bundle(
+    root: Path,
+    manifest: Manifest,
+    *,
+    model: Model,
+    card: str,
+    key: Ed25519PrivateKey,
+    documents: Mapping[str, str] | None = None,
+) -> Path:
     """Write and sign a bundle as ``root/<bundle_hash>`` and return that directory.
 
     The directory appears whole or not at all. Writing the same bundle again leaves the existing one as it is, unless
@@ -263,6 +280,8 @@ def write_bundle(root: Path, manifest: Manifest, *, model: Model, card: str, key
         Without members and files: they are those of ``model`` and ``card``.
     card
         The model card, Markdown.
+    documents
+        Texts by name, each of ``DOCUMENTS``.
 
     Raises
     ------
@@ -275,9 +294,12 @@ def write_bundle(root: Path, manifest: Manifest, *, model: Model, card: str, key
             f"the model takes {model.width} features, the manifest names {len(manifest.factor_names)}",
             "train on the catalogue whose names go into the manifest",
         )
-    texts = {name: text.encode() for name, text in {CARD: card, **model.texts}.items()}
-    if CARD in model.texts:
-        raise BundleError(f"a member of the model is named {CARD}, as the model card is", "name the member otherwise")
+    beside = {CARD: card, **(documents or {})}
+    if taken := sorted(beside.keys() & model.texts.keys()):
+        raise BundleError(
+            f"a member of the model is named {taken[0]}, as a file beside it", "name the member otherwise"
+        )
+    texts = {name: text.encode() for name, text in {**beside, **model.texts}.items()}
     listed = {name: ListedFile(len(content), _sha256(content)) for name, content in texts.items()}
     whole = replace(manifest, members=model.members, group_by=model.group_by, files=listed)
     whole._refuse_other_files()
@@ -323,7 +345,8 @@ def load_bundle(path: Path, *, factor_hash: str, public_key: str, bundle_hash: s
             f"train a new model with this code, or run the code the bundle names (git {manifest.git_revision[:12]})",
         )
     card = _text(path / CARD, contents[CARD])
-    return ModelBundle(path, found, manifest, card, _model(path, manifest, contents))
+    documents = {name: _text(path / name, contents[name]) for name in DOCUMENTS if name in contents}
+    return ModelBundle(path, found, manifest, card, _model(path, manifest, contents), documents)
 
 
 def open_unsigned(path: Path) -> Model:

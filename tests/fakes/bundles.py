@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,18 @@ def tiny_manifest(factor_names: tuple[str, ...] = ("A", "B", "C", "D"), **change
     return replace(base, **changes)
 
 
-def tiny_bundle(root: Path, key: Ed25519PrivateKey, model: Model | None = None, **changes: Any) -> Path:
+def tiny_bundle(
+    root: Path,
+    key: Ed25519PrivateKey,
+    model: Model | None = None,
+    documents: Mapping[str, str] | None = None,
+    **changes: Any,
+) -> Path:
     """Write a signed bundle below ``root`` and return its directory."""
     manifest = tiny_manifest(**changes)
     if model is None:
         model = Model.of_booster(tiny_booster(factors=len(manifest.factor_names)))
-    return write_bundle(root, manifest, model=model, card=CARD_TEXT, key=key)
+    return write_bundle(root, manifest, model=model, card=CARD_TEXT, key=key, documents=documents)
 
 
 def tiny_linear(*, factors: int = 4, seed: int = 0) -> str:

@@ -16,8 +16,10 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import BundleError, ModelError
 from ljwx_pipeline.scoring.bundle import (
+    INTERVALS,
     MAX_BUNDLE_BYTES,
     MAX_FILES,
+    MONITORING,
     Manifest,
     ModelBundle,
     load_bundle,
@@ -349,8 +351,24 @@ def test_a_member_that_is_not_listed_is_refused(grouped: Path) -> None:
 def test_a_listed_file_that_no_member_is_made_of_is_refused(bundle: Path) -> None:
     tree = json.loads((bundle / "manifest.json").read_text())
     tree["files"]["notes.txt"] = tree["files"]["card.md"]
-    with pytest.raises(BundleError, match=r"lists notes\.txt, which is neither the card nor a member"):
+    with pytest.raises(BundleError, match=r"lists notes\.txt, which is neither the card, a document nor a member"):
         load(resign(bundle, tree))
+
+
+def test_documents_are_signed_and_loaded(tmp_path: Path) -> None:
+    texts = {INTERVALS: '{"a": 1}', MONITORING: "{}"}
+    path = tiny_bundle(tmp_path, KEY, documents=texts)
+    assert load(path).documents == texts
+    assert path.name != tiny_bundle(tmp_path / "without", KEY).name
+    (path / INTERVALS).write_text('{"a": 2}')
+    with pytest.raises(BundleError, match=r"intervals\.json is damaged"):
+        load(path)
+
+
+def test_a_document_of_another_name_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"lists notes\.json, which is neither"):
+        tiny_bundle(tmp_path, KEY, documents={"notes.json": "{}"})
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_signed_member_of_another_kind_than_listed_is_one_error(grouped: Path) -> None:
