@@ -86,6 +86,12 @@ def _start(settings: Settings, arguments: argparse.Namespace) -> int:
         raise ConfigError(
             "strategy.kind = long_short is for research, it cannot trade", "choose one that trades before a contest"
         )
+    if settings.uncertainty.abstains:
+        raise ConfigError(
+            "a contest trades every scored name, and uncertainty.max_width_frac or max_loss_frac keeps some from being "
+            "bought: its returns would be those of another strategy",
+            "set both limits to 0 for as long as the contest runs",
+        )
     first = _first_session(settings, rehearse=arguments.rehearse)
     asked = Asked(
         tuple(arguments.versions),

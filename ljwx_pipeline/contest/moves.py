@@ -362,8 +362,8 @@ class ContestMoves:
 
 
 def terms_hash(settings: Settings) -> str:
-    """Return the hash of what makes scores returns: strategy, costs and universe."""
-    kept = settings.model_dump(mode="json", include={"strategy", "costs", "universe"})
+    """Return the hash of what makes scores returns: strategy, costs, universe, and who is too unsure to be bought."""
+    kept = settings.model_dump(mode="json", include={"strategy", "costs", "universe", "uncertainty"})
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 
