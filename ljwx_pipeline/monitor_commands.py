@@ -1,7 +1,7 @@
 """The body of ``ljwx monitor``: how the model that trades fares, and whether a training is due.
 
-It changes nothing, and reads what the daily job wrote down beside the market; MLflow is not asked. Not here: the rest of
-the command line (``cli.py``).
+It changes nothing, and reads what the daily job wrote down beside the market; MLflow is not asked. Not here: the rest
+of the command line (``cli.py``).
 """
 
 from __future__ import annotations
