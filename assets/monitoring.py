@@ -336,28 +336,34 @@ def _picture(champion: Watched, found: Fared) -> dict[str, Any]:
 @dg.asset_check(asset=model_monitoring)
 def skill_kept(model_monitoring: dict[str, Any]) -> dg.AssetCheckResult:
     """No alarm of lost skill stands about the champion."""
-    return _stands(model_monitoring, "skill_lost", dg.AssetCheckSeverity.ERROR, "cusum_reason")
+    statistic, reason = model_monitoring.get("cusum"), model_monitoring.get("cusum_reason")
+    kept = f"not judged: {reason}" if reason else "no label has matured yet"
+    if statistic is not None:
+        matured, level = model_monitoring["matured_sessions"], model_monitoring["cusum_level"]
+        kept = f"CUSUM {statistic:.2f} after {matured} matured sessions, alarm above {level:.2f}"
+    return _stands(model_monitoring, "skill_lost", dg.AssetCheckSeverity.ERROR, kept)
 
 
 @dg.asset_check(asset=model_monitoring)
 def inputs_not_drifted(model_monitoring: dict[str, Any]) -> dg.AssetCheckResult:
     """No factor's distribution over the newest sessions is beyond every year of training."""
-    return _stands(model_monitoring, "drift", dg.AssetCheckSeverity.WARN, "drift_reason")
+    ratio, reason = model_monitoring.get("drift_ratio"), model_monitoring.get("drift_reason")
+    kept = f"not judged: {reason or 'too few sessions'}" if ratio is None else f"the most drifted is at {ratio:.2f}"
+    return _stands(model_monitoring, "drift", dg.AssetCheckSeverity.WARN, f"{kept} of its limit" if ratio else kept)
 
 
 @dg.asset_check(asset=model_monitoring)
 def intervals_calibrated(model_monitoring: dict[str, Any]) -> dg.AssetCheckResult:
     """Live intervals cover as much as is asked, over the newest matured sessions."""
-    return _stands(model_monitoring, "miscalibrated", dg.AssetCheckSeverity.WARN, "")
+    covered = model_monitoring.get("coverage_frac")
+    kept = "not judged: no interval has matured" if covered is None else f"{covered:.1%} covered so far"
+    return _stands(model_monitoring, "miscalibrated", dg.AssetCheckSeverity.WARN, kept)
 
 
 def _stands(
-    document: dict[str, Any], kind: AlarmKind, severity: dg.AssetCheckSeverity, reason: str
+    document: dict[str, Any], kind: AlarmKind, severity: dg.AssetCheckSeverity, kept: str
 ) -> dg.AssetCheckResult:
+    """Return the check that no alarm of ``kind`` stands; ``kept`` is said where none does."""
     alarms = [f"since {one['session']}: {one['sentence']}" for one in document.get("alarms", []) if one["kind"] == kind]
-    said = "; ".join(alarms)
-    if not document["champion"]:
-        said = "no champion to watch"
-    elif not alarms and document.get(reason):
-        said = f"not judged: {document[reason]}"
-    return dg.AssetCheckResult(passed=not alarms, severity=severity, description=said or "as in training")
+    said = "; ".join(alarms) or kept if document["champion"] else "no champion to watch"
+    return dg.AssetCheckResult(passed=not alarms, severity=severity, description=said)

@@ -157,6 +157,9 @@ def test_scores_of_days_that_were_missed_are_told_apart_from_live_ones(home: Wat
     assert document["matured_sessions"] == 14
     assert document["live_sessions"] == 0
     assert document["scored_afterwards_sessions"] == 14
+    assert "after 14 matured sessions, alarm above" in str(check(skill_kept, document).description)
+    assert check(inputs_not_drifted, document).description == "not judged: 756 sessions are needed"
+    assert check(intervals_calibrated, document).description == "not judged: no interval has matured"
     for position in range(TRAINED + 21, TRAINED + 28):
         home.at(position)
         document = home.monitored(champion)
