@@ -194,7 +194,14 @@ class ContestMoves:
             if now.ended is None and now.left(challenger.version) is None:
                 if course.contest.mode == "canary" and outcome in _DEMOTING:
                     self._champions.decided(
-                        self._model, challenger.version, challenger.bundle_hash, decision=DEMOTED, reasons=[reason]
+                        self._model,
+                        challenger.version,
+                        challenger.bundle_hash,
+                        decision=DEMOTED,
+                        reasons=[],
+                        via="contest",
+                        by="the daily job",
+                        reason=reason,
                     )
                     self._registry.tag_version(self._model, challenger.version, "decision", DEMOTED)
                 self._leave(now, challenger, outcome=outcome, session=session, reason=reason)

@@ -27,7 +27,9 @@ PROMOTED, REFUSED, AWAITING, DEMOTED = "promoted", "refused", "awaiting_approval
 What = Literal["decided", "moved", "moved_by_hand", "delivered"]
 #: Who decided: the gate, or a person by one of the commands; empty in other lines, and in those from before this was
 #: recorded, when the gate alone decided.
-Via = Literal["", "gate", "promote", "rollback-model", "demote"]
+Via = Literal["", "gate", "contest", "promote", "rollback-model", "demote"]
+#: A person's commands, which tell the runner once they have decided.
+COMMANDS: frozenset[Via] = frozenset({"promote", "rollback-model", "demote"})
 State = Literal[
     "challenger", "shadow", "canary", "champion", "former champion", "refused", "awaiting_approval", "demoted"
 ]
@@ -161,7 +163,7 @@ class ChampionRecord:
         """
         told = [line for line in self.lines(model) if line.what in ("decided", "delivered")]
         last = told[-1] if told else None
-        return None if last is None or last.what == "delivered" or last.by_gate else last
+        return None if last is None or last.what == "delivered" or last.via not in COMMANDS else last
 
     def refusal(self, model: str, version: str, bundle_hash: str) -> tuple[str, str] | None:
         """Return fact and remedy of why the line may not deploy a bundle; None when its own decision was to promote it.
