@@ -33,9 +33,9 @@ from ljwx_pipeline.promotion.reality_check import reality_check
 from ljwx_pipeline.promotion.statistics import (
     MIN_RETURNS,
     deflated_sharpe,
+    deflated_track_record,
     finite,
     mean_interval,
-    minimum_track_record,
 )
 
 Float = NDArray[np.float64]
@@ -45,6 +45,10 @@ Outcome = Literal["passed", "failed", "approval", "not_asked"]
 MIN_COMMON_SESSIONS = 60
 #: Sessions a month, for telling how many more are needed.
 SESSIONS_PER_MONTH = 20
+#: Trials whose returns are compared with each other for the effective number, the newest: a matrix of their pairs.
+MOST_COMPARED = 2_000
+#: Closed trades below which their win rate and profit factor say nothing.
+MIN_TRADES = 30
 #: Of the reality check's resamples: the same evidence gives the same p-value.
 _SEED = 7
 
@@ -199,16 +203,19 @@ def deflated(evidence: Evidence, settings: GateSettings) -> Judged:
         said = f"{sessions} net excess returns are too few for a Sharpe ratio: test on at least {MIN_RETURNS} sessions"
         return _unmeasured(name, threshold, said)
     found = deflated_sharpe(evidence.net_excess_returns, evidence.trial_sharpes, luck=evidence.trial_variance)
-    effective = effective_trials(evidence.trial_returns) if evidence.trial_returns.shape[1] else None
-    needed = minimum_track_record(
-        found.sharpe, hurdle=found.hurdle, skewness=found.skewness, kurtosis=found.kurtosis, confidence=threshold
-    )
+    newest = evidence.trial_returns[:, -MOST_COMPARED:]
+    effective = effective_trials(newest) if newest.shape[1] else None
+    needed = deflated_track_record(found, luck=evidence.trial_variance, confidence=threshold)
     said = f"deflated Sharpe probability over {found.trials} trials is {{measured:.3f}}"
     if effective is not None:
+        kept = evidence.trial_returns.shape[1]
+        of_these = f"the newest {effective.trials} of {kept}" if kept > effective.trials else f"the {kept}"
         said += (
-            f" ({effective.distinct} of the {effective.trials} whose returns are kept differ, in effect "
+            f" ({effective.distinct} of {of_these} whose returns are kept differ, in effect "
             f"{effective.by_average_correlation:.1f} by correlation, {effective.by_eigenvalues:.1f} by eigenvalues)"
         )
+    if evidence.related:
+        said += f" ({evidence.related} more with other factors or another universe are not counted)"
     check = _above(name, found.probability, threshold, said)
     if check.outcome == "failed" and found.sharpe > 0:
         enough = "no number of sessions is enough" if math.isinf(needed) else f"{needed:,.0f} sessions are needed"
@@ -219,6 +226,7 @@ def deflated(evidence: Evidence, settings: GateSettings) -> Judged:
         "session_sharpe": found.sharpe,
         "session_sharpe_hurdle": found.hurdle,
         "trials": float(found.trials),
+        "trials_related": float(evidence.related),
         "skewness": found.skewness,
         "kurtosis": found.kurtosis,
         "sessions_needed": needed,
@@ -235,25 +243,29 @@ def overfitting(evidence: Evidence, settings: GateSettings) -> Judged:
     The probability of backtest overfitting must be low. Where all configurations share one real edge, ranks among them
     are luck and the probability says nothing (on a real panel 0.81 among 50 trials that all earn): then the winners
     must hardly ever lose outside of the sample, and Hansen's test must find the best of them better than nothing. The
-    worst choice counts. Fewer than 10 distinct configurations in every choice cannot be judged: a person decides.
+    worse of both choices counts, of hyperparameters and of strategies on the candidate's scores. A study of fewer than
+    10 distinct configurations whose returns are kept cannot be judged, and a person decides; fewer strategies than
+    that are hardly a choice, and count in the deflation alone.
     """
     name, threshold = "overfitting", settings.max_pbo_frac
     if _left_out(name, settings):
         return _not_asked(name, threshold)
-    judged = [_one_choice(one, settings) for one in evidence.selections]
-    assessed = [one for one in judged if one.check.outcome != "approval"]
-    if not assessed:
-        most = max((int(one.measured["configurations"] or 0) for one in judged), default=0)
+    study, strategies = _one_choice(evidence.study, settings), _one_choice(evidence.strategies, settings)
+    if "failed" not in (study.check.outcome, strategies.check.outcome) and study.check.outcome == "approval":
+        distinct = int(study.measured["configurations"] or 0)
         said = (
-            f"overfitting is not assessable: the candidate was chosen among {most} distinct configurations whose "
+            f"overfitting is not assessable: {evidence.study.name} has {distinct} distinct configurations whose "
             "returns are kept, and 10 are needed: a person has to approve it, or tune.trials has to be raised"
         )
         return Judged(Check(name, "approval", None, threshold, said), {"pbo": None})
-    return max(assessed, key=lambda one: (one.check.outcome == "failed", one.check.measured or 0.0))
+    judged = [one for one in (study, strategies) if one.check.outcome != "approval"]
+    return max(judged, key=lambda one: (one.check.outcome == "failed", one.check.measured or 0.0))
 
 
 def _one_choice(selection: Selection, settings: GateSettings) -> Judged:
     name, threshold = "overfitting", settings.max_pbo_frac
+    if selection.returns.shape[1] == 0:
+        return Judged(Check(name, "approval", None, threshold, "no returns are kept"), {"configurations": 0.0})
     try:
         found = backtest_overfitting(selection.returns)
         if isinstance(found, NotAssessable):
@@ -303,6 +315,8 @@ def kpis(evidence: Evidence, returns: Float, settings: GateSettings) -> list[Jud
     below = worst < settings.max_drawdown_frac
     against = f"over {settings.benchmark}"
     count = f"{len(basis):,} closed trades after fees"
+    enough = monthly or len(basis) >= MIN_TRADES
+    count += "" if enough else f" (fewer than {MIN_TRADES}: not judged)"
     judged = [
         _above(
             "sharpe",
@@ -320,7 +334,7 @@ def kpis(evidence: Evidence, returns: Float, settings: GateSettings) -> list[Jud
         ),
         _above(
             "win_rate",
-            win_rate(basis) if len(basis) else math.nan,
+            win_rate(basis) if enough else math.nan,
             least_wins,
             f"share of months ahead of {settings.benchmark} is {{measured:.2%}}"
             if monthly
@@ -329,7 +343,7 @@ def kpis(evidence: Evidence, returns: Float, settings: GateSettings) -> list[Jud
         ),
         _above(
             "profit_factor",
-            profit_factor(basis) if len(basis) else math.nan,
+            profit_factor(basis) if enough else math.nan,
             settings.min_profit_factor,
             f"profit factor of monthly net excess returns {against} is {{measured:.2f}}"
             if monthly

@@ -20,9 +20,10 @@ class Selection:
     Parameters
     ----------
     name
-        What they were: a study, or the evidence that a sweep ran on.
+        What they were.
     returns
-        Net excess returns, shape ``(sessions, trials)``, NaN where a trial was not run.
+        Net excess returns of those whose returns are kept, shape ``(sessions, trials)``, NaN where a trial was not
+        run; no column where none are.
     """
 
     name: str
@@ -114,8 +115,10 @@ class Evidence:
     trial_returns
         Net excess returns of all trials whose returns are kept, shape ``(sessions, trials)``, NaN where one was not
         run; no column where none are.
-    selections
-        Those trials the candidate was chosen among, choice by choice: its study, sweeps on its own scores.
+    related
+        Trials of the same label with other factors or another universe: told, not counted.
+    study, strategies
+        Those trials the candidate was chosen among: the sets of hyperparameters, and the strategies on its own scores.
     purge_sessions
         Sessions from a score to the last price its label reads.
     lint_errors
@@ -144,7 +147,9 @@ class Evidence:
     trials: int
     trial_variance: float | None
     trial_returns: Float
-    selections: tuple[Selection, ...]
+    related: int
+    study: Selection
+    strategies: Selection
     purge_sessions: int
     lint_errors: tuple[str, ...]
     leaks: tuple[str, ...] | None

@@ -227,7 +227,7 @@ def test_too_few_sessions_are_refused_with_the_number_needed(lenient: GateSettin
 def test_configurations_that_only_fit_their_sample_are_refused(gate: GateSettings) -> None:
     rng = np.random.default_rng(5)
     noise = Selection("study two", configurations(rng, 30, annual_excess=0.0))
-    decision = decide(replace(evidence(rank_ic=0.07, annual_excess=0.30), selections=(noise,)), gate)
+    decision = decide(replace(evidence(rank_ic=0.07, annual_excess=0.30), study=noise), gate)
     (check,) = (check for check in decision.checks if check.name == "overfitting")
     assert (decision.decision, check.outcome) == ("refused", "failed")
     assert "probability of backtest overfitting among 30 configurations of study two is" in check.sentence
@@ -246,12 +246,42 @@ def test_configurations_that_share_one_edge_pass_whatever_their_ranks(gate: Gate
         pytest.fail("no seed had a probability above the limit: the second rule was never asked")
 
 
+NOTHING = Selection("study one", np.empty((480, 0)))
+
+
+def test_many_strategies_do_not_stand_in_for_a_study_that_cannot_be_judged(gate: GateSettings) -> None:
+    skilled = evidence(rank_ic=0.07, annual_excess=0.30)
+    for study in (NOTHING, Selection("study one", skilled.study.returns[:, :9])):
+        decision = decide(replace(skilled, study=study, strategies=skilled.study), gate)
+        assert decision.decision == "awaiting_approval"
+        assert f"study one has {study.returns.shape[1]} distinct configurations" in decision.reasons[0]
+    noise = Selection("strategies", configurations(np.random.default_rng(5), 30, annual_excess=0.0))
+    assert decide(replace(skilled, study=NOTHING, strategies=noise), gate).decision == "refused"
+
+
+def test_few_closed_trades_are_not_judged(gate: GateSettings) -> None:
+    lucky = replace(evidence(rank_ic=0.07, annual_excess=0.30), trade_returns=np.full(29, 0.001))
+    decision = decide(lucky, gate.model_copy(update={"profile": "trend"}))
+    assert {check.name for check in decision.checks if check.outcome == "failed"} == {"win_rate", "profit_factor"}
+    assert all("29 closed trades after fees (fewer than 30: not judged)" in reason for reason in decision.reasons)
+
+
+def test_trials_with_other_factors_are_told_and_the_effective_number_is_bounded(gate: GateSettings) -> None:
+    skilled = evidence(rank_ic=0.07, annual_excess=0.30)
+    many = np.tile(skilled.trial_returns, (1, 200))
+    decision = decide(replace(skilled, related=7, trial_returns=many), gate)
+    (said,) = (check.sentence for check in decision.checks if check.name == "deflated_sharpe_probability")
+    assert "12 of the newest 2000 of 2400 whose returns are kept differ" in said
+    assert "(7 more with other factors or another universe are not counted)" in said
+    assert decision.measured["trials_related"] == 7
+
+
 def test_the_worst_choice_counts(gate: GateSettings) -> None:
     skilled = evidence(rank_ic=0.07, annual_excess=0.30)
     noise = Selection("a sweep", configurations(np.random.default_rng(5), 30, annual_excess=0.0))
     few = Selection("a small sweep", configurations(np.random.default_rng(6), 4, annual_excess=0.0))
-    assert decide(replace(skilled, selections=(*skilled.selections, few)), gate).promoted
-    assert decide(replace(skilled, selections=(*skilled.selections, noise)), gate).decision == "refused"
+    assert decide(replace(skilled, strategies=few), gate).promoted
+    assert decide(replace(skilled, strategies=noise), gate).decision == "refused"
 
 
 def test_fewer_than_ten_configurations_ask_for_a_person(gate: GateSettings) -> None:
@@ -260,13 +290,13 @@ def test_fewer_than_ten_configurations_ask_for_a_person(gate: GateSettings) -> N
     assert decision.decision == "awaiting_approval"
     assert not decision.promoted
     assert decision.reasons == (
-        "overfitting is not assessable: the candidate was chosen among 9 distinct configurations whose returns are "
-        "kept, and 10 are needed: a person has to approve it, or tune.trials has to be raised",
+        "overfitting is not assessable: study one has 9 distinct configurations whose returns are kept, and 10 are "
+        "needed: a person has to approve it, or tune.trials has to be raised",
     )
     copies = np.repeat(few.trial_returns[:, :3], 5, axis=1)
-    copied = decide(replace(few, selections=(Selection("copies", copies),)), gate)
-    assert "among 3 distinct configurations" in copied.reasons[0]
-    assert decide(replace(few, selections=()), gate).decision == "awaiting_approval"
+    copied = decide(replace(few, study=Selection("copies", copies)), gate)
+    assert "copies has 3 distinct configurations" in copied.reasons[0]
+    assert decide(replace(few, study=NOTHING), gate).decision == "awaiting_approval"
     failing = decide(replace(few, turnover=99.0), gate)
     assert failing.decision == "refused", "nobody is asked to approve what failed"
 
