@@ -88,6 +88,7 @@ def test_a_training_that_did_not_succeed_answers_nothing_and_is_asked_for_again_
     held = due(later, [request(3, "a3"), request(9, "a9", status=status)], 20)
     assert (held.asked, held.earliest) == (False, SESSIONS[23].date()), "the cool-down of the one before still holds"
 
+
 def test_broken_input_never_asks_and_holds_the_others_back_while_it_lasts() -> None:
     broken = alarm(9, key="b9", kind="broken_input")
     assert not due([broken], [], 12).asked
