@@ -30,7 +30,7 @@ from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.monitoring.decay import LabelTiming
 from ljwx_pipeline.monitoring.drift import DriftReference, DriftVerdict
 from ljwx_pipeline.monitoring.live import INPUT_SESSIONS, Fared, fared, judged_inputs
-from ljwx_pipeline.monitoring.reference import Reference, inputs_reference, skill_chart
+from ljwx_pipeline.monitoring.reference import NewestDrift, Reference, inputs_reference, skill_chart
 from ljwx_pipeline.monitoring.retrain import AlarmKind
 from ljwx_pipeline.scoring.bundle import MONITORING
 from ljwx_pipeline.tracking import AlarmJournal, LiveScores
@@ -65,9 +65,7 @@ def monitoring_reference(line: Line, walk_forward_predictions: pd.DataFrame) -> 
     )
     document = Reference(chart, chart_reason, drift, drift_reason).to_json()
     made = {
-        "drift_ratio": newest.ratio,
-        "drifted_factors": list(newest.factors),
-        "reason": newest.reason,
+        **newest_told(newest, dataset.sessions),
         "chart": None if chart is None else chart.as_dict(),
         "chart_reason": chart_reason or None,
         "document": document,
@@ -76,12 +74,28 @@ def monitoring_reference(line: Line, walk_forward_predictions: pd.DataFrame) -> 
     told: dict[str, Any] = {
         "lost_skill": chart_reason if chart is None else f"alarm above {chart.level:.2f} deviations",
         "inputs": drift_reason if drift is None else f"{len(drift.names)} factors over {drift.sessions} sessions",
-        "newest_inputs": newest.reason or f"{newest.ratio:.2f} of the limit",
+        "newest_inputs": newest.reason
+        or f"{made['newest_first']} to {made['newest_last']}: {newest.ratio:.2f} of the limit",
         "document_bytes": len(document),
     }
     if chart is not None:
         told |= {"icir": chart.icir, "false_alarms_per_year": chart.false_alarms_per_year}
     return dg.Output(made, metadata=told)
+
+
+def newest_told(newest: NewestDrift, sessions: pd.DatetimeIndex) -> dict[str, Any]:
+    """Return the verdict on the newest sessions as the gate reads it, with the first and last of them as ISO dates.
+
+    They are the newest of research: the last ``research.held_out_sessions`` of the market come after them.
+    """
+    first, last = (None, None) if newest.sessions is None else (str(sessions[at].date()) for at in newest.sessions)
+    return {
+        "drift_ratio": newest.ratio,
+        "drifted_factors": list(newest.factors),
+        "reason": newest.reason,
+        "newest_first": first,
+        "newest_last": last,
+    }
 
 
 def in_control_rank_ic(predictions: pd.DataFrame) -> NDArray[np.float64]:

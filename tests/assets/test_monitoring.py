@@ -17,6 +17,7 @@ from assets.monitoring import (
     inputs_unbroken,
     intervals_calibrated,
     model_monitoring,
+    newest_told,
     skill_kept,
 )
 from assets.panels import save_factors
@@ -25,7 +26,7 @@ from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.expressions.evaluate import FactorValues
 from ljwx_pipeline.lake import split_by_month
 from ljwx_pipeline.monitoring.drift import DriftReference
-from ljwx_pipeline.monitoring.reference import inputs_reference
+from ljwx_pipeline.monitoring.reference import NewestDrift, inputs_reference
 from tests.fakes.watched_home import SESSIONS, SYMBOLS, TRAINED, WatchedHome
 
 NAMES = ("A", "B", "C")
@@ -232,6 +233,13 @@ def test_without_a_champion_there_is_nothing_to_watch(home: WatchedHome) -> None
         found = check(function, made.value)
         assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
         assert found.description == "not judged: there is no champion to watch"
+
+
+def test_the_verdict_on_the_newest_inputs_names_the_sessions_it_judged() -> None:
+    told = newest_told(NewestDrift(0.4, (), None, (3, 22)), SESSIONS)
+    assert (told["newest_first"], told["newest_last"]) == ("2024-01-05", "2024-02-01")
+    told = newest_told(NewestDrift(None, (), "too short"), SESSIONS)
+    assert (told["newest_first"], told["newest_last"], told["reason"]) == (None, None, "too short")
 
 
 def test_intervals_are_not_called_calibrated_before_a_full_window_has_matured(home: WatchedHome) -> None:
