@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assets.gate_evidence import calibration_of as measured_calibration
 from assets.intervals import judged_intervals
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
@@ -356,6 +357,11 @@ def drift_of(market: SeededMarket) -> Drift:
 
 
 def calibration_of(market: SeededMarket, scored: Scored) -> Calibration:
+    """Return what prediction intervals of the scores held, as the gate reads it."""
+    return measured_calibration(intervals_of(market, scored))
+
+
+def intervals_of(market: SeededMarket, scored: Scored) -> dict[str, Any]:
     """Return what prediction intervals of the scores held, as the line walks and judges them."""
     settings, stop = market.settings, len(market.dataset.sessions)
     trading, entered = market.trading, scored.rows[scored.rows["enterable"] & scored.rows["scorable"]]
@@ -369,9 +375,7 @@ def calibration_of(market: SeededMarket, scored: Scored) -> Calibration:
         None,
     )
     begun = begun_intervals(settings.uncertainty, settings.label, trading.symbols, industries=False)
-    found = judged_intervals(arrays, walked_on(begun, arrays), {})
-    shares = (float(found[name]) for name in ("coverage_frac", "least_group_frac", "most_group_frac"))
-    return Calibration(*shares, rows=int(found["rows"]))
+    return judged_intervals(arrays, walked_on(begun, arrays), {})
 
 
 def alone(evidence: Evidence) -> Evidence:
