@@ -15,7 +15,7 @@ from assets.model_card import card_evidence
 from assets.origin import DATASET, PREDICTIONS, RESEARCH, decision_hash, origin_of, require_same_origin
 from assets.resources import Line
 from assets.restatements import pin_dataset
-from assets.tracking import flush_tracking, research_run_id
+from assets.tracking import flush_tracking, promotion_desk, research_run_id
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.label import label_hash
 
@@ -31,6 +31,7 @@ def model_bundle(
     """The trained model with its card and the gate's evidence, signed, and registered as the challenger."""
     from ljwx_pipeline.models.trained_files import read_trained
     from ljwx_pipeline.promotion.model_card import model_card
+    from ljwx_pipeline.promotion.moves import challenge
     from ljwx_pipeline.scoring.bundle import MONITORING, Manifest, write_bundle
     from ljwx_pipeline.scoring.signing import public_key_of, signing_key
 
@@ -65,7 +66,7 @@ def model_bundle(
     path = write_bundle(line.home / "bundles", manifest, model=trained.model, card=card, key=key, documents=documents)
     registry = line.registry()
     version = registry.register(path, run_id=run_id, public_key=public_key_of(key))
-    registry.set_alias("challenger", version)
+    challenge(promotion_desk(line), version)
     pinned = pin_dataset(line, version.name, str(version.version), run_id)
     made = {
         "bundle_hash": path.name,

@@ -16,13 +16,14 @@ import pandas as pd
 from assets.features import feature_table
 from assets.io_managers import read_json, write_json
 from assets.metadata import embedded, frame_metadata, preview, report_links
-from assets.panels import TradingTables, bar_mask, dense_scores, load_factors, panel_of, trading_market
+from assets.panels import TradingTables, bar_mask, load_factors, panel_of, trading_market
 from assets.resources import Line
 from assets.scoring import GROUP, OWNERS, daily_scores, groups_of, loaded_champion
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.contest.moves import CONTEST_TAG, ContestMoves, terms_hash
-from ljwx_pipeline.contest.record import Challenger, Contest, ContestRecord, Course, capital_split
-from ljwx_pipeline.contest.standing import Standing, advice, sentence, standing
+from ljwx_pipeline.contest.record import Contest, ContestRecord, Course, capital_split
+from ljwx_pipeline.contest.returns import CHAMPION, column, net_returns, paired_returns, sessions_traded, standings
+from ljwx_pipeline.contest.standing import Standing, advice, sentence
 from ljwx_pipeline.dataset import scorable_mask
 from ljwx_pipeline.errors import BundleError, RegistryError
 from ljwx_pipeline.lake.atomic_parquet import read_parquet, write_bytes, write_parquet
@@ -30,18 +31,14 @@ from ljwx_pipeline.market.calendar import session_closes, sessions_between
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.scoring.bundle import ModelBundle
 from ljwx_pipeline.scoring.signing import public_key
-from ljwx_pipeline.trading.volatility import WINDOW
 
 #: What ``challenger_scores`` tells ``model_contest``: whose scores they are, or why there are none.
 STATE = "contest_state"
 #: Below the market's ``report`` folder, which the console serves.
 FOLDER = "contest"
 PAGE, RETURNS = "report.html", "returns.parquet"
-CHAMPION = "champion"
 #: Sessions scored at a time.
 BLOCK_SESSIONS = 60
-#: Sessions before the first one that the market's arrays hold: what an order's impact looks back on, and one to spare.
-_WARM_UP = WINDOW + 1
 
 
 def contest_record(line: Line) -> ContestRecord:
@@ -148,8 +145,8 @@ def hindrance(line: Line, contest: Contest, sessions: pd.DatetimeIndex, traded: 
     """
     if terms_hash(line.settings) != contest.terms_hash:
         return (
-            "strategy, costs or universe differ from those it was recorded under: set them back, or end it with "
-            "`ljwx contest stop` and begin another"
+            "strategy, costs, universe or uncertainty's two limits differ from those it was recorded under: set them "
+            "back, or end it with `ljwx contest stop` and begin another"
         )
     held = sessions[: int(np.flatnonzero(traded)[-1]) + 1] if np.any(traded) else sessions[:0]
     if not len(held) or held[-1] < pd.Timestamp(contest.first_session):
@@ -180,8 +177,12 @@ def model_contest(
     state = read_json(line.tables, STATE)
     returns = stored_returns(line, course.contest)
     if state["contest"] == course.contest.id and state["paused"] is None:
-        tables = TradingTables(checked_bars, securities, st_spells, corporate_actions)
-        fresh = net_returns(line, course, challenger_scores, tables, calendar)
+        work = sessions_traded(course.contest, challenger_scores, pd.DatetimeIndex(calendar["session_date"]))
+        bars = checked_bars[checked_bars["session_date"].between(work[0], work[-1])]
+        tables = TradingTables(bars, securities, st_spells, corporate_actions)
+        market = trading_market(line, tables, pd.DataFrame({"session_date": work}))
+        settings = line.settings
+        fresh = net_returns(course, challenger_scores, market, strategy=settings.strategy, costs=settings.costs)
         gone = [name for name in returns if name not in fresh]  # what a challenger that left earned until then
         returns = fresh.merge(returns[["session_date", *gone]], on="session_date", how="left")
         write_returns(line, course.contest, returns)
@@ -220,69 +221,6 @@ def contest_in_order(model_contest: dict[str, Any]) -> dg.AssetCheckResult:
         severity=dg.AssetCheckSeverity.ERROR if contest["mode"] == "canary" else dg.AssetCheckSeverity.WARN,
         description="; ".join(bad) or f"contest {contest['id']}: {model_contest['status']}",
     )
-
-
-def column(version: str) -> str:
-    """Return the name of a challenger's column."""
-    return f"version_{version}"
-
-
-def net_returns(
-    line: Line, course: Course, scores: pd.DataFrame, tables: TradingTables, calendar: pd.DataFrame
-) -> pd.DataFrame:
-    """Return daily returns after every cost, each model from cash at the close of the contest's first session.
-
-    One row for each later session: ``session_date``, ``champion`` and a column a challenger that is in. The account of
-    each has its share of the configured capital.
-    """
-    from ljwx_pipeline.backtest.engine import run_backtest  # heavy: the kernels
-    from ljwx_pipeline.evaluation.metrics import returns_of
-
-    contest, settings = course.contest, line.settings
-    shares = {CHAMPION: contest.champion_capital_frac} | {
-        column(one.version): one.capital_frac for one in course.remaining
-    }
-    sessions, last = pd.DatetimeIndex(calendar["session_date"]), scores["session_date"].max()
-    begin = max(0, int(sessions.searchsorted(pd.Timestamp(contest.first_session))) - _WARM_UP)
-    work = sessions[begin : int(sessions.searchsorted(last)) + 1]
-    if last == pd.Timestamp(contest.first_session):
-        return pd.DataFrame({"session_date": sessions[:0], **{name: np.zeros(0) for name in shares}})
-    bars = tables.bars[tables.bars["session_date"].between(work[0], work[-1])]
-    tables = TradingTables(bars, tables.securities, tables.st_spells, tables.corporate_actions)
-    market = trading_market(line, tables, pd.DataFrame({"session_date": work}))
-    earned = {}
-    for name, share in shares.items():
-        strategy = settings.strategy.model_copy(update={"capital_cny": settings.strategy.capital_cny * share})
-        table = scores[["symbol", "session_date", "scorable"]].assign(score=scores[name])
-        result = run_backtest(
-            market,
-            dense_scores(table, market.symbols, market.sessions),
-            strategy=strategy,
-            costs=settings.costs,
-            first=contest.first_session,
-            last=work[-1].date(),
-        )
-        earned[name] = returns_of(result.equity)
-    return pd.DataFrame(earned).rename_axis("session_date").reset_index()
-
-
-def standings(course: Course, returns: pd.DataFrame) -> list[Standing]:
-    """Return how every challenger with a return stands, one that left until then."""
-    found = []
-    for one in course.contest.challengers:
-        paired = paired_returns(returns, one)
-        if len(paired):
-            found.append(standing(paired, course.contest, one))
-    return found
-
-
-def paired_returns(returns: pd.DataFrame, challenger: Challenger) -> pd.DataFrame:
-    """Return the champion's and a challenger's returns as ``standing`` takes them; empty where it has none."""
-    name = column(challenger.version)
-    if name not in returns:
-        return pd.DataFrame({"session_date": pd.DatetimeIndex([]), "champion": [], "challenger": []})
-    table = returns[["session_date", CHAMPION, name]].rename(columns={name: "challenger"})
-    return table.dropna().reset_index(drop=True)
 
 
 def act(line: Line, course: Course, found: list[Standing]) -> Course:

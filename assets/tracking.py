@@ -24,7 +24,7 @@ from assets.resources import Line
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import Settings, dotted, market_name
 from ljwx_pipeline.errors import LiveError, RegistryError
-from ljwx_pipeline.promotion.moves import Desk
+from ljwx_pipeline.promotion.desk import Desk
 from ljwx_pipeline.registry import RunStatus
 from ljwx_pipeline.tracking import (
     SHARED_TAGS,
@@ -298,7 +298,7 @@ def promotion_desk(line: Line) -> Desk:
 
 def notice_moved_alias(line: Line) -> ChampionLine | None:
     """Write down, once, that somebody else moved the champion's alias; return it, None when nobody did."""
-    return champion_record(line).audit(line.registry(), line.registered_model)
+    return promotion_desk(line).notice_move()
 
 
 def require_promoted(line: Line, version: str, bundle_hash: str) -> None:

@@ -79,19 +79,9 @@ def add_contest_commands(
 
 
 def _start(settings: Settings, arguments: argparse.Namespace) -> int:
-    from ljwx_pipeline.contest.moves import Asked, terms_hash
+    from ljwx_pipeline.contest.moves import Asked
 
     _refuse_replay(settings)
-    if settings.strategy.kind == "long_short":
-        raise ConfigError(
-            "strategy.kind = long_short is for research, it cannot trade", "choose one that trades before a contest"
-        )
-    if settings.uncertainty.abstains:
-        raise ConfigError(
-            "a contest trades every scored name, and uncertainty.max_width_frac or max_loss_frac keeps some from being "
-            "bought: its returns would be those of another strategy",
-            "set both limits to 0 for as long as the contest runs",
-        )
     first = _first_session(settings, rehearse=arguments.rehearse)
     asked = Asked(
         tuple(arguments.versions),
@@ -101,7 +91,7 @@ def _start(settings: Settings, arguments: argparse.Namespace) -> int:
         bound_frac=arguments.bound_frac,
         rehearsal=arguments.rehearse,
     )
-    contest = _moves(settings).begin(asked, settings.contest, terms_hash=terms_hash(settings))
+    contest = _moves(settings).begin(asked, settings)
     split = f", {contest.alpha_each:.4f} for each of them" if len(contest.challengers) > 1 else ""
     lines = [
         f"contest {contest.id}: version {', '.join(one.version for one in contest.challengers)} as {contest.mode} "

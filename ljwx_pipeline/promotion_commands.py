@@ -1,6 +1,7 @@
 """The bodies of ``ljwx promote``, ``ljwx demote`` and ``ljwx rollback-model``: a person's word on the champion.
 
-Not here: what may be done and in which order (``promotion/moves.py``), who may (``promotion/approval.py``).
+Not here: what may be done (``promotion/plans.py``) and in which order (``promotion/moves.py``), who may
+(``promotion/approval.py``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.promotion.approval import person
 
 if TYPE_CHECKING:  # loaded when a command asks the registry
-    from ljwx_pipeline.promotion.moves import Desk, Done, Hand, Plan
+    from ljwx_pipeline.promotion.desk import Desk
+    from ljwx_pipeline.promotion.moves import Done
+    from ljwx_pipeline.promotion.plans import Hand, Plan
     from ljwx_pipeline.registry import ModelVersion
 
 Planner = Callable[["Desk", "Hand"], "Plan"]
@@ -46,6 +49,11 @@ def add_promotion_commands(
         action="store_true",
         help="promote although data that it or the champion learned from were changed since; needs --reason",
     )
+    promote.add_argument(
+        "--champion-changed-accepted",
+        action="store_true",
+        help="promote although the gate compared the version with another champion than today's; needs --reason",
+    )
     text = "take the champion off without another in its place: the runner buys nothing and sells only by exits"
     demote = subparsers.add_parser("demote", help=text, description=text)
     text = "put the former champion back, in the registry and at the runner, and demote the present one"
@@ -62,30 +70,38 @@ def add_promotion_commands(
 
 
 def _promote(arguments: argparse.Namespace, settings: Settings) -> int:
-    from ljwx_pipeline.promotion.moves import plan_promotion
+    from ljwx_pipeline.promotion.plans import plan_promotion
 
     def plan(desk: Desk, hand: Hand) -> Plan:
-        accepted = arguments.restated_data_accepted
-        return plan_promotion(desk, arguments.version, hand, settings.approval, restated_accepted=accepted)
+        return plan_promotion(
+            desk,
+            arguments.version,
+            hand,
+            settings.approval,
+            restated_accepted=arguments.restated_data_accepted,
+            changed_accepted=arguments.champion_changed_accepted,
+        )
 
     return _command(arguments, settings, plan)
 
 
 def _demote(arguments: argparse.Namespace, settings: Settings) -> int:
-    from ljwx_pipeline.promotion.moves import plan_demotion
+    from ljwx_pipeline.promotion.plans import plan_demotion
 
     return _command(arguments, settings, lambda desk, _: plan_demotion(desk))
 
 
 def _rollback(arguments: argparse.Namespace, settings: Settings) -> int:
-    from ljwx_pipeline.promotion.moves import plan_rollback
+    from ljwx_pipeline.promotion.plans import plan_rollback
 
     return _command(arguments, settings, lambda desk, _: plan_rollback(desk, arguments.to))
 
 
 def _command(arguments: argparse.Namespace, settings: Settings, plan_of: Planner) -> int:
     from ljwx_pipeline.promotion.deploy import RunnerLink
-    from ljwx_pipeline.promotion.moves import Desk, Hand, carry_out
+    from ljwx_pipeline.promotion.desk import Desk
+    from ljwx_pipeline.promotion.moves import carry_out
+    from ljwx_pipeline.promotion.plans import Hand
     from ljwx_pipeline.registry import open_registry
     from ljwx_pipeline.scoring.signing import signing_key
     from ljwx_pipeline.tracking import ChampionRecord
@@ -115,8 +131,7 @@ def _command(arguments: argparse.Namespace, settings: Settings, plan_of: Planner
 def _notice(desk: Desk) -> None:
     """Write a move by hand down before this one; `ljwx demote` goes on without MLflow, the others say so next."""
     try:
-        with desk.one_at_a_time():
-            moved = desk.record.audit(desk.registry, desk.model)
+        moved = desk.notice_move()
     except RegistryError:
         return
     if moved is not None:

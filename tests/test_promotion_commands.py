@@ -18,7 +18,8 @@ import pytest
 
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import Settings, load_settings, market_home, registered_model
-from ljwx_pipeline.promotion.moves import Desk, Verdict, settle
+from ljwx_pipeline.promotion.desk import Desk
+from ljwx_pipeline.promotion.moves import Verdict, settle
 from ljwx_pipeline.registry import ModelVersion, open_registry
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.tracking import ChampionRecord

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -21,12 +21,12 @@ from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.config import ContestSettings, Settings
 from ljwx_pipeline.contest.bound import bound_of, walk_forward_returns
 from ljwx_pipeline.contest.record import Challenger, Contest, ContestRecord, Course, Mode
-from ljwx_pipeline.errors import BundleError, PromotionError, SourceError
-from ljwx_pipeline.lake.locking import exclusive
+from ljwx_pipeline.errors import BundleError, ConfigError, PromotionError, SourceError
 from ljwx_pipeline.market.calendar import last_known_session, sessions_between, upgrade_remedy
+from ljwx_pipeline.promotion.deploy import intact_bundle
 from ljwx_pipeline.registry import Alias, ModelVersion, Registry
-from ljwx_pipeline.scoring.bundle import Manifest, verify_files
-from ljwx_pipeline.tracking.champion import ChampionRecord
+from ljwx_pipeline.scoring.bundle import MANIFEST, Manifest
+from ljwx_pipeline.tracking.champion import DEMOTED, ChampionRecord
 
 #: The aliases of a contest's challengers, in their order: MLflow lets an alias name one version.
 ALIASES: Mapping[Mode, tuple[Alias, ...]] = {
@@ -34,12 +34,8 @@ ALIASES: Mapping[Mode, tuple[Alias, ...]] = {
     "canary": ("canary", "canary-2", "canary-3"),
 }
 MOST_CHALLENGERS = len(ALIASES["shadow"])
-#: Held by whoever changes an alias and the record of it.
-LOCK_FILE = "promotion.lock"
-LOCK_TIMEOUT_S = 60.0
 #: On a version: what its contest came to, as a sentence.
 CONTEST_TAG = "contest"
-DEMOTED = "demoted"
 #: How a challenger left that may not trade again before a new decision on it.
 _DEMOTING = ("breach", "worse")
 
@@ -92,17 +88,21 @@ class ContestMoves:
         self._folder, self._bundles, self._key = folder, bundles, public_key
         self._champions = ChampionRecord(folder)
 
-    def begin(self, asked: Asked, settings: ContestSettings, *, terms_hash: str) -> Contest:
+    def begin(self, asked: Asked, settings: Settings) -> Contest:
         """Record a contest and show it in the registry; return it.
 
         Raises
         ------
+        ConfigError
+            When the settings trade otherwise than a contest does.
         PromotionError
             When one runs already, the line promoted no champion, a version is the champion's bundle or named twice, a
             canary was not promoted, or the capital does not suffice.
         BundleError
             When a bundle is damaged, of other factors than the champion's, or was trained on the first session.
         """
+        _require_contestable(settings)
+        rules = settings.contest
         with self._locked():
             running = self._record.running(self._model)
             if running is not None:
@@ -118,7 +118,7 @@ class ContestMoves:
             if refusal is not None:
                 raise PromotionError(*refusal)
             versions = self._challengers(asked, champion)
-            shares = self._shares(asked, settings)
+            shares = self._shares(asked, rules)
             self._require_comparable(champion, versions, asked.start_session)
             contest = Contest(
                 id="",
@@ -130,15 +130,15 @@ class ContestMoves:
                 challengers=tuple(
                     Challenger(one.version, one.bundle_hash, bound, share)
                     for one, bound, share in zip(
-                        versions, self._bounds(asked, settings, champion, versions), shares, strict=True
+                        versions, self._bounds(asked, rules, champion, versions), shares, strict=True
                     )
                 ),
                 start_session=asked.start_session.isoformat(),
-                alpha=settings.alpha,
-                min_sessions=settings.min_sessions,
-                max_behind_frac=settings.max_behind_frac,
-                on_breach=settings.on_breach,
-                terms_hash=terms_hash,
+                alpha=rules.alpha,
+                min_sessions=rules.min_sessions,
+                max_behind_frac=rules.max_behind_frac,
+                on_breach=rules.on_breach,
+                terms_hash=terms_hash(settings),
                 rehearsal=asked.rehearsal,
             ).named()
             for alias, version in zip(ALIASES[asked.mode], versions, strict=False):
@@ -356,21 +356,32 @@ class ContestMoves:
                 )
 
     def _manifest(self, version: ModelVersion) -> Manifest:
-        kept = self._bundles / version.bundle_hash
-        with suppress(BundleError):
-            return verify_files(kept, public_key=self._key, bundle_hash=version.bundle_hash)[0]
-        fetched = self._registry.download_bundle(version, self._bundles)
-        return verify_files(fetched, public_key=self._key, bundle_hash=version.bundle_hash)[0]
+        bundle = intact_bundle(self._bundles, self._registry, version, public_key=self._key)
+        return Manifest.from_json((bundle / MANIFEST).read_bytes())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
-        with exclusive(self._folder / LOCK_FILE, timeout_s=LOCK_TIMEOUT_S):
+        with self._champions.one_at_a_time():
             yield
 
 
+def _require_contestable(settings: Settings) -> None:
+    if settings.strategy.kind == "long_short":
+        raise ConfigError(
+            "strategy.kind = long_short is for research, it cannot trade", "choose one that trades before a contest"
+        )
+    if settings.uncertainty.abstains:
+        raise ConfigError(
+            "a contest trades every scored name, and uncertainty.max_width_frac or max_loss_frac keeps some from being "
+            "bought: its returns would be those of another strategy",
+            "set both limits to 0 for as long as the contest runs",
+        )
+
+
 def terms_hash(settings: Settings) -> str:
-    """Return the hash of what makes scores returns: strategy, costs, universe, and who is too unsure to be bought."""
-    kept = settings.model_dump(mode="json", include={"strategy", "costs", "universe", "uncertainty"})
+    """Return the hash of what makes scores returns: strategy, costs, universe, and what is too unsure to be bought."""
+    kept = settings.model_dump(mode="json", include={"strategy", "costs", "universe"})
+    kept["limits"] = settings.uncertainty.model_dump(mode="json", include={"max_width_frac", "max_loss_frac"})
     return hashlib.sha256(json.dumps(kept, sort_keys=True).encode()).hexdigest()
 
 

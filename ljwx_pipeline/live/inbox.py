@@ -5,16 +5,19 @@
     live/inbox/<bundle_hash>/         spooled by the deploy job while the runner was down
     live/inbox/<id>.withdrawal.json   likewise: from then on no model is to trade, until another bundle comes
     live/bundles/<bundle_hash>/       accepted: signature, hashes and factor hash are right
-    live/withdrawal.json              the last withdrawal accepted
+    live/withdrawal.json              the last withdrawal accepted, or what could not be read as one
     live/refused/<name>               what was not, kept for whoever has to find out why
 
 What was spooled came before what is sent now: it is taken in first. The same bundle twice changes nothing, the same
-withdrawal neither. A damaged one becomes an event; the model that trades keeps trading. Not here: the wire formats
-(``scoring/transfer.py``, ``scoring/withdrawal.py``) and what a bundle is (``scoring/bundle.py``).
+withdrawal neither. A damaged bundle becomes an event; the model that trades keeps trading. A damaged withdrawal that
+lies here, kept or spooled, counts as one: a model was to be taken off, and not buying is undone by deploying again.
+Not here: the wire formats (``scoring/transfer.py``, ``scoring/withdrawal.py``), what a bundle is
+(``scoring/bundle.py``).
 """
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -140,7 +143,7 @@ class Inbox:
 
     def _taken_in(self, path: Path) -> Accepted:
         if not path.is_dir():
-            return self._withdraw(path.read_bytes(), public_key(self._keys_dir))
+            return self._told_to_withdraw(path)
         delivery = unpack(pack(path, delivered_version(path)))
         if path.name != delivery.bundle_hash:
             raise BundleError(f"it holds bundle {delivery.bundle_hash[:12]}", "deploy the bundle again")
@@ -157,7 +160,7 @@ class Inbox:
         for path in kept:
             try:
                 if path == withdrawal:
-                    self._note_withdrawal(path.read_bytes(), public_key(self._keys_dir))
+                    self._note_kept_withdrawal(path)
                     continue
                 bundle = self.load(path.name)
                 version = delivered_version(path)
@@ -217,6 +220,31 @@ class Inbox:
             self._require_own_market(withdrawal.model_name, "withdrawn model")
             write_bytes(self._live_dir / KEPT_WITHDRAWAL, body)
         return self._note_withdrawal(body, key)
+
+    def _told_to_withdraw(self, spooled: Path) -> Accepted:
+        key, body = public_key(self._keys_dir), b""
+        try:
+            body = spooled.read_bytes()
+            return self._withdraw(body, key)
+        except (BundleError, OSError) as error:
+            write_bytes(self._live_dir / KEPT_WITHDRAWAL, body)  # first: a journal that is begun anew has to know it
+            self._note_unreadable(spooled, body, error)
+            raise
+
+    def _note_kept_withdrawal(self, kept: Path) -> None:
+        key, body = public_key(self._keys_dir), b""
+        try:
+            body = kept.read_bytes()
+            self._note_withdrawal(body, key)
+        except (BundleError, OSError) as error:  # it stays where it is: the next journal has to know it, too
+            self._note_unreadable(kept, body, error)
+
+    def _note_unreadable(self, path: Path, body: bytes, error: Exception) -> None:
+        """Count what cannot be read as a withdrawal, once for the same bytes: no model trades until the next bundle."""
+        what = error.fact if isinstance(error, BundleError) else str(error)
+        why = f"{path.name} cannot be read, a model may be meant: deploy one that is to trade ({what})"
+        identity = f"unreadable {hashlib.sha256(body).hexdigest()}"
+        self._journal.record_withdrawal(identity, model_version="unknown", reason=why)
 
     def _note_withdrawal(self, body: bytes, key: str) -> Accepted:
         found = unpack_withdrawal(body, public_key=key)

@@ -59,7 +59,7 @@ def approval_refusal(settings: ApprovalSettings, name: str, *, asked_by: str, aw
     if settings.separation and awaiting and not asked_by:
         return (
             "it is not written down who ran the research of this model, and approval.separation is on",
-            "run the research again, or let approval.separation be false for this command",
+            "run the research again: who runs it is written down then",
         )
     if settings.separation and awaiting and name == asked_by:
         return (

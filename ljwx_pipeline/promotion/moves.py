@@ -3,72 +3,29 @@
 Under one lock the decision is written down, the alias moved and the runner told, in an order in which dying anywhere
 leaves a state that the same command finishes: the record says first what is meant, so nothing is ever deployed that
 was not promoted. Two changes at once: one wins, the other is told what became champion meanwhile. Not here: the
-gate's rules (``gate.py``), who may promote (``approval.py``), the way to the runner (``deploy.py``).
+gate's rules (``gate.py``), what a command is about to do (``plans.py``), the way to the runner (``deploy.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ljwx_pipeline.config import ApprovalSettings
 from ljwx_pipeline.errors import PromotionError, RegistryError
-from ljwx_pipeline.lake.locking import exclusive
-from ljwx_pipeline.promotion.approval import approval_refusal, person
+from ljwx_pipeline.promotion.approval import person
 from ljwx_pipeline.promotion.deploy import Deployment, RunnerLink, intact_bundle
-from ljwx_pipeline.registry import RESTATED_TAG, ModelVersion, Registry
+from ljwx_pipeline.promotion.desk import Desk, became, hash_of
+from ljwx_pipeline.promotion.plans import Hand, Plan
+from ljwx_pipeline.registry import ModelVersion
 from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.scoring.withdrawal import Withdrawal
-from ljwx_pipeline.tracking.champion import AWAITING, DEMOTED, PROMOTED, REFUSED, ChampionLine, ChampionRecord, Via
+from ljwx_pipeline.tracking.champion import AWAITING, COMMANDS, DEMOTED, NO_CHAMPION, PROMOTED, ChampionLine
 
-LOCK = "promotion.lock"
-#: A change takes seconds; with MLflow and the runner both at their time limits, less than this.
-LOCK_TIMEOUT_S = 120.0
 #: Of a version's description in MLflow: the line that says the last decision.
 _HEAD = "> "
 
 asker = person
-
-
-@dataclass(frozen=True)
-class Desk:
-    """One market's registered model: the registry that holds it and the record of its champions."""
-
-    registry: Registry
-    record: ChampionRecord
-    model: str
-
-    @contextmanager
-    def one_at_a_time(self) -> Iterator[None]:
-        """Hold the market's promotions alone for the ``with`` block.
-
-        Raises
-        ------
-        LakeError
-            When another process holds them for longer than a change can take.
-        """
-        with exclusive(self.record.path.with_name(LOCK), timeout_s=LOCK_TIMEOUT_S):
-            yield
-
-    def champion(self) -> ModelVersion | None:
-        """Return what the registry's alias names."""
-        return self.registry.champion(self.model)
-
-    def version(self, number: str) -> ModelVersion:
-        """Return the version of this number.
-
-        Raises
-        ------
-        RegistryError
-            When there is none; those that there are are named.
-        """
-        found = {version.version: version for version in self.registry.versions(self.model)}
-        if number not in found:
-            there = f"choose among {', '.join(found)}" if found else "register one: `ljwx run`"
-            raise RegistryError(f"{self.model} has no version {number!r}", there)
-        return found[number]
 
 
 @dataclass(frozen=True)
@@ -88,8 +45,8 @@ class Settled:
     Parameters
     ----------
     decision, reasons
-        The verdict's, unless a person had the last word on that bundle before: what they demoted waits for one again,
-        what they approved and is champion stays so. The reasons say which.
+        The verdict's, unless somebody else had the last word on that bundle before: what a person or a contest demoted
+        waits for a person again, what a person approved and is champion stays so. The reasons say which.
     champion
         What the alias names now.
     """
@@ -118,13 +75,13 @@ def settle(desk: Desk, verdict: Verdict, *, seen: str | None) -> Settled:
     version = verdict.version
     with desk.one_at_a_time():
         now = desk.champion()
-        standing = desk.record.standing(desk.model, version.bundle_hash)
-        if verdict.decision == AWAITING and standing is not None and standing.decision == PROMOTED:
-            is_it = now is not None and now.bundle_hash == version.bundle_hash
-            _challenge(desk, version, keep=not is_it)
-            _tag(desk, version, PROMOTED, by=standing.by or "gate", reason=standing.reason)
-            said = f"{standing.said()}; the gate asks for approval as before"
-            return Settled("promoted" if is_it else "awaiting_approval", (*verdict.reasons, said), now)
+        is_it = hash_of(now) == version.bundle_hash
+        approved = _approval(desk, version) if is_it and verdict.decision == AWAITING else None
+        if approved is not None:
+            _challenge(desk, version, keep=False)
+            _tag(desk, version, PROMOTED, by=approved.by, reason=approved.reason)
+            said = f"{approved.said()}; the gate asks for approval as before"
+            return Settled("promoted", (*verdict.reasons, said), now)
         decision, reasons = _after_people(desk, verdict)
         if decision == PROMOTED:
             _require_unchanged(desk.model, now, seen, version)
@@ -135,8 +92,9 @@ def settle(desk: Desk, verdict: Verdict, *, seen: str | None) -> Settled:
             decision=decision,
             reasons=reasons,
             asked_by=verdict.asked_by,
+            champion_seen=seen or NO_CHAMPION,
         )
-        _challenge(desk, version, keep=decision == AWAITING)
+        _challenge(desk, version, keep=decision == AWAITING and not is_it)
         if decision == PROMOTED:
             desk.registry.promote(version)
             desk.record.moved(desk.model, version.version, version.bundle_hash)
@@ -145,41 +103,16 @@ def settle(desk: Desk, verdict: Verdict, *, seen: str | None) -> Settled:
     return Settled(decision, reasons, now)
 
 
-@dataclass(frozen=True)
-class Hand:
-    """The person who gives a command, and why they say they do."""
+def challenge(desk: Desk, version: ModelVersion) -> None:
+    """Let the alias ``challenger`` name a version that was just registered; one that awaits approval keeps it.
 
-    by: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a command is about to do.
-
-    Parameters
-    ----------
-    command
-        Which one.
-    before, after
-        The champion found, and the one afterwards; None: none.
-    demotes
-        The version that is written down as demoted; None: none is, or it was before.
-    decides
-        Whether ``after`` is written down as promoted; False: it stands so.
-    reasons
-        What is written down with that.
-    notes
-        What a person should read before it is done.
+    Only another version that has to wait takes it over, in ``settle``: it names the newest that waits.
     """
-
-    command: Via
-    before: ModelVersion | None
-    after: ModelVersion | None
-    demotes: ModelVersion | None = None
-    decides: bool = True
-    reasons: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
+    with desk.one_at_a_time():
+        held = desk.registry.aliased(desk.model, "challenger")
+        standing = None if held is None else desk.record.standing(desk.model, held.bundle_hash)
+        if standing is None or standing.decision != AWAITING:
+            desk.registry.set_alias("challenger", version)
 
 
 @dataclass(frozen=True)
@@ -188,119 +121,6 @@ class Done:
 
     plan: Plan
     told: Deployment
-
-
-def plan_promotion(
-    desk: Desk, number: str, hand: Hand, approval: ApprovalSettings, *, restated_accepted: bool = False
-) -> Plan:
-    """Return how ``number`` becomes champion by a person's word.
-
-    Raises
-    ------
-    RegistryError
-        Without such a version.
-    PromotionError
-        When the gate refused it or never decided on it, when this person may not, or when data that it or the champion
-        learned from were restated since and that is not accepted with a reason.
-    """
-    version, now = desk.version(number), desk.champion()
-    gate = desk.record.standing(desk.model, version.bundle_hash, gate_alone=True)
-    named = f"version {version.version} of {desk.model}"
-    if gate is None:
-        raise PromotionError(f"the gate never decided on {named}", "run the research, which judges it: `ljwx run`")
-    if gate.decision == REFUSED:
-        why = " | ".join(gate.reasons) or "no reason"
-        raise PromotionError(f"the gate refused {named} at {gate.at} ({why})", "only what the gate passes is promoted")
-    refused = approval_refusal(approval, hand.by, asked_by=gate.asked_by, awaiting=gate.decision == AWAITING)
-    if refused is not None:
-        raise PromotionError(f"{named} is not promoted: {refused[0]}", refused[1])
-    restated = _restated(desk, version, now)
-    if restated and not (restated_accepted and hand.reason):
-        raise PromotionError(
-            "; ".join(restated),
-            "run the research on the data as they are now; or accept it: --restated-data-accepted --reason TEXT",
-        )
-    standing = desk.record.standing(desk.model, version.bundle_hash) or gate
-    is_it = now is not None and now.bundle_hash == version.bundle_hash
-    open_one = desk.record.open_command(desk.model)
-    stands = standing.decision == PROMOTED and (is_it or (open_one is not None and open_one == standing))
-    notes = [f"its last decision: {standing.said()}", *restated]
-    notes += ["it is champion already: the runner is told again"] if is_it and stands else []
-    return Plan(
-        "promote",
-        now,
-        version,
-        decides=not stands,
-        reasons=tuple(f"restated data accepted: {one}" for one in restated),
-        notes=tuple(notes),
-    )
-
-
-def plan_rollback(desk: Desk, to: str | None = None) -> Plan:
-    """Return how the former champion comes back, or version ``to``, which must be one, and the present one goes.
-
-    A rollback that was stopped half-way is finished, not repeated.
-
-    Raises
-    ------
-    RegistryError
-        Without a version ``to``.
-    PromotionError
-        Without a former champion that stands promoted.
-    """
-    try:
-        now, record = desk.champion(), desk.record
-    except RegistryError as error:
-        raise RegistryError(error.fact, f"{error.remedy}; `ljwx demote` stops the model without MLflow") from error
-    open_one = record.open_command(desk.model)
-    wanted = None if to is None else desk.version(to)
-    if open_one is not None and open_one.via == "rollback-model" and open_one.decision == PROMOTED:
-        after = desk.registry.version_of(desk.model, open_one.bundle_hash)
-        if after is not None and wanted in (None, after):
-            note = f"finishes the rollback that {open_one.by} began at {open_one.at}"
-            return Plan("rollback-model", now, after, decides=False, notes=(note, *_restated(desk, after, None)))
-    former, passed_over = _former_champions(desk, now)
-    if wanted is not None and wanted not in former:
-        raise PromotionError(
-            _why_not(desk, wanted, now),
-            f"choose among {', '.join(one.version for one in former) or 'none'}, or bring it back: "
-            f"`ljwx promote {wanted.version}`",
-        )
-    if wanted is None and not former:
-        raise PromotionError(
-            f"{desk.model} has no former champion to go back to{''.join(f'; {one}' for one in passed_over)}",
-            "`ljwx demote` takes the model off the runner: nothing more is bought then",
-        )
-    after = wanted or former[0]
-    standing = None if now is None else record.standing(desk.model, now.bundle_hash)
-    begun = open_one is not None and open_one == standing and open_one.decision == DEMOTED
-    notes = tuple(f"passed over: {one}" for one in passed_over) if wanted is None else ()
-    restated = tuple(_restated(desk, after, None))
-    gone = None if begun else now
-    return Plan("rollback-model", now, after, demotes=gone, reasons=restated, notes=(*notes, *restated))
-
-
-def plan_demotion(desk: Desk) -> Plan:
-    """Return how the champion goes without another in its place; the record is asked where MLflow is away.
-
-    Raises
-    ------
-    PromotionError
-        When there never was a champion.
-    """
-    notes: tuple[str, ...] = ()
-    try:
-        now = desk.champion()
-    except RegistryError as error:
-        now, notes = None, (f"MLflow is away, the runner is told all the same ({error.fact})",)
-    about = now or _last_known(desk)
-    if about is None:
-        raise PromotionError(f"{desk.model} has no champion and never had one", "nothing trades: there is no need")
-    standing = desk.record.standing(desk.model, about.bundle_hash)
-    if standing is not None and standing.decision == DEMOTED:
-        notes += (f"version {about.version} was {standing.said()}: the runner is told again",)
-        return Plan("demote", now, None, notes=notes)
-    return Plan("demote", now, None, demotes=about, notes=notes)
 
 
 def carry_out(
@@ -380,7 +200,8 @@ def _take_off(desk: Desk, plan: Plan, hand: Hand, runner: RunnerLink, say: Calla
     """Record, runner, alias: the runner stops even where MLflow is away."""
     if plan.demotes is not None:
         _decide(desk, plan, plan.demotes, DEMOTED, hand)
-    said = [line for line in desk.record.lines(desk.model) if line.what == "decided" and line.decision == DEMOTED]
+    decided = [line for line in desk.record.lines(desk.model) if line.what == "decided" and line.via in COMMANDS]
+    said = [line for line in decided if line.decision == DEMOTED]
     withdrawal = _withdrawal(desk, said[-1])
     say(f"telling the runner at {runner.address} that version {withdrawal.version} is withdrawn")
     told = runner.withdraw(withdrawal)
@@ -417,107 +238,59 @@ def _decide(desk: Desk, plan: Plan, version: ModelVersion, decision: str, hand: 
 def _after_people(
     desk: Desk, verdict: Verdict
 ) -> tuple[Literal["promoted", "refused", "awaiting_approval"], tuple[str, ...]]:
-    """Return the verdict, or that it waits for a person where a person demoted that very bundle."""
+    """Return the verdict, or that it waits for a person where a person, or a contest, demoted that very bundle."""
     lines = desk.record.lines(desk.model)
-    by_people = [
+    by_others = [
         line
         for line in lines
         if line.what == "decided" and not line.by_gate and line.bundle_hash == verdict.version.bundle_hash
     ]
-    if verdict.decision == PROMOTED and by_people and by_people[-1].decision == DEMOTED:
+    if verdict.decision == PROMOTED and by_others and by_others[-1].decision == DEMOTED:
         back = f"`ljwx promote {verdict.version.version}` brings it back"
         return "awaiting_approval", (
             *verdict.reasons,
-            f"the gate passes it again, but it was {by_people[-1].said()}; {back}",
+            f"the gate passes it again, but it was {by_others[-1].said()}; {back}",
         )
     return verdict.decision, tuple(verdict.reasons)
 
 
+def _approval(desk: Desk, version: ModelVersion) -> ChampionLine | None:
+    """Return a person's decision that promotes what the gate let wait; None where the gate promoted it, or nobody."""
+    standing = desk.record.standing(desk.model, version.bundle_hash)
+    gate = desk.record.standing(desk.model, version.bundle_hash, gate_alone=True)
+    waited = gate is not None and gate.decision == AWAITING
+    return standing if waited and standing is not None and standing.decision == PROMOTED else None
+
+
 def _require_unchanged(model: str, now: ModelVersion | None, seen: str | None, version: ModelVersion) -> None:
-    if _hash_of(now) not in (seen, version.bundle_hash):
+    if hash_of(now) not in (seen, version.bundle_hash):
         raise PromotionError(
-            f"{_became(model, now)} (when version {version.version} was judged, it was "
+            f"{became(model, now)} (when version {version.version} was judged, it was "
             f"{f'bundle {seen[:12]}' if seen else 'none'}): version {version.version} is not promoted",
             "run the research again: it is judged beside the champion of now",
         )
 
 
-def _became(model: str, now: ModelVersion | None) -> str:
-    if now is None:
-        return f"the champion of {model} was taken off meanwhile"
-    return f"version {now.version} of {model} became champion meanwhile"
-
-
 def _require_same(model: str, planned: Plan, now: Plan) -> None:
-    before = (_hash_of(planned.before), _hash_of(planned.after))
+    before = (hash_of(planned.before), hash_of(planned.after))
     was = planned.before.version if planned.before else "none"
-    if _hash_of(now.after) != before[1] or _hash_of(now.before) not in before:
+    if hash_of(now.after) != before[1] or hash_of(now.before) not in before:
         raise PromotionError(
-            f"{_became(model, now.before)} (it was {was}): nothing was done",
+            f"{became(model, now.before)} (it was {was}): nothing was done",
             "look at it with `ljwx models list` and give the command again if you still mean it",
         )
-
-
-def _former_champions(desk: Desk, now: ModelVersion | None) -> tuple[list[ModelVersion], list[str]]:
-    """Return those that stand promoted and the registry still holds, the newest first, and why others do not."""
-    lines = desk.record.lines(desk.model)
-    moves = [line for line in reversed(lines) if line.what in ("moved", "moved_by_hand") and line.bundle_hash]
-    former, passed_over = [], []
-    for bundle_hash, line in {move.bundle_hash: move for move in reversed(moves)}.items():
-        if bundle_hash == _hash_of(now):
-            continue
-        standing = desk.record.standing(desk.model, bundle_hash)
-        held = desk.registry.version_of(desk.model, bundle_hash)
-        if standing is None or standing.decision != PROMOTED:
-            said = "the line never decided on it" if standing is None else f"it was {standing.said()}"
-            passed_over.append(f"version {line.version} ({said})")
-        elif held is None:
-            passed_over.append(f"version {line.version} (the registry no longer holds its bundle)")
-        else:
-            last = max(i for i, move in enumerate(lines) if move.what != "decided" and move.bundle_hash == bundle_hash)
-            former.append((last, held))
-    return [held for _, held in sorted(former, key=lambda item: -item[0])], passed_over
-
-
-def _why_not(desk: Desk, wanted: ModelVersion, now: ModelVersion | None) -> str:
-    named = f"version {wanted.version} of {desk.model}"
-    if now is not None and wanted.bundle_hash == now.bundle_hash:
-        return f"{named} is the champion now"
-    standing = desk.record.standing(desk.model, wanted.bundle_hash)
-    if standing is None:
-        return f"{named} never was champion: the line never decided on it"
-    if standing.decision != PROMOTED:
-        return f"{named} is no former champion that stands promoted: it was {standing.said()}"
-    return f"{named} never was champion"
-
-
-def _last_known(desk: Desk) -> ModelVersion | None:
-    """Return the champion that the record knows of last, whether or not the alias is still on it."""
-    lines = [line for line in reversed(desk.record.lines(desk.model)) if line.what in ("moved", "moved_by_hand")]
-    named = next((line for line in lines if line.version is not None and line.bundle_hash), None)
-    return None if named is None else ModelVersion(desk.model, str(named.version), "", named.bundle_hash)
 
 
 def _demotion_before(desk: Desk) -> Withdrawal | None:
     """Return the withdrawal of what a rollback demoted, right before it promoted; None where nothing was champion."""
     decided = [line for line in desk.record.lines(desk.model) if line.what == "decided"][-2:]
-    gone = [line for line in decided if line.decision == DEMOTED]
+    gone = [line for line in decided if line.decision == DEMOTED and line.via == "rollback-model"]
     return _withdrawal(desk, gone[-1]) if gone else None
 
 
 def _withdrawal(desk: Desk, line: ChampionLine) -> Withdrawal:
     number = max(place for place, one in enumerate(desk.record.lines(desk.model)) if one == line)
     return Withdrawal(desk.model, str(line.version), line.bundle_hash, line.by, line.reason, line.at, number)
-
-
-def _restated(desk: Desk, version: ModelVersion, champion: ModelVersion | None) -> list[str]:
-    """Return what was restated of the data that the version, and the champion beside it, learned from."""
-    found = []
-    for one, what in ((version, "version"), (champion, "the champion, version")):
-        fact = "" if one is None else desk.registry.version_tags(one).get(RESTATED_TAG, "")
-        if one is not None and fact and not (one is champion and one == version):
-            found.append(f"{what} {one.version} was made from data that were changed since ({fact})")
-    return found
 
 
 def _challenge(desk: Desk, version: ModelVersion, *, keep: bool) -> None:
@@ -538,7 +311,3 @@ def _tag(desk: Desk, version: ModelVersion, decision: str, *, by: str, reason: s
         old = registry.version_description(desk.model, version.version)
         rest = old.partition("\n\n")[2] if old.startswith(_HEAD) else old
         registry.describe_version(desk.model, version.version, f"{_HEAD}**{line.said()}**\n\n{rest}")
-
-
-def _hash_of(version: ModelVersion | None) -> str | None:
-    return None if version is None else version.bundle_hash

@@ -11,22 +11,30 @@ alias cannot promote. Not here: the decision (``promotion/gate.py``, ``promotion
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import LakeError
+from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.tracking.journal import append_line, read_lines
 
 RECORD_FILE = "champion.jsonl"
+#: Held by whoever changes an alias of the market's model, or a record of it.
+LOCK_FILE = "promotion.lock"
+#: A change takes seconds; with MLflow and the runner both at their time limits, less than this.
+LOCK_TIMEOUT_S = 120.0
 MOVED_TAG = "alias_moved_by_hand"
 PROMOTED, REFUSED, AWAITING, DEMOTED = "promoted", "refused", "awaiting_approval", "demoted"
+#: Of a decision by the gate: there was no champion to judge it beside.
+NO_CHAMPION = "none"
 What = Literal["decided", "moved", "moved_by_hand", "delivered"]
-#: Who decided: the gate, or a person by one of the commands; empty in other lines, and in those from before this was
-#: recorded, when the gate alone decided.
+#: Who decided: the gate, a contest that takes a canary back, or a person by one of the commands; empty in other lines,
+#: and in those from before this was recorded, when the gate alone decided.
 Via = Literal["", "gate", "contest", "promote", "rollback-model", "demote"]
 #: A person's commands, which tell the runner once they have decided.
 COMMANDS: frozenset[Via] = frozenset({"promote", "rollback-model", "demote"})
@@ -44,8 +52,8 @@ class ChampionLine:
     at
         When it happened or, of a move by hand, was noticed: ISO, UTC.
     what
-        ``decided``: on a version, ``via`` the gate or a command; ``moved``: the alias, by the line; ``moved_by_hand``:
-        by somebody else; ``delivered``: a command told the runner, and is done.
+        ``decided``: on a version, ``via`` the gate, a contest or a command; ``moved``: the alias, by the line;
+        ``moved_by_hand``: by somebody else; ``delivered``: a command told the runner, and is done.
     model, version, old
         The registered model, the version it is about, and for a move the one before; None: no champion.
     decision, reasons
@@ -58,6 +66,9 @@ class ChampionLine:
         The person who gave a command, as the machine names them, and why they said they did.
     asked_by
         Who ran the research that the gate decided on; empty in lines from before this was recorded.
+    champion_seen
+        Of the gate's decision: bundle of the champion that it was judged beside, ``none`` where there was none; empty
+        in other lines, and in those from before this was recorded.
     """
 
     at: str
@@ -72,15 +83,17 @@ class ChampionLine:
     by: str = ""
     reason: str = ""
     asked_by: str = ""
+    champion_seen: str = ""
 
     @property
     def by_gate(self) -> bool:
-        """Whether the gate decided, and no person."""
+        """Whether the gate decided, and no contest or person."""
         return self.via in ("", "gate")
 
     def said(self) -> str:
         """Return a decision in words: which, by whom, when, and why."""
-        who = "the gate" if self.by_gate else f"{self.by or 'somebody'} (`ljwx {self.via}`)"
+        how = f"`ljwx {self.via}`" if self.via in COMMANDS else self.via
+        who = "the gate" if self.by_gate else f"{self.by or 'somebody'} ({how})"
         why = " | ".join(part for part in (self.reason, *self.reasons) if part)
         return f"{self.decision} by {who} at {self.at}{f': {why}' if why else ''}"
 
@@ -102,6 +115,18 @@ class ChampionRecord:
     def __init__(self, folder: Path, *, clock: Clock | None = None) -> None:
         self.path = folder / RECORD_FILE
         self._clock = clock or SystemClock()
+
+    @contextmanager
+    def one_at_a_time(self) -> Iterator[None]:
+        """Hold the market's promotions alone for the ``with`` block; not to be taken twice by one thread.
+
+        Raises
+        ------
+        LakeError
+            When another process holds them for longer than a change can take.
+        """
+        with exclusive(self.path.with_name(LOCK_FILE), timeout_s=LOCK_TIMEOUT_S):
+            yield
 
     def lines(self, model: str) -> list[ChampionLine]:
         """Return every line about ``model``, oldest first.
@@ -129,10 +154,11 @@ class ChampionRecord:
         by: str = "",
         reason: str = "",
         asked_by: str = "",
+        champion_seen: str = "",
     ) -> None:
         """Record a decision on the bundle that ``version`` holds, before any alias is moved."""
         line = ChampionLine(self._now(), "decided", model, version, None, decision, tuple(reasons), bundle_hash)
-        self._append(replace(line, via=via, by=by, reason=reason, asked_by=asked_by))
+        self._append(replace(line, via=via, by=by, reason=reason, asked_by=asked_by, champion_seen=champion_seen))
 
     def moved(self, model: str, version: str | None, bundle_hash: str) -> None:
         """Record that the line has pointed the alias at ``version``, which holds this bundle; None: taken it off."""
@@ -216,6 +242,8 @@ class ChampionRecord:
 
     def audit(self, registry: Registry, model: str) -> ChampionLine | None:
         """Write a move by hand down, once, and tag the version it is about; return it, None when there is none.
+
+        To be called under the lock (``Desk.notice_move``): alias and record are read one after the other.
 
         Raises
         ------

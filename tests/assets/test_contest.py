@@ -272,7 +272,7 @@ def test_under_other_terms_it_is_not_judged(home: ContestHome, monkeypatch: pyte
     home.line = Line()
     found = home.day(START + 21)
     assert found["status"] == "paused"
-    assert found["reason"].startswith("strategy, costs or universe differ")
+    assert found["reason"].startswith("strategy, costs, universe or uncertainty's two limits differ")
     assert found["sessions"] == 19
 
 

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ljwx_pipeline.config import ContestSettings, Settings
+from ljwx_pipeline.config import Settings
 from ljwx_pipeline.contest.bound import ARTIFACT, COLUMN, MIN_SESSIONS, bound_of
 from ljwx_pipeline.contest.moves import (
     CONTEST_TAG,
@@ -23,7 +23,7 @@ from ljwx_pipeline.contest.moves import (
     terms_hash,
 )
 from ljwx_pipeline.contest.record import ContestRecord
-from ljwx_pipeline.errors import BundleError, LjwxError, PromotionError, SourceError
+from ljwx_pipeline.errors import BundleError, ConfigError, LjwxError, PromotionError, SourceError
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.tracking import ChampionRecord
@@ -37,7 +37,7 @@ FIRST = date(2026, 1, 6)
 class House:
     """A registry with a champion, version 1, and others beside it; the record, and what may be done."""
 
-    def __init__(self, folder: Path, settings: ContestSettings) -> None:
+    def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder, self.settings = folder, settings
         self.registry: Registry = registry_in(folder)
         self.champions = ChampionRecord(folder / "tracking")
@@ -73,7 +73,7 @@ class House:
 
     def begin(self, *versions: str, mode: Any = "shadow", **asked: Any) -> Any:
         told = Asked(versions, mode, FIRST, **{"bound_frac": 0.02, **asked})
-        return self.moves.begin(told, self.settings, terms_hash="t" * 64)
+        return self.moves.begin(told, self.settings)
 
     def aliases(self) -> dict[str, str]:
         return self.registry.aliases("tiny")
@@ -81,7 +81,7 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path, settings: Settings) -> House:
-    return House(tmp_path, settings.contest)
+    return House(tmp_path, settings)
 
 
 def test_a_refused_version_is_a_shadow_and_shown_as_such(house: House) -> None:
@@ -270,7 +270,8 @@ def test_a_canary_in_breach_is_demoted_once_and_may_not_trade_again(house: House
     assert house.aliases() == {"champion": "1", "canary-2": "3"}
     refusal = house.champions.refusal("tiny", "2", other.bundle_hash)
     assert refusal is not None
-    assert "demoted (5 % behind)" in refusal[0]
+    assert "demoted by the daily job (contest) at" in refusal[0]
+    assert refusal[0].endswith(": 5 % behind")
     assert house.champions.refusal("tiny", "1", running.contest.champion_bundle) is None, "the champion trades on"
     course = house.moves.leave(
         course, course.contest.challengers[1], outcome="worse", session="2026-03-02", reason="worse"
@@ -278,7 +279,7 @@ def test_a_canary_in_breach_is_demoted_once_and_may_not_trade_again(house: House
     assert course.ended is not None
     assert course.ended.outcome == "no_challenger"
     assert house.aliases() == {"champion": "1"}
-    with pytest.raises(PromotionError, match="may not trade as a canary: the gate's decision on it was demoted"):
+    with pytest.raises(PromotionError, match="may not trade as a canary: it was demoted by the daily job"):
         house.begin("2", mode="canary")
 
 
@@ -354,8 +355,35 @@ def test_a_rehearsal_begins_with_the_held_out_sessions() -> None:
         rehearsal_session(sessions, 2)
 
 
-def test_the_terms_are_strategy_costs_and_universe_alone(settings: Settings) -> None:
+@pytest.mark.parametrize(
+    ("section", "change", "said"),
+    [
+        ("uncertainty", {"max_width_frac": 0.2}, "a contest trades every scored name"),
+        ("uncertainty", {"max_loss_frac": 0.1}, "a contest trades every scored name"),
+        ("strategy", {"kind": "long_short"}, "long_short is for research"),
+    ],
+)
+def test_settings_that_trade_otherwise_begin_no_contest(
+    house: House, section: str, change: dict[str, Any], said: str
+) -> None:
+    house.registered("b")
+    changed = getattr(house.settings, section).model_copy(update=change)
+    house.settings = house.settings.model_copy(update={section: changed})
+    with pytest.raises(ConfigError, match=said):
+        house.begin("2")
+    assert house.aliases() == {"champion": "1"}
+    assert house.record.last("tiny") is None
+
+
+def test_the_terms_are_strategy_costs_universe_and_the_limits_alone(settings: Settings) -> None:
     base = terms_hash(settings)
+
+    def with_uncertainty(**change: float) -> str:
+        changed = settings.uncertainty.model_copy(update=change)
+        return terms_hash(settings.model_copy(update={"uncertainty": changed}))
+
+    assert with_uncertainty(step=settings.uncertainty.step / 2) == base
+    assert len({base, with_uncertainty(max_width_frac=0.2), with_uncertainty(max_loss_frac=0.2)}) == 3
     assert (
         terms_hash(settings.model_copy(update={"contest": settings.contest.model_copy(update={"alpha": 0.1})})) == base
     )

@@ -19,7 +19,7 @@ from assets.contest import challenger_scores, contest_moves, contest_record, mod
 from assets.panels import panel_of, save_factors
 from assets.resources import Line
 from assets.tracking import champion_record
-from ljwx_pipeline.contest.moves import Asked, terms_hash
+from ljwx_pipeline.contest.moves import Asked
 from ljwx_pipeline.contest.record import Contest
 from ljwx_pipeline.expressions.evaluate import FactorValues
 from ljwx_pipeline.market.tables import empty_table
@@ -92,8 +92,7 @@ class ContestHome:
         """Begin a contest at session ``START``."""
         numbers, first = tuple(one.version for one in versions), self.sessions[START].date()
         told = Asked(numbers, mode, first, **{"bound_frac": 0.05, **asked})
-        settings = self.line.settings
-        return contest_moves(self.line).begin(told, settings.contest, terms_hash=terms_hash(settings))
+        return contest_moves(self.line).begin(told, self.line.settings)
 
     def day(self, count: int) -> dict[str, Any]:
         """Do what the daily job does of contests once ``count`` sessions are held; return what it keeps and shows."""

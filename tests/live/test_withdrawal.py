@@ -142,13 +142,51 @@ def test_spooled_words_are_taken_in_the_order_in_which_they_came(side: Side) -> 
     assert side.trades() == "3", "of two at once the bundle is the last word: a rollback sends both"
 
 
-def test_a_damaged_spooled_withdrawal_is_put_aside_with_an_event(side: Side) -> None:
+def test_a_damaged_spooled_withdrawal_stops_the_model_until_a_new_delivery(side: Side) -> None:
     side.send("a", "3")
     path = Path(withdraw(WORD, key=side.key, address=NOBODY, live_dir=side.live).how)
     path.write_bytes(path.read_bytes().replace(b"loses", b"gains"))
     side.inbox.collect()
+    withdrawn = side.journal.withdrawn()
+    assert side.trades() is None
+    assert withdrawn is not None
+    assert f"{path.name} cannot be read, a model may be meant" in withdrawn.sentence()
+    assert (side.live / "refused" / path.name).is_file()
+    side.journal.close()
+    shutil.rmtree(side.live / "account")
+    side.open()
+    side.inbox.adopt()
+    assert side.trades() is None, "a journal begun anew knows it, too"
+    side.send("a", "3")
+    side.inbox.adopt()
+    assert side.trades() == "3", "told once, though it is still kept"
+
+
+def test_a_spooled_withdrawal_of_another_market_is_read_and_stops_nothing(side: Side) -> None:
+    side.send("a", "3")
+    word = replace(WORD, model_name="other")
+    path = Path(withdraw(word, key=side.key, address=NOBODY, live_dir=side.live).how)
+    side.inbox.collect()
     assert side.trades() == "3"
     assert (side.live / "refused" / path.name).is_file()
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b'{"signature": "", "withdrawal": {}}'])
+def test_a_kept_withdrawal_that_cannot_be_read_counts_in_a_journal_begun_anew(side: Side, damage: bytes) -> None:
+    side.send("a", "3")
+    side.withdraw()
+    kept = side.live / "withdrawal.json"
+    kept.write_bytes(damage)
+    for _ in range(2):
+        side.journal.close()
+        shutil.rmtree(side.live / "account")
+        side.open()
+        side.inbox.adopt()
+        assert side.trades() is None
+        assert kept.read_bytes() == damage, "kept for the next journal"
+    side.send("b", "4")
+    side.inbox.adopt()
+    assert side.trades() == "4"
 
 
 def test_a_bundle_from_before_a_withdrawal_does_not_stand_in_for_a_damaged_one(side: Side) -> None:

@@ -35,6 +35,7 @@ def test_role_and_separation(name: str, asked_by: str, awaiting: bool, said: str
     found = approval_refusal(RISK, name, asked_by=asked_by, awaiting=awaiting)
     assert (found is None) == (said is None)
     assert said is None or (found is not None and said in found[0])
+    assert found is None or "separation" not in found[1], "no remedy switches the control off"
 
 
 def test_a_role_that_nobody_has_is_a_mistake_of_the_settings() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,9 @@ from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.promotion import moves
 from ljwx_pipeline.promotion.deploy import RunnerLink
-from ljwx_pipeline.promotion.moves import (
-    Desk,
-    Done,
-    Hand,
-    Plan,
-    Verdict,
-    carry_out,
-    plan_demotion,
-    plan_promotion,
-    plan_rollback,
-    settle,
-)
+from ljwx_pipeline.promotion.desk import Desk
+from ljwx_pipeline.promotion.moves import Done, Verdict, carry_out, challenge, settle
+from ljwx_pipeline.promotion.plans import Hand, Plan, plan_demotion, plan_promotion, plan_rollback
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.signing import public_key_of, signing_key
 from ljwx_pipeline.tracking import ChampionRecord
@@ -76,7 +68,7 @@ class Market:
         return self.done(lambda: plan_demotion(self.desk), hand)
 
     def done(self, plan: Callable[[], Plan], hand: Hand) -> Done:
-        self.desk.record.audit(self.registry, "tiny")
+        self.desk.notice_move()
         return carry_out(self.desk, plan(), plan, hand, self.link, self.said.append)
 
     def champion(self) -> str | None:
@@ -227,6 +219,146 @@ def test_a_demoted_model_comes_back_by_a_person_alone(market: Market) -> None:
     assert settled.decision == "promoted"
 
 
+def test_what_a_contest_demoted_comes_back_by_a_person_alone(market: Market) -> None:
+    market.judged("a", "promoted")
+    two = market.judged("b", "awaiting_approval")
+    market.promote("2", Hand("bo", ""))
+    three = market.judged("c", "awaiting_approval")
+    for version in (two, three):
+        market.desk.record.decided(
+            "tiny", version.version, version.bundle_hash, decision="demoted", reasons=[], via="contest", reason="breach"
+        )
+    settled = settle(market.desk, Verdict("promoted", (), three, "quant"), seen=two.bundle_hash)
+    assert (settled.decision, market.champion()) == ("awaiting_approval", "2")
+    assert "demoted by somebody (contest) at" in settled.reasons[-1]
+    settled = settle(market.desk, Verdict("promoted", (), three, "quant"), seen=two.bundle_hash)
+    assert settled.decision == "awaiting_approval", "however often the gate passes it"
+
+
+def test_a_contest_s_demotion_is_no_decision_of_the_gate_s(market: Market) -> None:
+    market.judged("a", "promoted")
+    two = market.judged("b", "awaiting_approval", asked_by="quant")
+    market.desk.record.decided(
+        "tiny", two.version, two.bundle_hash, decision="demoted", reasons=[], via="contest", reason="breach"
+    )
+    separated = OPEN.model_copy(update={"separation": True})
+    with pytest.raises(PromotionError, match="quant ran the research of this model"):
+        market.promote("2", Hand("quant", ""), separated)
+    market.promote("2", HAND, separated)
+    line = market.desk.record.standing("tiny", two.bundle_hash)
+    assert line is not None
+    assert (line.decision, line.by, line.asked_by) == ("promoted", "ann", "quant")
+
+
+def test_after_a_contest_s_demotion_a_command_tells_of_its_own(market: Market) -> None:
+    one = market.judged("a", "promoted")
+    market.promote("1")
+    two = market.judged("b", "awaiting_approval")
+    for version in (one, two):  # one: somebody pointed the alias at a canary that had been demoted
+        market.desk.record.decided(
+            "tiny", version.version, version.bundle_hash, decision="demoted", reasons=[], via="contest", reason="breach"
+        )
+    done = market.demote()
+    assert done.plan.demotes == one
+    assert market.runner() == (None, "1"), "not version 2, which the contest took back last"
+
+
+def test_a_version_that_the_gate_never_compared_with_todays_champion_needs_a_word(market: Market) -> None:
+    one = market.judged("a", "promoted")
+    two, three = market.judged("b", "awaiting_approval"), market.judged("c", "promoted")
+    before = market.told()
+    short = one.bundle_hash[:12]
+    said = rf"version 3 of tiny became champion meanwhile \(when version 2 was judged, it was bundle {short}"
+    with pytest.raises(PromotionError, match=rf"{said}.*--champion-changed-accepted --reason TEXT"):
+        market.promote("2")
+    with pytest.raises(PromotionError, match=said):
+        market.promote("2", Hand("ann", ""), changed_accepted=True)
+    with pytest.raises(PromotionError, match=said):
+        market.promote("2", restated_accepted=True)
+    assert (market.champion(), market.told()) == ("3", before)
+    market.promote("2", changed_accepted=True)
+    line = market.desk.record.standing("tiny", two.bundle_hash)
+    assert line is not None
+    assert market.champion() == "2"
+    assert line.reasons[0].startswith("changed champion accepted: version 3 of tiny became champion meanwhile")
+    settle(market.desk, Verdict("awaiting_approval", (), three, "quant"), seen=two.bundle_hash)
+    market.promote("3")
+    assert market.champion() == "3", "judged again beside the champion of now"
+
+
+def test_a_version_judged_without_a_champion_or_before_that_was_recorded_needs_a_word(market: Market) -> None:
+    market.judged("a", "awaiting_approval")
+    two = market.version("b")
+    market.desk.record.decided("tiny", two.version, two.bundle_hash, decision="awaiting_approval", reasons=[])
+    market.promote("1")
+    with pytest.raises(PromotionError, match="it is not written down which champion the gate compared version 2 with"):
+        market.promote("2")
+    market.promote("2", changed_accepted=True)
+    with pytest.raises(PromotionError, match=r"when version 1 was judged, there was none\): they were never compared"):
+        market.promote("1")
+    market.demote()
+    market.promote("1")
+    assert market.champion() == "1", "without a champion there is none to replace"
+
+
+def test_a_later_wait_for_approval_is_written_down_even_of_the_champion(market: Market) -> None:
+    one = market.judged("a", "promoted")
+    settled = settle(market.desk, Verdict("awaiting_approval", ("always",), one, "quant"), seen=one.bundle_hash)
+    assert (settled.decision, market.champion()) == ("awaiting_approval", "1")
+    assert market.desk.record.refusal("tiny", "1", one.bundle_hash) is not None
+    assert market.registry.version_tags(one)["decision"] == "awaiting_approval"
+    assert market.registry.aliases("tiny") == {"champion": "1"}
+    market.promote("1")
+    assert market.desk.record.refusal("tiny", "1", one.bundle_hash) is None
+    market.judged("b", "promoted")
+    market.roll_back()
+    settled = settle(market.desk, Verdict("awaiting_approval", (), one, "quant"), seen=one.bundle_hash)
+    assert settled.decision == "promoted", "a person approved it, and another brought it back"
+    two = market.judged("c", "promoted")
+    settled = settle(market.desk, Verdict("awaiting_approval", (), one, "quant"), seen=two.bundle_hash)
+    assert (settled.decision, market.champion()) == ("awaiting_approval", "3")
+    assert market.desk.record.refusal("tiny", "1", one.bundle_hash) is not None, "whoever points the alias there"
+
+
+def test_a_registered_version_leaves_the_alias_to_the_one_that_waits(market: Market) -> None:
+    market.judged("a", "promoted")
+    two = market.version("b")
+    challenge(market.desk, two)
+    assert market.registry.aliases("tiny") == {"champion": "1", "challenger": "2"}
+    settle(market.desk, Verdict("awaiting_approval", (), two, "quant"), seen=None)
+    three = market.version("c")
+    challenge(market.desk, three)
+    assert market.registry.aliases("tiny") == {"champion": "1", "challenger": "2"}
+    settle(market.desk, Verdict("refused", (), three, "quant"), seen=None)
+    assert market.registry.aliases("tiny") == {"champion": "1", "challenger": "2"}
+    settle(market.desk, Verdict("awaiting_approval", (), three, "quant"), seen=None)
+    assert market.registry.aliases("tiny") == {"champion": "1", "challenger": "3"}, "the newest that waits"
+
+
+@pytest.mark.parametrize("what", ["notice", "challenge"])
+def test_alias_and_record_are_read_and_changed_while_no_promotion_runs(market: Market, what: str) -> None:
+    one = market.judged("a", "promoted")
+    two = market.version("b")
+    act = market.desk.notice_move if what == "notice" else lambda: challenge(market.desk, two)
+    done = threading.Event()
+
+    def other() -> None:
+        act()
+        done.set()
+
+    worker = threading.Thread(target=other)
+    with market.desk.one_at_a_time():  # a promotion between its alias and its line
+        market.registry.promote(two)
+        worker.start()
+        assert not done.wait(1.0)
+        market.desk.record.decided("tiny", "2", two.bundle_hash, decision="promoted", reasons=[])
+        market.desk.record.moved("tiny", "2", two.bundle_hash)
+    worker.join(30)
+    assert done.is_set()
+    assert market.desk.record.last_by_hand("tiny") is None
+    assert one.bundle_hash != two.bundle_hash
+
+
 def test_a_rollback_names_its_version_and_why_another_is_none(market: Market) -> None:
     for digit in "abc":
         market.judged(digit, "promoted")
@@ -328,7 +460,7 @@ def test_of_two_processes_that_promote_at_once_one_wins_and_the_other_is_told(ma
         worker.join(60)
     (winner,) = [number for number, error in told.items() if not error]
     (loser,) = set(told) - {winner}
-    assert f"version {winner} of tiny became champion meanwhile (it was 1)" in told[loser]
+    assert f"version {winner} of tiny became champion meanwhile (when version {loser} was judged" in told[loser]
     assert (market.champion(), market.runner()) == (winner, (winner, None))
 
 
