@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -25,6 +25,7 @@ from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.evaluation.metrics import returns_of
 from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_performance
 from ljwx_pipeline.market.calendar import session_positions
+from ljwx_pipeline.tracking import AlarmJournal
 
 if TYPE_CHECKING:  # heavy: scipy
     from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence, Rival
@@ -154,6 +155,7 @@ def drift_of(reference: Mapping[str, Any]) -> Drift:
         ratio=math.nan if ratio is None else float(ratio),
         factors=tuple(reference["drifted_factors"]),
         reason=reference["reason"] or "",
+        sessions=f"{reference['newest_first']} to {reference['newest_last']}" if reference["newest_last"] else "",
     )
 
 
@@ -163,8 +165,13 @@ def calibration_of(intervals: Mapping[str, Any]) -> Calibration:
 
     if not intervals["rows"]:
         return Calibration(math.nan, reason=str(intervals["reason"]))
-    shares = (float(intervals[name]) for name in ("coverage_frac", "least_group_frac", "most_group_frac"))
-    return Calibration(*shares, rows=int(intervals["rows"]))
+    shares = (intervals[name] for name in ("coverage_frac", "least_group_frac", "most_group_frac"))
+    return Calibration(
+        *(math.nan if share is None else float(share) for share in shares),
+        rows=int(intervals["rows"]),
+        groups=int(intervals["groups_judged"]),
+        nominal_frac=float(intervals["nominal_frac"]),
+    )
 
 
 def champion_of(line: Line) -> Named | None:
@@ -184,7 +191,11 @@ def rival_of(line: Line, returns: pd.Series, rival: Named | None, kept: ReturnsO
     def restated(version: str) -> str:
         return registry.version_tags(registry.version(line.registered_model, version)).get(RESTATED_TAG, "")
 
-    return against(returns, rival, kept, restated=restated)
+    found = against(returns, rival, kept, restated=restated)
+    if found is None or rival is None:
+        return None
+    lost = AlarmJournal(line.home / "tracking").skill_lost_since(rival.bundle_hash)
+    return replace(found, skill_lost_since="" if lost is None else lost.isoformat())
 
 
 def check_results(decision: Mapping[str, Any]) -> Iterator[dg.AssetCheckResult]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -37,6 +37,7 @@ from ljwx_pipeline.promotion.statistics import (
     finite,
     mean_interval,
 )
+from ljwx_pipeline.uncertainty.coverage import coverage_bounds
 
 Float = NDArray[np.float64]
 Outcome = Literal["passed", "failed", "approval", "not_asked"]
@@ -66,13 +67,13 @@ class Check:
     measured
         None where it could not be measured or was not.
     threshold
-        What the measured value is held against.
+        What the measured value is held against; None where that is a range.
     """
 
     name: str
     outcome: Outcome
     measured: float | None
-    threshold: float
+    threshold: float | None
     sentence: str
 
     @property
@@ -389,41 +390,44 @@ def drift(evidence: Evidence, settings: GateSettings) -> Judged:
     if found.reason and not _left_out(name, settings):
         return _unmeasured(name, threshold, f"drift of the inputs cannot be judged: {found.reason}")
     which = f" ({', '.join(found.factors[:5])})" if found.factors else ""
-    return _at_most(
-        name, found.ratio, threshold, f"drift of the newest inputs is {{measured:.2f}} of its limit{which}", settings
-    )
+    when = f" ({found.sessions})" if found.sessions else ""
+    said = f"drift of the newest inputs{when} is {{measured:.2f}} of its limit{which}"
+    return _at_most(name, found.ratio, threshold, said, settings)
 
 
 def calibration(evidence: Evidence, settings: GateSettings) -> Judged:
     """Return whether the prediction intervals held what they promise, in total and in every group."""
     found, name = evidence.calibration, "calibration"
-    least, most = settings.coverage_frac
-    group_least, group_most = settings.group_coverage_frac
+    (least, most), (group_least, group_most) = astuple(coverage_bounds(found.nominal_frac))
     if _left_out(name, settings):
-        return _not_asked(name, least)
-    if found.reason:
-        return _unmeasured(name, least, f"coverage of the intervals cannot be judged: {found.reason}")
+        return _not_asked(name, None)
+    if found.reason or not found.groups:
+        why = (
+            found.reason or f"none of its years, industries and volatility thirds is large enough ({found.rows:,} rows)"
+        )
+        return _unmeasured(name, None, f"coverage of the intervals cannot be judged: {why}")
     total = least <= found.covered_frac <= most
     groups = group_least <= found.least_group_frac and found.most_group_frac <= group_most
     said = (
         f"prediction intervals hold {found.covered_frac:.1%} of {found.rows:,} outcomes, "
         f"{'within' if total else 'not within'} {least:.0%} to {most:.0%}, and {found.least_group_frac:.1%} to "
-        f"{found.most_group_frac:.1%} in every year, industry and volatility third, "
-        f"{'within' if groups else 'not within'} {group_least:.0%} to {group_most:.0%}"
+        f"{found.most_group_frac:.1%} in the {found.groups} years, industries and volatility thirds that are large "
+        f"enough, {'within' if groups else 'not within'} {group_least:.0%} to {group_most:.0%}"
     )
     measured = {
         "coverage_frac": found.covered_frac,
         "coverage_least_group_frac": found.least_group_frac,
         "coverage_most_group_frac": found.most_group_frac,
     }
-    return Judged(Check(name, _told(total and groups), _number(found.covered_frac), least, said), _numbers(measured))
+    return Judged(Check(name, _told(total and groups), _number(found.covered_frac), None, said), _numbers(measured))
 
 
 def champion(evidence: Evidence, settings: GateSettings) -> Judged:
     """Return whether the candidate is better than the champion on sessions that were out of sample for both.
 
-    The probability is that of Student's t of the mean difference with Newey and West's error. Differences that are all
-    zero give 0.5: the same model, trained anew.
+    The probability is that of Student's t of the mean difference with Newey and West's error. A model that earned the
+    same on every session is the same one trained anew, and may follow it. A champion under an alarm of lost skill need
+    not be beaten on a past that is over.
     """
     rival, name, threshold = evidence.rival, "champion", settings.min_champion_probability
     if _left_out(name, settings):
@@ -431,6 +435,9 @@ def champion(evidence: Evidence, settings: GateSettings) -> Judged:
     if rival is None:
         return Judged(Check(name, "passed", None, threshold, "no other model is champion"), {name: None})
     who = f"the champion, version {rival.version}"
+    if rival.skill_lost_since:
+        said = f"{who}, stands under an alarm of lost skill since {rival.skill_lost_since}: it need not be beaten"
+        return Judged(Check(name, "passed", None, threshold, said), {name: None})
     if rival.reason:
         return _unmeasured(name, threshold, f"it cannot be compared with {who}: {rival.reason}")
     sessions = len(rival.differences)
@@ -440,6 +447,11 @@ def champion(evidence: Evidence, settings: GateSettings) -> Judged:
         )
     differences = finite(rival.differences, "difference to the champion")
     mean, probability = float(differences.mean()), probability_above_zero(differences)
+    if not differences.any():
+        said = (
+            f"over {sessions:,} sessions out of sample for both it earns what {who} earns: the same model, trained anew"
+        )
+        return Judged(Check(name, "passed", probability, threshold, said), {"champion_sessions": float(sessions)})
     passed = probability >= threshold
     said = (
         f"over {sessions:,} sessions out of sample for both it returns {mean * 1e4:+.2f} basis points a session "
@@ -474,12 +486,12 @@ def _left_out(name: str, settings: GateSettings) -> bool:
     return name in settings.left_out
 
 
-def _not_asked(name: str, threshold: float) -> Judged:
+def _not_asked(name: str, threshold: float | None) -> Judged:
     sentence = f"{CHECKS[name]}: not asked (gate.left_out names {name})"
     return Judged(Check(name, "not_asked", None, threshold, sentence))
 
 
-def _unmeasured(name: str, threshold: float, why: str | PromotionError) -> Judged:
+def _unmeasured(name: str, threshold: float | None, why: str | PromotionError) -> Judged:
     """Return the failure of a check whose value cannot be had."""
     sentence = f"{why.fact}: {why.remedy}" if isinstance(why, PromotionError) else why
     return Judged(Check(name, "failed", None, threshold, sentence), {name: None})

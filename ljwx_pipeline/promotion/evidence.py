@@ -42,11 +42,14 @@ class Drift:
         Those beyond their limit, worst first.
     reason
         Why it could not be judged; empty where it was.
+    sessions
+        Which were judged, in words.
     """
 
     ratio: float
     factors: tuple[str, ...] = ()
     reason: str = ""
+    sessions: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,11 @@ class Calibration:
     covered_frac
         Share of outcomes inside; NaN where it could not be judged.
     least_group_frac, most_group_frac
-        The same of the year, industry or volatility third that held least and most.
-    rows
-        Rows judged.
+        The same of the year, industry or volatility third that held least and most; NaN where none is large enough.
+    rows, groups
+        Rows and groups judged.
+    nominal_frac
+        What the intervals were made for.
     reason
         Why it could not be judged; empty where it was.
     """
@@ -69,6 +74,8 @@ class Calibration:
     least_group_frac: float = np.nan
     most_group_frac: float = np.nan
     rows: int = 0
+    groups: int = 0
+    nominal_frac: float = np.nan
     reason: str = ""
 
 
@@ -84,11 +91,14 @@ class Rival:
         Candidate's net return less the champion's, per session on which both were out of sample, in order, no NaN.
     reason
         Why the two cannot be compared; empty where they can.
+    skill_lost_since
+        The session since which an alarm of lost skill about it stands; empty where none does.
     """
 
     version: str
     differences: Float = field(repr=False, compare=False, default_factory=lambda: np.empty(0))
     reason: str = ""
+    skill_lost_since: str = ""
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,9 @@ def gate(settings: Settings) -> GateSettings:
     return settings.gate
 
 
+NEWEST = {"newest_first": "2025-10-09", "newest_last": "2025-11-05"}
+
+
 def line_of(tmp_path: Path, **about: Any) -> Any:
     catalogue = SimpleNamespace(version_hash="a" * 64)
     return SimpleNamespace(tables=tmp_path, catalogue=catalogue, **about)
@@ -49,11 +52,12 @@ def test_a_backtest_beside_other_indices_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_could_not_be_judged_says_why() -> None:
-    drift = drift_of({"drift_ratio": None, "drifted_factors": [], "reason": "756 sessions are needed"})
+    drift = drift_of({"drift_ratio": None, "drifted_factors": [], "reason": "756 sessions are needed", **NEWEST})
     assert math.isnan(drift.ratio)
     assert drift.reason == "756 sessions are needed"
-    judged = drift_of({"drift_ratio": 0.4, "drifted_factors": ["KMID"], "reason": None})
+    judged = drift_of({"drift_ratio": 0.4, "drifted_factors": ["KMID"], "reason": None, **NEWEST})
     assert (judged.ratio, judged.factors, judged.reason) == (0.4, ("KMID",), "")
+    assert judged.sessions == "2025-10-09 to 2025-11-05"
     short = calibration_of({"rows": 0, "reason": "too little history"})
     assert math.isnan(short.covered_frac)
     assert short.reason == "too little history"

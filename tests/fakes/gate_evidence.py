@@ -44,7 +44,7 @@ def evidence(seed: int = 0, *, rank_ic: float, annual_excess: float, trials: int
         capacity_cny=50_000_000.0,
         capital_cny=10_000_000.0,
         drift=Drift(0.4),
-        calibration=Calibration(0.9, 0.88, 0.92, rows=100_000),
+        calibration=Calibration(0.9, 0.88, 0.92, rows=100_000, groups=8, nominal_frac=0.9),
         rival=None,
     )
 

@@ -120,9 +120,6 @@ def test_a_refusal_says_what_was_measured_and_what_was_asked(gate: GateSettings)
         ("max_turnover", 29.0, "turnover"),
         ("min_capacity_frac", 5.1, "capacity"),
         ("max_drift_ratio", 0.3, "drift"),
-        ("coverage_frac", (0.91, 0.95), "calibration"),
-        ("group_coverage_frac", (0.89, 0.95), "calibration"),
-        ("group_coverage_frac", (0.8, 0.91), "calibration"),
     ],
 )
 def test_each_threshold_refuses_on_its_own(gate: GateSettings, key: str, value: float, name: str) -> None:
@@ -323,6 +320,10 @@ def test_profiles_of_trades_take_win_rate_and_profit_factor_of_closed_trades(
     assert {check.name for check in none.checks if check.outcome == "failed"} == {"win_rate", "profit_factor"}
 
 
+def calibrated(total: float, least: float, most: float, *, groups: int = 5) -> Calibration:
+    return Calibration(total, least, most, rows=1_000, groups=groups, nominal_frac=0.9)
+
+
 @pytest.mark.parametrize(
     ("change", "name", "said"),
     [
@@ -332,6 +333,10 @@ def test_profiles_of_trades_take_win_rate_and_profit_factor_of_closed_trades(
         ({"capacity_cny": math.nan}, "capacity", "not at least"),
         ({"drift": Drift(math.nan, reason="756 sessions are needed")}, "drift", "cannot be judged: 756 sessions"),
         ({"calibration": Calibration(math.nan, reason="too short")}, "calibration", "cannot be judged: too short"),
+        ({"calibration": calibrated(0.87, 0.87, 0.87)}, "calibration", "not within 88% to 92%"),
+        ({"calibration": calibrated(0.9, 0.84, 0.92)}, "calibration", "not within 85% to 95%"),
+        ({"calibration": calibrated(0.9, 0.88, 0.96)}, "calibration", "not within 85% to 95%"),
+        ({"calibration": calibrated(0.9, math.nan, math.nan, groups=0)}, "calibration", "is large enough (1,000 rows)"),
         ({"rival": Rival("3", np.zeros(59))}, "champion", "shares 59 sessions with the champion, version 3"),
         ({"rival": Rival("3", reason="it was revised")}, "champion", "cannot be compared with the champion"),
         ({"rival": Rival("3", np.full(500, -0.001))}, "champion", "better with probability 0.000"),
@@ -358,6 +363,19 @@ def test_a_better_candidate_beats_the_champion_and_the_same_model_anew_may_follo
     assert decision.measured["champion_probability"] == pytest.approx(1.0, abs=0.01)
     same = decide(replace(skilled, rival=Rival("3", np.zeros(600))), gate)
     assert same.promoted
-    assert same.measured["champion_probability"] == 0.5
+    assert any("the same model, trained anew" in reason for reason in same.reasons)
+    little = decide(replace(skilled, rival=Rival("3", better - 0.00034)), gate)
+    assert 0.5 < (little.measured["champion_probability"] or 0) < gate.min_champion_probability
+    assert little.decision == "refused", "a little better may be luck"
     worse = decide(replace(skilled, rival=Rival("3", -better)), gate)
     assert worse.decision == "refused"
+    fallen = decide(replace(skilled, rival=Rival("3", -better, skill_lost_since="2026-03-02")), gate)
+    assert fallen.promoted
+    assert any("alarm of lost skill since 2026-03-02: it need not be beaten" in reason for reason in fallen.reasons)
+
+
+def test_intervals_are_held_to_the_coverage_they_were_made_for(gate: GateSettings) -> None:
+    skilled = evidence(rank_ic=0.07, annual_excess=0.30)
+    eighty = replace(calibrated(0.8, 0.76, 0.84), nominal_frac=0.8)
+    assert decide(replace(skilled, calibration=eighty), gate).promoted
+    assert decide(replace(skilled, calibration=replace(eighty, nominal_frac=0.9)), gate).decision == "refused"
