@@ -58,8 +58,8 @@ PARAMS = IntervalParams(
 FLOOR, LEAST_RETURNS, UNIT = 0.005, 20, 0.02
 BOUNDS = coverage_bounds(PARAMS.coverage)
 GOAL = (
-    "walk-forward scores and every panel, before any abstention: 88 to 92 % covered in total, 85 to 95 % in every year, "
-    "industry and volatility third, interval score below both constant widths'"
+    "walk-forward scores and every panel, before any abstention: 88 to 92 % covered in total, 85 to 95 % in every "
+    "year, industry and volatility third, interval score below both constant widths'"
 )
 REAL_DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 
@@ -82,7 +82,7 @@ class MeasuredPanel:
 
 
 def run(quick: bool = False) -> dict[str, Any]:
-    """Return the result entry; ``quick`` walks 700 sessions of 60 simulated symbols, a market of 40 untuned forward."""
+    """Return the result entry; ``quick`` walks 700 sessions of 60 simulated symbols, and 40 untuned forward."""
     simulated = simulated_panel(60, 700) if quick else simulated_panel(300, 2_500)
     cost, walked = clocked(lambda: walked_panel(simulated))
     judged = {"walk_forward": walk_forward_figures(quick), "simulated": figures(simulated, walked)}

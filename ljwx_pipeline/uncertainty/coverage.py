@@ -15,7 +15,6 @@ from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.uncertainty.state import Float, IntervalParams
 from ljwx_pipeline.uncertainty.walk import WalkedIntervals, walk
 
-
 #: By how much the share covered may differ from what intervals were made for: in total, and in a group.
 TOTAL_MARGIN, GROUP_MARGIN = 0.02, 0.05
 
