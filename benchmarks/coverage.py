@@ -93,8 +93,9 @@ def run(quick: bool = False) -> dict[str, Any]:
     peak = round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, 1)
     return {
         "id": "coverage",
-        "what": f"90 % intervals of {HORIZON}-session returns of walk-forward scores, {simulated.scores.shape[0]} symbols x "
-        f"{simulated.scores.shape[1]} sessions simulated" + ("" if real is None else ", and a real panel"),
+        "what": f"90 % intervals of {HORIZON}-session returns: walk-forward scores; plain ones of "
+        f"{simulated.scores.shape[0]} symbols x {simulated.scores.shape[1]} sessions simulated"
+        + ("" if real is None else ", and of a real panel"),
         "ours": {**{key: round(value, 3) for key, value in cost.items()}, "peak_mib": peak, **judged},
         "peer": None,
         "ratio": None,
