@@ -30,6 +30,7 @@ from ljwx_pipeline.backtest.sweep_variants import Variant, expand_grid
 from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger, strategy_family
 from ljwx_pipeline.config import ModelSettings, Settings, StrategySettings, load_settings, market_name
 from ljwx_pipeline.dataset import Dataset, Fold, build_dataset, folds, inner_folds, scorable_mask, sessions_for_research
+from ljwx_pipeline.dataset.groups import industry_codes
 from ljwx_pipeline.dataset.interval_inputs import begun_intervals
 from ljwx_pipeline.evaluation.benchmarks import index_close, monthly_excess, session_excess
 from ljwx_pipeline.evaluation.capacity import capacity
@@ -361,21 +362,25 @@ def calibration_of(market: SeededMarket, scored: Scored) -> Calibration:
     return measured_calibration(intervals_of(market, scored))
 
 
-def intervals_of(market: SeededMarket, scored: Scored) -> dict[str, Any]:
-    """Return what prediction intervals of the scores held, as the line walks and judges them."""
+def intervals_of(market: SeededMarket, scored: Scored, industries: pd.DataFrame | None = None) -> dict[str, Any]:
+    """Return what prediction intervals of the scores held, as the line walks and judges them.
+
+    ``industries`` is the canonical table; without it they are no groups.
+    """
     settings, stop = market.settings, len(market.dataset.sessions)
     trading, entered = market.trading, scored.rows[scored.rows["enterable"] & scored.rows["scorable"]]
     sessions = trading.sessions[:stop]
+    codes, names = (None, {}) if industries is None else industry_codes(industries, trading.symbols, sessions)
     arrays = SessionArrays(
         trading.symbols,
         sessions,
         scored.scores[:, :stop],
         market.returns[:, :stop],
         dense(entered, "forward_return", trading.symbols, sessions),
-        None,
+        codes,
     )
-    begun = begun_intervals(settings.uncertainty, settings.label, trading.symbols, industries=False)
-    return judged_intervals(arrays, walked_on(begun, arrays), {})
+    begun = begun_intervals(settings.uncertainty, settings.label, trading.symbols, industries=codes is not None)
+    return judged_intervals(arrays, walked_on(begun, arrays), names)
 
 
 def alone(evidence: Evidence) -> Evidence:

@@ -1,8 +1,8 @@
 """When alarms ask for a new training: which of them do, how long after the last, and what was asked already.
 
 A pure function over records: no alarm is forgotten because a process or a training died, and none is answered twice.
-A new model is only asked for; whether it trades is the gate's decision. A damaged record stops the rule with an error rather than
-being passed over: a lost request would be asked again every session, a lost alarm never.
+A new model is only asked for; whether it trades is the gate's decision. A damaged record stops the rule with an error
+rather than being passed over: a lost request would be asked again every session, a lost alarm never.
 
 Not here: the alarms (``cusum.py``, ``drift.py``, ``decay.py``), the sensor that asks this rule.
 """
@@ -45,7 +45,7 @@ class Alarm:
 
 @dataclass(frozen=True)
 class Request:
-    """One training asked for: the session, the alarms it is to answer, and how its run ended; empty while it has not."""
+    """One training asked for: the session, the alarms it is to answer, how its run ended (empty: it has not)."""
 
     session: date
     alarms: tuple[str, ...]

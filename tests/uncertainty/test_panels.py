@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,37 @@ def test_every_symbol_moved_to_another_place_keeps_its_interval():
     assert np.isfinite(here.lower).sum() > 5_000
     np.testing.assert_allclose(there.lower, here.lower[order], rtol=1e-9)
     np.testing.assert_allclose(there.upper, here.upper[order], rtol=1e-9)
+
+
+def test_the_line_s_own_scores_out_of_sample_are_covered_and_the_row_tells_where_not():
+    found = bench.walk_forward_figures(quick=True)
+    assert found["rows"] > 40_000
+    assert 0.88 <= found["coverage_frac"] <= 0.92
+    assert set(found["covered_from_to"]) >= {"year", "volatility"}
+    assert found["holds"], found["outside"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "holds", "outside"),
+    [
+        ({}, True, []),
+        ({"coverage_frac": 0.925}, False, []),
+        ({"coverage_frac": 0.87}, False, []),
+        ({"constant_interval_score": 0.19}, False, []),
+        ({"groups_judged": 0, "groups": []}, False, []),
+        ({"covered_frac": 0.96}, False, ["year 2024: 0.9600 of 5000"]),
+    ],
+)
+def test_the_goal_of_the_row_can_fail(changes: dict[str, Any], holds: bool, outside: list[str]):
+    group = {"grouping": "year", "name": "2024", "rows": 5_000, "judged": True, "covered_frac": 0.9}
+    group |= {name: value for name, value in changes.items() if name in group}
+    found = {
+        "rows": 9_000, "coverage_frac": 0.9, "nominal_frac": 0.9, "below_frac": 0.05, "above_frac": 0.05,
+        "mean_width": 0.2, "interval_score": 0.2, "constant_interval_score": 0.3, "groups_judged": 1,
+        "groups": [group],
+    } | changes  # fmt: skip
+    judged = bench.walk_forward_judged(found)
+    assert (judged["holds"], judged["outside"]) == (holds, outside)
 
 
 @pytest.mark.real_data
