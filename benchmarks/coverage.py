@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from benchmarks.clocked import clocked
 from ljwx_pipeline.label import forward_returns
-from ljwx_pipeline.uncertainty.coverage import Coverage, constant_width, coverage_table, outside
+from ljwx_pipeline.uncertainty.coverage import Coverage, constant_width, coverage_table
 from ljwx_pipeline.uncertainty.scale import daily_returns, return_scale, terciles
 from ljwx_pipeline.uncertainty.state import IntervalParams
 from ljwx_pipeline.uncertainty.walk import WalkedIntervals, walk
@@ -155,7 +155,7 @@ def figures(panel: MeasuredPanel, walked: WalkedIntervals) -> dict[str, Any]:
         rivals[name] = coverage_table(
             lower, rival.upper, panel.outcomes, coverage=PARAMS.coverage, groups=panel.reported
         )
-    missed = outside(parts, lowest=GROUP[0], highest=GROUP[1])
+    missed = [row for row in parts if not GROUP[0] <= row.covered_frac <= GROUP[1]]
     beats = all(total.mean_score < rival[0].mean_score for rival in rivals.values())
     return {
         "total": rounded(total),
