@@ -13,7 +13,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.column_lineage import backtest_lineage
-from assets.gate_evidence import DECIDED, champion_of, check_results, curves_of_gate, gathered
+from assets.gate_evidence import DECIDED, check_results, curves_of_gate, gathered
 from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.made import record_made
 from assets.metadata import frame_metadata, line_plot, report_links
@@ -135,7 +135,7 @@ def promotion_decision(
         prediction_intervals=prediction_intervals,
         monitoring_reference=monitoring_reference,
     )
-    evidence, counted, rival = gathered(
+    found = gathered(
         line,
         walk_forward_predictions,
         net_backtest,
@@ -143,14 +143,12 @@ def promotion_decision(
         intervals=prediction_intervals,
         reference=monitoring_reference,
     )
-    decided = decide(evidence, settings.gate, approval_always=settings.approval.required == "always")
-    against = None if rival is None else asdict(rival)
-    champion = champion_of(line)
+    decided = decide(found.evidence, settings.gate, approval_always=settings.approval.required == "always")
     about = {
         "research": research_event(line),
-        "rival": against,
-        "trials": counted.as_dict(),
-        "champion_seen": None if champion is None else champion.bundle_hash,
+        "rival": None if found.rival is None else asdict(found.rival),
+        "trials": found.trials.as_dict(),
+        "champion_seen": None if found.champion is None else found.champion.bundle_hash,
         **origin,
     }
     decision = decided.as_dict() | about
@@ -229,15 +227,12 @@ def champion_model(
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
     keep_shown(line, promotion_decision, bundle_hash)
-    registry.describe_version(name, version.version, version_text(line, promotion_decision))
     verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, asker())
     done = settle(promotion_desk(line), verdict, seen=promotion_decision.get("champion_seen"))
     champion = done.champion
-    judged = promotion_decision | {
-        "decision": done.decision,
-        "reasons": list(done.reasons),
-        "bundle_hash": bundle_hash,
-    }
+    settled_as = {"decision": done.decision, "reasons": list(done.reasons)}
+    judged = promotion_decision | settled_as | {"bundle_hash": bundle_hash}
+    registry.describe_version(name, version.version, version_text(line, judged))
     track_promotion(line, judged, version.version, champion.version if champion else "none")
     alias = "champion" if champion is not None and champion.version == version.version else "none"
     card = Path(model_bundle["path"]) / CARD
@@ -269,8 +264,10 @@ def keep_shown(line: Line, decision: dict[str, Any], bundle_hash: str) -> None:
 def version_text(line: Line, decision: dict[str, Any]) -> str:
     """Return what MLflow's page says of a version: whether it may trade and why, and where its card is."""
     market = "**Simulated market.** " if line.source().describe().simulated else ""
-    said = {"promoted": "promoted it", "refused": "refused it", "awaiting_approval": "leaves it to a person's approval"}
+    said = {"promoted": "Promoted", "refused": "Refused", "awaiting_approval": "Awaits a person's approval"}
+    passed = {check["sentence"] for check in decision["checks"] if check["outcome"] == "passed"}
+    why = "".join(f"\n- {reason}" for reason in decision["reasons"] if reason not in passed)
     return (
-        f"{market}The gate {said[decision['decision']]}. The model card, the report and the factors it leans on are "
-        f"artifacts of its source run.\n\n{checks_text(decision)}"
+        f"{market}{said[decision['decision']]}.{why}\n\nThe model card, the report and the factors it leans on are "
+        f"artifacts of its source run. What the gate asked:\n\n{checks_text(decision)}"
     )

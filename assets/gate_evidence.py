@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import dagster as dg
@@ -24,6 +25,7 @@ from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.evaluation.metrics import returns_of
 from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_performance
 from ljwx_pipeline.market.calendar import session_positions
+from ljwx_pipeline.tracking import AlarmJournal
 
 if TYPE_CHECKING:  # heavy: scipy
     from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence, Rival
@@ -31,6 +33,21 @@ if TYPE_CHECKING:  # heavy: scipy
     from ljwx_pipeline.promotion.trial_count import CountedTrials
 
 DECIDED = "promotion_decision"
+#: Checks that a decision lists only where there is something to say.
+_ONLY_WHERE_ASKED = ("strategy_tradable", "approval")
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """A candidate's evidence, the trials it rests on, the champion it was gathered beside and its rival (``rival.py``).
+
+    The champion is read once: whoever becomes it meanwhile was not compared with.
+    """
+
+    evidence: Evidence
+    trials: CountedTrials
+    champion: Named | None
+    rival: Named | None
 
 
 def gathered(
@@ -41,8 +58,8 @@ def gathered(
     tuned: dict[str, Any],
     intervals: Mapping[str, Any],
     reference: Mapping[str, Any],
-) -> tuple[Evidence, CountedTrials, Named | None]:
-    """Return the candidate's evidence, the trials it rests on, and the bundle that it is compared with.
+) -> Gathered:
+    """Return the candidate's evidence, and what it was gathered beside.
 
     Parameters
     ----------
@@ -59,12 +76,13 @@ def gathered(
     from ljwx_pipeline.evaluation.benchmarks import monthly_excess, session_excess
     from ljwx_pipeline.promotion.evidence import Evidence
     from ljwx_pipeline.promotion.rival import ReturnsOfBundles, choose_rival
-    from ljwx_pipeline.promotion.trial_count import selections
+    from ljwx_pipeline.promotion.trial_count import selection
 
     settings, counted = line.settings, trials_behind(line, tuned)
     equity, close = curves_of_gate(line, backtest)
     returns, kept = returns_of(equity), ReturnsOfBundles(line.home / "tracking")
-    rival = choose_rival(returns, champion_of(line), kept)
+    champion = champion_of(line)
+    rival, back = choose_rival(returns, champion, kept), read_json(line.tables, "backtest_summary")
     (figures,) = read_performance(line.tables / FIGURES / PARQUET_NAME).values()
     evidence = Evidence(
         rank_ic=rank_ic_of(predictions),
@@ -75,7 +93,9 @@ def gathered(
         trials=len(counted.sharpes),
         trial_variance=counted.variance,
         trial_returns=counted.returns,
-        selections=selections(counted, choices_of(tuned, read_json(line.tables, "backtest_summary"))),
+        related=counted.related,
+        study=selection(counted, f"study {tuned['study']}", tuned["evidence"]),
+        strategies=selection(counted, "strategies tried on its scores", back["evidence"]),
         purge_sessions=settings.purge_sessions,
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),
         leaks=leaks_of(line),
@@ -87,12 +107,7 @@ def gathered(
         calibration=calibration_of(intervals),
         rival=rival_of(line, returns, rival, kept),
     )
-    return evidence, counted, rival
-
-
-def choices_of(tuned: Mapping[str, Any], summary: Mapping[str, Any]) -> dict[str, str]:
-    """Return what the trials of each choice that led to the candidate were tried on: its study, and its own scores."""
-    return {f"study {tuned['study']}": tuned["evidence"], "strategies tried on its scores": summary["evidence"]}
+    return Gathered(evidence, counted, champion, rival)
 
 
 def curves_of_gate(line: Line, backtest: pd.DataFrame) -> tuple[pd.Series, pd.Series]:
@@ -140,6 +155,7 @@ def drift_of(reference: Mapping[str, Any]) -> Drift:
         ratio=math.nan if ratio is None else float(ratio),
         factors=tuple(reference["drifted_factors"]),
         reason=reference["reason"] or "",
+        sessions=f"{reference['newest_first']} to {reference['newest_last']}" if reference["newest_last"] else "",
     )
 
 
@@ -149,8 +165,13 @@ def calibration_of(intervals: Mapping[str, Any]) -> Calibration:
 
     if not intervals["rows"]:
         return Calibration(math.nan, reason=str(intervals["reason"]))
-    shares = (float(intervals[name]) for name in ("coverage_frac", "least_group_frac", "most_group_frac"))
-    return Calibration(*shares, rows=int(intervals["rows"]))
+    shares = (intervals[name] for name in ("coverage_frac", "least_group_frac", "most_group_frac"))
+    return Calibration(
+        *(math.nan if share is None else float(share) for share in shares),
+        rows=int(intervals["rows"]),
+        groups=int(intervals["groups_judged"]),
+        nominal_frac=float(intervals["nominal_frac"]),
+    )
 
 
 def champion_of(line: Line) -> Named | None:
@@ -170,7 +191,11 @@ def rival_of(line: Line, returns: pd.Series, rival: Named | None, kept: ReturnsO
     def restated(version: str) -> str:
         return registry.version_tags(registry.version(line.registered_model, version)).get(RESTATED_TAG, "")
 
-    return against(returns, rival, kept, restated=restated)
+    found = against(returns, rival, kept, restated=restated)
+    if found is None or rival is None:
+        return None
+    lost = AlarmJournal(line.home / "tracking").skill_lost_since(rival.bundle_hash)
+    return replace(found, skill_lost_since="" if lost is None else lost.isoformat())
 
 
 def check_results(decision: Mapping[str, Any]) -> Iterator[dg.AssetCheckResult]:
@@ -180,15 +205,21 @@ def check_results(decision: Mapping[str, Any]) -> Iterator[dg.AssetCheckResult]:
     told = {check["name"]: check for check in decision["checks"]}
     for name, asks in CHECKS.items():
         check = told.get(name)
-        outcome = "not_asked" if check is None else check["outcome"]
-        metadata: dict[str, Any] = {"outcome": outcome}
-        if check is not None:
-            metadata |= {key: check[key] for key in ("measured", "threshold") if check[key] is not None}
-        yield dg.AssetCheckResult(
-            asset_key=DECIDED,
-            check_name=name,
-            passed=outcome in ("passed", "not_asked"),
-            severity=dg.AssetCheckSeverity.WARN,
-            description=f"{asks}: nothing of the kind here" if check is None else check["sentence"],
-            metadata=metadata,
-        )
+        if check is None:
+            here = name in _ONLY_WHERE_ASKED
+            said = "nothing of the kind is asked here" if here else "not reached: the evidence was refused before"
+            yield _check_result(name, passed=here, said=f"{asks}: {said}", metadata={"outcome": "none"})
+            continue
+        metadata = {key: check[key] for key in ("outcome", "measured", "threshold") if check[key] is not None}
+        yield _check_result(name, passed=check["outcome"] == "passed", said=check["sentence"], metadata=metadata)
+
+
+def _check_result(name: str, *, passed: bool, said: str, metadata: dict[str, Any]) -> dg.AssetCheckResult:
+    return dg.AssetCheckResult(
+        asset_key=DECIDED,
+        check_name=name,
+        passed=passed,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=said,
+        metadata=metadata,
+    )

@@ -30,7 +30,7 @@ from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.monitoring.decay import LabelTiming
 from ljwx_pipeline.monitoring.drift import DriftReference, DriftVerdict
 from ljwx_pipeline.monitoring.live import INPUT_SESSIONS, Fared, fared, judged_inputs
-from ljwx_pipeline.monitoring.reference import Reference, inputs_reference, skill_chart
+from ljwx_pipeline.monitoring.reference import NewestDrift, Reference, inputs_reference, skill_chart
 from ljwx_pipeline.monitoring.retrain import AlarmKind
 from ljwx_pipeline.scoring.bundle import MONITORING
 from ljwx_pipeline.tracking import AlarmJournal, LiveScores
@@ -65,9 +65,7 @@ def monitoring_reference(line: Line, walk_forward_predictions: pd.DataFrame) -> 
     )
     document = Reference(chart, chart_reason, drift, drift_reason).to_json()
     made = {
-        "drift_ratio": newest.ratio,
-        "drifted_factors": list(newest.factors),
-        "reason": newest.reason,
+        **newest_told(newest, dataset.sessions),
         "chart": None if chart is None else chart.as_dict(),
         "chart_reason": chart_reason or None,
         "document": document,
@@ -76,12 +74,28 @@ def monitoring_reference(line: Line, walk_forward_predictions: pd.DataFrame) -> 
     told: dict[str, Any] = {
         "lost_skill": chart_reason if chart is None else f"alarm above {chart.level:.2f} deviations",
         "inputs": drift_reason if drift is None else f"{len(drift.names)} factors over {drift.sessions} sessions",
-        "newest_inputs": newest.reason or f"{newest.ratio:.2f} of the limit",
+        "newest_inputs": newest.reason
+        or f"{made['newest_first']} to {made['newest_last']}: {newest.ratio:.2f} of the limit",
         "document_bytes": len(document),
     }
     if chart is not None:
         told |= {"icir": chart.icir, "false_alarms_per_year": chart.false_alarms_per_year}
     return dg.Output(made, metadata=told)
+
+
+def newest_told(newest: NewestDrift, sessions: pd.DatetimeIndex) -> dict[str, Any]:
+    """Return the verdict on the newest sessions as the gate reads it, with the first and last of them as ISO dates.
+
+    They are the newest of research: the last ``research.held_out_sessions`` of the market come after them.
+    """
+    first, last = (None, None) if newest.sessions is None else (str(sessions[at].date()) for at in newest.sessions)
+    return {
+        "drift_ratio": newest.ratio,
+        "drifted_factors": list(newest.factors),
+        "reason": newest.reason,
+        "newest_first": first,
+        "newest_last": last,
+    }
 
 
 def in_control_rank_ic(predictions: pd.DataFrame) -> NDArray[np.float64]:
@@ -162,14 +176,15 @@ def inputs_unbroken(context: dg.AssetCheckExecutionContext, line: Line) -> dg.As
     """The newest session's inputs are no symbols missing, nothing constant, stale, unknown or of another scale.
 
     Judged by what the champion was trained on. What is broken is neither scored nor learned from: the run stops here,
-    until the data is mended or ``monitoring.accepted_inputs`` names the session, whose values are true.
+    until the data is mended or ``monitoring.accepted_inputs`` names the session, whose values are true. What cannot be
+    judged is told as a warning, which stops nothing.
     """
     champion = watched_champion(line)
     if isinstance(champion, str):
-        return dg.AssetCheckResult(passed=True, description=f"not judged, champion: {champion}")
+        return _not_judged(f"champion: {champion}")
     reference = champion.reference.drift
     if reference is None:
-        return dg.AssetCheckResult(passed=True, description=f"not judged: {champion.reference.drift_reason}")
+        return _not_judged(champion.reference.drift_reason)
     session, inputs = newest_inputs(line, reference, 2)
     findings = [finding for finding in judged_inputs(reference, inputs).findings if finding.broken]
     said = _listed([finding.sentence for finding in findings])
@@ -246,6 +261,7 @@ def model_monitoring(
         said = _listed([finding.sentence for finding in verdict.findings if not finding.broken])
         _settle(context, line, champion, "drift", now=verdict.drifted, session=today, said=said)
     document = _document(champion, found, verdict, today)
+    document["coverage_reason"] = _coverage_reason(found, settings.monitoring.coverage_window_sessions)
     document["score_spread"] = float(daily_scores["score"].std())
     document["alarms"] = [
         {"kind": one.kind, "session": one.session, "sentence": one.sentence}
@@ -314,6 +330,15 @@ def _document(champion: Watched, found: Fared, verdict: DriftVerdict | None, tod
     }
 
 
+def _coverage_reason(found: Fared, window_sessions: int) -> str | None:
+    """Return why live coverage cannot be judged, None where it was."""
+    if found.miscalibrated is not None:
+        return None
+    if found.calibration is None or found.calibration.coverage_frac is None:
+        return "no interval has matured"
+    return f"intervals of {found.calibration.sessions} sessions have matured, {window_sessions} are needed"
+
+
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 
@@ -337,33 +362,47 @@ def _picture(champion: Watched, found: Fared) -> dict[str, Any]:
 def skill_kept(model_monitoring: dict[str, Any]) -> dg.AssetCheckResult:
     """No alarm of lost skill stands about the champion."""
     statistic, reason = model_monitoring.get("cusum"), model_monitoring.get("cusum_reason")
-    kept = f"not judged: {reason}" if reason else "no label has matured yet"
-    if statistic is not None:
+    kept, unjudged = "", reason or ("no label has matured yet" if statistic is None else "")
+    if not unjudged:
         matured, level = model_monitoring["matured_sessions"], model_monitoring["cusum_level"]
         kept = f"CUSUM {statistic:.2f} after {matured} matured sessions, alarm above {level:.2f}"
-    return _stands(model_monitoring, "skill_lost", dg.AssetCheckSeverity.ERROR, kept)
+    return _stands(model_monitoring, "skill_lost", dg.AssetCheckSeverity.ERROR, kept=kept, unjudged=unjudged)
 
 
 @dg.asset_check(asset=model_monitoring)
 def inputs_not_drifted(model_monitoring: dict[str, Any]) -> dg.AssetCheckResult:
     """No factor's distribution over the newest sessions is beyond every year of training."""
     ratio, reason = model_monitoring.get("drift_ratio"), model_monitoring.get("drift_reason")
-    kept = f"not judged: {reason or 'too few sessions'}" if ratio is None else f"the most drifted is at {ratio:.2f}"
-    return _stands(model_monitoring, "drift", dg.AssetCheckSeverity.WARN, f"{kept} of its limit" if ratio else kept)
+    unjudged = (reason or "too few sessions") if ratio is None else ""
+    kept = "" if ratio is None else f"the most drifted is at {ratio:.2f} of its limit"
+    return _stands(model_monitoring, "drift", dg.AssetCheckSeverity.WARN, kept=kept, unjudged=unjudged)
 
 
 @dg.asset_check(asset=model_monitoring)
 def intervals_calibrated(model_monitoring: dict[str, Any]) -> dg.AssetCheckResult:
     """Live intervals cover as much as is asked, over the newest matured sessions."""
-    covered = model_monitoring.get("coverage_frac")
-    kept = "not judged: no interval has matured" if covered is None else f"{covered:.1%} covered so far"
-    return _stands(model_monitoring, "miscalibrated", dg.AssetCheckSeverity.WARN, kept)
+    covered, unjudged = model_monitoring.get("coverage_frac"), model_monitoring.get("coverage_reason") or ""
+    kept = "" if covered is None else f"{covered:.1%} covered"
+    return _stands(model_monitoring, "miscalibrated", dg.AssetCheckSeverity.WARN, kept=kept, unjudged=unjudged)
 
 
 def _stands(
-    document: dict[str, Any], kind: AlarmKind, severity: dg.AssetCheckSeverity, kept: str
+    document: dict[str, Any], kind: AlarmKind, severity: dg.AssetCheckSeverity, *, kept: str, unjudged: str
 ) -> dg.AssetCheckResult:
-    """Return the check that no alarm of ``kind`` stands; ``kept`` is said where none does."""
+    """Return the check that no alarm of ``kind`` stands; ``kept`` is said where none does, if that was judged."""
     alarms = [f"since {one['session']}: {one['sentence']}" for one in document.get("alarms", []) if one["kind"] == kind]
-    said = "; ".join(alarms) or kept if document["champion"] else "no champion to watch"
-    return dg.AssetCheckResult(passed=not alarms, severity=severity, description=said)
+    if alarms:
+        return dg.AssetCheckResult(passed=False, severity=severity, description="; ".join(alarms))
+    if not document["champion"]:
+        return _not_judged("there is no champion to watch")
+    return _not_judged(unjudged) if unjudged else dg.AssetCheckResult(passed=True, severity=severity, description=kept)
+
+
+def _not_judged(reason: str) -> dg.AssetCheckResult:
+    """Return a check that could not be judged: not passed, and a warning, so that nothing is stopped by it."""
+    return dg.AssetCheckResult(
+        passed=False,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=f"not judged: {reason}",
+        metadata={"judged": False},
+    )

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from assets.gate_evidence import calibration_of as measured_calibration
 from assets.intervals import judged_intervals
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
@@ -52,7 +53,7 @@ from ljwx_pipeline.monitoring.reference import inputs_reference
 from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence
 from ljwx_pipeline.promotion.gate import Decision, decide
 from ljwx_pipeline.promotion.study_trials import count_studies, study_evidence, study_note
-from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials, selections, study_trials
+from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials, selection, study_trials
 from ljwx_pipeline.sources.simulated.source import WORLD_FIRST, WORLD_LAST, SimulatedMarket
 from ljwx_pipeline.studies import Place, study_summaries
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
@@ -206,7 +207,7 @@ class Search:
     def __init__(self, market: SeededMarket, home: Path) -> None:
         self.market, self.home = market, home
         self.ledger = TrialLedger(home / LEDGER_FILE)
-        self.document: dict[str, Any] = {"trials": []}
+        self.document: dict[str, Any] = {"study": "", "evidence": "", "trials": []}
 
     def tune(self) -> StudyResult:
         """Run the study on the inner folds and count its trials."""
@@ -304,9 +305,6 @@ def evidence_of(search: Search, candidate: Candidate) -> Evidence:
     """Return what the gate is asked about: the one place that knows what evidence is made of."""
     market, counted = search.market, search.counted()
     left_out = market.settings.gate.left_out
-    choices = {"strategies tried on its scores": _inputs(market, candidate.scored).key().evidence}
-    if "evidence" in search.document:
-        choices[f"study {search.document['study']}"] = search.document["evidence"]
     result = backtested(market, candidate)
     close = market.benchmark.loc[result.sessions]
     lint_evidence = _lint_evidence(market, candidate, result)
@@ -319,7 +317,9 @@ def evidence_of(search: Search, candidate: Candidate) -> Evidence:
         trials=len(counted.sharpes),
         trial_variance=counted.variance,
         trial_returns=counted.returns,
-        selections=selections(counted, choices),
+        related=counted.related,
+        study=selection(counted, f"study {search.document['study']}", search.document["evidence"]),
+        strategies=selection(counted, "strategies", _inputs(market, candidate.scored).key().evidence),
         purge_sessions=market.settings.purge_sessions,
         lint_errors=tuple(
             f"{found.code}: {found.fact}"
@@ -357,6 +357,11 @@ def drift_of(market: SeededMarket) -> Drift:
 
 
 def calibration_of(market: SeededMarket, scored: Scored) -> Calibration:
+    """Return what prediction intervals of the scores held, as the gate reads it."""
+    return measured_calibration(intervals_of(market, scored))
+
+
+def intervals_of(market: SeededMarket, scored: Scored) -> dict[str, Any]:
     """Return what prediction intervals of the scores held, as the line walks and judges them."""
     settings, stop = market.settings, len(market.dataset.sessions)
     trading, entered = market.trading, scored.rows[scored.rows["enterable"] & scored.rows["scorable"]]
@@ -370,9 +375,7 @@ def calibration_of(market: SeededMarket, scored: Scored) -> Calibration:
         None,
     )
     begun = begun_intervals(settings.uncertainty, settings.label, trading.symbols, industries=False)
-    found = judged_intervals(arrays, walked_on(begun, arrays), {})
-    shares = (float(found[name]) for name in ("coverage_frac", "least_group_frac", "most_group_frac"))
-    return Calibration(*shares, rows=int(found["rows"]))
+    return judged_intervals(arrays, walked_on(begun, arrays), {})
 
 
 def alone(evidence: Evidence) -> Evidence:

@@ -53,7 +53,9 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
     line = line or Line()
     partitions = month_partitions(settings.source)
     daily_selection = dg.AssetSelection.groups(*DAILY_GROUPS)
-    research_selection = dg.AssetSelection.groups(*RESEARCH_GROUPS)
+    # no job learns from broken input, whoever starts it: the check blocks what reads the feature table
+    unbroken = dg.AssetSelection.checks(monitoring.inputs_unbroken)
+    research_selection = dg.AssetSelection.groups(*RESEARCH_GROUPS) | unbroken
     daily = daily_job(daily_selection)
     ingest = ingest_job(dg.AssetSelection.groups(*INGEST_GROUPS))
     training = research_job(research_selection)

@@ -1,7 +1,8 @@
 """The sensor that asks for a training when the model that trades decays; whether its model trades is the gate's answer.
 
 A request is written down before Dagster is asked and ends when its run does, so that a process killed in between asks
-again for the same one (Dagster's run key makes it one run), and never for two.
+again for the same one (Dagster's run key makes it one run), and never for two. Only a run that succeeded answers the
+alarms; one that failed may be run again by a person, and counts by how that ends.
 """
 
 from typing import TYPE_CHECKING
@@ -55,11 +56,19 @@ def retraining_sensor(job: "UnresolvedAssetJobDefinition", settings: MonitoringS
 def _asked(context: dg.SensorEvaluationContext, line: Line) -> dg.RunRequest | dg.SkipReason:
     journal = retraining_journal(line)
     for request in journal.open_requests():
-        runs = context.instance.get_runs(dg.RunsFilter(tags={REQUEST_TAG: request.key}), limit=1)  # the newest
-        if not runs:  # written down, and killed before Dagster heard of it
+        run = _newest_run(context, request)
+        if run is None:  # written down, and killed before Dagster heard of it
             return _run_request(request)
-        if runs[0].status in FINISHED and runs[0].tags.get(WILL_RETRY_TAG) != "true":
-            journal.ended(request.key, run_id=runs[0].run_id, status=runs[0].status.value)
+        if _ended(run):
+            journal.ended(request.key, run_id=run.run_id, status=run.status.value)
+    failed = journal.failed_last()
+    if failed is not None:
+        request, end = failed
+        again = _newest_run(context, request)
+        if again is not None and again.run_id != end.run_id:
+            if not _ended(again):
+                return dg.SkipReason(f"the training asked for on {request.session} is run again")
+            journal.ended(request.key, run_id=again.run_id, status=again.status.value)
     sessions, cool_down = line.sessions(), line.settings.monitoring.cool_down_sessions
     due = retraining_now(line.home / "tracking", line.registered_model, sessions, cool_down_sessions=cool_down)
     if not due.asked:
@@ -67,6 +76,15 @@ def _asked(context: dg.SensorEvaluationContext, line: Line) -> dg.RunRequest | d
         return dg.SkipReason(f"{due.reason}{earliest}")
     context.log.info(due.reason)
     return _run_request(journal.requested(sessions[-1].date(), due.alarms))
+
+
+def _newest_run(context: dg.SensorEvaluationContext, request: RequestLine) -> dg.DagsterRun | None:
+    runs = context.instance.get_runs(dg.RunsFilter(tags={REQUEST_TAG: request.key}), limit=1)
+    return runs[0] if runs else None
+
+
+def _ended(run: dg.DagsterRun) -> bool:
+    return run.status in FINISHED and run.tags.get(WILL_RETRY_TAG) != "true"
 
 
 def _run_request(request: RequestLine) -> dg.RunRequest:

@@ -59,6 +59,8 @@ def test_a_decayed_champion_is_told_with_its_alarm_and_the_training_it_asks_for(
     keys = [one["key"] for one in AlarmJournal(folder).records()]
     request = RetrainingJournal(folder).requested(SESSIONS[TRAINED + 20].date(), keys)
     RetrainingJournal(folder).ended(request.key, run_id="r", status="FAILURE")
+    assert "and ended as FAILURE, 0 sessions ago, cool-down 5; not before" in said(capsys)
+    RetrainingJournal(folder).ended(request.key, run_id="again", status="SUCCESS")
     assert "no: no alarm about the champion is unanswered" in said(capsys)
 
     home.promoted(digit="e")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from ljwx_pipeline.config.section import Section
 
@@ -39,15 +39,4 @@ class GateSettings(Section):
     max_turnover: float = Field(gt=0)
     min_capacity_frac: float = Field(gt=0)
     max_drift_ratio: float = Field(gt=0)
-    coverage_frac: tuple[float, float]
-    group_coverage_frac: tuple[float, float]
     min_champion_probability: float = Field(ge=0, le=1)
-
-    @field_validator("coverage_frac", "group_coverage_frac")
-    @classmethod
-    def _least_and_most(cls, value: tuple[float, float]) -> tuple[float, float]:
-        least, most = value
-        if not 0 <= least < most <= 1:
-            msg = f"[{least}, {most}] is no range of shares: write the least, then the most, from 0 to 1"
-            raise ValueError(msg)
-        return value

@@ -70,7 +70,7 @@ GATE_MEASURES = {
     "turnover": ("≤", "number"),
     "capacity": ("≥", "number"),
     "drift": ("≤", "number"),
-    "calibration": ("≥", "percent"),
+    "calibration": ("", "percent"),
     "champion": ("≥", "number"),
     "approval": ("≥", "whole"),
 }
@@ -85,7 +85,7 @@ class GateLine:
     name: str
     outcome: str
     measured: float | None
-    threshold: float
+    threshold: float | None
     sentence: str
 
 
@@ -224,7 +224,8 @@ def gate_row(line: GateLine) -> tuple[tuple[str, str], str, str]:
 
     english, chinese = named(wording.LABELS, line.name)
     label = (_words(english), _words(chinese))
-    return label, shown(line.measured), f"{relation} {shown(line.threshold)}".strip()
+    asked = "" if line.threshold is None else f"{relation} {shown(line.threshold)}".strip()
+    return label, shown(line.measured), asked
 
 
 def rank_ic_rows(summary: Mapping[str, float | None]) -> list[tuple[str, list[float | None]]]:

@@ -94,11 +94,14 @@ class NewestDrift:
         Those beyond their limit, farthest first.
     reason
         Why it could not be judged; None when it was.
+    sessions
+        ``session_index`` of the first and the last session judged; None when none was.
     """
 
     ratio: float | None
     factors: tuple[str, ...]
     reason: str | None
+    sessions: tuple[int, int] | None = None
 
 
 def skill_chart(
@@ -162,7 +165,8 @@ def inputs_reference(
 
         with ThreadPoolExecutor(threads) as pool:
             profiles = list(pool.map(profiled, range(len(starts))))
-        return drift_reference(kept, edges, profiles), "", _newest(kept, edges, profiles)
+        judged = [int(session_index[at]) for at in starts[-WINDOW_SESSIONS:]]
+        return drift_reference(kept, edges, profiles), "", _newest(kept, edges, profiles, (judged[0], judged[-1]))
     except DataQualityError as error:
         return None, str(error), NewestDrift(None, (), str(error))
 
@@ -174,7 +178,7 @@ def _sample(features: NDArray[np.floating[Any]]) -> NDArray[np.floating[Any]]:
     return np.asarray(features[np.sort(drawn)])
 
 
-def _newest(names: Sequence[str], edges: Float, profiles: Sequence[Profile]) -> NewestDrift:
+def _newest(names: Sequence[str], edges: Float, profiles: Sequence[Profile], sessions: tuple[int, int]) -> NewestDrift:
     try:
         rest = drift_reference(names, edges, profiles[:-WINDOW_SESSIONS])
     except DataQualityError as error:
@@ -182,4 +186,4 @@ def _newest(names: Sequence[str], edges: Float, profiles: Sequence[Profile]) -> 
         return NewestDrift(None, (), told)
     verdict = judge_drift(rest, profiles[-WINDOW_SESSIONS:])
     drifted = tuple(finding.factor for finding in verdict.findings if not finding.broken)
-    return NewestDrift(float((verdict.psi / rest.psi_limit).max()), drifted, None)
+    return NewestDrift(float((verdict.psi / rest.psi_limit).max()), drifted, None, sessions)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -33,10 +33,11 @@ from ljwx_pipeline.promotion.reality_check import reality_check
 from ljwx_pipeline.promotion.statistics import (
     MIN_RETURNS,
     deflated_sharpe,
+    deflated_track_record,
     finite,
     mean_interval,
-    minimum_track_record,
 )
+from ljwx_pipeline.uncertainty.coverage import coverage_bounds
 
 Float = NDArray[np.float64]
 Outcome = Literal["passed", "failed", "approval", "not_asked"]
@@ -45,6 +46,10 @@ Outcome = Literal["passed", "failed", "approval", "not_asked"]
 MIN_COMMON_SESSIONS = 60
 #: Sessions a month, for telling how many more are needed.
 SESSIONS_PER_MONTH = 20
+#: Trials whose returns are compared with each other for the effective number, the newest: a matrix of their pairs.
+MOST_COMPARED = 2_000
+#: Closed trades below which their win rate and profit factor say nothing.
+MIN_TRADES = 30
 #: Of the reality check's resamples: the same evidence gives the same p-value.
 _SEED = 7
 
@@ -62,13 +67,13 @@ class Check:
     measured
         None where it could not be measured or was not.
     threshold
-        What the measured value is held against.
+        What the measured value is held against; None where that is a range.
     """
 
     name: str
     outcome: Outcome
     measured: float | None
-    threshold: float
+    threshold: float | None
     sentence: str
 
     @property
@@ -199,16 +204,19 @@ def deflated(evidence: Evidence, settings: GateSettings) -> Judged:
         said = f"{sessions} net excess returns are too few for a Sharpe ratio: test on at least {MIN_RETURNS} sessions"
         return _unmeasured(name, threshold, said)
     found = deflated_sharpe(evidence.net_excess_returns, evidence.trial_sharpes, luck=evidence.trial_variance)
-    effective = effective_trials(evidence.trial_returns) if evidence.trial_returns.shape[1] else None
-    needed = minimum_track_record(
-        found.sharpe, hurdle=found.hurdle, skewness=found.skewness, kurtosis=found.kurtosis, confidence=threshold
-    )
+    newest = evidence.trial_returns[:, -MOST_COMPARED:]
+    effective = effective_trials(newest) if newest.shape[1] else None
+    needed = deflated_track_record(found, luck=evidence.trial_variance, confidence=threshold)
     said = f"deflated Sharpe probability over {found.trials} trials is {{measured:.3f}}"
     if effective is not None:
+        kept = evidence.trial_returns.shape[1]
+        of_these = f"the newest {effective.trials} of {kept}" if kept > effective.trials else f"the {kept}"
         said += (
-            f" ({effective.distinct} of the {effective.trials} whose returns are kept differ, in effect "
+            f" ({effective.distinct} of {of_these} whose returns are kept differ, in effect "
             f"{effective.by_average_correlation:.1f} by correlation, {effective.by_eigenvalues:.1f} by eigenvalues)"
         )
+    if evidence.related:
+        said += f" ({evidence.related} more with other factors or another universe are not counted)"
     check = _above(name, found.probability, threshold, said)
     if check.outcome == "failed" and found.sharpe > 0:
         enough = "no number of sessions is enough" if math.isinf(needed) else f"{needed:,.0f} sessions are needed"
@@ -219,6 +227,7 @@ def deflated(evidence: Evidence, settings: GateSettings) -> Judged:
         "session_sharpe": found.sharpe,
         "session_sharpe_hurdle": found.hurdle,
         "trials": float(found.trials),
+        "trials_related": float(evidence.related),
         "skewness": found.skewness,
         "kurtosis": found.kurtosis,
         "sessions_needed": needed,
@@ -235,25 +244,29 @@ def overfitting(evidence: Evidence, settings: GateSettings) -> Judged:
     The probability of backtest overfitting must be low. Where all configurations share one real edge, ranks among them
     are luck and the probability says nothing (on a real panel 0.81 among 50 trials that all earn): then the winners
     must hardly ever lose outside of the sample, and Hansen's test must find the best of them better than nothing. The
-    worst choice counts. Fewer than 10 distinct configurations in every choice cannot be judged: a person decides.
+    worse of both choices counts, of hyperparameters and of strategies on the candidate's scores. A study of fewer than
+    10 distinct configurations whose returns are kept cannot be judged, and a person decides; fewer strategies than
+    that are hardly a choice, and count in the deflation alone.
     """
     name, threshold = "overfitting", settings.max_pbo_frac
     if _left_out(name, settings):
         return _not_asked(name, threshold)
-    judged = [_one_choice(one, settings) for one in evidence.selections]
-    assessed = [one for one in judged if one.check.outcome != "approval"]
-    if not assessed:
-        most = max((int(one.measured["configurations"] or 0) for one in judged), default=0)
+    study, strategies = _one_choice(evidence.study, settings), _one_choice(evidence.strategies, settings)
+    if "failed" not in (study.check.outcome, strategies.check.outcome) and study.check.outcome == "approval":
+        distinct = int(study.measured["configurations"] or 0)
         said = (
-            f"overfitting is not assessable: the candidate was chosen among {most} distinct configurations whose "
+            f"overfitting is not assessable: {evidence.study.name} has {distinct} distinct configurations whose "
             "returns are kept, and 10 are needed: a person has to approve it, or tune.trials has to be raised"
         )
         return Judged(Check(name, "approval", None, threshold, said), {"pbo": None})
-    return max(assessed, key=lambda one: (one.check.outcome == "failed", one.check.measured or 0.0))
+    judged = [one for one in (study, strategies) if one.check.outcome != "approval"]
+    return max(judged, key=lambda one: (one.check.outcome == "failed", one.check.measured or 0.0))
 
 
 def _one_choice(selection: Selection, settings: GateSettings) -> Judged:
     name, threshold = "overfitting", settings.max_pbo_frac
+    if selection.returns.shape[1] == 0:
+        return Judged(Check(name, "approval", None, threshold, "no returns are kept"), {"configurations": 0.0})
     try:
         found = backtest_overfitting(selection.returns)
         if isinstance(found, NotAssessable):
@@ -303,6 +316,8 @@ def kpis(evidence: Evidence, returns: Float, settings: GateSettings) -> list[Jud
     below = worst < settings.max_drawdown_frac
     against = f"over {settings.benchmark}"
     count = f"{len(basis):,} closed trades after fees"
+    enough = monthly or len(basis) >= MIN_TRADES
+    count += "" if enough else f" (fewer than {MIN_TRADES}: not judged)"
     judged = [
         _above(
             "sharpe",
@@ -320,7 +335,7 @@ def kpis(evidence: Evidence, returns: Float, settings: GateSettings) -> list[Jud
         ),
         _above(
             "win_rate",
-            win_rate(basis) if len(basis) else math.nan,
+            win_rate(basis) if enough else math.nan,
             least_wins,
             f"share of months ahead of {settings.benchmark} is {{measured:.2%}}"
             if monthly
@@ -329,7 +344,7 @@ def kpis(evidence: Evidence, returns: Float, settings: GateSettings) -> list[Jud
         ),
         _above(
             "profit_factor",
-            profit_factor(basis) if len(basis) else math.nan,
+            profit_factor(basis) if enough else math.nan,
             settings.min_profit_factor,
             f"profit factor of monthly net excess returns {against} is {{measured:.2f}}"
             if monthly
@@ -375,41 +390,44 @@ def drift(evidence: Evidence, settings: GateSettings) -> Judged:
     if found.reason and not _left_out(name, settings):
         return _unmeasured(name, threshold, f"drift of the inputs cannot be judged: {found.reason}")
     which = f" ({', '.join(found.factors[:5])})" if found.factors else ""
-    return _at_most(
-        name, found.ratio, threshold, f"drift of the newest inputs is {{measured:.2f}} of its limit{which}", settings
-    )
+    when = f" ({found.sessions})" if found.sessions else ""
+    said = f"drift of the newest inputs{when} is {{measured:.2f}} of its limit{which}"
+    return _at_most(name, found.ratio, threshold, said, settings)
 
 
 def calibration(evidence: Evidence, settings: GateSettings) -> Judged:
     """Return whether the prediction intervals held what they promise, in total and in every group."""
     found, name = evidence.calibration, "calibration"
-    least, most = settings.coverage_frac
-    group_least, group_most = settings.group_coverage_frac
+    (least, most), (group_least, group_most) = astuple(coverage_bounds(found.nominal_frac))
     if _left_out(name, settings):
-        return _not_asked(name, least)
-    if found.reason:
-        return _unmeasured(name, least, f"coverage of the intervals cannot be judged: {found.reason}")
+        return _not_asked(name, None)
+    if found.reason or not found.groups:
+        why = (
+            found.reason or f"none of its years, industries and volatility thirds is large enough ({found.rows:,} rows)"
+        )
+        return _unmeasured(name, None, f"coverage of the intervals cannot be judged: {why}")
     total = least <= found.covered_frac <= most
     groups = group_least <= found.least_group_frac and found.most_group_frac <= group_most
     said = (
         f"prediction intervals hold {found.covered_frac:.1%} of {found.rows:,} outcomes, "
         f"{'within' if total else 'not within'} {least:.0%} to {most:.0%}, and {found.least_group_frac:.1%} to "
-        f"{found.most_group_frac:.1%} in every year, industry and volatility third, "
-        f"{'within' if groups else 'not within'} {group_least:.0%} to {group_most:.0%}"
+        f"{found.most_group_frac:.1%} in the {found.groups} years, industries and volatility thirds that are large "
+        f"enough, {'within' if groups else 'not within'} {group_least:.0%} to {group_most:.0%}"
     )
     measured = {
         "coverage_frac": found.covered_frac,
         "coverage_least_group_frac": found.least_group_frac,
         "coverage_most_group_frac": found.most_group_frac,
     }
-    return Judged(Check(name, _told(total and groups), _number(found.covered_frac), least, said), _numbers(measured))
+    return Judged(Check(name, _told(total and groups), _number(found.covered_frac), None, said), _numbers(measured))
 
 
 def champion(evidence: Evidence, settings: GateSettings) -> Judged:
     """Return whether the candidate is better than the champion on sessions that were out of sample for both.
 
-    The probability is that of Student's t of the mean difference with Newey and West's error. Differences that are all
-    zero give 0.5: the same model, trained anew.
+    The probability is that of Student's t of the mean difference with Newey and West's error. A model that earned the
+    same on every session is the same one trained anew, and may follow it. A champion under an alarm of lost skill need
+    not be beaten on a past that is over.
     """
     rival, name, threshold = evidence.rival, "champion", settings.min_champion_probability
     if _left_out(name, settings):
@@ -417,6 +435,9 @@ def champion(evidence: Evidence, settings: GateSettings) -> Judged:
     if rival is None:
         return Judged(Check(name, "passed", None, threshold, "no other model is champion"), {name: None})
     who = f"the champion, version {rival.version}"
+    if rival.skill_lost_since:
+        said = f"{who}, stands under an alarm of lost skill since {rival.skill_lost_since}: it need not be beaten"
+        return Judged(Check(name, "passed", None, threshold, said), {name: None})
     if rival.reason:
         return _unmeasured(name, threshold, f"it cannot be compared with {who}: {rival.reason}")
     sessions = len(rival.differences)
@@ -426,6 +447,11 @@ def champion(evidence: Evidence, settings: GateSettings) -> Judged:
         )
     differences = finite(rival.differences, "difference to the champion")
     mean, probability = float(differences.mean()), probability_above_zero(differences)
+    if not differences.any():
+        said = (
+            f"over {sessions:,} sessions out of sample for both it earns what {who} earns: the same model, trained anew"
+        )
+        return Judged(Check(name, "passed", probability, threshold, said), {"champion_sessions": float(sessions)})
     passed = probability >= threshold
     said = (
         f"over {sessions:,} sessions out of sample for both it returns {mean * 1e4:+.2f} basis points a session "
@@ -460,12 +486,12 @@ def _left_out(name: str, settings: GateSettings) -> bool:
     return name in settings.left_out
 
 
-def _not_asked(name: str, threshold: float) -> Judged:
+def _not_asked(name: str, threshold: float | None) -> Judged:
     sentence = f"{CHECKS[name]}: not asked (gate.left_out names {name})"
     return Judged(Check(name, "not_asked", None, threshold, sentence))
 
 
-def _unmeasured(name: str, threshold: float, why: str | PromotionError) -> Judged:
+def _unmeasured(name: str, threshold: float | None, why: str | PromotionError) -> Judged:
     """Return the failure of a check whose value cannot be had."""
     sentence = f"{why.fact}: {why.remedy}" if isinstance(why, PromotionError) else why
     return Judged(Check(name, "failed", None, threshold, sentence), {name: None})

@@ -20,9 +20,10 @@ class Selection:
     Parameters
     ----------
     name
-        What they were: a study, or the evidence that a sweep ran on.
+        What they were.
     returns
-        Net excess returns, shape ``(sessions, trials)``, NaN where a trial was not run.
+        Net excess returns of those whose returns are kept, shape ``(sessions, trials)``, NaN where a trial was not
+        run; no column where none are.
     """
 
     name: str
@@ -41,11 +42,14 @@ class Drift:
         Those beyond their limit, worst first.
     reason
         Why it could not be judged; empty where it was.
+    sessions
+        Which were judged, in words.
     """
 
     ratio: float
     factors: tuple[str, ...] = ()
     reason: str = ""
+    sessions: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,9 +61,11 @@ class Calibration:
     covered_frac
         Share of outcomes inside; NaN where it could not be judged.
     least_group_frac, most_group_frac
-        The same of the year, industry or volatility third that held least and most.
-    rows
-        Rows judged.
+        The same of the year, industry or volatility third that held least and most; NaN where none is large enough.
+    rows, groups
+        Rows and groups judged.
+    nominal_frac
+        What the intervals were made for.
     reason
         Why it could not be judged; empty where it was.
     """
@@ -68,6 +74,8 @@ class Calibration:
     least_group_frac: float = np.nan
     most_group_frac: float = np.nan
     rows: int = 0
+    groups: int = 0
+    nominal_frac: float = np.nan
     reason: str = ""
 
 
@@ -83,11 +91,14 @@ class Rival:
         Candidate's net return less the champion's, per session on which both were out of sample, in order, no NaN.
     reason
         Why the two cannot be compared; empty where they can.
+    skill_lost_since
+        The session since which an alarm of lost skill about it stands; empty where none does.
     """
 
     version: str
     differences: Float = field(repr=False, compare=False, default_factory=lambda: np.empty(0))
     reason: str = ""
+    skill_lost_since: str = ""
 
 
 @dataclass(frozen=True)
@@ -114,8 +125,10 @@ class Evidence:
     trial_returns
         Net excess returns of all trials whose returns are kept, shape ``(sessions, trials)``, NaN where one was not
         run; no column where none are.
-    selections
-        Those trials the candidate was chosen among, choice by choice: its study, sweeps on its own scores.
+    related
+        Trials of the same label with other factors or another universe: told, not counted.
+    study, strategies
+        Those trials the candidate was chosen among: the sets of hyperparameters, and the strategies on its own scores.
     purge_sessions
         Sessions from a score to the last price its label reads.
     lint_errors
@@ -144,7 +157,9 @@ class Evidence:
     trials: int
     trial_variance: float | None
     trial_returns: Float
-    selections: tuple[Selection, ...]
+    related: int
+    study: Selection
+    strategies: Selection
     purge_sessions: int
     lint_errors: tuple[str, ...]
     leaks: tuple[str, ...] | None

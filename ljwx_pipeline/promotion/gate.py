@@ -46,7 +46,7 @@ class Decision:
     decision: Verdict
     reasons: tuple[str, ...]
     measured: dict[str, float | None]
-    thresholds: dict[str, float]
+    thresholds: dict[str, float | None]
     checks: tuple[Check, ...]
 
     @property

@@ -206,6 +206,28 @@ def deflated_sharpe(
     return DeflatedSharpe(probability, sharpe, hurdle, len(sharpes), skewness, kurtosis)
 
 
+def deflated_track_record(found: DeflatedSharpe, *, luck: float | None, confidence: float) -> float:
+    """Return how many sessions it takes at the measured ratio for the deflated probability to reach ``confidence``.
+
+    With ``luck`` the hurdle is ``c / sqrt(T)`` and falls as sessions come: ``T = ((Z sqrt(v) + c) / SR)^2 + 1`` with
+    ``v = 1 - s SR + (k - 1) / 4 SR^2``, up to ``T`` for ``T - 1`` in one place. Without it the hurdle stands, and it is
+    ``minimum_track_record``. Infinite for a ratio that is not above 0, or not above a hurdle that stands.
+    """
+    if luck is None:
+        return minimum_track_record(
+            found.sharpe,
+            hurdle=found.hurdle,
+            skewness=found.skewness,
+            kurtosis=found.kurtosis,
+            confidence=confidence,
+        )
+    if found.sharpe <= 0:
+        return math.inf
+    spread = 1 - found.skewness * found.sharpe + (found.kurtosis - 1) / 4 * found.sharpe**2
+    hurdle = expected_maximum_sharpe(luck, found.trials)
+    return ((float(ndtri(confidence)) * math.sqrt(spread) + hurdle) / found.sharpe) ** 2 + 1
+
+
 def finite(values: NDArray[np.float64], what: str) -> NDArray[np.float64]:
     """Return ``values`` as a flat float64 array, refusing NaN and infinities by position."""
     series = np.asarray(values, dtype=np.float64).ravel()

@@ -147,21 +147,11 @@ def counted_trials(
     )
 
 
-def selections(counted: CountedTrials, choices: Mapping[str, str]) -> tuple[Selection, ...]:
-    """Return the trials of each choice that led to a candidate, where returns of any are stored.
-
-    Parameters
-    ----------
-    choices
-        What the trials of a choice were tried on, by the choice's name.
-    """
-    found = []
-    for name, evidence in choices.items():
-        columns = [at for at, trial in enumerate(counted.columns) if counted.evidence[trial] == evidence]
-        if columns:
-            ran = counted.returns[:, columns]
-            found.append(Selection(name, ran[~np.isnan(ran).all(axis=1)]))
-    return tuple(found)
+def selection(counted: CountedTrials, name: str, evidence: str) -> Selection:
+    """Return the trials made on one piece of evidence, as a choice of that name; none whose returns are not kept."""
+    columns = [at for at, trial in enumerate(counted.columns) if counted.evidence[trial] == evidence]
+    ran = counted.returns[:, columns]
+    return Selection(name, ran[~np.isnan(ran).all(axis=1)])
 
 
 def number_of_trials(study: Iterable[Mapping[str, Any]], *, ledger: TrialLedger, family: str) -> int:

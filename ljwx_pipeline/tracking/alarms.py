@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import LakeError
-from ljwx_pipeline.monitoring.retrain import AlarmKind
+from ljwx_pipeline.monitoring.retrain import SUCCEEDED, AlarmKind
 from ljwx_pipeline.tracking.journal import append_line, read_lines
 
 ALARMS_FILE, RETRAINING_FILE = "alarms.jsonl", "retraining.jsonl"
@@ -69,7 +69,7 @@ class RequestLine:
     at
         When it was written: ISO, UTC.
     what
-        ``requested`` or ``ended``.
+        ``requested`` or ``ended``; ended anew, where a run that failed was run again by a person.
     key
         Of the request: the run key that Dagster is given.
     session, alarms
@@ -118,6 +118,18 @@ class AlarmJournal:
         last = {one.kind: one for one in self.about(bundle_hash)}
         return [one for one in last.values() if one.what != "cleared"]
 
+    def skill_lost_since(self, bundle_hash: str) -> date | None:
+        """Return the session since which an alarm of lost skill about a bundle stands, None where none does.
+
+        Raises
+        ------
+        LakeError
+            When the file is damaged.
+        """
+        last = {one.key: one for one in self.about(bundle_hash, "skill_lost")}
+        standing = [date.fromisoformat(one.session) for one in last.values() if one.what != "cleared"]
+        return min(standing, default=None)
+
     def raised(
         self, kind: AlarmKind, model: str, version: str, bundle_hash: str, *, session: date, sentence: str
     ) -> AlarmLine | None:
@@ -155,14 +167,17 @@ class AlarmJournal:
 
     def records(self) -> list[dict[str, Any]]:
         """Return every alarm ever raised as ``retraining_due`` reads it."""
+        lines = self.lines()
+        last = {one.key: one.what for one in lines}
         return [
             {
                 "key": one.key,
                 "kind": one.kind,
                 "version": subject(one.version, one.bundle_hash),
                 "session": one.session,
+                "in_force": last[one.key] != "cleared",
             }
-            for one in self.lines()
+            for one in lines
             if one.what == "raised"
         ]
 
@@ -204,21 +219,37 @@ class RetrainingJournal:
     def open_requests(self) -> list[RequestLine]:
         """Return the requests that have not ended."""
         lines = self.lines()
-        ended = {one.key for one in lines if one.what == "ended"}
+        ended = _ends(lines)
         return [one for one in lines if one.what == "requested" and one.key not in ended]
+
+    def failed_last(self) -> tuple[RequestLine, RequestLine] | None:
+        """Return the newest request and its end where it ended without success; None otherwise."""
+        lines = self.lines()
+        made, ended = [one for one in lines if one.what == "requested"], _ends(lines)
+        end = ended.get(made[-1].key) if made else None
+        return None if end is None or end.status == SUCCEEDED else (made[-1], end)
 
     def records(self) -> list[dict[str, Any]]:
         """Return every request ever made as ``retraining_due`` reads it."""
         lines = self.lines()
-        ended = {one.key for one in lines if one.what == "ended"}
+        ended = _ends(lines)
         return [
-            {"session": one.session, "alarms": list(one.alarms), "ended": one.key in ended}
+            {
+                "session": one.session,
+                "alarms": list(one.alarms),
+                "status": ended[one.key].status if one.key in ended else "",
+            }
             for one in lines
             if one.what == "requested"
         ]
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="seconds")
+
+
+def _ends(lines: Sequence[RequestLine]) -> dict[str, RequestLine]:
+    """Return how each request that has ended did, by key: the last word of it."""
+    return {one.key: one for one in lines if one.what == "ended"}
 
 
 def _read(kind: type[Any], line: dict[str, Any], path: Path) -> Any:

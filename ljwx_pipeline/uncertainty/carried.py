@@ -1,15 +1,14 @@
-"""Intervals that are carried on: all that a later process needs, as JSON, and the one loop of history and live.
+"""Intervals that are carried on: all that a later process needs, as JSON, and the way on over further sessions.
 
-Research walks it from nothing over a whole history; the daily job and the runner go on from what research left in the
+Research walks from nothing over a whole history; the daily job and the runner go on from what research left in the
 bundle, over the sessions since. The same sessions in any number of pieces give the same bits. Not here: where scores
-and outcomes come from (``dataset/interval_inputs.py``), one session (``conformal.py``).
+and outcomes come from (``dataset/interval_inputs.py``), the loop (``walk.py``), one session (``conformal.py``).
 """
 
 from __future__ import annotations
 
 import json
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from itertools import pairwise
@@ -20,9 +19,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import ModelError
-from ljwx_pipeline.uncertainty.conformal import Intervals, intervals, updated
+from ljwx_pipeline.uncertainty.conformal import Intervals
 from ljwx_pipeline.uncertainty.scale import ScaleState, terciles
 from ljwx_pipeline.uncertainty.state import Float, IntervalParams, IntervalState
+from ljwx_pipeline.uncertainty.walk import SessionInputs, steps
 
 FORMAT = 1
 INDUSTRY, VOLATILITY = "industry", "volatility"
@@ -206,26 +206,31 @@ def walked_on(before: CarriedIntervals, arrays: SessionArrays) -> WalkedOn:
         raise ModelError("the intervals differ by industry, and no industry is told", "give each name's industry")
     lower, upper = np.full(arrays.scores.shape, np.nan), np.full(arrays.scores.shape, np.nan)
     thirds = np.full(arrays.scores.shape, -1, dtype=np.int8)
-    state, scale, pending, params = before.state, before.scale, deque(before.pending), before.scales
-    number = before.number
-    for column in range(first, len(arrays.sessions)):
-        number += 1
-        scale = scale.after(arrays.returns[:, column])
-        while pending and number - pending[0].session >= state.params.reach_sessions:
-            issued = pending.popleft()
-            state = updated(state, issued, arrays.outcomes[:, column - (number - issued.session)], now=number)
-        scores = np.ascontiguousarray(arrays.scores[:, column])
-        scales = scale.scales(horizon=params.horizon, floor=params.floor, least_returns=params.least_returns)
-        # thirds are those of the names scored, as ranks are
-        scales = np.where(np.isfinite(scores), scales, np.nan)
-        groups: dict[str, NDArray[np.integer]] = {VOLATILITY: terciles(scales[:, None])[:, 0]}
-        if before.by_industry and industries is not None:
-            groups[INDUSTRY] = industries[:, column]
-        said = intervals(state, number, scores, scales, groups)
-        lower[:, column], upper[:, column], thirds[:, column] = said.lower, said.upper, groups[VOLATILITY]
-        pending.append(said)
+    state, scale, pending, number = before.state, before.scale, before.pending, before.number
+
+    def inputs() -> Iterator[SessionInputs]:
+        nonlocal scale
+        params = before.scales
+        for column in range(first, len(arrays.sessions)):
+            scale = scale.after(arrays.returns[:, column])
+            scores = np.ascontiguousarray(arrays.scores[:, column])
+            scales = scale.scales(horizon=params.horizon, floor=params.floor, least_returns=params.least_returns)
+            # thirds are those of the names scored, as ranks are
+            scales = np.where(np.isfinite(scores), scales, np.nan)
+            groups: dict[str, NDArray[np.integer]] = {VOLATILITY: terciles(scales[:, None])[:, 0]}
+            if before.by_industry and industries is not None:
+                groups[INDUSTRY] = industries[:, column]
+            yield SessionInputs(scores, scales, groups)
+
+    def outcomes(issued: int) -> Float:
+        return arrays.outcomes[:, first + issued - before.number - 1]
+
+    for column, step in enumerate(steps(state, pending, number, inputs(), outcomes), start=first):
+        lower[:, column], upper[:, column] = step.issued.lower, step.issued.upper
+        thirds[:, column] = step.issued.groups[VOLATILITY]
+        state, pending, number = step.state, step.pending, step.issued.session
     session = before.session if first == len(arrays.sessions) else arrays.sessions[-1].date()
-    carried = replace(before, session=session, number=number, scale=scale, state=state, pending=tuple(pending))
+    carried = replace(before, session=session, number=number, scale=scale, state=state, pending=pending)
     return WalkedOn(lower, upper, thirds, carried)
 
 

@@ -15,6 +15,29 @@ from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.uncertainty.state import Float, IntervalParams
 from ljwx_pipeline.uncertainty.walk import WalkedIntervals, walk
 
+#: By how much the share covered may differ from what intervals were made for: in total, and in a group.
+TOTAL_MARGIN, GROUP_MARGIN = 0.02, 0.05
+
+
+@dataclass(frozen=True)
+class CoverageBounds:
+    """What coverage may be: least and most, in total and in every group large enough to judge; ends are within."""
+
+    total: tuple[float, float]
+    group: tuple[float, float]
+
+
+def coverage_bounds(nominal: float) -> CoverageBounds:
+    """Return what intervals made for a coverage of ``nominal`` may hold; the one place that says so.
+
+    ``TOTAL_MARGIN`` and ``GROUP_MARGIN`` to either side, between 0 and 1: 0.88 to 0.92 and 0.85 to 0.95 for 0.9.
+    """
+
+    def around(margin: float) -> tuple[float, float]:
+        return max(0.0, round(nominal - margin, 12)), min(1.0, round(nominal + margin, 12))
+
+    return CoverageBounds(around(TOTAL_MARGIN), around(GROUP_MARGIN))
+
 
 @dataclass(frozen=True)
 class Coverage:

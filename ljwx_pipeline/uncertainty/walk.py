@@ -1,12 +1,13 @@
-"""Intervals of a whole history, session by session, by the very functions a live session uses.
+"""The one loop over sessions: intervals are issued, mature after the reach, and teach; whole histories by it.
 
-Not here: those functions (``conformal.py``), how the result is judged (``coverage.py``).
+``carried.walked_on`` goes on by the same loop where a process ended. Not here: one session (``conformal.py``), how the
+result is judged (``coverage.py``).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -38,6 +39,50 @@ class WalkedIntervals:
     centre: Float
     state: IntervalState
     pending: tuple[Intervals, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class SessionInputs:
+    """What a session's intervals are made of: scores and scales of shape ``(n_symbols,)``, and codes by grouping."""
+
+    scores: Float
+    scales: Float
+    groups: Mapping[str, NDArray[np.integer]]
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """After a session: its intervals, the state they were issued with, and those that have not matured."""
+
+    issued: Intervals
+    state: IntervalState
+    pending: tuple[Intervals, ...]
+
+
+def steps(
+    state: IntervalState,
+    pending: Iterable[Intervals],
+    number: int,
+    sessions: Iterable[SessionInputs],
+    outcomes: Callable[[int], Float],
+) -> Iterator[Step]:
+    """Go over ``sessions``: before each is issued, what has matured by its close is learned.
+
+    Parameters
+    ----------
+    state, pending, number
+        After the session before them: of its state, its intervals that have not matured (oldest first), its number.
+    outcomes
+        The outcomes of a session's number, shape ``(n_symbols,)``; asked when they have matured, and never before.
+    """
+    waiting = deque(pending)
+    for at, given in enumerate(sessions, start=number + 1):
+        while waiting and at - waiting[0].session >= state.params.reach_sessions:
+            matured = waiting.popleft()
+            state = updated(state, matured, outcomes(matured.session), now=at)
+        issued = intervals(state, at, given.scores, given.scales, given.groups)
+        waiting.append(issued)
+        yield Step(issued, state, tuple(waiting))
 
 
 def walk(
@@ -72,18 +117,12 @@ def walk(
     by_session = [np.ascontiguousarray(array.T) for array in (scores, scales, outcomes)]
     codes = {name: np.ascontiguousarray(array.T) for name, array in groups.items()}
     out = np.full((3, *by_session[0].shape), np.nan)
-    state, pending = IntervalState.begin(params, tuple(groups)), deque[Intervals]()
-    for session in range(scores.shape[1]):
-        while pending and session - pending[0].session >= params.reach_sessions:
-            issued = pending.popleft()
-            state = updated(state, issued, by_session[2][issued.session], now=session)
-        said = intervals(
-            state,
-            session,
-            by_session[0][session],
-            by_session[1][session],
-            {name: array[session] for name, array in codes.items()},
-        )
-        out[0, session], out[1, session], out[2, session] = said.lower, said.upper, said.centre
-        pending.append(said)
-    return WalkedIntervals(out[0].T, out[1].T, out[2].T, state, tuple(pending))
+    sessions = (
+        SessionInputs(by_session[0][at], by_session[1][at], {name: array[at] for name, array in codes.items()})
+        for at in range(scores.shape[1])
+    )
+    state, pending = IntervalState.begin(params, tuple(groups)), tuple[Intervals, ...]()
+    for at, step in enumerate(steps(state, pending, -1, sessions, lambda number: by_session[2][number])):
+        out[:, at] = step.issued.lower, step.issued.upper, step.issued.centre
+        state, pending = step.state, step.pending
+    return WalkedIntervals(out[0].T, out[1].T, out[2].T, state, pending)

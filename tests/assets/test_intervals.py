@@ -118,9 +118,17 @@ def test_the_judgement_is_the_plain_count() -> None:
     assert groups["year", "2020"]["sessions"] == known[:, year].any(axis=0).sum()
     judged = [one["covered_frac"] for one in found["groups"] if one["judged"]]
     assert (found["least_group_frac"], found["most_group_frac"]) == (min(judged), max(judged))
+    assert found["groups_judged"] == len(judged) > 0
     months = covered_by_month(arrays, said)
     first = arrays.sessions.to_period("M") == months.index[0].to_period("M")
     assert months["covered"].iloc[0] == pytest.approx(within[:, first].sum() / known[:, first].sum())
+
+
+def test_without_a_group_large_enough_no_group_is_judged_and_the_total_does_not_stand_for_one() -> None:
+    arrays = panel(symbols=30, sessions=100)
+    found = judged_intervals(arrays, walked_on(begun(arrays), arrays), {})
+    assert found["rows"] > 0
+    assert (found["groups_judged"], found["least_group_frac"], found["most_group_frac"]) == (0, None, None)
 
 
 def test_a_table_row_has_the_walk_s_ends_and_those_not_in_the_universe_are_left_out() -> None:
@@ -145,14 +153,15 @@ def checked(folder: Path, document: dict[str, Any]) -> Any:
     return function(line)
 
 
-def judged(covered: float, group: float, *, large: bool = True) -> dict[str, Any]:
+def judged(covered: float, group: float, *, large: bool = True, nominal: float = 0.9) -> dict[str, Any]:
     one = {"grouping": "year", "name": "2024", "rows": 5_000, "sessions": 200, "covered_frac": group, "judged": large}
     return {
         "rows": 9_000,
         "coverage_frac": covered,
-        "nominal_frac": 0.9,
+        "nominal_frac": nominal,
         "least_group_frac": group,
         "most_group_frac": group,
+        "groups_judged": int(large),
         "groups": [one],
         "interval_score": 0.2,
         "constant_interval_score": 0.3,
@@ -165,8 +174,10 @@ def judged(covered: float, group: float, *, large: bool = True) -> dict[str, Any
         (judged(0.90, 0.90), True, "1 of 1 groups are judged. Outside: none"),
         (judged(0.87, 0.90), False, "Outside: all 87.0% of 9,000"),
         (judged(0.90, 0.96), False, "Outside: year 2024 96.0% of 5,000"),
-        (judged(0.90, 0.50, large=False), True, "0 of 1 groups are judged"),
-        ({"rows": 0, "reason": "too little history"}, True, "Not judged: too little history."),
+        (judged(0.90, 0.50, large=False), False, "0 of 1 groups are judged"),
+        (judged(0.80, 0.76, nominal=0.8), True, "Outside: none"),
+        (judged(0.90, 0.82, nominal=0.8), False, "Outside: all 90.0% of 9,000"),
+        ({"rows": 0, "reason": "too little history"}, False, "Not judged: too little history."),
     ],
 )
 def test_the_check_names_what_lies_outside(tmp_path: Path, document: dict[str, Any], passed: bool, said: str) -> None:

@@ -17,14 +17,16 @@ from assets.monitoring import (
     inputs_unbroken,
     intervals_calibrated,
     model_monitoring,
+    newest_told,
     skill_kept,
 )
 from assets.panels import save_factors
+from jobs.definitions import build_definitions
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.expressions.evaluate import FactorValues
 from ljwx_pipeline.lake import split_by_month
 from ljwx_pipeline.monitoring.drift import DriftReference
-from ljwx_pipeline.monitoring.reference import inputs_reference
+from ljwx_pipeline.monitoring.reference import NewestDrift, inputs_reference
 from tests.fakes.watched_home import SESSIONS, SYMBOLS, TRAINED, WatchedHome
 
 NAMES = ("A", "B", "C")
@@ -105,6 +107,30 @@ def test_broken_input_fails_the_check_that_blocks_and_is_alarmed_once(home: Watc
     assert [one.what for one in alarms_of(home.line()).lines()] == ["raised", "cleared"]
 
 
+def test_the_research_does_not_begin_on_broken_input(home: WatchedHome) -> None:
+    check_step = "feature_table_inputs_unbroken"
+
+    def begun() -> set[str]:
+        """Run the line's research as far as its dataset, whose tables are not there; return the steps that began."""
+        line = home.line()
+        job = build_definitions(line.settings, line).resolve_job_def("research")
+        with dg.instance_for_test() as instance:
+            run = job.execute_in_process(
+                instance=instance, raise_on_error=False, op_selection=[check_step, "training_dataset"]
+            )
+        return {str(event.step_key) for event in run.all_events if event.is_step_start}
+
+    home.promoted(drift=trained_inputs())
+    values = factors(21, seed=2)
+    values[-1, :, 1] *= 100
+    stored(home, values)
+    assert begun() == {check_step}
+    assert [one.kind for one in alarms_of(home.line()).lines()] == ["broken_input"]
+    values[-1, :, 1] /= 100
+    stored(home, values)
+    assert begun() == {check_step, "training_dataset"}
+
+
 def test_missing_symbols_are_broken_input(home: WatchedHome) -> None:
     home.promoted(drift=trained_inputs())
     stored(home, factors(21, seed=2), missing=60)
@@ -127,11 +153,13 @@ def test_a_session_that_a_person_accepted_is_let_pass_with_a_warning(
 
 
 @pytest.mark.parametrize("documents", [True, False], ids=["too short a history", "an older bundle"])
-def test_what_cannot_be_judged_is_said_and_stops_nothing(home: WatchedHome, documents: bool) -> None:
-    assert "champion: none yet" in str(unbroken(home).description)
+def test_what_cannot_be_judged_is_no_green_check_and_stops_nothing(home: WatchedHome, documents: bool) -> None:
+    none = unbroken(home)
+    assert (none.passed, none.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert none.description == "not judged: champion: none yet"
     home.promoted(documents=documents)
     found = unbroken(home)
-    assert found.passed
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
     assert ("756 sessions" if documents else "before there was one") in str(found.description)
 
 
@@ -158,8 +186,13 @@ def test_scores_of_days_that_were_missed_are_told_apart_from_live_ones(home: Wat
     assert document["live_sessions"] == 0
     assert document["scored_afterwards_sessions"] == 14
     assert "after 14 matured sessions, alarm above" in str(check(skill_kept, document).description)
-    assert check(inputs_not_drifted, document).description == "not judged: 756 sessions are needed"
-    assert check(intervals_calibrated, document).description == "not judged: no interval has matured"
+    for function, why in (
+        (inputs_not_drifted, "756 sessions are needed"),
+        (intervals_calibrated, "no interval has matured"),
+    ):
+        found = check(function, document)
+        assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert found.description == f"not judged: {why}"
     for position in range(TRAINED + 21, TRAINED + 28):
         home.at(position)
         document = home.monitored(champion)
@@ -198,8 +231,32 @@ def test_without_a_champion_there_is_nothing_to_watch(home: WatchedHome) -> None
     assert isinstance(made, dg.Output)
     for function in (skill_kept, inputs_not_drifted, intervals_calibrated):
         found = check(function, made.value)
-        assert found.passed
-        assert found.description == "no champion to watch"
+        assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+        assert found.description == "not judged: there is no champion to watch"
+
+
+def test_the_verdict_on_the_newest_inputs_names_the_sessions_it_judged() -> None:
+    told = newest_told(NewestDrift(0.4, (), None, (3, 22)), SESSIONS)
+    assert (told["newest_first"], told["newest_last"]) == ("2024-01-05", "2024-02-01")
+    told = newest_told(NewestDrift(None, (), "too short"), SESSIONS)
+    assert (told["newest_first"], told["newest_last"], told["reason"]) == (None, None, "too short")
+
+
+def test_intervals_are_not_called_calibrated_before_a_full_window_has_matured(home: WatchedHome) -> None:
+    champion = home.promoted()
+    window = home.line().settings.monitoring.coverage_window_sessions
+    for matured, passed in ((window - 1, False), (window, True)):
+        home.at(TRAINED + 6 + matured)
+        scores = home.scores(champion).assign(interval_lower=-10.0, interval_upper=10.0)
+        found = check(intervals_calibrated, home.monitored(champion, scores=scores))
+        assert found.passed is passed, found.description
+        said = (
+            "100.0% covered"
+            if passed
+            else f"not judged: intervals of {matured} sessions have matured, {window} are needed"
+        )
+        assert found.description == said
+    assert check(inputs_not_drifted, {"champion": True, "drift_ratio": 0.0, "drift_reason": None}).passed
 
 
 def test_a_clock_that_stands_before_the_session_is_named_and_nothing_is_kept(home: WatchedHome) -> None:
@@ -220,4 +277,6 @@ def test_a_champion_of_another_label_is_not_held_to_its_alarm(
     labels = home.labels()
     document = home.monitored(champion, labels=labels)
     assert document["cusum_reason"] == "it learned another label than the configured one"
-    assert "not judged: it learned another label" in str(check(skill_kept, document).description)
+    found = check(skill_kept, document)
+    assert (found.passed, found.severity) == (False, dg.AssetCheckSeverity.WARN)
+    assert "not judged: it learned another label" in str(found.description)

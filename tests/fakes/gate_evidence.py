@@ -31,9 +31,11 @@ def evidence(seed: int = 0, *, rank_ic: float, annual_excess: float, trials: int
         trade_returns=0.004 + 0.02 * rng.standard_normal(400),
         trial_sharpes=sharpes,
         trials=trials,
-        trial_variance=None,
+        trial_variance=0.5,
         trial_returns=tried,
-        selections=(Selection("study one", tried),),
+        related=0,
+        study=Selection("study one", tried),
+        strategies=Selection("strategies", np.empty((TRIAL_SESSIONS, 0))),
         purge_sessions=6,
         lint_errors=(),
         leaks=(),
@@ -42,7 +44,7 @@ def evidence(seed: int = 0, *, rank_ic: float, annual_excess: float, trials: int
         capacity_cny=50_000_000.0,
         capital_cny=10_000_000.0,
         drift=Drift(0.4),
-        calibration=Calibration(0.9, 0.88, 0.92, rows=100_000),
+        calibration=Calibration(0.9, 0.88, 0.92, rows=100_000, groups=8, nominal_frac=0.9),
         rival=None,
     )
 

@@ -43,6 +43,8 @@ def without_times_and_ids(summary: dict[str, Any]) -> dict[str, Any]:
     kept = {key: value for key, value in summary.items() if key not in {"seconds", "mlflow", "deployment", "where"}}
     kept["model"] = {"alias": summary["model"]["alias"]}
     kept["lineage"] = {key: value for key, value in summary["lineage"].items() if key != "git_revision"}
+    checks = dict(summary["checks"])  # a market's first run has no champion to judge its inputs by, and warns
+    kept["checks"] = checks | {"passed": None, "warned": None, "not_failed": checks["passed"] + checks["warned"]}
     named = {"model_version", "bundle_hash"}
     kept["account"] = {key: value for key, value in summary["account"].items() if key not in named}
     return kept

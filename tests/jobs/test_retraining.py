@@ -48,6 +48,11 @@ def started(instance: dg.DagsterInstance, request: dg.RunRequest, **tags: str) -
     return instance.add_run(run)
 
 
+def succeeded(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+    event = dg.DagsterEvent(event_type_value=dg.DagsterEventType.RUN_SUCCESS.value, job_name=run.job_name)
+    instance.report_dagster_event(event, run.run_id)
+
+
 def alarmed(home: WatchedHome) -> int:
     """Let an inverted champion trade until its alarm; return how many labels had matured by then."""
     champion = home.promoted()
@@ -103,12 +108,46 @@ def test_a_request_killed_before_dagster_heard_of_it_is_made_again_as_the_same_o
     assert len(retraining_journal(home.line()).lines()) == 1
 
     run = started(instance, first)
-    assert tick(home, instance) == "no alarm about the champion is unanswered"
+    assert tick(home, instance) == f"the training asked for on {SESSIONS[home.position].date()} has not ended"
     assert len(retraining_journal(home.line()).open_requests()) == 1
     instance.report_run_failed(run)
     tick(home, instance)
     ended = retraining_journal(home.line()).lines()[-1]
     assert (ended.what, ended.run_id, ended.status) == ("ended", run.run_id, "FAILURE")
+
+
+def test_a_training_that_failed_leaves_its_alarms_unanswered_and_is_asked_for_again_after_a_week(
+    home: WatchedHome, instance: dg.DagsterInstance
+) -> None:
+    alarmed(home)
+    first, at = tick(home, instance), home.position
+    assert isinstance(first, dg.RunRequest)
+    instance.report_run_failed(started(instance, first))
+    assert str(tick(home, instance)).endswith(f"0 sessions ago, cool-down 5; not before {SESSIONS[at + 5].date()}")
+    home.at(at + 5)
+    second = tick(home, instance)
+    assert isinstance(second, dg.RunRequest)
+    asked = [one for one in retraining_journal(home.line()).lines() if one.what == "requested"]
+    assert asked[0].alarms == asked[1].alarms
+    assert second.run_key == asked[1].key != first.run_key
+    succeeded(instance, started(instance, second))
+    assert tick(home, instance) == "no alarm about the champion is unanswered"
+
+
+def test_a_failed_training_that_a_person_runs_again_counts_by_how_that_ends(
+    home: WatchedHome, instance: dg.DagsterInstance
+) -> None:
+    alarmed(home)
+    first, at = tick(home, instance), home.position
+    assert isinstance(first, dg.RunRequest)
+    instance.report_run_failed(started(instance, first))
+    tick(home, instance)
+    again = started(instance, first)
+    home.at(at + 5)
+    assert tick(home, instance) == f"the training asked for on {SESSIONS[at].date()} is run again"
+    succeeded(instance, again)
+    assert tick(home, instance) == "no alarm about the champion is unanswered"
+    assert [one.status for one in retraining_journal(home.line()).lines()] == ["", "FAILURE", "SUCCESS"]
 
 
 def test_a_run_that_dagster_retries_has_not_ended(home: WatchedHome, instance: dg.DagsterInstance) -> None:
@@ -136,7 +175,7 @@ def test_the_next_training_waits_for_the_last_one_and_for_the_cool_down(
         "drift", champion.name, champion.version, champion.bundle_hash, now=True, session=SESSIONS[at + 1].date()
     )
     assert tick(home, instance) == f"the training asked for on {SESSIONS[at].date()} has not ended"
-    instance.report_run_failed(run)
+    succeeded(instance, run)
     waits = tick(home, instance)
     assert str(waits).endswith(f"1 sessions ago, cool-down 60; not before {SESSIONS[at + 60].date()}")
     home.at(at + 60)

@@ -33,6 +33,7 @@ def test_inputs_of_three_years_and_a_month_are_a_reference_and_like_the_rest() -
     assert found.sessions == 780
     assert newest.ratio is not None
     assert 0 < newest.ratio < 1
+    assert newest.sessions == (830, 849), "rows of sessions 70 to 849: the newest twenty are judged"
 
 
 def test_inputs_whose_newest_month_moved_are_told_with_the_factor() -> None:
@@ -51,7 +52,7 @@ def test_a_short_history_says_how_many_sessions_it_takes() -> None:
     assert "756" in str(newest.reason)
     of_rest, _, newest = inputs_reference(("A", "B", "C"), *inputs(760))
     assert of_rest is not None, "long enough to be watched by, not to set the newest month apart"
-    assert newest.ratio is None
+    assert newest.ratio is newest.sessions is None
     assert "740 sessions" in str(newest.reason)
 
 

@@ -19,11 +19,11 @@ def day(at: int) -> str:
 
 
 def alarm(at: int, **changes: Any) -> dict[str, Any]:
-    return {"key": f"a{at}", "kind": "skill_lost", "version": "7", "session": day(at)} | changes
+    return {"key": f"a{at}", "kind": "skill_lost", "version": "7", "session": day(at), "in_force": True} | changes
 
 
-def request(at: int, *alarms: str, ended: Any = True) -> dict[str, Any]:
-    return {"session": day(at), "alarms": list(alarms), "ended": ended}
+def request(at: int, *alarms: str, status: Any = "SUCCESS") -> dict[str, Any]:
+    return {"session": day(at), "alarms": list(alarms), "status": status}
 
 
 def due(alarms: list[Any], requests: list[Any], at: int, **changes: Any) -> Retraining:
@@ -69,9 +69,24 @@ def test_one_request_answers_all_alarms_and_the_oldest_comes_first() -> None:
 
 
 def test_a_training_that_still_runs_is_waited_for_however_long() -> None:
-    found = due([alarm(3), alarm(9)], [request(3, "a3", ended=False)], 50)
-    assert (found.asked, found.alarms) == (False, ("a9",))
+    found = due([alarm(3), alarm(9)], [request(3, "a3", status="")], 50)
+    assert (found.asked, found.alarms) == (False, ("a3", "a9"))
     assert "has not ended" in found.reason
+
+
+@pytest.mark.parametrize("status", ["FAILURE", "CANCELED"])
+def test_a_training_that_did_not_succeed_answers_nothing_and_is_asked_for_again_after_a_week(status: str) -> None:
+    alarms, requests = [alarm(3)], [request(3, "a3", status=status)]
+    waiting = due(alarms, requests, 7)
+    assert (waiting.asked, waiting.alarms, waiting.earliest) == (False, ("a3",), SESSIONS[8].date())
+    assert f"ended as {status}, 4 sessions ago, cool-down 5" in waiting.reason
+    assert due(alarms, requests, 8).alarms == ("a3",)
+    assert due(alarms, requests, 8).asked
+    assert due(alarms, requests, 5, cool_down_sessions=2).asked, "no longer than the cool-down itself"
+    assert not due(alarms, [*requests, request(8, "a3")], 40).asked, "the second training answers it"
+    later = [alarm(3), alarm(9)]
+    held = due(later, [request(3, "a3"), request(9, "a9", status=status)], 20)
+    assert (held.asked, held.earliest) == (False, SESSIONS[23].date()), "the cool-down of the one before still holds"
 
 
 def test_broken_input_never_asks_and_holds_the_others_back_while_it_lasts() -> None:
@@ -79,17 +94,20 @@ def test_broken_input_never_asks_and_holds_the_others_back_while_it_lasts() -> N
     assert not due([broken], [], 12).asked
     held = due([alarm(3), broken], [], 9)
     assert (held.asked, held.alarms) == (False, ("a3",))
-    assert "is broken" in held.reason
-    assert due([alarm(3), broken], [], 10).asked
+    assert f"is broken since {SESSIONS[9].date()}" in held.reason
+    assert not due([alarm(3), broken], [], 10).asked, "it still stands on the next session"
+    assert due([alarm(3), broken | {"in_force": False}], [], 10).asked
+    assert due([alarm(3), broken | {"version": "6"}], [], 10).asked, "nobody watches the inputs of a former champion"
 
 
 @pytest.mark.parametrize(
     "damaged",
     [
-        {"key": "a3", "kind": "skill_lost", "version": "7"},
+        {"key": "a3", "kind": "skill_lost", "version": "7", "in_force": True},
         alarm(3, more=1),
         alarm(3, kind="bored"),
         alarm(3, version=7),
+        alarm(3, in_force="yes"),
         alarm(3, key=""),
         alarm(3, session="2026-03-07"),  # a Saturday
         alarm(3, session="20260305"),
@@ -109,8 +127,8 @@ def test_a_damaged_alarm_is_an_error_and_not_passed_over(damaged: Any) -> None:
     [
         {"session": day(3), "alarms": ["a3"]},
         request(3),
-        request(3, "a3", ended="yes"),
-        {"session": day(3), "alarms": "a3", "ended": True},
+        request(3, "a3", status=True),
+        {"session": day(3), "alarms": "a3", "status": "SUCCESS"},
         request(30, "a3"),
     ],
 )

@@ -120,9 +120,6 @@ def test_a_refusal_says_what_was_measured_and_what_was_asked(gate: GateSettings)
         ("max_turnover", 29.0, "turnover"),
         ("min_capacity_frac", 5.1, "capacity"),
         ("max_drift_ratio", 0.3, "drift"),
-        ("coverage_frac", (0.91, 0.95), "calibration"),
-        ("group_coverage_frac", (0.89, 0.95), "calibration"),
-        ("group_coverage_frac", (0.8, 0.91), "calibration"),
     ],
 )
 def test_each_threshold_refuses_on_its_own(gate: GateSettings, key: str, value: float, name: str) -> None:
@@ -227,7 +224,7 @@ def test_too_few_sessions_are_refused_with_the_number_needed(lenient: GateSettin
 def test_configurations_that_only_fit_their_sample_are_refused(gate: GateSettings) -> None:
     rng = np.random.default_rng(5)
     noise = Selection("study two", configurations(rng, 30, annual_excess=0.0))
-    decision = decide(replace(evidence(rank_ic=0.07, annual_excess=0.30), selections=(noise,)), gate)
+    decision = decide(replace(evidence(rank_ic=0.07, annual_excess=0.30), study=noise), gate)
     (check,) = (check for check in decision.checks if check.name == "overfitting")
     assert (decision.decision, check.outcome) == ("refused", "failed")
     assert "probability of backtest overfitting among 30 configurations of study two is" in check.sentence
@@ -246,12 +243,42 @@ def test_configurations_that_share_one_edge_pass_whatever_their_ranks(gate: Gate
         pytest.fail("no seed had a probability above the limit: the second rule was never asked")
 
 
+NOTHING = Selection("study one", np.empty((480, 0)))
+
+
+def test_many_strategies_do_not_stand_in_for_a_study_that_cannot_be_judged(gate: GateSettings) -> None:
+    skilled = evidence(rank_ic=0.07, annual_excess=0.30)
+    for study in (NOTHING, Selection("study one", skilled.study.returns[:, :9])):
+        decision = decide(replace(skilled, study=study, strategies=skilled.study), gate)
+        assert decision.decision == "awaiting_approval"
+        assert f"study one has {study.returns.shape[1]} distinct configurations" in decision.reasons[0]
+    noise = Selection("strategies", configurations(np.random.default_rng(5), 30, annual_excess=0.0))
+    assert decide(replace(skilled, study=NOTHING, strategies=noise), gate).decision == "refused"
+
+
+def test_few_closed_trades_are_not_judged(gate: GateSettings) -> None:
+    lucky = replace(evidence(rank_ic=0.07, annual_excess=0.30), trade_returns=np.full(29, 0.001))
+    decision = decide(lucky, gate.model_copy(update={"profile": "trend"}))
+    assert {check.name for check in decision.checks if check.outcome == "failed"} == {"win_rate", "profit_factor"}
+    assert all("29 closed trades after fees (fewer than 30: not judged)" in reason for reason in decision.reasons)
+
+
+def test_trials_with_other_factors_are_told_and_the_effective_number_is_bounded(gate: GateSettings) -> None:
+    skilled = evidence(rank_ic=0.07, annual_excess=0.30)
+    many = np.tile(skilled.trial_returns, (1, 200))
+    decision = decide(replace(skilled, related=7, trial_returns=many), gate)
+    (said,) = (check.sentence for check in decision.checks if check.name == "deflated_sharpe_probability")
+    assert "12 of the newest 2000 of 2400 whose returns are kept differ" in said
+    assert "(7 more with other factors or another universe are not counted)" in said
+    assert decision.measured["trials_related"] == 7
+
+
 def test_the_worst_choice_counts(gate: GateSettings) -> None:
     skilled = evidence(rank_ic=0.07, annual_excess=0.30)
     noise = Selection("a sweep", configurations(np.random.default_rng(5), 30, annual_excess=0.0))
     few = Selection("a small sweep", configurations(np.random.default_rng(6), 4, annual_excess=0.0))
-    assert decide(replace(skilled, selections=(*skilled.selections, few)), gate).promoted
-    assert decide(replace(skilled, selections=(*skilled.selections, noise)), gate).decision == "refused"
+    assert decide(replace(skilled, strategies=few), gate).promoted
+    assert decide(replace(skilled, strategies=noise), gate).decision == "refused"
 
 
 def test_fewer_than_ten_configurations_ask_for_a_person(gate: GateSettings) -> None:
@@ -260,13 +287,13 @@ def test_fewer_than_ten_configurations_ask_for_a_person(gate: GateSettings) -> N
     assert decision.decision == "awaiting_approval"
     assert not decision.promoted
     assert decision.reasons == (
-        "overfitting is not assessable: the candidate was chosen among 9 distinct configurations whose returns are "
-        "kept, and 10 are needed: a person has to approve it, or tune.trials has to be raised",
+        "overfitting is not assessable: study one has 9 distinct configurations whose returns are kept, and 10 are "
+        "needed: a person has to approve it, or tune.trials has to be raised",
     )
     copies = np.repeat(few.trial_returns[:, :3], 5, axis=1)
-    copied = decide(replace(few, selections=(Selection("copies", copies),)), gate)
-    assert "among 3 distinct configurations" in copied.reasons[0]
-    assert decide(replace(few, selections=()), gate).decision == "awaiting_approval"
+    copied = decide(replace(few, study=Selection("copies", copies)), gate)
+    assert "copies has 3 distinct configurations" in copied.reasons[0]
+    assert decide(replace(few, study=NOTHING), gate).decision == "awaiting_approval"
     failing = decide(replace(few, turnover=99.0), gate)
     assert failing.decision == "refused", "nobody is asked to approve what failed"
 
@@ -293,6 +320,10 @@ def test_profiles_of_trades_take_win_rate_and_profit_factor_of_closed_trades(
     assert {check.name for check in none.checks if check.outcome == "failed"} == {"win_rate", "profit_factor"}
 
 
+def calibrated(total: float, least: float, most: float, *, groups: int = 5) -> Calibration:
+    return Calibration(total, least, most, rows=1_000, groups=groups, nominal_frac=0.9)
+
+
 @pytest.mark.parametrize(
     ("change", "name", "said"),
     [
@@ -302,6 +333,10 @@ def test_profiles_of_trades_take_win_rate_and_profit_factor_of_closed_trades(
         ({"capacity_cny": math.nan}, "capacity", "not at least"),
         ({"drift": Drift(math.nan, reason="756 sessions are needed")}, "drift", "cannot be judged: 756 sessions"),
         ({"calibration": Calibration(math.nan, reason="too short")}, "calibration", "cannot be judged: too short"),
+        ({"calibration": calibrated(0.87, 0.87, 0.87)}, "calibration", "not within 88% to 92%"),
+        ({"calibration": calibrated(0.9, 0.84, 0.92)}, "calibration", "not within 85% to 95%"),
+        ({"calibration": calibrated(0.9, 0.88, 0.96)}, "calibration", "not within 85% to 95%"),
+        ({"calibration": calibrated(0.9, math.nan, math.nan, groups=0)}, "calibration", "is large enough (1,000 rows)"),
         ({"rival": Rival("3", np.zeros(59))}, "champion", "shares 59 sessions with the champion, version 3"),
         ({"rival": Rival("3", reason="it was revised")}, "champion", "cannot be compared with the champion"),
         ({"rival": Rival("3", np.full(500, -0.001))}, "champion", "better with probability 0.000"),
@@ -328,6 +363,19 @@ def test_a_better_candidate_beats_the_champion_and_the_same_model_anew_may_follo
     assert decision.measured["champion_probability"] == pytest.approx(1.0, abs=0.01)
     same = decide(replace(skilled, rival=Rival("3", np.zeros(600))), gate)
     assert same.promoted
-    assert same.measured["champion_probability"] == 0.5
+    assert any("the same model, trained anew" in reason for reason in same.reasons)
+    little = decide(replace(skilled, rival=Rival("3", better - 0.00034)), gate)
+    assert 0.5 < (little.measured["champion_probability"] or 0) < gate.min_champion_probability
+    assert little.decision == "refused", "a little better may be luck"
     worse = decide(replace(skilled, rival=Rival("3", -better)), gate)
     assert worse.decision == "refused"
+    fallen = decide(replace(skilled, rival=Rival("3", -better, skill_lost_since="2026-03-02")), gate)
+    assert fallen.promoted
+    assert any("alarm of lost skill since 2026-03-02: it need not be beaten" in reason for reason in fallen.reasons)
+
+
+def test_intervals_are_held_to_the_coverage_they_were_made_for(gate: GateSettings) -> None:
+    skilled = evidence(rank_ic=0.07, annual_excess=0.30)
+    eighty = replace(calibrated(0.8, 0.76, 0.84), nominal_frac=0.8)
+    assert decide(replace(skilled, calibration=eighty), gate).promoted
+    assert decide(replace(skilled, calibration=replace(eighty, nominal_frac=0.9)), gate).decision == "refused"

@@ -13,6 +13,7 @@ from ljwx_pipeline.coefficients import newey_west_lag
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.promotion.statistics import (
     deflated_sharpe,
+    deflated_track_record,
     expected_maximum_sharpe,
     mean_interval,
     minimum_track_record,
@@ -155,3 +156,24 @@ def test_the_minimum_track_record_of_the_paper() -> None:
     daily = 2 / math.sqrt(250)
     needed = minimum_track_record(daily, hurdle=1 / math.sqrt(250), skewness=0.0, kurtosis=3.0, confidence=0.95)
     assert needed / 250 == pytest.approx(2.73, abs=0.01)
+
+
+def test_the_sessions_needed_know_that_the_hurdle_of_luck_falls_with_them() -> None:
+    rng = np.random.default_rng(3)
+    returns = 0.045 * 0.01 + 0.01 * rng.standard_normal(1200)
+    trials = tuple(rng.normal(0, 0.03, 60))
+    found = deflated_sharpe(returns, trials, luck=0.5)
+    needed = deflated_track_record(found, luck=0.5, confidence=0.95)
+    assert math.isfinite(needed)
+
+    def probability(sessions: float) -> float:
+        return probabilistic_sharpe(
+            found.sharpe,
+            hurdle=expected_maximum_sharpe(0.5 / sessions, 60),
+            observations=round(sessions),
+            skewness=found.skewness,
+            kurtosis=found.kurtosis,
+        )
+
+    assert probability(needed * 1.01) > 0.95 > probability(needed * 0.99)
+    assert deflated_track_record(found, luck=None, confidence=0.95) != needed

@@ -60,7 +60,34 @@ def test_a_new_champion_begins_without_alarms_though_its_number_be_the_old_one(a
     assert len({one["key"] for one in alarms.records()}) == 2
 
 
-def test_a_request_is_open_until_its_run_ends_and_answers_its_alarms_for_ever(
+def test_broken_input_holds_retraining_back_on_every_session_until_it_has_passed(alarms: AlarmJournal) -> None:
+    def broken(at: int, *, now: bool) -> None:
+        alarms.settle("broken_input", "m", "3", ONE, now=now, session=SESSIONS[at].date())
+
+    def due(at: int) -> tuple[bool, str]:
+        found = retraining_due(
+            alarms.records(), [], SESSIONS, today=SESSIONS[at].date(), champion=subject("3", ONE), cool_down_sessions=0
+        )
+        return found.asked, found.reason
+
+    drift(alarms, 1, now=True)
+    for at in (9, 10, 11):
+        broken(at, now=True)
+        assert due(at) == (False, f"the input is broken since {SESSIONS[9].date()}: it is not learned from")
+    broken(12, now=False)
+    assert due(12)[0]
+
+
+def test_lost_skill_is_told_with_the_session_since_which_it_stands(alarms: AlarmJournal) -> None:
+    drift(alarms, 1, now=True)
+    assert alarms.skill_lost_since(ONE) is None
+    for at in (4, 9):
+        alarms.raised("skill_lost", "m", "3", ONE, session=SESSIONS[at].date(), sentence="lost")
+    assert alarms.skill_lost_since(ONE) == SESSIONS[4].date()
+    assert alarms.skill_lost_since(TWO) is None
+
+
+def test_a_request_is_open_until_its_run_ends_and_answers_its_alarms_for_ever_where_it_succeeded(
     alarms: AlarmJournal, tmp_path: Path
 ) -> None:
     drift(alarms, 1, now=True)
@@ -68,9 +95,15 @@ def test_a_request_is_open_until_its_run_ends_and_answers_its_alarms_for_ever(
     (alarm,) = alarms.records()
     made = journal.requested(today, [alarm["key"]])
     assert [one.key for one in journal.open_requests()] == [made.key]
-    assert journal.records() == [{"session": "2026-03-03", "alarms": [alarm["key"]], "ended": False}]
-    journal.ended(made.key, run_id="r", status="SUCCESS")
+    assert journal.records() == [{"session": "2026-03-03", "alarms": [alarm["key"]], "status": ""}]
+    journal.ended(made.key, run_id="q", status="FAILURE")
     assert journal.open_requests() == []
+    failed = journal.failed_last()
+    assert failed is not None
+    assert (failed[0], failed[1].run_id) == (made, "q")
+    journal.ended(made.key, run_id="r", status="SUCCESS")
+    assert journal.failed_last() is None
+    assert journal.records() == [{"session": "2026-03-03", "alarms": [alarm["key"]], "status": "SUCCESS"}]
     due = retraining_due(
         alarms.records(), journal.records(), SESSIONS, today=SESSIONS[90].date(), champion=subject("3", ONE)
     )

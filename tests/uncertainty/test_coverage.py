@@ -7,7 +7,13 @@ import pytest
 from scipy.stats import norm
 
 from ljwx_pipeline.errors import ModelError
-from ljwx_pipeline.uncertainty.coverage import constant_width, coverage_table, interval_score
+from ljwx_pipeline.uncertainty.coverage import (
+    CoverageBounds,
+    constant_width,
+    coverage_bounds,
+    coverage_table,
+    interval_score,
+)
 from ljwx_pipeline.uncertainty.state import IntervalParams
 from ljwx_pipeline.uncertainty.walk import walk
 
@@ -103,3 +109,13 @@ def test_knowing_each_stocks_volatility_beats_the_constant_width():
     mine, theirs = (coverage_table(one.lower, one.upper, outcomes, coverage=0.9)[0] for one in (ours, rival))
     assert mine.rows == theirs.rows
     assert mine.mean_score < 0.9 * theirs.mean_score
+
+
+@pytest.mark.parametrize(
+    ("nominal", "total", "group"),
+    [(0.9, (0.88, 0.92), (0.85, 0.95)), (0.8, (0.78, 0.82), (0.75, 0.85)), (0.97, (0.95, 0.99), (0.92, 1.0))],
+)
+def test_coverage_may_be_off_by_as_much_whatever_the_intervals_were_made_for(
+    nominal: float, total: tuple[float, float], group: tuple[float, float]
+):
+    assert coverage_bounds(nominal) == CoverageBounds(total, group)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from ljwx_pipeline.errors import ModelError
 from ljwx_pipeline.uncertainty.conformal import intervals, updated
 from ljwx_pipeline.uncertainty.state import IntervalParams, IntervalState
-from ljwx_pipeline.uncertainty.walk import WalkedIntervals, walk
+from ljwx_pipeline.uncertainty.walk import SessionInputs, WalkedIntervals, steps, walk
 from tests.uncertainty.reference_walk import reference_walk
 
 PARAMS = IntervalParams(
@@ -221,3 +222,27 @@ def test_the_centre_finds_the_skill_of_the_scores():
     walked = walk(PARAMS, np.exp(3 * ranks), scales, outcomes)
     assert walked.state.slope == pytest.approx(0.5, abs=0.05)
     np.testing.assert_allclose(walked.centre[:, -1], walked.state.slope * scales[:, -1] * ranks[:, -1])
+
+
+def test_the_one_loop_asks_for_outcomes_when_they_have_matured_and_goes_on_from_any_session():
+    panel = holey_panel()
+    asked: list[tuple[int, int]] = []
+    now = 9
+
+    def given() -> Iterator[SessionInputs]:
+        nonlocal now
+        for at in range(panel["scores"].shape[1]):
+            now = 10 + at
+            groups = {name: codes[:, at] for name, codes in panel["groups"].items()}
+            yield SessionInputs(panel["scores"][:, at], panel["scales"][:, at], groups)
+
+    def outcomes(number: int) -> Any:
+        asked.append((number, now))
+        return panel["outcomes"][:, number - 10]
+
+    found = list(steps(IntervalState.begin(SHORT, ("industry", "volatility")), (), 9, given(), outcomes))
+    reach, last = SHORT.reach_sessions, 10 + panel["scores"].shape[1] - 1
+    assert asked == [(number, number + reach) for number in range(10, last - reach + 1)]
+    assert [one.session for one in found[-1].pending] == list(range(last - reach + 1, last + 1))
+    whole = walk(SHORT, **panel)
+    np.testing.assert_array_equal(np.stack([one.issued.lower for one in found], axis=1), whole.lower)
