@@ -4,7 +4,6 @@ Not here: formulas (``ljwx_pipeline.evaluation``), fills (``ljwx_pipeline.backte
 bundle that is made of what was judged (``bundle.py``).
 """
 
-from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.column_lineage import backtest_lineage
-from assets.gate_evidence import DECIDED, check_results, curves_of_gate, gathered
+from assets.gate_evidence import curves_of_gate, gathered
 from assets.io_managers import read_json, read_table, write_json, write_table
 from assets.made import record_made
 from assets.metadata import frame_metadata, line_plot, report_links
@@ -36,7 +35,6 @@ from assets.trials import record_trial
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
-from ljwx_pipeline.promotion.checks import CHECKS
 
 GROUP = "evaluation"
 OWNERS = ["team:quant"]
@@ -111,12 +109,7 @@ def net_backtest(
     )
 
 
-@dg.asset(
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"python"},
-    check_specs=[dg.AssetCheckSpec(name, asset=DECIDED, description=asks) for name, asks in CHECKS.items()],
-)
+@dg.asset(group_name=GROUP, owners=OWNERS, kinds={"python"})
 def promotion_decision(
     line: Line,
     walk_forward_predictions: pd.DataFrame,
@@ -124,8 +117,8 @@ def promotion_decision(
     tuned_hyperparameters: dict[str, Any],
     prediction_intervals: dict[str, Any],
     monitoring_reference: dict[str, Any],
-) -> Iterator[dg.Output[dict[str, Any]] | dg.AssetCheckResult]:
-    """The gate's answer, with every measured value, threshold and reason; a check a requirement."""
+) -> dg.Output[dict[str, Any]]:
+    """The gate's answer, with every measured value, threshold and reason."""
     from ljwx_pipeline.promotion.gate import decide
 
     settings, origin = line.settings, origin_of_predictions(line, walk_forward_predictions)
@@ -156,7 +149,7 @@ def promotion_decision(
         outcomes = {f"gate.{check['name']}": check["outcome"] for check in decision["checks"]}
         run.tags({"decision": decision["decision"], "reasons": " | ".join(decision["reasons"]), **outcomes})
         run.metrics({f"gate.{name}": value for name, value in decision["measured"].items() if value is not None})
-    yield dg.Output(
+    return dg.Output(
         decision,
         metadata={
             "decision": decision["decision"],
@@ -164,7 +157,6 @@ def promotion_decision(
             "measured": dg.MetadataValue.json(decision["measured"]),
         },
     )
-    yield from check_results(decision)
 
 
 def checks_text(decision: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""The evidence the gate is shown, gathered from what the assets before it left, and its checks as Dagster shows them.
+"""The evidence the gate is shown, gathered from what the assets before it left.
 
 Not here: what is asked of it (``ljwx_pipeline.promotion``), the asset (``evaluation.py``).
 """
@@ -6,11 +6,10 @@ Not here: what is asked of it (``ljwx_pipeline.promotion``), the asset (``evalua
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-import dagster as dg
 import numpy as np
 import pandas as pd
 
@@ -31,10 +30,6 @@ if TYPE_CHECKING:  # heavy: scipy
     from ljwx_pipeline.promotion.evidence import Calibration, Drift, Evidence, Rival
     from ljwx_pipeline.promotion.rival import Named, ReturnsOfBundles
     from ljwx_pipeline.promotion.trial_count import CountedTrials
-
-DECIDED = "promotion_decision"
-#: Checks that a decision lists only where there is something to say.
-_ONLY_WHERE_ASKED = ("strategy_tradable", "approval")
 
 
 @dataclass(frozen=True)
@@ -196,30 +191,3 @@ def rival_of(line: Line, returns: pd.Series, rival: Named | None, kept: ReturnsO
         return None
     lost = AlarmJournal(line.home / "tracking").skill_lost_since(rival.bundle_hash)
     return replace(found, skill_lost_since="" if lost is None else lost.isoformat())
-
-
-def check_results(decision: Mapping[str, Any]) -> Iterator[dg.AssetCheckResult]:
-    """Yield every check of the gate; a refusal is no failure of the line, so that none is an error."""
-    from ljwx_pipeline.promotion.checks import CHECKS
-
-    told = {check["name"]: check for check in decision["checks"]}
-    for name, asks in CHECKS.items():
-        check = told.get(name)
-        if check is None:
-            here = name in _ONLY_WHERE_ASKED
-            said = "nothing of the kind is asked here" if here else "not reached: the evidence was refused before"
-            yield _check_result(name, passed=here, said=f"{asks}: {said}", metadata={"outcome": "none"})
-            continue
-        metadata = {key: check[key] for key in ("outcome", "measured", "threshold") if check[key] is not None}
-        yield _check_result(name, passed=check["outcome"] == "passed", said=check["sentence"], metadata=metadata)
-
-
-def _check_result(name: str, *, passed: bool, said: str, metadata: dict[str, Any]) -> dg.AssetCheckResult:
-    return dg.AssetCheckResult(
-        asset_key=DECIDED,
-        check_name=name,
-        passed=passed,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=said,
-        metadata=metadata,
-    )

@@ -36,7 +36,6 @@ from ljwx_pipeline.uncertainty.coverage import (
     constant_width,
     coverage_bounds,
     coverage_table,
-    outside,
 )
 from ljwx_pipeline.uncertainty.scale import daily_returns, return_scale, terciles
 from ljwx_pipeline.uncertainty.state import IntervalParams
@@ -202,7 +201,7 @@ def figures(panel: MeasuredPanel, walked: WalkedIntervals) -> dict[str, Any]:
         rivals[name] = coverage_table(
             lower, rival.upper, panel.outcomes, coverage=PARAMS.coverage, groups=panel.reported
         )
-    missed = outside(parts, lowest=BOUNDS.group[0], highest=BOUNDS.group[1])
+    missed = [row for row in parts if not BOUNDS.group[0] <= row.covered_frac <= BOUNDS.group[1]]
     beats = all(total.mean_score < rival[0].mean_score for rival in rivals.values())
     return {
         "total": rounded(total),

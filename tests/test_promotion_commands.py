@@ -208,6 +208,22 @@ def test_who_may_not_and_what_is_not_there_end_in_one_line(
     assert market.champion() == "2"
 
 
+def test_a_champion_that_the_gate_never_saw_is_replaced_only_by_a_word(
+    market: Market, capsys: pytest.CaptureFixture[str]
+) -> None:
+    market.judge(market.register(rounds=6), "promoted")
+    assert main(["promote", "3"]) == 12
+    error = capsys.readouterr().err
+    assert f"error: version 4 of {market.desk.model} became champion meanwhile (when version 3 was judged" in error
+    assert "--champion-changed-accepted --reason TEXT" in error
+    assert main(["promote", "3", "--champion-changed-accepted"]) == 12
+    capsys.readouterr()
+    accepted = ["promote", "3", "--champion-changed-accepted", "--reason", "both looked at", "--dry-run"]
+    assert main(accepted) == 0
+    assert "they were never compared" in capsys.readouterr().err
+    assert market.champion() == "4"
+
+
 def test_a_runner_that_refuses_trades_nothing_demoted_and_the_command_finishes_later(
     market: Market, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,11 +124,6 @@ def coverage_table(
     return tuple(table)
 
 
-def outside(table: tuple[Coverage, ...], *, lowest: float, highest: float) -> tuple[Coverage, ...]:
-    """Return the rows of a table whose coverage is not within ``[lowest, highest]``."""
-    return tuple(row for row in table if not lowest <= row.covered_frac <= highest)
-
-
 def constant_width(params: IntervalParams, outcomes: Float, *, unit: float, adaptive: bool = False) -> WalkedIntervals:
     """Return the rival: at each session the same interval for all, the quantiles of the outcomes matured by then.
 

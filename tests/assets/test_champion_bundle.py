@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import dagster as dg
@@ -12,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from assets.live import deployment, runner_holds_champion
 from assets.resources import Line
 from assets.scoring import champion_bundle
-from assets.tracking import champion_record
+from assets.tracking import champion_record, notice_moved_alias, promotion_desk
 from ljwx_pipeline.errors import BundleError, LiveError
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.signing import public_key_of, signing_key
@@ -60,6 +61,25 @@ def champion_of(line: Line) -> tuple[Registry, ModelVersion]:
     champion = registry.champion(line.registered_model)
     assert champion is not None
     return registry, champion
+
+
+def test_a_promotion_under_way_is_not_taken_for_a_hand(line: Line, key: Ed25519PrivateKey, tmp_path: Path) -> None:
+    promote(line, registered(line, key, tmp_path, "a"))
+    version, record, noticed = registered(line, key, tmp_path, "b"), champion_record(line), threading.Event()
+
+    def look() -> None:
+        notice_moved_alias(line)
+        noticed.set()
+
+    looker = threading.Thread(target=look)
+    with promotion_desk(line).one_at_a_time():  # between the alias and its line
+        line.registry().promote(version)
+        looker.start()
+        assert not noticed.wait(2.0)
+        record.moved(version.name, version.version, version.bundle_hash)
+    looker.join(60)
+    assert noticed.is_set()
+    assert record.last_by_hand(line.registered_model) is None
 
 
 def test_the_promoted_bundle_is_deployed(line: Line, key: Ed25519PrivateKey, tmp_path: Path) -> None:

@@ -13,7 +13,8 @@ import pandas as pd
 import pytest
 
 from assets.features import LEAKS_FOUND
-from assets.gate_evidence import calibration_of, check_results, curves_of_gate, drift_of, leaks_of
+from assets.gate_checks import check_results
+from assets.gate_evidence import calibration_of, curves_of_gate, drift_of, leaks_of
 from assets.io_managers import write_json
 from ljwx_pipeline.config import GateSettings, Settings
 from ljwx_pipeline.errors import PromotionError
@@ -64,7 +65,7 @@ def test_what_could_not_be_judged_says_why() -> None:
 
 
 def results(decision: dict[str, Any]) -> dict[str, dg.AssetCheckResult]:
-    return {str(result.check_name): result for result in check_results(decision)}
+    return {str(result.check_name).removeprefix("gate_"): result for result in check_results(decision)}
 
 
 def test_every_check_is_told_and_none_is_an_error(gate: GateSettings) -> None:

@@ -97,6 +97,8 @@ def test_a_backtest_of_earlier_predictions_is_not_decided_on(line: Line) -> None
             walk_forward_predictions=PREDICTIONS,
             net_backtest=pd.DataFrame(),
             tuned_hyperparameters={},
+            prediction_intervals=origin_of_predictions(line, PREDICTIONS),
+            monitoring_reference=origin_of_predictions(line, PREDICTIONS),
         )
 
 

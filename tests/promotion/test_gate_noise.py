@@ -124,4 +124,6 @@ def test_a_slice_is_the_same_models_as_the_whole_run():
     assert slices == [gate_noise.FIRST_SEED + 40, gate_noise.FIRST_SEED + 41]
     gate = gate_noise.noise_settings(3).gate
     assert not gate.kpi_enabled
-    assert gate.model_copy(update={"kpi_enabled": True}) == gate_planted.planted_settings().gate
+    assert set(gate.left_out) == {"leak_checks", "drift", "calibration", "champion"}, "none of them is about luck"
+    whole = gate.model_copy(update={"kpi_enabled": True, "left_out": ()})
+    assert whole == gate_planted.planted_settings().gate
