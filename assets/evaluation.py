@@ -204,7 +204,8 @@ def champion_model(
     context: dg.AssetExecutionContext, line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
 ) -> dg.Output[dict[str, Any]]:
     """The registry's alias after the decision: a promoted bundle becomes champion, one that waits stays challenger."""
-    from ljwx_pipeline.promotion.moves import Verdict, asker, settle
+    from ljwx_pipeline.promotion.approval import person
+    from ljwx_pipeline.promotion.moves import Verdict, settle
     from ljwx_pipeline.scoring.bundle import CARD
 
     require_one_decision(line, promotion_decision, model_bundle)
@@ -219,7 +220,7 @@ def champion_model(
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
     keep_shown(line, promotion_decision, bundle_hash)
-    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, asker())
+    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, person())
     done = settle(promotion_desk(line), verdict, seen=promotion_decision.get("champion_seen"))
     champion = done.champion
     settled_as = {"decision": done.decision, "reasons": list(done.reasons)}

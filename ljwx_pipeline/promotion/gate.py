@@ -17,11 +17,9 @@ from ljwx_pipeline.promotion import checks
 from ljwx_pipeline.promotion.checks import Check, Judged
 from ljwx_pipeline.promotion.evidence import Evidence
 from ljwx_pipeline.promotion.statistics import finite
+from ljwx_pipeline.tracking.champion import AWAITING, PROMOTED, REFUSED
 
 Verdict = Literal["promoted", "refused", "awaiting_approval"]
-PROMOTED: Verdict = "promoted"
-REFUSED: Verdict = "refused"
-AWAITING_APPROVAL: Verdict = "awaiting_approval"
 
 
 @dataclass(frozen=True)
@@ -106,11 +104,12 @@ def _decision(judged: list[Judged]) -> Decision:
         outcome: tuple(check.sentence for check in asked if check.outcome == outcome)
         for outcome in ("failed", "approval", "passed")
     }
-    decision, reasons = PROMOTED, by_outcome["passed"]
+    decision: Verdict = PROMOTED
+    reasons = by_outcome["passed"]
     if by_outcome["failed"]:
         decision, reasons = REFUSED, by_outcome["failed"]
     elif by_outcome["approval"]:
-        decision, reasons = AWAITING_APPROVAL, by_outcome["approval"]
+        decision, reasons = AWAITING, by_outcome["approval"]
     return Decision(
         decision=decision,
         reasons=reasons,

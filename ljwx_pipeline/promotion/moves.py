@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ljwx_pipeline.errors import PromotionError, RegistryError
-from ljwx_pipeline.promotion.approval import person
 from ljwx_pipeline.promotion.deploy import Deployment, RunnerLink, intact_bundle
 from ljwx_pipeline.promotion.desk import Desk, became, hash_of
 from ljwx_pipeline.promotion.plans import Hand, Plan
@@ -24,8 +23,6 @@ from ljwx_pipeline.tracking.champion import AWAITING, COMMANDS, DEMOTED, NO_CHAM
 
 #: Of a version's description in MLflow: the line that says the last decision.
 _HEAD = "> "
-
-asker = person
 
 
 @dataclass(frozen=True)

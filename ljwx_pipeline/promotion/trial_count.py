@@ -71,19 +71,6 @@ class CountedTrials:
         """Return how many trials have no stored returns: missing, damaged, or from before they were kept."""
         return len(self.sharpes) - len(self.columns)
 
-    def largest_block(self) -> Float:
-        """Return the returns of the piece of evidence with the most stored trials, on the sessions any of them ran.
-
-        Shape ``(sessions, trials)``. What compares trials session by session needs trials that lie on the same ones: a
-        study's inner folds end before the sessions that sweeps are tested on, and all in one matrix share few rows.
-        """
-        if not self.columns:
-            return np.empty((0, 0))
-        of = np.array([self.evidence[position] for position in self.columns])
-        (largest, _), *_ = Counter(of.tolist()).most_common(1)
-        block = self.returns[:, of == largest]
-        return np.asarray(block[~np.isnan(block).all(axis=1)])
-
     def as_dict(self) -> dict[str, float]:
         """Return the numbers as plain values."""
         return {

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import LakeError
@@ -29,7 +29,11 @@ LOCK_FILE = "promotion.lock"
 #: A change takes seconds; with MLflow and the runner both at their time limits, less than this.
 LOCK_TIMEOUT_S = 120.0
 MOVED_TAG = "alias_moved_by_hand"
-PROMOTED, REFUSED, AWAITING, DEMOTED = "promoted", "refused", "awaiting_approval", "demoted"
+#: What was decided on a version, by the gate (all but the last) or by a person.
+PROMOTED: Final = "promoted"
+REFUSED: Final = "refused"
+AWAITING: Final = "awaiting_approval"
+DEMOTED: Final = "demoted"
 #: Of a decision by the gate: there was no champion to judge it beside.
 NO_CHAMPION = "none"
 What = Literal["decided", "moved", "moved_by_hand", "delivered"]
