@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from assets.resources import Line
 from assets.restatements import RESTATED_TAG
 from assets.result_lint import findings
 from assets.trials import trials_behind
+from ljwx_pipeline.backtest.trial_ledger import COUNTED
+from ljwx_pipeline.config import market_home, replayed
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.evaluation.metrics import returns_of
 from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_performance
@@ -76,8 +79,13 @@ def gathered(
     settings, counted = line.settings, trials_behind(line, tuned)
     equity, close = curves_of_gate(line, backtest)
     returns, kept = returns_of(equity), ReturnsOfBundles(line.home / "tracking")
-    champion = champion_of(line)
-    rival, back = choose_rival(returns, champion, kept), read_json(line.tables, "backtest_summary")
+    champion, origin, back = champion_of(line), made_again_of(line), read_json(line.tables, "backtest_summary")
+    if origin is None:
+        rival = choose_rival(returns, champion, kept)
+    else:  # its registry is empty: what it was compared with then stands with the returns
+        kept = ReturnsOfBundles(origin / "tracking")
+        judged = kept.judged(returns)
+        rival = None if judged is None else judged.rival
     (figures,) = read_performance(line.tables / FIGURES / PARQUET_NAME).values()
     evidence = Evidence(
         rank_ic=rank_ic_of(predictions),
@@ -100,7 +108,7 @@ def gathered(
         capital_cny=settings.strategy.capital_cny,
         drift=drift_of(reference),
         calibration=calibration_of(intervals),
-        rival=rival_of(line, returns, rival, kept),
+        rival=rival_of(line, returns, rival, kept, made_again=origin is not None),
     )
     return Gathered(evidence, counted, champion, rival)
 
@@ -133,12 +141,24 @@ def rank_ic_of(predictions: pd.DataFrame) -> np.ndarray:
     return table["rank_ic"].dropna().to_numpy()
 
 
+def made_again_of(line: Line) -> Path | None:
+    """Return the home of the market that a reproduction makes a run of again; None for any other run."""
+    origin = market_home(replayed(line.settings)) / COUNTED
+    return origin if origin.is_dir() else None
+
+
 def leaks_of(line: Line) -> tuple[str, ...] | None:
-    """Return what the leak checks of the configured factors found; None where these were never checked."""
-    if not (line.tables / f"{LEAKS_FOUND}.json").exists():
-        return None
-    told = read_json(line.tables, LEAKS_FOUND)
-    return tuple(told["findings"]) if told["factor_hash"] == line.catalogue.version_hash else None
+    """Return what the leak checks of the configured factors found; None where these were never checked.
+
+    A reproduction makes no checks: those of the market it makes a run of are asked, where they were of these factors.
+    """
+    origin = made_again_of(line)
+    for tables in (line.tables, *([] if origin is None else [origin / "tables"])):
+        if (tables / f"{LEAKS_FOUND}.json").exists():
+            told = read_json(tables, LEAKS_FOUND)
+            if told["factor_hash"] == line.catalogue.version_hash:
+                return tuple(told["findings"])
+    return None
 
 
 def drift_of(reference: Mapping[str, Any]) -> Drift:
@@ -177,13 +197,17 @@ def champion_of(line: Line) -> Named | None:
     return None if champion is None else Named(champion.version, champion.bundle_hash)
 
 
-def rival_of(line: Line, returns: pd.Series, rival: Named | None, kept: ReturnsOfBundles) -> Rival | None:
-    """Return the rival as the gate takes it."""
+def rival_of(
+    line: Line, returns: pd.Series, rival: Named | None, kept: ReturnsOfBundles, *, made_again: bool
+) -> Rival | None:
+    """Return the rival as the gate takes it; a run that is made again knew of no later restatement."""
     from ljwx_pipeline.promotion.rival import against
 
     registry = line.registry()
 
     def restated(version: str) -> str:
+        if made_again:
+            return ""
         return registry.version_tags(registry.version(line.registered_model, version)).get(RESTATED_TAG, "")
 
     found = against(returns, rival, kept, restated=restated)

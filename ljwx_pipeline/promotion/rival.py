@@ -48,6 +48,10 @@ class KeptReturns:
     returns: pd.Series
     rival: Named | None
 
+    def shows(self, returns: pd.Series) -> bool:
+        """Whether these are its returns, bit by bit on the same sessions."""
+        return self.returns.equals(pd.Series(returns.to_numpy(), pd.DatetimeIndex(returns.index)))
+
 
 class ReturnsOfBundles:
     """The folder of kept returns; nothing is made before the first is kept."""
@@ -87,6 +91,14 @@ class ReturnsOfBundles:
             ) from None
         return KeptReturns(series, rival)
 
+    def judged(self, returns: pd.Series) -> KeptReturns | None:
+        """Return what a bundle that showed these very returns left; None where none did."""
+        for path in sorted(self._folder.glob("*.json")):
+            found = self.of(path.stem)
+            if found is not None and found.shows(returns):
+                return found
+        return None
+
 
 def choose_rival(candidate: pd.Series, champion: Named | None, kept: ReturnsOfBundles) -> Named | None:
     """Return whom the candidate is compared with: the champion, or, where that is the candidate itself, its own rival.
@@ -100,7 +112,7 @@ def choose_rival(candidate: pd.Series, champion: Named | None, kept: ReturnsOfBu
     while champion is not None and champion.bundle_hash not in seen:
         seen.add(champion.bundle_hash)
         own = kept.of(champion.bundle_hash)
-        if own is None or not own.returns.equals(pd.Series(candidate.to_numpy(), pd.DatetimeIndex(candidate.index))):
+        if own is None or not own.shows(candidate):
             return champion
         champion = own.rival
     return None

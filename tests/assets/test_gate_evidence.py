@@ -16,7 +16,8 @@ from assets.features import LEAKS_FOUND
 from assets.gate_checks import check_results
 from assets.gate_evidence import calibration_of, curves_of_gate, drift_of, leaks_of
 from assets.io_managers import write_json
-from ljwx_pipeline.config import GateSettings, Settings
+from ljwx_pipeline.backtest.trial_ledger import COUNTED
+from ljwx_pipeline.config import GateSettings, Settings, market_home
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.promotion.checks import CHECKS
 from ljwx_pipeline.promotion.gate import decide
@@ -31,18 +32,28 @@ def gate(settings: Settings) -> GateSettings:
 NEWEST = {"newest_first": "2025-10-09", "newest_last": "2025-11-05"}
 
 
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path / "home"))
+    return tmp_path / "home"
+
+
 def line_of(tmp_path: Path, **about: Any) -> Any:
     catalogue = SimpleNamespace(version_hash="a" * 64)
     return SimpleNamespace(tables=tmp_path, catalogue=catalogue, **about)
 
 
-def test_leaks_are_those_of_the_configured_factors_alone(tmp_path: Path) -> None:
-    line = line_of(tmp_path)
+def test_leaks_are_those_of_the_configured_factors_alone(tmp_path: Path, settings: Settings) -> None:
+    line = line_of(tmp_path, settings=settings)
     assert leaks_of(line) is None
     write_json(tmp_path, LEAKS_FOUND, {"factor_hash": "a" * 64, "findings": ["KMID: look-ahead"]})
     assert leaks_of(line) == ("KMID: look-ahead",)
     write_json(tmp_path, LEAKS_FOUND, {"factor_hash": "b" * 64, "findings": []})
     assert leaks_of(line) is None, "of other factors: these were never checked"
+    origin = market_home(settings) / COUNTED / "tables"
+    origin.mkdir(parents=True)
+    write_json(origin, LEAKS_FOUND, {"factor_hash": "a" * 64, "findings": []})
+    assert leaks_of(line) == (), "a reproduction asks the market it makes a run of"
 
 
 def test_a_backtest_beside_other_indices_is_refused(tmp_path: Path) -> None:

@@ -82,3 +82,14 @@ def test_damaged_returns_are_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "returns" / f"{champion.bundle_hash}.json").write_bytes(content)
     with pytest.raises(PromotionError, match="is damaged"):
         choose_rival(series(2), champion, kept)
+
+
+def test_a_bundle_that_was_judged_is_found_by_what_it_showed(tmp_path: Path) -> None:
+    kept, rival = ReturnsOfBundles(tmp_path), Named("1", "a" * 64)
+    kept.keep("b" * 64, series(1), rival)
+    kept.keep("c" * 64, series(2), None)
+    found = kept.judged(series(1))
+    assert found is not None
+    assert found.rival == rival
+    assert kept.judged(series(3)) is None
+    assert kept.judged(series(1, first=1)) is None
