@@ -1,7 +1,7 @@
 """The gate's decision as asset checks, one a requirement, beside the asset that decided.
 
 A refusal is the line at work and no failure of it: none of them is an error. Not here: the decision
-(``evaluation.py``), what is asked (``ljwx_pipeline.promotion.checks``).
+(``evaluation.py``), what is asked (``ljwx_pipeline.promotion.check``).
 """
 
 from collections.abc import Iterator, Mapping
@@ -11,7 +11,7 @@ import dagster as dg
 
 from assets.io_managers import read_json
 from assets.resources import Line
-from ljwx_pipeline.promotion.checks import CHECKS
+from ljwx_pipeline.promotion.check import CHECKS
 
 DECIDED = dg.AssetKey("promotion_decision")
 #: Checks that a decision lists only where there is something to say.

@@ -2,8 +2,8 @@
 
 All checks asked must hold; a value that cannot be measured never passes. Where nothing failed but the probability of
 backtest overfitting cannot be told, or the configuration asks for it, a person decides. Not here: the checks
-themselves (``checks.py``), the formulas (``statistics.py`` and its neighbours), how returns and rank ICs come about
-(``evaluation/``), who may approve (``approval.py``), moving the champion's alias (``moves.py``).
+themselves (``checks.py``, ``trial_checks.py``), the formulas (``statistics.py`` and its neighbours), how returns and
+rank ICs come about (``evaluation/``), who may approve (``approval.py``), moving the champion's alias (``moves.py``).
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from typing import Any, Literal
 
 from ljwx_pipeline.config import TRADABLE_STRATEGIES, GateSettings
 from ljwx_pipeline.errors import PromotionError
-from ljwx_pipeline.promotion import checks
-from ljwx_pipeline.promotion.checks import Check, Judged
+from ljwx_pipeline.promotion import checks, trial_checks
+from ljwx_pipeline.promotion.check import Check, Judged
 from ljwx_pipeline.promotion.evidence import Evidence
 from ljwx_pipeline.promotion.statistics import finite
 from ljwx_pipeline.tracking.champion import AWAITING, PROMOTED, REFUSED
@@ -86,8 +86,8 @@ def decide(evidence: Evidence, settings: GateSettings, *, approval_always: bool 
         checks.leaks(evidence.leaks, settings),
         checks.rank_ic(evidence, settings),
         checks.net_excess(months, settings),
-        checks.deflated(evidence, settings),
-        checks.overfitting(evidence, settings),
+        trial_checks.deflated(evidence, settings),
+        trial_checks.overfitting(evidence, settings),
         *checks.kpis(evidence, months, settings),
         checks.turnover(evidence, settings),
         checks.capacity(evidence, settings),

@@ -19,7 +19,7 @@ from assets.io_managers import write_json
 from ljwx_pipeline.backtest.trial_ledger import COUNTED
 from ljwx_pipeline.config import GateSettings, Settings, market_home
 from ljwx_pipeline.errors import PromotionError
-from ljwx_pipeline.promotion.checks import CHECKS
+from ljwx_pipeline.promotion.check import CHECKS
 from ljwx_pipeline.promotion.gate import decide
 from tests.fakes.gate_evidence import evidence
 

@@ -12,7 +12,7 @@ import pytest
 
 from ljwx_pipeline.config import GateSettings, Settings
 from ljwx_pipeline.errors import PromotionError
-from ljwx_pipeline.promotion.checks import CHECKS
+from ljwx_pipeline.promotion.check import CHECKS
 from ljwx_pipeline.promotion.evidence import Calibration, Drift, Rival, Selection
 from ljwx_pipeline.promotion.gate import decide
 from tests.fakes.gate_evidence import MONTHS, SESSIONS, configurations, evidence
