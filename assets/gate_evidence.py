@@ -26,7 +26,6 @@ from ljwx_pipeline.config import market_home, replayed
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.evaluation.metrics import returns_of
 from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_performance
-from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.tracking import AlarmJournal
 
 if TYPE_CHECKING:  # heavy: scipy
@@ -132,13 +131,9 @@ def curves_of_gate(line: Line, backtest: pd.DataFrame) -> tuple[pd.Series, pd.Se
 
 def rank_ic_of(predictions: pd.DataFrame) -> np.ndarray:
     """Return the rank IC by session of rows that could be bought, in session order, no NaN."""
-    from ljwx_pipeline.evaluation.ic import ic_by_session
+    from ljwx_pipeline.evaluation.ic import ic_of_rows
 
-    rows = predictions[predictions["enterable"] & predictions["scorable"]]
-    sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
-    index = session_positions(rows["session_date"], sessions)
-    table = ic_by_session(rows["score"].to_numpy(), rows["forward_return"].to_numpy(), index, sessions)
-    return table["rank_ic"].dropna().to_numpy()
+    return ic_of_rows(predictions[predictions["enterable"] & predictions["scorable"]])["rank_ic"].dropna().to_numpy()
 
 
 def made_again_of(line: Line) -> Path | None:

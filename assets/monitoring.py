@@ -26,7 +26,6 @@ from assets.scoring import GROUP, loaded_champion
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.label import label_hash
-from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.monitoring.decay import LabelTiming
 from ljwx_pipeline.monitoring.drift import DriftReference, DriftVerdict
 from ljwx_pipeline.monitoring.live import INPUT_SESSIONS, Fared, fared, judged_inputs
@@ -100,17 +99,9 @@ def newest_told(newest: NewestDrift, sessions: pd.DatetimeIndex) -> dict[str, An
 
 def in_control_rank_ic(predictions: pd.DataFrame) -> NDArray[np.float64]:
     """Return the rank IC of every session that the walk forward scored, over those who may be scored, in order."""
-    from ljwx_pipeline.evaluation.ic import ic_by_session
+    from ljwx_pipeline.evaluation.ic import ic_of_rows
 
-    rows = predictions[predictions["scorable"].astype(bool)]
-    sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
-    table = ic_by_session(
-        rows["score"].to_numpy(),
-        rows["forward_return"].to_numpy(),
-        session_positions(rows["session_date"], sessions),
-        sessions,
-    )
-    return table["rank_ic"].to_numpy(dtype=np.float64)
+    return ic_of_rows(predictions[predictions["scorable"].astype(bool)])["rank_ic"].to_numpy(dtype=np.float64)
 
 
 @dataclass(frozen=True)

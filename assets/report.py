@@ -19,7 +19,7 @@ from assets.result_lint import findings
 from ljwx_pipeline.evaluation.benchmarks import monthly_excess
 from ljwx_pipeline.evaluation.bootstrap import BootstrapParams
 from ljwx_pipeline.evaluation.comparison import STRATEGY
-from ljwx_pipeline.evaluation.ic import ic_by_session, quantile_returns
+from ljwx_pipeline.evaluation.ic import ic_of_rows, quantile_returns
 from ljwx_pipeline.evaluation.performance_file import PARQUET_NAME, read_performance
 from ljwx_pipeline.evaluation.report import GateLine, Picture, ReportInputs
 from ljwx_pipeline.evaluation.run_files import FILES, RunNumbers, numbers_of_findings
@@ -163,9 +163,7 @@ def gate_line(check: dict[str, Any]) -> GateLine:
 def rank_ic_table(predictions: pd.DataFrame) -> pd.DataFrame:
     """Return rank IC by session with its fold, on rows that could be entered."""
     rows = predictions[predictions["enterable"]]
-    sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
-    index = session_positions(rows["session_date"], sessions)
-    table = ic_by_session(rows["score"].to_numpy(), rows["forward_return"].to_numpy(), index, sessions)
+    table = ic_of_rows(rows)
     fold_of = rows.groupby("session_date")["fold"].first()
     return table.assign(fold=table["session_date"].map(fold_of))
 

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 
 from assets.column_lineage import predictions_lineage
@@ -22,7 +21,6 @@ from assets.research import GROUP, OWNERS
 from assets.resources import Line
 from assets.tracking import research_run, track_fold
 from ljwx_pipeline.lake.content_hash import content_hash
-from ljwx_pipeline.market.calendar import session_positions
 
 NAME = "walk_forward_predictions"
 #: Tag of a run: how many folds are at work at a time, each with its share of ``model.threads``.
@@ -154,8 +152,6 @@ def walk_forward_summary(line: Line, frame: pd.DataFrame) -> dict[str, Any]:
 
 def information_coefficients(frame: pd.DataFrame, column: str) -> dict[str, float | None]:
     """Return ``rank_ic_mean``, ``rank_icir`` and ``ic_mean`` of a score column against the forward return."""
-    from ljwx_pipeline.evaluation.ic import ic_by_session, ic_summary
+    from ljwx_pipeline.evaluation.ic import ic_of_rows, ic_summary
 
-    sessions = pd.DatetimeIndex(np.sort(frame["session_date"].unique()))
-    index = session_positions(frame["session_date"], sessions)
-    return ic_summary(ic_by_session(frame[column].to_numpy(), frame["forward_return"].to_numpy(), index, sessions))
+    return ic_summary(ic_of_rows(frame, column))

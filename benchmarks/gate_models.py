@@ -20,6 +20,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assets.gate_evidence import calibration_of as measured_calibration
+from assets.gate_evidence import rank_ic_of
 from assets.intervals import judged_intervals
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
@@ -36,7 +37,6 @@ from ljwx_pipeline.evaluation.benchmarks import index_close, monthly_excess, ses
 from ljwx_pipeline.evaluation.capacity import capacity
 from ljwx_pipeline.evaluation.closed_trades import closed_trades
 from ljwx_pipeline.evaluation.holdings import holdings_of
-from ljwx_pipeline.evaluation.ic import ic_by_session
 from ljwx_pipeline.evaluation.lint import lint
 from ljwx_pipeline.evaluation.lint_evidence import LintEvidence, measure_evidence
 from ljwx_pipeline.evaluation.metrics import annual_return, annual_turnover, returns_of
@@ -406,15 +406,7 @@ def judged(market: SeededMarket, evidence: Evidence) -> dict[str, Any]:
 
 def rank_ic(scored: Scored) -> Float:
     """Return the rank IC by session of the rows that could be bought, as the gate reads it."""
-    rows = scored.rows[scored.rows["enterable"] & scored.rows["scorable"]]
-    sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
-    table = ic_by_session(
-        rows["score"].to_numpy(),
-        rows["forward_return"].to_numpy(),
-        session_positions(rows["session_date"], sessions),
-        sessions,
-    )
-    return table["rank_ic"].dropna().to_numpy()
+    return rank_ic_of(scored.rows)
 
 
 def _scored(market: SeededMarket, name: str, rows: pd.DataFrame) -> Scored:

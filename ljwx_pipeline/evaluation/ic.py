@@ -13,8 +13,16 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.coefficients import row_coefficients
+from ljwx_pipeline.market.calendar import session_positions
 
 Float = NDArray[np.float64]
+
+
+def ic_of_rows(rows: pd.DataFrame, score: str = "score") -> pd.DataFrame:
+    """Return ``ic_by_session`` of the column ``score`` against ``forward_return``, by the ``session_date`` of a row."""
+    sessions = pd.DatetimeIndex(np.sort(rows["session_date"].unique()))
+    index = session_positions(rows["session_date"], sessions)
+    return ic_by_session(rows[score].to_numpy(), rows["forward_return"].to_numpy(), index, sessions)
 
 
 def ic_by_session(

@@ -22,10 +22,9 @@ from ljwx_pipeline.backtest.sweep_variants import Variant
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.dataset import Dataset
 from ljwx_pipeline.evaluation.benchmarks import monthly_excess, session_excess
-from ljwx_pipeline.evaluation.ic import ic_by_session, ic_summary
+from ljwx_pipeline.evaluation.ic import ic_of_rows, ic_summary
 from ljwx_pipeline.evaluation.metrics import MONTHS_PER_YEAR, annual_return, annual_turnover, sharpe
 from ljwx_pipeline.evaluation.resampled import bootstrap_intervals
-from ljwx_pipeline.market.calendar import session_positions
 from ljwx_pipeline.market.panel import dense
 from ljwx_pipeline.model_comparison.walk import Walked
 from ljwx_pipeline.promotion.statistics import mean_interval
@@ -75,9 +74,7 @@ def measured(
     """
     rows = dataset.with_outcomes(walked.predictions)
     seen = rows[rows["enterable"] & rows["scorable"]]
-    sessions = pd.DatetimeIndex(np.sort(seen["session_date"].unique()))
-    index = session_positions(seen["session_date"], sessions)
-    table = ic_by_session(seen["score"].to_numpy(), seen["forward_return"].to_numpy(), index, sessions)
+    table = ic_of_rows(seen)
     rank_ic = table.set_index("session_date")["rank_ic"].dropna()
     interval = mean_interval(
         rank_ic.to_numpy(), purge_sessions=dataset.purge_sessions, confidence=1 - (1 - CONFIDENCE) / 2
