@@ -20,6 +20,20 @@ from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
 #: What stands before the first row.
 START = ""
+#: What of a row is hashed, in this order.
+VALUES = (
+    "number",
+    "family",
+    "variant_hash",
+    "evidence",
+    "kind",
+    "recorded_at",
+    "session_sharpe",
+    "settings",
+    "returns_file",
+    "returns_column",
+    "sessions",
+)
 _REMEDY = (
     "restore both files, {ledger} and {note}, from one backup: unknown trials are not zero trials, so nothing is "
     "counted or promoted on a thinned ledger"
@@ -50,11 +64,14 @@ def read_head(ledger: Path) -> Head | None:
     path = head_file(ledger)
     try:
         stated = json.loads(path.read_text(encoding="utf-8"))
-        return Head(int(stated["rows"]), str(stated["hash"]))
+        rows, last = stated["rows"], stated["hash"]
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise broken(ledger, f"{path} does not say how far the trial ledger reached ({error})") from None
+    if type(rows) is not int or rows < 0 or type(last) is not str or (rows == 0) != (last == START):
+        raise broken(ledger, f"{path} does not say how far the trial ledger reached ({rows!r} rows, hash {last!r})")
+    return Head(rows, last)
 
 
 def write_head(ledger: Path, head: Head) -> None:
@@ -80,7 +97,7 @@ def require_whole(ledger: Path, rows: Sequence[tuple[Any, ...]], head: Head | No
     Parameters
     ----------
     rows
-        All of them by number: the values that are hashed, the number first, then the hash.
+        All of them by number: the values that are hashed (``VALUES``), the number first, then the hash.
     head
         What was noted before the rows were read.
     """
@@ -97,6 +114,22 @@ def require_whole(ledger: Path, rows: Sequence[tuple[Any, ...]], head: Head | No
         raise gone(ledger, len(rows), head)
     if head.rows and rows[head.rows - 1][-1] != head.hash:
         raise broken(ledger, f"{ledger} is not the ledger that {head_file(ledger)} was written for")
+
+
+def require_one_commit(ledger: Path, beyond: Sequence[Sequence[Any]], head: Head) -> None:
+    """Raise ``LakeError`` unless the rows ``beyond`` the note are those of the one commit a crash can leave unnoted.
+
+    ``head`` was read after the rows: writers go on meanwhile, and note each commit before the next. One commit's rows
+    were counted at one instant; those of a ledger from before the chain, which one commit brings to today's layout, say
+    no column of returns and no number of sessions.
+    """
+    instants = {row[VALUES.index("recorded_at")] for row in beyond}
+    brought = not head.rows and all(
+        not row[VALUES.index("returns_column")] and not row[VALUES.index("sessions")] for row in beyond
+    )
+    if len(instants) > 1 and not brought:
+        note = head_file(ledger)
+        raise broken(ledger, f"{note} tells of {head.rows:,} trials, and {ledger} holds {len(beyond):,} later ones")
 
 
 def gone(ledger: Path, rows: int, head: Head) -> LakeError:

@@ -21,7 +21,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ljwx_pipeline.backtest.sweep_store import VariantResult
-from ljwx_pipeline.backtest.trial_chain import START, Head, broken, gone, read_head, require_whole, row_hash, write_head
+from ljwx_pipeline.backtest.trial_chain import (
+    START,
+    VALUES,
+    Head,
+    broken,
+    gone,
+    read_head,
+    require_one_commit,
+    require_whole,
+    row_hash,
+    write_head,
+)
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import Settings, UniverseSettings
 from ljwx_pipeline.errors import LakeError
@@ -38,22 +49,10 @@ _BUSY_TIMEOUT_S = 15.0
 _WRITERS_WAIT_S = 60.0
 #: What the file says of itself in ``user_version``: 0 is the layout before rows were chained.
 _LAYOUT = 2
-#: What of a row is hashed, in this order; ``row_hash`` comes last.
-_VALUES = (
-    "number",
-    "family",
-    "variant_hash",
-    "evidence",
-    "kind",
-    "recorded_at",
-    "session_sharpe",
-    "settings",
-    "returns_file",
-    "returns_column",
-    "sessions",
-)
-_COLUMNS = ", ".join((*_VALUES, "row_hash"))
-_FIRST_LAYOUT = ", ".join(_VALUES[:-2])
+#: SQLite's whole numbers end there.
+_MOST_SESSIONS = 2**63 - 1
+_COLUMNS = ", ".join((*VALUES, "row_hash"))
+_FIRST_LAYOUT = ", ".join(VALUES[:-2])
 _TABLE = """
 CREATE TABLE trials (
     number INTEGER PRIMARY KEY,
@@ -165,15 +164,12 @@ class TrialLedger:
         Raises
         ------
         LakeError
-            For a Sharpe ratio that is no number, a full disk, a file that is damaged or cannot be written, or a ledger
-            that lacks what was counted: rows added to it would hide that.
+            For a Sharpe ratio that is no number, a number of sessions or a text that cannot be kept, a full disk, a
+            file that is damaged or cannot be written, or a ledger that lacks what was counted: rows added to it would
+            hide that.
         """
         for trial in trials:
-            if not math.isfinite(trial.session_sharpe):
-                raise LakeError(
-                    f"variant {trial.variant_hash[:12]} has the Sharpe ratio {trial.session_sharpe}",
-                    "check the benchmark and the bars of its sessions",
-                )
+            _require_countable(trial, family, evidence)
         with self._writing() as connection:
             connection.execute("BEGIN IMMEDIATE")
             noted = self._end(connection)
@@ -186,7 +182,7 @@ class TrialLedger:
                     told = (trial.settings_json, trial.returns_file, trial.returns_column, int(trial.sessions))
                     end = _insert(connection, end, (*key, kind, at, sharpe, *told))
             connection.execute("COMMIT")
-            if end != read_head(self.path):
+            if end != noted:
                 write_head(self.path, end)
         return end.rows - noted.rows
 
@@ -218,7 +214,9 @@ class TrialLedger:
             head = read_head(self.path)  # before the rows, or a writer's commit between the two would look like a loss
             rows = connection.execute(f"SELECT {_COLUMNS} FROM trials ORDER BY number").fetchall()  # noqa: S608
         require_whole(self.path, rows, head)
-        if head is not None and len(rows) > head.rows:
+        now = read_head(self.path)
+        if now is not None and len(rows) > now.rows:
+            require_one_commit(self.path, rows[now.rows :], now)
             self._note(Head(len(rows), rows[-1][-1]))
         return tuple(_record(row) for row in rows)
 
@@ -251,7 +249,7 @@ class TrialLedger:
                 write_head(self.path, end)
 
     def _end(self, connection: sqlite3.Connection) -> Head:
-        """Return how far the ledger reaches; refused where that is not as far as was noted."""
+        """Return how far the ledger reaches, and note it; refused where that is not as far as was noted."""
         head = read_head(self.path)
         last = connection.execute("SELECT number, row_hash FROM trials ORDER BY number DESC LIMIT 1").fetchone()
         end = Head(*last) if last else Head(0, START)
@@ -260,10 +258,14 @@ class TrialLedger:
             "SELECT row_hash FROM trials WHERE number = ?", (head.rows if head else 0,)
         ).fetchone()
         as_noted = head is not None and (noted[0] if noted else START) == head.hash
-        if not as_noted or held != end.rows:
+        if head is None or not as_noted or held != end.rows:
             rows = connection.execute(f"SELECT {_COLUMNS} FROM trials ORDER BY number").fetchall()  # noqa: S608
             require_whole(self.path, rows, head)
             raise broken(self.path, f"{self.path} holds {held:,} trials, the last is number {end.rows}")
+        if held > head.rows:  # noted before a second commit goes beyond it
+            beyond = f"SELECT {', '.join(VALUES)} FROM trials WHERE number > ? ORDER BY number"  # noqa: S608
+            require_one_commit(self.path, connection.execute(beyond, (head.rows,)).fetchall(), head)
+            write_head(self.path, end)
         return end
 
     def _require_never_written(self) -> None:
@@ -355,7 +357,33 @@ def _is_laid_out(connection: sqlite3.Connection, path: Path) -> bool:
             f"the trial ledger {path} has layout {layout}, this release writes {_LAYOUT}",
             "use the release that wrote it, or a newer one",
         )
-    return bool(layout == _LAYOUT)
+    if layout == _LAYOUT:
+        return True
+    columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('trials')")}
+    if "row_hash" in columns:
+        raise broken(path, f"{path} says it is from before trials were chained, and its rows are")
+    return False
+
+
+def _require_countable(trial: NewTrial, family: str, evidence: str) -> None:
+    """Raise ``LakeError`` for a trial that no row can hold."""
+    named = ascii(trial.variant_hash[:12])
+    if not math.isfinite(trial.session_sharpe):
+        raise LakeError(
+            f"variant {named} has the Sharpe ratio {trial.session_sharpe}",
+            "check the benchmark and the bars of its sessions",
+        )
+    if not 0 <= trial.sessions <= _MOST_SESSIONS:
+        raise LakeError(f"variant {named} rests on {trial.sessions} sessions", "pass how many returns it has")
+    texts = (family, evidence, trial.variant_hash, trial.settings_json, trial.returns_file, trial.returns_column)
+    for text in texts:
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise LakeError(
+                f"variant {named} is told in a text that is no Unicode ({text[:60]!a}: {error.reason})",
+                "name studies and files in UTF-8",
+            ) from None
 
 
 def _lay_out(connection: sqlite3.Connection) -> None:

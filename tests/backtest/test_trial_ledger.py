@@ -9,6 +9,7 @@ import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from ljwx_pipeline.backtest import trial_ledger
 from ljwx_pipeline.backtest.sweep_measures import MEASURES
 from ljwx_pipeline.backtest.sweep_store import VariantResult
 from ljwx_pipeline.backtest.trial_chain import head_file
-from ljwx_pipeline.backtest.trial_ledger import TrialLedger, TrialRecord, copy_ledger, strategy_family
+from ljwx_pipeline.backtest.trial_ledger import NewTrial, TrialLedger, TrialRecord, copy_ledger, strategy_family
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LakeError
@@ -220,7 +221,23 @@ def swap(source: TrialLedger, target: TrialLedger) -> None:
         there.backup(here)
 
 
-@pytest.mark.parametrize("harm", ["missing", "{}", "not JSON", '{"rows": "many", "hash": ""}'])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "missing",
+        "{}",
+        "not JSON",
+        '{"rows": "many", "hash": ""}',
+        '{"rows": -1, "hash": ""}',
+        '{"rows": 2.9, "hash": "x"}',
+        '{"rows": true, "hash": "x"}',
+        '{"rows": Infinity, "hash": "x"}',
+        '{"rows": 1e999, "hash": "x"}',
+        '{"rows": 0, "hash": "x"}',
+        '{"rows": 3, "hash": null}',
+        pytest.param("[" * 100_000, id="nested too deep"),
+    ],
+)
 def test_a_lost_or_damaged_note_is_told(tmp_path: Path, harm: str) -> None:
     ledger = counted(tmp_path)
     if harm == "missing":
@@ -230,6 +247,59 @@ def test_a_lost_or_damaged_note_is_told(tmp_path: Path, harm: str) -> None:
     for act in (ledger.trials, lambda: ledger.record("f", "sweep", [result("new")], evidence="e")):
         with pytest.raises(LakeError, match=r"trials.head.json (is missing|does not say)"):
             act()
+
+
+@pytest.mark.parametrize("rows", [0, 1])
+def test_a_note_that_is_more_than_one_commit_behind_is_told(tmp_path: Path, rows: int) -> None:
+    ledger = counted(tmp_path, rows=rows)
+    early = head_file(ledger.path).read_bytes() if rows else b'{"rows": 0, "hash": ""}'
+    for at in range(2):
+        ledger.record("f", "sweep", [result(f"w{at}")], evidence="e")
+    head_file(ledger.path).write_bytes(early)
+    for act in (ledger.trials, lambda: ledger.record("f", "sweep", [result("new")], evidence="e")):
+        with pytest.raises(LakeError, match=rf"tells of {rows} trials, and .* holds 2 later ones"):
+            act()
+
+
+def test_a_thinned_ledger_that_says_it_is_from_before_the_chain_is_told(tmp_path: Path) -> None:
+    ledger = counted(tmp_path, rows=20)
+    behind_its_back(ledger, "DELETE FROM trials WHERE number > 2", "PRAGMA user_version = 0")
+    head_file(ledger.path).unlink()
+    for act in (ledger.trials, lambda: ledger.record("f", "sweep", [result("new")], evidence="e")):
+        with pytest.raises(LakeError, match="says it is from before trials were chained, and its rows are"):
+            act()
+    assert len(ledger.look()[0]) == 2
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ({"sessions": 10**30}, "rests on 1000000000000000000000000000000 sessions"),
+        ({"sessions": -1}, "rests on -1 sessions"),
+        ({"variant_hash": "v\udcff"}, r"no Unicode \('v\\udcff': surrogates not allowed\)"),
+        ({"settings_json": "\ud800"}, "no Unicode"),
+    ],
+)
+def test_a_trial_that_no_row_can_hold_is_one_sentence(tmp_path: Path, harm: dict[str, Any], said: str) -> None:
+    ledger = counted(tmp_path)
+    whole = NewTrial("new", 0.1, 100, "{}")
+    with pytest.raises(LakeError, match=said):
+        ledger.count("f", "study", [whole, replace(whole, **harm)], evidence="e")
+    with pytest.raises(LakeError, match="no Unicode"):
+        ledger.count("f\udcff", "study", [whole], evidence="e")
+    assert len(ledger.trials()) == 3
+
+
+def test_a_ledger_may_be_read_while_others_count(tmp_path: Path) -> None:
+    ledger = counted(tmp_path)
+    with ProcessPoolExecutor(2) as pool:
+        writing = [pool.submit(write_many, str(ledger.path), start) for start in (100, 200)]
+        seen = [len(ledger.trials())]
+        while not all(one.done() for one in writing):
+            seen.append(len(ledger.trials()))
+        assert [one.result() for one in writing] == [40, 40]
+    assert seen == sorted(seen)
+    assert len(ledger.trials()) == 83
 
 
 KILLED = """
