@@ -1,14 +1,14 @@
-"""What a candidate is deflated by: every strategy its family ever tried, and how far luck alone spreads them.
+"""What a candidate is deflated by: every strategy its family ever tried.
 
 The ledger holds them: the trials of every study, whatever its seed or kind, sweeps, comparisons, runs by hand. The
 model's own study is counted where the ledger does not hold it, and so is what it was warm-started from in another
-family. Not here: the ledger itself (``backtest/trial_ledger.py``), the deflation (``statistics.py``).
+family. Not here: the ledger itself (``backtest/trial_ledger.py``), how far luck spreads them (``luck.py``), what is
+done with both (``statistics.py``).
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,17 +19,11 @@ from numpy.typing import NDArray
 from ljwx_pipeline.backtest.sweep_store import RESULTS
 from ljwx_pipeline.backtest.trial_ledger import TrialLedger, TrialRecord
 from ljwx_pipeline.promotion.evidence import Selection
+from ljwx_pipeline.promotion.luck import luck_variance
 from ljwx_pipeline.promotion.stored_returns import StoredTrial, read_returns
 from ljwx_pipeline.promotion.study_trials import not_counted
-from ljwx_pipeline.promotion.trial_returns import MIN_SHARED_SESSIONS
 
 Float = NDArray[np.float64]
-
-#: A piece of evidence with fewer trials says little of how alike they are: such are taken together.
-LEAST_GROUP = 10
-#: Below this standard deviation a series counts as constant.
-_CONSTANT = 1e-12
-_SESSIONS_AT_ONCE = 128
 
 
 @dataclass(frozen=True)
@@ -45,7 +39,7 @@ class CountedTrials:
         Returns that each rests on; 0 where not known.
     variance
         How far luck spreads them, in squared standard errors of a Sharpe ratio, from 0 (all are one strategy) to 1
-        (independent ones); see ``luck_variance``. Over ``T`` returns that is a variance of ``variance / T``.
+        (independent ones); see ``luck.py``. Over ``T`` returns that is a variance of ``variance / T``.
     returns
         Net excess returns of the trials whose returns are stored, shape ``(sessions, columns)``, NaN where one was not
         run. Trials of studies lie on inner folds, the others on tested sessions: few share a row.
@@ -126,7 +120,14 @@ def counted_trials(
     return CountedTrials(
         sharpes=sharpes,
         sessions=tuple(ran),
-        variance=luck_variance(sharpes, ran, _groups(tried), returns=returns, columns=columns),
+        variance=luck_variance(
+            sharpes,
+            ran,
+            [one.evidence for one in tried],
+            of_study=[one.kind == "study" for one in tried],
+            returns=returns,
+            columns=columns,
+        ),
         returns=returns,
         columns=columns,
         evidence=tuple(one.evidence for one in tried),
@@ -154,101 +155,6 @@ def study_trials(tuned: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """
     about = {"study": str(tuned.get("study", "")), "evidence": str(tuned.get("evidence", ""))}
     return [*({**trial, **about} for trial in tuned["trials"]), *tuned.get("earlier_trials", [])]
-
-
-def luck_variance(
-    sharpes: Sequence[float],
-    sessions: Sequence[int],
-    groups: Sequence[str],
-    *,
-    returns: Float | None = None,
-    columns: Sequence[int] = (),
-) -> float:
-    """Return how far luck spreads trials, in squared standard errors of a Sharpe ratio; the largest over groups.
-
-    Without skill a Sharpe ratio over ``T`` sessions varies by ``1 / T``, of which trials that correlate ``r`` share
-    ``r``: what spreads them is ``1 - r``. It is measured where a pruned trial and a complete one, or two of other
-    years, can be compared (``spread_by_session``, ``spread_of_ratios``), never by Sharpe ratios of other lengths side
-    by side: one over 60 sessions is no sign of a spread over 1,000. Luck cannot exceed 1; what does is skill, or
-    chance, and 1 is the most that is taken.
-
-    The largest, as 500 variants that are nearly one strategy pull the variance of all down, and with it the hurdle: a
-    candidate must not become easier to promote because more was tried.
-
-    Parameters
-    ----------
-    sharpes, sessions
-        Of each trial; 0 sessions: not known.
-    groups
-        What is compared with what. Where no group has two trials that can be compared, 1 is returned: what is not known
-        counts in full.
-    returns, columns
-        As in ``CountedTrials``.
-    """
-    ratio, length = np.asarray(sharpes, dtype=np.float64), np.asarray(sessions, dtype=np.float64)
-    group, stored = np.asarray(groups), np.asarray(columns, dtype=np.int64)
-    told = np.isin(np.arange(len(ratio)), stored)
-    found: list[float | None] = []
-    for name in dict.fromkeys(groups):
-        here = group == name
-        if returns is not None:
-            found.append(spread_by_session(returns[:, here[stored]]))
-        known = here & (length > 0) & ~(told if found and found[-1] is not None else np.zeros_like(told))
-        found.append(spread_of_ratios(ratio[known], length[known]))
-    return min(max((spread for spread in found if spread is not None), default=1.0), 1.0)
-
-
-def spread_by_session(returns: Float) -> float | None:
-    """Return the variance among trials of a session's return, each in its own standard deviations; None for too few.
-
-    Mean over sessions, each weighed by its trials less 1. It expects ``1 - r`` of trials that correlate ``r``, skilled
-    or not: a Sharpe ratio of 3 a year moves a session's return by a fifth of its standard deviation.
-
-    Parameters
-    ----------
-    returns
-        Shape ``(sessions, trials)``, NaN where one was not run. One that never varies is left out.
-    """
-    spread = np.array([_spread(column) for column in returns.T])
-    used = np.flatnonzero(spread > _CONSTANT)
-    squares, freedom, shared = 0.0, 0, 0
-    for start in range(0, len(returns), _SESSIONS_AT_ONCE):  # thousands of trials are not copied whole
-        unit = returns[start : start + _SESSIONS_AT_ONCE, used] / spread[used]
-        ran = ~np.isnan(unit)
-        together = ran.sum(axis=1)
-        centre = np.where(ran, unit, 0.0).sum(axis=1) / np.maximum(together, 1)
-        squares += float((np.where(ran, unit - centre[:, np.newaxis], 0.0) ** 2).sum())
-        freedom += int(np.maximum(together - 1, 0).sum())
-        shared += int((together > 1).sum())
-    return squares / freedom if shared >= MIN_SHARED_SESSIONS else None
-
-
-def _spread(returns: Float) -> float:
-    known = returns[~np.isnan(returns)]
-    return float(known.std(ddof=1)) if len(known) > 1 else 0.0
-
-
-def spread_of_ratios(sharpes: Float, sessions: Float) -> float | None:
-    """Return ``sum T_i (s_i - m)^2 / (n - 1)`` of Sharpe ratios over ``T_i`` sessions; None for fewer than two.
-
-    Each squared deviation from the mean ``m``, itself weighed by sessions, is measured in its own standard errors:
-    Cochran's Q over its degrees of freedom. It expects 1 of independent trials, ``1 - r`` of ones that correlate ``r``
-    over the same sessions; real differences in skill raise it.
-    """
-    if len(sharpes) < 2:
-        return None
-    mean = np.average(sharpes, weights=sessions)
-    return float((sessions * (sharpes - mean) ** 2).sum() / (len(sharpes) - 1))
-
-
-def _groups(tried: Sequence[_Tried]) -> list[str]:
-    """Return what each trial is compared with: those on its evidence, or where they are few, all such of its kind.
-
-    Trials of studies lie on other years than those on tested sessions, so the two are not compared.
-    """
-    size = Counter(one.evidence for one in tried)
-    few = {True: "studies", False: "tested sessions"}
-    return [one.evidence if size[one.evidence] >= LEAST_GROUP else few[one.kind == "study"] for one in tried]
 
 
 def _label(family: str) -> str:

@@ -20,10 +20,7 @@ from ljwx_pipeline.promotion.statistics import deflated_sharpe
 from ljwx_pipeline.promotion.study_trials import new_trial, study_evidence
 from ljwx_pipeline.promotion.trial_count import (
     counted_trials,
-    luck_variance,
     number_of_trials,
-    spread_by_session,
-    spread_of_ratios,
     study_trials,
 )
 from ljwx_pipeline.studies import DailyReturns
@@ -265,92 +262,7 @@ def test_a_trial_from_before_sessions_were_kept_has_those_of_its_returns(tmp_pat
     assert (found.sessions, found.without_returns) == ((300,), 0)
 
 
-# how far luck spreads trials
-
-
-def correlated(rng: np.random.Generator, sessions: int, trials: int, correlation: float) -> np.ndarray:
-    common, own = rng.standard_normal((sessions, 1)), rng.standard_normal((sessions, trials))
-    return 0.01 * (np.sqrt(correlation) * common + np.sqrt(1 - correlation) * own)
-
-
-@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
-def test_both_measures_of_luck_find_what_trials_do_not_share(correlation: float) -> None:
-    rng = np.random.default_rng(8)
-    by_session, of_ratios = [], []
-    for _ in range(40):
-        values = correlated(rng, 500, 30, correlation)
-        ratios = values.mean(axis=0) / values.std(axis=0, ddof=1)
-        of_ratios.append(spread_of_ratios(ratios, np.full(30, 500.0)))
-        values[250:, ::2] = np.nan
-        by_session.append(spread_by_session(values))
-    assert np.mean(by_session) == pytest.approx(1 - correlation, abs=0.02)  # type: ignore[arg-type]
-    assert np.mean(of_ratios) == pytest.approx(1 - correlation, abs=0.12)  # type: ignore[arg-type]
-
-
-def test_what_is_not_known_of_luck_counts_in_full() -> None:
-    assert luck_variance([0.1, 0.2], [0, 0], ["a", "a"]) == 1.0
-    assert luck_variance([0.1, 0.2], [500, 500], ["a", "b"]) == 1.0
-    assert luck_variance([], [], []) == 1.0
-    assert luck_variance([0.1, 0.5], [500, 500], ["a", "a"]) == 1.0, "luck is never more than that"
-    assert luck_variance([0.1, 0.1001], [500, 500], ["a", "a"]) < 0.01
-    assert spread_by_session(np.full((100, 3), 0.01)) is None, "what never varies has no spread"
-    assert spread_by_session(np.random.default_rng(0).normal(size=(59, 3))) is None
-
-
 def test_trials_of_other_years_are_not_compared(ledger: TrialLedger) -> None:
     swept(ledger, [0.10, 0.101, 0.102], sessions=500)
     inner = [{"session_sharpe": value, "sessions": 500} for value in (-0.1, -0.101)]
     assert counted_trials(inner, ledger=ledger, family=FAMILY).variance < 0.01
-
-
-@pytest.mark.parametrize("correlation", [0.0, 0.5, 0.9])
-def test_noise_chosen_among_many_passes_in_one_case_of_twenty_at_most(correlation: float) -> None:
-    rng = np.random.default_rng(12)
-    passed, runs, trials = 0, 300, 40
-    for _ in range(runs):
-        tested = correlated(rng, 600, trials, correlation)
-        ratios = tested.mean(axis=0) / tested.std(axis=0, ddof=1)
-        luck = luck_variance(ratios, [600] * trials, ["e"] * trials, returns=tested, columns=range(trials))
-        best = tested[:, int(ratios.argmax())]
-        passed += deflated_sharpe(best, ratios, luck=luck).probability >= 0.95
-    assert passed / runs <= 0.05
-
-
-@pytest.mark.parametrize("correlation", [0.5, 0.9])
-def test_noise_chosen_after_pruning_on_short_folds_passes_as_rarely(correlation: float) -> None:
-    rng = np.random.default_rng(13)
-    passed, runs, trials = 0, 200, 40
-    for _ in range(runs):
-        inner, ran, ratios = pruned_study(correlated(rng, 240, trials, correlation))
-        luck = luck_variance(ratios, ran, ["s"] * trials, returns=inner, columns=range(trials))
-        # the best of the study, and of nine looks by hand at the tested sessions
-        by_hand = correlated(rng, 600, 9, 0.0)
-        looked = by_hand.mean(axis=0) / by_hand.std(axis=0, ddof=1)
-        luck = max(luck, spread_by_session(by_hand) or 1.0)
-        best = by_hand[:, int(looked.argmax())]
-        passed += deflated_sharpe(best, [*ratios, *looked], luck=luck).probability >= 0.95
-    assert passed / runs <= 0.05
-
-
-def pruned_study(inner: np.ndarray, fold: int = 60) -> tuple[np.ndarray, list[int], list[float]]:
-    """Return returns, lengths and Sharpe ratios of trials of which the worse half stopped after the first fold."""
-    first = inner[:fold].mean(axis=0) / inner[:fold].std(axis=0, ddof=1)
-    behind = first < np.median(first)
-    whole = inner.mean(axis=0) / inner.std(axis=0, ddof=1)
-    kept = inner.copy()
-    kept[fold:, behind] = np.nan
-    return kept, [fold if late else len(inner) for late in behind], list(np.where(behind, first, whole))
-
-
-def test_pruning_does_not_cost_a_skilled_model_its_promotion() -> None:
-    rng, skill, trials = np.random.default_rng(14), 0.2, 50
-    probability, plain, lucks = [], [], []
-    for _ in range(60):
-        inner, ran, ratios = pruned_study(correlated(rng, 240, trials, 0.9) + 0.01 * skill)
-        lucks.append(luck_variance(ratios, ran, ["s"] * trials, returns=inner, columns=range(trials)))
-        candidate = 0.01 * (rng.standard_normal(600) + skill)
-        probability.append(deflated_sharpe(candidate, ratios, luck=lucks[-1]).probability)
-        plain.append(deflated_sharpe(candidate, ratios).probability)
-    assert np.mean(lucks) == pytest.approx(0.1, abs=0.01), "that of complete trials which correlate 0.9"
-    assert np.mean(np.array(probability) >= 0.95) >= 0.9
-    assert np.mean(np.array(plain) >= 0.95) < 0.6, "Sharpe ratios of all lengths in one heap would"
