@@ -7,6 +7,7 @@ Not here: the ledger (``ljwx_pipeline.backtest.trial_ledger``), what the count d
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,7 +41,8 @@ def record_trial(
 ) -> tuple[str, str, str]:
     """Count a run's backtest as a trial by hand; return the key of its row: family, variant and evidence.
 
-    One that was counted on the same evidence is not counted again; a replay repeats what was tried and counts nothing.
+    One that was counted on the same evidence is not counted again: a faithful replay adds nothing, one under other
+    settings is a trial of the market it replays. A reproduction counts nothing.
 
     Parameters
     ----------
@@ -66,15 +68,15 @@ def record_trial(
     )
     inputs.require_sound()
     tried = result_of(inputs, Variant("as configured", settings.strategy, settings.costs), result)
-    family, key, home = family_of(line), inputs.key(), market_home(settings)
-    if not settings.source.as_of:
+    family, key, home = family_of(line), inputs.key(), _counting_home(line)
+    if not _made_again(home):
         (tried,) = stored(inputs, [tried], SweepStore(home / RESULTS, key))
         TrialLedger(home / LEDGER_FILE).record(family, "manual", [tried], evidence=key.evidence)
     return family, tried.variant_hash, key.evidence
 
 
 def count_trial(line: Line, study: str, trial: Mapping[str, Any], *, evidence: str) -> None:
-    """Count a trial of a study as soon as it is told; a replay counts nothing.
+    """Count a trial of a study as soon as it is told; as ``record_trial`` what is replayed or made again.
 
     Parameters
     ----------
@@ -83,28 +85,31 @@ def count_trial(line: Line, study: str, trial: Mapping[str, Any], *, evidence: s
     evidence
         ``study_evidence``.
     """
-    if not line.settings.source.as_of:
-        ledger = TrialLedger(market_home(line.settings) / LEDGER_FILE)
-        ledger.count(family_of(line), "study", [new_trial(study, trial)], evidence=evidence)
+    home = _counting_home(line)
+    if not _made_again(home):
+        new = new_trial(study, trial, below=_studies_below(line))
+        TrialLedger(home / LEDGER_FILE).count(family_of(line), "study", [new], evidence=evidence)
 
 
 def count_studies_of(line: Line, *, dataset_hash: str) -> int:
     """Count the finished trials of every study kept where this line's are; return how many were not counted yet.
 
-    A killed run's are among them, whether or not its study is ever gone on with. A replay counts nothing.
+    A killed run's are among them, whether or not its study is ever gone on with. As ``record_trial`` what is replayed
+    or made again.
     """
     from ljwx_pipeline.studies import Place, study_summaries
 
-    settings = line.settings
-    if settings.source.as_of:
+    settings, home = line.settings, _counting_home(line)
+    if _made_again(home):
         return 0
     place = Place(line.home / STUDIES / JOURNAL, settings.tune.storage.get_secret_value())
     return count_studies(
-        TrialLedger(market_home(settings) / LEDGER_FILE),
+        TrialLedger(home / LEDGER_FILE),
         study_summaries(place),
         market=market_name(settings),
         family=family_of(line),
         dataset_hash=dataset_hash,
+        below=_studies_below(line),
     )
 
 
@@ -118,13 +123,12 @@ def trials_behind(line: Line, study: dict[str, Any]) -> CountedTrials:
     LakeError
         When the ledger cannot be read or lacks what was counted: unknown trials are not zero trials.
     """
-    home = market_home(replayed(line.settings))
-    elsewhere = home / COUNTED  # in the home of a reproduction
+    home = _counting_home(line)
     return counted_trials(
         study_trials(study),
         ledger=TrialLedger(home / LEDGER_FILE),
         family=family_of(line),
-        counted=elsewhere if elsewhere.is_dir() else home,
+        counted=home / COUNTED if _made_again(home) else home,
         own=line.home,
     )
 
@@ -138,3 +142,18 @@ def family_of(line: Line) -> str:
         label_hash=label_hash(line.settings.label),
         universe=line.settings.universe,
     )
+
+
+def _counting_home(line: Line) -> Path:
+    """Return the home of the market whose ledger counts this line's trials: a replay's are those of what it replays."""
+    return market_home(replayed(line.settings))
+
+
+def _made_again(home: Path) -> bool:
+    """Whether ``home`` is of a reproduction: it repeats one run, and its copy of the ledger is thrown away with it."""
+    return (home / COUNTED).is_dir()
+
+
+def _studies_below(line: Line) -> str:
+    """Return where this line keeps its studies, as the market that counts them sees it (``new_trial``)."""
+    return f"../{market_name(line.settings)}/" if line.settings.source.as_of else ""

@@ -35,8 +35,11 @@ def study_variant(number: int, params: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps([int(number), dict(params)], sort_keys=True).encode()).hexdigest()
 
 
-def new_trial(study: str, trial: Mapping[str, Any]) -> NewTrial:
-    """Return what is counted of a trial, which is ``models.tune.Trial`` as plain values."""
+def new_trial(study: str, trial: Mapping[str, Any], *, below: str = "") -> NewTrial:
+    """Return what is counted of a trial, which is ``models.tune.Trial`` as plain values.
+
+    ``below`` is where the study is kept as the ledger's market sees it, with a slash: empty, or a replay's folder.
+    """
     number, params = int(trial["number"]), dict(trial["params"])
     about = {name: trial[name] for name in ("state", "origin") if name in trial}
     return NewTrial(
@@ -44,18 +47,24 @@ def new_trial(study: str, trial: Mapping[str, Any]) -> NewTrial:
         session_sharpe=float(trial["session_sharpe"]),
         sessions=int(trial.get("sessions", 0)),
         settings_json=json.dumps({"study": study, "number": number, "params": params, **about}, sort_keys=True),
-        returns_file=f"studies/{study}.returns.parquet",
+        returns_file=f"{below}studies/{study}.returns.parquet",
         returns_column=f"trial_{number}",
     )
 
 
 def count_studies(
-    ledger: TrialLedger, studies: Iterable[StudySummary], *, market: str, family: str, dataset_hash: str
+    ledger: TrialLedger,
+    studies: Iterable[StudySummary],
+    *,
+    market: str,
+    family: str,
+    dataset_hash: str,
+    below: str = "",
 ) -> int:
     """Count the finished trials of every study of hyperparameters of this market; return how many were not counted yet.
 
     A study says of which market and family it is. One from before it did is counted where it was made on
-    ``dataset_hash``, with ``family``; of any other nobody can say whose trials it holds.
+    ``dataset_hash``, with ``family``; of any other nobody can say whose trials it holds. ``below`` as in ``new_trial``.
 
     Raises
     ------
@@ -71,7 +80,8 @@ def count_studies(
             families.add(family)
         for whose in sorted(families):
             evidence = study_evidence(study.name, dataset_hash=str(made_on), folds=study.decided.get("folds", []))
-            added += ledger.count(whose, "study", [new_trial(study.name, trial) for trial in told], evidence=evidence)
+            trials = [new_trial(study.name, trial, below=below) for trial in told]
+            added += ledger.count(whose, "study", trials, evidence=evidence)
     return added
 
 

@@ -23,13 +23,13 @@ from ljwx_pipeline.backtest.sweep import run_sweep
 from ljwx_pipeline.backtest.sweep_measures import MEASURES
 from ljwx_pipeline.backtest.sweep_store import VariantResult
 from ljwx_pipeline.backtest.sweep_variants import expand_grid
-from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger, strategy_family
+from ljwx_pipeline.backtest.trial_ledger import COUNTED, LEDGER_FILE, TrialLedger, strategy_family
 from ljwx_pipeline.config import Settings, market_home, replayed
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.evaluation.metrics import returns_of
 from ljwx_pipeline.label import label_hash
 from ljwx_pipeline.reproduction.replay_home import lay_out
-from ljwx_pipeline.studies import Axis, Place, Space, StudyPlan, opened_study
+from ljwx_pipeline.studies import Axis, DailyReturns, Place, Space, StudyPlan, opened_study
 from tests.fakes.sweeps import sweep_market
 
 STUDY = {"trials": [{"session_sharpe": 0.05}, {"session_sharpe": 0.07}]}
@@ -128,11 +128,19 @@ def test_a_variant_run_by_hand_and_swept_is_one_trial(line: SimpleNamespace) -> 
     assert kinds == ["manual", "sweep", "sweep"]
 
 
-def test_a_replay_is_no_trial(line: SimpleNamespace) -> None:
+def ledger_of(line: SimpleNamespace) -> TrialLedger:
+    return TrialLedger(market_home(replayed(line.settings)) / LEDGER_FILE)
+
+
+def test_a_faithful_replay_is_no_trial_and_one_under_other_settings_is(line: SimpleNamespace) -> None:
+    run_by_hand(line, 5)
     as_replay(line)
     run_by_hand(line, 5)
-    assert not (market_home(replayed(line.settings)) / LEDGER_FILE).exists()
-    assert not (market_home(line.settings) / LEDGER_FILE).exists()
+    assert len(ledger_of(line).trials()) == 1
+    run_by_hand(line, 6)
+    assert not (market_home(line.settings) / LEDGER_FILE).exists(), "the market that is replayed counts it"
+    counted = trials_behind(line, STUDY)
+    assert (len(counted.sharpes), counted.returns.shape) == (2 + 2, (89, 2)), "its returns are kept there too"
 
 
 def told(number: int = 0) -> dict[str, object]:
@@ -168,17 +176,35 @@ def finished_study(journal: Path, dataset_hash: str, *, trials: int = 3) -> str:
         return study.name
 
 
-def test_studies_left_in_the_journal_are_counted_and_by_a_replay_are_not(line: SimpleNamespace) -> None:
+def test_studies_left_in_the_journal_are_counted(line: SimpleNamespace) -> None:
     finished_study(line.home / STUDIES / JOURNAL, "d1")
     assert count_studies_of(line, dataset_hash="another") == 0
     assert count_studies_of(line, dataset_hash="d1") == 3
     assert len(trials_behind(line, STUDY).sharpes) == 3 + 2
+
+
+def test_studies_of_a_replay_count_in_the_market_that_is_replayed(line: SimpleNamespace) -> None:
     as_replay(line)
     finished_study(line.home / STUDIES / JOURNAL, "d2")
-    assert count_studies_of(line, dataset_hash="d2") == 0
-    count_trial(line, "ljwx-1", told(), evidence="ljwx-1:0")
+    assert count_studies_of(line, dataset_hash="d2") == 3
+    sessions = pd.bdate_range("2020-01-01", periods=100)
+    returns = np.random.default_rng(4).normal(0, 0.01, 100)
+    DailyReturns(line.home / "studies" / "ljwx-1.returns.parquet", sessions).add(0, returns, np.full(100, 0.1))
+    shown = {"session_sharpe": returns.mean() / returns.std(ddof=1), "sessions": 100}
+    count_trial(line, "ljwx-1", {**told(), **shown}, evidence="ljwx-1:0")
     assert not (line.home / LEDGER_FILE).exists()
-    assert len(trials_behind(line, STUDY).sharpes) == 3 + 2
+    counted = trials_behind(line, STUDY)
+    assert (len(counted.sharpes), counted.columns) == (3 + 1 + 2, (3,)), "its returns are found where the replay is"
+
+
+def test_a_reproduction_counts_nothing(line: SimpleNamespace) -> None:
+    (market_home(line.settings) / COUNTED).mkdir(parents=True)
+    as_replay(line)
+    run_by_hand(line, 5)
+    count_trial(line, "ljwx-1", told(), evidence="ljwx-1:0")
+    finished_study(line.home / STUDIES / JOURNAL, "d2")
+    assert count_studies_of(line, dataset_hash="d2") == 0
+    assert ledger_of(line).trials() == ()
 
 
 def test_a_reproduction_reads_the_returns_of_the_market_it_counts(line: SimpleNamespace, tmp_path: Path) -> None:
