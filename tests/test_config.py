@@ -14,6 +14,7 @@ from ljwx_pipeline.config import (
     ExitSettings,
     Settings,
     SizingSettings,
+    homes_of_same_data,
     ljwx_home,
     load_settings,
     market_name,
@@ -302,6 +303,35 @@ def test_an_open_last_session_moves_with_the_clock(
     assert replay.source.until == until
     assert replay.config_hash == open_end.config_hash
     assert market_name(replayed(replay)) == market_name(open_end)
+
+
+def test_a_folder_is_one_market_by_whatever_path_it_is_reached(
+    project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "d1" / "inner").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "d1", target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    plain = load(project, overrides={"folder.data": str(tmp_path / "d1")})
+    folder = plain.model_copy(update={"source": plain.source.model_copy(update={"kind": "folder"})})
+
+    def named(data: str) -> str:
+        return market_name(folder.model_copy(update={"folder": folder.folder.model_copy(update={"data": data})}))
+
+    same = [str(tmp_path / "d1"), "d1", "./d1/", "link", "d1/inner/..", str(tmp_path / "d1" / ".." / "d1")]
+    assert len({named(data) for data in same}) == 1
+    assert named("d2") != named("d1")
+    assert named("d1").startswith("simulated-")
+
+
+def test_the_same_data_under_another_profile_is_found_beside(project: Path, tmp_path: Path) -> None:
+    own = load(project)
+    mine, replay = (own.model_copy(update={"profile": profile}) for profile in ("mine", "mine"))
+    other = load(project, overrides={"simulated.seed": 99})
+    dated = replay.model_copy(update={"source": own.source.model_copy(update={"as_of": "2026-01-05T18:00:00+08:00"})})
+    for settings in (own, mine, other, dated):
+        (tmp_path / market_name(settings)).mkdir()
+    assert [found.name for found in homes_of_same_data(tmp_path / market_name(own))] == [market_name(mine)]
+    assert homes_of_same_data(tmp_path / market_name(other)) == ()
 
 
 def test_ranked_models_by_group_are_refused_since_their_scores_have_no_unit(project: Path) -> None:

@@ -33,6 +33,7 @@ from ljwx_pipeline.config.gate import GateSettings
 from ljwx_pipeline.config.homes import (
     artifact_root,
     dagster_home,
+    homes_of_same_data,
     ljwx_home,
     market_home,
     market_name,
@@ -118,6 +119,7 @@ __all__ = [
     "artifact_root",
     "dagster_home",
     "dotted",
+    "homes_of_same_data",
     "ljwx_home",
     "load_settings",
     "market_home",

@@ -20,14 +20,15 @@ def market_name(settings: Settings) -> str:
     """Return the name of the market a profile works on: the profile and eight digits of what identifies its data.
 
     Two seeds, two folders, two providers or two lists of symbols are two markets; a real provider's later
-    ``last_session`` is the same one. A replay is named by the market and the instant.
+    ``last_session`` is the same one, and so is a folder by whatever path or link it is reached. A replay is named by
+    the market and the instant.
     """
     identity: dict[str, Any] = {"kind": settings.source.kind}
     if settings.source.kind == "simulated":
         stated = settings.source.model_dump(mode="json", include={"kind", "first_session", "last_session"})
         identity |= {"source": stated, "world": settings.simulated.model_dump()}
     elif settings.source.kind == "folder":
-        identity |= {"data": str(Path(settings.folder.data).absolute()), "adjustment": settings.folder.adjustment}
+        identity |= {"data": os.path.realpath(settings.folder.data), "adjustment": settings.folder.adjustment}
     elif settings.source.symbols:
         identity |= {"symbols": sorted(settings.source.symbols)}
     digits = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:8]
@@ -43,6 +44,16 @@ def registered_model(settings: Settings, market: str = "") -> str:
 def market_home(settings: Settings) -> Path:
     """Return the folder below ``LJWX_HOME`` that holds one market's lake, features, bundles and trading journal."""
     return ljwx_home() / "markets" / market_name(settings)
+
+
+def homes_of_same_data(home: Path) -> tuple[Path, ...]:
+    """Return the other homes beside the market's ``home`` that hold the same data under another profile's name.
+
+    Told by what identifies the data, as in ``market_name``: data that were copied to another folder are another
+    market's.
+    """
+    digits = home.name.rsplit("-", 1)[-1]
+    return tuple(sorted(other for other in home.parent.glob(f"*-{digits}") if other.name != home.name))
 
 
 def dagster_home(settings: Settings) -> Path:

@@ -16,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ljwx_pipeline.backtest.trial_ledger import COUNTED, LEDGER_FILE, copy_ledger
+from ljwx_pipeline.config import homes_of_same_data
 from ljwx_pipeline.errors import ConfigError, EnvironmentFault
 
 #: Below ``LJWX_HOME``; one folder a replay under way.
@@ -68,6 +69,12 @@ def lay_out(folder: Path, *, market: Path, name: str, counted_until: datetime | 
     (there / "lake").symlink_to(market / "lake", target_is_directory=True)
     (there / COUNTED).symlink_to(market, target_is_directory=True)
     copy_ledger(market / LEDGER_FILE, there / LEDGER_FILE, until=counted_until)
+    for other in homes_of_same_data(market):  # their trials are told beside the decision
+        profile, digits = other.name.rpartition("-")[0], name.rpartition("-")[2]
+        beside = there.with_name(f"{profile}-{digits}")
+        beside.mkdir()
+        (beside / COUNTED).symlink_to(other, target_is_directory=True)
+        copy_ledger(other / LEDGER_FILE, beside / LEDGER_FILE, until=counted_until)
 
 
 def copied_database(source: Path, target: Path) -> None:

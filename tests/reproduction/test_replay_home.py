@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from ljwx_pipeline.backtest.sweep_store import VariantResult
-from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
+from ljwx_pipeline.backtest.trial_ledger import COUNTED, LEDGER_FILE, TrialLedger
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import ConfigError
 from ljwx_pipeline.reproduction.replay_home import REPLAYS, lay_out, replay_home
@@ -57,3 +57,14 @@ def test_trials_that_were_counted_after_the_run_are_not_known_to_its_replay(tmp_
     assert [trial.variant_hash for trial in known] == ["a" * 64]
     with sqlite3.connect(market / LEDGER_FILE) as ledger:
         assert ledger.execute("SELECT count(*) FROM trials").fetchone() == (2,)
+
+
+def test_trials_of_the_same_data_under_another_profile_are_laid_out_beside(tmp_path: Path) -> None:
+    market, other = (tmp_path / "markets" / name for name in ("folder-0123abcd", "mine-0123abcd"))
+    tried = VariantResult("a", "{}", {"session_sharpe": 0.1}, np.zeros(2), 0.0)
+    for home in (market, other):
+        TrialLedger(home / LEDGER_FILE).record("family", "manual", [tried], evidence=home.name)
+    lay_out(tmp_path / "home", market=market, name=market.name, counted_until=None)
+    there = tmp_path / "home" / "markets" / other.name
+    assert [trial.evidence for trial in TrialLedger(there / LEDGER_FILE).trials()] == [other.name]
+    assert (there / COUNTED).resolve() == other
