@@ -75,8 +75,10 @@ def gathered(
     from ljwx_pipeline.promotion.rival import ReturnsOfBundles, choose_rival
     from ljwx_pipeline.promotion.trial_count import selection
 
-    settings, counted = line.settings, trials_behind(line, tuned)
+    settings = line.settings
     equity, close = curves_of_gate(line, backtest)
+    excess = session_excess(equity, close)
+    counted = trials_behind(line, tuned, excess)
     returns, kept = returns_of(equity), ReturnsOfBundles(line.home / "tracking")
     champion, origin, back = champion_of(line), made_again_of(line), read_json(line.tables, "backtest_summary")
     if origin is None:
@@ -88,7 +90,7 @@ def gathered(
     (figures,) = read_performance(line.tables / FIGURES / PARQUET_NAME).values()
     evidence = Evidence(
         rank_ic=rank_ic_of(predictions),
-        net_excess_returns=session_excess(equity, close).to_numpy(),
+        net_excess_returns=excess.to_numpy(),
         monthly_net_excess_returns=monthly_excess(equity, close).to_numpy(),
         trade_returns=read_table(line.tables, "closed_trades")["return_frac"].to_numpy(dtype=np.float64),
         trial_sharpes=counted.sharpes,

@@ -14,7 +14,7 @@ import numpy as np
 
 from assets.resources import Line
 from ljwx_pipeline.backtest.trial_ledger import COUNTED, LEDGER_FILE, TrialLedger
-from ljwx_pipeline.config import market_home, market_name, replayed
+from ljwx_pipeline.config import homes_of_same_data, market_home, market_name, replayed
 from ljwx_pipeline.label import label_hash
 from ljwx_pipeline.promotion.study_trials import count_studies, new_trial
 from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials, study_trials
@@ -113,10 +113,11 @@ def count_studies_of(line: Line, *, dataset_hash: str) -> int:
     )
 
 
-def trials_behind(line: Line, study: dict[str, Any]) -> CountedTrials:
+def trials_behind(line: Line, study: dict[str, Any], candidate: pd.Series | None = None) -> CountedTrials:
     """Return every trial of the candidate's family, and those behind its study that the ledger does not hold.
 
-    A replay counts those of what it replays.
+    A replay counts those of what it replays. With the ``candidate``'s net excess returns by session also trials of
+    other families that are like it, those made on the same data under another profile's name among them.
 
     Raises
     ------
@@ -128,8 +129,10 @@ def trials_behind(line: Line, study: dict[str, Any]) -> CountedTrials:
         study_trials(study),
         ledger=TrialLedger(home / LEDGER_FILE),
         family=family_of(line),
-        counted=home / COUNTED if _made_again(home) else home,
+        counted=_returns_of(home),
         own=line.home,
+        candidate=candidate,
+        beside={_returns_of(other): TrialLedger(other / LEDGER_FILE) for other in homes_of_same_data(home)},
     )
 
 
@@ -152,6 +155,11 @@ def _counting_home(line: Line) -> Path:
 def _made_again(home: Path) -> bool:
     """Whether ``home`` is of a reproduction: it repeats one run, and its copy of the ledger is thrown away with it."""
     return (home / COUNTED).is_dir()
+
+
+def _returns_of(home: Path) -> Path:
+    """Return where the returns of the trials that ``home`` counts are kept."""
+    return home / COUNTED if _made_again(home) else home
 
 
 def _studies_below(line: Line) -> str:

@@ -269,14 +269,15 @@ class Search:
         kept = stored(inputs, [tried], SweepStore(self.home / RESULTS, key))
         self.ledger.record(self.market.family, "manual", kept, evidence=key.evidence)
 
-    def counted(self) -> CountedTrials:
-        """Return every trial made, as the gate counts them."""
+    def counted(self, candidate: pd.Series) -> CountedTrials:
+        """Return every trial made, as the gate counts them beside a candidate's net excess returns."""
         return counted_trials(
             study_trials(self.document),
             ledger=self.ledger,
             family=self.market.family,
             counted=self.home,
             own=self.home,
+            candidate=candidate,
         )
 
 
@@ -304,14 +305,16 @@ def backtested(market: SeededMarket, candidate: Candidate) -> BacktestResult:
 
 def evidence_of(search: Search, candidate: Candidate) -> Evidence:
     """Return what the gate is asked about: the one place that knows what evidence is made of."""
-    market, counted = search.market, search.counted()
+    market = search.market
     left_out = market.settings.gate.left_out
     result = backtested(market, candidate)
     close = market.benchmark.loc[result.sessions]
+    excess = session_excess(result.equity, close)
+    counted = search.counted(excess)
     lint_evidence = _lint_evidence(market, candidate, result)
     return Evidence(
         rank_ic=rank_ic(candidate.scored),
-        net_excess_returns=session_excess(result.equity, close).to_numpy(),
+        net_excess_returns=excess.to_numpy(),
         monthly_net_excess_returns=monthly_excess(result.equity, close).to_numpy(),
         trade_returns=closed_trades(result, market.trading)["return_frac"].to_numpy(dtype=np.float64),
         trial_sharpes=counted.sharpes,

@@ -126,7 +126,7 @@ class Evidence:
         Net excess returns of all trials whose returns are kept, shape ``(sessions, trials)``, NaN where one was not
         run; no column where none are.
     related
-        Trials of the same label with other factors or another universe: told, not counted.
+        Trials of the market with other factors, label or universe that are not like the candidate: told, not counted.
     study, strategies
         Those trials the candidate was chosen among: the sets of hyperparameters, and the strategies on its own scores.
     purge_sessions

@@ -53,8 +53,8 @@ class StoredTrial:
     sessions: int
 
 
-def read_returns(trials: Sequence[StoredTrial | None]) -> tuple[Float, tuple[int, ...]]:
-    """Return net excess returns of shape ``(sessions, columns)`` and each column's position in ``trials``.
+def read_returns(trials: Sequence[StoredTrial | None]) -> tuple[pd.DatetimeIndex, Float, tuple[int, ...]]:
+    """Return sessions, net excess returns of shape ``(sessions, columns)`` and each column's position in ``trials``.
 
     Sessions are all on which any column has a return, ascending. NaN where a trial was not run.
     """
@@ -78,7 +78,7 @@ def read_returns(trials: Sequence[StoredTrial | None]) -> tuple[Float, tuple[int
     rows = [np.searchsorted(every, sessions) for sessions, _, _ in found]
     for column, (_, of, at) in enumerate(order):
         matrix[rows[of], column] = found[of][2][at]
-    return matrix, tuple(position for position, _, _ in order)
+    return pd.DatetimeIndex(every.view("datetime64[ns]")), matrix, tuple(position for position, _, _ in order)
 
 
 def _at(trials: Sequence[StoredTrial | None], position: int) -> StoredTrial:

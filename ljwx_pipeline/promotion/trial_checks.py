@@ -46,7 +46,7 @@ def deflated(evidence: Evidence, settings: GateSettings) -> Judged:
             f"{effective.by_average_correlation:.1f} by correlation, {effective.by_eigenvalues:.1f} by eigenvalues)"
         )
     if evidence.related:
-        said += f" ({evidence.related} more with other factors or another universe are not counted)"
+        said += f" ({evidence.related} more with other factors, label or universe are not counted)"
     check = above(name, found.probability, threshold, said)
     if check.outcome == "failed" and found.sharpe > 0:
         enough = "no number of sessions is enough" if math.isinf(needed) else f"{needed:,.0f} sessions are needed"

@@ -1,4 +1,4 @@
-"""What a candidate is deflated by: every strategy its family ever tried.
+"""What a candidate is deflated by: every strategy its family ever tried, and those of others that are like it.
 
 The ledger holds them: the trials of every study, whatever its seed or kind, sweeps, comparisons, runs by hand. The
 model's own study is counted where the ledger does not hold it, and so is what it was warm-started from in another
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.sweep_store import RESULTS
@@ -22,8 +23,14 @@ from ljwx_pipeline.promotion.evidence import Selection
 from ljwx_pipeline.promotion.luck import luck_variance
 from ljwx_pipeline.promotion.stored_returns import StoredTrial, read_returns
 from ljwx_pipeline.promotion.study_trials import not_counted
+from ljwx_pipeline.promotion.trial_returns import MIN_SHARED_SESSIONS
 
 Float = NDArray[np.float64]
+
+#: A trial of another family whose returns correlate more with the candidate's is one of the strategies it is.
+LIKE_IT = 0.5
+#: Below this standard deviation a series counts as constant.
+_CONSTANT = 1e-12
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,8 @@ class CountedTrials:
     Parameters
     ----------
     sharpes
-        Per-session Sharpe ratio of each: the ledger's in the order counted, then those of the model's study and of
-        what it was warm-started from that the ledger does not hold for its family.
+        Per-session Sharpe ratio of each: of other families those like the candidate, then the family's in the order
+        counted, then those of the model's study and of what it was warm-started from that the ledger does not hold.
     sessions
         Returns that each rests on; 0 where not known.
     variance
@@ -47,9 +54,11 @@ class CountedTrials:
         Position in ``sharpes`` of each column.
     evidence
         What each trial was tried on: columns of one evidence share their sessions.
+    like_it
+        How many of them are of other families.
     related
-        Trials of the market with the same label but other factors or another universe. They are told, not counted: a
-        family is what was chosen among.
+        Trials of the market with other factors, another label or another universe, and those made on the same data
+        under another profile's name, that are not counted: told beside the decision.
     """
 
     sharpes: tuple[float, ...]
@@ -58,6 +67,7 @@ class CountedTrials:
     returns: Float = field(default_factory=lambda: np.empty((0, 0)), compare=False, repr=False)
     columns: tuple[int, ...] = ()
     evidence: tuple[str, ...] = ()
+    like_it: int = 0
     related: int = 0
 
     @property
@@ -71,6 +81,7 @@ class CountedTrials:
             "counted": len(self.sharpes),
             "variance_of_luck": self.variance,
             "without_returns": self.without_returns,
+            "like_it": self.like_it,
             "related": self.related,
         }
 
@@ -91,8 +102,13 @@ def counted_trials(
     family: str,
     counted: Path | None = None,
     own: Path | None = None,
+    candidate: pd.Series | None = None,
+    beside: Mapping[Path, TrialLedger] | None = None,
 ) -> CountedTrials:
     """Return the trials of ``family`` in the ledger and those of the model's study that it does not hold.
+
+    With a ``candidate`` also those of other families on tested sessions whose returns correlate above ``LIKE_IT`` with
+    its own, or are not kept: a family is a name, and a universe wider by one yuan is another.
 
     Parameters
     ----------
@@ -102,17 +118,32 @@ def counted_trials(
         The market's ledger and ``strategy_family`` of the candidate.
     counted, own
         Home of the market whose trials the ledger counts, and of the run; without them no returns are read.
+    candidate
+        Net excess returns of what is judged, by session.
+    beside
+        Ledgers of the same data under another profile's name, by the home whose trials they count.
 
     Raises
     ------
     LakeError
-        When the ledger cannot be read, or is not whole: unknown trials are not zero trials.
+        When a ledger cannot be read, or is not whole: unknown trials are not zero trials.
     """
     everything = ledger.trials()
     booked = [trial for trial in everything if trial.family == family]
-    tried = [_of_ledger(trial, counted) for trial in booked]
+    known = {(trial.evidence, trial.variant_hash) for trial in booked}
+    others = [(trial, counted) for trial in everything if trial.family != family]
+    others += [(trial, home) for home, other in (beside or {}).items() for trial in other.trials()]
+    related = {(trial.evidence, trial.variant_hash): _of_ledger(trial, home) for trial, home in others}
+    related = {key: one for key, one in related.items() if key not in known}
+    looks = [one for one in related.values() if one.kind != "study" and candidate is not None]
+    tried = [*looks, *(_of_ledger(trial, counted) for trial in booked)]
     tried += [_of_document(trial, own) for trial in not_counted(study, booked)]
-    returns, columns = read_returns([one.stored for one in tried])
+    index, returns, columns = read_returns([one.stored for one in tried])
+    if candidate is not None:
+        unlike = _unlike(candidate.reindex(index).to_numpy(dtype=np.float64), returns, columns, len(looks))
+        if unlike:
+            tried, returns, columns = _without(tried, returns, columns, unlike)
+            looks = looks[len(unlike) :]
     ran = [one.sessions for one in tried]
     for column, position in enumerate(columns):
         ran[position] = ran[position] or int((~np.isnan(returns[:, column])).sum())
@@ -131,8 +162,37 @@ def counted_trials(
         returns=returns,
         columns=columns,
         evidence=tuple(one.evidence for one in tried),
-        related=sum(_label(trial.family) == _label(family) for trial in everything) - len(booked),
+        like_it=len(looks),
+        related=len(related) - len(looks),
     )
+
+
+def _unlike(candidate: Float, returns: Float, columns: tuple[int, ...], looks: int) -> set[int]:
+    """Return the positions among the first ``looks`` whose returns are known not to be like the candidate's."""
+    found = set[int]()
+    for column, position in enumerate(columns):
+        both = ~np.isnan(candidate) & ~np.isnan(returns[:, column])
+        if position < looks and not _correlation(candidate[both], returns[both, column]) > LIKE_IT:
+            found.add(position)
+    return found
+
+
+def _correlation(one: Float, other: Float) -> float:
+    """Return Pearson's correlation; 0 of too few sessions, and of what never varies."""
+    if len(one) < MIN_SHARED_SESSIONS or min(one.std(), other.std()) <= _CONSTANT:
+        return 0.0
+    return float(np.corrcoef(one, other)[0, 1])
+
+
+def _without(
+    tried: list[_Tried], returns: Float, columns: tuple[int, ...], gone: set[int]
+) -> tuple[list[_Tried], Float, tuple[int, ...]]:
+    """Return trials, returns and columns without the trials at ``gone``, nor the sessions that only those had."""
+    stays = [position for position in range(len(tried)) if position not in gone]
+    now = {position: at for at, position in enumerate(stays)}
+    left = returns[:, [column for column, position in enumerate(columns) if position in now]]
+    ran = ~np.isnan(left).all(axis=1)
+    return [tried[position] for position in stays], left[ran], tuple(now[one] for one in columns if one in now)
 
 
 def selection(counted: CountedTrials, name: str, evidence: str) -> Selection:
@@ -155,11 +215,6 @@ def study_trials(tuned: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """
     about = {"study": str(tuned.get("study", "")), "evidence": str(tuned.get("evidence", ""))}
     return [*({**trial, **about} for trial in tuned["trials"]), *tuned.get("earlier_trials", [])]
-
-
-def _label(family: str) -> str:
-    """Return the part of a family's name that says the label (``strategy_family``)."""
-    return family.split("-")[1] if family.count("-") == 2 else family
 
 
 def _of_ledger(trial: TrialRecord, home: Path | None) -> _Tried:

@@ -43,14 +43,14 @@ def line(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return SimpleNamespace(settings=settings, catalogue=catalogue, home=market_home(settings))
 
 
-def tried(settings: Settings, factors: str = FACTORS) -> None:
+def tried(settings: Settings, factors: str = FACTORS, evidence: str = "e") -> None:
     """Count two variants that a sweep tried on a model of ``factors``."""
     family = strategy_family(factor_hash=factors, label_hash=label_hash(settings.label), universe=settings.universe)
     results = [
         VariantResult(name, "{}", dict.fromkeys(MEASURES, 0.0) | {"session_sharpe": sharpe}, np.zeros(3), 0.01, "")
         for name, sharpe in [("a", 0.1), ("b", -0.3)]
     ]
-    TrialLedger(market_home(settings) / LEDGER_FILE).record(family, "sweep", results, evidence="e")
+    TrialLedger(market_home(settings) / LEDGER_FILE).record(family, "sweep", results, evidence=evidence)
 
 
 def as_replay(line: SimpleNamespace) -> None:
@@ -70,10 +70,15 @@ def test_the_trials_that_a_warm_start_rests_on_count_too(line: SimpleNamespace) 
 
 def test_variants_of_the_family_count_and_those_of_other_factors_do_not(line: SimpleNamespace) -> None:
     tried(line.settings)
-    tried(line.settings, factors="0" * 64)
+    tried(line.settings, factors="0" * 64, evidence="f")
     counted = trials_behind(line, STUDY)
     assert counted.sharpes == (0.1, -0.3, 0.05, 0.07)
     assert counted.related == 2
+
+
+def test_what_was_tried_on_the_same_data_under_another_profile_is_told(line: SimpleNamespace) -> None:
+    tried(line.settings.model_copy(update={"profile": "copied"}), evidence="f")
+    assert trials_behind(line, STUDY).related == 2
 
 
 def test_a_replay_counts_what_was_tried_on_the_market_it_replays(line: SimpleNamespace) -> None:

@@ -271,7 +271,7 @@ def test_trials_with_other_factors_are_told_and_the_effective_number_is_bounded(
     decision = decide(replace(skilled, related=7, trial_returns=many), gate)
     (said,) = (check.sentence for check in decision.checks if check.name == "deflated_sharpe_probability")
     assert "12 of the newest 2000 of 2400 whose returns are kept differ" in said
-    assert "(7 more with other factors or another universe are not counted)" in said
+    assert "(7 more with other factors, label or universe are not counted)" in said
     assert decision.measured["trials_related"] == 7
 
 

@@ -120,12 +120,13 @@ def test_what_a_warm_start_rests_on_counts_once_in_its_family_and_from_the_docum
 def test_every_variant_of_the_family_is_a_trial_and_others_are_only_told(ledger: TrialLedger) -> None:
     swept(ledger, [0.1, 0.2, 0.3])
     swept(ledger, [0.1, 0.2, 0.3])
-    swept(ledger, [0.5], family="other-label-universe")
-    swept(ledger, [0.5, 0.6], family="factors-label-other")
-    swept(ledger, [0.5], family="factors-other-universe")
+    swept(ledger, [0.5], family="other-label-universe", evidence="a")
+    swept(ledger, [0.5, 0.6], family="factors-label-other", evidence="b")
+    swept(ledger, [0.5], family="factors-other-universe", evidence="c")
+    swept(ledger, [0.1], family="factors-label-wider", evidence="e")
     found = counted_trials(STUDY, ledger=ledger, family=FAMILY)
     assert found.sharpes == (0.1, 0.2, 0.3, 0.02, 0.05, -0.01, 0.04)
-    assert found.related == 3
+    assert found.related == 4, "the same look under another name is no other"
     assert found.as_dict()["counted"] == 7
 
 
@@ -192,20 +193,33 @@ def kept_study(home: Path, ledger: TrialLedger, *, trials: int = 4, pruned_at: i
     return values
 
 
-def kept_sweep(home: Path, ledger: TrialLedger, *, variants: int = 3) -> np.ndarray:
-    """Book a sweep on the last 200 sessions and 50 later ones; return its excess returns."""
-    sessions = pd.bdate_range(SESSIONS[100], periods=250)
-    rng = np.random.default_rng(2)
+TESTED = pd.bdate_range(SESSIONS[100], periods=250)
+
+
+def kept_sweep(
+    home: Path,
+    ledger: TrialLedger,
+    *,
+    variants: int = 3,
+    family: str = FAMILY,
+    like: np.ndarray | None = None,
+    scores: str = "s",
+    sessions: pd.DatetimeIndex = TESTED,
+) -> np.ndarray:
+    """Book a sweep, whose returns may be ``like`` some, on the last 200 sessions and 50 later ones; return them."""
+    rng = np.random.default_rng(2 + len(scores))
     net, over = rng.normal(0.0005, 0.01, (variants, 250)), rng.normal(0, 0.008, 250)
-    key = SweepKey("m", "m", "s", "b", sessions[0].date(), sessions[-1].date(), "code")
+    if like is not None:
+        net = 0.2 * net + like + over
+    key = SweepKey("m", "m", scores, "b", sessions[0].date(), sessions[-1].date(), "code")
     store = SweepStore(home / RESULTS, key)
     results = [
         VariantResult(f"v{i}", "{}", dict.fromkeys(MEASURES, 0.0) | {"session_sharpe": sharpe(row - over)}, row, 0.0)
         for i, row in enumerate(net)
     ]
     store.keep_benchmark(sessions, over)
-    ledger.record(FAMILY, "sweep", store.write(results), evidence=key.evidence)
-    return net - over
+    ledger.record(family, "sweep", store.write(results), evidence=key.evidence)
+    return np.asarray(net - over)
 
 
 def test_stored_returns_of_studies_and_sweeps_stand_in_one_matrix_by_session(
@@ -266,3 +280,64 @@ def test_trials_of_other_years_are_not_compared(ledger: TrialLedger) -> None:
     swept(ledger, [0.10, 0.101, 0.102], sessions=500)
     inner = [{"session_sharpe": value, "sessions": 500} for value in (-0.1, -0.101)]
     assert counted_trials(inner, ledger=ledger, family=FAMILY).variance < 0.01
+
+
+# trials of other families
+
+
+def test_looks_of_another_family_count_where_they_are_like_the_candidate(tmp_path: Path, ledger: TrialLedger) -> None:
+    own = kept_sweep(tmp_path, ledger)
+    candidate = pd.Series(own[0], TESTED)
+    wider = kept_sweep(tmp_path, ledger, family="factors-label-wider", like=own[0], scores="wide", variants=5)
+    kept_sweep(tmp_path, ledger, family="factors-other-universe", scores="another")
+    booked(ledger, document("elsewhere"), family="other-label-universe")
+    told = counted_trials([], ledger=ledger, family=FAMILY, counted=tmp_path)
+    assert (len(told.sharpes), told.like_it, told.related) == (3, 0, 5 + 3 + 3)
+    found = counted_trials([], ledger=ledger, family=FAMILY, counted=tmp_path, candidate=candidate)
+    assert (len(found.sharpes), found.like_it, found.related) == (5 + 3, 5, 3 + 3)
+    np.testing.assert_array_equal(found.returns, np.vstack([wider, own]).T)
+    assert found.columns == tuple(range(8))
+    assert found.as_dict() | {"counted": 8, "like_it": 5, "related": 6} == found.as_dict()
+
+
+def test_a_universe_wider_by_a_yuan_hides_no_search(tmp_path: Path, ledger: TrialLedger) -> None:
+    rng = np.random.default_rng(31)
+    best = rng.normal(0.0025, 0.01, 250)
+    kept_sweep(tmp_path, ledger, variants=1, like=best)
+    before = counted_trials([], ledger=ledger, family=FAMILY, counted=tmp_path, candidate=pd.Series(best, TESTED))
+    for at in range(40):
+        like = 0.75 * best + rng.normal(0, 0.006, 250)
+        kept_sweep(tmp_path, ledger, variants=1, family=f"factors-label-{at}", scores="w" * (at + 2), like=like)
+    after = counted_trials([], ledger=ledger, family=FAMILY, counted=tmp_path, candidate=pd.Series(best, TESTED))
+    assert (after.like_it, after.related) == (40, 0)
+    hurdles = [deflated_sharpe(best, one.sharpes, luck=one.variance).hurdle for one in (before, after)]
+    assert hurdles[0] == 0.0
+    assert hurdles[1] > 0.05
+
+
+def test_a_look_of_another_family_whose_returns_are_lost_counts_and_one_at_other_years_does_not(
+    tmp_path: Path, ledger: TrialLedger
+) -> None:
+    own = kept_sweep(tmp_path, ledger)
+    kept_sweep(tmp_path, ledger, family="a-b-c", scores="early", sessions=pd.bdate_range("2010-01-01", periods=250))
+    swept(ledger, [0.1, 0.2], family="d-e-f", evidence="nowhere kept")
+    found = counted_trials([], ledger=ledger, family=FAMILY, counted=tmp_path, candidate=pd.Series(own[0], TESTED))
+    assert (found.sharpes[:2], found.like_it, found.related) == ((0.1, 0.2), 2, 3)
+    assert found.columns == (2, 3, 4)
+    assert found.returns.shape == (250, 3)
+
+
+def test_looks_at_the_same_data_under_another_profile_are_other_families(tmp_path: Path, ledger: TrialLedger) -> None:
+    own = kept_sweep(tmp_path, ledger)
+    elsewhere = tmp_path / "elsewhere"
+    other = TrialLedger(elsewhere / "trials.sqlite")
+    kept_sweep(elsewhere, other)
+    kept_sweep(elsewhere, other, like=own[0], scores="another")
+    shown = {"ledger": ledger, "family": FAMILY, "counted": tmp_path, "beside": {elsewhere: other}}
+    assert counted_trials([], **shown).related == 3, "what was run in both is one trial"
+    found = counted_trials([], **shown, candidate=pd.Series(own[0], TESTED))
+    assert (len(found.sharpes), found.like_it, found.related) == (6, 3, 0)
+    for part in ("", "-wal", "-shm"):
+        other.path.with_name(other.path.name + part).unlink(missing_ok=True)
+    with pytest.raises(LakeError, match="but 6 were counted"):
+        counted_trials([], **shown)
