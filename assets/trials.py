@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from assets.io_managers import read_json
 from assets.resources import Line
 from ljwx_pipeline.backtest.trial_ledger import COUNTED, LEDGER_FILE, TrialLedger
 from ljwx_pipeline.config import homes_of_same_data, market_home, market_name, replayed
 from ljwx_pipeline.label import label_hash
 from ljwx_pipeline.promotion.study_trials import count_studies, new_trial
 from ljwx_pipeline.promotion.trial_count import CountedTrials, counted_trials, study_trials
+from ljwx_pipeline.promotion.walk_trials import backtest_of, walk_evidence, walk_trial
 
 if TYPE_CHECKING:  # heavy: the kernels
     import pandas as pd
@@ -26,6 +28,8 @@ if TYPE_CHECKING:  # heavy: the kernels
     from ljwx_pipeline.backtest.result import BacktestResult
     from ljwx_pipeline.trading.market_arrays import MarketArrays
 
+#: The document of the last walk forward, which names it.
+WALKED = "walk_forward_folds"
 #: Below a market's home: the journal of studies, and a folder a study for what is drawn of it.
 STUDIES, JOURNAL = "studies", "journal.log"
 
@@ -70,9 +74,22 @@ def record_trial(
     tried = result_of(inputs, Variant("as configured", settings.strategy, settings.costs), result)
     family, key, home = family_of(line), inputs.key(), _counting_home(line)
     if not _made_again(home):
-        (tried,) = stored(inputs, [tried], SweepStore(home / RESULTS, key))
-        TrialLedger(home / LEDGER_FILE).record(family, "manual", [tried], evidence=key.evidence)
+        (kept,) = stored(inputs, [tried], SweepStore(home / RESULTS, key))
+        counted = backtest_of(kept, str(read_json(line.tables, WALKED).get("walk", "")))
+        TrialLedger(home / LEDGER_FILE).record(family, "manual", [counted], evidence=key.evidence)
     return family, tried.variant_hash, key.evidence
+
+
+def count_walk(line: Line, walk: str) -> None:
+    """Count the walk forward of that name before a figure of it is shown; as ``record_trial`` what is replayed.
+
+    Once its backtest is counted the two are one trial (``promotion/walk_trials.py``).
+    """
+    home = _counting_home(line)
+    if not _made_again(home):
+        TrialLedger(home / LEDGER_FILE).count(
+            family_of(line), "manual", [walk_trial(walk)], evidence=walk_evidence(walk)
+        )
 
 
 def count_trial(line: Line, study: str, trial: Mapping[str, Any], *, evidence: str) -> None:

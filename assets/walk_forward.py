@@ -20,7 +20,9 @@ from assets.report import rank_ic_table
 from assets.research import GROUP, OWNERS
 from assets.resources import Line
 from assets.tracking import research_run, track_fold
+from assets.trials import WALKED, count_walk
 from ljwx_pipeline.lake.content_hash import content_hash
+from ljwx_pipeline.tracking import stable_id
 
 NAME = "walk_forward_predictions"
 #: Tag of a run: how many folds are at work at a time, each with its share of ``model.threads``.
@@ -66,6 +68,7 @@ def one_fold(context: dg.OpExecutionContext, line: Line, tuned_hyperparameters: 
         workers = int(context.run.tags.get(WORKERS_TAG, "1"))
         kept.keep(walk_fold(dataset, fold, best, model, binned=binned, workers=workers))
     record = kept.record()
+    count_walk(line, walk_name(line, dataset.hash, best))  # before anybody is told what it foretold
     measured = {key: record[key] for key in MEASURED}
     track_fold(line, kept.came_from, record)
     trees = {0: "", 1: ", 1 tree"}.get(record["rounds"], f", {record['rounds']} trees")  # a linear model has none
@@ -90,8 +93,9 @@ def collect_folds(context: dg.OpExecutionContext, line: Line, tuned_hyperparamet
     found = content_hash(frame)
     write_table(line.tables, NAME, frame)
     models = {fold.folder.name: fold.model_hash() for fold in kept}
-    walked = {"folds": records, "models": models}
-    write_json(line.tables, "walk_forward_folds", {**walked, "dataset_hash": dataset.hash, "predictions_hash": found})
+    walk = walk_name(line, dataset.hash, tuned_hyperparameters["best_params"])
+    walked = {"folds": records, "models": models, "walk": walk}
+    write_json(line.tables, WALKED, {**walked, "dataset_hash": dataset.hash, "predictions_hash": found})
     write_json(line.tables, SCORED_UNDER, scored_under(settings))
     summary = walk_forward_summary(line, frame) | {"folds": len(records)}
     write_json(line.tables, "walk_forward_summary", summary)
@@ -136,6 +140,12 @@ def walk_forward_predictions(training_dataset: Any, tuned_hyperparameters: Any) 
     planned = plan_folds(training_dataset=training_dataset, tuned_hyperparameters=tuned_hyperparameters)
     done = planned.map(lambda name: one_fold(planned=name, tuned_hyperparameters=tuned_hyperparameters))
     return collect_folds(folds_done=done.collect(), tuned_hyperparameters=tuned_hyperparameters)
+
+
+def walk_name(line: Line, dataset_hash: str, params: dict[str, Any]) -> str:
+    """Return what names a walk forward: all that decides its scores but the code."""
+    model, walk = line.settings.model.model_dump(), line.settings.walk_forward.model_dump()
+    return stable_id("walk forward", dataset_hash, params, model, walk)
 
 
 def walk_forward_summary(line: Line, frame: pd.DataFrame) -> dict[str, Any]:

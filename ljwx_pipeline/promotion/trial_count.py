@@ -24,6 +24,7 @@ from ljwx_pipeline.promotion.luck import luck_variance
 from ljwx_pipeline.promotion.stored_returns import StoredTrial, read_returns
 from ljwx_pipeline.promotion.study_trials import not_counted
 from ljwx_pipeline.promotion.trial_returns import MIN_SHARED_SESSIONS
+from ljwx_pipeline.promotion.walk_trials import without_walks_known
 
 Float = NDArray[np.float64]
 
@@ -128,11 +129,11 @@ def counted_trials(
     LakeError
         When a ledger cannot be read, or is not whole: unknown trials are not zero trials.
     """
-    everything = ledger.trials()
+    everything = without_walks_known(ledger.trials())
     booked = [trial for trial in everything if trial.family == family]
     known = {(trial.evidence, trial.variant_hash) for trial in booked}
     others = [(trial, counted) for trial in everything if trial.family != family]
-    others += [(trial, home) for home, other in (beside or {}).items() for trial in other.trials()]
+    others += [(trial, home) for home, other in (beside or {}).items() for trial in without_walks_known(other.trials())]
     related = {(trial.evidence, trial.variant_hash): _of_ledger(trial, home) for trial, home in others}
     related = {key: one for key, one in related.items() if key not in known}
     looks = [one for one in related.values() if one.kind != "study" and candidate is not None]
@@ -204,7 +205,7 @@ def selection(counted: CountedTrials, name: str, evidence: str) -> Selection:
 
 def number_of_trials(study: Iterable[Mapping[str, Any]], *, ledger: TrialLedger, family: str) -> int:
     """Return how many trials ``counted_trials`` counts; errors as it."""
-    booked = ledger.trials_of(family)
+    booked = without_walks_known(ledger.trials_of(family))
     return len(booked) + len(not_counted(study, booked))
 
 

@@ -9,11 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from assets.io_managers import write_json
 from assets.trials import (
     JOURNAL,
     STUDIES,
+    WALKED,
     count_studies_of,
     count_trial,
+    count_walk,
     family_of,
     record_trial,
     trials_behind,
@@ -28,6 +31,7 @@ from ljwx_pipeline.config import Settings, market_home, replayed
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.evaluation.metrics import returns_of
 from ljwx_pipeline.label import label_hash
+from ljwx_pipeline.promotion.trial_count import number_of_trials
 from ljwx_pipeline.reproduction.replay_home import lay_out
 from ljwx_pipeline.studies import Axis, DailyReturns, Place, Space, StudyPlan, opened_study
 from tests.fakes.sweeps import sweep_market
@@ -40,7 +44,10 @@ FACTORS = "f" * 64
 def line(settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     monkeypatch.setenv("LJWX_HOME", str(tmp_path))
     catalogue = SimpleNamespace(version_hash=FACTORS)
-    return SimpleNamespace(settings=settings, catalogue=catalogue, home=market_home(settings))
+    write_json(tmp_path / "tables", WALKED, {"walk": "walk one"})
+    return SimpleNamespace(
+        settings=settings, catalogue=catalogue, home=market_home(settings), tables=tmp_path / "tables"
+    )
 
 
 def tried(settings: Settings, factors: str = FACTORS, evidence: str = "e") -> None:
@@ -148,6 +155,21 @@ def test_a_faithful_replay_is_no_trial_and_one_under_other_settings_is(line: Sim
     assert (len(counted.sharpes), counted.returns.shape) == (2 + 2, (89, 2)), "its returns are kept there too"
 
 
+def test_a_walk_forward_counts_before_its_backtest_does_and_with_it_once(line: SimpleNamespace) -> None:
+    for _ in range(2):
+        count_walk(line, "walk one")
+    count_walk(line, "walk that nobody backtested")
+    before = trials_behind(line, STUDY)
+    assert (before.sharpes, before.sessions, before.without_returns) == ((0.0, 0.0, 0.05, 0.07), (0, 0, 0, 0), 4)
+    for top_k in (5, 6):
+        run_by_hand(line, top_k)
+    assert len(trials_behind(line, STUDY).sharpes) == 2 + 1 + 2
+    assert number_of_trials(STUDY["trials"], ledger=ledger_of(line), family=family_of(line)) == 2 + 1 + 2
+    as_replay(line)
+    count_walk(line, "walk of a replay")
+    assert len(trials_behind(line, STUDY).sharpes) == 2 + 2 + 2
+
+
 def told(number: int = 0) -> dict[str, object]:
     return {"number": number, "params": {"num_leaves": 31}, "session_sharpe": 0.1, "sessions": 9, "state": "complete"}
 
@@ -207,6 +229,7 @@ def test_a_reproduction_counts_nothing(line: SimpleNamespace) -> None:
     as_replay(line)
     run_by_hand(line, 5)
     count_trial(line, "ljwx-1", told(), evidence="ljwx-1:0")
+    count_walk(line, "walk one")
     finished_study(line.home / STUDIES / JOURNAL, "d2")
     assert count_studies_of(line, dataset_hash="d2") == 0
     assert ledger_of(line).trials() == ()

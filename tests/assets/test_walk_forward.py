@@ -17,8 +17,10 @@ from assets import walk_forward as asset
 from assets.datasets import load_dataset, save_dataset
 from assets.io_managers import TableIOManager, read_json, read_table, write_json
 from assets.resources import Line
+from assets.trials import WALKED
 from assets.walk_forward import walk_forward_predictions
-from ljwx_pipeline.config import load_settings
+from ljwx_pipeline.backtest.trial_ledger import LEDGER_FILE, TrialLedger
+from ljwx_pipeline.config import load_settings, market_home
 from ljwx_pipeline.dataset import folds
 from ljwx_pipeline.errors import LakeError, ModelError
 from ljwx_pipeline.lake.content_hash import content_hash
@@ -78,13 +80,14 @@ class SmallLine(Line):
 
 
 @pytest.fixture
-def run(monkeypatch: pytest.MonkeyPatch) -> Recorded:
+def run(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Recorded:
     recorded = Recorded()
 
     @contextmanager
     def research_run(_line: Line) -> Iterator[Recorded]:
         yield recorded
 
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path / "counting"))
     monkeypatch.setattr(asset, "research_run", research_run)
     monkeypatch.setattr(asset, "track_fold", recorded.track_fold)
     return recorded
@@ -168,6 +171,29 @@ def test_folds_are_steps_and_their_table_is_the_librarys(home: Path, run: Record
     assert [one["rank_ic"] for one in told["folds"]] == [one.rank_ic for one in expected.folds]
     texts = [(line.tables / "folds" / fold.name / "model" / "model.txt").read_text() for fold in planned]
     assert texts == [model.texts["model.txt"] for model in expected.models]
+
+
+def test_a_walk_counts_as_a_trial_before_the_first_figure_is_told(
+    home: Path, run: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = SmallLine(folder=str(home), changed={})
+    ledger, seen = TrialLedger(market_home(line.settings) / LEDGER_FILE), []
+
+    def killed(_line: Line, _key: str, _record: dict[str, Any]) -> None:
+        seen.append(len(ledger.trials()))
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(asset, "track_fold", killed)
+        with pytest.raises(BaseException):  # noqa: B017, PT011 - whatever Dagster makes of it
+            job_over(home).execute_in_process()
+    assert seen == [1]
+    assert walk(home).success
+    (counted,) = ledger.trials()
+    assert (counted.kind, counted.sessions) == ("manual", 0)
+    assert read_json(line.tables, WALKED)["walk"] == counted.variant_hash
+    assert walk(home, min_train_sessions=150).success
+    assert len(ledger.trials()) == 2, "another walk forward is another look"
 
 
 def test_the_asset_keeps_its_metadata_and_data_version(home: Path, run: Recorded) -> None:
