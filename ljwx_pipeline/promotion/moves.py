@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ljwx_pipeline.errors import PromotionError, RegistryError
+from ljwx_pipeline.errors import LjwxError, PromotionError, RegistryError
 from ljwx_pipeline.promotion.deploy import Deployment, RunnerLink, intact_bundle
 from ljwx_pipeline.promotion.desk import Desk, became, hash_of
 from ljwx_pipeline.promotion.plans import Hand, Plan
 from ljwx_pipeline.registry import ModelVersion
 from ljwx_pipeline.scoring.signing import public_key_of
-from ljwx_pipeline.scoring.withdrawal import Withdrawal
+from ljwx_pipeline.scoring.withdrawal import MAX_BY, MAX_REASON, Withdrawal
 from ljwx_pipeline.tracking.champion import AWAITING, COMMANDS, DEMOTED, NO_CHAMPION, PROMOTED, ChampionLine
 
 #: Of a version's description in MLflow: the line that says the last decision.
@@ -140,7 +140,7 @@ def carry_out(
     Raises
     ------
     PromotionError
-        When another version became champion meanwhile, or the runner refuses.
+        When another version became champion meanwhile, or the runner cannot be told: what was done is said.
     BundleError
         When the bundle is damaged in the registry: nothing has changed then.
     """
@@ -175,14 +175,15 @@ def _put_on(
     if last is None or (last.version, last.bundle_hash) != (after.version, after.bundle_hash):
         desk.record.moved(desk.model, after.version, after.bundle_hash)
     demotion = _demotion_before(desk) if plan.command == "rollback-model" else None
-    if demotion is not None:  # first: a bundle that turns out damaged must not leave the demoted one trading
-        say(f"telling the runner at {runner.address} that version {demotion.version} is withdrawn")
-        runner.withdraw(demotion)
-    say(f"handing version {after.version} to the runner at {runner.address}")
+    left = "trades what it traded before"
     try:
+        if demotion is not None:  # first: a bundle that turns out damaged must not leave the demoted one trading
+            say(f"telling the runner at {runner.address} that version {demotion.version} is withdrawn")
+            runner.withdraw(demotion)
+            left = "trades no model"
+        say(f"handing version {after.version} to the runner at {runner.address}")
         told = runner.push(bundle, after.version)
-    except PromotionError as error:
-        left = "trades no model" if demotion is not None else "trades what it traded before"
+    except LjwxError as error:  # refused, or, with the runner down, its inbox cannot be written
         raise PromotionError(
             f"version {after.version} is champion in the registry, but {error.fact}; the runner {left}",
             f"mend what it names and run `ljwx {plan.command}` again, or `ljwx demote`",
@@ -201,7 +202,14 @@ def _take_off(desk: Desk, plan: Plan, hand: Hand, runner: RunnerLink, say: Calla
     said = [line for line in decided if line.decision == DEMOTED]
     withdrawal = _withdrawal(desk, said[-1])
     say(f"telling the runner at {runner.address} that version {withdrawal.version} is withdrawn")
-    told = runner.withdraw(withdrawal)
+    try:
+        told = runner.withdraw(withdrawal)
+    except LjwxError as error:
+        raise PromotionError(
+            f"version {withdrawal.version} is demoted in the record, but {error.fact}; the runner trades what it "
+            f"traded before, and the alias champion of {desk.model} stays where it was",
+            "mend what it names and run `ljwx demote` again",
+        ) from error
     say(f"taking the alias champion off {desk.model}")
     try:
         desk.registry.drop_alias("champion", desk.model)
@@ -287,7 +295,8 @@ def _demotion_before(desk: Desk) -> Withdrawal | None:
 
 def _withdrawal(desk: Desk, line: ChampionLine) -> Withdrawal:
     number = max(place for place, one in enumerate(desk.record.lines(desk.model)) if one == line)
-    return Withdrawal(desk.model, str(line.version), line.bundle_hash, line.by, line.reason, line.at, number)
+    by, reason = line.by[:MAX_BY], line.reason[:MAX_REASON]  # a line of old may be longer than the runner takes
+    return Withdrawal(desk.model, str(line.version), line.bundle_hash, by, reason, line.at, number)
 
 
 def _challenge(desk: Desk, version: ModelVersion, *, keep: bool) -> None:

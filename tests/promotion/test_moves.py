@@ -8,7 +8,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -24,6 +24,7 @@ from ljwx_pipeline.promotion.moves import Done, Verdict, carry_out, challenge, s
 from ljwx_pipeline.promotion.plans import Hand, Plan, plan_demotion, plan_promotion, plan_rollback
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.signing import public_key_of, signing_key
+from ljwx_pipeline.scoring.withdrawal import unpack_withdrawal
 from ljwx_pipeline.tracking import ChampionRecord
 from ljwx_pipeline.tracking.champion import state_of
 from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
@@ -384,6 +385,44 @@ def test_a_demotion_stops_the_runner_until_another_bundle_comes(market: Market) 
     assert (market.champion(), market.runner()) == ("1", ("1", None))
     market.demote()
     assert market.runner() == (None, "1"), "a second demotion is another withdrawal"
+
+
+def test_a_reason_of_old_longer_than_a_runner_takes_is_cut(market: Market) -> None:
+    one = market.judged("a", "promoted")
+    market.promote("1")
+    long = {"via": "demote", "by": "a" * 200, "reason": "回" * 12_000}
+    market.desk.record.decided("tiny", "1", one.bundle_hash, decision="demoted", reasons=[], **long)  # type: ignore[arg-type]
+    market.demote()
+    (spooled,) = (market.home / "live" / "inbox").glob("*.withdrawal.json")
+    word = unpack_withdrawal(spooled.read_bytes(), public_key=public_key_of(market.key))
+    assert (len(word.by), word.reason) == (100, "回" * 1000)
+    assert market.runner() == (None, "1")
+
+
+def refused(*_: object) -> NoReturn:
+    raise PromotionError("the runner refuses it (the request is too large)", "mend it")
+
+
+def test_a_withdrawal_that_the_runner_refuses_is_told_with_what_is_left(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for digit in "ab":
+        market.judged(digit, "promoted")
+    with monkeypatch.context() as patched:
+        patched.setattr(RunnerLink, "withdraw", refused)
+        with pytest.raises(PromotionError, match=r"version 1 is champion in the registry, but .*too large") as found:
+            market.roll_back()
+        assert "the runner trades what it traded before" in found.value.fact
+        assert "run `ljwx rollback-model` again, or `ljwx demote`" in found.value.remedy
+    market.roll_back()
+    assert (market.champion(), market.runner()) == ("1", ("1", None))
+    with monkeypatch.context() as patched:
+        patched.setattr(RunnerLink, "withdraw", refused)
+        with pytest.raises(PromotionError, match=r"version 1 is demoted in the record, but .*too large") as found:
+            market.demote()
+        assert "the runner trades what it traded before, and the alias champion of tiny stays" in found.value.fact
+    market.demote()
+    assert (market.champion(), market.runner()) == (None, (None, "1"))
 
 
 def test_without_a_champion_ever_there_is_nothing_to_demote(market: Market) -> None:
