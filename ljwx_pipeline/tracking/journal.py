@@ -114,10 +114,10 @@ class Journals:
         Raises
         ------
         LakeError
-            When the disk is full or the folder cannot be written; the journal is then as it was.
+            When the disk is full, the folder cannot be written or a text is no UTF-8; the journal is then as it was.
         """
-        lines = "".join(json.dumps(entry, ensure_ascii=False, default=str) + "\n" for entry in entries).encode()
         path = self._path(OPEN, event)
+        lines = b"".join(_line(path, entry) for entry in entries)
         try:
             new = not path.exists()
             above = make_folder(path.parent) if new else []
@@ -209,8 +209,9 @@ def append_line(path: Path, entry: Mapping[str, Any]) -> None:
     Raises
     ------
     LakeError
-        When the disk is full or the folder cannot be written.
+        When the disk is full, the folder cannot be written or a text is no UTF-8.
     """
+    line = _line(path, entry)
     try:
         above = make_folder(path.parent)
         new = not path.exists()
@@ -219,7 +220,7 @@ def append_line(path: Path, entry: Mapping[str, Any]) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             kept = _whole_bytes(descriptor)
             try:
-                _write(descriptor, (json.dumps(entry, ensure_ascii=False, default=str) + "\n").encode(), kept)
+                _write(descriptor, line, kept)
                 os.fsync(descriptor)
             except OSError:
                 os.ftruncate(descriptor, kept)
@@ -248,6 +249,15 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
         return [dict(json.loads(line)) for line in content[: content.rfind(b"\n") + 1].splitlines()]
     except (ValueError, TypeError) as error:
         raise LakeError(f"{path} is damaged ({error})", "restore it from a backup") from None
+
+
+def _line(path: Path, entry: Mapping[str, Any]) -> bytes:
+    try:
+        return (json.dumps(entry, ensure_ascii=False, default=str) + "\n").encode()
+    except UnicodeError as error:
+        raise LakeError(
+            f"what happened cannot be recorded in {path} ({error})", "give names and reasons as UTF-8 text"
+        ) from None
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

@@ -185,6 +185,14 @@ def test_a_damaged_record_deploys_nothing(record: ChampionRecord, line: str) -> 
         record.refusal("tiny", "1", BUNDLE)
 
 
+def test_a_text_that_is_no_utf_8_is_told_and_leaves_the_record_as_it_was(record: ChampionRecord) -> None:
+    promote(record)
+    before = record.path.read_bytes()
+    with pytest.raises(LakeError, match=r"cannot be recorded in .*champion\.jsonl \('utf-8' codec can't encode"):
+        record.decided("tiny", "1", BUNDLE, decision="demoted", reasons=[], via="demote", by="ann\udcff")
+    assert record.path.read_bytes() == before
+
+
 def test_a_line_that_a_crash_tore_is_left_out_and_cut_off(record: ChampionRecord) -> None:
     promote(record)
     with record.path.open("ab") as file:
