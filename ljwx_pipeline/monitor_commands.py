@@ -117,7 +117,12 @@ def _document(path: Path) -> dict[str, Any]:
         return dict(loaded)
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError) as error:
+    except OSError as error:
+        raise LakeError(
+            f"{path} cannot be read ({error.strerror or error})",
+            "mend its permissions, or remove what lies in its place and run `ljwx run --job daily_pipeline`",
+        ) from error
+    except (ValueError, TypeError, RecursionError) as error:
         raise LakeError(f"{path} is damaged ({error})", "run `ljwx run --job daily_pipeline` again") from None
 
 

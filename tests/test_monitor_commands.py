@@ -77,3 +77,17 @@ def test_a_damaged_record_ends_in_one_line(home: WatchedHome, capsys: pytest.Cap
     captured = capsys.readouterr()
     assert "alarms.jsonl is damaged" in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("file", ["tables/model_monitoring.json", "tracking/champion.jsonl", "tracking/alarms.jsonl"])
+def test_what_is_there_and_cannot_be_read_ends_in_one_line(
+    home: WatchedHome, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    home.promoted()
+    path = home.line().home / file
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+    assert main(["monitor"]) == LakeError.exit_code
+    captured = capsys.readouterr()
+    assert f"{path} cannot be read (Is a directory): mend its permissions" in captured.err
+    assert captured.err.count("\n") == 1
