@@ -94,7 +94,7 @@ def _monitor(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _text(found: dict[str, Any], *, stale: bool) -> str:
     document, training = found["monitoring"] or {}, found["retraining"]
-    lines = [(name, said.format(document[key])) for key, name, said in SAID if document.get(key) is not None] or [
+    lines = _lines_of(document) or [
         ("champion", "none was promoted yet" if found["champion"] is None else f"version {found['champion']}")
     ]
     if not document and found["champion"] is not None:
@@ -111,10 +111,17 @@ def _text(found: dict[str, Any], *, stale: bool) -> str:
     return "\n".join(f"{name:<{width}}  {said}" for name, said in lines)
 
 
+def _lines_of(document: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, said.format(document[key])) for key, name, said in SAID if document.get(key) is not None]
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
-        return dict(loaded)
+        if not isinstance(loaded, dict):
+            raise TypeError(f"{type(loaded).__name__}, not an object")
+        _lines_of(loaded)  # a value of the wrong kind is found here, whichever form is printed
+        return loaded
     except FileNotFoundError:
         return {}
     except OSError as error:
