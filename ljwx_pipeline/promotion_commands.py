@@ -123,8 +123,11 @@ def _command(arguments: argparse.Namespace, settings: Settings, plan_of: Planner
         signing_key(ljwx_home() / "keys"), settings.ui.address(settings.ui.runner_port), market_home(settings)
     )
     done = carry_out(desk, planned, lambda: plan_of(desk, hand), hand, link, _say)
+    for note in done.notes:
+        _say(note)
     seconds = round(clock.monotonic_s() - started_s, 1)
     body = {**_body(desk, done.plan, hand), "status": done.told.status, "how": done.told.how, "seconds": seconds}
+    body["notes"] += done.notes
     return show_result(arguments, body, f"{_did(desk, done)} ({seconds} s)")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -450,6 +451,47 @@ def test_a_demotion_reaches_the_runner_while_mlflow_is_away(market: Market, tmp_
     assert (market.champion(), market.runner()) == (None, (None, "1"))
 
 
+def test_a_demotion_is_done_where_mlflow_lost_the_version(market: Market, tmp_path: Path) -> None:
+    market.judged("a", "promoted")
+    market.promote("1")
+    assert market.runner() == ("1", None)
+    copied = tmp_path.with_name(f"{tmp_path.name}-anew")
+    shutil.copytree(tmp_path, copied)
+    anew = Market(copied, registry_in(copied))
+    done = anew.demote()
+    (note,) = done.notes
+    assert (
+        note == "version 1 is demoted and the runner was told; MLflow no longer holds it, so no page of it shows that"
+    )
+    assert (anew.champion(), anew.runner()) == (None, (None, "1"))
+    assert anew.told()[-1][0] == "delivered"
+    assert anew.desk.record.open_command("tiny") is None
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback-model", "demote"])
+def test_a_page_of_mlflow_that_cannot_be_written_fails_no_command(
+    market: Market, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for digit in "abc":
+        market.judged(digit, "promoted")
+    market.promote("3")
+    market.judged("d", "awaiting_approval")
+    run = {"promote": lambda: market.promote("4"), "rollback-model": market.roll_back, "demote": market.demote}[command]
+
+    def read_only(*_: object) -> NoReturn:
+        raise RegistryError("MLflow refused (attempt to write a readonly database)", "mend it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "tag_version", read_only)
+        done = run()
+    about = {"promote": ["4"], "rollback-model": ["2", "3"], "demote": ["3"]}[command]
+    assert [note.split()[1] for note in done.notes] == about
+    assert all("the runner was told; MLflow's page of it may not show that (MLflow refused" in x for x in done.notes)
+    ends = {"promote": ("4", ("4", None)), "rollback-model": ("2", ("2", None)), "demote": (None, (None, "3"))}
+    assert (market.champion(), market.runner()) == ends[command]
+    assert market.told()[-1][0] == "delivered"
+
+
 def test_of_two_judged_beside_the_same_champion_the_second_is_told(market: Market) -> None:
     one = market.judged("a", "promoted")
     two, three = market.version("b"), market.version("c")
@@ -550,6 +592,10 @@ def test_killed_anywhere_the_same_command_finishes_it(
         assert market.desk.record.last_by_hand("tiny") is None, (step, when)
         assert market.desk.record.open_command("tiny") is None
         assert [line for line in market.told() if line[0] == "moved"][-1][2] == ends[command][0]
+        for version in market.registry.versions("tiny"):
+            standing = market.desk.record.standing("tiny", version.bundle_hash)
+            assert standing is not None
+            assert market.registry.version_tags(version)["decision"] == standing.decision, (step, when)
 
 
 def _dying(real: Callable[..., Any], when: str) -> Callable[..., Any]:
