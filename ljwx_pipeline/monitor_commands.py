@@ -94,7 +94,7 @@ def _monitor(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _text(found: dict[str, Any], *, stale: bool) -> str:
     document, training = found["monitoring"] or {}, found["retraining"]
-    lines = [(name, said.format(document[key])) for key, name, said in SAID if document.get(key) is not None] or [
+    lines = _lines_of(document) or [
         ("champion", "none was promoted yet" if found["champion"] is None else f"version {found['champion']}")
     ]
     if not document and found["champion"] is not None:
@@ -111,13 +111,25 @@ def _text(found: dict[str, Any], *, stale: bool) -> str:
     return "\n".join(f"{name:<{width}}  {said}" for name, said in lines)
 
 
+def _lines_of(document: dict[str, Any]) -> list[tuple[str, str]]:
+    return [(name, said.format(document[key])) for key, name, said in SAID if document.get(key) is not None]
+
+
 def _document(path: Path) -> dict[str, Any]:
     try:
         loaded = json.loads(path.read_text(encoding="utf-8"))
-        return dict(loaded)
+        if not isinstance(loaded, dict):
+            raise TypeError(f"{type(loaded).__name__}, not an object")
+        _lines_of(loaded)  # a value of the wrong kind is found here, whichever form is printed
+        return loaded
     except FileNotFoundError:
         return {}
-    except (ValueError, TypeError) as error:
+    except OSError as error:
+        raise LakeError(
+            f"{path} cannot be read ({error.strerror or error})",
+            "mend its permissions, or remove what lies in its place and run `ljwx run --job daily_pipeline`",
+        ) from error
+    except (ValueError, TypeError, RecursionError) as error:
         raise LakeError(f"{path} is damaged ({error})", "run `ljwx run --job daily_pipeline` again") from None
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.command_output import show_result
 from ljwx_pipeline.config import Settings, ljwx_home, market_home, registered_model
-from ljwx_pipeline.errors import RegistryError
+from ljwx_pipeline.errors import ConfigError, RegistryError
 from ljwx_pipeline.promotion.approval import person
 
 if TYPE_CHECKING:  # loaded when a command asks the registry
@@ -108,7 +108,7 @@ def _command(arguments: argparse.Namespace, settings: Settings, plan_of: Planner
 
     clock = SystemClock()
     started_s, home = clock.monotonic_s(), market_home(settings)
-    hand = Hand(person(), " ".join(arguments.reason.split()))
+    hand = Hand(person(), _reason(arguments.reason))
     desk = Desk(
         open_registry(settings.mlflow, ljwx_home()), ChampionRecord(home / "tracking"), registered_model(settings)
     )
@@ -123,9 +123,25 @@ def _command(arguments: argparse.Namespace, settings: Settings, plan_of: Planner
         signing_key(ljwx_home() / "keys"), settings.ui.address(settings.ui.runner_port), market_home(settings)
     )
     done = carry_out(desk, planned, lambda: plan_of(desk, hand), hand, link, _say)
+    for note in done.notes:
+        _say(note)
     seconds = round(clock.monotonic_s() - started_s, 1)
     body = {**_body(desk, done.plan, hand), "status": done.told.status, "how": done.told.how, "seconds": seconds}
+    body["notes"] += done.notes
     return show_result(arguments, body, f"{_did(desk, done)} ({seconds} s)")
+
+
+def _reason(text: str) -> str:
+    """Return the reason on one line; one that the runner or the record could not take is refused before anything."""
+    from ljwx_pipeline.scoring.withdrawal import MAX_REASON
+
+    said = " ".join(text.split())
+    if len(said) > MAX_REASON:
+        raise ConfigError(f"--reason has {len(said)} characters", f"say it in {MAX_REASON} at most")
+    odd = next((character for character in said if not character.isprintable()), None)
+    if odd is not None:
+        raise ConfigError(f"--reason holds {odd!r}, which cannot be printed", "give it as printable UTF-8 text")
+    return said
 
 
 def _notice(desk: Desk) -> None:

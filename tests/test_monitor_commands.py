@@ -77,3 +77,31 @@ def test_a_damaged_record_ends_in_one_line(home: WatchedHome, capsys: pytest.Cap
     captured = capsys.readouterr()
     assert "alarms.jsonl is damaged" in captured.err
     assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("file", ["tables/model_monitoring.json", "tracking/champion.jsonl", "tracking/alarms.jsonl"])
+def test_what_is_there_and_cannot_be_read_ends_in_one_line(
+    home: WatchedHome, capsys: pytest.CaptureFixture[str], file: str
+) -> None:
+    home.promoted()
+    path = home.line().home / file
+    path.unlink(missing_ok=True)
+    path.mkdir(parents=True)
+    assert main(["monitor"]) == LakeError.exit_code
+    captured = capsys.readouterr()
+    assert f"{path} cannot be read (Is a directory): mend its permissions" in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("content", ["", "[]", "null", '{"cusum": "x"}', '{"coverage_frac": [1]}', "[" * 100_000])
+def test_a_damaged_document_ends_in_one_line_in_both_forms(
+    home: WatchedHome, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    path = home.line().tables / "model_monitoring.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    for form in ([], ["--json"]):
+        assert main(["monitor", *form]) == LakeError.exit_code
+        captured = capsys.readouterr()
+        assert f"{path} is damaged (" in captured.err
+        assert captured.err.count("\n") == 1

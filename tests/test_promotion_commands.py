@@ -18,6 +18,7 @@ import pytest
 
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import Settings, load_settings, market_home, registered_model
+from ljwx_pipeline.errors import ConfigError
 from ljwx_pipeline.promotion.desk import Desk
 from ljwx_pipeline.promotion.moves import Verdict, settle
 from ljwx_pipeline.registry import ModelVersion, open_registry
@@ -165,6 +166,24 @@ def test_a_rollback_puts_the_former_champion_live_within_a_minute(
     assert market.champion() == "1"
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("runner")
+def test_a_demotion_of_old_whose_reason_no_runner_takes_is_finished(
+    market: Market, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["promote", "2"]) == 0
+    wait_for(lambda: market.status()["model"]["version"] == "2")  # type: ignore[index]
+    two = market.desk.version("2")
+    market.desk.record.decided(
+        two.name, "2", two.bundle_hash, decision="demoted", reasons=[], via="demote", by="ann", reason="y" * 70_000
+    )
+    capsys.readouterr()
+    assert main(["demote", "--reason", "short"]) == 0
+    assert "has no champion; the runner buys nothing more" in capsys.readouterr().out
+    wait_for(lambda: market.status()["model"]["version"] is None)  # type: ignore[index]
+    assert market.champion() is None
+
+
 def test_without_a_runner_it_waits_in_the_inbox_and_that_is_said(
     market: Market, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -191,6 +210,22 @@ def test_without_a_runner_it_waits_in_the_inbox_and_that_is_said(
         "3": "demoted",
     }
     assert rows["3"]["decided"].startswith("demoted by ann (`ljwx rollback-model`) at 20")
+
+
+def test_a_reason_that_could_not_be_told_is_refused_before_anything(
+    market: Market, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = market.desk.record.path.read_bytes()
+    odd = "which cannot be printed: give it as printable UTF-8 text"
+    for reason, said in {
+        "y" * 70_000: "--reason has 70000 characters: say it in 1000 at most",
+        "bad\udcff": f"--reason holds '\\udcff', {odd}",
+        "a\0b": f"--reason holds '\\x00', {odd}",
+    }.items():
+        for command in (["promote", "3"], ["demote"], ["rollback-model"]):
+            assert main([*command, "--reason", reason]) == ConfigError.exit_code
+            assert capsys.readouterr().err == f"error: {said}\n"
+    assert (market.desk.record.path.read_bytes(), market.champion()) == (before, "2")
 
 
 def test_who_may_not_and_what_is_not_there_end_in_one_line(

@@ -12,13 +12,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ljwx_pipeline.errors import PromotionError, RegistryError
+from ljwx_pipeline.errors import LjwxError, PromotionError, RegistryError
 from ljwx_pipeline.promotion.deploy import Deployment, RunnerLink, intact_bundle
 from ljwx_pipeline.promotion.desk import Desk, became, hash_of
 from ljwx_pipeline.promotion.plans import Hand, Plan
 from ljwx_pipeline.registry import ModelVersion
 from ljwx_pipeline.scoring.signing import public_key_of
-from ljwx_pipeline.scoring.withdrawal import Withdrawal
+from ljwx_pipeline.scoring.withdrawal import MAX_BY, MAX_REASON, Withdrawal
 from ljwx_pipeline.tracking.champion import AWAITING, COMMANDS, DEMOTED, NO_CHAMPION, PROMOTED, ChampionLine
 
 #: Of a version's description in MLflow: the line that says the last decision.
@@ -114,10 +114,11 @@ def challenge(desk: Desk, version: ModelVersion) -> None:
 
 @dataclass(frozen=True)
 class Done:
-    """What a command did, and how the runner took it."""
+    """What a command did, how the runner took it, and what a person should read of it."""
 
     plan: Plan
     told: Deployment
+    notes: tuple[str, ...] = ()
 
 
 def carry_out(
@@ -140,7 +141,7 @@ def carry_out(
     Raises
     ------
     PromotionError
-        When another version became champion meanwhile, or the runner refuses.
+        When another version became champion meanwhile, or the runner cannot be told: what was done is said.
     BundleError
         When the bundle is damaged in the registry: nothing has changed then.
     """
@@ -151,11 +152,10 @@ def carry_out(
             told = _take_off(desk, plan, hand, runner, say)
         else:
             told = _put_on(desk, plan, plan.after, hand, runner, say)
-        if plan.demotes is not None:
-            _tag(desk, plan.demotes, DEMOTED, by=hand.by, reason=hand.reason)
+        notes = _show_decisions(desk, plan)  # first: killed here, a rollback is finished and not made once more
         number, bundle_hash = (None, "") if plan.after is None else (plan.after.version, plan.after.bundle_hash)
         desk.record.delivered(desk.model, number, bundle_hash, how=f"{told.status}: {told.how}")
-    return Done(plan, told)
+    return Done(plan, told, notes)
 
 
 def _put_on(
@@ -174,22 +174,21 @@ def _put_on(
     last = desk.record.last_move(desk.model)
     if last is None or (last.version, last.bundle_hash) != (after.version, after.bundle_hash):
         desk.record.moved(desk.model, after.version, after.bundle_hash)
+    _challenge(desk, after, keep=False)
     demotion = _demotion_before(desk) if plan.command == "rollback-model" else None
-    if demotion is not None:  # first: a bundle that turns out damaged must not leave the demoted one trading
-        say(f"telling the runner at {runner.address} that version {demotion.version} is withdrawn")
-        runner.withdraw(demotion)
-    say(f"handing version {after.version} to the runner at {runner.address}")
+    left = "trades what it traded before"
     try:
+        if demotion is not None:  # first: a bundle that turns out damaged must not leave the demoted one trading
+            say(f"telling the runner at {runner.address} that version {demotion.version} is withdrawn")
+            runner.withdraw(_withdrawal(desk, demotion))
+            left = "trades no model"
+        say(f"handing version {after.version} to the runner at {runner.address}")
         told = runner.push(bundle, after.version)
-    except PromotionError as error:
-        left = "trades no model" if demotion is not None else "trades what it traded before"
+    except LjwxError as error:  # refused, or, with the runner down, its inbox cannot be written
         raise PromotionError(
             f"version {after.version} is champion in the registry, but {error.fact}; the runner {left}",
             f"mend what it names and run `ljwx {plan.command}` again, or `ljwx demote`",
         ) from error
-    _challenge(desk, after, keep=False)
-    if plan.decides:
-        _tag(desk, after, PROMOTED, by=hand.by, reason=hand.reason)
     return told
 
 
@@ -197,11 +196,16 @@ def _take_off(desk: Desk, plan: Plan, hand: Hand, runner: RunnerLink, say: Calla
     """Record, runner, alias: the runner stops even where MLflow is away."""
     if plan.demotes is not None:
         _decide(desk, plan, plan.demotes, DEMOTED, hand)
-    decided = [line for line in desk.record.lines(desk.model) if line.what == "decided" and line.via in COMMANDS]
-    said = [line for line in decided if line.decision == DEMOTED]
-    withdrawal = _withdrawal(desk, said[-1])
+    withdrawal = _withdrawal(desk, _last_demotion(desk))
     say(f"telling the runner at {runner.address} that version {withdrawal.version} is withdrawn")
-    told = runner.withdraw(withdrawal)
+    try:
+        told = runner.withdraw(withdrawal)
+    except LjwxError as error:
+        raise PromotionError(
+            f"version {withdrawal.version} is demoted in the record, but {error.fact}; the runner trades what it "
+            f"traded before, and the alias champion of {desk.model} stays where it was",
+            "mend what it names and run `ljwx demote` again",
+        ) from error
     say(f"taking the alias champion off {desk.model}")
     try:
         desk.registry.drop_alias("champion", desk.model)
@@ -278,16 +282,23 @@ def _require_same(model: str, planned: Plan, now: Plan) -> None:
         )
 
 
-def _demotion_before(desk: Desk) -> Withdrawal | None:
-    """Return the withdrawal of what a rollback demoted, right before it promoted; None where nothing was champion."""
+def _last_demotion(desk: Desk) -> ChampionLine:
+    """Return the last demotion by a command: there is one, as `ljwx demote` has written its own down by now."""
+    decided = [line for line in desk.record.lines(desk.model) if line.what == "decided" and line.via in COMMANDS]
+    return [line for line in decided if line.decision == DEMOTED][-1]
+
+
+def _demotion_before(desk: Desk) -> ChampionLine | None:
+    """Return what a rollback demoted, right before it promoted; None where nothing was champion."""
     decided = [line for line in desk.record.lines(desk.model) if line.what == "decided"][-2:]
     gone = [line for line in decided if line.decision == DEMOTED and line.via == "rollback-model"]
-    return _withdrawal(desk, gone[-1]) if gone else None
+    return gone[-1] if gone else None
 
 
 def _withdrawal(desk: Desk, line: ChampionLine) -> Withdrawal:
     number = max(place for place, one in enumerate(desk.record.lines(desk.model)) if one == line)
-    return Withdrawal(desk.model, str(line.version), line.bundle_hash, line.by, line.reason, line.at, number)
+    by, reason = line.by[:MAX_BY], line.reason[:MAX_REASON]  # a line of old may be longer than the runner takes
+    return Withdrawal(desk.model, str(line.version), line.bundle_hash, by, reason, line.at, number)
 
 
 def _challenge(desk: Desk, version: ModelVersion, *, keep: bool) -> None:
@@ -296,6 +307,32 @@ def _challenge(desk: Desk, version: ModelVersion, *, keep: bool) -> None:
         desk.registry.set_alias("challenger", version)
     elif desk.registry.aliased(desk.model, "challenger") == version:
         desk.registry.drop_alias("challenger", desk.model)
+
+
+def _show_decisions(desk: Desk, plan: Plan) -> tuple[str, ...]:
+    """Show a command's decisions on MLflow's pages, again where it is given again; return what is not shown, and why.
+
+    All that counts is done by now, so that a page which cannot be written fails nothing: the record holds the decision.
+    """
+    if plan.after is None:
+        lines: list[ChampionLine | None] = [_last_demotion(desk)]
+    else:
+        lines = [desk.record.standing(desk.model, plan.after.bundle_hash)]
+        lines += [_demotion_before(desk)] if plan.command == "rollback-model" else []
+    notes = []
+    for line in lines:
+        if line is None or line.via not in COMMANDS:
+            continue
+        done = f"version {line.version} is {line.decision} and the runner was told"
+        try:
+            held = [one for one in desk.registry.versions(desk.model) if one.bundle_hash == line.bundle_hash]
+            for version in held:
+                _tag(desk, version, line.decision, by=line.by, reason=line.reason[:MAX_REASON])
+        except RegistryError as error:
+            notes.append(f"{done}; MLflow's page of it may not show that ({error.fact})")
+        else:
+            notes += [] if held else [f"{done}; MLflow no longer holds it, so no page of it shows that"]
+    return tuple(notes)
 
 
 def _tag(desk: Desk, version: ModelVersion, decision: str, *, by: str, reason: str) -> None:

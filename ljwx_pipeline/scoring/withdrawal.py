@@ -21,6 +21,8 @@ from ljwx_pipeline.scoring.signing import is_signed, sign
 WITHDRAWALS_PATH = "/withdrawals"
 #: End of the name of a spooled one, after its id.
 SUFFIX = ".withdrawal.json"
+#: Characters of a reason, and of a name: a runner takes 64 KiB at most, and a character may be 12 bytes of JSON.
+MAX_REASON, MAX_BY = 1000, 100
 _DOMAIN = b"ljwx withdrawal\n"
 _AGAIN = "send it with `ljwx demote`"
 
@@ -34,7 +36,7 @@ class Withdrawal:
     model_name, version, bundle_hash
         What was champion; the name is that of the runner's market.
     by, reason, at
-        Who took it back, why, and when: ISO, UTC.
+        Who took it back (`MAX_BY` characters at most), why (`MAX_REASON` at most), and when: ISO, UTC.
     number
         Place of its line in the record: two withdrawals are never the same document.
     """

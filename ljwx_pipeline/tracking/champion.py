@@ -15,13 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.registry import ModelVersion, Registry
-from ljwx_pipeline.tracking.journal import append_line, read_lines
+from ljwx_pipeline.tracking.journal import append_line, damaged_line, read_lines
 
 RECORD_FILE = "champion.jsonl"
 #: Held by whoever changes an alias of the market's model, or a record of it.
@@ -138,12 +137,14 @@ class ChampionRecord:
         Raises
         ------
         LakeError
-            When the file is damaged: nothing is deployed then.
+            When the file cannot be read, or a line is damaged, whichever model it is about: nothing is deployed then.
         """
-        try:
-            read = [ChampionLine(**{**one, "reasons": tuple(one["reasons"])}) for one in read_lines(self.path)]
-        except (KeyError, TypeError) as error:
-            raise LakeError(f"{self.path} is damaged ({error!r})", "restore it from a backup") from None
+        read = []
+        for number, told in enumerate(read_lines(self.path), start=1):
+            try:
+                read.append(_as_told(told))
+            except (KeyError, TypeError, ValueError) as error:
+                raise damaged_line(self.path, number, error) from None
         return [line for line in read if line.model == model]
 
     def decided(
@@ -284,6 +285,32 @@ class ChampionRecord:
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="seconds")
+
+
+def _as_told(told: Mapping[str, Any]) -> ChampionLine:
+    """Return the line, every value of which is of its kind: a demotion that reads as something else would be none.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        When one is not.
+    """
+    line = ChampionLine(**{**told, "reasons": tuple(told["reasons"])})
+    if not isinstance(told["reasons"], list):
+        raise TypeError("reasons is no list")
+    may_lack = ("version", "old")
+    named = {name: value for name, value in vars(line).items() if not (name in may_lack and value is None)}
+    for value in (*named.pop("reasons"), *named.values()):
+        if not isinstance(value, str):
+            raise TypeError(f"{value!r} is no text"[:200])
+        value.encode()  # what is no UTF-8 could be neither shown nor told on
+    decisions = (PROMOTED, REFUSED, AWAITING, DEMOTED) if line.what == "decided" else ("",)
+    for value, known in ((line.what, get_args(What)), (line.via, get_args(Via)), (line.decision, decisions)):
+        if value not in known:
+            raise ValueError(f"{value!r} is none of {', '.join(map(repr, known))}"[:200])
+    if line.what == "decided" and line.version is None:
+        raise ValueError("a decision on no version")
+    return line
 
 
 def state_of(lines: Sequence[ChampionLine], version: ModelVersion, aliases: Mapping[str, str]) -> State | None:

@@ -100,12 +100,16 @@ class Journals:
         Raises
         ------
         LakeError
-            When nothing was, or a line inside the file is damaged.
+            When nothing was, the file cannot be read, or a line inside it is damaged.
         """
         for place in (OPEN, SENT, OPEN):  # a sender may move it in between
             path = self._path(place, event)
-            with suppress(FileNotFoundError):
+            try:
                 return _story(path, path.read_bytes())
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise cannot_read(path, error) from error
         raise LakeError(f"no tracked run {event} lies below {self.folder}", "run the step again that records it")
 
     def append(self, event: str, entries: Sequence[Entry], *, durable: bool = True) -> None:
@@ -114,10 +118,10 @@ class Journals:
         Raises
         ------
         LakeError
-            When the disk is full or the folder cannot be written; the journal is then as it was.
+            When the disk is full, the folder cannot be written or a text is no UTF-8; the journal is then as it was.
         """
-        lines = "".join(json.dumps(entry, ensure_ascii=False, default=str) + "\n" for entry in entries).encode()
         path = self._path(OPEN, event)
+        lines = b"".join(_line(path, entry) for entry in entries)
         try:
             new = not path.exists()
             above = make_folder(path.parent) if new else []
@@ -209,8 +213,9 @@ def append_line(path: Path, entry: Mapping[str, Any]) -> None:
     Raises
     ------
     LakeError
-        When the disk is full or the folder cannot be written.
+        When the disk is full, the folder cannot be written or a text is no UTF-8.
     """
+    line = _line(path, entry)
     try:
         above = make_folder(path.parent)
         new = not path.exists()
@@ -219,7 +224,7 @@ def append_line(path: Path, entry: Mapping[str, Any]) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX)
             kept = _whole_bytes(descriptor)
             try:
-                _write(descriptor, (json.dumps(entry, ensure_ascii=False, default=str) + "\n").encode(), kept)
+                _write(descriptor, line, kept)
                 os.fsync(descriptor)
             except OSError:
                 os.ftruncate(descriptor, kept)
@@ -238,16 +243,46 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     Raises
     ------
     LakeError
-        When a line is damaged.
+        When the file cannot be read, or a line is damaged.
     """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise cannot_read(path, error) from error
+    read = []
+    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+        try:
+            told = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise damaged_line(path, number, error) from None
+        if not isinstance(told, dict):
+            raise damaged_line(path, number, TypeError(f"{type(told).__name__}, not an object"))
+        read.append(told)
+    return read
+
+
+def cannot_read(path: Path, error: OSError) -> LakeError:
+    """Return what to say of a file that is there and cannot be read."""
+    return LakeError(
+        f"{path} cannot be read ({error.strerror or error})",
+        "mend its permissions, or move away what lies in its place",
+    )
+
+
+def damaged_line(path: Path, number: int, error: Exception) -> LakeError:
+    """Return what to say of line ``number``, from 1, of a file that only grows."""
+    return LakeError(f"{path} is damaged: line {number} ({error!r})", "restore it from a backup")
+
+
+def _line(path: Path, entry: Mapping[str, Any]) -> bytes:
     try:
-        return [dict(json.loads(line)) for line in content[: content.rfind(b"\n") + 1].splitlines()]
-    except (ValueError, TypeError) as error:
-        raise LakeError(f"{path} is damaged ({error})", "restore it from a backup") from None
+        return (json.dumps(entry, ensure_ascii=False, default=str) + "\n").encode()
+    except UnicodeError as error:
+        raise LakeError(
+            f"what happened cannot be recorded in {path} ({error})", "give names and reasons as UTF-8 text"
+        ) from None
 
 
 def _is_at(path: Path, descriptor: int) -> bool:

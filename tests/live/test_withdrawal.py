@@ -19,14 +19,14 @@ from ljwx_pipeline.config import Settings
 from ljwx_pipeline.console.app import make_app
 from ljwx_pipeline.console.journal_reader import JOURNAL, Reader
 from ljwx_pipeline.errors import BundleError, LiveError
-from ljwx_pipeline.live.inbox import Inbox
+from ljwx_pipeline.live.inbox import MAX_WITHDRAWAL_BYTES, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.main import RunnerProcess, run_replay
 from ljwx_pipeline.live.runner import Runner
 from ljwx_pipeline.promotion.deploy import RunnerLink, deploy, withdraw
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
-from ljwx_pipeline.scoring.withdrawal import Withdrawal, pack_withdrawal, unpack_withdrawal
+from ljwx_pipeline.scoring.withdrawal import MAX_BY, MAX_REASON, Withdrawal, pack_withdrawal, unpack_withdrawal
 from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
 from tests.fakes.live_home import live_home, live_settings
 
@@ -108,6 +108,11 @@ def test_a_stranger_s_or_another_market_s_withdrawal_stops_nothing(side: Side) -
         with pytest.raises(BundleError, match="does not carry a withdrawal"):
             unpack_withdrawal(wrong, public_key=public_key(side.folder / "keys"))
     assert side.trades() == "3"
+
+
+def test_the_longest_reason_of_the_widest_characters_is_not_too_large_for_a_runner(side: Side) -> None:
+    word = replace(WORD, model_name="m" * 200, version="9" * 20, by="\N{OX}" * MAX_BY, reason="\N{OX}" * MAX_REASON)
+    assert len(pack_withdrawal(word, side.key)) < MAX_WITHDRAWAL_BYTES
 
 
 def test_what_was_spooled_before_never_overtakes_what_is_sent_now(side: Side) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import shutil
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -24,6 +25,7 @@ from ljwx_pipeline.promotion.moves import Done, Verdict, carry_out, challenge, s
 from ljwx_pipeline.promotion.plans import Hand, Plan, plan_demotion, plan_promotion, plan_rollback
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.signing import public_key_of, signing_key
+from ljwx_pipeline.scoring.withdrawal import unpack_withdrawal
 from ljwx_pipeline.tracking import ChampionRecord
 from ljwx_pipeline.tracking.champion import state_of
 from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
@@ -386,6 +388,44 @@ def test_a_demotion_stops_the_runner_until_another_bundle_comes(market: Market) 
     assert market.runner() == (None, "1"), "a second demotion is another withdrawal"
 
 
+def test_a_reason_of_old_longer_than_a_runner_takes_is_cut(market: Market) -> None:
+    one = market.judged("a", "promoted")
+    market.promote("1")
+    long = {"via": "demote", "by": "a" * 200, "reason": "回" * 12_000}
+    market.desk.record.decided("tiny", "1", one.bundle_hash, decision="demoted", reasons=[], **long)  # type: ignore[arg-type]
+    market.demote()
+    (spooled,) = (market.home / "live" / "inbox").glob("*.withdrawal.json")
+    word = unpack_withdrawal(spooled.read_bytes(), public_key=public_key_of(market.key))
+    assert (len(word.by), word.reason) == (100, "回" * 1000)
+    assert market.runner() == (None, "1")
+
+
+def refused(*_: object) -> NoReturn:
+    raise PromotionError("the runner refuses it (the request is too large)", "mend it")
+
+
+def test_a_withdrawal_that_the_runner_refuses_is_told_with_what_is_left(
+    market: Market, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for digit in "ab":
+        market.judged(digit, "promoted")
+    with monkeypatch.context() as patched:
+        patched.setattr(RunnerLink, "withdraw", refused)
+        with pytest.raises(PromotionError, match=r"version 1 is champion in the registry, but .*too large") as found:
+            market.roll_back()
+        assert "the runner trades what it traded before" in found.value.fact
+        assert "run `ljwx rollback-model` again, or `ljwx demote`" in found.value.remedy
+    market.roll_back()
+    assert (market.champion(), market.runner()) == ("1", ("1", None))
+    with monkeypatch.context() as patched:
+        patched.setattr(RunnerLink, "withdraw", refused)
+        with pytest.raises(PromotionError, match=r"version 1 is demoted in the record, but .*too large") as found:
+            market.demote()
+        assert "the runner trades what it traded before, and the alias champion of tiny stays" in found.value.fact
+    market.demote()
+    assert (market.champion(), market.runner()) == (None, (None, "1"))
+
+
 def test_without_a_champion_ever_there_is_nothing_to_demote(market: Market) -> None:
     with pytest.raises(PromotionError, match="never had one"):
         market.demote()
@@ -409,6 +449,47 @@ def test_a_demotion_reaches_the_runner_while_mlflow_is_away(market: Market, tmp_
     assert market.desk.record.refusal("tiny", "1", one.bundle_hash) is not None, "nothing deploys it meanwhile"
     market.demote()
     assert (market.champion(), market.runner()) == (None, (None, "1"))
+
+
+def test_a_demotion_is_done_where_mlflow_lost_the_version(market: Market, tmp_path: Path) -> None:
+    market.judged("a", "promoted")
+    market.promote("1")
+    assert market.runner() == ("1", None)
+    copied = tmp_path.with_name(f"{tmp_path.name}-anew")
+    shutil.copytree(tmp_path, copied)
+    anew = Market(copied, registry_in(copied))
+    done = anew.demote()
+    (note,) = done.notes
+    assert (
+        note == "version 1 is demoted and the runner was told; MLflow no longer holds it, so no page of it shows that"
+    )
+    assert (anew.champion(), anew.runner()) == (None, (None, "1"))
+    assert anew.told()[-1][0] == "delivered"
+    assert anew.desk.record.open_command("tiny") is None
+
+
+@pytest.mark.parametrize("command", ["promote", "rollback-model", "demote"])
+def test_a_page_of_mlflow_that_cannot_be_written_fails_no_command(
+    market: Market, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for digit in "abc":
+        market.judged(digit, "promoted")
+    market.promote("3")
+    market.judged("d", "awaiting_approval")
+    run = {"promote": lambda: market.promote("4"), "rollback-model": market.roll_back, "demote": market.demote}[command]
+
+    def read_only(*_: object) -> NoReturn:
+        raise RegistryError("MLflow refused (attempt to write a readonly database)", "mend it")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Registry, "tag_version", read_only)
+        done = run()
+    about = {"promote": ["4"], "rollback-model": ["2", "3"], "demote": ["3"]}[command]
+    assert [note.split()[1] for note in done.notes] == about
+    assert all("the runner was told; MLflow's page of it may not show that (MLflow refused" in x for x in done.notes)
+    ends = {"promote": ("4", ("4", None)), "rollback-model": ("2", ("2", None)), "demote": (None, (None, "3"))}
+    assert (market.champion(), market.runner()) == ends[command]
+    assert market.told()[-1][0] == "delivered"
 
 
 def test_of_two_judged_beside_the_same_champion_the_second_is_told(market: Market) -> None:
@@ -511,6 +592,10 @@ def test_killed_anywhere_the_same_command_finishes_it(
         assert market.desk.record.last_by_hand("tiny") is None, (step, when)
         assert market.desk.record.open_command("tiny") is None
         assert [line for line in market.told() if line[0] == "moved"][-1][2] == ends[command][0]
+        for version in market.registry.versions("tiny"):
+            standing = market.desk.record.standing("tiny", version.bundle_hash)
+            assert standing is not None
+            assert market.registry.version_tags(version)["decision"] == standing.decision, (step, when)
 
 
 def _dying(real: Callable[..., Any], when: str) -> Callable[..., Any]:

@@ -177,12 +177,69 @@ def test_a_champion_whose_bundle_tag_was_edited_is_noticed(
     assert record.audit(registry, "tiny") is None
 
 
-@pytest.mark.parametrize("line", ["not JSON", json.dumps({"what": "decided"}), json.dumps([])])
+@pytest.mark.parametrize(
+    "line", ["not JSON", json.dumps({"what": "decided"}), "[]", "null", "[" * 100_000, '[["reasons", []]]']
+)
 def test_a_damaged_record_deploys_nothing(record: ChampionRecord, line: str) -> None:
     promote(record)
     record.path.write_text(record.path.read_text() + line + "\n")
-    with pytest.raises(LakeError, match="is damaged"):
+    with pytest.raises(LakeError, match=r"champion\.jsonl is damaged: line 2 "):
         record.refusal("tiny", "1", BUNDLE)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"bundle_hash": 7},
+        {"bundle_hash": ["b" * 64]},
+        {"bundle_hash": None},
+        {"version": 1},
+        {"version": None},
+        {"old": 1},
+        {"model": 1},
+        {"model": None},
+        {"what": "decidd"},
+        {"what": ["decided"]},
+        {"via": "demoted"},
+        {"via": None},
+        {"decision": "Demoted"},
+        {"decision": 9},
+        {"decision": ""},
+        {"reasons": [1]},
+        {"reasons": 5},
+        {"reasons": "loses"},
+        {"reason": 5},
+        {"reason": "\ud800"},
+        {"by": None},
+        {"at": 5},
+        {"unheard_of": ""},
+    ],
+    ids=str,
+)
+def test_a_demotion_with_a_value_of_another_kind_is_damage_and_not_passed_over(
+    record: ChampionRecord, change: dict[str, object]
+) -> None:
+    promote(record)
+    record.decided("tiny", "1", BUNDLE, decision="demoted", reasons=["loses"], via="demote", by="ann")
+    promoted_line, demoted_line = record.path.read_text().splitlines()
+    record.path.write_text(f"{promoted_line}\n{json.dumps({**json.loads(demoted_line), **change})}\n")
+    with pytest.raises(LakeError, match=r"champion\.jsonl is damaged: line 2 ") as found:
+        record.refusal("tiny", "1", BUNDLE)
+    str(found.value).encode()
+
+
+def test_a_record_that_is_there_and_cannot_be_read_is_no_empty_one(record: ChampionRecord) -> None:
+    record.path.mkdir(parents=True)
+    with pytest.raises(LakeError, match=r"champion\.jsonl cannot be read \(Is a directory\): mend its permissions"):
+        record.lines("tiny")
+
+
+def test_a_text_that_is_no_utf_8_is_told_and_leaves_the_record_as_it_was(record: ChampionRecord) -> None:
+    promote(record)
+    before = record.path.read_bytes()
+    with pytest.raises(LakeError, match=r"cannot be recorded in .*champion\.jsonl \('utf-8' codec can't encode"):
+        record.decided("tiny", "1", BUNDLE, decision="demoted", reasons=[], via="demote", by="ann\udcff")
+    assert record.path.read_bytes() == before
 
 
 def test_a_line_that_a_crash_tore_is_left_out_and_cut_off(record: ChampionRecord) -> None:
