@@ -131,12 +131,14 @@ def _walk_forward(walk: dict[str, Any], truth: dict[str, Any] | None) -> list[st
 
 
 def _backtest(back: dict[str, Any]) -> list[str]:
+    abstained = back.get("abstained_frac")
     return [
         f"{_as(back['annual_return'], '+.1%')} a year, Sharpe {_as(back['sharpe'], '.2f')}, "
         f"Sortino {_as(back['sortino'], '.2f')}, Calmar {_as(back['calmar'], '.2f')}, "
         f"drawdown of equity {_as(back['max_drawdown'], '.1%')}",
         f"fees {_as(back['fees_cny'], ',.0f')} CNY, "
         f"turnover {_as(back['turnover'], '.1f')} times equity a year, one way",
+        *([] if abstained is None else [f"{abstained:.1%} of the scored rows were too unsure to be bought"]),
     ]
 
 

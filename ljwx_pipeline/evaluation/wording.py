@@ -284,6 +284,11 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "kind_score_weighted": "weighted by score: the {top_k} best names, none above {max_weight_frac:.1%} of what is "
         "invested, each kept {min_hold_sessions} sessions at least",
         "kind_long_short": "long-short quantiles: research only",
+        "term_doubt": "Too unsure",
+        "doubt_none": "nobody: every scored name may be bought, however wide its prediction interval",
+        "doubt_max_width_frac": "not bought above an interval width of {max_width_frac:.1%}",
+        "doubt_max_loss_frac": "not bought where the interval begins below a loss of {max_loss_frac:.1%}",
+        "doubt_share": "{abstained_frac:.1%} of all scored rows were abstained from, those without an interval too",
         "term_exits": "Exits",
         "exit_none": "none but the strategy’s own",
         "exit_stop_loss_frac": "stop-loss {stop_loss_frac:.1%} below the price paid",
@@ -475,6 +480,11 @@ TEXT: Mapping[str, Mapping[str, str]] = {
         "kind_score_weighted": "按评分加权：评分最高的 {top_k} 只，单只不超过投资额的 {max_weight_frac:.1%}，"
         "每只至少持有 {min_hold_sessions} 个交易日",
         "kind_long_short": "多空分组：仅供研究",
+        "term_doubt": "过于不确定",
+        "doubt_none": "无限制：有评分即可买入，不论预测区间多宽",
+        "doubt_max_width_frac": "预测区间宽于 {max_width_frac:.1%} 的不买入",
+        "doubt_max_loss_frac": "预测区间下端低于亏损 {max_loss_frac:.1%} 的不买入",
+        "doubt_share": "全部评分行中有 {abstained_frac:.1%} 因此弃权，无区间者计入其中",
         "term_exits": "离场规则",
         "exit_none": "除策略自身外无",
         "exit_stop_loss_frac": "较买入均价亏损 {stop_loss_frac:.1%} 止损",
