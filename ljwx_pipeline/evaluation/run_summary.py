@@ -85,10 +85,14 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [(f"  over {code}", _benchmark(values)) for code, values in summary["benchmarks"].items()]
     promotion, model = summary["promotion"], summary["model"]
     promoted = promotion["decision"] == "promoted"
-    alias = f"alias {model['alias']}" if promoted else "without an alias: it does not trade"
+    alias = "without an alias" if model["alias"] == "none" else f"alias {model['alias']}"
+    further = {
+        "awaiting_approval": f": it does not trade; `ljwx promote {model['version']}` approves it",
+        "refused": f": it does not trade; `ljwx models show {model['version']}` says more",
+    }
     rows += [
         *labelled("promotion", [promotion["decision"].upper(), *promotion["reasons"]]),
-        ("model", f"{model['name']} version {model['version']}, {alias}"),
+        ("model", f"{model['name']} version {model['version']}, {alias}{further.get(promotion['decision'], '')}"),
     ]
     if promoted:
         status = summary["deployment"]["status"]
