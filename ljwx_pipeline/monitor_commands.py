@@ -94,7 +94,7 @@ def _monitor(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _text(found: dict[str, Any], *, stale: bool) -> str:
     document, training = found["monitoring"] or {}, found["retraining"]
-    lines = [(name, said.format(document[key])) for key, name, said in SAID if document.get(key) is not None] or [
+    lines = [(name, _said(said, document[key])) for key, name, said in SAID if document.get(key) is not None] or [
         ("champion", "none was promoted yet" if found["champion"] is None else f"version {found['champion']}")
     ]
     if not document and found["champion"] is not None:
@@ -109,6 +109,12 @@ def _text(found: dict[str, Any], *, stale: bool) -> str:
         lines.append(("", "the sensor is off (monitoring.retrain): run `ljwx run --job research`"))
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name:<{width}}  {said}" for name, said in lines)
+
+
+def _said(form: str, value: Any) -> str:
+    """Return ``form`` filled with ``value``, one of many in the singular."""
+    text = form.format(value)
+    return text.removesuffix("s") if value == 1 and form.endswith("sessions") else text
 
 
 def _document(path: Path) -> dict[str, Any]:
