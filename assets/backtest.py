@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assets.report import INTERVALS, curve_column
+from ljwx_pipeline.backtest.abstained import abstained_frac
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.config import Settings
@@ -43,7 +44,8 @@ class JudgedBacktest:
     curves
         What it stands beside by name: index closes by code, the equal-weight universe and the plain strategies.
     summary
-        ``backtest``, ``benchmarks`` and ``rejects``: sections of the run summary.
+        ``backtest``, ``benchmarks`` and ``rejects``: sections of the run summary. ``abstained_frac`` of the first is
+        the share of scored rows too unsure to be bought, None where no limit is set.
     """
 
     result: BacktestResult
@@ -120,6 +122,8 @@ def judged_backtest(
     )
     holdings = holdings_of(result, market)
     closes = {code: beside[code] for code in settings.evaluation.indices}
+    begun = int(market.sessions.get_indexer(result.sessions[:1])[0])
+    doubted = abstained_frac(scores, may_buy, slice(begun, begun + len(result.sessions)))
     evidence = measure_evidence(
         result,
         market,
@@ -130,9 +134,10 @@ def judged_backtest(
         benchmark=gate.benchmark,
         stale_after_sessions=settings.lint.stale_after_sessions,
         capacity_cny=figures["capacity_median"].value,
+        abstained_frac=doubted,
     )
     summary = {
-        "backtest": backtest_summary(result),
+        "backtest": {**backtest_summary(result), "abstained_frac": doubted},
         "benchmarks": {code: against_index(result.equity, close) for code, close in closes.items()},
         "rejects": result.rejects,
     }

@@ -31,7 +31,7 @@ def gate_checks(context: dg.AssetCheckExecutionContext, line: Line) -> Iterator[
 
 
 def check_results(decision: Mapping[str, Any]) -> Iterator[dg.AssetCheckResult]:
-    """Yield the result of every check of the gate."""
+    """Yield the result of every check of the gate; one that is not asked passes and says so."""
     told = {check["name"]: check for check in decision["checks"]}
     for name, asks in CHECKS.items():
         check = told.get(name)
@@ -41,7 +41,9 @@ def check_results(decision: Mapping[str, Any]) -> Iterator[dg.AssetCheckResult]:
             yield _check_result(name, passed=here, said=f"{asks}: {said}", metadata={"outcome": "none"})
             continue
         metadata = {key: check[key] for key in ("outcome", "measured", "threshold") if check[key] is not None}
-        yield _check_result(name, passed=check["outcome"] == "passed", said=check["sentence"], metadata=metadata)
+        yield _check_result(
+            name, passed=check["outcome"] in ("passed", "not_asked"), said=check["sentence"], metadata=metadata
+        )
 
 
 def _check_result(name: str, *, passed: bool, said: str, metadata: dict[str, Any]) -> dg.AssetCheckResult:

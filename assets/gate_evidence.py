@@ -71,6 +71,7 @@ def gathered(
         When the benchmark is not among the backtest's, or the champion's returns are damaged.
     """
     from ljwx_pipeline.evaluation.benchmarks import monthly_excess, session_excess
+    from ljwx_pipeline.models.tune import reads_tuned
     from ljwx_pipeline.promotion.evidence import Evidence
     from ljwx_pipeline.promotion.rival import ReturnsOfBundles, choose_rival
     from ljwx_pipeline.promotion.trial_count import selection
@@ -98,7 +99,9 @@ def gathered(
         trial_variance=counted.variance,
         trial_returns=counted.returns,
         related=counted.related,
-        study=selection(counted, f"study {tuned['study']}", tuned["evidence"]),
+        study=replace(
+            selection(counted, f"study {tuned['study']}", tuned["evidence"]), tuned=reads_tuned(settings.model)
+        ),
         strategies=selection(counted, "strategies tried on its scores", back["evidence"]),
         purge_sessions=settings.purge_sessions,
         lint_errors=tuple(f"{found.code}: {found.fact}" for found in findings(line) if found.severity == "error"),

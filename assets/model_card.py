@@ -37,6 +37,8 @@ def card_evidence(line: Line, decision: dict[str, Any], *, rows: int) -> CardEvi
 
     settings = line.settings
     (figures,) = read_performance(line.tables / FIGURES / PARQUET_NAME).values()
+    abstained = read_json(line.tables, "backtest_summary")["backtest"].get("abstained_frac")
+    traded = terms(settings.strategy, settings.costs, settings.uncertainty, abstained_frac=abstained)
     return CardEvidence(
         label=settings.label,
         universe=settings.universe,
@@ -54,7 +56,7 @@ def card_evidence(line: Line, decision: dict[str, Any], *, rows: int) -> CardEvi
         confidence=INTERVALS.confidence,
         resamples=INTERVALS.resamples,
         benchmark=settings.gate.benchmark,
-        terms=[(TEXT[EN][label], told[0]) for label, told in terms(settings.strategy, settings.costs)],
+        terms=[(TEXT[EN][label], told[0]) for label, told in traded],
         shap_table=read_table(line.tables, "shap_explanation"),
         findings=[found.fact for found in findings(line)],
         unknown=[(item.what, item.consequence) for item in line.source().describe().unknown],

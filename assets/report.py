@@ -70,7 +70,12 @@ def report_inputs(
         model=f"{bundle['name']} version {bundle['version']}",
         decision=decision["decision"],
         gate=tuple(gate_line(check) for check in decision["checks"]),
-        terms=terms(settings.strategy, settings.costs),
+        terms=terms(
+            settings.strategy,
+            settings.costs,
+            settings.uncertainty,
+            abstained_frac=back["backtest"].get("abstained_frac"),
+        ),
         gate_benchmark=settings.gate.benchmark,
         figures=figures,
         comparison=read_table(line.tables, "backtest_comparison").set_index("measure"),

@@ -45,6 +45,8 @@ def assemble_summary(
     description = line.source().describe()
     lineage = lineage_of(line)
     promoted = decision["decision"] == "promoted"
+    aliases = line.registry().aliases(line.registered_model)
+    held = sorted(alias for alias, number in aliases.items() if number == model["version"])
     trading = line.registry().champion(line.registered_model) is not None
     summary: dict[str, Any] = {
         "profile": settings.profile,
@@ -65,7 +67,7 @@ def assemble_summary(
         "model": {
             "name": model["name"],
             "version": model["version"],
-            "alias": model["alias"] if promoted else "none",
+            "alias": model["alias"] if promoted else ", ".join(held) or "none",
         },
         "deployment": deployment_section(line, promoted=promoted, trading=trading),
         "account": account_section(line, trading=trading),

@@ -265,7 +265,7 @@ def track_evaluation(line: Line, counted_as: Sequence[str], numbers: Mapping[str
 
 
 def track_promotion(line: Line, decision: Mapping[str, Any], version: str, champion: str) -> None:
-    """Record the gate's decision on a version and what it did to the alias."""
+    """Record the gate's decision on a version, the outcome of each check, and what it did to the alias."""
     event = read_json(line.tables, DOCUMENT)["event"]
     with _step(
         line,
@@ -278,6 +278,7 @@ def track_promotion(line: Line, decision: Mapping[str, Any], version: str, champ
             "model_version": version,
             "champion": champion,
             "bundle_hash": decision["bundle_hash"],
+            **{f"gate.{check['name']}": check["outcome"] for check in decision["checks"]},
         },
     ) as run:
         if run is not None:

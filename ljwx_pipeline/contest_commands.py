@@ -14,18 +14,22 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.command_output import grid, show_result
-from ljwx_pipeline.config import OPEN, Settings, ljwx_home, market_home, registered_model
+from ljwx_pipeline.config import OPEN, Settings, ljwx_home, market_home, market_name, registered_model
 from ljwx_pipeline.errors import ConfigError, LakeError, PromotionError
 
 if TYPE_CHECKING:  # loaded when a command asks the registry
     from datetime import date
 
+    import pandas as pd
+
     from ljwx_pipeline.contest.moves import ContestMoves
-    from ljwx_pipeline.contest.record import ContestRecord, Course
+    from ljwx_pipeline.contest.record import Contest, ContestRecord, Course
 
 #: What the daily job last said, below a market's tables, and its page.
 DOCUMENT = "tables/model_contest.json"
 PAGE = "report/contest/report.html"
+#: What judges a contest.
+DAILY = "ljwx run --job daily_pipeline"
 
 
 def add_contest_commands(
@@ -55,7 +59,8 @@ def add_contest_commands(
         dest="mode",
         choices=("shadow", "canary"),
         required=True,
-        help="shadow: scored, no capital, any version; canary: a share of the capital, only what the gate promoted",
+        help="shadow: scored, no capital, any version; canary: a share of the capital, only what the gate promoted or "
+        "you may promote",
     )
     start.add_argument("--capital-frac", type=float, metavar="X", help="of each canary (contest.canary_capital_frac)")
     start.add_argument(
@@ -80,6 +85,7 @@ def add_contest_commands(
 
 def _start(settings: Settings, arguments: argparse.Namespace) -> int:
     from ljwx_pipeline.contest.moves import Asked
+    from ljwx_pipeline.promotion.approval import person
 
     _refuse_replay(settings)
     first = _first_session(settings, rehearse=arguments.rehearse)
@@ -90,6 +96,7 @@ def _start(settings: Settings, arguments: argparse.Namespace) -> int:
         capital_frac=arguments.capital_frac,
         bound_frac=arguments.bound_frac,
         rehearsal=arguments.rehearse,
+        by=person(),
     )
     contest = _moves(settings).begin(asked, settings)
     split = f", {contest.alpha_each:.4f} for each of them" if len(contest.challengers) > 1 else ""
@@ -98,8 +105,9 @@ def _start(settings: Settings, arguments: argparse.Namespace) -> int:
         f"against champion version {contest.champion_version}, from session {contest.start_session} on",
         f"chance of any wrong verdict {contest.alpha}{split}; a verdict counts after {contest.min_sessions} daily "
         "returns",
+        *([_known_returns(settings, contest)] if contest.rehearsal else []),
         *(f"version {one.version}: daily differences bounded at {one.bound_frac:.4f}" for one in contest.challengers),
-        "the daily job judges it: `ljwx contest show`",
+        f"the daily job judges it, `{DAILY}`; `ljwx contest show` says what it found",
     ]
     return show_result(arguments, contest.as_dict(), "\n".join(lines))
 
@@ -121,6 +129,7 @@ def _show(settings: Settings, arguments: argparse.Namespace) -> int:
     contest = course.contest
     lines = [
         f"contest {contest.id}, {body['status']}{': ' + body['reason'] if body['reason'] else ''}",
+        *([f"begun by {contest.begun_by}"] if contest.begun_by else []),
         f"champion version {contest.champion_version}, from session {contest.start_session}, {body['sessions']} daily "
         f"returns up to {body['last_session'] or '-'}{', a rehearsal' if contest.rehearsal else ''}",
     ]
@@ -158,7 +167,7 @@ def _body(settings: Settings, course: Course) -> dict[str, Any]:
             raise LakeError(f"{path} is damaged ({error})", "run the daily job again") from None
     judged = (told.get("contest") or {}).get("id") == contest.id
     if not judged:
-        told = {"status": "waiting", "reason": "the daily job has not judged it yet", "sessions": 0}
+        told = {"status": "waiting", "reason": f"the daily job has not judged it yet: `{DAILY}`", "sessions": 0}
         told |= {"last_session": None, "standings": []}
     if course.ended is not None:
         told |= {"status": "ended", "reason": f"{course.ended.outcome}: {course.ended.reason}"}
@@ -176,25 +185,48 @@ def _body(settings: Settings, course: Course) -> dict[str, Any]:
 def _first_session(settings: Settings, *, rehearse: bool) -> date:
     from ljwx_pipeline.contest.moves import next_session, rehearsal_session
     from ljwx_pipeline.ingest.held import last_session_held
+    from ljwx_pipeline.lake import Lake
+
+    if rehearse:
+        return rehearsal_session(_sessions_known(settings), settings.research.held_out_sessions)
+    first = next_session(last_session_held(Lake(market_home(settings) / "lake")), utc_now())
+    last = settings.source.last_session
+    if last != OPEN and first > settings.source.until:
+        source = settings.source.model_copy(update={"last_session": OPEN})
+        named_by_it = market_name(settings.model_copy(update={"source": source})) != market_name(settings)
+        raise PromotionError(
+            f"the source ends on {last}: session {first}, the next of which nothing is known, never comes",
+            "this market is named by its end, too: with another it is another market, without this champion. Look at "
+            "known sessions: --rehearse"
+            if named_by_it
+            else f'set source.last_session = "{OPEN}", or look at known sessions: --rehearse',
+        )
+    return first
+
+
+def _sessions_known(settings: Settings) -> pd.DatetimeIndex:
+    import pandas as pd
+
     from ljwx_pipeline.ingest.tables import read_market_table
     from ljwx_pipeline.lake import Lake
 
-    lake = Lake(market_home(settings) / "lake")
-    if rehearse:
-        import pandas as pd
+    days = pd.DatetimeIndex(read_market_table(Lake(market_home(settings) / "lake"), "calendar")["session_date"])
+    span = settings.source
+    return days[(days >= pd.Timestamp(span.first_session)) & (days <= pd.Timestamp(span.until))]
 
-        days = pd.DatetimeIndex(read_market_table(lake, "calendar")["session_date"])
-        span = settings.source
-        inside = (days >= pd.Timestamp(span.first_session)) & (days <= pd.Timestamp(span.until))
-        return rehearsal_session(days[inside], settings.research.held_out_sessions)
-    first = next_session(last_session_held(lake), utc_now())
-    last = settings.source.last_session
-    if last != OPEN and first > settings.source.until:
-        raise PromotionError(
-            f"the source ends on {last}: session {first}, the next of which nothing is known, never comes",
-            f'set source.last_session = "{OPEN}", or look at known sessions with --rehearse',
-        )
-    return first
+
+def _known_returns(settings: Settings, contest: Contest) -> str:
+    """Return how many of the daily returns that a verdict needs a rehearsal will ever have."""
+    first = contest.first_session
+    there = max(
+        sum(day.date() >= first for day in _sessions_known(settings)) - 1, 0
+    )  # the first session's close opens the accounts
+    if there >= contest.min_sessions:
+        return f"a rehearsal: {there} daily returns exist"
+    return (
+        f"a rehearsal: {there} of the {contest.min_sessions} daily returns exist, so that it never comes to a verdict; "
+        "one needs more research.held_out_sessions when the models are made, or a smaller contest.min_sessions now"
+    )
 
 
 def _refuse_replay(settings: Settings) -> None:

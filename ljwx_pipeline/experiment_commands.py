@@ -112,12 +112,18 @@ def _list(settings: Settings, arguments: argparse.Namespace) -> int:
 
 
 def _show(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.promotion.told import reasons_told
+
     registry = _registry(settings)
     run = _found(registry, settings, arguments.run)
     below: dict[str, list[TrackedView]] = {}
     for child in registry.views(parent=run.run_id, limit=1000):
         below.setdefault(child.kind, []).append(child)
     lines = [("run", f"{run.name}  {run.run_id}"), ("kind", run.kind), ("status", run.status), ("began", _at(run))]
+    lines += [
+        ("because" if place == 0 else "", one)
+        for place, one in enumerate(reasons_told(run.tags.get("decision", ""), run.tags.get("reasons", "")))
+    ]
     lines += [(name, run.tags[name]) for name in COMPARED_TAGS if name in run.tags]
     lines += [(f"input {one['name']}", one["digest"]) for one in run.inputs]
     width = max(len(name) for name, _ in lines)

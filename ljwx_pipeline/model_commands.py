@@ -24,8 +24,6 @@ if TYPE_CHECKING:  # loaded when a command asks the registry
     from ljwx_pipeline.tracking.champion import ChampionLine
 
 CHAMPION = "champion"
-#: Between the gate's reasons in a run's tag.
-REASONS_APART = " | "
 #: Metrics of a version's research run that are shown beside it, by their name there.
 MAIN_METRICS = {
     "rank_ic_mean_enterable": "rank IC",
@@ -33,10 +31,14 @@ MAIN_METRICS = {
     "backtest.annual_return": "annual return",
     "backtest.sharpe": "Sharpe",
     "backtest.max_drawdown": "drawdown",
+    "gate.sharpe": "excess Sharpe",
+    "gate.max_drawdown": "excess drawdown",
 }
-#: On which rows they were measured: the run's own summary tells of every scored row too.
-RANK_IC_ROWS = (
-    "rank IC and ICIR: of scored rows that could be bought, as the gate and `ljwx models compare` measure them"
+#: What they were measured on: the run's own summary tells of every scored row too.
+MEASURED_ON = (
+    "rank IC and ICIR: of scored rows that could be bought, as the gate and `ljwx models compare` measure them\n"
+    "annual return, Sharpe, drawdown: of the account's own equity by session\n"
+    "excess Sharpe, excess drawdown: of monthly net returns less those of gate.benchmark, which the gate asks"
 )
 
 
@@ -112,7 +114,7 @@ def _list(arguments: argparse.Namespace, settings: Settings) -> int:
     lines = _record(settings, model)
     rows = [_told(registry, version, lines) for version in registry.versions(model)]
     body = {"model": model, "versions": rows}
-    headers = ("version", "state", "alias", "decision", *MAIN_METRICS.values(), "bundle", "run")
+    headers = ("version", "state", "alias", "gate said", *MAIN_METRICS.values(), "bundle", "run")
     table = [
         (
             row["version"],
@@ -126,7 +128,7 @@ def _list(arguments: argparse.Namespace, settings: Settings) -> int:
         for row in rows
     ]
     text = (
-        f"{model}\n\n{grid(headers, table)}\n{RANK_IC_ROWS}"
+        f"{model}\n\n{grid(headers, table)}\n{MEASURED_ON}"
         if rows
         else f"{model} has no version yet: `ljwx run` registers one"
     )
@@ -134,6 +136,8 @@ def _list(arguments: argparse.Namespace, settings: Settings) -> int:
 
 
 def _show(arguments: argparse.Namespace, settings: Settings) -> int:
+    from ljwx_pipeline.promotion.told import REASONS_APART, reasons_told
+
     registry, model = _registry(settings)
     versions = {version.version: version for version in registry.versions(model)}
     champion = registry.aliases(model).get(CHAMPION)
@@ -148,12 +152,14 @@ def _show(arguments: argparse.Namespace, settings: Settings) -> int:
     card, reason = _card(registry, version)
     body = {**_told(registry, version, _record(settings, model)), "model": model, "card": card, "no_card": reason}
     lines = [f"{model} version {version.version}", ""]
-    lines += [f"{key:14} {body[key] or '-'}" for key in ("state", "decided", "alias", "decision", "run_id")]
-    for label, one in zip_longest(("reasons",), body["reasons"].split(REASONS_APART), fillvalue=""):
-        lines.append(f"{label:14} {one or '-'}")
-    lines += [f"{said:14} {_number(body['metrics'].get(name))}" for name, said in MAIN_METRICS.items()]
-    lines += [f"{name:14} {value}" for name, value in body["hashes"].items()]
-    lines += ["", RANK_IC_ROWS, "", card or f"no card: {reason}"]
+    shown = {"state": "state", "decided": "decided", "alias": "alias", "decision": "gate said", "run_id": "run_id"}
+    lines += [f"{said:16} {body[key] or '-'}" for key, said in shown.items()]
+    reasons = body["reasons"].split(REASONS_APART) if card is None else reasons_told(body["decision"], body["reasons"])
+    for label, one in zip_longest(("because",), reasons, fillvalue=""):
+        lines.append(f"{label:16} {one or '-'}")
+    lines += [f"{said:16} {_number(body['metrics'].get(name))}" for name, said in MAIN_METRICS.items()]
+    lines += [f"{name:16} {value}" for name, value in body["hashes"].items()]
+    lines += ["", MEASURED_ON, "", card or f"no card: {reason}"]
     return show_result(arguments, body, "\n".join(lines))
 
 
@@ -171,6 +177,7 @@ def _record(settings: Settings, model: str) -> list[ChampionLine]:
 
 def _told(registry: Registry, version: ModelVersion, lines: Sequence[ChampionLine]) -> dict[str, Any]:
     """Return what is known of a version: its tags, those of a run that made it, what the record says was decided."""
+    from ljwx_pipeline.promotion.told import decision_told
     from ljwx_pipeline.tracking.champion import state_of
 
     decided = [line for line in lines if line.what == "decided" and line.bundle_hash == version.bundle_hash]
@@ -185,7 +192,7 @@ def _told(registry: Registry, version: ModelVersion, lines: Sequence[ChampionLin
     return {
         "version": version.version,
         "state": state_of(lines, version, aliases) or "",
-        "decided": decided[-1].said() if decided else "",
+        "decided": decision_told(decided[-1]) if decided else "",
         "alias": ", ".join(sorted(alias)),
         "decision": run_tags.get("decision", ""),
         "reasons": run_tags.get("reasons", ""),

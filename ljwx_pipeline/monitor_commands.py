@@ -112,7 +112,13 @@ def _text(found: dict[str, Any], *, stale: bool) -> str:
 
 
 def _lines_of(document: dict[str, Any]) -> list[tuple[str, str]]:
-    return [(name, said.format(document[key])) for key, name, said in SAID if document.get(key) is not None]
+    return [(name, _said(said, document[key])) for key, name, said in SAID if document.get(key) is not None]
+
+
+def _said(form: str, value: Any) -> str:
+    """Return ``form`` filled with ``value``, one of many in the singular."""
+    text = form.format(value)
+    return text.removesuffix("s") if value == 1 and form.endswith("sessions") else text
 
 
 def _document(path: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import cell, grid, show_result
@@ -48,9 +48,10 @@ def _trials(settings: Settings, arguments: argparse.Namespace) -> int:
     home = market_home(replayed(settings))
     found, fault = TrialLedger(home / LEDGER_FILE).look()
     rows = _rows(found)
-    body = {"market": home.name, "rows": rows, "trials": len(found), "whole": not fault, "fault": fault or None}
+    told = [{**row, "first_at": row["first_at"].isoformat(), "last_at": row["last_at"].isoformat()} for row in rows]
+    body = {"market": home.name, "rows": told, "trials": len(found), "whole": not fault, "fault": fault or None}
     headers = ["family", "kind", "tried on", "trials", "first (UTC)", "last (UTC)"]
-    table = grid(headers, [[cell(value)[:_SHOWN] for value in row.values()] for row in rows])
+    table = grid(headers, [[_shown(value) for value in row.values()] for row in rows])
     whole = f"THE LEDGER IS NOT WHOLE: {fault}" if fault else f"{len(found):,} trials; the ledger is whole"
     show_result(arguments, body, f"{table}\n\n{whole}" if rows or fault else f"nothing was ever tried on {home.name}")
     return LakeError.exit_code if fault else 0
@@ -60,7 +61,7 @@ def _rows(found: tuple[TrialRecord, ...]) -> list[dict[str, Any]]:
     """Return one row for what was tried in one way on one piece of evidence, in the order first counted."""
     rows: dict[tuple[str, str, str], dict[str, Any]] = {}
     for trial in found:
-        at = f"{trial.recorded_at.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+        at = trial.recorded_at.astimezone(UTC)
         key = {"family": trial.family, "kind": trial.kind, "evidence": trial.evidence}
         row = rows.setdefault(
             (trial.family, trial.kind, trial.evidence), {**key, "trials": 0, "first_at": at, "last_at": at}
@@ -68,3 +69,8 @@ def _rows(found: tuple[TrialRecord, ...]) -> list[dict[str, Any]]:
         row["trials"] += 1
         row["last_at"] = at
     return list(rows.values())
+
+
+def _shown(value: Any) -> str:
+    """Return a value as the table has room for it; an instant in UTC, as the head of its column says."""
+    return f"{value:%Y-%m-%d %H:%M:%S}" if isinstance(value, datetime) else cell(value)[:_SHOWN]

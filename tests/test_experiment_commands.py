@@ -27,6 +27,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     tracker, market = open_tracker(settings), market_name(settings)
     for number, rank_ic in enumerate((0.04, 0.05)):
         tags = {"market": market, "decision": "promoted" if number else "refused", "config_hash": f"{number}" * 64}
+        tags["reasons"] = "enough months | no leak" if number else "too few months | a leak"
         with tracker.run(f"run {number}", kind="research", tags=tags, event=stable_id("research", number)) as run:
             run.params({"model.seed": 7, "strategy.top_k": 10 + number})
             run.metrics({"rank_ic_mean": rank_ic, "backtest.sharpe": 1.5})
@@ -91,6 +92,16 @@ def test_a_run_is_shown_with_what_is_below_it(home: Path, capsys: pytest.Capture
     assert "fold 2024" in told
     body = json.loads(said(capsys, "experiments", "show", ids(capsys)[1][:8], "--json"))
     assert (body["name"], [child["name"] for child in body["below"]]) == ("run 0", ["trial 000", "fold 2024"])
+
+
+def test_a_run_says_why_the_gate_decided_so(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    newest, oldest = ids(capsys)
+    refused = [line.split(maxsplit=1) for line in said(capsys, "experiments", "show", oldest[:8]).splitlines()]
+    assert ["because", "too few months"] in refused
+    assert ["a", "leak"] in refused
+    promoted = said(capsys, "experiments", "show", newest[:8])
+    assert "every check asked has passed" in promoted
+    assert "enough months" not in promoted
 
 
 def test_a_comparison_shows_what_differs_and_nothing_else(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,11 +10,11 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.cli import main
-from ljwx_pipeline.config import load_settings, registered_model
+from ljwx_pipeline.config import load_settings, market_home, registered_model
 from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.scoring.signing import public_key_of
-from ljwx_pipeline.tracking import Tracker
+from ljwx_pipeline.tracking import ChampionRecord, Tracker
 from tests.fakes.bundles import CARD_TEXT, tiny_bundle
 from tests.fakes.mlflow_home import empty_database
 
@@ -36,6 +36,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     bundle = tiny_bundle(tmp_path / "b", KEY, model_name=registered_model(settings))
     with Tracker(home / "tracking", registry).run("research", kind="research", tags=TAGS) as run:
         run.metrics({"rank_ic_mean": 0.1066, "rank_ic_mean_enterable": 0.1069})
+        run.metrics({"backtest.sharpe": 0.6812, "gate.sharpe": 1.4321, "gate.max_drawdown": 0.0876})
         registry.register(bundle, run_id=run.run_id, public_key=public_key_of(KEY))
     return home
 
@@ -54,7 +55,7 @@ def test_a_version_whose_bundle_cannot_be_read_is_shown_with_the_reason(
     manifest.write_text(json.dumps(earlier), encoding="utf-8")
     assert main(["models", "show", "1"]) == 0
     shown = capsys.readouterr().out
-    assert "decision       refused" in shown
+    assert "gate said        refused" in shown
     assert "no card: version 1 of" in shown
     assert main(["models", "show", "1", "--json"]) == 0
     body = json.loads(capsys.readouterr().out)
@@ -78,7 +79,7 @@ def test_a_version_whose_files_are_gone_is_shown_with_the_reason(
     shutil.rmtree(manifest.parent)
     assert main(["models", "show", "1"]) == 0
     shown = capsys.readouterr().out
-    assert "decision       refused" in shown
+    assert "gate said        refused" in shown
     reason = shown.partition("no card: ")[2]
     assert "version 1 of" in reason
     assert f"No such artifact: '{manifest.parent.name}'" in reason
@@ -109,7 +110,7 @@ def test_a_version_whose_run_was_deleted_is_listed_with_another_run_of_its_bundl
 
 def test_reasons_of_the_gate_stand_on_lines_of_their_own(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "show", "1"]) == 0
-    assert "\nreasons        too many trials\n               too deep a drawdown\n" in capsys.readouterr().out
+    assert "\nbecause          too many trials\n                 too deep a drawdown\n" in capsys.readouterr().out
 
 
 def test_a_version_that_is_none_is_refused_with_those_there_are(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -120,3 +121,51 @@ def test_a_version_that_is_none_is_refused_with_those_there_are(home: Path, caps
     registry.promote(registry.versions(registered_model(settings))[0])
     assert main(["models", "show", "Champion"]) == RegistryError.exit_code
     assert "choose among champion, 1\n" in capsys.readouterr().err
+
+
+def test_sharpe_and_drawdown_are_the_gate_s_beside_the_account_s(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["models", "show", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "\nSharpe           0.6812\n" in said
+    assert "\nexcess Sharpe    1.4321\nexcess drawdown  0.0876\n" in said
+    assert main(["models", "list"]) == 0
+    listed = capsys.readouterr().out
+    assert "0.6812" in listed
+    assert "1.4321" in listed
+    assert "of monthly net returns less those of gate.benchmark, which the gate asks" in listed
+
+
+def test_a_person_s_later_word_is_what_was_decided_and_the_gate_s_stands_apart(
+    home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(profile="simulated")
+    model = registered_model(settings)
+    (version,) = open_registry(settings.mlflow, home=home).versions(model)
+    record = ChampionRecord(market_home(settings) / "tracking")
+    record.decided(model, "1", version.bundle_hash, decision="awaiting_approval", reasons=["six"])
+    record.decided(model, "1", version.bundle_hash, decision="promoted", reasons=[], via="promote", by="ann")
+    assert main(["models", "show", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "\ndecided          promoted by ann (`ljwx promote`) at " in said
+    assert "\ngate said        refused\n" in said, "the tag of the run that made it"
+
+
+def test_what_the_gate_promoted_is_told_in_one_line_and_its_checks_stand_on_the_card_alone(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(profile="simulated")
+    registry, model = open_registry(settings.mlflow, home=home), registered_model(settings)
+    bundle = tiny_bundle(tmp_path / "second", KEY, model_name=model, data_hash="b" * 64)
+    tags = {"decision": "promoted", "reasons": "enough months | no leak"}
+    with Tracker(home / "tracking", registry).run("research", kind="research", tags=tags) as run:
+        version = registry.register(bundle, run_id=run.run_id, public_key=public_key_of(KEY))
+    record = ChampionRecord(market_home(settings) / "tracking")
+    record.decided(model, "2", version.bundle_hash, decision="promoted", reasons=["enough months", "no leak"])
+    assert main(["models", "show", "2"]) == 0
+    said = capsys.readouterr().out
+    assert said.count("every check asked has passed") == 2
+    assert "enough months" not in said
+    assert main(["models", "show", "2", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["reasons"] == "enough months | no leak"

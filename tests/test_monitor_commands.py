@@ -48,7 +48,7 @@ def test_a_decayed_champion_is_told_with_its_alarm_and_the_training_it_asks_for(
     text = said(capsys)
     assert "champion               version 1" in text
     assert "ALARM                  skill_lost since 2024-" in text
-    assert "next label matures in  1 sessions" in text
+    assert "next label matures in  1 session\n" in text
     assert "training due           yes: " in text
     found = json.loads(said(capsys, "--json"))
     assert found["monitoring"]["matured_sessions"] == 14

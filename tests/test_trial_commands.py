@@ -64,16 +64,16 @@ def test_trials_are_told_by_family_kind_and_what_they_were_tried_on(
             "kind": "study",
             "evidence": "ljwx-1:0123",
             "trials": 3,
-            "first_at": "2026-03-02 12:00:00",
-            "last_at": "2026-03-04 00:00:00",
+            "first_at": "2026-03-02T12:00:00+00:00",
+            "last_at": "2026-03-04T00:00:00+00:00",
         },
         {
             "family": "a-b-c",
             "kind": "compare",
             "evidence": "e" * 64,
             "trials": 1,
-            "first_at": "2026-03-05 00:00:00",
-            "last_at": "2026-03-05 00:00:00",
+            "first_at": "2026-03-05T00:00:00+00:00",
+            "last_at": "2026-03-05T00:00:00+00:00",
         },
     ]
     assert (body["trials"], body["whole"]) == (4, True)

@@ -1,4 +1,6 @@
-"""Which names the walk forward's prediction intervals let be bought: what a research backtest passes as ``may_buy``.
+"""Which names the walk forward's prediction intervals let be bought, and how many they did not.
+
+The first is what a research backtest passes as ``may_buy``.
 
 Not here: the rule (``uncertainty/abstain.py``), the walk (the asset ``prediction_intervals``).
 """
@@ -43,3 +45,21 @@ def walked_may_buy(
     rows = read_parquet(path)
     lower, upper = (dense(rows, name, symbols, sessions) for name in ("lower", "upper"))
     return may_buy(settings, lower, upper)
+
+
+def abstained_frac(scores: NDArray[np.float64], may_buy: NDArray[np.int8] | None, sessions: slice) -> float | None:
+    """Return the share of the scored rows of ``sessions`` that may not be bought.
+
+    None without limits (``may_buy`` is None) and where nothing is scored.
+
+    Parameters
+    ----------
+    scores, may_buy
+        As ``run_backtest`` takes them, ``(n_symbols, n_sessions)``; NaN: not scored.
+    sessions
+        Columns looked at.
+    """
+    if may_buy is None:
+        return None
+    allowed = may_buy[:, sessions][np.isfinite(scores[:, sessions])]
+    return float((allowed == 0).mean()) if allowed.size else None

@@ -6,6 +6,8 @@ Not here: the test that it is a bound of (``monitoring/sequential.py``).
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from itertools import combinations
 
 import pandas as pd
 
@@ -69,3 +71,20 @@ def bound_of(champion: pd.Series, challenger: pd.Series, *, deviations: float) -
             "there is nothing to decide between them: choose another challenger",
         )
     return deviations * spread
+
+
+def require_different(challengers: Mapping[str, pd.Series]) -> None:
+    """Refuse challengers, daily net returns by version, of which two earned the same on every common session.
+
+    Raises
+    ------
+    PromotionError
+        Naming the two: they are one model, and would share the chance of a wrong verdict.
+    """
+    for one, other in combinations(challengers, 2):
+        both = pd.concat([challengers[one], challengers[other]], axis=1, join="inner").dropna()
+        if len(both) and not float((both.iloc[:, 1] - both.iloc[:, 0]).abs().max()) > _LEAST:
+            raise PromotionError(
+                f"versions {one} and {other} earned the same on each of {len(both)} sessions of their walk forwards",
+                "they are the same model: name one of them",
+            )

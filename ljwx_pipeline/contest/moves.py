@@ -18,15 +18,17 @@ from pathlib import Path
 import pandas as pd
 
 from ljwx_pipeline.clock import SHANGHAI
-from ljwx_pipeline.config import ContestSettings, Settings
-from ljwx_pipeline.contest.bound import bound_of, walk_forward_returns
+from ljwx_pipeline.config import ApprovalSettings, ContestSettings, Settings
+from ljwx_pipeline.contest.bound import bound_of, require_different, walk_forward_returns
 from ljwx_pipeline.contest.record import Challenger, Contest, ContestRecord, Course, Mode
 from ljwx_pipeline.errors import BundleError, ConfigError, PromotionError, SourceError
 from ljwx_pipeline.market.calendar import last_known_session, sessions_between, upgrade_remedy
 from ljwx_pipeline.promotion.deploy import intact_bundle
+from ljwx_pipeline.promotion.desk import Desk
+from ljwx_pipeline.promotion.plans import Hand, plan_promotion
 from ljwx_pipeline.registry import Alias, ModelVersion, Registry
 from ljwx_pipeline.scoring.bundle import MANIFEST, Manifest
-from ljwx_pipeline.tracking.champion import DEMOTED, ChampionRecord
+from ljwx_pipeline.tracking.champion import AWAITING, DEMOTED, ChampionRecord
 
 #: The aliases of a contest's challengers, in their order: MLflow lets an alias name one version.
 ALIASES: Mapping[Mode, tuple[Alias, ...]] = {
@@ -58,6 +60,8 @@ class Asked:
         Of the daily differences; None: from the walk forwards.
     rehearsal
         Whether sessions from the first one on are known already.
+    by
+        The person who asks.
     """
 
     versions: tuple[str, ...]
@@ -66,6 +70,7 @@ class Asked:
     capital_frac: float | None = None
     bound_frac: float | None = None
     rehearsal: bool = False
+    by: str = ""
 
 
 class ContestMoves:
@@ -87,6 +92,7 @@ class ContestMoves:
         self._registry, self._record, self._model = registry, record, model
         self._folder, self._bundles, self._key = folder, bundles, public_key
         self._champions = ChampionRecord(folder)
+        self._desk = Desk(registry, self._champions, model)
 
     def begin(self, asked: Asked, settings: Settings) -> Contest:
         """Record a contest and show it in the registry; return it.
@@ -95,9 +101,12 @@ class ContestMoves:
         ------
         ConfigError
             When the settings trade otherwise than a contest does.
+        RegistryError
+            Without such a version.
         PromotionError
             When one runs already, the line promoted no champion, a version is the champion's bundle or named twice, a
-            canary was not promoted, or the capital does not suffice.
+            canary was not promoted and this person may not promote it, two challengers are the same model, or the
+            capital does not suffice.
         BundleError
             When a bundle is damaged, of other factors than the champion's, or was trained on the first session.
         """
@@ -117,7 +126,7 @@ class ContestMoves:
             refusal = self._champions.refusal(self._model, champion.version, champion.bundle_hash)
             if refusal is not None:
                 raise PromotionError(*refusal)
-            versions = self._challengers(asked, champion)
+            versions = self._challengers(asked, champion, settings.approval)
             shares = self._shares(asked, rules)
             self._require_comparable(champion, versions, asked.start_session)
             contest = Contest(
@@ -140,6 +149,7 @@ class ContestMoves:
                 on_breach=rules.on_breach,
                 terms_hash=terms_hash(settings),
                 rehearsal=asked.rehearsal,
+                begun_by=asked.by,
             ).named()
             for alias, version in zip(ALIASES[asked.mode], versions, strict=False):
                 self._registry.set_alias(alias, version)
@@ -147,6 +157,7 @@ class ContestMoves:
             for version in versions:
                 role = f"{contest.mode}, a rehearsal," if contest.rehearsal else contest.mode
                 said = f"{role} since {contest.start_session} against version {champion.version}"
+                said += f", begun by {contest.begun_by}" if contest.begun_by else ""
                 self._registry.tag_version(self._model, version.version, CONTEST_TAG, f"{contest.id}: {said}")
         return contest
 
@@ -283,13 +294,8 @@ class ContestMoves:
             if alias in shown and alias not in kept.values():
                 self._registry.drop_alias(alias, self._model)
 
-    def _challengers(self, asked: Asked, champion: ModelVersion) -> list[ModelVersion]:
-        known = {one.version: one for one in self._registry.versions(self._model)}
-        if missing := [number for number in asked.versions if number not in known]:
-            raise PromotionError(
-                f"{self._model} has no version {missing[0]!r}", f"choose among {', '.join(known) or 'none yet'}"
-            )
-        found = [known[number] for number in asked.versions]
+    def _challengers(self, asked: Asked, champion: ModelVersion, approval: ApprovalSettings) -> list[ModelVersion]:
+        found = [self._desk.version(number) for number in asked.versions]
         bundles = [champion.bundle_hash, *(one.bundle_hash for one in found)]
         if twice := next((one for place, one in enumerate(found, 1) if bundles.index(one.bundle_hash) < place), None):
             raise PromotionError(
@@ -299,14 +305,29 @@ class ContestMoves:
         if not 1 <= len(found) <= MOST_CHALLENGERS:
             raise PromotionError(f"{len(found)} challengers", f"name one to {MOST_CHALLENGERS}")
         for one in found if asked.mode == "canary" else ():
-            refusal = self._champions.refusal(self._model, one.version, one.bundle_hash)
-            if refusal is not None:
-                said = refusal[0].partition(", but ")[2]
-                raise PromotionError(
-                    f"version {one.version} may not trade as a canary: {said}",
-                    "only what the gate promoted is given capital; a shadow may be any version: --as shadow",
-                )
+            self._require_tradable(one, asked.by, approval)
         return found
+
+    def _require_tradable(self, version: ModelVersion, by: str, approval: ApprovalSettings) -> None:
+        """Refuse a canary that neither the line promoted nor the person who begins the contest could promote."""
+        standing = self._champions.standing(self._model, version.bundle_hash)
+        if standing is not None and standing.decision == AWAITING:
+            try:
+                plan_promotion(self._desk, version.version, Hand(by, ""), approval)
+            except PromotionError as error:
+                raise PromotionError(
+                    f"version {version.version} awaits approval and may not trade as a canary: {error.fact}",
+                    f"whoever may `ljwx promote {version.version}`, with nothing to be accepted, may begin this too; a "
+                    "shadow may be any version: --as shadow",
+                ) from error
+            return
+        refusal = self._champions.refusal(self._model, version.version, version.bundle_hash)
+        if refusal is not None:
+            raise PromotionError(
+                f"version {version.version} may not trade as a canary: {refusal[0].partition(', but ')[2]}",
+                "only what the gate promoted, or lets a person promote, is given capital; a shadow may be any version: "
+                "--as shadow",
+            )
 
     @staticmethod
     def _shares(asked: Asked, settings: ContestSettings) -> list[float]:
@@ -334,10 +355,9 @@ class ContestMoves:
                 raise PromotionError(f"--bound-frac {asked.bound_frac} bounds nothing", "name a daily fraction: 0.02")
             return [asked.bound_frac] * len(versions)
         base = walk_forward_returns(self._registry, champion)
-        return [
-            bound_of(base, walk_forward_returns(self._registry, one), deviations=settings.bound_deviations)
-            for one in versions
-        ]
+        earned = {one.version: walk_forward_returns(self._registry, one) for one in versions}
+        require_different(earned)
+        return [bound_of(base, one, deviations=settings.bound_deviations) for one in earned.values()]
 
     def _require_comparable(self, champion: ModelVersion, versions: Sequence[ModelVersion], first: date) -> None:
         base = self._manifest(champion)

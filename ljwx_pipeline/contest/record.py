@@ -72,6 +72,9 @@ class Contest:
         Of strategy, costs and universe: returns under others are not those of this contest.
     rehearsal
         Whether its sessions were known before it was recorded: it shows what a contest looks like and decides nothing.
+    begun_by
+        The person who began it, and so approved of the capital of a canary that the gate left to a person; empty in
+        contests from before this was recorded.
     """
 
     id: str
@@ -88,6 +91,7 @@ class Contest:
     on_breach: str
     terms_hash: str
     rehearsal: bool = False
+    begun_by: str = ""
 
     @property
     def first_session(self) -> date:
@@ -111,6 +115,8 @@ class Contest:
     def named(self) -> Contest:
         """Return it with the id that its values give."""
         told = {name: value for name, value in self.as_dict().items() if name != "id"}
+        if not self.begun_by:  # from before it was recorded: named without it
+            del told["begun_by"]
         return replace(self, id=stable_id("contest", told)[:12])
 
 

@@ -22,9 +22,10 @@ DAILY_JOB = "daily_pipeline"
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A job on the data it will read; ``first_test_year`` and ``folds`` are None where nothing is trained.
+    """A job on the data it will read; ``first_test_year``, ``folds`` and ``months`` are None where nothing is trained.
 
-    ``read_from`` says whether the job asks the source, or works on what the lake holds of it.
+    ``read_from`` says whether the job asks the source, or works on what the lake holds of it. ``months`` are those of
+    returns out of sample, of which the gate asks ``months_asked``: with fewer it is certain to refuse.
     """
 
     job: str
@@ -37,6 +38,8 @@ class RunPlan:
     symbols: int
     first_test_year: int | None
     folds: int | None
+    months: int | None
+    months_asked: int
     home: str
 
     def as_dict(self) -> dict[str, Any]:
@@ -44,15 +47,19 @@ class RunPlan:
         return asdict(self)
 
     def sentence(self) -> str:
-        """Return the plan as one line for a person."""
+        """Return the plan as one line for a person, and another where the gate is certain to refuse."""
         tested = ""
         if self.first_test_year is not None:
             folds = f"{self.folds} fold{'s' if self.folds != 1 else ''}"
             tested = f", testing from {self.first_test_year} in {folds}"
+        short = self.months is not None and self.months < self.months_asked
+        refused = (
+            f"\nthe gate will refuse: {self.months} of {self.months_asked} months (gate.min_months)" if short else ""
+        )
         held = " as the lake holds them" if self.read_from == "lake" else ""
         return (
             f"would run job {self.job} of profile {self.profile} on {self.source} data{held}: {self.symbols} symbols, "
-            f"{self.sessions} sessions, {self.first_session} to {self.last_session}{tested}; into {self.home}"
+            f"{self.sessions} sessions, {self.first_session} to {self.last_session}{tested}; into {self.home}{refused}"
         )
 
 
@@ -99,11 +106,12 @@ def plan_on_lake(settings: Settings, sessions: pd.DatetimeIndex, symbols: int, *
 def _planned(
     settings: Settings, sessions: pd.DatetimeIndex, symbols: int, *, job: str, read_from: Literal["source", "lake"]
 ) -> RunPlan:
-    year = folds = None
+    year = folds = months = None
     if job != DAILY_JOB:
         seen = sessions_for_research(sessions, settings.research.held_out_sessions)
         tested = windows(seen, settings.walk_forward, settings.training_purge_sessions)
         year, folds = int(seen[tested[0].test[0]].year), len(tested)
+        months = _months(seen[tested[0].test[0] :])
         _require_choice(settings, symbols)
     return RunPlan(
         job=job,
@@ -116,8 +124,16 @@ def _planned(
         symbols=symbols,
         first_test_year=year,
         folds=folds,
+        months=months,
+        months_asked=settings.gate.min_months,
         home=str(market_home(settings)),
     )
+
+
+def _months(tested: pd.DatetimeIndex) -> int:
+    """Return how many months of returns these sessions make; a first one of the opening session alone makes none."""
+    months = tested.to_period("M")
+    return int(months.nunique()) - int((months == months[0]).sum() == 1)
 
 
 def _require_choice(settings: Settings, symbols: int) -> None:

@@ -226,7 +226,11 @@ def _cash_drag(evidence: LintEvidence, settings: LintSettings) -> Finding | None
     value, most = evidence.unwanted_cash_frac, settings.max_cash_frac
     if value is None or value <= most:
         return None
-    return Finding("cash_drag", "warning", "cash_drag", value, most, {"value": value, "most": most})
+    values: Values = {"value": value, "most": most}
+    if evidence.abstained_frac is None:
+        return Finding("cash_drag", "warning", "cash_drag", value, most, values)
+    values = {**values, "abstained": evidence.abstained_frac}
+    return Finding("cash_drag", "warning", "cash_drag_of_doubt", value, most, values)
 
 
 def _benchmark_mismatch(evidence: LintEvidence, settings: LintSettings) -> Finding | None:

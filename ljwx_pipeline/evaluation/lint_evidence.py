@@ -76,6 +76,8 @@ class LintEvidence:
     cliff_frac, cliff_parameter
         How much of the chosen settings' information ratio is lost at the worst neighbour in a sweep, and along which
         setting; None without a sweep (``swept_cliff.py``).
+    abstained_frac
+        Share of the scored rows that were too unsure to be bought; None where no limit is set.
     """
 
     first_session: str
@@ -110,6 +112,7 @@ class LintEvidence:
     closest_correlation: float | None
     cliff_frac: float | None = None
     cliff_parameter: str = ""
+    abstained_frac: float | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON values."""
@@ -142,6 +145,7 @@ def measure_evidence(
     benchmark: str,
     stale_after_sessions: int,
     capacity_cny: float,
+    abstained_frac: float | None = None,
 ) -> LintEvidence:
     """Return what the lint looks at.
 
@@ -159,6 +163,8 @@ def measure_evidence(
         A price older than this is stale.
     capacity_cny
         From the capacity figure; NaN where no order met any turnover.
+    abstained_frac
+        Share of the scored rows that were too unsure to be bought; None where no limit is set.
     """
     returns = returns_of(result.equity)
     beyond, locked, first_bad = _bad_fills(result, market)
@@ -203,6 +209,7 @@ def measure_evidence(
         benchmark_correlation=correlations[benchmark],
         closest_index=closest,
         closest_correlation=known.get(closest),
+        abstained_frac=abstained_frac,
     )
 
 

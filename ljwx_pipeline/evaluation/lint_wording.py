@@ -150,6 +150,12 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
             "more than {most:.0%}",
             "look at the refused orders: the strategy does not get what it asks for",
         ),
+        "cash_drag_of_doubt": Sentence(
+            "{value:.0%} of equity lies in cash on average beyond what money management keeps out, "
+            "more than {most:.0%}; the limits of [uncertainty] keep {abstained:.0%} of scored rows from being bought",
+            "raise `uncertainty.max_width_frac` or `uncertainty.max_loss_frac` where so much doubt is not meant; the "
+            "refused orders tell what else is missing",
+        ),
         "benchmark_mismatch": Sentence(
             "the strategy's correlation with {benchmark} is {own:.2f}, with {closest} {best:.2f}",
             "set `gate.benchmark` to the index whose stocks it holds, or explain the choice",
@@ -226,6 +232,11 @@ SENTENCES: Mapping[str, Mapping[str, Sentence]] = {
         ),
         "cash_drag": Sentence(
             "资金管理以外平均仍有 {value:.0%} 的净值为现金，高于 {most:.0%}", "检查被拒委托：策略没有得到它要求的仓位"
+        ),
+        "cash_drag_of_doubt": Sentence(
+            "资金管理以外平均仍有 {value:.0%} 的净值为现金，高于 {most:.0%}；"
+            "[uncertainty] 的上限使 {abstained:.0%} 的评分行不得买入",
+            "若无意如此弃权，提高 `uncertainty.max_width_frac` 或 `uncertainty.max_loss_frac`；其余原因见被拒委托",
         ),
         "benchmark_mismatch": Sentence(
             "策略与 {benchmark} 的相关系数为 {own:.2f}，与 {closest} 为 {best:.2f}",

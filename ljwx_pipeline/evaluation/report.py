@@ -72,7 +72,7 @@ GATE_MEASURES = {
     "drift": ("≤", "number"),
     "calibration": ("", "percent"),
     "champion": ("≥", "number"),
-    "approval": ("≥", "whole"),
+    "approval": ("", "whole"),
 }
 #: How the outcome of a check of the gate is shown.
 CHIPS = {"passed": "good", "failed": "bad", "approval": "", "not_asked": ""}
@@ -277,7 +277,9 @@ def render_report(inputs: ReportInputs) -> str:
         outer_trades=_outer_trades(inputs.trades),
         number_columns=set(inputs.folds.select_dtypes("number").columns),
         gate_rows=[
-            (line, both(*label), measured, asked) for line in inputs.gate for label, measured, asked in [gate_row(line)]
+            (line, both(*label), measured, said("asked_of_a_person") if line.name == "approval" else asked)
+            for line in inputs.gate
+            for label, measured, asked in [gate_row(line)]
         ],
         rank_ic_rows=rank_ic_rows(inputs.rank_ic_summary),
         rolling_sessions=ROLLING_SESSIONS,

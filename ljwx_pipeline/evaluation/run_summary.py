@@ -85,10 +85,14 @@ def _rows(summary: dict[str, Any]) -> list[tuple[str, str]]:
     rows += [(f"  over {code}", _benchmark(values)) for code, values in summary["benchmarks"].items()]
     promotion, model = summary["promotion"], summary["model"]
     promoted = promotion["decision"] == "promoted"
-    alias = f"alias {model['alias']}" if promoted else "without an alias: it does not trade"
+    alias = "without an alias" if model["alias"] == "none" else f"alias {model['alias']}"
+    further = {
+        "awaiting_approval": f": it does not trade; `ljwx promote {model['version']}` approves it",
+        "refused": f": it does not trade; `ljwx models show {model['version']}` says more",
+    }
     rows += [
         *labelled("promotion", [promotion["decision"].upper(), *promotion["reasons"]]),
-        ("model", f"{model['name']} version {model['version']}, {alias}"),
+        ("model", f"{model['name']} version {model['version']}, {alias}{further.get(promotion['decision'], '')}"),
     ]
     if promoted:
         status = summary["deployment"]["status"]
@@ -131,12 +135,14 @@ def _walk_forward(walk: dict[str, Any], truth: dict[str, Any] | None) -> list[st
 
 
 def _backtest(back: dict[str, Any]) -> list[str]:
+    abstained = back.get("abstained_frac")
     return [
         f"{_as(back['annual_return'], '+.1%')} a year, Sharpe {_as(back['sharpe'], '.2f')}, "
         f"Sortino {_as(back['sortino'], '.2f')}, Calmar {_as(back['calmar'], '.2f')}, "
         f"drawdown of equity {_as(back['max_drawdown'], '.1%')}",
         f"fees {_as(back['fees_cny'], ',.0f')} CNY, "
         f"turnover {_as(back['turnover'], '.1f')} times equity a year, one way",
+        *([] if abstained is None else [f"{abstained:.1%} of the scored rows were too unsure to be bought"]),
     ]
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from ljwx_pipeline.command_output import grid
-from ljwx_pipeline.config import ModelSettings, Settings, dotted, market_name
+from ljwx_pipeline.config import Settings, dotted, market_name
 from ljwx_pipeline.errors import RegistryError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes, write_parquet
 from ljwx_pipeline.model_comparison.measures import Measured
@@ -147,6 +147,7 @@ def _track_candidate(
     run: JournaledRun, walk: Walked, item: Measured, *, body: Mapping[str, Any], tags: Mapping[str, Any]
 ) -> None:
     """Record a candidate below the comparison, and its folds below it."""
+    from ljwx_pipeline.models.tune import reads_tuned  # heavy: Optuna
     from ljwx_pipeline.tracking import stable_id
 
     name, event, model = walk.candidate.name, stable_id("candidate", run.event, walk.key), walk.candidate.settings
@@ -173,13 +174,6 @@ def _track_candidate(
             ) as nested:
                 nested.params({name: fold[name] for name in _FOLD_SPANS})
                 nested.metrics({name: float(fold[name]) for name in _FOLD_METRICS})
-
-
-def reads_tuned(model: ModelSettings) -> bool:
-    """Return whether anything that ``model`` fits reads the tuned hyperparameters."""
-    from ljwx_pipeline.models.tune import NOT_TUNED  # heavy: Optuna
-
-    return any(kind not in NOT_TUNED for kind in model.fitted_kinds)
 
 
 def _run_name(names: Sequence[str], profile: str) -> str:

@@ -263,7 +263,12 @@ def tune(
 
 def trials_asked(model: ModelSettings, tuning: TuneSettings) -> int:
     """Return how many trials a study makes: ``tuning.trials``, or 1 where all would be the same."""
-    return 1 if tried_model(model).kind in NOT_TUNED else tuning.trials
+    return tuning.trials if reads_tuned(model) else 1
+
+
+def reads_tuned(model: ModelSettings) -> bool:
+    """Return whether anything that ``model`` fits reads the tuned hyperparameters."""
+    return any(kind not in NOT_TUNED for kind in model.fitted_kinds)
 
 
 def tried_model(model: ModelSettings) -> ModelSettings:

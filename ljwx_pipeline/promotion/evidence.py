@@ -24,10 +24,13 @@ class Selection:
     returns
         Net excess returns of those whose returns are kept, shape ``(sessions, trials)``, NaN where a trial was not
         run; no column where none are.
+    tuned
+        Whether there are parameters to try more of; False of a model that reads none.
     """
 
     name: str
     returns: Float = field(repr=False, compare=False)
+    tuned: bool = True
 
 
 @dataclass(frozen=True)

@@ -84,9 +84,15 @@ def overfitting(evidence: Evidence, settings: GateSettings) -> Judged:
     study, strategies = _one_choice(evidence.study, settings), _one_choice(evidence.strategies, settings)
     if "failed" not in (study.check.outcome, strategies.check.outcome) and study.check.outcome == "approval":
         distinct = int(study.measured["configurations"] or 0)
+        counted = "1 distinct configuration" if distinct == 1 else f"{distinct} distinct configurations"
+        more = (
+            "or tune.trials has to be raised"
+            if evidence.study.tuned
+            else "as nothing of such a model is tuned and no study of it can have more"
+        )
         said = (
-            f"overfitting is not assessable: {evidence.study.name} has {distinct} distinct configurations whose "
-            "returns are kept, and 10 are needed: a person has to approve it, or tune.trials has to be raised"
+            f"overfitting is not assessable: {evidence.study.name} has {counted} whose returns are kept, and 10 are "
+            f"needed: a person has to approve it, {more}"
         )
         return Judged(Check(name, "approval", None, threshold, said), {"pbo": None})
     judged = [one for one in (study, strategies) if one.check.outcome != "approval"]

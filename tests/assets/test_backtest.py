@@ -10,6 +10,7 @@ from assets.backtest import JudgedBacktest, judged_backtest
 from assets.report import account_of, curves_of
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import DataQualityError
+from ljwx_pipeline.evaluation.lint import lint
 from ljwx_pipeline.trading.market_arrays import MarketArrays
 from tests.fakes.backtests import small_market
 
@@ -68,3 +69,19 @@ def test_an_index_that_misses_a_session_stops_it_with_the_day(small: Settings) -
     gap = bars[(bars["session_date"] != day) | (bars["index_code"] != "399006.SZ")]
     with pytest.raises(DataQualityError, match=f"index 399006.SZ has no close on {day:%Y-%m-%d}"):
         judged(small, gap)
+
+
+def test_what_was_abstained_from_is_told_where_limits_are_set_and_not_elsewhere(small: Settings) -> None:
+    plain, market = judged(small)
+    assert plain.summary["backtest"]["abstained_frac"] is plain.evidence.abstained_frac is None
+    _, scores = small_market(3, sessions=400)
+    first, last = market.sessions[FIRST].date(), market.sessions[-1].date()
+    nobody = np.zeros(scores.shape, dtype=np.int8)
+    nobody[:, :FIRST] = 1  # before the backtest: no session of it
+    found = judged_backtest(
+        small, market, scores, index_bars(small, market.sessions), first=first, last=last, may_buy=nobody
+    )
+    assert found.summary["backtest"]["abstained_frac"] == found.evidence.abstained_frac == 1.0
+    (cash,) = [one for one in lint(found.evidence, small.lint) if one.code == "cash_drag"]
+    assert "the limits of [uncertainty] keep 100% of scored rows from being bought" in cash.fact
+    assert "`uncertainty.max_width_frac`" in cash.remedy

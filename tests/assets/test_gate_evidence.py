@@ -89,10 +89,11 @@ def test_every_check_is_told_and_none_is_an_error(gate: GateSettings) -> None:
     assert told["turnover"].metadata["threshold"].value == 60.0
 
 
-def test_what_was_not_asked_or_not_reached_is_not_green(gate: GateSettings) -> None:
+def test_what_was_not_asked_passes_and_says_so_and_what_was_not_reached_does_not(gate: GateSettings) -> None:
     skilled = evidence(rank_ic=0.07, annual_excess=0.30)
     left_out = results(decide(skilled, gate.model_copy(update={"left_out": ("drift",)})).as_dict())
-    assert not left_out["drift"].passed
+    assert left_out["drift"].passed, "nothing is wrong: somebody chose not to ask"
+    assert left_out["drift"].metadata["outcome"].value == "not_asked"
     assert "not asked" in str(left_out["drift"].description)
     short = replace(skilled, monthly_net_excess_returns=skilled.monthly_net_excess_returns[:3])
     early = results(decide(short, gate).as_dict())

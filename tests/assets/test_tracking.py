@@ -35,7 +35,14 @@ TAGS = {name: f"{name} of the test" for name in SHARED_TAGS if name not in ("mar
 TRIAL = {"number": 0, "params": {"num_leaves": 31}, "rank_ic": 0.05, "fold_rank_ics": [0.04, 0.06], "seconds": 2.0}
 SPANS = {"train_first": "2022-01-04", "train_last": "2023-12-20", "test_first": "2024-01-02", "test_last": "2024-12-31"}
 FOLD = {"name": "2024", "rank_ic": 0.1, "rounds": 30, "seconds": 3.0, **SPANS}
-DECISION = {"decision": "refused", "reasons": ["rank IC"], "bundle_hash": "b", "thresholds": {}, "measured": {"x": 1.0}}
+DECISION = {
+    "decision": "refused",
+    "reasons": ["rank IC"],
+    "bundle_hash": "b",
+    "thresholds": {},
+    "measured": {"x": 1.0},
+    "checks": [{"name": "months", "outcome": "passed"}, {"name": "rank_ic_lower", "outcome": "failed"}],
+}
 
 
 @pytest.fixture
@@ -81,6 +88,15 @@ def test_a_run_that_failed_goes_on_as_the_same_run(line: Line, registry: Registr
     assert statuses(registry) == ["FINISHED"]
     assert begun(line) != first
     assert statuses(registry) == ["FINISHED", "RUNNING"]
+
+
+def test_a_promotion_tells_the_outcome_of_every_check(line: Line, registry: Registry) -> None:
+    begun(line)
+    track_promotion(line, DECISION, "3", "none")
+    end_research_run(line)
+    (run,) = registry.views(kind="promotion", limit=10)
+    told = {name: value for name, value in run.tags.items() if name.startswith("gate.")}
+    assert told == {"gate.months": "passed", "gate.rank_ic_lower": "failed"}
 
 
 def test_runs_are_told_apart_by_what_was_changed(

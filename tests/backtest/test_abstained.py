@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ljwx_pipeline.backtest.abstained import WALKED, walked_may_buy
+from ljwx_pipeline.backtest.abstained import WALKED, abstained_frac, walked_may_buy
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.sweep import run_sweep
 from ljwx_pipeline.backtest.sweep_input import SweepInput
@@ -89,3 +89,12 @@ def test_the_walked_intervals_say_who_may_be_bought(settings: Settings, tmp_path
     found = walked_may_buy(tmp_path, limited, symbols, sessions)
     assert found is not None
     assert (found.dtype, found.tolist()) == (np.int8, [[1, 0], [0, 0], [0, 1]])
+
+
+def test_the_share_abstained_from_is_of_scored_rows_of_the_sessions_looked_at() -> None:
+    scores = np.array([[0.1, 0.2, np.nan, 0.4], [0.1, np.nan, 0.3, 0.4]])
+    allowed = np.array([[0, 0, 0, 1], [0, 0, 1, 1]], dtype=np.int8)
+    assert abstained_frac(scores, allowed, slice(1, 4)) == 0.25  # one of four scored rows
+    assert abstained_frac(scores, allowed, slice(0, 4)) == 0.5
+    assert abstained_frac(scores, None, slice(0, 4)) is None
+    assert abstained_frac(np.full((2, 4), np.nan), allowed, slice(0, 4)) is None

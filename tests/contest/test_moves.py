@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from ljwx_pipeline.config import Settings
+from ljwx_pipeline.config import ApprovalSettings, Settings
 from ljwx_pipeline.contest.bound import ARTIFACT, COLUMN, MIN_SESSIONS, bound_of
 from ljwx_pipeline.contest.moves import (
     CONTEST_TAG,
@@ -23,7 +23,7 @@ from ljwx_pipeline.contest.moves import (
     terms_hash,
 )
 from ljwx_pipeline.contest.record import ContestRecord
-from ljwx_pipeline.errors import BundleError, ConfigError, LjwxError, PromotionError, SourceError
+from ljwx_pipeline.errors import BundleError, ConfigError, LjwxError, PromotionError, RegistryError, SourceError
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.tracking import ChampionRecord
@@ -113,6 +113,53 @@ def test_only_what_the_line_promoted_is_a_canary(house: House) -> None:
     assert (begun.challengers[0].capital_frac, begun.champion_capital_frac) == (0.2, 0.8)
 
 
+def test_what_awaits_approval_is_a_canary_for_whoever_may_approve_it(house: House) -> None:
+    approval = ApprovalSettings(
+        required="when_unassessable", role="risk", roles={"risk": ("ann", "bo")}, separation=True
+    )
+    house.settings = house.settings.model_copy(update={"approval": approval})
+    other, now = house.registered("b"), house.registry.champion("tiny")
+    assert now is not None
+    house.champions.decided(
+        "tiny",
+        other.version,
+        other.bundle_hash,
+        decision="awaiting_approval",
+        reasons=["six"],
+        asked_by="ann",
+        champion_seen=now.bundle_hash,
+    )
+    with pytest.raises(PromotionError, match=r"awaits approval and may not .*: joe does not have the role 'risk'"):
+        house.begin("2", mode="canary", by="joe")
+    with pytest.raises(PromotionError, match="ann ran the research of this model"):
+        house.begin("2", mode="canary", by="ann")
+    assert not house.record.path.exists()
+    begun = house.begin("2", mode="canary", by="bo")
+    assert begun.begun_by == "bo"
+    running = house.record.running("tiny")
+    assert running is not None
+    assert running.contest == begun, "the name is part of what the record holds to"
+    assert house.registry.version_tags(other)[CONTEST_TAG].endswith("against version 1, begun by bo")
+    standing = house.champions.standing("tiny", other.bundle_hash)
+    assert standing is not None
+    assert standing.decision == "awaiting_approval", "a canary is no promotion"
+
+
+def test_what_the_gate_never_compared_with_this_champion_is_no_canary(house: House) -> None:
+    other = house.registered("b")
+    house.champions.decided(
+        "tiny", other.version, other.bundle_hash, decision="awaiting_approval", reasons=[], champion_seen="none"
+    )
+    with pytest.raises(PromotionError, match="they were never compared"):
+        house.begin("2", mode="canary", by="ann")
+
+
+def test_an_unknown_version_is_told_as_everywhere(house: House) -> None:
+    house.registered("b")
+    with pytest.raises(RegistryError, match="tiny has no version '9'"):
+        house.begin("9")
+
+
 def test_alpha_is_split_over_three_challengers_each_with_an_alias(house: House) -> None:
     for digit in "bcd":
         house.registered(digit)
@@ -124,7 +171,6 @@ def test_alpha_is_split_over_three_challengers_each_with_an_alias(house: House) 
 @pytest.mark.parametrize(
     ("versions", "asked", "said"),
     [
-        (("9",), {}, "no version '9'"),
         (("1",), {}, "is the champion's or named twice"),
         (("2", "2"), {}, "is the champion's or named twice"),
         (("2",), {"capital_frac": 0.1}, "a shadow has no capital"),
@@ -320,6 +366,18 @@ def test_the_bound_is_five_deviations_of_what_both_walk_forwards_differ_by(house
     begun = house.begin("3", bound_frac=None)
     expected = 5 * float(np.std((other - base)[1:], ddof=1))
     assert begun.challengers[0].bound_frac == pytest.approx(expected, rel=1e-12)
+
+
+def test_two_challengers_that_are_one_model_are_refused(house: House) -> None:
+    rng = np.random.default_rng(0)
+    base, other = rng.normal(0, 0.01, (2, MIN_SESSIONS + 50))
+    house.promote(house.registered("b", base))
+    house.registered("c", other)
+    house.registered("d", other)
+    with pytest.raises(PromotionError, match="versions 3 and 4 earned the same on each of 169 sessions"):
+        house.begin("3", "4", bound_frac=None)
+    assert house.record.last("tiny") is None
+    house.begin("3", bound_frac=None)
 
 
 def test_without_a_walk_forward_a_bound_has_to_be_named(house: House) -> None:

@@ -34,9 +34,26 @@ def test_what_was_recorded_is_read_again_bit_for_bit(record: ContestRecord) -> N
     assert record.last("another") is None
 
 
+def test_a_contest_from_before_its_person_was_recorded_is_read_as_it_was(record: ContestRecord) -> None:
+    begun = contest()
+    record.started(begun)
+    told = json.loads(record.path.read_text())
+    assert told.pop("begun_by") == ""
+    record.path.write_text(json.dumps(told) + "\n")
+    course = record.running("tiny")
+    assert course is not None
+    assert course.contest == begun
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("alpha", 0.5), ("start_session", "2025-01-02"), ("max_behind_frac", 0.9), ("champion_bundle", "d" * 64)],
+    [
+        ("begun_by", "somebody"),
+        ("alpha", 0.5),
+        ("start_session", "2025-01-02"),
+        ("max_behind_frac", 0.9),
+        ("champion_bundle", "d" * 64),
+    ],
 )
 def test_a_contest_edited_afterwards_is_damage(record: ContestRecord, name: str, value: object) -> None:
     record.started(contest())

@@ -12,7 +12,9 @@ import pytest
 
 from ljwx_pipeline.config import Settings, load_settings, parse_value
 from ljwx_pipeline.dataset import RunPlan, plan_on_lake, plan_run
+from ljwx_pipeline.dataset.plan import _months
 from ljwx_pipeline.errors import ConfigError, DatasetError, LakeError, SourceError
+from ljwx_pipeline.evaluation.metrics import monthly_returns
 from ljwx_pipeline.sources.folder import FolderSource
 from ljwx_pipeline.sources.open import open_source
 from tests.fakes.provider_files import tushare_daily, tushare_index
@@ -49,6 +51,22 @@ def test_the_plan_is_what_the_data_hold(files: dict[str, Any]) -> None:
     assert found.first_test_year == 2019
     assert "testing from 2019" in found.sentence()
     assert found.as_dict()["profile"] == "folder"
+
+
+def test_a_refusal_for_too_few_months_is_foreseen_and_no_other(files: dict[str, Any]) -> None:
+    found = plan(files, SHORT, {"gate.min_months": 24})
+    assert found.months is not None
+    assert found.sentence().endswith(f"\nthe gate will refuse: {found.months} of 24 months (gate.min_months)")
+    enough = plan(files, SHORT, {"gate.min_months": found.months})
+    assert "refuse" not in enough.sentence()
+    daily = plan(files, SHORT, {"gate.min_months": 24}, job="daily_pipeline")
+    assert (daily.months, "refuse" in daily.sentence()) == (None, False)
+
+
+def test_the_months_foreseen_are_those_that_returns_make() -> None:
+    for first in ("2024-01-31", "2024-02-01", "2024-02-15"):
+        sessions = pd.bdate_range(first, "2024-06-10")
+        assert _months(sessions) == len(monthly_returns(pd.Series(1.0, index=sessions)))
 
 
 def test_history_too_short_to_test_is_refused_by_what_trains_only(files: dict[str, Any]) -> None:

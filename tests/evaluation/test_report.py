@@ -371,6 +371,17 @@ def test_what_a_person_has_to_approve_is_told_in_both_languages() -> None:
     assert "回测过拟合概率" in chinese
 
 
+def test_approval_of_every_promotion_is_asked_in_words_and_not_as_a_number() -> None:
+    asked = GateLine("approval", "approval", None, 1.0, "a person has to approve every promotion")
+    inputs = example_inputs(decision="awaiting_approval")
+    passed = tuple(line for line in inputs.gate if line.outcome == "passed")
+    page = render_report(replace(inputs, gate=(*passed, asked)))
+    assert cells(in_language(page, "en", "zh"), "Approval by a person")[:2] == ["–", "a person’s yes"]
+    chinese = in_language(page, "zh", "en")
+    assert "须有人批准" in chinese
+    assert "≥ 1" not in chinese
+
+
 def test_words_are_set_left_and_numbers_right(page: str) -> None:
     assert "<th>Trained on</th>" in page
     assert '<th class="n">Test rows</th>' in page

@@ -90,9 +90,26 @@ def test_a_refused_model_is_not_deployed_and_opens_no_account() -> None:
     }
     never = summary_table(SUMMARY | refused | {"account": UNOPENED})
     assert "deployment" not in never
-    assert "without an alias: it does not trade" in never
+    assert "version 2, without an alias: it does not trade; `ljwx models show 2` says more" in never
     assert "not opened: no model has been promoted yet" in never
     assert "the earlier champion trades it" in summary_table(SUMMARY | refused)
+
+
+def test_a_model_that_waits_says_who_it_is_and_what_comes_next() -> None:
+    waits = {
+        "promotion": {"decision": "awaiting_approval", "reasons": ["six configurations"]},
+        "model": SUMMARY["model"] | {"alias": "challenger"},
+        "deployment": {"status": "not requested: no champion"},
+    }
+    table = summary_table(SUMMARY | waits)
+    assert "AWAITING_APPROVAL" in table
+    assert "version 2, alias challenger: it does not trade; `ljwx promote 2` approves it" in table
+
+
+def test_limits_of_doubt_are_told_where_they_are_set() -> None:
+    doubted = summary_table(SUMMARY | {"backtest": SUMMARY["backtest"] | {"abstained_frac": 0.34}})
+    assert "34.0% of the scored rows were too unsure to be bought" in doubted
+    assert "too unsure" not in summary_table(SUMMARY)
 
 
 def test_a_market_without_alpha_has_nothing_to_find() -> None:

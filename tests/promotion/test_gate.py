@@ -292,6 +292,11 @@ def test_fewer_than_ten_configurations_ask_for_a_person(gate: GateSettings) -> N
         "overfitting is not assessable: study one has 9 distinct configurations whose returns are kept, and 10 are "
         "needed: a person has to approve it, or tune.trials has to be raised",
     )
+    alone = Selection("study one", few.trial_returns[:, :1], tuned=False)
+    assert decide(replace(few, study=alone), gate).reasons == (
+        "overfitting is not assessable: study one has 1 distinct configuration whose returns are kept, and 10 are "
+        "needed: a person has to approve it, as nothing of such a model is tuned and no study of it can have more",
+    )
     copies = np.repeat(few.trial_returns[:, :3], 5, axis=1)
     copied = decide(replace(few, study=Selection("copies", copies)), gate)
     assert "copies has 3 distinct configurations" in copied.reasons[0]
