@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import grid, show_result
 from ljwx_pipeline.config import Settings, ljwx_home, market_name, tracking_uri
@@ -17,7 +17,8 @@ from ljwx_pipeline.errors import ConfigError, RegistryError
 if TYPE_CHECKING:  # loaded when a command runs
     from ljwx_pipeline.registry import Registry, TrackedView
 
-#: Metrics of the table by kind, and how each is written.
+#: Metrics of the table by kind, and how each is written; names every kind, so that reading a command loads no
+#: tracking.
 MAIN_METRICS: dict[str, dict[str, str]] = {
     "research": {"rank_ic_mean": "+.4f", "backtest.sharpe": ".2f", "backtest.annual_return": "+.1%"},
     "training": {"rounds": ".0f", "tail_rank_ic": "+.4f"},
@@ -59,13 +60,11 @@ def add_experiment_commands(
     add_settings_options, settings_of
         How the command line names a profile and reads it.
     """
-    from ljwx_pipeline.tracking.kinds import Kind
-
     text = "what was trained, tried, judged and promoted, as MLflow keeps it"
     experiments = subparsers.add_parser("experiments", help=text, description=text)
     commands = experiments.add_subparsers(required=True, metavar="COMMAND")
     listing = commands.add_parser("list", help="runs with their main metrics, the newest first")
-    listing.add_argument("--kind", choices=get_args(Kind), help=f"one kind (default: {', '.join(TOP_KINDS)})")
+    listing.add_argument("--kind", choices=MAIN_METRICS, help=f"one kind (default: {', '.join(TOP_KINDS)})")
     listing.add_argument("--limit", type=int, default=20, metavar="N", help="so many runs of each kind (default: 20)")
     listing.add_argument("--all-markets", action="store_true", help="of every market, not of the profile's alone")
     showing = commands.add_parser("show", help="one run: tags, metrics, inputs, and the runs below it")

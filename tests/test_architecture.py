@@ -31,6 +31,16 @@ def test_the_runner_and_the_command_line_load_nothing_heavy(module: str) -> None
     assert loaded.stdout.strip() == "[]"
 
 
+def test_the_command_line_is_read_before_any_library_of_numbers_is_loaded() -> None:
+    numbers = (*HEAVY, "numpy", "pandas", "pyarrow", "scipy", "sklearn", "numba", "lightgbm", "sqlalchemy", "duckdb")
+    code = (
+        "import sys; from ljwx_pipeline.cli import build_parser; build_parser(); "
+        f"print(sorted(set({numbers!r}) & {{name.split('.')[0] for name in sys.modules}}))"
+    )
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert loaded.stdout.strip() == "[]"
+
+
 def test_docker_is_no_package() -> None:
     assert not (ROOT / "docker" / "__init__.py").exists(), (
         "docker/__init__.py would shadow the docker SDK that mlflow imports"

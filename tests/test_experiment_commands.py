@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import load_settings, market_name
 from ljwx_pipeline.errors import ConfigError, RegistryError
+from ljwx_pipeline.experiment_commands import MAIN_METRICS
 from ljwx_pipeline.tracking import open_tracker, stable_id
+from ljwx_pipeline.tracking.kinds import Kind
 from tests.fakes.mlflow_home import empty_database
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -46,6 +49,10 @@ def said(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def ids(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return [run["run_id"] for run in json.loads(said(capsys, "experiments", "list", "--json"))["runs"]]
+
+
+def test_runs_of_every_kind_can_be_listed() -> None:
+    assert tuple(MAIN_METRICS) == get_args(Kind)
 
 
 def test_the_list_shows_the_newest_first_with_main_metrics(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

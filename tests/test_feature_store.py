@@ -58,6 +58,19 @@ def test_importing_feast_leaves_environment_and_metrics_of_the_process_alone(tmp
     assert done.returncode == 0, done.stderr
 
 
+def test_feasts_classes_are_imported_as_they_are_written_and_others_may_be_type_checked():
+    code = (
+        "import typeguard\n"
+        "from ljwx_pipeline.feature_store import repository\n"
+        "before = typeguard.typechecked\n"
+        "names = repository.import_feast().FeatureView.__init__.__code__.co_names\n"
+        "assert not [name for name in names if 'typeguard' in name or name.startswith('check_')], names\n"
+        "assert typeguard.typechecked is before\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
 def test_apply_declares_the_service_and_can_be_repeated(client: FeatureStoreClient, tmp_path: Path):
     first = client.apply()
     assert first == client.apply()

@@ -220,12 +220,33 @@ def import_feast() -> ModuleType:
     """Import feast without its side effects on this process.
 
     It sets ``PROMETHEUS_MULTIPROC_DIR`` before it imports prometheus_client, which switches every metric of the
-    process to files, and resets the warning filters. It takes seconds, so only who needs it pays.
+    process to files, and resets the warning filters. It takes a second, so only who needs it pays.
     """
-    with _environment(), warnings.catch_warnings():
+    with _environment(), warnings.catch_warnings(), _classes_as_written():
         importlib.import_module("prometheus_client")  # first: now its metrics are in-process ones for good
         import feast
     return feast
+
+
+@contextmanager
+def _classes_as_written() -> Iterator[None]:
+    """Run a block in which ``typechecked`` leaves classes as they are, as it does under ``python -O``.
+
+    Feast has typeguard rewrite and compile anew every method of its classes, four fifths of its import: 4.05 CPU
+    seconds with it, 0.83 without.
+    """
+    typeguard: Any = importlib.import_module("typeguard")
+    before = typeguard.typechecked
+    typeguard.typechecked = _as_written
+    try:
+        yield
+    finally:
+        typeguard.typechecked = before
+
+
+def _as_written(target: Any = None, **_options: Any) -> Any:
+    """Stand for ``typechecked``, with options or without."""
+    return _as_written if target is None else target
 
 
 @contextmanager
