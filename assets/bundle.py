@@ -12,7 +12,15 @@ from assets.evaluation import GROUP, OWNERS
 from assets.intervals import learned_intervals
 from assets.lineage import lineage_of
 from assets.model_card import card_evidence
-from assets.origin import DATASET, PREDICTIONS, RESEARCH, decision_hash, origin_of, require_same_origin
+from assets.origin import (
+    DATASET,
+    PREDICTIONS,
+    RESEARCH,
+    SETTINGS,
+    decision_hash,
+    origin_of,
+    require_same_origin,
+)
 from assets.resources import Line
 from assets.restatements import pin_dataset
 from assets.tracking import flush_tracking, promotion_desk, research_run_id
@@ -37,8 +45,8 @@ def model_bundle(
 
     origin = origin_of(line)
     require_same_origin(origin, promotion_decision=promotion_decision)
-    require_same_origin({mark: origin[mark] for mark in (RESEARCH, DATASET)}, trained_model=trained_model)
-    walked = {mark: origin[mark] for mark in (DATASET, PREDICTIONS)}
+    require_same_origin({mark: origin[mark] for mark in (RESEARCH, DATASET, SETTINGS)}, trained_model=trained_model)
+    walked = {mark: origin[mark] for mark in (DATASET, PREDICTIONS, SETTINGS)}
     require_same_origin(walked, prediction_intervals=prediction_intervals, monitoring_reference=monitoring_reference)
     flush_tracking(line)  # the version is registered under the run, which MLflow has to know
     run_id = research_run_id(line)

@@ -19,6 +19,7 @@ from uuid import uuid4
 
 from assets import reuse
 from assets.io_managers import read_json, write_json
+from assets.judged_settings import judged_settings
 from assets.made import record_environment
 from assets.resources import Line
 from ljwx_pipeline.clock import utc_now
@@ -97,7 +98,14 @@ def begin_research_run(
         tracker.find(last["event"]).end("FAILED")
     event = str(last["event"]) if resumed else uuid4().hex
     number = int(last.get("number", 0)) + (not resumed)
-    written = {"event": event, "identity": identity, "status": "RUNNING", "number": number, "tags": texts}
+    written = {
+        "event": event,
+        "identity": identity,
+        "status": "RUNNING",
+        "number": number,
+        "tags": texts,
+        "settings": judged_settings(settings),
+    }
     sent_as = None
     if resumed:
         run, sent_as = tracker.find(event), tracker.journals.read(event).run_id
@@ -174,6 +182,12 @@ def research_run_id(line: Line) -> str:
 def research_event(line: Line) -> str:
     """Return the id of the last research run that stays the same whether or not MLflow has heard of it."""
     return str(read_json(line.tables, DOCUMENT)["event"])
+
+
+def research_settings(line: Line) -> dict[str, Any]:
+    """Return the settings that the last research run began under (``judged_settings``); none where it kept none."""
+    settings: dict[str, Any] = read_json(line.tables, DOCUMENT).get("settings", {})
+    return settings
 
 
 def flush_tracking(line: Line) -> Flushed:

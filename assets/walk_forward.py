@@ -15,6 +15,7 @@ import pandas as pd
 from assets.column_lineage import predictions_lineage
 from assets.datasets import load_dataset
 from assets.io_managers import write_json, write_table
+from assets.judged_settings import settings_mark
 from assets.metadata import frame_metadata, line_plot, preview
 from assets.report import rank_ic_table
 from assets.research import GROUP, OWNERS
@@ -90,8 +91,8 @@ def collect_folds(context: dg.OpExecutionContext, line: Line, tuned_hyperparamet
     found = content_hash(frame)
     write_table(line.tables, NAME, frame)
     models = {fold.folder.name: fold.model_hash() for fold in kept}
-    walked = {"folds": records, "models": models}
-    write_json(line.tables, "walk_forward_folds", {**walked, "dataset_hash": dataset.hash, "predictions_hash": found})
+    walked = {"folds": records, "models": models, "dataset_hash": dataset.hash, "predictions_hash": found}
+    write_json(line.tables, "walk_forward_folds", {**walked, "settings": settings_mark(settings)})
     write_json(line.tables, SCORED_UNDER, scored_under(settings))
     summary = walk_forward_summary(line, frame) | {"folds": len(records)}
     write_json(line.tables, "walk_forward_summary", summary)

@@ -13,6 +13,7 @@ from assets.bundle import model_bundle
 from assets.datasets import save_dataset
 from assets.evaluation import champion_model, evaluation_report, promotion_decision
 from assets.io_managers import write_json
+from assets.judged_settings import settings_mark
 from assets.origin import decision_hash, origin_of, origin_of_predictions, require_one_decision, require_same_origin
 from assets.resources import Line
 from assets.tracking import SHARED_TAGS, begin_research_run, champion_record
@@ -38,7 +39,7 @@ def line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Line:
     save_dataset(line.tables, dataset)
     begin_research_run(line, tags={**TAGS, "dataset_hash": dataset.hash}, params={})
     walked = {"folds": [], "dataset_hash": dataset.hash, "predictions_hash": content_hash(PREDICTIONS)}
-    write_json(line.tables, "walk_forward_folds", walked)
+    write_json(line.tables, "walk_forward_folds", {**walked, "settings": settings_mark(line.settings)})
     return line
 
 
@@ -48,7 +49,7 @@ def made(line: Line) -> Documents:
     origin = origin_of(line)
     decision = {"decision": "promoted", "reasons": [], "measured": {"rank_ic_mean": 0.05}, **origin}
     bundle = {"bundle_hash": "b" * 64, "version": "1", **origin, "decision": "promoted"}
-    trained = {"model_hash": "m", "research": origin["research"], "dataset_hash": origin["dataset_hash"]}
+    trained = {"model_hash": "m", **{mark: origin[mark] for mark in ("research", "dataset_hash", "settings")}}
     return {
         "trained_model": trained,
         "promotion_decision": decision,
@@ -88,18 +89,58 @@ def test_a_walk_forward_on_an_earlier_dataset_is_not_judged(line: Line) -> None:
             ask()
 
 
+def decide(line: Line, **changed: Any) -> None:
+    origin = origin_of_predictions(line, PREDICTIONS)
+    given = {"net_backtest": pd.DataFrame(), "prediction_intervals": origin, "monitoring_reference": origin, **changed}
+    promotion_decision(line=line, walk_forward_predictions=PREDICTIONS, tuned_hyperparameters={}, **given)
+
+
 def test_a_backtest_of_earlier_predictions_is_not_decided_on(line: Line) -> None:
-    earlier = {**origin_of_predictions(line, PREDICTIONS), "predictions_hash": "e" * 64}
-    write_json(line.tables, "backtest_summary", earlier)
+    write_json(
+        line.tables, "backtest_summary", {**origin_of_predictions(line, PREDICTIONS), "predictions_hash": "e" * 64}
+    )
     with pytest.raises(PromotionError, match="net_backtest is of walk-forward predictions eeeeeeeeeeee"):
-        promotion_decision(
-            line=line,
-            walk_forward_predictions=PREDICTIONS,
-            net_backtest=pd.DataFrame(),
-            tuned_hyperparameters={},
-            prediction_intervals=origin_of_predictions(line, PREDICTIONS),
-            monitoring_reference=origin_of_predictions(line, PREDICTIONS),
-        )
+        decide(line)
+
+
+@pytest.fixture
+def without_costs(line: Line) -> Line:
+    """The same line where slippage costs nothing, as a page started under other settings sees it."""
+    settings = line.settings
+    other = Line()
+    other._settings = settings.model_copy(update={"costs": settings.costs.model_copy(update={"slippage_bps": 0.0})})
+    return other
+
+
+def test_nothing_is_made_under_other_settings_than_the_research_began_with(line: Line, without_costs: Line) -> None:
+    for ask in (lambda: origin_of(without_costs), lambda: origin_of_predictions(without_costs, PREDICTIONS)):
+        with pytest.raises(PromotionError, match=r"began under other settings \(costs\.slippage_bps .*, now 0") as told:
+            ask()
+        assert "ljwx run --job research" in told.value.remedy
+    assert origin_of(line)["settings"] == settings_mark(line.settings)
+
+
+def test_evidence_made_under_other_settings_is_not_decided_on(line: Line, without_costs: Line) -> None:
+    origin = origin_of_predictions(line, PREDICTIONS)
+    other = {**origin, "settings": settings_mark(without_costs.settings)}
+    write_json(line.tables, "backtest_summary", other)
+    with pytest.raises(PromotionError, match="net_backtest was made under other settings of costs"):
+        decide(line)
+    write_json(line.tables, "backtest_summary", origin)
+    for name in ("prediction_intervals", "monitoring_reference"):
+        with pytest.raises(PromotionError, match=f"{name} was made under other settings of costs"):
+            decide(line, **{name: other})
+
+
+@pytest.mark.parametrize(
+    "name", ["trained_model", "promotion_decision", "prediction_intervals", "monitoring_reference"]
+)
+def test_a_bundle_is_made_under_one_configuration(line: Line, without_costs: Line, made: Documents, name: str) -> None:
+    given = {one: made[one] for one in ("trained_model", "promotion_decision", "prediction_intervals")}
+    given["monitoring_reference"] = origin_of_predictions(line, PREDICTIONS)
+    given[name] = given[name] | {"settings": settings_mark(without_costs.settings)}
+    with pytest.raises(PromotionError, match=f"{name} was made under other settings of costs"):
+        model_bundle(line=line, **given)
 
 
 @pytest.mark.parametrize(
