@@ -9,7 +9,8 @@ import dagster as dg
 
 from assets.datasets import load_dataset
 from assets.evaluation import GROUP, OWNERS
-from assets.intervals import learned_intervals
+from assets.intervals import INTERVAL_FILES, learned_intervals
+from assets.left_behind import require_files_of
 from assets.lineage import lineage_of
 from assets.model_card import card_evidence
 from assets.origin import (
@@ -19,6 +20,7 @@ from assets.origin import (
     SETTINGS,
     decision_hash,
     origin_of,
+    require_judged_backtest,
     require_same_origin,
 )
 from assets.resources import Line
@@ -48,6 +50,8 @@ def model_bundle(
     require_same_origin({mark: origin[mark] for mark in (RESEARCH, DATASET, SETTINGS)}, trained_model=trained_model)
     walked = {mark: origin[mark] for mark in (DATASET, PREDICTIONS, SETTINGS)}
     require_same_origin(walked, prediction_intervals=prediction_intervals, monitoring_reference=monitoring_reference)
+    require_judged_backtest(line, promotion_decision)
+    require_files_of(line.tables, "prediction_intervals", prediction_intervals, *INTERVAL_FILES)
     flush_tracking(line)  # the version is registered under the run, which MLflow has to know
     run_id = research_run_id(line)
     dataset, lineage = load_dataset(line.tables), lineage_of(line)

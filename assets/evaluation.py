@@ -13,7 +13,9 @@ import pandas as pd
 
 from assets.column_lineage import backtest_lineage
 from assets.gate_evidence import curves_of_gate, gathered
+from assets.intervals import INTERVAL_FILES
 from assets.io_managers import read_json, read_table, write_json, write_table
+from assets.left_behind import BACKTEST_FILES, FILES, TABLE, backtest_mark, files_left, require_files_of
 from assets.made import record_made
 from assets.metadata import frame_metadata, line_plot, report_links
 from assets.origin import origin_of_predictions, require_one_decision, require_same_origin
@@ -35,6 +37,7 @@ from assets.trials import record_trial
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.content_hash import content_hash
 
 GROUP = "evaluation"
 OWNERS = ["team:quant"]
@@ -60,6 +63,7 @@ def net_backtest(
 
     origin = origin_of_predictions(line, walk_forward_predictions)
     require_same_origin(origin, prediction_intervals=prediction_intervals)
+    require_files_of(line.tables, "prediction_intervals", prediction_intervals, *INTERVAL_FILES)
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
     scores = dense_scores(walk_forward_predictions, market.symbols, market.sessions)
     allowed = walked_may_buy(line.tables, line.settings.uncertainty, market.symbols, market.sessions)
@@ -77,7 +81,6 @@ def net_backtest(
     benchmark = judged.curves[line.settings.gate.benchmark]
     counted = record_trial(line, market, scores, judged.result, benchmark, may_buy=allowed)
     summary = judged.summary
-    write_json(line.tables, "backtest_summary", {**summary, **origin, "evidence": counted[-1]})
     write_json(line.tables, LINT_EVIDENCE, judged.evidence.as_dict())
     write_table(line.tables, "backtest_orders", judged.result.orders)
     write_table(line.tables, "backtest_names", judged.by_name(securities))
@@ -85,6 +88,9 @@ def net_backtest(
     write_table(line.tables, "backtest_comparison", judged.comparison.reset_index())
     write_performance(line.tables / FIGURES, line.settings.profile, judged.figures)
     frame = judged.by_session()
+    # last, and with the hash of all the others: a step that is killed before leaves what nothing is decided on
+    left = {FILES: files_left(line.tables, BACKTEST_FILES), TABLE: content_hash(frame)}
+    write_json(line.tables, "backtest_summary", {**summary, **origin, "evidence": counted[-1], **left})
     measured = {name: value for name, value in summary["backtest"].items() if value is not None}
     numbers = {f"backtest.{name}": value for name, value in measured.items()}
     track_evaluation(line, counted, numbers, seconds=clock.monotonic_s() - started_s)
@@ -128,6 +134,7 @@ def promotion_decision(
         prediction_intervals=prediction_intervals,
         monitoring_reference=monitoring_reference,
     )
+    judged = backtest_mark(line.tables, net_backtest)
     found = gathered(
         line,
         walk_forward_predictions,
@@ -143,6 +150,7 @@ def promotion_decision(
         "trials": found.trials.as_dict(),
         "champion_seen": None if found.champion is None else found.champion.bundle_hash,
         **origin,
+        **judged,
     }
     decision = decided.as_dict() | about
     with research_run(line) as run:

@@ -13,8 +13,9 @@ from typing import Any
 import pandas as pd
 
 from assets.datasets import META
-from assets.io_managers import read_json
+from assets.io_managers import read_json, read_table
 from assets.judged_settings import changed_since, settings_mark
+from assets.left_behind import BACKTEST, backtest_mark
 from assets.resources import Line
 from assets.tracking import research_event, research_settings
 from ljwx_pipeline.errors import PromotionError
@@ -106,7 +107,7 @@ def require_same_origin(expected: Mapping[str, Any], **made: Mapping[str, Any]) 
 
 
 def require_one_decision(line: Line, decision: Mapping[str, Any], bundle: Mapping[str, Any]) -> None:
-    """Refuse a bundle made of another decision than the one in hand, or either of another research.
+    """Refuse a bundle made of another decision than the one in hand, or either of another research or backtest.
 
     Parameters
     ----------
@@ -119,12 +120,25 @@ def require_one_decision(line: Line, decision: Mapping[str, Any], bundle: Mappin
         With what differs.
     """
     require_same_origin(origin_of(line), promotion_decision=decision, model_bundle=bundle)
+    require_judged_backtest(line, decision)
     if bundle.get("decision_hash") != decision_hash(decision):
         raise PromotionError(
             f"model_bundle carries a decision that {bundle.get('decision')} it, promotion_decision now says "
             f"{decision['decision']} or measured otherwise",
             _REMEDY,
         )
+
+
+def require_judged_backtest(line: Line, decision: Mapping[str, Any]) -> None:
+    """Refuse a decision on another backtest than the one whose returns, figures and trades are told beside it.
+
+    Raises
+    ------
+    PromotionError
+        When the backtest was made again since, or its files are not of one materialisation.
+    """
+    if decision.get(BACKTEST) != backtest_mark(line.tables, read_table(line.tables, "net_backtest"))[BACKTEST]:
+        raise PromotionError("promotion_decision judged another net_backtest than the one that is there now", _REMEDY)
 
 
 def _other_settings(made: object, now: Mapping[str, str]) -> str:
