@@ -208,5 +208,6 @@ def rival_of(
     found = against(returns, rival, kept, restated=restated)
     if found is None or rival is None:
         return None
-    lost = AlarmJournal(line.home / "tracking").skill_lost_since(rival.bundle_hash)
+    newest = line.held_sessions()[-1].date()
+    lost = AlarmJournal(line.home / "tracking").skill_lost_since(rival.bundle_hash, newest=newest)
     return replace(found, skill_lost_since="" if lost is None else lost.isoformat())
