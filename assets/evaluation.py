@@ -227,8 +227,8 @@ def champion_model(
         )
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
-    keep_shown(line, promotion_decision, bundle_hash)
-    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, person())
+    kept = keep_shown(line, promotion_decision, bundle_hash)
+    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, person(), kept)
     done = settle(promotion_desk(line), verdict, seen=promotion_decision.get("champion_seen"))
     champion = done.champion
     settled_as = {"decision": done.decision, "reasons": list(done.reasons)}
@@ -252,14 +252,14 @@ def champion_model(
     )
 
 
-def keep_shown(line: Line, decision: dict[str, Any], bundle_hash: str) -> None:
-    """Keep the net returns that a judged bundle showed: what a later candidate is compared with."""
+def keep_shown(line: Line, decision: dict[str, Any], bundle_hash: str) -> str:
+    """Keep the net returns that a judged bundle showed, for a later candidate; return the digest of their file."""
     from ljwx_pipeline.evaluation.metrics import returns_of
     from ljwx_pipeline.promotion.rival import Named, ReturnsOfBundles
 
     equity, _ = curves_of_gate(line, read_table(line.tables, "net_backtest"))
     rival = None if decision["rival"] is None else Named(**decision["rival"])
-    ReturnsOfBundles(line.home / "tracking").keep(bundle_hash, returns_of(equity), rival)
+    return ReturnsOfBundles(line.home / "tracking").keep(bundle_hash, returns_of(equity), rival)
 
 
 def version_text(line: Line, decision: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ from assets.report import FIGURES
 from assets.resources import Line
 from assets.restatements import RESTATED_TAG
 from assets.result_lint import findings
+from assets.tracking import champion_record
 from assets.trials import trials_behind
 from ljwx_pipeline.backtest.trial_ledger import COUNTED
 from ljwx_pipeline.config import market_home, replayed
@@ -77,7 +78,8 @@ def gathered(
 
     settings, counted = line.settings, trials_behind(line, tuned)
     equity, close = curves_of_gate(line, backtest)
-    returns, kept = returns_of(equity), ReturnsOfBundles(line.home / "tracking")
+    digests = champion_record(line).returns_digests(line.registered_model)
+    returns, kept = returns_of(equity), ReturnsOfBundles(line.home / "tracking", digests)
     champion, origin, back = champion_of(line), made_again_of(line), read_json(line.tables, "backtest_summary")
     if origin is None:
         rival = choose_rival(returns, champion, kept)

@@ -27,12 +27,13 @@ _HEAD = "> "
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision on a version, and who ran the research that it judges."""
+    """The gate's decision on a version, who ran the research that it judges, and the digest of the returns kept."""
 
     decision: Literal["promoted", "refused", "awaiting_approval"]
     reasons: Sequence[str]
     version: ModelVersion
     asked_by: str
+    returns_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,7 @@ def settle(desk: Desk, verdict: Verdict, *, seen: str | None) -> Settled:
             reasons=reasons,
             asked_by=verdict.asked_by,
             champion_seen=seen or NO_CHAMPION,
+            returns_sha256=verdict.returns_sha256,
         )
         _challenge(desk, version, keep=decision == AWAITING and not is_it)
         if decision == PROMOTED:

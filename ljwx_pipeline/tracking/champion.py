@@ -73,6 +73,8 @@ class ChampionLine:
     champion_seen
         Of the gate's decision: bundle of the champion that it was judged beside, ``none`` where there was none; empty
         in other lines, and in those from before this was recorded.
+    returns_sha256
+        Of the gate's decision: SHA-256 of the file of the bundle's out-of-sample returns (``promotion/rival.py``).
     """
 
     at: str
@@ -88,6 +90,7 @@ class ChampionLine:
     reason: str = ""
     asked_by: str = ""
     champion_seen: str = ""
+    returns_sha256: str = ""
 
     @property
     def by_gate(self) -> bool:
@@ -159,10 +162,12 @@ class ChampionRecord:
         reason: str = "",
         asked_by: str = "",
         champion_seen: str = "",
+        returns_sha256: str = "",
     ) -> None:
         """Record a decision on the bundle that ``version`` holds, before any alias is moved."""
         line = ChampionLine(self._now(), "decided", model, version, None, decision, tuple(reasons), bundle_hash)
-        self._append(replace(line, via=via, by=by, reason=reason, asked_by=asked_by, champion_seen=champion_seen))
+        line = replace(line, via=via, by=by, reason=reason, asked_by=asked_by)
+        self._append(replace(line, champion_seen=champion_seen, returns_sha256=returns_sha256))
 
     def moved(self, model: str, version: str | None, bundle_hash: str) -> None:
         """Record that the line has pointed the alias at ``version``, which holds this bundle; None: taken it off."""
@@ -185,6 +190,14 @@ class ChampionRecord:
         found = [line for line in lines if line.what == "decided" and line.bundle_hash == bundle_hash]
         found = [line for line in found if line.by_gate or not gate_alone]
         return found[-1] if found else None
+
+    def returns_digests(self, model: str) -> dict[str, set[str]]:
+        """Return the digests of the files of out-of-sample returns that decisions told of, by bundle hash."""
+        found: dict[str, set[str]] = {}
+        for line in self.lines(model):
+            if line.returns_sha256:
+                found.setdefault(line.bundle_hash, set()).add(line.returns_sha256)
+        return found
 
     def open_command(self, model: str) -> ChampionLine | None:
         """Return the decision of a command that was stopped before it had told the runner; None where none was.

@@ -108,6 +108,12 @@ def market(tmp_path: Path) -> Market:
     return Market(tmp_path, registry_in(tmp_path))
 
 
+def test_the_gates_decision_names_the_file_of_the_returns_it_was_made_on(market: Market) -> None:
+    one = market.version("a")
+    settle(market.desk, Verdict("promoted", (), one, "quant", "d" * 64), seen=None)
+    assert market.desk.record.returns_digests("tiny") == {one.bundle_hash: {"d" * 64}}
+
+
 def test_what_waits_stays_challenger_until_a_person_promotes_it(market: Market) -> None:
     one = market.judged("a", "promoted")
     two = market.judged("b", "awaiting_approval", reasons=("PBO cannot be assessed",))
