@@ -79,7 +79,7 @@ def model_bundle(
     registry = line.registry()
     version = registry.register(path, run_id=run_id, public_key=public_key_of(key))
     challenge(promotion_desk(line), version)
-    pinned = pin_dataset(line, version.name, str(version.version), run_id)
+    pinned = pin_dataset(line, version, run_id)
     made = {
         "bundle_hash": path.name,
         "path": str(path),

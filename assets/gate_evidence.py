@@ -18,7 +18,7 @@ from assets.features import LEAKS_FOUND
 from assets.io_managers import read_json, read_table
 from assets.report import FIGURES
 from assets.resources import Line
-from assets.restatements import RESTATED_TAG
+from assets.restatements import restatement_of
 from assets.result_lint import findings
 from assets.tracking import champion_record
 from assets.trials import trials_behind
@@ -200,12 +200,8 @@ def rival_of(
     """Return the rival as the gate takes it; a run that is made again knew of no later restatement."""
     from ljwx_pipeline.promotion.rival import against
 
-    registry = line.registry()
-
-    def restated(version: str) -> str:
-        if made_again:
-            return ""
-        return registry.version_tags(registry.version(line.registered_model, version)).get(RESTATED_TAG, "")
+    def restated(named: Named) -> str:
+        return "" if made_again else restatement_of(line, line.registered_model, named.bundle_hash)
 
     found = against(returns, rival, kept, restated=restated)
     if found is None or rival is None:

@@ -164,7 +164,7 @@ def choose_rival(candidate: pd.Series, champion: Named | None, kept: ReturnsOfBu
 
 
 def against(
-    candidate: pd.Series, rival: Named | None, kept: ReturnsOfBundles, *, restated: Callable[[str], str]
+    candidate: pd.Series, rival: Named | None, kept: ReturnsOfBundles, *, restated: Callable[[Named], str]
 ) -> Rival | None:
     """Return the rival as the gate takes it; None without one.
 
@@ -173,11 +173,11 @@ def against(
     candidate
         Net return a session, by session.
     restated
-        What was restated in the data that a version was made from; empty: nothing.
+        What was restated in the data that a bundle was made from; empty: nothing.
     """
     if rival is None:
         return None
-    if fact := restated(rival.version):
+    if fact := restated(rival):
         return Rival(rival.version, reason=f"the data it was made from was revised since ({fact}); {_REMEDY}")
     own = kept.of(rival.bundle_hash)
     if own is None:

@@ -22,7 +22,7 @@ def series(seed: int, first: int = 0) -> pd.Series:
     return pd.Series(values, SESSIONS[first:], name="returns")
 
 
-def untouched(_version: str) -> str:
+def untouched(_rival: Named) -> str:
     return ""
 
 
@@ -72,7 +72,7 @@ def test_a_champion_of_revised_data_or_unknown_returns_cannot_be_compared(tmp_pa
     assert unknown is not None
     assert "were not kept" in unknown.reason
     kept.keep(champion.bundle_hash, series(1), None)
-    revised = against(series(2), champion, kept, restated=lambda version: f"3 rows of version {version}")
+    revised = against(series(2), champion, kept, restated=lambda named: f"3 rows of version {named.version}")
     assert revised is not None
     assert "revised since (3 rows of version 1)" in revised.reason
     assert "ljwx demote" in revised.reason
