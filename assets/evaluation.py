@@ -24,6 +24,7 @@ from assets.report import FIGURES, ReportTables, curve_column, report_inputs, ru
 from assets.resources import Line
 from assets.result_lint import LINT_EVIDENCE
 from assets.tracking import (
+    asked_by,
     end_research_run,
     notice_moved_alias,
     promotion_desk,
@@ -212,7 +213,6 @@ def champion_model(
     context: dg.AssetExecutionContext, line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
 ) -> dg.Output[dict[str, Any]]:
     """The registry's alias after the decision: a promoted bundle becomes champion, one that waits stays challenger."""
-    from ljwx_pipeline.promotion.approval import person
     from ljwx_pipeline.promotion.moves import Verdict, settle
     from ljwx_pipeline.scoring.bundle import CARD
 
@@ -228,7 +228,7 @@ def champion_model(
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
     kept = keep_shown(line, promotion_decision, bundle_hash)
-    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, person(), kept)
+    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, asked_by(line), kept)
     done = settle(promotion_desk(line), verdict, seen=promotion_decision.get("champion_seen"))
     champion = done.champion
     settled_as = {"decision": done.decision, "reasons": list(done.reasons)}

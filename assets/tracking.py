@@ -25,6 +25,7 @@ from assets.resources import Line
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import Settings, dotted, market_name
 from ljwx_pipeline.errors import LiveError, RegistryError
+from ljwx_pipeline.promotion.approval import person
 from ljwx_pipeline.promotion.desk import Desk
 from ljwx_pipeline.registry import RunStatus
 from ljwx_pipeline.tracking import (
@@ -37,7 +38,7 @@ from ljwx_pipeline.tracking import (
     open_tracker,
     stable_id,
 )
-from ljwx_pipeline.tracking.champion import ChampionLine
+from ljwx_pipeline.tracking.champion import ChampionLine, names_in, one_a_line
 from ljwx_pipeline.tracking.inputs import (
     changed_settings,
     changed_shown,
@@ -73,7 +74,8 @@ def begin_research_run(
 ) -> str:
     """Record a new research run, or go on with the last one if it did not finish; return its id.
 
-    One that somebody deleted in MLflow is left deleted. One that was left open by a process that no longer lives ends
+    Who asks for it is written down with it, beside those who asked for it before where it goes on (`asked_by`). One
+    that somebody deleted in MLflow is left deleted. One that was left open by a process that no longer lives ends
     as failed; another's that lives is left alone.
 
     Parameters
@@ -105,6 +107,7 @@ def begin_research_run(
         "number": number,
         "tags": texts,
         "settings": judged_settings(settings),
+        "asked_by": one_a_line({*names_in(str(last.get("asked_by", "")) if resumed else ""), person()}),
     }
     sent_as = None
     if resumed:
@@ -182,6 +185,11 @@ def research_run_id(line: Line) -> str:
 def research_event(line: Line) -> str:
     """Return the id of the last research run that stays the same whether or not MLflow has heard of it."""
     return str(read_json(line.tables, DOCUMENT)["event"])
+
+
+def asked_by(line: Line) -> str:
+    """Return who asked for the last research run, and for each time that it went on, one a line; empty: not kept."""
+    return str(read_json(line.tables, DOCUMENT).get("asked_by", ""))
 
 
 def research_settings(line: Line) -> dict[str, Any]:

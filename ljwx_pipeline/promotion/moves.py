@@ -27,7 +27,7 @@ _HEAD = "> "
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision on a version, who ran the research that it judges, and the digest of the returns kept."""
+    """The gate's decision on a version, who ran the research (one a line), and the digest of the returns it kept."""
 
     decision: Literal["promoted", "refused", "awaiting_approval"]
     reasons: Sequence[str]

@@ -79,7 +79,8 @@ def plan_promotion(
     if gate.decision == REFUSED:
         why = " | ".join(gate.reasons) or "no reason"
         raise PromotionError(f"the gate refused {named} at {gate.at} ({why})", "only what the gate passes is promoted")
-    refused = approval_refusal(approval, hand.by, asked_by=gate.asked_by, awaiting=gate.decision == AWAITING)
+    asked_by = desk.record.asked_by(desk.model, version.bundle_hash)
+    refused = approval_refusal(approval, hand.by, asked_by=asked_by, awaiting=gate.decision == AWAITING)
     if refused is not None:
         raise PromotionError(f"{named} is not promoted: {refused[0]}", refused[1])
     changed = _never_compared(desk, version, now)

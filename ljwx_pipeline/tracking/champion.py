@@ -11,7 +11,7 @@ alias cannot promote. Not here: the decision (``promotion/gate.py``, ``promotion
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -69,7 +69,7 @@ class ChampionLine:
     by, reason
         The person who gave a command, as the machine names them, and why they said they did.
     asked_by
-        Who ran the research that the gate decided on; empty in lines from before this was recorded.
+        Who ran the research that the gate decided on, one a line; empty in lines from before this was recorded.
     champion_seen
         Of the gate's decision: bundle of the champion that it was judged beside, ``none`` where there was none; empty
         in other lines, and in those from before this was recorded.
@@ -191,6 +191,15 @@ class ChampionRecord:
         found = [line for line in found if line.by_gate or not gate_alone]
         return found[-1] if found else None
 
+    def asked_by(self, model: str, bundle_hash: str) -> str:
+        """Return everybody who ran a research that the gate decided a bundle on, one a line.
+
+        Empty where it is not written down who ran the last one.
+        """
+        gate = [line for line in self.lines(model) if line.what == "decided" and line.by_gate]
+        on_it = [line.asked_by for line in gate if line.bundle_hash == bundle_hash]
+        return one_a_line({name for told in on_it for name in names_in(told)}) if on_it and on_it[-1] else ""
+
     def returns_digests(self, model: str) -> dict[str, set[str]]:
         """Return the digests of the files of out-of-sample returns that decisions told of, by bundle hash."""
         found: dict[str, set[str]] = {}
@@ -297,6 +306,16 @@ class ChampionRecord:
 
     def _now(self) -> str:
         return self._clock.now().isoformat(timespec="seconds")
+
+
+def one_a_line(names: Iterable[str]) -> str:
+    """Return names as one text; a name holds no line's end (``promotion.approval.person``)."""
+    return "\n".join(sorted(names))
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names of a text that holds one a line."""
+    return tuple(name for name in text.split("\n") if name)
 
 
 def state_of(lines: Sequence[ChampionLine], version: ModelVersion, aliases: Mapping[str, str]) -> State | None:

@@ -256,6 +256,17 @@ def test_a_contest_s_demotion_is_no_decision_of_the_gate_s(market: Market) -> No
     assert (line.decision, line.by, line.asked_by) == ("promoted", "ann", "quant")
 
 
+def test_who_asked_for_a_model_does_not_approve_it_though_another_asked_again(market: Market) -> None:
+    one = market.judged("a", "awaiting_approval", asked_by="quant")
+    settle(market.desk, Verdict("awaiting_approval", (), one, "bo\ncy"), seen=None)
+    separated = OPEN.model_copy(update={"separation": True})
+    for asker in ("quant", "bo", "cy"):
+        with pytest.raises(PromotionError, match=f"{asker} ran the research of this model"):
+            market.promote("1", Hand(asker, ""), separated)
+    market.promote("1", HAND, separated)
+    assert market.champion() == "1"
+
+
 def test_after_a_contest_s_demotion_a_command_tells_of_its_own(market: Market) -> None:
     one = market.judged("a", "promoted")
     market.promote("1")
