@@ -9,10 +9,20 @@ import dagster as dg
 
 from assets.datasets import load_dataset
 from assets.evaluation import GROUP, OWNERS
-from assets.intervals import learned_intervals
+from assets.intervals import INTERVAL_FILES, learned_intervals
+from assets.left_behind import require_files_of
 from assets.lineage import lineage_of
 from assets.model_card import card_evidence
-from assets.origin import DATASET, PREDICTIONS, RESEARCH, decision_hash, origin_of, require_same_origin
+from assets.origin import (
+    DATASET,
+    PREDICTIONS,
+    RESEARCH,
+    SETTINGS,
+    decision_hash,
+    origin_of,
+    require_judged_backtest,
+    require_same_origin,
+)
 from assets.resources import Line
 from assets.restatements import pin_dataset
 from assets.tracking import flush_tracking, promotion_desk, research_run_id
@@ -37,9 +47,11 @@ def model_bundle(
 
     origin = origin_of(line)
     require_same_origin(origin, promotion_decision=promotion_decision)
-    require_same_origin({mark: origin[mark] for mark in (RESEARCH, DATASET)}, trained_model=trained_model)
-    walked = {mark: origin[mark] for mark in (DATASET, PREDICTIONS)}
+    require_same_origin({mark: origin[mark] for mark in (RESEARCH, DATASET, SETTINGS)}, trained_model=trained_model)
+    walked = {mark: origin[mark] for mark in (DATASET, PREDICTIONS, SETTINGS)}
     require_same_origin(walked, prediction_intervals=prediction_intervals, monitoring_reference=monitoring_reference)
+    require_judged_backtest(line, promotion_decision)
+    require_files_of(line.tables, "prediction_intervals", prediction_intervals, *INTERVAL_FILES)
     flush_tracking(line)  # the version is registered under the run, which MLflow has to know
     run_id = research_run_id(line)
     dataset, lineage = load_dataset(line.tables), lineage_of(line)
@@ -67,7 +79,7 @@ def model_bundle(
     registry = line.registry()
     version = registry.register(path, run_id=run_id, public_key=public_key_of(key))
     challenge(promotion_desk(line), version)
-    pinned = pin_dataset(line, version.name, str(version.version), run_id)
+    pinned = pin_dataset(line, version, run_id)
     made = {
         "bundle_hash": path.name,
         "path": str(path),

@@ -13,7 +13,9 @@ import pandas as pd
 
 from assets.column_lineage import backtest_lineage
 from assets.gate_evidence import curves_of_gate, gathered
+from assets.intervals import INTERVAL_FILES
 from assets.io_managers import read_json, read_table, write_json, write_table
+from assets.left_behind import BACKTEST_FILES, FILES, TABLE, backtest_mark, files_left, require_files_of
 from assets.made import record_made
 from assets.metadata import frame_metadata, line_plot, report_links
 from assets.origin import origin_of_predictions, require_one_decision, require_same_origin
@@ -22,6 +24,7 @@ from assets.report import FIGURES, ReportTables, curve_column, report_inputs, ru
 from assets.resources import Line
 from assets.result_lint import LINT_EVIDENCE
 from assets.tracking import (
+    asked_by,
     end_research_run,
     notice_moved_alias,
     promotion_desk,
@@ -35,6 +38,7 @@ from assets.trials import record_trial
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import PromotionError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
+from ljwx_pipeline.lake.content_hash import content_hash
 
 GROUP = "evaluation"
 OWNERS = ["team:quant"]
@@ -60,6 +64,7 @@ def net_backtest(
 
     origin = origin_of_predictions(line, walk_forward_predictions)
     require_same_origin(origin, prediction_intervals=prediction_intervals)
+    require_files_of(line.tables, "prediction_intervals", prediction_intervals, *INTERVAL_FILES)
     market = trading_market(line, TradingTables(checked_bars, securities, st_spells, corporate_actions), calendar)
     scores = dense_scores(walk_forward_predictions, market.symbols, market.sessions)
     allowed = walked_may_buy(line.tables, line.settings.uncertainty, market.symbols, market.sessions)
@@ -77,7 +82,6 @@ def net_backtest(
     benchmark = judged.curves[line.settings.gate.benchmark]
     counted = record_trial(line, market, scores, judged.result, benchmark, may_buy=allowed)
     summary = judged.summary
-    write_json(line.tables, "backtest_summary", {**summary, **origin, "evidence": counted[-1]})
     write_json(line.tables, LINT_EVIDENCE, judged.evidence.as_dict())
     write_table(line.tables, "backtest_orders", judged.result.orders)
     write_table(line.tables, "backtest_names", judged.by_name(securities))
@@ -85,6 +89,9 @@ def net_backtest(
     write_table(line.tables, "backtest_comparison", judged.comparison.reset_index())
     write_performance(line.tables / FIGURES, line.settings.profile, judged.figures)
     frame = judged.by_session()
+    # last, and with the hash of all the others: a step that is killed before leaves what nothing is decided on
+    left = {FILES: files_left(line.tables, BACKTEST_FILES), TABLE: content_hash(frame)}
+    write_json(line.tables, "backtest_summary", {**summary, **origin, "evidence": counted[-1], **left})
     measured = {name: value for name, value in summary["backtest"].items() if value is not None}
     numbers = {f"backtest.{name}": value for name, value in measured.items()}
     track_evaluation(line, counted, numbers, seconds=clock.monotonic_s() - started_s)
@@ -128,6 +135,7 @@ def promotion_decision(
         prediction_intervals=prediction_intervals,
         monitoring_reference=monitoring_reference,
     )
+    judged = backtest_mark(line.tables, net_backtest)
     found = gathered(
         line,
         walk_forward_predictions,
@@ -143,6 +151,7 @@ def promotion_decision(
         "trials": found.trials.as_dict(),
         "champion_seen": None if found.champion is None else found.champion.bundle_hash,
         **origin,
+        **judged,
     }
     decision = decided.as_dict() | about
     with research_run(line) as run:
@@ -204,7 +213,6 @@ def champion_model(
     context: dg.AssetExecutionContext, line: Line, promotion_decision: dict[str, Any], model_bundle: dict[str, Any]
 ) -> dg.Output[dict[str, Any]]:
     """The registry's alias after the decision: a promoted bundle becomes champion, one that waits stays challenger."""
-    from ljwx_pipeline.promotion.approval import person
     from ljwx_pipeline.promotion.moves import Verdict, settle
     from ljwx_pipeline.scoring.bundle import CARD
 
@@ -219,14 +227,14 @@ def champion_model(
         )
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
-    keep_shown(line, promotion_decision, bundle_hash)
-    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, person())
+    kept = keep_shown(line, promotion_decision, bundle_hash)
+    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, asked_by(line), kept)
     done = settle(promotion_desk(line), verdict, seen=promotion_decision.get("champion_seen"))
     champion = done.champion
     settled_as = {"decision": done.decision, "reasons": list(done.reasons)}
     judged = promotion_decision | settled_as | {"bundle_hash": bundle_hash}
     registry.describe_version(name, version.version, version_text(line, judged))
-    track_promotion(line, judged, version.version, champion.version if champion else "none")
+    track_promotion(line, judged, version.version, champion.version if champion else "none", figures=figures_of(line))
     alias = "champion" if champion is not None and champion.version == version.version else "none"
     card = Path(model_bundle["path"]) / CARD
     with research_run(line) as run:
@@ -244,14 +252,20 @@ def champion_model(
     )
 
 
-def keep_shown(line: Line, decision: dict[str, Any], bundle_hash: str) -> None:
-    """Keep the net returns that a judged bundle showed: what a later candidate is compared with."""
+def figures_of(line: Line) -> dict[str, Any]:
+    """Return what the walk forward foretold and the net backtest earned, as the research run names it."""
+    walked, back = read_json(line.tables, "walk_forward_summary"), read_json(line.tables, "backtest_summary")
+    return {**walked, **{f"backtest.{name}": value for name, value in back["backtest"].items()}}
+
+
+def keep_shown(line: Line, decision: dict[str, Any], bundle_hash: str) -> str:
+    """Keep the net returns that a judged bundle showed, for a later candidate; return the digest of their file."""
     from ljwx_pipeline.evaluation.metrics import returns_of
     from ljwx_pipeline.promotion.rival import Named, ReturnsOfBundles
 
     equity, _ = curves_of_gate(line, read_table(line.tables, "net_backtest"))
     rival = None if decision["rival"] is None else Named(**decision["rival"])
-    ReturnsOfBundles(line.home / "tracking").keep(bundle_hash, returns_of(equity), rival)
+    return ReturnsOfBundles(line.home / "tracking").keep(bundle_hash, returns_of(equity), rival)
 
 
 def version_text(line: Line, decision: dict[str, Any]) -> str:

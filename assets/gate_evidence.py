@@ -18,8 +18,9 @@ from assets.features import LEAKS_FOUND
 from assets.io_managers import read_json, read_table
 from assets.report import FIGURES
 from assets.resources import Line
-from assets.restatements import RESTATED_TAG
+from assets.restatements import restatement_of
 from assets.result_lint import findings
+from assets.tracking import champion_record, promotion_desk
 from assets.trials import trials_behind
 from ljwx_pipeline.backtest.trial_ledger import COUNTED
 from ljwx_pipeline.config import market_home, replayed
@@ -80,7 +81,8 @@ def gathered(
     equity, close = curves_of_gate(line, backtest)
     excess = session_excess(equity, close)
     counted = trials_behind(line, tuned, excess)
-    returns, kept = returns_of(equity), ReturnsOfBundles(line.home / "tracking")
+    digests = champion_record(line).returns_digests(line.registered_model)
+    returns, kept = returns_of(equity), ReturnsOfBundles(line.home / "tracking", digests)
     champion, origin, back = champion_of(line), made_again_of(line), read_json(line.tables, "backtest_summary")
     if origin is None:
         rival = choose_rival(returns, champion, kept)
@@ -190,10 +192,10 @@ def calibration_of(intervals: Mapping[str, Any]) -> Calibration:
 
 
 def champion_of(line: Line) -> Named | None:
-    """Return the champion as the registry names it."""
+    """Return the champion that the candidate is compared with (``Desk.incumbent``)."""
     from ljwx_pipeline.promotion.rival import Named
 
-    champion = line.registry().champion(line.registered_model)
+    champion = promotion_desk(line).incumbent()
     return None if champion is None else Named(champion.version, champion.bundle_hash)
 
 
@@ -203,15 +205,12 @@ def rival_of(
     """Return the rival as the gate takes it; a run that is made again knew of no later restatement."""
     from ljwx_pipeline.promotion.rival import against
 
-    registry = line.registry()
-
-    def restated(version: str) -> str:
-        if made_again:
-            return ""
-        return registry.version_tags(registry.version(line.registered_model, version)).get(RESTATED_TAG, "")
+    def restated(named: Named) -> str:
+        return "" if made_again else restatement_of(line, line.registered_model, named.bundle_hash)
 
     found = against(returns, rival, kept, restated=restated)
     if found is None or rival is None:
         return None
-    lost = AlarmJournal(line.home / "tracking").skill_lost_since(rival.bundle_hash)
+    newest = line.held_sessions()[-1].date()
+    lost = AlarmJournal(line.home / "tracking").skill_lost_since(rival.bundle_hash, newest=newest)
     return replace(found, skill_lost_since="" if lost is None else lost.isoformat())

@@ -16,6 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from assets.io_managers import read_json, write_table
+from assets.left_behind import FILES, files_left
 from assets.metadata import line_plot, preview
 from assets.origin import origin_of_predictions
 from assets.panels import dense_scores, panel_of, research_sessions, symbols_of
@@ -38,6 +39,8 @@ GROUP = "evaluation"
 OWNERS = ["team:quant"]
 #: What the walked intervals have learned, for the bundle.
 LEARNED = "interval_state.json"
+#: What ``prediction_intervals`` leaves beside its document.
+INTERVAL_FILES = (f"{WALKED}.parquet", LEARNED)
 #: Names of one session move together, and outcomes of neighbouring sessions overlap: fewer say little.
 LEAST_GROUP_ROWS, LEAST_GROUP_SESSIONS = 1_000, 120
 #: About the size of a common outcome: the unit that the intervals of constant width are reckoned in.
@@ -54,7 +57,7 @@ def prediction_intervals(
     (line.tables / LEARNED).unlink(missing_ok=True)
     if not line.settings.uncertainty.enabled:
         write_table(line.tables, WALKED, walked_rows(walk_forward_predictions, None))
-        return _nothing(origin, "uncertainty.enabled = false")
+        return _nothing(line, origin, "uncertainty.enabled = false")
     arrays, names = research_arrays(line, walk_forward_predictions, checked_bars, calendar)
     settings = line.settings
     begun = begun_intervals(settings.uncertainty, settings.label, arrays.symbols, industries=bool(names))
@@ -64,6 +67,7 @@ def prediction_intervals(
     if not (np.isfinite(walked.lower) & np.isfinite(arrays.outcomes)).any():
         known, needed = walked.carried.state.sessions, settings.uncertainty.least_sessions
         return _nothing(
+            line,
             origin,
             f"too little history: {known} sessions with a known outcome, the first interval comes after {needed}",
         )
@@ -71,7 +75,7 @@ def prediction_intervals(
     with research_run(line) as run:
         run.metrics({f"intervals.{name}": value for name, value in found.items() if isinstance(value, int | float)})
     return dg.Output(
-        found | origin,
+        found | origin | {FILES: files_left(line.tables, INTERVAL_FILES)},
         metadata={
             **{name: value for name, value in found.items() if isinstance(value, int | float)},
             "groups": preview(groups_shown(found["groups"]), rows=len(found["groups"])),
@@ -200,8 +204,9 @@ def groups_shown(groups: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(groups).rename(columns={"covered_frac": "covered", "mean_width": "mean width"})
 
 
-def _nothing(origin: dict[str, str], reason: str) -> dg.Output[dict[str, Any]]:
-    return dg.Output({"rows": 0, "reason": reason, **origin}, metadata={"rows": 0, "reason": reason})
+def _nothing(line: Line, origin: dict[str, Any], reason: str) -> dg.Output[dict[str, Any]]:
+    left = {FILES: files_left(line.tables, INTERVAL_FILES)}
+    return dg.Output({"rows": 0, "reason": reason, **origin, **left}, metadata={"rows": 0, "reason": reason})
 
 
 def issued_intervals(

@@ -9,6 +9,7 @@ import dagster as dg
 
 from assets import reuse
 from assets.datasets import load_dataset
+from assets.judged_settings import settings_mark
 from assets.research import GROUP, OWNERS, training_dataset
 from assets.resources import Line
 from assets.tracking import research_event, track_training
@@ -44,6 +45,7 @@ def trained_model(
         "tail_rank_ic": trained.tail_rank_ic,
         "research": research_event(line),
         "dataset_hash": dataset.hash,
+        "settings": settings_mark(settings),
     }
     numbers = {"rounds": trained.rounds, "tail_rank_ic": trained.tail_rank_ic, "rows": trained.rows, **took}
     track_training(line, found["model_hash"], trained.params, numbers)

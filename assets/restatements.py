@@ -1,7 +1,8 @@
 """What a model was made from stays pinned in the lake; a restatement of it is flagged on the model, never applied.
 
 Which models are restated follows from the pins and the lake alone, so whatever stopped an ingest or a flagging, the
-next one makes up for it. Not here: storing a restatement (``ljwx_pipeline.ingest``), pinning itself
+next one makes up for it. A pin is of a bundle: MLflow counts its versions anew, and loses its tags, with its database.
+Not here: storing a restatement (``ljwx_pipeline.ingest``), pinning itself
 (``ljwx_pipeline.lake.catalogue``).
 """
 
@@ -31,7 +32,7 @@ from ljwx_pipeline.lake.diff import RowChange, diff_versions
 from ljwx_pipeline.lake.keys import SORT_KEYS
 from ljwx_pipeline.lake.partition import Partition
 from ljwx_pipeline.lake.reads import ReadsJournal
-from ljwx_pipeline.registry import RESTATED_TAG
+from ljwx_pipeline.registry import RESTATED_TAG, ModelVersion
 
 #: Where a row is open until it ends: an end after what was known is news, no restatement.
 OPEN_ENDS = {
@@ -44,6 +45,8 @@ OPEN_ENDS = {
 LABELS = {"securities": "name"}
 #: Months of a table that a tag spells out.
 MONTHS_SAID = 6
+#: Between the fact and the day in a tag.
+_NOTICED = ", noticed "
 
 
 @dataclass(frozen=True)
@@ -55,26 +58,27 @@ class RestatedPartition:
     rows: int
 
 
-def dataset_name(model: str, version: str) -> str:
-    """Return the name under which the lake pins what a model version was made from."""
-    return f"{model}-v{version}"
+def dataset_name(model: str, bundle_hash: str) -> str:
+    """Return the name under which the lake pins what a bundle was made from."""
+    return f"{model}-{bundle_hash[:16]}"
 
 
-def pin_dataset(line: Line, model: str, version: str, run_id: str) -> str:
-    """Pin every table, as known when the research began, as the dataset of a model version; return its name.
+def pin_dataset(line: Line, version: ModelVersion, run_id: str) -> str:
+    """Pin every table, as known when the research began, as the dataset of a version's bundle; return its name.
 
     What was stored since is not what the model was made from. Once is enough.
     """
-    lake, name = line.lake(), dataset_name(model, version)
+    lake, model = line.lake(), version.name
+    name = dataset_name(model, version.bundle_hash)
     catalogue = Catalogue(lake)
     if name not in {dataset.name for dataset in catalogue.list()}:
         as_of = datetime.fromisoformat(lineage_of(line)["known_at"])
         tables = [table for table in lake.tables() if was_known(lake, table, as_of)]
-        catalogue.create(name, tables, as_of, description=f"what {model} version {version} was made from")
+        catalogue.create(name, tables, as_of, description=f"what {model} version {version.version} was made from")
         journal = ReadsJournal(lake)
         for table in tables:
-            journal.record_versions(f"model {model}/{version}", run_id, lake.current(table, as_of=as_of))
-    catalogue.add_reference(name, "model", f"{model}/{version}")
+            journal.record_versions(f"model {model}/{version.version}", run_id, lake.current(table, as_of=as_of))
+    catalogue.add_reference(name, "model", f"{model}/{version.bundle_hash}")
     catalogue.add_reference(name, "run", run_id)
     return name
 
@@ -105,20 +109,42 @@ def flagging(line: Line) -> Iterator[list[str]]:
 def flag_models(line: Line) -> list[str]:
     """Tag every model version of whose pinned rows the lake tells otherwise by now; return a sentence for each new one.
 
-    Rows that were added since are no restatement. A model that was tagged with the same fact is left alone; one that
-    the registry does not take is named and tried again by the next call.
+    Rows that were added since are no restatement. A model whose tag tells the same fact is left alone; one that the
+    registry does not take is named and tried again by the next call.
     """
-    lake, said = line.lake(), []
+    said = []
+    for model, fact in _restated(line):
+        said += _flagged(line, model, fact)
+    return said
+
+
+def restatement_of(line: Line, model: str, bundle_hash: str) -> str:
+    """Return what was restated of the rows that a bundle was made from, by the lake or by its tag; empty: nothing.
+
+    Raises
+    ------
+    RegistryError
+        When MLflow cannot be reached.
+    """
+    registry, about = line.registry(), f"{model}/{bundle_hash}"
+    facts = [fact for one, fact in _restated(line, about) if one == about]
+    version = registry.version_of(model, bundle_hash)
+    tagged = "" if version is None else registry.version_tags(version).get(RESTATED_TAG, "")
+    return "; ".join(facts) or tagged
+
+
+def _restated(line: Line, only: str | None = None) -> list[tuple[str, str]]:
+    """Return the models (``name/bundle hash``) of whose pinned rows the lake tells otherwise by now, each with what."""
+    lake, found = line.lake(), []
     memory = _Memory(line.home / "ingest" / "restatements.json")
     try:
         for dataset in Catalogue(lake).list():
-            models = [reference.id for reference in dataset.references if reference.kind == "model"]
+            models = [one.id for one in dataset.references if one.kind == "model" and only in (None, one.id)]
             changes = restated_partitions(lake, dataset, memory.compared) if models else []
-            for model in models if changes else []:
-                said += _flagged(line, model, _fact(changes), memory.flagged)
+            found += [(model, _fact(changes)) for model in models if changes]
     finally:
         memory.keep()
-    return said
+    return found
 
 
 def restated_partitions(lake: Lake, dataset: Dataset, compared: dict[str, int]) -> list[RestatedPartition]:
@@ -145,38 +171,42 @@ def restated_partitions(lake: Lake, dataset: Dataset, compared: dict[str, int]) 
 
 
 class _Memory:
-    """What was compared and flagged by the calls before; without the file, or with a damaged one, it is done again."""
+    """What was compared by the calls before; without the file, or with a damaged one, it is compared again."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._kept = path, None
         self.compared: dict[str, int] = {}
-        self.flagged: dict[str, str] = {}
         try:
             kept = json.loads(path.read_text(encoding="utf-8"))
-            self.compared, self.flagged = dict(kept["compared"]), dict(kept["flagged"])
+            self.compared = {str(key): int(rows) for key, rows in dict(kept["compared"]).items()}
             self._kept = kept
         except FileNotFoundError:
             pass
         except (ValueError, KeyError, TypeError) as error:
-            set_aside(path, error, "every model is compared with the lake and flagged once more", warn)
+            set_aside(path, error, "every model is compared with the lake once more", warn)
 
     def keep(self) -> None:
         """Write it down, unless nothing was added."""
-        told = {"compared": self.compared, "flagged": self.flagged}
-        if told != self._kept and any(told.values()):
+        told = {"compared": self.compared}
+        if told != self._kept and self.compared:
             write_bytes(self._path, json.dumps(told, indent=1).encode())
 
 
-def _flagged(line: Line, model: str, fact: str, flagged: dict[str, str]) -> list[str]:
-    if flagged.get(model) == fact:
-        return []
-    name, _, version = model.rpartition("/")
+def _flagged(line: Line, model: str, fact: str) -> list[str]:
+    name, _, bundle_hash = model.rpartition("/")
     try:
-        line.registry().tag_version(name, version, RESTATED_TAG, f"{fact}, noticed {utc_now():%Y-%m-%d}")
+        registry = line.registry()
+        version = registry.version_of(name, bundle_hash)
+        if version is None:  # the registry lost it: there is nothing to flag
+            return []
+        if registry.version_tags(version).get(RESTATED_TAG, "").rpartition(_NOTICED)[0] == fact:
+            return []
+        registry.tag_version(name, version.version, RESTATED_TAG, f"{fact}{_NOTICED}{utc_now():%Y-%m-%d}")
     except RegistryError as error:
-        return [f"{name} version {version} could not be flagged, the next ingest tries again ({fact}; {error})"]
-    flagged[model] = fact
-    return [f"{name} version {version} was made from data that were changed since: {fact}"]
+        return [
+            f"{name}, bundle {bundle_hash[:12]}, could not be flagged, the next ingest tries again ({fact}; {error})"
+        ]
+    return [f"{name} version {version.version} was made from data that were changed since: {fact}"]
 
 
 def _rows_restated(

@@ -19,11 +19,13 @@ from uuid import uuid4
 
 from assets import reuse
 from assets.io_managers import read_json, write_json
+from assets.judged_settings import judged_settings
 from assets.made import record_environment
 from assets.resources import Line
 from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import Settings, dotted, market_name
 from ljwx_pipeline.errors import LiveError, RegistryError
+from ljwx_pipeline.promotion.approval import person
 from ljwx_pipeline.promotion.desk import Desk
 from ljwx_pipeline.registry import RunStatus
 from ljwx_pipeline.tracking import (
@@ -36,7 +38,7 @@ from ljwx_pipeline.tracking import (
     open_tracker,
     stable_id,
 )
-from ljwx_pipeline.tracking.champion import ChampionLine
+from ljwx_pipeline.tracking.champion import ChampionLine, names_in, one_a_line
 from ljwx_pipeline.tracking.inputs import (
     changed_settings,
     changed_shown,
@@ -72,7 +74,8 @@ def begin_research_run(
 ) -> str:
     """Record a new research run, or go on with the last one if it did not finish; return its id.
 
-    One that somebody deleted in MLflow is left deleted. One that was left open by a process that no longer lives ends
+    Who asks for it is written down with it, beside those who asked for it before where it goes on (`asked_by`). One
+    that somebody deleted in MLflow is left deleted. One that was left open by a process that no longer lives ends
     as failed; another's that lives is left alone.
 
     Parameters
@@ -97,7 +100,15 @@ def begin_research_run(
         tracker.find(last["event"]).end("FAILED")
     event = str(last["event"]) if resumed else uuid4().hex
     number = int(last.get("number", 0)) + (not resumed)
-    written = {"event": event, "identity": identity, "status": "RUNNING", "number": number, "tags": texts}
+    written = {
+        "event": event,
+        "identity": identity,
+        "status": "RUNNING",
+        "number": number,
+        "tags": texts,
+        "settings": judged_settings(settings),
+        "asked_by": one_a_line({*names_in(str(last.get("asked_by", "")) if resumed else ""), person()}),
+    }
     sent_as = None
     if resumed:
         run, sent_as = tracker.find(event), tracker.journals.read(event).run_id
@@ -174,6 +185,17 @@ def research_run_id(line: Line) -> str:
 def research_event(line: Line) -> str:
     """Return the id of the last research run that stays the same whether or not MLflow has heard of it."""
     return str(read_json(line.tables, DOCUMENT)["event"])
+
+
+def asked_by(line: Line) -> str:
+    """Return who asked for the last research run, and for each time that it went on, one a line; empty: not kept."""
+    return str(read_json(line.tables, DOCUMENT).get("asked_by", ""))
+
+
+def research_settings(line: Line) -> dict[str, Any]:
+    """Return the settings that the last research run began under (``judged_settings``); none where it kept none."""
+    settings: dict[str, Any] = read_json(line.tables, DOCUMENT).get("settings", {})
+    return settings
 
 
 def flush_tracking(line: Line) -> Flushed:
@@ -264,8 +286,13 @@ def track_evaluation(line: Line, counted_as: Sequence[str], numbers: Mapping[str
             run.metrics(numbers)
 
 
-def track_promotion(line: Line, decision: Mapping[str, Any], version: str, champion: str) -> None:
-    """Record the gate's decision on a version, the outcome of each check, and what it did to the alias."""
+def track_promotion(
+    line: Line, decision: Mapping[str, Any], version: str, champion: str, *, figures: Mapping[str, Any] | None = None
+) -> None:
+    """Record the gate's decision on a version, the outcome of each check, and what it did to the alias.
+
+    ``figures`` are the version's own: the research run, which may come to make several, holds those of the last.
+    """
     event = read_json(line.tables, DOCUMENT)["event"]
     with _step(
         line,
@@ -283,7 +310,7 @@ def track_promotion(line: Line, decision: Mapping[str, Any], version: str, champ
     ) as run:
         if run is not None:
             run.params({f"threshold.{name}": value for name, value in decision["thresholds"].items()})
-            measured = {f"gate.{name}": value for name, value in decision["measured"].items()}
+            measured = {**(figures or {}), **{f"gate.{name}": value for name, value in decision["measured"].items()}}
             run.metrics({name: float(value) for name, value in measured.items() if value is not None})
 
 

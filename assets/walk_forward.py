@@ -15,6 +15,7 @@ import pandas as pd
 from assets.column_lineage import predictions_lineage
 from assets.datasets import load_dataset
 from assets.io_managers import write_json, write_table
+from assets.judged_settings import settings_mark
 from assets.metadata import frame_metadata, line_plot, preview
 from assets.report import rank_ic_table
 from assets.research import GROUP, OWNERS
@@ -94,7 +95,7 @@ def collect_folds(context: dg.OpExecutionContext, line: Line, tuned_hyperparamet
     write_table(line.tables, NAME, frame)
     models = {fold.folder.name: fold.model_hash() for fold in kept}
     walk = walk_name(line, dataset.hash, tuned_hyperparameters["best_params"])
-    walked = {"folds": records, "models": models, "walk": walk}
+    walked = {"folds": records, "models": models, "walk": walk, "settings": settings_mark(settings)}
     write_json(line.tables, WALKED, {**walked, "dataset_hash": dataset.hash, "predictions_hash": found})
     write_json(line.tables, SCORED_UNDER, scored_under(settings))
     summary = walk_forward_summary(line, frame) | {"folds": len(records)}

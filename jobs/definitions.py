@@ -34,6 +34,7 @@ from assets.partitions import month_partitions
 from assets.resources import Line
 from jobs.daily import daily_job, daily_schedule
 from jobs.ingest import ingest_job
+from jobs.market_lock import one_writer_executor
 from jobs.research import PARALLEL_JOB_NAME, parallel_research_job, research_job
 from jobs.retraining import retraining_sensor
 from jobs.sensors import champion_sensor, deploy_job
@@ -132,7 +133,7 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             daily,
             ingest,
             training,
-            parallel_research_job(research_selection, settings.walk_forward.workers),
+            parallel_research_job(research_selection, settings),
             deploy,
         ],
         schedules=[daily_schedule(daily, settings.schedule, partitions, last_held)],
@@ -142,7 +143,7 @@ def build_definitions(settings: Settings, line: Line | None = None) -> dg.Defini
             "io_manager": TableIOManager(line=line),
             "lake_io_manager": LakeIOManager(line=line),
         },
-        executor=dg.in_process_executor,
+        executor=one_writer_executor(settings, dg.in_process_executor),
     )
 
 

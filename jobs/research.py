@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.walk_forward import WORKERS_TAG
+from jobs.market_lock import one_writer_executor
+from ljwx_pipeline.config import Settings
 
 if TYPE_CHECKING:  # the type has no public name
     from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -28,15 +30,16 @@ def research_job(selection: dg.AssetSelection) -> UnresolvedAssetJobDefinition:
     )
 
 
-def parallel_research_job(selection: dg.AssetSelection, workers: int) -> UnresolvedAssetJobDefinition:
-    """Return the job over ``selection`` with ``workers`` steps at a time, each in a process of its own."""
+def parallel_research_job(selection: dg.AssetSelection, settings: Settings) -> UnresolvedAssetJobDefinition:
+    """Return the job over ``selection`` with ``walk_forward.workers`` steps at a time, each in its own process."""
+    workers = settings.walk_forward.workers
     return dg.define_asset_job(
         PARALLEL_JOB_NAME,
         selection=selection,
         description=f"The research job with {workers} steps at a time, each in its own process: folds in parallel.",
         tags={WORKERS_TAG: str(workers)},
         # forked from a process that has imported everything: no step pays for that again
-        executor_def=dg.multiprocess_executor.configured(
+        executor_def=one_writer_executor(settings, dg.multiprocess_executor).configured(
             {
                 "max_concurrent": workers,
                 "start_method": {"forkserver": {"preload_modules": ["jobs.definitions"]}},

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from assets.resources import Line
+from jobs.market_lock import one_writer
 from ljwx_pipeline.config import MonitoringSettings
-from ljwx_pipeline.errors import LjwxError
+from ljwx_pipeline.errors import LakeError, LjwxError
 from ljwx_pipeline.tracking import RetrainingJournal
 from ljwx_pipeline.tracking.alarms import RequestLine
 from ljwx_pipeline.tracking.retraining import retraining_now
@@ -74,7 +75,11 @@ def _asked(context: dg.SensorEvaluationContext, line: Line) -> dg.RunRequest | d
     if not due.asked:
         earliest = f"; not before {due.earliest}" if due.earliest else ""
         return dg.SkipReason(f"{due.reason}{earliest}")
-    context.log.info(due.reason)
+    try:
+        with one_writer(line.settings):  # a training that is refused for another run's sake would count as failed
+            context.log.info(due.reason)
+    except LakeError as error:
+        return dg.SkipReason(f"{due.reason}; asked for later: {error.fact}")
     return _run_request(journal.requested(sessions[-1].date(), due.alarms))
 
 

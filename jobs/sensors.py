@@ -38,7 +38,11 @@ class Handover:
 def deploy_job(selection: dg.AssetSelection) -> "UnresolvedAssetJobDefinition":
     """Return the job that hands the champion's bundle to the runner and reads the account back."""
     return dg.define_asset_job(
-        DEPLOY_JOB_NAME, selection=selection, description="Hand the champion's bundle to the runner; read its account."
+        DEPLOY_JOB_NAME,
+        selection=selection,
+        description="Hand the champion's bundle to the runner; read its account.",
+        # without the market's lock: it reads none of the tables that a run writes, and must not wait for one
+        executor_def=dg.in_process_executor,
     )
 
 

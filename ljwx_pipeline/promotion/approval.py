@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from ljwx_pipeline.config import ApprovalSettings
 from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.tracking.champion import names_in
 
 USER_VARIABLE = "LJWX_USER"
 MAX_NAME = 100
@@ -45,7 +46,7 @@ def approval_refusal(settings: ApprovalSettings, name: str, *, asked_by: str, aw
     name
         Who wants to (`person`).
     asked_by
-        Who ran the research of the model; empty: nobody wrote it down.
+        Everybody who ran a research of the model, one a line; empty: nobody wrote it down.
     awaiting
         Whether the gate asks for approval. What it promoted by itself needs no second pair of eyes: a role, where one
         is configured, is asked for all the same.
@@ -61,7 +62,7 @@ def approval_refusal(settings: ApprovalSettings, name: str, *, asked_by: str, aw
             "it is not written down who ran the research of this model, and approval.separation is on",
             "run the research again: who runs it is written down then",
         )
-    if settings.separation and awaiting and name == asked_by:
+    if settings.separation and awaiting and name in names_in(asked_by):
         return (
             f"{name} ran the research of this model, and approval.separation is on: nobody approves their own",
             "let somebody else run `ljwx promote`",

@@ -27,12 +27,13 @@ _HEAD = "> "
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision on a version, and who ran the research that it judges."""
+    """The gate's decision on a version, who ran the research (one a line), and the digest of the returns it kept."""
 
     decision: Literal["promoted", "refused", "awaiting_approval"]
     reasons: Sequence[str]
     version: ModelVersion
     asked_by: str
+    returns_sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ def settle(desk: Desk, verdict: Verdict, *, seen: str | None) -> Settled:
             return Settled("promoted", (*verdict.reasons, said), now)
         decision, reasons = _after_people(desk, verdict)
         if decision == PROMOTED:
-            _require_unchanged(desk.model, now, seen, version)
+            _require_unchanged(desk.model, desk.incumbent(), seen, version)
         desk.record.decided(
             desk.model,
             version.version,
@@ -90,6 +91,7 @@ def settle(desk: Desk, verdict: Verdict, *, seen: str | None) -> Settled:
             reasons=reasons,
             asked_by=verdict.asked_by,
             champion_seen=seen or NO_CHAMPION,
+            returns_sha256=verdict.returns_sha256,
         )
         _challenge(desk, version, keep=decision == AWAITING and not is_it)
         if decision == PROMOTED:

@@ -15,11 +15,12 @@ Not here: what raises them (``monitoring/``), what is asked for (``monitoring/re
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import LakeError
@@ -27,6 +28,9 @@ from ljwx_pipeline.monitoring.retrain import SUCCEEDED, AlarmKind
 from ljwx_pipeline.tracking.journal import append_line, read_lines
 
 ALARMS_FILE, RETRAINING_FILE = "alarms.jsonl", "retraining.jsonl"
+What = Literal["raised", "cleared", "resumed"]
+_ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+_HASH = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,7 @@ class AlarmLine:
     """
 
     at: str
-    what: Literal["raised", "cleared", "resumed"]
+    what: What
     key: str
     kind: AlarmKind
     model: str
@@ -99,15 +103,28 @@ class AlarmJournal:
         self.path = folder / ALARMS_FILE
         self._clock = clock or SystemClock()
 
-    def lines(self) -> list[AlarmLine]:
+    def lines(self, *, newest: date | None = None) -> list[AlarmLine]:
         """Return every line, oldest first.
+
+        Parameters
+        ----------
+        newest
+            The newest session of the market: no alarm is of a later one. None: the caller asks no session.
 
         Raises
         ------
         LakeError
-            When the file is damaged.
+            When a line is damaged, which is named.
         """
-        return [_read(AlarmLine, one, self.path) for one in read_lines(self.path)]
+        found: list[AlarmLine] = []
+        begun: dict[str, AlarmLine] = {}
+        for number, one in enumerate(read_lines(self.path), start=1):
+            line: AlarmLine = _read(AlarmLine, one, self.path, number)
+            if fault := _alarm_fault(line, begun, newest):
+                raise _damaged(self.path, number, fault)
+            begun.setdefault(line.key, line)
+            found.append(line)
+        return found
 
     def about(self, bundle_hash: str, kind: AlarmKind | None = None) -> list[AlarmLine]:
         """Return the lines about a bundle, of one kind or of all."""
@@ -118,15 +135,16 @@ class AlarmJournal:
         last = {one.kind: one for one in self.about(bundle_hash)}
         return [one for one in last.values() if one.what != "cleared"]
 
-    def skill_lost_since(self, bundle_hash: str) -> date | None:
+    def skill_lost_since(self, bundle_hash: str, *, newest: date) -> date | None:
         """Return the session since which an alarm of lost skill about a bundle stands, None where none does.
 
         Raises
         ------
         LakeError
-            When the file is damaged.
+            When the file is damaged, or tells of a session after the ``newest`` of the market.
         """
-        last = {one.key: one for one in self.about(bundle_hash, "skill_lost")}
+        lines = self.lines(newest=newest)
+        last = {one.key: one for one in lines if (one.bundle_hash, one.kind) == (bundle_hash, "skill_lost")}
         standing = [date.fromisoformat(one.session) for one in last.values() if one.what != "cleared"]
         return min(standing, default=None)
 
@@ -134,11 +152,11 @@ class AlarmJournal:
         self, kind: AlarmKind, model: str, version: str, bundle_hash: str, *, session: date, sentence: str
     ) -> AlarmLine | None:
         """Write an alarm down; return its line, None where this session's was written before and still stands."""
-        key = f"{kind}/{model}/{subject(version, bundle_hash)}/{session}"
+        key = _key(kind, model, version, bundle_hash, session=session.isoformat())
         of_key = [one for one in self.about(bundle_hash, kind) if one.key == key]
         if of_key and of_key[-1].what != "cleared":
             return None
-        what: Literal["raised", "resumed"] = "resumed" if of_key else "raised"
+        what: What = "resumed" if of_key else "raised"
         line = AlarmLine(self._now(), what, key, kind, model, version, bundle_hash, session.isoformat(), sentence)
         append_line(self.path, asdict(line))
         return line
@@ -165,9 +183,9 @@ class AlarmJournal:
             append_line(self.path, asdict(cleared))
         return None
 
-    def records(self) -> list[dict[str, Any]]:
-        """Return every alarm ever raised as ``retraining_due`` reads it."""
-        lines = self.lines()
+    def records(self, *, newest: date | None = None) -> list[dict[str, Any]]:
+        """Return every alarm ever raised as ``retraining_due`` reads it; ``newest`` as ``lines`` takes it."""
+        lines = self.lines(newest=newest)
         last = {one.key: one.what for one in lines}
         return [
             {
@@ -198,10 +216,15 @@ class RetrainingJournal:
         Raises
         ------
         LakeError
-            When the file is damaged.
+            When a line is damaged, which is named.
         """
-        read = [_read(RequestLine, one, self.path) for one in read_lines(self.path)]
-        return [RequestLine(**{**asdict(one), "alarms": tuple(one.alarms)}) for one in read]
+        found: list[RequestLine] = []
+        for number, one in enumerate(read_lines(self.path), start=1):
+            line: RequestLine = _read(RequestLine, one, self.path, number)
+            if fault := _request_fault(line, found):
+                raise _damaged(self.path, number, fault)
+            found.append(RequestLine(**{**asdict(line), "alarms": tuple(line.alarms)}))
+        return found
 
     def requested(self, session: date, alarms: Sequence[str]) -> RequestLine:
         """Write down that a training is asked for, before it is."""
@@ -252,12 +275,76 @@ def _ends(lines: Sequence[RequestLine]) -> dict[str, RequestLine]:
     return {one.key: one for one in lines if one.what == "ended"}
 
 
-def _read(kind: type[Any], line: dict[str, Any], path: Path) -> Any:
-    """Return a line as its class; one of other fields is damage, never passed over."""
+def _key(kind: AlarmKind, model: str, version: str, bundle_hash: str, *, session: str) -> str:
+    return f"{kind}/{model}/{subject(version, bundle_hash)}/{session}"
+
+
+def _read(kind: type[Any], line: dict[str, Any], path: Path, number: int) -> Any:
+    """Return a line as its class; one of other fields, or with anything but texts, is damage, never passed over."""
     wanted = {one.name for one in fields(kind)}
     if set(line) != wanted:
-        raise LakeError(
-            f"{path} is damaged (a line lacks or has besides {', '.join(sorted(wanted ^ set(line)))})",
-            "restore it from a backup",
-        )
+        raise _damaged(path, number, f"it lacks or has besides {', '.join(sorted(wanted ^ set(line)))}")
+    for name, value in line.items():
+        told = value if name == "alarms" and isinstance(value, list) else [value]
+        if not all(isinstance(one, str) for one in told) or (name == "alarms" and told is not value):
+            raise _damaged(path, number, f"{name} is {value!r}")
     return kind(**line)
+
+
+def _alarm_fault(line: AlarmLine, begun: dict[str, AlarmLine], newest: date | None) -> str:
+    """Return what is wrong with a line, by itself or after those before it; empty where nothing is."""
+    if not _is_instant(line.at):
+        return f"at is {line.at!r}"
+    if line.what not in get_args(What):
+        return f"what is {line.what!r}"
+    if line.kind not in get_args(AlarmKind):
+        return f"kind is {line.kind!r}"
+    if not line.model or not line.version or not _HASH.fullmatch(line.bundle_hash):
+        return f"it is about {line.model!r}, version {line.version!r}, bundle {line.bundle_hash!r}"
+    if not _is_date(line.session):
+        return f"session is {line.session!r}"
+    if newest is not None and line.session > newest.isoformat():
+        return f"session is {line.session}, after {newest}, the newest of the market"
+    before = begun.get(line.key)
+    since = line if before is None else before
+    if line.key != _key(line.kind, line.model, line.version, line.bundle_hash, session=since.session):
+        return f"key is {line.key!r}"
+    if (line.what == "raised") is not (before is None):
+        return f"{line.key} is {line.what} {'without having been raised' if before is None else 'twice'}"
+    return ""
+
+
+def _request_fault(line: RequestLine, before: Sequence[RequestLine]) -> str:
+    """Return what is wrong with a line, by itself or after those before it; empty where nothing is."""
+    if not _is_instant(line.at):
+        return f"at is {line.at!r}"
+    asked = line.key in {one.key for one in before if one.what == "requested"}
+    if line.what == "requested":
+        if not line.key or asked:
+            return f"{line.key!r} is requested {'twice' if asked else 'without a key'}"
+        if not _is_date(line.session):
+            return f"session is {line.session!r}"
+        return "" if line.alarms and all(line.alarms) else f"alarms are {list(line.alarms)!r}"
+    if line.what != "ended":
+        return f"what is {line.what!r}"
+    if not asked:
+        return f"{line.key!r} ended without having been requested"
+    return "" if line.status else "it ended, and how is not told"
+
+
+def _is_date(told: str) -> bool:
+    try:
+        return _ISO_DATE.fullmatch(told) is not None and date.fromisoformat(told) is not None
+    except ValueError:
+        return False
+
+
+def _is_instant(told: str) -> bool:
+    try:
+        return datetime.fromisoformat(told).tzinfo is not None
+    except ValueError:
+        return False
+
+
+def _damaged(path: Path, number: int, fault: str) -> LakeError:
+    return LakeError(f"{path} is damaged (line {number}: {fault})", "restore it from a backup")

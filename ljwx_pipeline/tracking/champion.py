@@ -11,7 +11,7 @@ alias cannot promote. Not here: the decision (``promotion/gate.py``, ``promotion
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -68,10 +68,12 @@ class ChampionLine:
     by, reason
         The person who gave a command, as the machine names them, and why they said they did.
     asked_by
-        Who ran the research that the gate decided on; empty in lines from before this was recorded.
+        Who ran the research that the gate decided on, one a line; empty in lines from before this was recorded.
     champion_seen
         Of the gate's decision: bundle of the champion that it was judged beside, ``none`` where there was none; empty
         in other lines, and in those from before this was recorded.
+    returns_sha256
+        Of the gate's decision: SHA-256 of the file of the bundle's out-of-sample returns (``promotion/rival.py``).
     """
 
     at: str
@@ -87,6 +89,7 @@ class ChampionLine:
     reason: str = ""
     asked_by: str = ""
     champion_seen: str = ""
+    returns_sha256: str = ""
 
     @property
     def by_gate(self) -> bool:
@@ -160,10 +163,12 @@ class ChampionRecord:
         reason: str = "",
         asked_by: str = "",
         champion_seen: str = "",
+        returns_sha256: str = "",
     ) -> None:
         """Record a decision on the bundle that ``version`` holds, before any alias is moved."""
         line = ChampionLine(self._now(), "decided", model, version, None, decision, tuple(reasons), bundle_hash)
-        self._append(replace(line, via=via, by=by, reason=reason, asked_by=asked_by, champion_seen=champion_seen))
+        line = replace(line, via=via, by=by, reason=reason, asked_by=asked_by)
+        self._append(replace(line, champion_seen=champion_seen, returns_sha256=returns_sha256))
 
     def moved(self, model: str, version: str | None, bundle_hash: str) -> None:
         """Record that the line has pointed the alias at ``version``, which holds this bundle; None: taken it off."""
@@ -180,12 +185,58 @@ class ChampionRecord:
         moves = [line for line in self.lines(model) if line.what in ("moved", "moved_by_hand")]
         return moves[-1] if moves else None
 
+    def own_champion(self, model: str) -> ChampionLine | None:
+        """Return the line's last move of the alias onto a bundle that was not demoted since; None where there is none.
+
+        Whoever moves the alias by hand, or loses the registry's database, changes nothing of it.
+        """
+        moves = [line for line in self.lines(model) if line.what == "moved"]
+        own = moves[-1] if moves and moves[-1].version is not None and moves[-1].bundle_hash else None
+        standing = None if own is None else self.standing(model, own.bundle_hash)
+        return None if standing is not None and standing.decision == DEMOTED else own
+
+    def incumbent(self, registry: Registry, model: str) -> ModelVersion | None:
+        """Return the champion that a candidate is compared with: the one that the line itself made champion last.
+
+        Where the line made none, or took the last one off, it is what the alias names. A bundle that the registry no
+        longer holds has its old number and no run.
+
+        Raises
+        ------
+        RegistryError
+            When MLflow cannot be reached.
+        """
+        now, own = registry.champion(model), self.own_champion(model)
+        if own is None or (now is not None and (now.version, now.bundle_hash) == self._unfinished(model)):
+            return now
+        if now is not None and now.bundle_hash == own.bundle_hash:
+            return now
+        held = registry.version_of(model, own.bundle_hash)
+        return ModelVersion(model, str(own.version), "", own.bundle_hash) if held is None else held
+
     def standing(self, model: str, bundle_hash: str, *, gate_alone: bool = False) -> ChampionLine | None:
         """Return the last decision on a bundle, or the gate's last one; None where there is none."""
         lines = self.lines(model) if bundle_hash else []
         found = [line for line in lines if line.what == "decided" and line.bundle_hash == bundle_hash]
         found = [line for line in found if line.by_gate or not gate_alone]
         return found[-1] if found else None
+
+    def asked_by(self, model: str, bundle_hash: str) -> str:
+        """Return everybody who ran a research that the gate decided a bundle on, one a line.
+
+        Empty where it is not written down who ran the last one.
+        """
+        gate = [line for line in self.lines(model) if line.what == "decided" and line.by_gate]
+        on_it = [line.asked_by for line in gate if line.bundle_hash == bundle_hash]
+        return one_a_line({name for told in on_it for name in names_in(told)}) if on_it and on_it[-1] else ""
+
+    def returns_digests(self, model: str) -> dict[str, set[str]]:
+        """Return the digests of the files of out-of-sample returns that decisions told of, by bundle hash."""
+        found: dict[str, set[str]] = {}
+        for line in self.lines(model):
+            if line.returns_sha256:
+                found.setdefault(line.bundle_hash, set()).add(line.returns_sha256)
+        return found
 
     def open_command(self, model: str) -> ChampionLine | None:
         """Return the decision of a command that was stopped before it had told the runner; None where none was.
@@ -311,6 +362,16 @@ def _as_told(told: Mapping[str, Any]) -> ChampionLine:
     if line.what == "decided" and line.version is None:
         raise ValueError("a decision on no version")
     return line
+
+
+def one_a_line(names: Iterable[str]) -> str:
+    """Return names as one text; a name holds no line's end (``promotion.approval.person``)."""
+    return "\n".join(sorted(names))
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """Return the names of a text that holds one a line."""
+    return tuple(name for name in text.split("\n") if name)
 
 
 def state_of(lines: Sequence[ChampionLine], version: ModelVersion, aliases: Mapping[str, str]) -> State | None:

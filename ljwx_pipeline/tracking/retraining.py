@@ -41,7 +41,7 @@ def retraining_now(folder: Path, model: str, sessions: pd.DatetimeIndex, *, cool
     with suppress(SourceError):  # past the calendar's end nothing is known of later sessions
         calendar = pd.DatetimeIndex(sessions.union(sessions_between(today, last_known_session())))
     return retraining_due(
-        AlarmJournal(folder).records(),
+        AlarmJournal(folder).records(newest=today),
         RetrainingJournal(folder).records(),
         calendar,
         today=today,

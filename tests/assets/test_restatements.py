@@ -11,25 +11,40 @@ import pytest
 from assets import restatements
 from assets.io_managers import write_json
 from assets.lineage import DOCUMENT
-from assets.restatements import flag_models, flagging, pin_dataset
+from assets.restatements import flag_models, flagging, pin_dataset, restatement_of
 from ljwx_pipeline.errors import RegistryError, SourceError
 from ljwx_pipeline.lake import Catalogue, Lake
+from ljwx_pipeline.registry import ModelVersion
 from tests.fakes.bars import random_bars
 
 NOW = datetime(2024, 3, 1, 10, tzinfo=UTC)
 
 
 class Registry:
-    """Keeps tags; down when told to be."""
+    """Holds versions and their tags; down when told to be."""
 
     def __init__(self) -> None:
+        self.held: list[ModelVersion] = []
         self.tags: list[tuple[str, str, str, str]] = []
         self.down = False
 
+    def version_of(self, name: str, bundle_hash: str) -> ModelVersion | None:
+        self._answer()
+        return next((one for one in self.held if (one.name, one.bundle_hash) == (name, bundle_hash)), None)
+
+    def version_tags(self, version: ModelVersion) -> dict[str, str]:
+        self._answer()
+        return {
+            tag: value for name, number, tag, value in self.tags if (name, number) == (version.name, version.version)
+        }
+
     def tag_version(self, name: str, version: str, tag: str, value: str) -> None:
+        self._answer()
+        self.tags.append((name, version, tag, value))
+
+    def _answer(self) -> None:
         if self.down:
             raise RegistryError("MLflow cannot be reached", "start it")
-        self.tags.append((name, version, tag, value))
 
 
 class Line:
@@ -63,8 +78,16 @@ def line(tmp_path: Path, bars: pd.DataFrame, spells: pd.DataFrame) -> Line:
     store(made, "raw_bars", bars, "2018-01-01")
     store(made, "st_spells", spells)
     write_json(made.tables, DOCUMENT, {"known_at": NOW.isoformat()})
-    pin_dataset(made, "model", "7", "run")
+    pin(made, "7", "a")
     return made
+
+
+def pin(line: Line, number: str, digit: str) -> ModelVersion:
+    """Register a bundle under a number and pin what it was made from."""
+    version = ModelVersion("model", number, "run", digit * 64)
+    line.registry().held.append(version)
+    pin_dataset(line, version, "run")
+    return version
 
 
 def store(line: Line, table: str, rows: pd.DataFrame, partition: str = "all", *, hours: int = 0) -> None:
@@ -88,8 +111,8 @@ def test_a_changed_bar_is_flagged_once(line: Line, bars: pd.DataFrame) -> None:
     assert len(line.registry().tags) == 1
 
 
-@pytest.mark.parametrize("damage", ["{", "[]", '{"compared": 3, "flagged": {}}'])
-def test_a_damaged_memory_is_told_and_the_flag_set_once_more(
+@pytest.mark.parametrize("damage", ["{", "[]", '{"compared": 3}', '{"compared": {"x": "y"}}'])
+def test_a_damaged_memory_is_told_and_compared_once_more(
     line: Line, bars: pd.DataFrame, caplog: pytest.LogCaptureFixture, damage: str
 ) -> None:
     store(line, "raw_bars", tripled(bars, 2), "2018-01-01", hours=1)
@@ -97,11 +120,41 @@ def test_a_damaged_memory_is_told_and_the_flag_set_once_more(
     memory = line.home / "ingest" / "restatements.json"
     whole = memory.read_text()
     memory.write_text(damage)
-    assert len(flag_models(line)) == 1
+    assert flag_models(line) == []
     assert memory.read_text() == whole
     assert memory.with_name("restatements.json.damaged").read_text() == damage
     assert "restatements.json is damaged" in caplog.text
-    assert "flagged once more" in caplog.text
+    assert "compared with the lake once more" in caplog.text
+
+
+def test_a_flag_that_the_registry_lost_is_set_again(line: Line, bars: pd.DataFrame) -> None:
+    store(line, "raw_bars", tripled(bars, 2), "2018-01-01", hours=1)
+    flag_models(line)
+    line.registry().tags.clear()  # MLflow's database restored from a backup
+    (sentence,) = flag_models(line)
+    assert "2 rows of 2018-01 restated in raw_bars" in sentence
+    assert len(line.registry().tags) == 1
+
+
+def test_a_bundle_under_a_number_that_was_another_one_s_has_a_pin_of_its_own(line: Line, bars: pd.DataFrame) -> None:
+    store(line, "raw_bars", tripled(bars, 2), "2018-01-01", hours=1)
+    line.registry().held.clear()  # MLflow's database made anew: numbers begin again
+    write_json(line.tables, DOCUMENT, {"known_at": (NOW + timedelta(hours=2)).isoformat()})
+    again = pin(line, "7", "b")
+    assert flag_models(line) == [], "it was made from the mended rows, and the registry holds no other"
+    store(line, "raw_bars", tripled(bars, 4), "2018-01-01", hours=3)
+    (sentence,) = flag_models(line)
+    assert "model version 7 was made from data that were changed since: 2 rows" in sentence
+    assert restatement_of(line, "model", again.bundle_hash).startswith("2 rows of 2018-01 restated")
+    assert restatement_of(line, "model", "a" * 64).startswith("4 rows of 2018-01 restated"), "the lake knows it still"
+    assert restatement_of(line, "model", "c" * 64) == ""
+
+
+def test_a_tag_tells_of_what_the_lake_no_longer_pins(line: Line) -> None:
+    version = ModelVersion("model", "8", "run", "d" * 64)
+    line.registry().held.append(version)
+    line.registry().tag_version("model", "8", "data_restated", "3 rows, noticed 2024-01-02")
+    assert restatement_of(line, "model", version.bundle_hash) == "3 rows, noticed 2024-01-02"
 
 
 def test_a_second_restatement_renews_the_tag(line: Line, bars: pd.DataFrame, spells: pd.DataFrame) -> None:
@@ -164,8 +217,8 @@ def test_what_was_stored_while_the_model_was_made_is_not_what_it_was_made_from(
 ) -> None:
     store(line, "raw_bars", tripled(bars, 1), "2018-01-01", hours=1)
     store(line, "industries", spells.assign(industry="bank"), hours=1)
-    pin_dataset(line, "model", "8", "run")
-    pinned = Catalogue(line.lake()).show("model-v8")
+    pin(line, "8", "b")
+    pinned = Catalogue(line.lake()).show("model-bbbbbbbbbbbbbbbb")
     assert pinned.tables["raw_bars"]["2018-01-01"].version == 1
     assert "industries" not in pinned.tables
     flag_models(line)

@@ -12,6 +12,7 @@ import pytest
 from assets.resources import Line
 from assets.tracking import (
     _opened_tracker,
+    asked_by,
     begin_research_run,
     end_research_run,
     fail_research_run,
@@ -97,6 +98,21 @@ def test_a_promotion_tells_the_outcome_of_every_check(line: Line, registry: Regi
     (run,) = registry.views(kind="promotion", limit=10)
     told = {name: value for name, value in run.tags.items() if name.startswith("gate.")}
     assert told == {"gate.months": "passed", "gate.rank_ic_lower": "failed"}
+
+
+def test_whoever_asked_for_a_research_stays_written_down_when_another_goes_on_with_it(
+    line: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LJWX_USER", "ann")
+    begun(line)
+    fail_research_run(line, "disk full")
+    monkeypatch.setenv("LJWX_USER", "bo")
+    assert asked_by(line) == "ann", "whoever takes a later step alone"
+    begun(line)
+    assert asked_by(line) == "ann\nbo"
+    end_research_run(line)
+    begun(line)
+    assert asked_by(line) == "bo", "a research of its own"
 
 
 def test_runs_are_told_apart_by_what_was_changed(

@@ -12,6 +12,7 @@ from assets.monitoring import alarms_of
 from jobs.definitions import build_definitions
 from jobs.retraining import REQUEST_TAG, SENSOR_NAME, WILL_RETRY_TAG, retraining_journal
 from ljwx_pipeline.config import Settings
+from ljwx_pipeline.lake.locking import exclusive
 from tests.fakes.watched_home import SESSIONS, TRAINED, WatchedHome
 
 REACH = 6
@@ -183,6 +184,16 @@ def test_the_next_training_waits_for_the_last_one_and_for_the_cool_down(
     assert isinstance(second, dg.RunRequest)
     assert second.tags[REQUEST_TAG] != asked.tags[REQUEST_TAG]
     assert retraining_journal(home.line()).lines()[-1].alarms == (journal.lines()[-1].key,)
+
+
+def test_a_training_is_asked_for_once_nobody_else_writes_the_market(
+    home: WatchedHome, instance: dg.DagsterInstance
+) -> None:
+    alarmed(home)
+    with exclusive(home.line().home / "run.lock", timeout_s=1):
+        assert "asked for later: another process" in str(tick(home, instance))
+        assert not retraining_journal(home.line()).lines()
+    assert isinstance(tick(home, instance), dg.RunRequest)
 
 
 def test_a_damaged_record_is_told_with_its_remedy_and_nothing_is_asked_for(

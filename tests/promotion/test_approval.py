@@ -25,6 +25,8 @@ def test_anybody_may_where_nothing_is_configured() -> None:
     [
         ("ann", "bo", True, None),
         ("ann", "ann", True, "nobody approves their own"),
+        ("ann", "bo\nann", True, "nobody approves their own"),
+        ("ann", "anna", True, None),
         ("ann", "", True, "not written down who ran the research"),
         ("ann", "ann", False, None),
         ("cy", "bo", True, "cy does not have the role 'risk' (has: desk)"),

@@ -110,6 +110,12 @@ def market(tmp_path: Path) -> Market:
     return Market(tmp_path, registry_in(tmp_path))
 
 
+def test_the_gates_decision_names_the_file_of_the_returns_it_was_made_on(market: Market) -> None:
+    one = market.version("a")
+    settle(market.desk, Verdict("promoted", (), one, "quant", "d" * 64), seen=None)
+    assert market.desk.record.returns_digests("tiny") == {one.bundle_hash: {"d" * 64}}
+
+
 def test_what_waits_stays_challenger_until_a_person_promotes_it(market: Market) -> None:
     one = market.judged("a", "promoted")
     two = market.judged("b", "awaiting_approval", reasons=("PBO cannot be assessed",))
@@ -252,6 +258,17 @@ def test_a_contest_s_demotion_is_no_decision_of_the_gate_s(market: Market) -> No
     assert (line.decision, line.by, line.asked_by) == ("promoted", "ann", "quant")
 
 
+def test_who_asked_for_a_model_does_not_approve_it_though_another_asked_again(market: Market) -> None:
+    one = market.judged("a", "awaiting_approval", asked_by="quant")
+    settle(market.desk, Verdict("awaiting_approval", (), one, "bo\ncy"), seen=None)
+    separated = OPEN.model_copy(update={"separation": True})
+    for asker in ("quant", "bo", "cy"):
+        with pytest.raises(PromotionError, match=f"{asker} ran the research of this model"):
+            market.promote("1", Hand(asker, ""), separated)
+    market.promote("1", HAND, separated)
+    assert market.champion() == "1"
+
+
 def test_after_a_contest_s_demotion_a_command_tells_of_its_own(market: Market) -> None:
     one = market.judged("a", "promoted")
     market.promote("1")
@@ -301,6 +318,35 @@ def test_a_version_judged_without_a_champion_or_before_that_was_recorded_needs_a
     market.demote()
     market.promote("1")
     assert market.champion() == "1", "without a champion there is none to replace"
+
+
+def test_taking_the_alias_off_by_hand_spares_nobody_the_comparison(market: Market) -> None:
+    one = market.judged("a", "awaiting_approval")
+    two = market.judged("b", "promoted")
+    market.registry.drop_alias("champion", "tiny")
+    with pytest.raises(
+        PromotionError, match=r"version 2 of tiny became champion meanwhile .* they were never compared"
+    ):
+        market.promote("1")
+    with pytest.raises(PromotionError, match="version 2 of tiny became champion meanwhile"):
+        settle(market.desk, Verdict("promoted", (), one, "quant"), seen=None)
+    three = market.version("c")
+    settled = settle(market.desk, Verdict("promoted", (), three, "quant"), seen=two.bundle_hash)
+    assert (settled.decision, market.champion()) == ("promoted", "3"), "judged beside the one that was taken off"
+    market.registry.drop_alias("champion", "tiny")
+    market.demote()
+    market.promote("1")
+    assert market.champion() == "1", "`ljwx demote` settles it"
+
+
+def test_pointing_the_alias_at_an_earlier_champion_spares_nobody_the_comparison(market: Market) -> None:
+    one, two = market.judged("a", "promoted"), market.judged("b", "promoted")
+    market.registry.promote(one)
+    three = market.version("c")
+    with pytest.raises(PromotionError, match="version 2 of tiny became champion meanwhile"):
+        settle(market.desk, Verdict("promoted", (), three, "quant"), seen=one.bundle_hash)
+    settle(market.desk, Verdict("promoted", (), three, "quant"), seen=two.bundle_hash)
+    assert market.champion() == "3"
 
 
 def test_a_later_wait_for_approval_is_written_down_even_of_the_champion(market: Market) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +22,7 @@ def series(seed: int, first: int = 0) -> pd.Series:
     return pd.Series(values, SESSIONS[first:], name="returns")
 
 
-def untouched(_version: str) -> str:
+def untouched(_rival: Named) -> str:
     return ""
 
 
@@ -69,19 +72,83 @@ def test_a_champion_of_revised_data_or_unknown_returns_cannot_be_compared(tmp_pa
     assert unknown is not None
     assert "were not kept" in unknown.reason
     kept.keep(champion.bundle_hash, series(1), None)
-    revised = against(series(2), champion, kept, restated=lambda version: f"3 rows of version {version}")
+    revised = against(series(2), champion, kept, restated=lambda named: f"3 rows of version {named.version}")
     assert revised is not None
     assert "revised since (3 rows of version 1)" in revised.reason
     assert "ljwx demote" in revised.reason
 
 
-@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b'{"sessions": ["x"], "net_return": [1], "rival": null}'])
-def test_damaged_returns_are_refused(tmp_path: Path, content: bytes) -> None:
+def changed(kept: ReturnsOfBundles, tmp_path: Path, **fields: Any) -> Named:
+    """Keep a champion's returns and change fields of the file; one that is None is left out."""
+    champion = Named("1", "a" * 64)
+    kept.keep(champion.bundle_hash, series(1, first=297), None)
+    path = tmp_path / "returns" / f"{champion.bundle_hash}.json"
+    tree = {**json.loads(path.read_bytes()), **fields}
+    path.write_text(json.dumps({name: value for name, value in tree.items() if value is not None or name == "rival"}))
+    return champion
+
+
+DAYS = [f"{day:%Y-%m-%d}" for day in SESSIONS[297:]]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"bundle_hash": "b" * 64},
+        {"bundle_hash": None},
+        {"more": 1},
+        {"sessions": ["x", *DAYS[1:]]},
+        {"sessions": [5, *DAYS[1:]]},
+        {"sessions": None},
+        {"sessions": DAYS[:2]},
+        {"sessions": [DAYS[0], DAYS[0], DAYS[2]]},
+        {"sessions": [DAYS[1], DAYS[0], DAYS[2]]},
+        {"sessions": ["2024-02-30", *DAYS[1:]]},
+        {"net_return": [0.0, math.nan, 0.0]},
+        {"net_return": [0.0, math.inf, 0.0]},
+        {"net_return": ["0", 0.0, 0.0]},
+        {"net_return": [0.0, 0.0]},
+        {"net_return": 5},
+        {"rival": {"version": "1"}},
+        {"rival": {"version": 1, "bundle_hash": "c" * 64}},
+        {"rival": "c"},
+    ],
+)
+def test_returns_that_were_changed_are_refused(tmp_path: Path, fields: dict[str, Any]) -> None:
+    kept = ReturnsOfBundles(tmp_path)
+    champion = changed(kept, tmp_path, **fields)
+    with pytest.raises(PromotionError, match=r"is damaged .*") as told:
+        choose_rival(series(2), champion, kept)
+    assert "ljwx demote" in told.value.remedy
+
+
+@pytest.mark.parametrize("content", [b"", b"[]", b"{}", b"\xff", b'{"net_return": [1e999]}'])
+def test_a_file_that_is_no_such_document_is_refused(tmp_path: Path, content: bytes) -> None:
     kept, champion = ReturnsOfBundles(tmp_path), Named("1", "a" * 64)
     kept.keep(champion.bundle_hash, series(1), None)
     (tmp_path / "returns" / f"{champion.bundle_hash}.json").write_bytes(content)
     with pytest.raises(PromotionError, match="is damaged"):
         choose_rival(series(2), champion, kept)
+
+
+def test_returns_too_large_for_a_number_are_refused(tmp_path: Path) -> None:
+    kept, champion = ReturnsOfBundles(tmp_path), Named("1", "a" * 64)
+    kept.keep(champion.bundle_hash, series(1, first=298), None)
+    path = tmp_path / "returns" / f"{champion.bundle_hash}.json"
+    tree = {**json.loads(path.read_bytes()), "net_return": ["large", "large"]}
+    path.write_text(json.dumps(tree).replace('"large"', "1e999"))
+    with pytest.raises(PromotionError, match="a return is not finite"):
+        choose_rival(series(2), champion, kept)
+
+
+def test_a_whole_file_that_the_record_does_not_tell_of_is_refused(tmp_path: Path) -> None:
+    kept, champion = ReturnsOfBundles(tmp_path), Named("1", "a" * 64)
+    told = kept.keep(champion.bundle_hash, series(1), None)
+    recorded = ReturnsOfBundles(tmp_path, {champion.bundle_hash: {told}})
+    assert choose_rival(series(2), champion, recorded) == champion
+    kept.keep(champion.bundle_hash, series(1) - 0.01, None)
+    with pytest.raises(PromotionError, match="the record tells of another file"):
+        choose_rival(series(2), champion, recorded)
 
 
 def test_a_bundle_that_was_judged_is_found_by_what_it_showed(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -80,11 +82,92 @@ def test_broken_input_holds_retraining_back_on_every_session_until_it_has_passed
 
 def test_lost_skill_is_told_with_the_session_since_which_it_stands(alarms: AlarmJournal) -> None:
     drift(alarms, 1, now=True)
-    assert alarms.skill_lost_since(ONE) is None
+    newest = SESSIONS[9].date()
+    assert alarms.skill_lost_since(ONE, newest=newest) is None
     for at in (4, 9):
         alarms.raised("skill_lost", "m", "3", ONE, session=SESSIONS[at].date(), sentence="lost")
-    assert alarms.skill_lost_since(ONE) == SESSIONS[4].date()
-    assert alarms.skill_lost_since(TWO) is None
+    assert alarms.skill_lost_since(ONE, newest=newest) == SESSIONS[4].date()
+    assert alarms.skill_lost_since(TWO, newest=newest) is None
+
+
+def test_lost_skill_of_a_session_that_has_not_come_frees_nobody(alarms: AlarmJournal) -> None:
+    alarms.raised("skill_lost", "m", "3", ONE, session=SESSIONS[9].date(), sentence="lost")
+    with pytest.raises(LakeError, match=rf"alarms\.jsonl is damaged \(line 1: session is {SESSIONS[9].date()}, after"):
+        alarms.skill_lost_since(ONE, newest=SESSIONS[8].date())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"what": "zzz"},
+        {"what": "cleared"},
+        {"what": ["raised"]},
+        {"kind": "x"},
+        {"kind": ["skill_lost"]},
+        {"session": "abc"},
+        {"session": 5},
+        {"session": "2026-02-30"},
+        {"session": "20260306"},
+        {"session": "2026-03-09"},
+        {"key": "k"},
+        {"key": [1]},
+        {"key": None},
+        {"version": 3},
+        {"version": "4"},
+        {"bundle_hash": None},
+        {"bundle_hash": TWO},
+        {"bundle_hash": "b"},
+        {"at": "x"},
+        {"sentence": None},
+    ],
+)
+def test_a_damaged_alarm_frees_nobody_and_is_named_with_its_line(alarms: AlarmJournal, changed: dict[str, Any]) -> None:
+    drift(alarms, 1, now=True)
+    alarms.raised("skill_lost", "m", "3", ONE, session=SESSIONS[4].date(), sentence="lost")
+    first, second = alarms.path.read_text().splitlines()
+    alarms.path.write_text(f"{first}\n{json.dumps({**json.loads(second), **changed})}\n")
+    for read in (
+        lambda: alarms.skill_lost_since(ONE, newest=SESSIONS[50].date()),
+        lambda: alarms.in_force(ONE),
+        alarms.records,
+    ):
+        with pytest.raises(LakeError, match=r"alarms\.jsonl is damaged \(line 2: "):
+            read()
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"alarms": None},
+        {"alarms": 5},
+        {"alarms": []},
+        {"alarms": [5]},
+        {"alarms": ""},
+        {"session": "x"},
+        {"key": []},
+        {"key": ""},
+        {"what": "zzz"},
+        {"what": "ended"},
+        {"what": "ended", "key": ["a"]},
+        {"status": 5},
+        {"at": ""},
+    ],
+)
+def test_a_damaged_request_is_named_with_its_line(tmp_path: Path, changed: dict[str, Any]) -> None:
+    journal = RetrainingJournal(tmp_path, clock=CLOCK)
+    journal.requested(date(2026, 3, 2), ["x"])
+    journal.path.write_text(json.dumps({**json.loads(journal.path.read_text()), **changed}) + "\n")
+    for read in (journal.records, journal.open_requests, journal.failed_last):
+        with pytest.raises(LakeError, match=r"retraining\.jsonl is damaged \(line 1: "):
+            read()
+
+
+def test_a_request_ends_with_how_it_did(tmp_path: Path) -> None:
+    journal = RetrainingJournal(tmp_path, clock=CLOCK)
+    made = journal.requested(date(2026, 3, 2), ["x"])
+    journal.ended(made.key, run_id="r", status="")
+    with pytest.raises(LakeError, match=r"retraining\.jsonl is damaged \(line 2: it ended, and how is not told"):
+        journal.records()
 
 
 def test_a_request_is_open_until_its_run_ends_and_answers_its_alarms_for_ever_where_it_succeeded(
