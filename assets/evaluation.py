@@ -228,7 +228,17 @@ def champion_model(
     if (moved := notice_moved_alias(line)) is not None:
         context.log.warning(moved.sentence())
     kept = keep_shown(line, promotion_decision, bundle_hash)
-    verdict = Verdict(promotion_decision["decision"], promotion_decision["reasons"], version, asked_by(line), kept)
+    approval = line.settings.approval
+    verdict = Verdict(
+        promotion_decision["decision"],
+        promotion_decision["reasons"],
+        version,
+        asked_by(line),
+        kept,
+        compared="champion" not in line.settings.gate.left_out,
+        role=approval.role,
+        separation=approval.separation,
+    )
     done = settle(promotion_desk(line), verdict, seen=promotion_decision.get("champion_seen"))
     champion = done.champion
     settled_as = {"decision": done.decision, "reasons": list(done.reasons)}

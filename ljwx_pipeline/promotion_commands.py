@@ -177,7 +177,10 @@ def _would(desk: Desk, plan: Plan) -> str:
 def _did(desk: Desk, done: Done) -> str:
     plan, told = done.plan, done.told
     gone = f"; version {plan.demotes.version} is demoted" if plan.demotes is not None else ""
-    spooled = f"the runner does not answer: it lies in {told.how}, and the runner takes it when it starts"
+    spooled = (
+        f"the runner does not answer: it lies in {told.how}, and the runner takes it when it starts, or at its next "
+        "look (live.poll_seconds) if it runs at another address"
+    )
     if plan.after is None:
         runner = {"accepted": "the runner buys nothing more", "already": "the runner knew it", "spooled": spooled}
         return f"{desk.model} has no champion{gone}; {runner[told.status]}"

@@ -27,13 +27,28 @@ _HEAD = "> "
 
 @dataclass(frozen=True)
 class Verdict:
-    """The gate's decision on a version, who ran the research (one a line), and the digest of the returns it kept."""
+    """The gate's decision on a version.
+
+    Parameters
+    ----------
+    asked_by
+        Who ran the research, one a line.
+    returns_sha256
+        Digest of the returns it kept.
+    compared
+        Whether it was asked to beat the champion.
+    role, separation
+        Of ``[approval]`` when it was made: whoever promotes the version later is held to them too.
+    """
 
     decision: Literal["promoted", "refused", "awaiting_approval"]
     reasons: Sequence[str]
     version: ModelVersion
     asked_by: str
     returns_sha256: str = ""
+    compared: bool = True
+    role: str = ""
+    separation: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,8 +105,10 @@ def settle(desk: Desk, verdict: Verdict, *, seen: str | None) -> Settled:
             decision=decision,
             reasons=reasons,
             asked_by=verdict.asked_by,
-            champion_seen=seen or NO_CHAMPION,
+            champion_seen=(seen or NO_CHAMPION) if verdict.compared else "",
             returns_sha256=verdict.returns_sha256,
+            role_asked=verdict.role,
+            separation_asked=verdict.separation,
         )
         _challenge(desk, version, keep=decision == AWAITING and not is_it)
         if decision == PROMOTED:

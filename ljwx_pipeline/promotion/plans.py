@@ -11,6 +11,7 @@ from ljwx_pipeline.config import ApprovalSettings
 from ljwx_pipeline.errors import PromotionError, RegistryError
 from ljwx_pipeline.promotion.approval import approval_refusal
 from ljwx_pipeline.promotion.desk import Desk, became, hash_of
+from ljwx_pipeline.promotion.told import decision_told
 from ljwx_pipeline.registry import RESTATED_TAG, ModelVersion
 from ljwx_pipeline.tracking.champion import AWAITING, COMMANDS, DEMOTED, NO_CHAMPION, PROMOTED, REFUSED, Via
 
@@ -81,9 +82,12 @@ def plan_promotion(
         why = " | ".join(gate.reasons) or "no reason"
         raise PromotionError(f"the gate refused {named} at {gate.at} ({why})", "only what the gate passes is promoted")
     asked_by = desk.record.asked_by(desk.model, version.bundle_hash)
-    refused = approval_refusal(approval, hand.by, asked_by=asked_by, awaiting=gate.decision == AWAITING)
-    if refused is not None:
-        raise PromotionError(f"{named} is not promoted: {refused[0]}", refused[1])
+    # the rules of now, and those that the decision was made under: leaving an option out loosens neither
+    then = {"role": gate.role_asked, "separation": approval.separation or gate.separation_asked == "yes"}
+    for rules in (approval, approval.model_copy(update=then)):
+        refused = approval_refusal(rules, hand.by, asked_by=asked_by, awaiting=gate.decision == AWAITING)
+        if refused is not None:
+            raise PromotionError(f"{named} is not promoted: {refused[0]}", refused[1])
     incumbent = desk.incumbent()
     changed = _never_compared(desk, version, incumbent)
     if changed is not None and not (changed_accepted and hand.reason):
@@ -102,7 +106,7 @@ def plan_promotion(
     is_it = now is not None and now.bundle_hash == version.bundle_hash
     open_one = desk.record.open_command(desk.model)
     stands = standing.decision == PROMOTED and (is_it or (open_one is not None and open_one == standing))
-    notes = [f"its last decision: {standing.said()}", *([] if changed is None else [changed]), *restated]
+    notes = [f"its last decision: {decision_told(standing)}", *([] if changed is None else [changed]), *restated]
     notes += ["it is champion already: the runner is told again"] if is_it and stands else []
     return Plan(
         "promote",
@@ -135,8 +139,8 @@ def _never_compared(desk: Desk, version: ModelVersion, now: ModelVersion | None)
         return None
     if not seen:
         return (
-            f"version {now.version} of {desk.model} is champion, and it is not written down which champion the gate "
-            f"compared version {version.version} with"
+            f"version {now.version} of {desk.model} is champion, and it is not written down that the gate compared "
+            f"version {version.version} with any"
         )
     was = "there was none" if seen == NO_CHAMPION else f"it was bundle {seen[:12]}"
     return f"{became(desk.model, now)} (when version {version.version} was judged, {was}): they were never compared"
@@ -169,13 +173,13 @@ def plan_rollback(desk: Desk, to: str | None = None) -> Plan:
     if wanted is not None and wanted not in former:
         raise PromotionError(
             _why_not(desk, wanted, now),
-            f"choose among {', '.join(one.version for one in former) or 'none'}, or bring it back: "
-            f"`ljwx promote {wanted.version}`",
+            f"choose among {', '.join(one.version for one in former) or 'none'}"
+            + ("" if wanted == now else f", or bring it back: `ljwx promote {wanted.version}`"),
         )
     if wanted is None and not former:
         raise PromotionError(
             f"{desk.model} has no former champion to go back to{''.join(f'; {one}' for one in passed_over)}",
-            "`ljwx demote` takes the model off the runner: nothing more is bought then",
+            _without_former(desk, now),
         )
     after = wanted or former[0]
     standing = None if now is None else record.standing(desk.model, now.bundle_hash)
@@ -228,6 +232,16 @@ def _former_champions(desk: Desk, now: ModelVersion | None) -> tuple[list[ModelV
             last = max(i for i, move in enumerate(lines) if move.what != "decided" and move.bundle_hash == bundle_hash)
             former.append((last, held))
     return [held for _, held in sorted(former, key=lambda item: -item[0])], passed_over
+
+
+def _without_former(desk: Desk, now: ModelVersion | None) -> str:
+    """Return what is left to do where there is nobody to go back to."""
+    if now is not None:
+        return "`ljwx demote` takes the model off the runner: nothing more is bought then"
+    gone = _last_known(desk)
+    if gone is None:
+        return "run the research: `ljwx run`"
+    return f"no model trades now; `ljwx promote {gone.version}` brings the last one back"
 
 
 def _why_not(desk: Desk, wanted: ModelVersion, now: ModelVersion | None) -> str:

@@ -72,6 +72,8 @@ class ChampionLine:
     champion_seen
         Of the gate's decision: bundle of the champion that it was judged beside, ``none`` where there was none; empty
         in other lines, and in those from before this was recorded.
+    role_asked, separation_asked
+        Of the gate's decision: ``approval.role`` and ``approval.separation`` (``yes`` or empty) as they were then.
     returns_sha256
         Of the gate's decision: SHA-256 of the file of the bundle's out-of-sample returns (``promotion/rival.py``).
     """
@@ -90,6 +92,8 @@ class ChampionLine:
     asked_by: str = ""
     champion_seen: str = ""
     returns_sha256: str = ""
+    role_asked: str = ""
+    separation_asked: str = ""
 
     @property
     def by_gate(self) -> bool:
@@ -164,11 +168,14 @@ class ChampionRecord:
         asked_by: str = "",
         champion_seen: str = "",
         returns_sha256: str = "",
+        role_asked: str = "",
+        separation_asked: bool = False,
     ) -> None:
         """Record a decision on the bundle that ``version`` holds, before any alias is moved."""
         line = ChampionLine(self._now(), "decided", model, version, None, decision, tuple(reasons), bundle_hash)
         line = replace(line, via=via, by=by, reason=reason, asked_by=asked_by)
-        self._append(replace(line, champion_seen=champion_seen, returns_sha256=returns_sha256))
+        line = replace(line, champion_seen=champion_seen, returns_sha256=returns_sha256)
+        self._append(replace(line, role_asked=role_asked, separation_asked="yes" if separation_asked else ""))
 
     def moved(self, model: str, version: str | None, bundle_hash: str) -> None:
         """Record that the line has pointed the alias at ``version``, which holds this bundle; None: taken it off."""

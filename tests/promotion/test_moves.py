@@ -269,6 +269,40 @@ def test_who_asked_for_a_model_does_not_approve_it_though_another_asked_again(ma
     assert market.champion() == "1"
 
 
+def test_the_rules_a_model_was_judged_under_hold_though_the_options_are_forgotten(market: Market) -> None:
+    one = market.version("a")
+    strict = Verdict("awaiting_approval", (), one, "quant", role="risk", separation=True)
+    settle(market.desk, strict, seen=None)
+    with pytest.raises(PromotionError, match="ann does not have the role 'risk'"):
+        market.promote("1")
+    named = OPEN.model_copy(update={"roles": {"risk": ("ann", "quant")}})
+    with pytest.raises(PromotionError, match="quant ran the research of this model"):
+        market.promote("1", Hand("quant", ""), named)
+    other = OPEN.model_copy(update={"role": "head", "roles": {"risk": ("ann",), "head": ("bo",)}})
+    with pytest.raises(PromotionError, match="ann does not have the role 'head'"):
+        market.promote("1", HAND, other)
+    market.promote("1", HAND, named)
+    assert market.champion() == "1"
+
+
+def test_a_version_that_was_not_asked_to_beat_the_champion_needs_a_word(market: Market) -> None:
+    market.judged("a", "promoted")
+    two = market.version("b")
+    seen = market.version("a").bundle_hash
+    settle(market.desk, Verdict("awaiting_approval", (), two, "quant", compared=False), seen=seen)
+    with pytest.raises(PromotionError, match="it is not written down that the gate compared version 2 with any"):
+        market.promote("2")
+    market.promote("2", changed_accepted=True)
+    assert market.champion() == "2"
+
+
+def test_with_no_champion_left_the_way_back_is_named(market: Market) -> None:
+    market.judged("a", "promoted")
+    market.demote()
+    with pytest.raises(PromotionError, match="no model trades now; `ljwx promote 1` brings the last one back"):
+        market.roll_back()
+
+
 def test_after_a_contest_s_demotion_a_command_tells_of_its_own(market: Market) -> None:
     one = market.judged("a", "promoted")
     market.promote("1")
@@ -310,7 +344,7 @@ def test_a_version_judged_without_a_champion_or_before_that_was_recorded_needs_a
     two = market.version("b")
     market.desk.record.decided("tiny", two.version, two.bundle_hash, decision="awaiting_approval", reasons=[])
     market.promote("1")
-    with pytest.raises(PromotionError, match="it is not written down which champion the gate compared version 2 with"):
+    with pytest.raises(PromotionError, match="it is not written down that the gate compared version 2 with any"):
         market.promote("2")
     market.promote("2", changed_accepted=True)
     with pytest.raises(PromotionError, match=r"when version 1 was judged, there was none\): they were never compared"):
