@@ -2,7 +2,6 @@
 
 import os
 import signal
-import time
 from pathlib import Path
 
 import dagster as dg
@@ -10,44 +9,7 @@ import pytest
 
 from jobs.apart import WORKERS_LOG, StepFailedError, execute_apart
 from jobs.session import SILENT_CONSOLE, has_mapped_step, step_count
-
-
-@dg.op(out=dg.DynamicOut(dg.Nothing))
-def plan(context: dg.OpExecutionContext):
-    for name in ("one", "two"):
-        yield dg.DynamicOutput(None, mapping_key=name)
-
-
-@dg.op(ins={"planned": dg.In(dg.Nothing)}, out=dg.Out(dg.Nothing))
-def part(context: dg.OpExecutionContext) -> None:
-    if context.get_mapping_key() == context.run.tags.get("fails"):
-        raise dg.Failure("the part is broken")
-    if context.run.tags.get("waits"):
-        time.sleep(60)
-
-
-@dg.graph
-def parts():
-    plan().map(part)
-
-
-@dg.job(executor_def=dg.multiprocess_executor.configured({"max_concurrent": 2}))
-def of_parts():
-    parts()
-
-
-@dg.op
-def alone() -> None:
-    pass
-
-
-@dg.job
-def of_one():
-    alone()
-
-
-def job() -> dg.JobDefinition:
-    return of_parts
+from tests.fakes.apart_jobs import job, of_one, of_parts
 
 
 @pytest.mark.slow
