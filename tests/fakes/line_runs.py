@@ -32,7 +32,7 @@ SMALL = {
     "gate.left_out": '["overfitting", "drift", "calibration"]',  # two trials, three years, one of them tested
     "gate.rank_ic_confidence": 0.95,
     "feast.parity_rows": 50,
-    "ui.runner_port": 18700,  # nothing listens there: the deployment goes through the inbox
+    "ui.runner_port": 1099,  # nothing listens there: the deployment goes through the inbox
 }
 
 
