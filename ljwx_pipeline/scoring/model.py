@@ -10,13 +10,15 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import lightgbm as lgb
 import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import ModelError
+
+if TYPE_CHECKING:  # loaded with the first booster
+    import lightgbm as lgb
 
 #: In what form a member's text is.
 Kind = Literal["lightgbm", "linear"]
@@ -109,8 +111,8 @@ class Model:
 
     def booster(self, file: str) -> lgb.Booster:
         """Return the booster of a LightGBM member."""
-        found = self._fitted[file]
-        if not isinstance(found, lgb.Booster):
+        found: lgb.Booster | _Linear = self._fitted[file]
+        if isinstance(found, _Linear):
             raise ModelError(f"{file} holds no booster", "ask for a LightGBM member")
         return found
 
@@ -217,19 +219,30 @@ class _Linear:
 
 def _opened(member: Member, text: str) -> lgb.Booster | _Linear:
     try:
-        if member.kind == "lightgbm":
-            _require_whole(text)
-            return lgb.Booster(model_str=text)
-        tree = json.loads(text)
-        arrays = [np.asarray(tree[name], dtype=np.float64) for name in ("center", "scale", "coefficients")]
-        if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1 or not np.isfinite(arrays).all():
-            raise ValueError("its arrays are not finite and of one length")
-        if not (arrays[1] > 0).all():
-            raise ValueError("a scale is not positive")
-        return _Linear(arrays[0], arrays[1], arrays[2], float(tree["intercept"]), float(tree["clip"]))
-    except (lgb.basic.LightGBMError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        return _booster(text) if member.kind == "lightgbm" else _linear(text)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         name = {"lightgbm": "LightGBM", "linear": "linear"}[member.kind]
         raise ModelError(f"{member.file} is not a {name} model ({error})", "fit it again") from None
+
+
+def _booster(text: str) -> lgb.Booster:
+    import lightgbm as lgb  # a second, scikit-learn with it: who only names a version's hashes opens no booster
+
+    _require_whole(text)
+    try:
+        return lgb.Booster(model_str=text)
+    except lgb.basic.LightGBMError as error:
+        raise ValueError(str(error)) from None
+
+
+def _linear(text: str) -> _Linear:
+    tree = json.loads(text)
+    arrays = [np.asarray(tree[name], dtype=np.float64) for name in ("center", "scale", "coefficients")]
+    if len({array.shape for array in arrays}) > 1 or arrays[0].ndim != 1 or not np.isfinite(arrays).all():
+        raise ValueError("its arrays are not finite and of one length")
+    if not (arrays[1] > 0).all():
+        raise ValueError("a scale is not positive")
+    return _Linear(arrays[0], arrays[1], arrays[2], float(tree["intercept"]), float(tree["clip"]))
 
 
 def _require_whole(text: str) -> None:
