@@ -6,6 +6,8 @@ PEERS := .venv-peers
 export PYTHONDONTWRITEBYTECODE :=
 # idle OpenMP threads that spin take the processor from whoever else needs it
 export OMP_WAIT_POLICY := PASSIVE
+# the tests' folders, in memory where that has 8 GB free: a run of the line waits for a disk some thousand times
+IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8 * 1024 * 1024 {print "TMPDIR=/dev/shm"}')
 
 .PHONY: run up test quick lint format bench bench-peers lock install providers dask xgboost lime clean help
 
@@ -19,10 +21,10 @@ up: $(VENV)/.pipeline   ## Dagster, MLflow, runner and console on loopback; Ctrl
 	exec $(BIN)/ljwx up
 
 test: $(VENV)/.dev      ## every test, with coverage
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term -q
+	$(IN_MEMORY) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term -q
 
 quick: $(VENV)/.dev     ## the tests that take seconds
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow"
+	$(IN_MEMORY) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow"
 
 lint: $(VENV)/.dev      ## style, types, arrows, Dagster definitions
 	$(BIN)/ruff check .
