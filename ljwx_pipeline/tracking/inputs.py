@@ -29,7 +29,9 @@ _CHANGED_SHOWN = 60
 @lru_cache(maxsize=1)
 def installed_packages() -> dict[str, str]:
     """Return the version of every installed package by its name, in alphabetical order."""
-    found = {one.metadata["Name"]: one.version for one in distributions() if one.metadata["Name"]}
+    # each look at ``metadata`` reads and parses the package's file again
+    read = [one.metadata for one in distributions()]
+    found = {one["Name"]: one["Version"] for one in read if one["Name"]}
     return dict(sorted(found.items(), key=lambda item: item[0].lower()))
 
 
