@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.line_runs import ROOT, SMALL, WORLD, Run, ljwx
+from tests.fakes.line_runs import ROOT, SMALL, WORLD, Run
+from tests.fakes.made_line import copied_line
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,6 @@ class SmallLine:
         return [sys.executable, "-m", "ljwx_pipeline.cli", *arguments, *keys]
 
     def __call__(self, *arguments: str, settings: dict[str, Any] | None = None) -> Run:
-        import os
-
         done = subprocess.run(
             self.command(*arguments, settings=settings),
             cwd=ROOT,
@@ -44,9 +44,10 @@ class SmallLine:
         return Run(done.returncode, done.stdout, done.stderr, 0.0)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def small_line(tmp_path_factory: pytest.TempPathFactory) -> SmallLine:
-    home = tmp_path_factory.mktemp("small-line")
-    run = ljwx(home, "--json")
-    assert run.code == 0, run.err
-    return SmallLine(home, run.summary)
+    """The file's own: its tests may add to it."""
+    base = tmp_path_factory.getbasetemp()
+    every_workers = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    home, summary = copied_line(every_workers / "small-line")
+    return SmallLine(home, summary)

@@ -14,6 +14,7 @@ import pytest
 from ljwx_pipeline.errors import BundleError
 from ljwx_pipeline.factors.catalogues import open_catalogue
 from tests.fakes.line_runs import ROOT, SMALL, WORLD, ljwx
+from tests.jobs.conftest import SmallLine
 
 PAGE = ROOT / "docs" / "factors.md"
 
@@ -26,8 +27,8 @@ def on_the_page() -> str:
 
 
 @pytest.mark.slow
-def test_an_own_factor_goes_from_the_page_to_the_paper_account(tmp_path: Path) -> None:
-    mine, home = tmp_path / "mine.py", tmp_path / "home"
+def test_an_own_factor_goes_from_the_page_to_the_paper_account(small_line: SmallLine, tmp_path: Path) -> None:
+    mine, home = tmp_path / "mine.py", small_line.home
     mine.write_text(on_the_page(), encoding="utf-8")
 
     def said(*words: str) -> dict:
@@ -41,8 +42,7 @@ def test_an_own_factor_goes_from_the_page_to_the_paper_account(tmp_path: Path) -
     assert (shown["unit"], shown["window_sessions"]) == ("rank", 60)
     assert said("check-leaks", str(mine))["leaking"] == 0
 
-    before = ljwx(home, "--json")
-    assert before.summary["promotion"]["decision"] == "promoted", before.err
+    assert small_line.summary["promotion"]["decision"] == "promoted"
     chosen = {"factors.catalogue": str(mine)}
     stopped = ljwx(home, "--job", "daily_pipeline", settings=chosen)
     assert stopped.code == BundleError.exit_code
