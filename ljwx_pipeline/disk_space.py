@@ -1,4 +1,4 @@
-"""What to say when a disk is full: which one, how much room it has, and what may go.
+"""What to say when a disk is full: which one, how much room it has, what may go; and whether it was the disk at all.
 
 Not here: noticing it while writing (``lake/atomic_parquet.py``), how much room a run wants (``doctor.py``).
 """
@@ -6,6 +6,7 @@ Not here: noticing it while writing (``lake/atomic_parquet.py``), how much room 
 from __future__ import annotations
 
 import errno
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,8 @@ from ljwx_pipeline.command_output import size_text
 from ljwx_pipeline.errors import EnvironmentFault
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+#: What a disk, or the limit of a process on its files, says when it takes no more.
+TAKES_NO_MORE = (*NO_ROOM, errno.EFBIG)
 #: SQLite calls a full disk by its name, or, when its log has no room, an I/O error.
 SQLITE_FULL, SQLITE_MAYBE_FULL = "database or disk is full", "disk I/O error"
 #: A disk that has this much room is not what failed a database.
@@ -56,11 +59,25 @@ def full_disk(
     )
 
 
+def write_refused(error: BaseException) -> str | None:
+    """Return what the system said where ``error`` is a disk that takes no more; None when it is another fault.
+
+    Whatever it came from counts, and so does a cause that only quotes the system, as MLflow does.
+    """
+    for cause in _chain(error):
+        for number in TAKES_NO_MORE:
+            if (isinstance(cause, OSError) and cause.errno == number) or f"[Errno {number}]" in str(cause):
+                return os.strerror(number)
+        if SQLITE_FULL in str(cause):
+            return SQLITE_FULL
+    return None
+
+
 def _place_without_room(error: BaseException, home: Path) -> Path | None:
     for cause in _chain(error):
         if isinstance(cause, OSError) and cause.errno in NO_ROOM:
             return Path(cause.filename).absolute().parent if isinstance(cause.filename, str) else home
-        if SQLITE_FULL in str(cause):
+        if SQLITE_FULL in str(cause) or any(f"[Errno {number}]" in str(cause) for number in NO_ROOM):
             return home
         if SQLITE_MAYBE_FULL in str(cause) and home.exists() and shutil.disk_usage(home).free < ROOM_BYTES:
             return home

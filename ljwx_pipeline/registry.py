@@ -25,7 +25,8 @@ from typing import Any, Literal, ParamSpec, TypeVar
 from urllib.parse import urlsplit
 
 from ljwx_pipeline.config import MlflowSettings, artifact_root, tracking_uri, without_password
-from ljwx_pipeline.errors import BundleError, LakeError, RegistryError
+from ljwx_pipeline.disk_space import write_refused
+from ljwx_pipeline.errors import BundleError, EnvironmentFault, LakeError, RegistryError
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.scoring.bundle import MANIFEST, Manifest, place_directory, read_files, verify_files
 from ljwx_pipeline.scoring.model import Member
@@ -60,6 +61,7 @@ _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 _REMEDY = "start it with `make up`, or mend mlflow.tracking_uri; an empty one uses a local database"
+_ROOM = "free some space there, or lift what keeps the process from writing (`ulimit -f`, permissions), and run again"
 _BUNDLE_HASH = re.compile(r"[0-9a-f]{64}")
 #: The last one prints the traceback of every error of the database, all of which ``_ask`` tells in one sentence.
 _LOG_LEVELS = {"mlflow": logging.WARNING, "alembic": logging.WARNING, "mlflow.store.db.utils": logging.CRITICAL}
@@ -398,36 +400,50 @@ class Registry:
             version's tag names no bundle or another one.
         RegistryError
             When MLflow cannot be reached.
+        EnvironmentFault
+            When ``destination`` takes no more, or cannot be written; nothing of the bundle stays.
         """
-        from mlflow.artifacts import download_artifacts  # heavy: only when a bundle is fetched
-
         named = f"version {version.version} of {version.name}"
         if not _BUNDLE_HASH.fullmatch(version.bundle_hash):
             raise BundleError(
                 f"the tag bundle_hash of {named} is {version.bundle_hash[:80]!r}, not 64 hexadecimal digits",
                 "set the tag to the name of the folder that holds the version's files",
             )
-        source = self._ask(self._client().get_model_version_download_uri, version.name, version.version)
-        destination.mkdir(parents=True, exist_ok=True)
-        again = "run the research job again: it registers the bundle anew, or one in its place"
-        with tempfile.TemporaryDirectory(dir=destination, prefix=".download-") as folder:
-            fetched = Path(self._ask(download_artifacts, source, dst_path=folder, tracking_uri=self.tracking_uri))
-            try:
-                files = read_files(fetched)
-            except BundleError as error:
-                raise BundleError(f"{named} in the registry is no bundle ({error.fact})", again) from None
-            found = hashlib.sha256(files[MANIFEST]).hexdigest()
-            if found != version.bundle_hash:
-                raise BundleError(
-                    f"the tag bundle_hash of {named} is {version.bundle_hash[:12]}, its files are bundle {found[:12]}",
-                    "set the tag back if somebody edited it, or run the research job again",
-                )
-            staged = place_directory(Path(folder) / "bundle-files", files)
-            final = destination / found
-            if final.exists():
-                shutil.rmtree(final)
-            staged.rename(final)
+        try:
+            destination.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=destination, prefix=".download-") as folder:
+                staged = self._fetched(version, named, Path(folder))
+                final = destination / version.bundle_hash
+                if final.exists():
+                    shutil.rmtree(final)
+                staged.rename(final)
+        except (RegistryError, OSError) as error:
+            said = (error.strerror or str(error)) if isinstance(error, OSError) else write_refused(error)
+            if said is None:
+                raise
+            raise EnvironmentFault(
+                f"the bundle of {named} cannot be written to {destination} ({said})", _ROOM
+            ) from error
         return final
+
+    def _fetched(self, version: ModelVersion, named: str, folder: Path) -> Path:
+        """Fetch the files of ``version`` below ``folder`` and return the directory that holds the bundle of its tag."""
+        from mlflow.artifacts import download_artifacts  # heavy: only when a bundle is fetched
+
+        source = self._ask(self._client().get_model_version_download_uri, version.name, version.version)
+        fetched = Path(self._ask(download_artifacts, source, dst_path=str(folder), tracking_uri=self.tracking_uri))
+        try:
+            files = read_files(fetched)
+        except BundleError as error:
+            again = "run the research job again: it registers the bundle anew, or one in its place"
+            raise BundleError(f"{named} in the registry is no bundle ({error.fact})", again) from None
+        found = hashlib.sha256(files[MANIFEST]).hexdigest()
+        if found != version.bundle_hash:
+            raise BundleError(
+                f"the tag bundle_hash of {named} is {version.bundle_hash[:12]}, its files are bundle {found[:12]}",
+                "set the tag back if somebody edited it, or run the research job again",
+            )
+        return place_directory(folder / "bundle-files", files)
 
     def require_reachable(self) -> None:
         """Raise ``RegistryError`` when the server takes no connection; a file or a socket is not looked at."""
@@ -583,6 +599,9 @@ class Registry:
 
     def _refused(self, error: Exception) -> RegistryError:
         first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
+        full = write_refused(error)
+        if full is not None:
+            return RegistryError(f"MLflow at {without_password(self.tracking_uri)} could not write ({full})", _ROOM)
         return RegistryError(
             f"MLflow at {without_password(self.tracking_uri)} refused ({first_line[:300]})",
             _REMEDY,

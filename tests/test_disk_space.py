@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from ljwx_pipeline.cli import build_parser
-from ljwx_pipeline.disk_space import full_disk
+from ljwx_pipeline.disk_space import full_disk, write_refused
 from ljwx_pipeline.errors import EnvironmentFault, LakeError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -90,6 +90,26 @@ def test_another_disk_is_not_emptied_of_the_lakes_versions(tmp_path: Path) -> No
 def test_other_faults_are_not_taken_for_a_full_disk(tmp_path: Path) -> None:
     for error in (PermissionError(errno.EACCES, "denied"), sqlite3.OperationalError("disk I/O error"), ValueError()):
         assert told(error, tmp_path) is None
+
+
+def test_that_the_disk_took_no_more_is_known_from_an_error_and_from_what_quotes_one(tmp_path: Path) -> None:
+    quoted = ValueError(f"failures while downloading:\n[Errno {errno.ENOSPC}] No space left on device: 'a' -> 'b'")
+    wrapped = LakeError("it cannot be fetched", "mend it")
+    wrapped.__cause__ = quoted
+    assert (
+        write_refused(quoted) == write_refused(wrapped) == write_refused(no_room(tmp_path)) == os.strerror(errno.ENOSPC)
+    )
+    assert write_refused(OSError(errno.EFBIG, "File too large")) == "File too large"
+    assert write_refused(sqlite3.OperationalError("database or disk is full")) == "database or disk is full"
+    found = told(wrapped, tmp_path)
+    assert found is not None
+    assert str(tmp_path) in found.fact
+    for error in (
+        PermissionError(errno.EACCES, "denied"),
+        ValueError("[Errno 2] No such file"),
+        ConnectionError("refused"),
+    ):
+        assert write_refused(error) is None
 
 
 def test_on_a_disk_that_fills_up_the_lake_stays_whole_and_goes_on_after_it_has_room(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.config import MlflowSettings
-from ljwx_pipeline.errors import BundleError, RegistryError
+from ljwx_pipeline.errors import BundleError, EnvironmentFault, RegistryError
 from ljwx_pipeline.registry import ModelVersion, Registry, open_registry
 from ljwx_pipeline.scoring.bundle import load_bundle, read_files, verify_files
 from ljwx_pipeline.scoring.model import Model
@@ -216,6 +216,62 @@ def artifacts_of(registry: Registry, version: ModelVersion) -> Path:
         / "bundle"
         / version.bundle_hash
     )
+
+
+FETCH = """
+import resource, sys
+from pathlib import Path
+from ljwx_pipeline.errors import LjwxError
+from ljwx_pipeline.registry import open_registry
+from tests.test_registry import SETTINGS
+
+registry, destination = open_registry(SETTINGS, Path(sys.argv[1])), Path(sys.argv[2])
+version = registry.version("tiny", "1")
+if sys.argv[3] != "0":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]),) * 2)
+try:
+    print(registry.download_bundle(version, destination))
+except LjwxError as error:
+    print(type(error).__name__, error.fact, sorted(path.name for path in destination.iterdir()), sep="|")
+"""
+
+
+def fetched_by_another(home: Path, destination: Path, *, most_bytes: int = 0, before: str = "") -> str:
+    command = f'{before} exec {sys.executable} -c "$CODE" {home} {destination} {most_bytes}'
+    # no bytecode: what is imported under the limit would leave cut files beside the sources
+    root = str(Path(__file__).resolve().parents[1])
+    environment = dict(os.environ, CODE=FETCH, PYTHONPATH=root, PYTHONDONTWRITEBYTECODE="1")
+    shell = ["unshare", "-rm", "sh", "-c", command] if before else ["sh", "-c", command]
+    done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_limit_on_files_while_a_bundle_is_fetched_is_told_as_what_it_is(registry: Registry, tmp_path: Path) -> None:
+    bundle = tiny_bundle(tmp_path / "b", KEY)
+    registered(registry, bundle)
+    down = tmp_path / "down"
+    fact = f"the bundle of version 1 of tiny cannot be written to {down} (File too large)"
+    assert fetched_by_another(tmp_path, down, most_bytes=500) == f"EnvironmentFault|{fact}|[]"
+    assert fetched_by_another(tmp_path, down) == str(down / bundle.name)
+
+
+def test_a_full_disk_while_a_bundle_is_fetched_is_told_as_what_it_is(registry: Registry, tmp_path: Path) -> None:
+    if shutil.which("unshare") is None or subprocess.run(["unshare", "-rm", "true"], check=False).returncode:
+        pytest.skip("no small disk can be mounted here")
+    registered(registry, tiny_bundle(tmp_path / "b", KEY))
+    down = tmp_path / "down"
+    down.mkdir()
+    said = fetched_by_another(tmp_path, down, before=f"mount -t tmpfs -o size=4k none {down} &&")
+    fact = f"the bundle of version 1 of tiny cannot be written to {down} (No space left on device)"
+    assert said == f"EnvironmentFault|{fact}|[]"
+
+
+def test_a_folder_that_takes_no_bundle_is_told_as_what_it_is(registry: Registry, tmp_path: Path) -> None:
+    version = registered(registry, tiny_bundle(tmp_path / "b", KEY))
+    (tmp_path / "down").write_text("a file in its place")
+    with pytest.raises(EnvironmentFault, match=r"version 1 of tiny cannot be written to .*down \(File exists\)"):
+        registry.download_bundle(version, tmp_path / "down")
 
 
 @pytest.mark.parametrize("name", ["model.txt", "card.md", "manifest.json", "signature.json"])

@@ -19,7 +19,7 @@ from typing import Literal
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.errors import BundleError, PromotionError
+from ljwx_pipeline.errors import BundleError, EnvironmentFault, PromotionError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.registry import ModelVersion, Registry
 from ljwx_pipeline.scoring.bundle import verify_files
@@ -139,6 +139,8 @@ def deploy(
         When the bundle is damaged or signed by another key: nothing leaves.
     PromotionError
         When the runner answers and refuses; its reason is in the message.
+    EnvironmentFault
+        When it does not answer and its inbox cannot be written; nothing of the bundle stays there.
     """
     public = public_key_of(key)
     _, bundle_hash = verify_files(bundle, public_key=public)
@@ -147,7 +149,14 @@ def deploy(
     try:
         status = _post(address + BUNDLES_PATH, body, headers)
     except _RunnerAway:
-        path = store(unpack(body), live_dir / INBOX, public_key=public)
+        inbox = live_dir / INBOX
+        try:
+            path = store(unpack(body), inbox, public_key=public)
+        except OSError as error:
+            raise EnvironmentFault(
+                f"the runner does not answer, and the bundle cannot be written to {inbox} ({error.strerror or error})",
+                "free some space there or make the folder writable, and run again",
+            ) from error
         return Deployment("spooled", version, bundle_hash, str(path))
     return Deployment(status, version, bundle_hash, address)
 

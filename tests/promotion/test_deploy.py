@@ -14,7 +14,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.clock import ManualClock
-from ljwx_pipeline.errors import BundleError, PromotionError
+from ljwx_pipeline.errors import BundleError, EnvironmentFault, PromotionError
 from ljwx_pipeline.promotion.deploy import Deployment, deploy
 from ljwx_pipeline.scoring.bundle import load_bundle
 from ljwx_pipeline.scoring.signing import public_key_of
@@ -147,3 +147,11 @@ def test_a_damaged_or_foreign_bundle_never_leaves(runner: FakeRunner, bundle: Pa
 def test_an_address_that_is_not_http_is_refused(bundle: Path, tmp_path: Path) -> None:
     with pytest.raises(PromotionError, match="not HTTP"):
         hand_over(bundle, "file:///etc", tmp_path)
+
+
+def test_an_inbox_that_cannot_be_written_is_told_as_what_it_is(tmp_path: Path) -> None:
+    live = tmp_path / "live"
+    live.mkdir()
+    (live / "inbox").write_text("a file in its place")
+    with pytest.raises(EnvironmentFault, match=r"does not answer, and the bundle cannot be written to .*inbox \(File"):
+        deploy(tiny_bundle(tmp_path, KEY), version="1", key=KEY, address="http://127.0.0.1:9", live_dir=live)
