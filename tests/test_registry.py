@@ -238,7 +238,9 @@ except LjwxError as error:
 
 def fetched_by_another(home: Path, destination: Path, *, most_bytes: int = 0, before: str = "") -> str:
     command = f'{before} exec {sys.executable} -c "$CODE" {home} {destination} {most_bytes}'
-    environment = dict(os.environ, CODE=FETCH, PYTHONPATH=str(Path(__file__).resolve().parents[1]))
+    # no bytecode: what is imported under the limit would leave cut files beside the sources
+    root = str(Path(__file__).resolve().parents[1])
+    environment = dict(os.environ, CODE=FETCH, PYTHONPATH=root, PYTHONDONTWRITEBYTECODE="1")
     shell = ["unshare", "-rm", "sh", "-c", command] if before else ["sh", "-c", command]
     done = subprocess.run(shell, env=environment, capture_output=True, text=True, timeout=300, check=False)
     assert done.returncode == 0, done.stderr
