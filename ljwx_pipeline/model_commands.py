@@ -153,7 +153,8 @@ def _show(arguments: argparse.Namespace, settings: Settings) -> int:
     body = {**_told(registry, version, _record(settings, model)), "model": model, "card": card, "no_card": reason}
     lines = [f"{model} version {version.version}", ""]
     shown = {"state": "state", "decided": "decided", "alias": "alias", "decision": "gate said", "run_id": "run_id"}
-    lines += [f"{said:16} {body[key] or '-'}" for key, said in shown.items()]
+    once = {**body, "decided": body["decided"].removesuffix(f": {body['reasons']}")}  # they follow line by line
+    lines += [f"{said:16} {once[key] or '-'}" for key, said in shown.items()]
     reasons = body["reasons"].split(REASONS_APART) if card is None else reasons_told(body["decision"], body["reasons"])
     for label, one in zip_longest(("because",), reasons, fillvalue=""):
         lines.append(f"{label:16} {one or '-'}")

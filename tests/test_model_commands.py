@@ -113,6 +113,18 @@ def test_reasons_of_the_gate_stand_on_lines_of_their_own(home: Path, capsys: pyt
     assert "\nbecause          too many trials\n                 too deep a drawdown\n" in capsys.readouterr().out
 
 
+def test_reasons_that_the_record_holds_too_are_told_once(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = load_settings(profile="simulated")
+    model = registered_model(settings)
+    (version,) = open_registry(settings.mlflow, home=home).versions(model)
+    record = ChampionRecord(market_home(settings) / "tracking")
+    record.decided(model, "1", version.bundle_hash, decision="refused", reasons=TAGS["reasons"].split(" | "))
+    assert main(["models", "show", "1"]) == 0
+    said = capsys.readouterr().out
+    assert "\ndecided          refused by the gate at " in said
+    assert said.count("too deep a drawdown") == 1
+
+
 def test_a_version_that_is_none_is_refused_with_those_there_are(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "show", "Champion"]) == RegistryError.exit_code
     assert "has no version 'Champion': choose among 1\n" in capsys.readouterr().err
