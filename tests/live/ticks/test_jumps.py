@@ -100,6 +100,11 @@ def test_a_print_that_is_only_repeated_confirms_nothing() -> None:
     assert set(verdicts([good, bad, *old_book])[1:]) == {Verdict.QUARANTINED}
 
 
+def test_the_same_snapshot_again_confirms_nothing_whatever_book_it_shows() -> None:
+    good, sealed = shown([100_000, 120_000])
+    assert set(verdicts([good, *[sealed] * 20])[1:]) == {Verdict.QUARANTINED}
+
+
 def test_a_name_sealed_at_its_limit_is_confirmed_by_the_book_without_a_trade() -> None:
     good, sealed = shown([100_000, 120_000])
     assert verdicts([good, sealed, *repeated(sealed, 3, bid_e4=120_000, ask_e4=0)])[-1] is Verdict.REANCHORED

@@ -153,6 +153,23 @@ def test_a_wrong_volume_that_was_believed_is_unlearned_when_further_ticks_agree(
     assert judge.last("A") == true[5]
 
 
+def test_a_believed_tick_ends_the_dispute_so_that_later_ones_begin_it_again() -> None:
+    judge = validator()
+    high = tick(volume_shares=9_000, amount_fen=9_000_000)
+    low = [replace(tick(), at_ns=at("10:00") + k * NS_PER_S) for k in range(1, 6)]
+    higher = replace(high, at_ns=at("10:00") + 3 * NS_PER_S + 1, volume_shares=9_100, amount_fen=9_100_000)
+    found = [judge.judge(one, at("10:01")) for one in (high, *low[:3], higher, *low[3:])]
+    back = Verdict.VOLUME_BACK
+    assert found == [Verdict.ACCEPTED, back, back, back, Verdict.ACCEPTED, back, back]
+
+
+def test_the_feed_is_as_old_as_its_newest_tick_of_any_symbol() -> None:
+    judge = validator("A", "B")
+    judge.judge(tick(at_ns=at("10:00:05")), at("10:01"))
+    judge.judge(tick(symbol="B", at_ns=at("10:00:02")), at("10:01"))
+    assert judge.newest_ns == at("10:00:05")
+
+
 def test_ticks_that_disagree_with_each_other_unlearn_nothing() -> None:
     judge = validator()
     judge.judge(tick(volume_shares=9_000, amount_fen=9_000_000), at("10:00"))
