@@ -281,7 +281,7 @@ def dump(journal: Journal) -> dict[str, list[tuple[object, ...]]]:
         "sessions": "*",
         "signals": "*",
         "orders": "client_order_id, session, symbol, side, shares, rank, state, reason, filled_shares",
-        "fills": "*",
+        "fills": "exec_id, client_order_id, session, symbol, side, shares, price_e4, value_fen, commission_fen",
         "positions": "*",
         "account": "*",
     }
