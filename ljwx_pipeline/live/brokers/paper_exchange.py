@@ -233,7 +233,7 @@ class PaperExchange:
         said = str(why) or type(why).__name__
         return BrokerSilent(
             f"{what} at {self._address} brought no answer ({said})",
-            "whether it was done is unknown and is asked before anything is sent again; see whether `ljwx exchange` runs",
+            "whether it was done is unknown, and asked before anything is sent again; see whether `ljwx exchange` runs",
         )
 
     @staticmethod
