@@ -5,7 +5,8 @@ Not here: what follows from an event (``projections.py``), who holds the lease (
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, Row, func, insert, select
 
@@ -22,6 +23,7 @@ _LAST = select(func.coalesce(func.max(events_log.c.seq), 0))
 _EPOCH = select(lease.c.epoch).with_for_update()
 _ADD = insert(events_log)
 _READ_AT_ONCE = 2_000
+_WRITTEN_AT_ONCE = 2_000
 
 
 class EventLog:
@@ -122,6 +124,57 @@ def read_events(connection: Connection, *, after: int = 0, upto: int | None = No
             yield _recorded(row)
         if len(rows) < _READ_AT_ONCE:
             return
+
+
+def copy_events(connection: Connection, log: Iterable[Recorded], told: Callable[[int], None] = lambda _: None) -> int:
+    """Add events of another journal's log as they stand there, with all that follows; return the last one's seq.
+
+    Raises
+    ------
+    LiveError
+        When one changes nothing: it then does not follow from what is held here.
+    """
+    seq, rows = 0, []
+    for recorded in log:
+        if not apply(connection, recorded):
+            raise LiveError(
+                f"event {recorded.seq} ({recorded.event.kind}) changes nothing where it is to be added",
+                "the two logs are not of one journal: restore from the log alone (--from-log)",
+            )
+        rows.append(_row(recorded, to_json(recorded.event)))
+        seq = recorded.seq
+        if len(rows) == _WRITTEN_AT_ONCE:
+            connection.execute(_ADD, rows)
+            rows.clear()
+            told(seq)
+    if rows:
+        connection.execute(_ADD, rows)
+    if seq:
+        move_to(connection, seq)
+        told(seq)
+    return seq
+
+
+def seq_at(connection: Connection, instant: datetime) -> int:
+    """Return the last event that was written at ``instant`` or before; 0 for none.
+
+    Raises
+    ------
+    LiveError
+        When the clock was set back over ``instant``, so that two answers are right.
+    """
+    at_ns = instant_ns(instant)
+    later = select(func.min(events_log.c.seq)).where(events_log.c.at_ns > at_ns)
+    earlier = select(func.max(events_log.c.seq)).where(events_log.c.at_ns <= at_ns)
+    first_after = connection.execute(later).scalar()
+    last_before = int(connection.execute(earlier).scalar() or 0)
+    if first_after is not None and first_after < last_before:
+        raise LiveError(
+            f"the clock passed {instant.isoformat()} more than once: first before event {first_after}, last with event "
+            f"{last_before}",
+            f"say which with --seq, from {first_after - 1} to {last_before}",
+        )
+    return last_before
 
 
 def _recorded(row: Row[tuple[int, int, int, str, str | None, str, str, str]]) -> Recorded:

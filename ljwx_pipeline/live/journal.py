@@ -20,6 +20,7 @@ from sqlalchemy import Connection, Select, func, select, update
 
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.live.backups import BACKUPS_DIR, Backups
 from ljwx_pipeline.live.event_log import EventLog
 from ljwx_pipeline.live.events import (
     BundleStaged,
@@ -117,14 +118,27 @@ class Journal:
         Stamps events with the moment they were written.
     epoch
         Of the lease under which this process writes; 0 where nobody ever took one.
+    backups_dir
+        Where a backup is made before a migration; ``backups`` beside a SQLite file if None.
+
+    Raises
+    ------
+    LiveError
+        When the database cannot be opened, backed up or brought up to date.
     """
 
-    def __init__(self, place: Path | str, clock: Clock, *, epoch: int = 0) -> None:
+    def __init__(self, place: Path | str, clock: Clock, *, epoch: int = 0, backups_dir: Path | None = None) -> None:
         self.store = Store(place)
         self.log = EventLog(self.store, clock)
         self._clock = clock
         self._epoch = epoch
-        migrate(self.store, lambda _: None)
+        try:
+            folder = backups_dir or self.path.parent / BACKUPS_DIR
+            self.backups = Backups(self.store, folder, clock)
+            migrate(self.store, self.backups.make)
+        except BaseException:
+            self.store.close()
+            raise
 
     @property
     def path(self) -> Path:

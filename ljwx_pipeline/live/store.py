@@ -56,7 +56,15 @@ class Store:
 
     @property
     def path(self) -> Path:
-        """The SQLite file."""
+        """The SQLite file.
+
+        Raises
+        ------
+        LiveError
+            When it is no file.
+        """
+        if not self.is_sqlite:
+            raise LiveError(f"{self.name} is no file", "say where its backups are to lie")
         return Path(str(self.url.database))
 
     def close(self) -> None:
