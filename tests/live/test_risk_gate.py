@@ -16,7 +16,9 @@ from ljwx_pipeline.live.risk_gate import Denial, Quote, RiskView, gate_orders
 LIMITS = RiskSettings(
     max_order_cny=100_000,
     max_orders_per_session=3,
+    max_orders_per_minute=3,
     max_weight_per_name_frac=0.10,
+    max_weight_per_industry_frac=0.2,
     max_gross_exposure_frac=0.5,
     max_price_deviation_frac=0.11,
     max_day_loss_frac=0.05,
