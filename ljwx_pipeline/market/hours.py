@@ -1,4 +1,4 @@
-"""The hours of one session: which phase an instant lies in, when the next one begins, how long has been traded.
+"""The hours of one session: which phase an instant lies in, when the next one begins, how long trading has gone on.
 
 Instants are ``at_ns``: integer UTC epoch nanoseconds. The phases and the dates on which they changed are the rulebook's
 (``rulebook_sessions.py``); here they become instants, with the silences between them named. Not here: which days are
@@ -27,31 +27,31 @@ class MarketPhase(StrEnum):
     """What the exchange is doing at an instant of a session's day."""
 
     BEFORE_OPEN = "before_open"
-    OPENING_CALL = "opening_call"
-    OPENING_SILENCE = "opening_silence"  # the open is known, continuous trading has not begun
+    OPENING_AUCTION = "opening_auction"
+    OPENED = "opened"  # the open is known, continuous trading has not begun
     CONTINUOUS = "continuous"
     LUNCH = "lunch"
-    CLOSING_CALL = "closing_call"
+    CLOSING_AUCTION = "closing_auction"
     CLOSING_SILENCE = "closing_silence"  # the close is known, after-hours trading has not begun
     AFTER_HOURS = "after_hours"  # at the close's price: this line sends nothing then
     CLOSED = "closed"
 
     @property
     def trades(self) -> bool:
-        """Whether orders meet and prices form, so that a feed must not be silent."""
+        """Whether orders meet and prices form."""
         return self in _TRADING
 
 
-_TRADING = (MarketPhase.OPENING_CALL, MarketPhase.CONTINUOUS, MarketPhase.CLOSING_CALL)
+_TRADING = (MarketPhase.OPENING_AUCTION, MarketPhase.CONTINUOUS, MarketPhase.CLOSING_AUCTION)
 _OF_KIND = {
-    PhaseKind.OPENING_CALL: MarketPhase.OPENING_CALL,
+    PhaseKind.OPENING_CALL: MarketPhase.OPENING_AUCTION,
     PhaseKind.CONTINUOUS: MarketPhase.CONTINUOUS,
-    PhaseKind.CLOSING_CALL: MarketPhase.CLOSING_CALL,
+    PhaseKind.CLOSING_CALL: MarketPhase.CLOSING_AUCTION,
     PhaseKind.AFTER_HOURS: MarketPhase.AFTER_HOURS,
 }
 #: What the silence after a phase is called.
 _SILENCE_AFTER = {
-    PhaseKind.OPENING_CALL: MarketPhase.OPENING_SILENCE,
+    PhaseKind.OPENING_CALL: MarketPhase.OPENED,
     PhaseKind.CONTINUOUS: MarketPhase.LUNCH,
     PhaseKind.CLOSING_CALL: MarketPhase.CLOSING_SILENCE,
 }
@@ -77,14 +77,14 @@ class SessionHours:
         The date.
     spans
         Ascending; the first starts at midnight, the last (``CLOSED``) never ends.
-    starts_ns, traded_before_ns
-        Of the spans: their starts, and how long was traded before each; what look-ups bisect.
+    starts_ns, continuous_before_ns
+        Of the spans: their starts, and how long was traded continuously before each; what look-ups bisect.
     """
 
     session: date
     spans: tuple[Span, ...]
     starts_ns: tuple[int, ...]
-    traded_before_ns: tuple[int, ...]
+    continuous_before_ns: tuple[int, ...]
 
     def phase_at(self, at_ns: int) -> MarketPhase:
         """Return the phase that ``at_ns`` lies in: a phase holds its start and not its end.
@@ -102,14 +102,16 @@ class SessionHours:
         following = bisect_right(self.starts_ns, at_ns)
         return self.spans[following] if following < len(self.spans) else None
 
-    def traded_ns(self, at_ns: int) -> int:
-        """Return how many nanoseconds of the session's trading lie before ``at_ns``: lunch does not count."""
+    def continuous_ns(self, at_ns: int) -> int:
+        """Return how many nanoseconds of continuous trading lie before ``at_ns``: auctions and lunch do not count.
+
+        An auction has one price, at its end, and not every feed says anything before.
+        """
         place = bisect_right(self.starts_ns, at_ns) - 1
         if place < 0:
             return 0
-        traded = self.traded_before_ns[place]
-        span = self.spans[place]
-        return traded + at_ns - span.starts_ns if span.phase.trades else traded
+        before_ns, span = self.continuous_before_ns[place], self.spans[place]
+        return before_ns + at_ns - span.starts_ns if span.phase is MarketPhase.CONTINUOUS else before_ns
 
     def starts_of(self, phase: MarketPhase) -> tuple[int, ...]:
         """Return when ``phase`` begins, ascending; twice for ``CONTINUOUS``, never for a phase the day lacks."""
@@ -139,11 +141,11 @@ def session_hours(session: date, board: Board, exchange: str) -> SessionHours:
             spans.append(Span(MarketPhase.CLOSED, shanghai_ns(session, phase.end)))
         elif following.start > phase.end:
             spans.append(Span(_SILENCE_AFTER[phase.kind], shanghai_ns(session, phase.end)))
-    traded, before = 0, []
+    so_far, before = 0, []
     for span, ends in zip(spans, (*spans[1:], None), strict=True):
-        before.append(traded)
-        if ends is not None and span.phase.trades:
-            traded += ends.starts_ns - span.starts_ns
+        before.append(so_far)
+        if ends is not None and span.phase is MarketPhase.CONTINUOUS:
+            so_far += ends.starts_ns - span.starts_ns
     return SessionHours(session, tuple(spans), tuple(span.starts_ns for span in spans), tuple(before))
 
 

@@ -169,9 +169,10 @@ def killed(state: BreakerState, *, person: str, reason: str, at_ns: int) -> Brea
 def feed_fault(newest_ns: int, now_ns: int, hours: SessionHours, settings: BreakerSettings) -> Fault | None:
     """Return what is wrong with a feed whose newest believed tick is of ``newest_ns`` (0: none yet).
 
-    Only trading counts: neither lunch nor night makes a feed stale. The session's start counts as a tick.
+    Only continuous trading counts: neither auctions nor lunch nor night make a feed stale. The session's start counts
+    as a tick.
     """
-    silent_s = (hours.traded_ns(now_ns) - hours.traded_ns(newest_ns)) / NS_PER_S
+    silent_s = (hours.continuous_ns(now_ns) - hours.continuous_ns(newest_ns)) / NS_PER_S
     if silent_s <= settings.max_feed_silence_s:
         return None
     return Fault(

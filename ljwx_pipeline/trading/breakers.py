@@ -93,7 +93,7 @@ _RULES = (
     ),
     BreakerRule(
         Breaker.STALE_FEED, "breakers.max_feed_silence_s",
-        "more seconds of trading since the newest tick",
+        "more seconds of continuous trading since the newest tick",
         Scope.ACCOUNT, Stops.EVERYTHING, (ResetRule.RECOVERY,),
     ),
     BreakerRule(

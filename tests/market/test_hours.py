@@ -21,6 +21,7 @@ from ljwx_pipeline.market.hours import (
 )
 from ljwx_pipeline.market.rulebook import BOOK_LAST, SESSION_RULES, SessionRule, session_phases
 from ljwx_pipeline.market.symbols import Board
+from ljwx_pipeline.trading.exchange_wire import PhaseName
 
 DAY = date(2025, 3, 3)
 HOURS = session_hours(DAY, Board.MAIN, "SH")
@@ -36,13 +37,13 @@ def at(text: str, session: date = DAY) -> int:
     [
         ("00:00", MarketPhase.BEFORE_OPEN),
         ("09:14:59.999999", MarketPhase.BEFORE_OPEN),
-        ("09:15", MarketPhase.OPENING_CALL),
-        ("09:25", MarketPhase.OPENING_SILENCE),
+        ("09:15", MarketPhase.OPENING_AUCTION),
+        ("09:25", MarketPhase.OPENED),
         ("09:30", MarketPhase.CONTINUOUS),
         ("11:29:59.999999", MarketPhase.CONTINUOUS),
         ("11:30", MarketPhase.LUNCH),
         ("13:00", MarketPhase.CONTINUOUS),
-        ("14:57", MarketPhase.CLOSING_CALL),
+        ("14:57", MarketPhase.CLOSING_AUCTION),
         ("15:00", MarketPhase.CLOSED),
         ("23:59:59", MarketPhase.CLOSED),
     ],
@@ -59,14 +60,14 @@ def test_instants_of_other_days_are_before_the_open_or_closed() -> None:
 
 def test_only_auctions_and_continuous_trading_count_as_trading() -> None:
     trading = {span.phase for span in session_hours(date(2026, 9, 1), Board.MAIN, "SH").spans if span.phase.trades}
-    assert trading == {MarketPhase.OPENING_CALL, MarketPhase.CONTINUOUS, MarketPhase.CLOSING_CALL}
+    assert trading == {MarketPhase.OPENING_AUCTION, MarketPhase.CONTINUOUS, MarketPhase.CLOSING_AUCTION}
 
 
 def test_shanghai_traded_on_to_three_until_its_closing_auction_came_in_2018() -> None:
     before, after = date(2018, 8, 17), date(2018, 8, 20)
     assert session_hours(before, Board.MAIN, "SH").phase_at(at("14:58", before)) is MarketPhase.CONTINUOUS
-    assert session_hours(after, Board.MAIN, "SH").phase_at(at("14:58", after)) is MarketPhase.CLOSING_CALL
-    assert session_hours(before, Board.MAIN, "SZ").phase_at(at("14:58", before)) is MarketPhase.CLOSING_CALL
+    assert session_hours(after, Board.MAIN, "SH").phase_at(at("14:58", after)) is MarketPhase.CLOSING_AUCTION
+    assert session_hours(before, Board.MAIN, "SZ").phase_at(at("14:58", before)) is MarketPhase.CLOSING_AUCTION
 
 
 def test_after_hours_trading_has_a_silence_before_it_where_the_board_has_it() -> None:
@@ -95,11 +96,11 @@ def test_the_next_span_is_the_one_that_begins_after_an_instant() -> None:
     assert first.phase is MarketPhase.BEFORE_OPEN
 
 
-def test_lunch_and_silences_take_no_trading_time() -> None:
-    assert HOURS.traded_ns(at("09:00")) == 0
-    assert HOURS.traded_ns(at("13:00:30")) - HOURS.traded_ns(at("11:29:40")) == 50 * NS_PER_S
-    assert HOURS.traded_ns(at("09:30")) == HOURS.traded_ns(at("09:25")) == 10 * MINUTE
-    assert HOURS.traded_ns(at("23:00")) == (10 + 240) * MINUTE
+def test_lunch_and_auctions_take_no_trading_time() -> None:
+    assert HOURS.continuous_ns(at("09:00")) == HOURS.continuous_ns(at("09:30")) == 0
+    assert HOURS.continuous_ns(at("13:00:30")) - HOURS.continuous_ns(at("11:29:40")) == 50 * NS_PER_S
+    assert HOURS.continuous_ns(at("14:57")) == HOURS.continuous_ns(at("23:00")) == 237 * MINUTE
+    assert HOURS.continuous_ns(at("23:00", DAY - timedelta(days=1))) == 0
 
 
 def test_continuous_trading_begins_twice_a_day() -> None:
@@ -134,20 +135,25 @@ def test_an_instant_s_phase_is_the_one_of_the_rulebook(rule: SessionRule, offset
     hours = session_hours(session, rule.board, rule.exchange)
     phase = hours.phase_at(shanghai_ns(session, moment))
     stated = [each for each in session_phases(session, rule.board, rule.exchange) if each.start <= moment < each.end]
+    named = {"OPENING_CALL": "OPENING_AUCTION", "CLOSING_CALL": "CLOSING_AUCTION"}
     if stated:
-        assert phase.name == stated[0].kind.name
+        assert phase.name == named.get(stated[0].kind.name, stated[0].kind.name)
     else:
-        assert phase.name not in {each.kind.name for each in session_phases(session, rule.board, rule.exchange)}
+        assert phase.name in ("BEFORE_OPEN", "OPENED", "LUNCH", "CLOSING_SILENCE", "CLOSED")
 
 
 @given(first=seconds, second=seconds)
 def test_trading_time_never_runs_back_and_never_faster_than_the_clock(first: int, second: int) -> None:
     early, late = sorted((shanghai_ns(DAY, time(0)) + each * NS_PER_S) for each in (first, second))
-    passed = HOURS.traded_ns(late) - HOURS.traded_ns(early)
+    passed = HOURS.continuous_ns(late) - HOURS.continuous_ns(early)
     assert 0 <= passed <= late - early
-    if HOURS.phase_at(early) is HOURS.phase_at(late) and HOURS.is_trading(early) and late - early < 150 * MINUTE:
-        lunch_between = early < at("11:30") <= late
-        assert passed == late - early or lunch_between
+    if all(HOURS.phase_at(each) is MarketPhase.CONTINUOUS for each in (early, late)):
+        lunch = 90 * MINUTE if early < at("11:30") <= late else 0
+        assert passed == late - early - lunch
+
+
+def test_the_exchange_s_words_for_phases_are_ours() -> None:
+    assert {phase.value for phase in PhaseName} <= {phase.value for phase in MarketPhase}
 
 
 @given(st.datetimes(datetime(2007, 6, 1), datetime(2026, 12, 30), timezones=st.just(UTC)))  # noqa: DTZ001

@@ -18,7 +18,7 @@ from ljwx_pipeline.market.hours import NS_PER_S, MarketPhase, SessionHours
 from ljwx_pipeline.trading.exchange_wire import Bar, Tick
 
 MINUTE_NS = 60 * NS_PER_S
-_IN_MINUTES = (MarketPhase.CONTINUOUS, MarketPhase.CLOSING_CALL)
+_IN_MINUTES = (MarketPhase.CONTINUOUS, MarketPhase.CLOSING_AUCTION)
 
 
 @dataclass(frozen=True, slots=True)

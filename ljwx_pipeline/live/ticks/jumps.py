@@ -5,8 +5,9 @@ one bucket; the newest bucket is kept however old it is, so that a name that tra
 tick further than the limit from it is a suspect. A suspected price becomes the new anchor once so many *further* ticks
 stand by it, each within the limit of the suspects' mean and each with evidence of its own: more was traded since the
 suspect before, or the best bid or ask stands there too. A print that is repeated without trades and without a book
-confirms nothing. A tick near the old mean ends the suspicion. The first price of a session is believed: limits bound
-it, and if it was wrong the next ones prove it.
+confirms nothing. A tick near the old mean ends the suspicion. An auction's price, at the open and at the close, is
+believed and is the new anchor: price limits bound it, and after the close nothing further could confirm it. So is the
+first price seen of a session; if it was wrong, the next ones prove it.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ class Outcome(StrEnum):
     OPEN = "open"
     CONFIRMED = "confirmed"  # a true jump: the suspected price is the new anchor
     DISMISSED = "dismissed"  # the price came back
+    SETTLED = "settled"  # an auction said what the price is
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,21 +117,27 @@ class JumpGuard:
         """The open suspicion, None where nothing is doubted."""
         return self._told(Outcome.OPEN)
 
-    def admit(self, tick: Tick, traded_ns: int) -> Suspicion | None:
+    def admit(self, tick: Tick, continuous_ns: int, *, auction: bool) -> Suspicion | None:
         """Take the next tick; `suspicious` says afterwards whether it is in quarantine.
 
         Parameters
         ----------
         tick
             Valid beside its price, later than those before, with a price above zero.
-        traded_ns
-            ``SessionHours.traded_ns`` of its instant.
+        continuous_ns
+            ``SessionHours.continuous_ns`` of its instant.
+        auction
+            Whether its price is the opening or the closing auction's.
 
         Returns
         -------
-        The suspicion that this tick opened, confirmed or dismissed; None where it changed none.
+        The suspicion that this tick opened or ended; None where it changed none.
         """
-        last_e4, second = tick.last_e4, traded_ns // NS_PER_S
+        last_e4, second = tick.last_e4, continuous_ns // NS_PER_S
+        if auction:
+            settled = self._told(Outcome.SETTLED)
+            self._anchor([last_e4], second)
+            return settled
         self._forget_before(second - self._limits.window_s)
         if not self._count or self._near(last_e4, self._total, self._count):
             ended = None if self._first is None else self._told(Outcome.DISMISSED)
@@ -156,11 +164,7 @@ class JumpGuard:
             return None
         self._quarantined -= 1  # this one is believed
         confirmed = self._told(Outcome.CONFIRMED)
-        self._buckets.clear()
-        self._total = self._count = 0
-        for price in prices:
-            self._remember(second, price)
-        self._clear_suspects()
+        self._anchor(prices, second)
         return confirmed
 
     def _has_evidence(self, tick: Tick, before: Tick) -> bool:
@@ -192,6 +196,13 @@ class JumpGuard:
             _, total, count = buckets.popleft()
             self._total -= total
             self._count -= count
+
+    def _anchor(self, prices: list[int], second: int) -> None:
+        self._buckets.clear()
+        self._total = self._count = 0
+        for price in prices:
+            self._remember(second, price)
+        self._clear_suspects()
 
     def _clear_suspects(self) -> None:
         self._first = self._last_suspect = None

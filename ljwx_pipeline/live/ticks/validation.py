@@ -76,7 +76,10 @@ class SymbolFacts:
 class _SymbolState:
     """What the validator remembers of one symbol."""
 
-    __slots__ = ("disputed", "disputes", "facts", "first_ns", "guard", "last", "stop_ns", "told_until_ns")
+    __slots__ = (
+        "closes_ns", "disputed", "disputes", "facts", "first_ns", "guard", "last", "opens_ns", "silent_until_ns",
+        "stop_ns", "telling",
+    )  # fmt: skip
 
     def __init__(self, facts: SymbolFacts, limits: JumpLimits) -> None:
         self.facts = facts
@@ -84,9 +87,12 @@ class _SymbolState:
         self.last: Tick | None = None  # the newest believed one
         self.disputed: Tick | None = None  # the newest that went back on what was believed
         self.disputes = 0
-        self.told_until_ns = -1
+        self.telling = False  # the journal knows of the open suspicion
+        self.silent_until_ns = -1
         hours = facts.hours
-        self.first_ns = min(hours.starts_of(MarketPhase.OPENING_CALL))
+        self.opens_ns = hours.starts_of(MarketPhase.CONTINUOUS)[0]
+        self.closes_ns = min(hours.starts_of(MarketPhase.CLOSING_SILENCE) + hours.starts_of(MarketPhase.CLOSED))
+        self.first_ns = min(hours.starts_of(MarketPhase.OPENING_AUCTION))
         self.stop_ns = min(hours.starts_of(MarketPhase.AFTER_HOURS), default=hours.starts_ns[0] + 86_400 * NS_PER_S)
 
 
@@ -215,10 +221,11 @@ class TickValidator:
         return state.disputes > self._limits.confirmations
 
     def _priced(self, tick: Tick, state: _SymbolState, *, restated: bool) -> Verdict:
-        traded_ns = state.facts.hours.traded_ns(tick.at_ns)
-        changed = state.guard.admit(tick, traded_ns)
+        continuous_ns = state.facts.hours.continuous_ns(tick.at_ns)
+        auction = not state.opens_ns <= tick.at_ns < state.closes_ns
+        changed = state.guard.admit(tick, continuous_ns, auction=auction)
         if changed is not None:
-            self._tell(changed, state, traded_ns)
+            self._tell(changed, state, continuous_ns)
         if state.guard.suspicious:
             return Verdict.QUARANTINED
         state.last = tick
@@ -228,12 +235,12 @@ class TickValidator:
         confirmed = changed is not None and changed.outcome is Outcome.CONFIRMED
         return Verdict.REANCHORED if confirmed else Verdict.ACCEPTED
 
-    def _tell(self, suspicion: Suspicion, state: _SymbolState, traded_ns: int) -> None:
+    def _tell(self, suspicion: Suspicion, state: _SymbolState, continuous_ns: int) -> None:
         if suspicion.outcome is Outcome.OPEN:
-            if traded_ns <= state.told_until_ns:
-                return
-            state.told_until_ns = traded_ns + self._limits.window_s * NS_PER_S
-        elif traded_ns > state.told_until_ns and suspicion.outcome is Outcome.DISMISSED:
+            state.telling = continuous_ns > state.silent_until_ns
+            if state.telling:
+                state.silent_until_ns = continuous_ns + self._limits.window_s * NS_PER_S
+        if not state.telling:
             return
         if len(self._told) < MAX_UNTOLD:
             self._told.append(suspicion)

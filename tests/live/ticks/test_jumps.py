@@ -26,7 +26,7 @@ def verdicts(ticks: Sequence[Tick]) -> list[Verdict]:
 
 
 def admit(guard: JumpGuard, one: Tick) -> Suspicion | None:
-    return guard.admit(one, HOURS.traded_ns(one.at_ns))
+    return guard.admit(one, HOURS.continuous_ns(one.at_ns), auction=False)
 
 
 def repeated(bad: Tick, times: int, **book: int) -> list[Tick]:
@@ -66,6 +66,16 @@ def test_a_wrong_first_price_is_found_out_by_the_next_ones() -> None:
         Verdict.REANCHORED,
         Verdict.ACCEPTED,
     ]
+
+
+def test_the_closing_auction_s_price_is_believed_as_nothing_after_it_could_confirm_it() -> None:
+    day = [(at("14:56:50"), 100_000, 100), (at("14:56:56"), 108_000, 100), (at("15:00"), 106_000, 100)]
+    assert verdicts(snapshots(day)) == [Verdict.ACCEPTED, Verdict.QUARANTINED, Verdict.ACCEPTED]
+
+
+def test_the_opening_auction_s_price_is_the_anchor_of_what_trades_after_it() -> None:
+    day = [(at("09:25"), 100_000, 100), (at("09:26"), 110_000, 100), (at("09:30:03"), 114_000, 100)]
+    assert verdicts(snapshots(day)) == [Verdict.ACCEPTED, Verdict.ACCEPTED, Verdict.QUARANTINED]
 
 
 def test_the_mean_is_of_the_last_minute_alone() -> None:
@@ -151,7 +161,7 @@ def test_a_lasting_jump_costs_exactly_the_confirming_ticks(level: int, lasting: 
 def test_the_guard_s_mean_is_that_of_the_believed_ticks_of_the_window(prices: list[int], step_s: int) -> None:
     guard, kept = JumpGuard(LIMITS), []
     for one in snapshots([(at("10:00") + k * (step_s + 1) * NS_PER_S, p * 10, 100) for k, p in enumerate(prices)]):
-        second = HOURS.traded_ns(one.at_ns) // NS_PER_S
+        second = HOURS.continuous_ns(one.at_ns) // NS_PER_S
         window = [price for when, price in kept if when >= second - LIMITS.window_s] or [p for _, p in kept[-1:]]
         told = admit(guard, one)
         if told is not None and told.outcome is Outcome.OPEN:

@@ -195,6 +195,13 @@ def test_many_suspicions_of_one_symbol_are_told_once_a_minute() -> None:
     assert judge.take_suspicions() == ()
 
 
+def test_a_suspicion_that_was_told_is_told_again_when_it_ends_however_late() -> None:
+    judge = validator(limit_frac=0.2)
+    for clock, price in (("10:00", 100_000), ("10:00:03", 110_000), ("11:00", 100_000)):
+        judge.judge(tick(price, at_ns=at(clock), high_e4=110_000), at(clock))
+    assert [one.outcome for one in judge.take_suspicions()] == ["open", "dismissed"]
+
+
 @given(sessions_of_trades())
 def test_an_honest_session_is_believed_to_the_last_tick(trades: list[Trade]) -> None:
     judge = validator()
