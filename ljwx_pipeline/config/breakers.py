@@ -31,7 +31,8 @@ class BreakerSettings(Section):
 
 
 class StopSettings(Section):
-    """Whether the exits of ``[strategy.exits]`` are judged on ticks too, and at what limit such an order stands."""
+    """Whether the exits of ``[strategy.exits]`` are judged on ticks too, and how such an order is sent."""
 
     on_ticks: bool
     limit_offset_bps: float = Field(ge=0, le=1000)
+    retry_s: float = Field(gt=0)
