@@ -51,6 +51,7 @@ BENCHMARKS = {
     "leak_check": "benchmarks.leak_check",
     "coverage": "benchmarks.coverage",
     "decay": "benchmarks.decay",
+    "live_ticks": "benchmarks.live_ticks",
     "gate_noise": "benchmarks.gate_noise",
     "gate_planted": "benchmarks.gate_planted",
 }

@@ -4,13 +4,14 @@ Every number a person may change lives in ``ljwx.toml`` with its unit in a comme
 type, a bound and a name, and no default, so that a missing number is an error and never a guess. Functions take the
 smallest section they need, never the whole ``Settings``. Import from here.
 
-``data``, ``research``, ``ensemble``, ``lint``, ``gate``, ``approval``, ``uncertainty``, ``monitoring``, ``contest``
-and ``operation`` hold the sections, ``settings`` all of them together, ``load`` reads them, ``dotted`` flattens them,
-``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange rules
+``data``, ``research``, ``ensemble``, ``lint``, ``gate``, ``approval``, ``uncertainty``, ``monitoring``, ``contest``,
+``breakers`` and ``operation`` hold the sections, ``settings`` all of them together, ``load`` reads them, ``dotted``
+flattens them, ``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange rules
 (``market/rulebook.py``).
 """
 
 from ljwx_pipeline.config.approval import ApprovalSettings
+from ljwx_pipeline.config.breakers import BreakerSettings, StopSettings
 from ljwx_pipeline.config.contest import ContestSettings
 from ljwx_pipeline.config.data import (
     OPEN,
@@ -80,6 +81,7 @@ __all__ = [
     "AkshareSettings",
     "ApprovalSettings",
     "BaostockSettings",
+    "BreakerSettings",
     "ColumnRole",
     "ContestSettings",
     "CostSettings",
@@ -108,6 +110,7 @@ __all__ = [
     "SizingSettings",
     "SourceKind",
     "SourceSettings",
+    "StopSettings",
     "StrategySettings",
     "TuneSettings",
     "TushareSettings",

@@ -94,7 +94,9 @@ class RiskSettings(Section):
 
     max_order_cny: float = Field(gt=0)
     max_orders_per_session: int = Field(ge=1)
+    max_orders_per_minute: int = Field(ge=1)
     max_weight_per_name_frac: float = Field(gt=0, le=1)
+    max_weight_per_industry_frac: float = Field(gt=0, le=1)
     max_gross_exposure_frac: float = Field(gt=0, le=1)
     max_price_deviation_frac: float = Field(gt=0, le=1)
     max_day_loss_frac: float = Field(gt=0, le=1)

@@ -8,6 +8,7 @@ import json
 from pydantic import model_validator
 
 from ljwx_pipeline.config.approval import ApprovalSettings
+from ljwx_pipeline.config.breakers import BreakerSettings, StopSettings
 from ljwx_pipeline.config.contest import ContestSettings
 from ljwx_pipeline.config.data import (
     AkshareSettings,
@@ -89,6 +90,8 @@ class Settings(Section):
     ui: UiSettings
     live: LiveSettings
     risk: RiskSettings
+    breakers: BreakerSettings
+    stops: StopSettings
     schedule: ScheduleSettings
 
     @model_validator(mode="after")

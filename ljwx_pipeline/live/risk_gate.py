@@ -1,14 +1,17 @@
 """The risk gate: the limits of ``[risk]`` that every order must pass before it may leave the runner.
 
-A denial is a code. Rules about doubtful data stop orders of both sides; rules about exposure stop only buys, so that a
-position can always be reduced. Anything that cannot be judged is denied. Not here: the exchange's own rules
-(``trading/matching.py``), the decision (``trading/decide.py``).
+A denial is a code. Rules about doubtful data and about how much is sent stop orders of both sides; rules about exposure
+stop only buys, so that a position can always be reduced. Anything that cannot be judged is denied. What a tripped
+breaker or a mode forbids is denied by its own code, before any limit. Not here: the exchange's own rules
+(``trading/matching.py``), the decision (``trading/decide.py``), breakers and modes (``trading/breakers.py``,
+``trading/modes.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ljwx_pipeline.config import RiskSettings
@@ -16,6 +19,7 @@ from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, Side
 
 FEN_PER_CNY = 100
 E4_PER_FEN = 100
+MINUTE_NS = 60_000_000_000
 
 
 class Denial(StrEnum):
@@ -24,12 +28,15 @@ class Denial(StrEnum):
     MISSING_PRICE = "MISSING_PRICE"  # suspended or no usable price: nothing to judge the order by
     PRICE_DEVIATION = "PRICE_DEVIATION"  # reference price too far from the previous close
     FAT_FINGER = "FAT_FINGER"  # order value above max_order_cny
+    SUSPECT_PRICE = "SUSPECT_PRICE"  # the symbol's newest price is in quarantine
     ORDER_COUNT = "ORDER_COUNT"  # more orders than max_orders_per_session
+    ORDER_RATE = "ORDER_RATE"  # more orders than max_orders_per_minute within sixty seconds
     STALE_BUNDLE = "STALE_BUNDLE"  # the model is older than max_bundle_age_days: no opening orders
     DAY_LOSS = "DAY_LOSS"  # the session lost more than max_day_loss_frac: no opening orders
     MAX_WEIGHT = "MAX_WEIGHT"  # the position would exceed max_weight_per_name_frac
+    MAX_INDUSTRY = "MAX_INDUSTRY"  # the industry's positions would exceed max_weight_per_industry_frac
     GROSS_EXPOSURE = "GROSS_EXPOSURE"  # all positions would exceed max_gross_exposure_frac
-    OVERSELL = "OVERSELL"  # more than is held: the account never goes short
+    OVERSELL = "OVERSELL"  # more than may be sold: the account never goes short
 
 
 @dataclass(frozen=True)
@@ -42,20 +49,32 @@ class Quote:
 
 @dataclass(frozen=True)
 class RiskView:
-    """The account and the model as the gate sees them at the deciding close.
+    """The account and the model as the gate sees them when it decides.
 
     Parameters
     ----------
     equity_fen, previous_equity_fen
         Equity now and at the close before (the opening capital on the first session).
     shares
-        Shares held by symbol.
+        Shares by symbol that may be sold in the session the order is for, less what open sales will take.
     position_values_fen
         Value of what is held by symbol, fen.
     bundle_age_days
         Days since the model's last training session.
     max_bundle_age_days
         Limit of that age.
+    open_buys_fen
+        What open purchases may still add by symbol, fen: they count as held.
+    industries
+        Industry by symbol; all symbols without one count as one industry.
+    suspects
+        Symbols whose newest price is in quarantine.
+    orders_in_session
+        Orders sent in the session before these.
+    sent_at_ns, now_ns
+        Instants of the orders sent lately, and of now.
+    opening_denied, reducing_denied
+        ``Standing.denial`` of opening and reducing for whoever sends these orders; empty where they are allowed.
     """
 
     equity_fen: int
@@ -64,6 +83,45 @@ class RiskView:
     position_values_fen: Mapping[str, int]
     bundle_age_days: int
     max_bundle_age_days: int
+    open_buys_fen: Mapping[str, int] = field(default_factory=dict)
+    industries: Mapping[str, str] = field(default_factory=dict)
+    suspects: Collection[str] = ()
+    orders_in_session: int = 0
+    sent_at_ns: Sequence[int] = ()
+    now_ns: int = 0
+    opening_denied: str = ""
+    reducing_denied: str = ""
+
+
+class _Book:
+    """What is held, by symbol, industry and in all, while orders pass one after the other."""
+
+    def __init__(self, view: RiskView) -> None:
+        self.industries = view.industries
+        self.shares = Counter(view.shares)
+        self.of_symbol = Counter(view.position_values_fen)
+        self.of_symbol.update(view.open_buys_fen)
+        self.of_industry: Counter[str] = Counter()
+        for symbol, value_fen in self.of_symbol.items():
+            self.of_industry[self.industry(symbol)] += value_fen
+        self.gross_fen = self.of_symbol.total()
+        self.passed = view.orders_in_session
+        # what our clock has not reached yet counts: it jumped back
+        self.lately = sum(view.now_ns - sent_ns < MINUTE_NS for sent_ns in view.sent_at_ns)
+
+    def industry(self, symbol: str) -> str:
+        return self.industries.get(symbol, "")
+
+    def let_pass(self, order: OrderIntent) -> None:
+        """Count the order as if it were filled at its reference price."""
+        added_fen = order.signed_shares * order.reference_price_e4 // E4_PER_FEN
+        self.of_symbol[order.symbol] += added_fen
+        self.of_industry[self.industry(order.symbol)] += added_fen
+        self.gross_fen += added_fen
+        if order.side is Side.SELL:  # what is bought now can be sold tomorrow at the earliest
+            self.shares[order.symbol] -= order.shares
+        self.passed += 1
+        self.lately += 1
 
 
 def gate_orders(
@@ -72,31 +130,47 @@ def gate_orders(
     """Return every order with its denial code, or without one if it may be sent.
 
     Orders are judged in the order given (sells first, as decided): what a denied order would have used is left for the
-    next. Expected proceeds of a passing sale free exposure for the buys behind it.
+    next. Expected proceeds of a passing sale free exposure for the buys behind it; several orders for one symbol are
+    judged together.
 
     Parameters
     ----------
     quotes
         By symbol; a symbol without an entry has no price.
     """
-    opening = _opening_denial(view, limits)
-    gross_fen = sum(view.position_values_fen.values())
-    passed, judged = 0, []
+    stale_or_lost, book, judged = _opening_denial(view, limits), _Book(view), []
     for order in orders:
-        denial = (
-            _price_denial(order, quotes.get(order.symbol), limits)
-            or (Denial.FAT_FINGER if order.value_fen > limits.max_order_cny * FEN_PER_CNY else None)
-            or (Denial.ORDER_COUNT if passed >= limits.max_orders_per_session else None)
-        )
-        if denial is None and order.side is Side.SELL:
-            denial = Denial.OVERSELL if order.shares > view.shares.get(order.symbol, 0) else None
-        elif denial is None:
-            denial = opening or _exposure_denial(order, gross_fen, view, limits)
-        if denial is None:
-            passed += 1
-            gross_fen += order.signed_shares * order.reference_price_e4 // E4_PER_FEN
-        judged.append(DecidedOrder(order, "" if denial is None else denial.value))
+        if order.side is Side.SELL:
+            denial: str | None = view.reducing_denied or _denial(order, quotes, view, limits, book)
+            if not denial and order.shares > book.shares[order.symbol]:
+                denial = Denial.OVERSELL
+        else:
+            denial = (
+                view.opening_denied
+                or _denial(order, quotes, view, limits, book)
+                or stale_or_lost
+                or _exposure_denial(order, view.equity_fen, limits, book)
+            )
+        if not denial:
+            book.let_pass(order)
+        judged.append(DecidedOrder(order, str(denial or "")))
     return tuple(judged)
+
+
+def _denial(
+    order: OrderIntent, quotes: Mapping[str, Quote], view: RiskView, limits: RiskSettings, book: _Book
+) -> Denial | None:
+    """Return what speaks against an order of either side."""
+    if order.symbol in view.suspects:
+        return Denial.SUSPECT_PRICE
+    doubt = _price_denial(order, quotes.get(order.symbol), limits)
+    if doubt is not None:
+        return doubt
+    if order.value_fen > limits.max_order_cny * FEN_PER_CNY:
+        return Denial.FAT_FINGER
+    if book.passed >= limits.max_orders_per_session:
+        return Denial.ORDER_COUNT
+    return Denial.ORDER_RATE if book.lately >= limits.max_orders_per_minute else None
 
 
 def _opening_denial(view: RiskView, limits: RiskSettings) -> Denial | None:
@@ -116,10 +190,12 @@ def _price_denial(order: OrderIntent, quote: Quote | None, limits: RiskSettings)
     return Denial.PRICE_DEVIATION if deviation_e4 > limits.max_price_deviation_frac * quote.pre_close_e4 else None
 
 
-def _exposure_denial(order: OrderIntent, gross_fen: int, view: RiskView, limits: RiskSettings) -> Denial | None:
-    position_fen = view.position_values_fen.get(order.symbol, 0) + order.value_fen
-    if position_fen > limits.max_weight_per_name_frac * view.equity_fen:
+def _exposure_denial(order: OrderIntent, equity_fen: int, limits: RiskSettings, book: _Book) -> Denial | None:
+    value_fen, industry = order.value_fen, book.industry(order.symbol)
+    if book.of_symbol[order.symbol] + value_fen > limits.max_weight_per_name_frac * equity_fen:
         return Denial.MAX_WEIGHT
-    if gross_fen + order.value_fen > limits.max_gross_exposure_frac * view.equity_fen:
+    if book.gross_fen + value_fen > limits.max_gross_exposure_frac * equity_fen:
         return Denial.GROSS_EXPOSURE
+    if book.of_industry[industry] + value_fen > limits.max_weight_per_industry_frac * equity_fen:
+        return Denial.MAX_INDUSTRY
     return None

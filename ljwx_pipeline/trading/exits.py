@@ -7,7 +7,8 @@ later and may be far worse. Without a bar nothing is judged; a name that could n
 lower limit) is judged again at each close for as long as it is held. A name forced out is not bought back on the same
 session; afterwards its score decides, as for every other.
 
-Entry and peak prices are the account's, adjusted on ex-dates, so that a dividend triggers nothing.
+Entry and peak prices are the account's, adjusted on ex-dates, so that a dividend triggers nothing. The same rules on
+ticks, within the session: ``stops.py``.
 """
 
 from __future__ import annotations
@@ -68,6 +69,33 @@ class ExitParams:
 STOP_LOSS_BPS, TAKE_PROFIT_BPS, TRAILING_BPS, MAX_HOLD = range(4)
 
 
+@trading_kernel(inline=True)
+def exit_reason(
+    price_e4: int, entry_e4: int, peak_e4: int, age_sessions: int, stop: int, profit: int, trailing: int, max_hold: int
+) -> int:
+    """Return why a name must go at a price (an ``OrderReason``, 0: it may stay); THE definition of every exit.
+
+    Parameters
+    ----------
+    price_e4, entry_e4, peak_e4
+        Price judged, average price paid, highest close since; a price of 0 is not known, and rules that need it do
+        not apply.
+    age_sessions
+        Sessions the position will be old when it is sold.
+    stop, profit, trailing, max_hold
+        The fields of ``ExitParams`` in declared order. When several rules hold, the first is the reason.
+    """
+    if price_e4 <= 0:
+        return 0
+    if stop > 0 and entry_e4 > 0 and price_e4 * BPS <= entry_e4 * (BPS - stop):
+        return STOP_LOSS
+    if profit > 0 and entry_e4 > 0 and price_e4 * BPS >= entry_e4 * (BPS + profit):
+        return TAKE_PROFIT
+    if trailing > 0 and peak_e4 > 0 and price_e4 * BPS <= peak_e4 * (BPS - trailing):
+        return TRAILING
+    return TIME if 0 < max_hold <= age_sessions else 0
+
+
 @trading_kernel
 def exits_kernel(
     held_names: Int32,
@@ -87,11 +115,11 @@ def exits_kernel(
         Names held, in the first ``n_held`` places; ``forced`` is filled in the same order.
     held_sessions, entry_price_e4, peak_price_e4
         Of the open positions, shape ``(n_symbols,)``: age, average price paid, highest close since. A price of 0 is
-        not known: rules that need it do not apply.
+        not known (`exit_reason`).
     price_e4
         The session's close, 0 without a bar.
     params
-        ``ExitParams.as_array()``. When several rules hold, the first one in their declared order is the reason.
+        ``ExitParams.as_array()``.
     """
     stop, profit, trailing, max_hold = (
         params[STOP_LOSS_BPS],
@@ -102,18 +130,16 @@ def exits_kernel(
     found = 0
     for j in range(n_held):
         i = held_names[j]
-        price, entry, peak = int(price_e4[i]), int(entry_price_e4[i]), int(peak_price_e4[i])
-        forced[j] = 0
-        if price <= 0:
-            continue
-        if stop > 0 and entry > 0 and price * BPS <= entry * (BPS - stop):
-            forced[j] = STOP_LOSS
-        elif profit > 0 and entry > 0 and price * BPS >= entry * (BPS + profit):
-            forced[j] = TAKE_PROFIT
-        elif trailing > 0 and peak > 0 and price * BPS <= peak * (BPS - trailing):
-            forced[j] = TRAILING
-        elif max_hold > 0 and held_sessions[i] + 1 >= max_hold:  # one more session passes before it is sold
-            forced[j] = TIME
+        forced[j] = exit_reason(
+            int(price_e4[i]),
+            int(entry_price_e4[i]),
+            int(peak_price_e4[i]),
+            int(held_sessions[i]) + 1,  # one more session passes before it is sold
+            stop,
+            profit,
+            trailing,
+            max_hold,
+        )
         found += forced[j] != 0
     return found
 

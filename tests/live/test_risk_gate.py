@@ -16,7 +16,9 @@ from ljwx_pipeline.live.risk_gate import Denial, Quote, RiskView, gate_orders
 LIMITS = RiskSettings(
     max_order_cny=100_000,
     max_orders_per_session=3,
+    max_orders_per_minute=100,
     max_weight_per_name_frac=0.10,
+    max_weight_per_industry_frac=0.5,
     max_gross_exposure_frac=0.5,
     max_price_deviation_frac=0.11,
     max_day_loss_frac=0.05,
@@ -104,6 +106,69 @@ def test_nobody_sells_more_than_he_holds() -> None:
     assert denial(order("C", Side.SELL, 1)) == Denial.OVERSELL
 
 
+def test_an_order_for_more_than_is_left_after_the_one_before_is_an_oversale() -> None:
+    twice = [order("A", Side.SELL, 600), order("A", Side.SELL, 600)]
+    assert [judged.denial for judged in gate_orders(twice, QUOTES, VIEW, LIMITS)] == ["", Denial.OVERSELL]
+
+
+def test_what_is_bought_now_is_not_sold_in_the_same_breath() -> None:
+    both = [order("C", Side.BUY, 100), order("C", Side.SELL, 100)]
+    assert [judged.denial for judged in gate_orders(both, QUOTES, VIEW, LIMITS)] == ["", Denial.OVERSELL]
+
+
+def test_several_purchases_of_one_name_are_held_to_its_weight_together() -> None:
+    halves = [order("C", shares=6_000), order("C", shares=6_000)]
+    assert [judged.denial for judged in gate_orders(halves, QUOTES, VIEW, LIMITS)] == ["", Denial.MAX_WEIGHT]
+
+
+def test_an_open_purchase_counts_as_held() -> None:
+    pending = replace(VIEW, open_buys_fen={"C": 6_000_000})
+    assert denial(order("C", shares=6_000), pending) == Denial.MAX_WEIGHT
+    assert denial(order("D", shares=6_000), pending) == ""
+    full = replace(VIEW, open_buys_fen={"C": 48_000_000})
+    assert denial(order("D", shares=6_000), full) == Denial.GROSS_EXPOSURE
+
+
+def test_an_industry_is_held_to_its_weight_and_names_without_one_to_one_between_them() -> None:
+    limits = LIMITS.model_copy(update={"max_weight_per_industry_frac": 0.12})
+    banks = replace(VIEW, position_values_fen={"A": 9_000_000}, industries={"A": "bank", "C": "bank", "D": "steel"})
+    found = {
+        symbol: gate_orders([order(symbol, shares=4_000)], QUOTES, banks, limits)[0].denial for symbol in ("C", "D")
+    }
+    assert found == {"C": Denial.MAX_INDUSTRY, "D": ""}
+    strangers = [order("E", shares=8_000), order("F", shares=8_000)]
+    assert [judged.denial for judged in gate_orders(strangers, QUOTES, banks, limits)] == ["", Denial.MAX_INDUSTRY]
+
+
+def test_a_symbol_whose_price_is_in_quarantine_is_neither_bought_nor_sold() -> None:
+    doubted = replace(VIEW, suspects={"A"})
+    assert denial(order("A"), doubted) == denial(order("A", Side.SELL), doubted) == Denial.SUSPECT_PRICE
+    assert denial(order("C"), doubted) == ""
+
+
+def test_more_orders_within_a_minute_than_allowed_are_denied_on_either_side() -> None:
+    limits = LIMITS.model_copy(update={"max_orders_per_minute": 2})
+    now = 600_000_000_000
+    view = replace(VIEW, now_ns=now, sent_at_ns=(now - 60_000_000_000, now - 59_999_999_999))
+    three = [order("A", Side.SELL), order("B", Side.SELL)]
+    assert [judged.denial for judged in gate_orders(three, QUOTES, view, limits)] == ["", Denial.ORDER_RATE]
+    jumped_back = replace(view, now_ns=0)
+    assert gate_orders(three, QUOTES, jumped_back, limits)[0].denial == Denial.ORDER_RATE
+
+
+def test_orders_of_the_session_before_these_count() -> None:
+    assert denial(order(), replace(VIEW, orders_in_session=2)) == ""
+    assert denial(order(), replace(VIEW, orders_in_session=3)) == Denial.ORDER_COUNT
+
+
+def test_what_a_breaker_forbids_is_denied_by_its_own_code() -> None:
+    reducing = replace(VIEW, opening_denied="DRAWDOWN")
+    assert denial(order(), reducing) == "DRAWDOWN"
+    assert denial(order("A", Side.SELL), reducing) == ""
+    stopped = replace(VIEW, opening_denied="STALE_FEED", reducing_denied="STALE_FEED")
+    assert denial(order(), stopped) == denial(order("A", Side.SELL), stopped) == "STALE_FEED"
+
+
 symbols = st.sampled_from("ABCDEFGH")
 intents = st.builds(
     order,
@@ -153,3 +218,26 @@ def test_an_order_s_verdict_does_not_depend_on_those_behind_it(
     asked: list[OrderIntent], known: dict[str, Quote], view: RiskView, cut: int
 ) -> None:
     assert gate_orders(asked, known, view, LIMITS)[:cut] == gate_orders(asked[:cut], known, view, LIMITS)
+
+
+industries = st.dictionaries(symbols, st.sampled_from(["bank", "steel"]))
+
+
+@given(st.lists(intents, max_size=12), views, industries, st.dictionaries(symbols, st.integers(1, 20_000_000)))
+def test_no_series_of_purchases_goes_beyond_a_limit_that_one_of_them_would(
+    asked: list[OrderIntent], view: RiskView, known: dict[str, str], pending: dict[str, int]
+) -> None:
+    limits = LIMITS.model_copy(update={"max_weight_per_industry_frac": 0.15, "max_orders_per_session": 100})
+    held = replace(view, industries=known, open_buys_fen=pending)
+    values = {symbol: view.position_values_fen.get(symbol, 0) + pending.get(symbol, 0) for symbol in "ABCDEFGH"}
+    sellable = dict(view.shares)
+    for one in (each.intent for each in gate_orders(asked, QUOTES, held, limits) if not each.denial):
+        values[one.symbol] += one.value_fen if one.side is Side.BUY else -one.value_fen
+        if one.side is Side.SELL:
+            sellable[one.symbol] -= one.shares
+            assert sellable[one.symbol] >= 0
+            continue
+        group = [symbol for symbol in values if known.get(symbol) == known.get(one.symbol)]
+        assert values[one.symbol] <= 0.10 * view.equity_fen + len(asked)
+        assert sum(values[symbol] for symbol in group) <= 0.15 * view.equity_fen + len(asked)
+        assert sum(values.values()) <= 0.5 * view.equity_fen + len(asked)
