@@ -18,10 +18,11 @@ import numpy as np
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.live import database, store
+from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
 from ljwx_pipeline.live.paper_broker import PaperBroker
-from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
+from ljwx_pipeline.live.runner import Model, Runner
 from ljwx_pipeline.session_pack import read_session_pack
 
 BUNDLE = DeployedBundle("b" * 64, "1", date(2018, 1, 31))
