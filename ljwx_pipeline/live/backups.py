@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection, func, inspect, select
 
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import LiveError
-from ljwx_pipeline.live.backup_copies import copies_of, restored
+from ljwx_pipeline.live.backup_copies import Copies, copies_of, restored
 from ljwx_pipeline.live.backup_shelf import DRAFT, Backup, Shelf, sha256_of
 from ljwx_pipeline.live.migrate import revision_of
 from ljwx_pipeline.live.store import Store
@@ -53,31 +53,37 @@ class Backups:
         LiveError
             When it cannot be made, or restoring it does not give the journal's rows: nothing is left of it.
         """
-        copies, folder, at = copies_of(self._store.url), self.shelf.folder, self._clock.now()
-        name = f"journal-{at:%Y%m%dT%H%M%S%fZ}{copies.suffix}"
-        draft = folder / f"{name}{DRAFT}"
+        folder, at = self.shelf.folder, self._clock.now()
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._require_room()
-            with self._store.reading() as connection:
-                revision = revision_of(connection, self._store.name)
-                if revision is None:
-                    raise LiveError(f"{self._store.name} is empty", "there is nothing to keep yet")
-                tables = table_hashes(connection, told)
-                seq, last_event = log_end(connection)
-                copies.write(connection, draft)
-            with restored(copies, draft, folder, f"scratch-{os.getpid()}") as again, again.reading() as connection:
-                _require_equal(tables, table_hashes(connection, told), name)
-            size_bytes, sha256 = draft.stat().st_size, sha256_of(draft)
-            made = Backup(name, at.isoformat(), reason, revision, seq, last_event, size_bytes, sha256, tables)
-            self.shelf.add(draft, made)
+            copies = copies_of(self._store.url)
+            draft = folder / f"journal-{at:%Y%m%dT%H%M%S%fZ}{copies.suffix}{DRAFT}"
+            try:
+                return self._made(draft, copies, at, reason, told)
+            finally:
+                draft.unlink(missing_ok=True)
         except OSError as error:
             raise LiveError(
                 f"no backup could be made in {folder} ({error.strerror or error})",
                 "free disk space there and make the folder writable; the journal itself is untouched",
             ) from error
-        finally:
-            draft.unlink(missing_ok=True)
+
+    def _made(self, draft: Path, copies: Copies, at: datetime, reason: str, told: Told) -> Backup:
+        with self._store.reading() as connection:
+            revision = revision_of(connection, self._store.name)
+            if revision is None:
+                raise LiveError(f"{self._store.name} is empty", "there is nothing to keep yet")
+            tables = table_hashes(connection, told)
+            seq, last_event = log_end(connection)
+            copies.write(connection, draft)
+        name = draft.name.removesuffix(DRAFT)
+        scratch = f"scratch-{os.getpid()}"
+        with restored(copies, draft, self.shelf.folder, scratch) as again, again.reading() as connection:
+            _require_equal(tables, table_hashes(connection, told), name)
+        size_bytes, sha256 = draft.stat().st_size, sha256_of(draft)
+        made = Backup(name, at.isoformat(), reason, revision, seq, last_event, size_bytes, sha256, tables)
+        self.shelf.add(draft, made)
         return made
 
     def is_due(self, every: timedelta = _DAILY) -> bool:
