@@ -81,7 +81,7 @@ def seeded_ticks(rounds: int) -> list[Tick]:
 def fresh() -> tuple[TickValidator, SessionBarsBuilder]:
     """Return a validator and a builder that have seen nothing."""
     facts = [SymbolFacts(name, PRE_CLOSE_E4, 110_000, 90_000, HOURS) for name in NAMES]
-    validator = TickValidator(SESSION, facts, load_settings(profile="simulated", environ={}).breakers)
+    validator = TickValidator(SESSION, facts, load_settings(profile="simulated", environ={}).breakers, raw_prices=True)
     return validator, SessionBarsBuilder(dict.fromkeys(NAMES, HOURS))
 
 

@@ -43,8 +43,12 @@ def facts(symbol: str = "A", limit_frac: float = 0.1) -> SymbolFacts:
     return SymbolFacts(symbol, PRE_CLOSE_E4, up, down, HOURS)
 
 
-def validator(*symbols: str, limit_frac: float = 0.1, settings: BreakerSettings = BREAKERS) -> TickValidator:
-    return TickValidator(SESSION, [facts(symbol, limit_frac) for symbol in symbols or ("A",)], settings)
+def validator(
+    *symbols: str, limit_frac: float = 0.1, settings: BreakerSettings = BREAKERS, raw_prices: bool = True
+) -> TickValidator:
+    return TickValidator(
+        SESSION, [facts(symbol, limit_frac) for symbol in symbols or ("A",)], settings, raw_prices=raw_prices
+    )
 
 
 def tick(last_e4: int = PRE_CLOSE_E4, **said: object) -> Tick:

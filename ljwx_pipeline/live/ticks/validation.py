@@ -107,6 +107,8 @@ class TickValidator:
         Of every symbol that may be told of.
     settings
         The numbers.
+    raw_prices
+        Whether prices are as traded: amount over volume is then held to the limits. Adjusted prices say nothing of it.
 
     Raises
     ------
@@ -114,7 +116,9 @@ class TickValidator:
         When a symbol is told twice, or its facts are no prices or of another session.
     """
 
-    def __init__(self, session: date, facts: Iterable[SymbolFacts], settings: BreakerSettings) -> None:
+    def __init__(
+        self, session: date, facts: Iterable[SymbolFacts], settings: BreakerSettings, *, raw_prices: bool
+    ) -> None:
         self.session = session
         #: Of all ticks judged, by verdict.
         self.counts: Counter[Verdict] = Counter()
@@ -122,6 +126,7 @@ class TickValidator:
         self.newest_ns = 0
         #: Suspicions that were not kept for the journal: there were more than it could want.
         self.untold_suspicions = 0
+        self._raw_prices = raw_prices
         self._skew_ns = round(settings.max_clock_skew_s * NS_PER_S)
         self._limits = JumpLimits.of(settings)
         self._told: list[Suspicion] = []
@@ -174,7 +179,7 @@ class TickValidator:
         state = self._states.get(tick.symbol)
         if state is None:
             return Verdict.UNKNOWN_SYMBOL
-        fault = self._misplaced(tick, state, now_ns) or _implausible(tick, state.facts)
+        fault = self._misplaced(tick, state, now_ns) or _implausible(tick, state.facts, raw_prices=self._raw_prices)
         if fault is not None:
             return fault
         before = state.last
@@ -248,7 +253,7 @@ class TickValidator:
             self.untold_suspicions += 1
 
 
-def _implausible(tick: Tick, facts: SymbolFacts) -> Verdict | None:
+def _implausible(tick: Tick, facts: SymbolFacts, *, raw_prices: bool) -> Verdict | None:
     """Return what a tick says that cannot be, whatever came before it; None when it can."""
     last, high, low, bid, ask = tick.last_e4, tick.high_e4, tick.low_e4, tick.bid_e4, tick.ask_e4
     if tick.pre_close_e4 != facts.pre_close_e4:
@@ -268,7 +273,7 @@ def _implausible(tick: Tick, facts: SymbolFacts) -> Verdict | None:
     if not low <= last <= high or not low <= tick.open_e4 <= high:
         return Verdict.OUTSIDE_RANGE
     amount_e4 = tick.amount_fen * _E4_PER_FEN  # known to the fen, either way
-    if not down * volume - _E4_PER_FEN <= amount_e4 <= up * volume + _E4_PER_FEN:
+    if raw_prices and not down * volume - _E4_PER_FEN <= amount_e4 <= up * volume + _E4_PER_FEN:
         return Verdict.MEAN_PRICE
     return None
 

@@ -80,6 +80,10 @@ def test_what_cannot_be_is_refused_by_its_code(said: dict[str, object], verdict:
     assert judge.judge(tick(), at("10:00")) is Verdict.ACCEPTED
 
 
+def test_amount_over_volume_says_nothing_about_adjusted_prices() -> None:
+    assert validator(raw_prices=False).judge(tick(amount_fen=10_000), at("10:00")) is Verdict.ACCEPTED
+
+
 def test_a_tick_ahead_of_our_clock_by_less_than_the_skew_is_believed() -> None:
     assert judged(tick(at_ns=at("10:00:02"))) is Verdict.ACCEPTED
 
@@ -164,7 +168,7 @@ def test_the_last_snapshots_come_after_the_bell_and_are_believed() -> None:
 
 def test_after_hours_trading_is_not_the_session_s() -> None:
     star = replace(facts(), hours=session_hours(SESSION, Board.STAR, "SH"))
-    judge = TickValidator(SESSION, [star], BREAKERS)
+    judge = TickValidator(SESSION, [star], BREAKERS, raw_prices=True)
     assert judge.judge(tick(at_ns=at("15:00:03")), at("15:00:03")) is Verdict.ACCEPTED
     assert judge.judge(tick(at_ns=at("15:05")), at("15:05")) is Verdict.OUT_OF_HOURS
 
@@ -173,9 +177,9 @@ def test_facts_that_are_no_facts_are_refused() -> None:
     with pytest.raises(LiveError, match="is told twice"):
         validator("A", "A")
     with pytest.raises(LiveError, match="has previous close 0"):
-        TickValidator(SESSION, [replace(facts(), pre_close_e4=0)], BREAKERS)
+        TickValidator(SESSION, [replace(facts(), pre_close_e4=0)], BREAKERS, raw_prices=True)
     with pytest.raises(LiveError, match="not 2025-03-04"):
-        TickValidator(SESSION + timedelta(days=1), [facts()], BREAKERS)
+        TickValidator(SESSION + timedelta(days=1), [facts()], BREAKERS, raw_prices=True)
 
 
 def test_a_stranger_s_price_is_always_doubted() -> None:
