@@ -20,7 +20,15 @@ from sqlalchemy import Connection, RowMapping, select
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
-from ljwx_pipeline.live.brokers.port import Broker, BrokerSilent, Fence, FencedBroker, OrderRefused
+from ljwx_pipeline.live.brokers.port import (
+    Broker,
+    BrokerSilent,
+    Fence,
+    FencedBroker,
+    LeaseLapsed,
+    OrderRefused,
+    required_epoch,
+)
 from ljwx_pipeline.live.events import (
     Event,
     OrderDecided,
@@ -102,7 +110,7 @@ class OrderDesk:
         LiveError
             When the journal refuses: nothing was sent.
         """
-        epoch, now = self._fence.require(), self._now_ns()
+        epoch, now = required_epoch(self._fence), self._now_ns()
         going = [one for one in decided if not one.denial]
         sent = [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in going]
         await self._journal.append([*beside, *decided, *sent], epoch)
@@ -162,7 +170,7 @@ class OrderDesk:
             else:
                 await self._never_sent(one.order.client_order_id)
         if again:
-            epoch, now = self._fence.require(), self._now_ns()
+            epoch, now = self._fence.epoch, self._now_ns()
             await self._journal.append(
                 [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in again],
                 epoch,
@@ -187,7 +195,7 @@ class OrderDesk:
                 read = await self._journal.read(self._intake.position)
                 if read != statement.seq:
                     continue  # it said something meanwhile: the statement is of another moment
-                return await self._journal.write(partial(self._compare, statement, theirs, self._fence.require()))
+                return await self._journal.write(partial(self._compare, statement, theirs, self._fence.epoch))
         raise BrokerSilent(
             f"{self._broker.name} said something new during each of {_STATEMENTS} comparisons of the account",
             "it is compared again; trade less often, or compare at lunch or after the close",
@@ -203,7 +211,7 @@ class OrderDesk:
     async def _take_in(self, messages: Sequence[Durable]) -> Taken:
         ended = [one.session for one in messages if isinstance(one, Phase) and one.phase is PhaseName.CLOSED]
         bars = {session: await self._broker.bars(session) for session in ended}
-        epoch = self._fence.require()
+        epoch = self._fence.epoch
         return await self._journal.write(lambda connection: self._intake.take_in(connection, messages, bars, epoch))
 
     async def _orders_of_open_sessions(self) -> dict[str, OrderReport]:
@@ -229,7 +237,7 @@ class OrderDesk:
         identity = order.client_order_id
         try:
             report = await self._fenced.submit(order)
-        except BrokerSilent as error:
+        except (BrokerSilent, LeaseLapsed) as error:
             await self._append(OrderUnknown(client_order_id=identity, reason=error.fact))
         except OrderRefused as error:
             await self._append(self._final(identity, OrderState.REJECTED, f"{MALFORMED}: {error.fact}"))
@@ -237,7 +245,7 @@ class OrderDesk:
             await self._write_report(report)
 
     async def _write_report(self, report: OrderReport) -> None:
-        epoch = self._fence.require()
+        epoch = self._fence.epoch
         await self._journal.write(
             lambda connection: self._journal.log.append_within(
                 connection, self._intake.reported(connection, report), epoch
@@ -253,7 +261,7 @@ class OrderDesk:
             await self._write_report(report)
 
     async def _append(self, event: Event) -> None:
-        await self._journal.append([event], self._fence.require())
+        await self._journal.append([event], self._fence.epoch)
 
     def _final(self, client_order_id: str, state: OrderState, reason: str) -> OrderReported:
         return OrderReported(

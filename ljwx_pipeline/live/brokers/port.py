@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import date
 from typing import Protocol
 
-from ljwx_pipeline.errors import Deposed, LiveError
+from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.trading.exchange_wire import (
     AccountReport,
     ClockReport,
@@ -97,12 +97,40 @@ class Broker(Protocol):
         ...
 
 
-class Fence(Protocol):
-    """What says whether this runner is still the one that trades."""
+class LeaseLapsed(LiveError):
+    """The lease was not renewed in time: another runner may hold it by now. Nothing was sent."""
 
-    def require(self) -> int:
-        """Return the epoch of the lease; a `Deposed` when it is no longer surely held."""
+
+class Fence(Protocol):
+    """What says whether this runner is still the one that trades: `lease.Lease`."""
+
+    @property
+    def epoch(self) -> int:
+        """Epoch of the lease; a `Deposed` when another runner has it."""
         ...
+
+    def holds(self) -> bool:
+        """Whether the lease's term has not run out."""
+        ...
+
+
+def required_epoch(fence: Fence) -> int:
+    """Return the epoch of a lease that is surely held.
+
+    Raises
+    ------
+    Deposed
+        When another runner has taken over.
+    LeaseLapsed
+        When the lease was not renewed in time.
+    """
+    epoch = fence.epoch
+    if not fence.holds():
+        raise LeaseLapsed(
+            f"the lease of epoch {epoch} was not renewed in time",
+            "nothing was sent; orders leave again once it is renewed: see why the journal could not be written",
+        )
+    return epoch
 
 
 class FencedBroker:
@@ -121,12 +149,9 @@ class FencedBroker:
         self._fence = fence
 
     async def submit(self, order: NewOrder) -> OrderReport:
-        """Place ``order`` as `Broker.submit`; a `Deposed` before anything is sent when the lease is gone."""
-        return await self._broker.submit(order, epoch=self._fence.require())
+        """Place ``order`` as `Broker.submit`; raises as `required_epoch` before anything is sent."""
+        return await self._broker.submit(order, epoch=required_epoch(self._fence))
 
     async def cancel(self, order_id: str) -> OrderReport | None:
-        """Cancel as `Broker.cancel`; a `Deposed` before anything is sent when the lease is gone."""
-        return await self._broker.cancel(order_id, epoch=self._fence.require())
-
-
-__all__ = ["Broker", "BrokerSilent", "Deposed", "Fence", "FencedBroker", "OrderRefused"]
+        """Cancel as `Broker.cancel`; raises as `required_epoch` before anything is sent."""
+        return await self._broker.cancel(order_id, epoch=required_epoch(self._fence))
