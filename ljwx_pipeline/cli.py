@@ -22,10 +22,12 @@ from ljwx_pipeline.contest_commands import add_contest_commands
 from ljwx_pipeline.data_commands import add_data_commands
 from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
+from ljwx_pipeline.exchange_commands import add_exchange_command
 from ljwx_pipeline.experiment_commands import add_experiment_commands
 from ljwx_pipeline.explain_commands import add_explain_command
 from ljwx_pipeline.factor_commands import add_factor_commands
 from ljwx_pipeline.leak_commands import add_leak_commands
+from ljwx_pipeline.live_commands import add_live_commands
 from ljwx_pipeline.model_commands import add_models_command
 from ljwx_pipeline.monitor_commands import add_monitor_command
 from ljwx_pipeline.promotion_commands import add_promotion_commands
@@ -133,10 +135,13 @@ def build_parser() -> argparse.ArgumentParser:
     _add_settings_options(up)
     up.set_defaults(handler=_up)
 
-    live = commands.add_parser("live", help="the live runner on a paper account")
+    live = commands.add_parser("live", help="the live runner on a paper account, and its journal's backups")
     _add_settings_options(live)
     live.add_argument("--once", action="store_true", help="replay the held-out sessions, print the account and stop")
     live.set_defaults(handler=_live)
+    add_live_commands(live, add_settings_options=_add_settings_options, settings_of=_settings)
+
+    add_exchange_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
 
     console = commands.add_parser("console", help="the page that shows account, positions and orders")
     _add_settings_options(console)
@@ -154,9 +159,7 @@ def build_parser() -> argparse.ArgumentParser:
 def _add_settings_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--profile", metavar="NAME", help="profiles/NAME.toml over ljwx.toml (default: simulated)")
     parser.add_argument("--seed", type=int, help="seed of the simulated world")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="SECTION.KEY=VALUE", help="override one key; may be repeated"
-    )
+    parser.add_argument("--set", action="append", metavar="SECTION.KEY=VALUE", help="override one key; may be repeated")
     files = parser.add_argument_group("the user's own files (--profile folder)")
     files.add_argument("--data", metavar="PATH", help="daily bars: a CSV or Parquet file, or a folder of them")
     files.add_argument("--index-data", nargs="+", metavar="PATH", help="daily index bars: CSV or Parquet files")
@@ -176,7 +179,7 @@ def overrides_of(arguments: argparse.Namespace) -> dict[str, Any]:
         found["folder.index_data"] = arguments.index_data
     if arguments.adjustment is not None:
         found["folder.adjustment"] = arguments.adjustment
-    for item in arguments.set:
+    for item in arguments.set or ():
         key, separator, value = item.partition("=")
         if not separator:
             raise ConfigError(f"--set {item!r} has no '='", "write --set section.key=value")

@@ -16,6 +16,7 @@ The tree (each message states the fact, the value and the remedy)::
     ├── RegistryError         MLflow cannot be reached or refuses
     ├── PromotionError        the gate has too little evidence to decide
     └── LiveError             the runner refuses to start or to go on
+        └── Deposed           another runner holds the lease: this one must not write or send any more
 """
 
 from __future__ import annotations
@@ -116,3 +117,7 @@ class LiveError(LjwxError):
     """The live runner refuses to start or to go on."""
 
     exit_code = 13
+
+
+class Deposed(LiveError):
+    """Another runner has taken over the lease: this one must not write or send any more."""

@@ -65,12 +65,28 @@ class UiSettings(Section):
 
 
 class LiveSettings(Section):
-    """The runner's loop."""
+    """The runner's loop, and its journal.
+
+    ``database_url`` is empty for a SQLite file in the market's home. A password comes from PGPASSWORD or PGPASSFILE
+    alone: an address is shown and stored.
+    """
 
     seconds_per_session: float = Field(ge=0)
     max_bundle_age_days: int = Field(ge=1)
     poll_seconds: float = Field(gt=0)
     max_stall_seconds: float = Field(gt=0)
+    database_url: str
+    backup_keep_days: int = Field(ge=1)
+    backup_keep_months: int = Field(ge=1)
+
+    @field_validator("database_url")
+    @classmethod
+    def _a_url_without_password(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (not parts.scheme.startswith("postgresql") or parts.password is not None):
+            msg = "write postgresql+psycopg2://USER@HOST:PORT/DATABASE without a password, or leave it empty"
+            raise ValueError(msg)
+        return value
 
 
 class RiskSettings(Section):

@@ -20,7 +20,7 @@ Row = dict[str, Any]
 #: Where the runner keeps it below the market's home.
 JOURNAL = Path("live") / "account" / "journal.sqlite"
 #: Schema version this console reads.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _RUNNER = """
 SELECT r.mode, r.simulated, r.session, r.sessions_done, r.sessions_total, r.message, r.updated_at,
@@ -50,7 +50,7 @@ FROM fills ORDER BY session DESC, side DESC, value_fen DESC LIMIT ?
 """
 _SIGNALS = """
 SELECT symbol, score, session FROM signals
-WHERE session = (SELECT max(session) FROM sessions) ORDER BY score DESC, symbol LIMIT ?
+WHERE session = (SELECT max(session) FROM signals) ORDER BY score DESC, symbol LIMIT ?
 """
 _WITHDRAWN = """
 SELECT model_version, reason, at FROM withdrawals

@@ -1,26 +1,61 @@
-"""The journal: what the runner meant, sent, received and holds, durable in one SQLite file.
+"""The journal of a runner that trades a session at a time: what it meant, sent, received and holds.
 
 One session is two transactions: ``record_session`` (what the last session did, the new signals, and every order that is
 about to be sent) and ``record_sent`` (the broker has them). Between the two the broker is called, and its calls are
 idempotent by order id, so that dying anywhere and starting again ends in the same rows.
 
-Not here: the tables themselves (``schema.py``), the decisions (``runner.py``).
+Everything written is an event of the log (``event_log.py``); everything read comes from the tables that follow from it.
+Not here: the tables themselves (``tables.py``), the decisions (``runner.py``).
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
+
+from sqlalchemy import Connection, Select, func, select, update
 
 from ljwx_pipeline.clock import Clock
-from ljwx_pipeline.live.database import connect, migrate, transaction
-from ljwx_pipeline.live.orders import OPEN_STATES, DecidedOrder, Fill, OrderIntent, OrderState, SessionClose, Side
-from ljwx_pipeline.live.schema import MIGRATIONS
+from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.live.backups import BACKUPS_DIR, Backups
+from ljwx_pipeline.live.event_log import EventLog
+from ljwx_pipeline.live.events import (
+    BundleStaged,
+    BundleWithdrawn,
+    Event,
+    FillReported,
+    HeldPosition,
+    Noted,
+    OrderDecided,
+    OrderReported,
+    RunnerStated,
+    SessionClosed,
+    SignalsScored,
+    Stage,
+    instant_ns,
+)
+from ljwx_pipeline.live.migrate import migrate
+from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg, OrderIntent, OrderState, SessionClose, Side
+from ljwx_pipeline.live.store import Store
+from ljwx_pipeline.live.tables import (
+    account,
+    bundles,
+    deployments,
+    events,
+    fills,
+    orders,
+    positions,
+    runner,
+    sessions,
+    withdrawals,
+)
 
 JOURNAL_NAME = "journal.sqlite"
+#: The whole of an account's or a strategy's capital.
+_ALL_BPS = 10_000
 
 
 @dataclass(frozen=True)
@@ -73,284 +108,349 @@ class SessionRecord:
 
 
 class Journal:
-    """One connection to the journal. Each thread opens its own.
+    """One process's view of the journal. Each thread opens its own.
 
     Parameters
     ----------
-    path
-        The SQLite file; made with its folder when absent.
+    place
+        The SQLite file, made with its folder when absent; or the URL of a database.
     clock
-        Stamps rows with the moment they were written.
+        Stamps events with the moment they were written.
+    epoch
+        Of the lease under which this process writes; 0 where nobody ever took one.
+    backups_dir
+        Where a backup is made before a migration; ``backups`` beside a SQLite file if None.
+
+    Raises
+    ------
+    LiveError
+        When the database cannot be opened, backed up or brought up to date.
     """
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path = path
+    def __init__(self, place: Path | str, clock: Clock, *, epoch: int = 0, backups_dir: Path | None = None) -> None:
+        self.store = Store(place)
+        self.log = EventLog(self.store, clock)
         self._clock = clock
-        self._db = connect(path)
-        migrate(self._db, MIGRATIONS, "journal")
+        self._epoch = epoch
+        try:
+            folder = backups_dir or self.path.parent / BACKUPS_DIR
+            self.backups = Backups(self.store, folder, clock)
+            migrate(self.store, self.backups.make)
+        except BaseException:
+            self.store.close()
+            raise
+
+    @property
+    def path(self) -> Path:
+        """The SQLite file."""
+        return self.store.path
 
     def close(self) -> None:
         """Close the connection; nothing is pending, every write was durable when its method returned."""
-        self._db.close()
+        self.store.close()
 
     # -- reading -------------------------------------------------------------------------------------------------
 
     def sessions(self) -> dict[date, str]:
         """Return every recorded session with the hash of the bars it was decided on, ascending."""
-        rows = self._db.execute("SELECT session, bars_hash FROM sessions ORDER BY session")
+        rows = self._rows(select(sessions).where(sessions.c.bars_hash.is_not(None)).order_by(sessions.c.session))
         return {date.fromisoformat(row["session"]): row["bars_hash"] for row in rows}
 
     def unsent_session(self) -> date | None:
         """Return the session whose orders are durable here but perhaps unknown to the broker, if there is one."""
-        row = self._db.execute("SELECT session FROM sessions WHERE state = 'decided'").fetchone()
-        return None if row is None else date.fromisoformat(row["session"])
+        unsent = select(orders.c.session).where(orders.c.is_open == 1, orders.c.state == OrderState.INTENDED).limit(1)
+        rows = self._rows(unsent)
+        return date.fromisoformat(rows[0]["session"]) if rows else None
 
     def open_orders(self) -> tuple[OrderIntent, ...]:
         """Return the orders that are not final, by id."""
-        rows = self._db.execute("SELECT * FROM orders WHERE state IN (?, ?) ORDER BY client_order_id", OPEN_STATES)
+        rows = self._rows(select(orders).where(orders.c.is_open == 1).order_by(orders.c.client_order_id))
         return tuple(_intent(row) for row in rows)
 
-    def last_account(self) -> sqlite3.Row | None:
+    def last_account(self) -> Mapping[str, Any] | None:
         """Return the newest account row; None before the first session."""
-        row: sqlite3.Row | None = self._db.execute("SELECT * FROM account ORDER BY session DESC LIMIT 1").fetchone()
-        return row
+        rows = self._rows(select(account).order_by(account.c.session.desc()).limit(1))
+        return rows[0] if rows else None
 
     def account_history(self) -> tuple[list[int], list[int]]:
         """Return equity and cash at the close of every recorded session, fen, oldest first."""
-        rows = self._db.execute("SELECT equity_fen, cash_fen FROM account ORDER BY session").fetchall()
-        return [int(row["equity_fen"]) for row in rows], [int(row["cash_fen"]) for row in rows]
+        rows = self._rows(select(account.c.equity_fen, account.c.cash_fen).order_by(account.c.session))
+        return [row["equity_fen"] for row in rows], [row["cash_fen"] for row in rows]
 
     def positions(self, session: date) -> dict[str, int]:
         """Return shares by symbol after ``session``."""
-        rows = self._db.execute("SELECT symbol, shares FROM positions WHERE session = ?", (session.isoformat(),))
-        return {row["symbol"]: int(row["shares"]) for row in rows}
+        held = select(positions.c.symbol, positions.c.shares).where(positions.c.session == session.isoformat())
+        return {row["symbol"]: row["shares"] for row in self._rows(held.order_by(positions.c.symbol))}
 
     def order_counts(self) -> dict[str, int]:
         """Return the number of orders by state."""
-        rows = self._db.execute("SELECT state, count(*) AS n FROM orders GROUP BY state ORDER BY state")
-        return {row["state"]: int(row["n"]) for row in rows}
+        state = orders.c.state
+        rows = self._rows(select(state, func.count().label("n")).group_by(state).order_by(state))
+        return {row["state"]: row["n"] for row in rows}
 
     def fill_count(self) -> int:
         """Return the number of fills."""
-        return int(self._db.execute("SELECT count(*) FROM fills").fetchone()[0])
+        return int(self._rows(select(func.count().label("n")).select_from(fills))[0]["n"])
 
     def bundles(self) -> dict[str, DeployedBundle]:
         """Return the accepted bundles by hash, in the order of their last deployment."""
-        return self._bundles_after(0)
+        with self.store.reading() as connection:
+            return _bundles_after(connection, 0)
 
     def tradable_bundles(self) -> dict[str, DeployedBundle]:
         """Return the bundles deployed since the last withdrawal, in that order: the last one is to trade."""
-        last = self._db.execute("SELECT coalesce(max(after_deployment), 0) FROM withdrawals").fetchone()
-        return self._bundles_after(int(last[0]))
+        with self.store.reading() as connection:
+            return _tradable_bundles(connection)
 
     def withdrawn(self) -> WithdrawnModel | None:
         """Return the withdrawal that holds; None when there was none, or a bundle was deployed since."""
-        row = self._db.execute(
-            "SELECT model_version, reason, at FROM withdrawals "
-            "WHERE after_deployment = (SELECT coalesce(max(id), 0) FROM deployments) ORDER BY at DESC LIMIT 1"
-        ).fetchone()
-        return None if row is None else WithdrawnModel(row["model_version"], row["reason"], row["at"])
+        last = select(func.coalesce(func.max(deployments.c.id), 0)).scalar_subquery()
+        holds = select(withdrawals).where(withdrawals.c.after_deployment == last)
+        rows = self._rows(holds.order_by(withdrawals.c.at.desc()).limit(1))
+        return WithdrawnModel(rows[0]["model_version"], rows[0]["reason"], rows[0]["at"]) if rows else None
 
     def knows_withdrawal(self, identity: str) -> bool:
         """Return whether this withdrawal was taken before."""
-        return self._db.execute("SELECT 1 FROM withdrawals WHERE id = ?", (identity,)).fetchone() is not None
-
-    def _bundles_after(self, deployment: int) -> dict[str, DeployedBundle]:
-        rows = self._db.execute(
-            "SELECT b.* FROM bundles b JOIN deployments d USING (bundle_hash) GROUP BY b.bundle_hash "
-            "HAVING max(d.id) > ? ORDER BY max(d.id)",
-            (deployment,),
-        )
-        return {
-            row["bundle_hash"]: DeployedBundle(
-                row["bundle_hash"], row["model_version"], date.fromisoformat(row["last_train_session"])
-            )
-            for row in rows
-        }
+        return bool(self._rows(select(withdrawals.c.id).where(withdrawals.c.id == identity)))
 
     def runner_state(self) -> RunnerState | None:
         """Return what the runner last said of itself; None before its first start."""
-        row = self._db.execute("SELECT * FROM runner WHERE id = 1").fetchone()
-        if row is None:
+        rows = self._rows(select(runner))
+        if not rows:
             return None
+        row = rows[0]
         return RunnerState(
             mode=row["mode"],
             simulated=bool(row["simulated"]),
-            opening_capital_fen=int(row["opening_capital_fen"]),
+            opening_capital_fen=row["opening_capital_fen"],
             bundle_hash=row["bundle_hash"],
             session=row["session"],
-            sessions_done=int(row["sessions_done"]),
-            sessions_total=int(row["sessions_total"]),
+            sessions_done=row["sessions_done"],
+            sessions_total=row["sessions_total"],
             message=row["message"],
         )
+
+    def _rows(self, statement: Select[Any]) -> list[dict[str, Any]]:
+        with self.store.reading() as connection:
+            return [dict(row) for row in connection.execute(statement).mappings()]
 
     # -- writing -------------------------------------------------------------------------------------------------
 
     def record_bundle(self, bundle: DeployedBundle) -> bool:
         """Store an accepted bundle as the one to trade; return False when it already was that one."""
-        with transaction(self._db) as db:
-            if next(reversed(self.tradable_bundles()), None) == bundle.bundle_hash:
+        staged = BundleStaged(
+            strategy="",
+            stage=Stage.CHAMPION,
+            bundle_hash=bundle.bundle_hash,
+            model_version=bundle.model_version,
+            last_train_session=bundle.last_train_session,
+            capital_share_bps=_ALL_BPS,
+        )
+        with self.store.writing() as connection:
+            if next(reversed(_tradable_bundles(connection)), None) == bundle.bundle_hash:
                 return False
-            db.execute(
-                "INSERT INTO bundles VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (bundle.bundle_hash, bundle.model_version, bundle.last_train_session.isoformat()),
-            )
-            db.execute("INSERT INTO deployments (bundle_hash, at) VALUES (?, ?)", (bundle.bundle_hash, self._now()))
-            self._event("bundle_deployed", f"version {bundle.model_version}, bundle {bundle.bundle_hash[:12]}")
+            self.log.append_within(connection, [staged], self._epoch)
         return True
 
     def record_withdrawal(self, identity: str, *, model_version: str, reason: str) -> bool:
         """Store that no model is to trade until the next deployment; return False when this one was taken before."""
-        with transaction(self._db) as db:
-            if self.knows_withdrawal(identity):
-                return False
-            db.execute(
-                "INSERT INTO withdrawals SELECT ?, coalesce(max(id), 0), ?, ?, ? FROM deployments",
-                (identity, model_version, reason, self._now()),
-            )
-            self._event("model_withdrawn", f"version {model_version}{f': {reason}' if reason else ''}")
-        return True
+        taken = BundleWithdrawn(identity=identity, strategy="", model_version=model_version, reason=reason)
+        with self.store.writing() as connection:
+            before = self.log.append_within(connection, [], self._epoch)
+            return self.log.append_within(connection, [taken], self._epoch) > before
 
     def record_event(self, kind: str, message: str, session: date | None = None) -> None:
-        """Append one event."""
-        with transaction(self._db):
-            self._event(kind, message, session)
+        """Append one line for people."""
+        self._append(Noted(topic=kind, message=message, session=session))
 
     def record_event_at_most_every(self, pause: timedelta, kind: str, message: str) -> None:
-        """Append one event unless the last of its kind is younger than ``pause``; any number of threads may ask."""
-        with transaction(self._db):
-            last = self._db.execute("SELECT at FROM events WHERE kind = ? ORDER BY id DESC LIMIT 1", (kind,)).fetchone()
-            age = None if last is None else self._clock.now() - datetime.fromisoformat(last["at"])
+        """Append one line unless the last of its kind is younger than ``pause``; any number of threads may ask."""
+        newest = select(events.c.at).where(events.c.kind == kind).order_by(events.c.id.desc()).limit(1)
+        with self.store.writing() as connection:
+            last = connection.execute(newest).scalar()
+            age = None if last is None else self._clock.now() - datetime.fromisoformat(last)
             if age is None or not timedelta(0) <= age < pause:
-                self._event(kind, message)
+                noted = Noted(topic=kind, message=message, session=None)
+                self.log.append_within(connection, [noted], self._epoch)
 
     def record_session(self, record: SessionRecord) -> None:
-        """Store a session: fills and outcomes of yesterday's orders, account, signals, the new orders as intents."""
-        day = record.session.isoformat()
-        close = record.close
-        with transaction(self._db) as db:
-            state = "decided" if any(not order.denial for order in record.orders) else "sent"
-            db.execute("INSERT INTO sessions VALUES (?, ?, ?, ?)", (day, record.bars_hash, record.bundle_hash, state))
-            db.executemany(
-                "UPDATE orders SET state = ?, reason = ?, filled_shares = ? WHERE client_order_id = ?",
-                [(o.state, o.reason, o.filled_shares, o.client_order_id) for o in close.outcomes],
-            )
-            db.executemany(
-                "INSERT INTO fills VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [_fill_row(fill, day) for fill in close.fills],
-            )
-            db.executemany(
-                "INSERT INTO positions VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [
-                    (day, p.symbol, p.shares, p.sellable_shares, p.held_sessions, p.price_e4, p.value_fen)
-                    for p in close.positions
-                ],
-            )
-            db.execute(
-                "INSERT INTO account VALUES (?, ?, ?, ?, ?, ?)",
-                (day, close.cash_fen, close.equity_fen, close.fees_fen, close.dividends_fen, close.written_off_fen),
-            )
-            db.executemany(
-                "INSERT INTO signals VALUES (?, ?, ?, ?)",
-                [(day, symbol, score, record.bundle_hash) for symbol, score in record.scores.items()],
-            )
-            self._insert_orders(record)
+        """Store a session: fills and outcomes of yesterday's orders, account, signals, the new orders as intents.
 
-    def _insert_orders(self, record: SessionRecord) -> None:
-        now = self._now()
-        rows = []
-        for decided in record.orders:
-            order, state = decided.intent, OrderState.DENIED if decided.denial else OrderState.INTENDED
-            rows.append(
-                (
-                    order.client_order_id,
-                    order.session.isoformat(),
-                    order.symbol,
-                    order.side,
-                    order.shares,
-                    order.rank,
-                    order.reference_price_e4,
-                    state,
-                    decided.denial,
-                    record.bundle_hash,
-                    now,
-                )
+        Raises
+        ------
+        LiveError
+            When the session is recorded already, or two of its orders are one: nothing was written.
+        """
+        identities = [order.intent.client_order_id for order in record.orders]
+        if len(set(identities)) < len(identities):
+            raise LiveError(
+                f"two orders of session {record.session} have the same identity",
+                "nothing was written; one strategy asked twice for the same symbol and side",
             )
-            if decided.denial:
-                message = f"{order.side} {order.shares} {order.symbol}: {decided.denial}"
-                self._event("order_denied", message, record.session)
-        self._db.executemany("INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?)", rows)
+        with self.store.writing() as connection:
+            known = select(sessions.c.session).where(sessions.c.session == record.session.isoformat())
+            if connection.execute(known).first() is not None:
+                raise LiveError(
+                    f"session {record.session} is recorded already", "nothing was written; a session trades once"
+                )
+            self.log.append_within(connection, _events_of(record, instant_ns(self._clock.now())), self._epoch)
 
     def record_sent(self, session: date) -> None:
         """Note that the broker holds every order intended at ``session``."""
-        day = session.isoformat()
-        with transaction(self._db) as db:
-            db.execute(
-                "UPDATE orders SET state = ? WHERE session = ? AND state = ?",
-                (OrderState.ACCEPTED, day, OrderState.INTENDED),
-            )
-            db.execute("UPDATE sessions SET state = 'sent' WHERE session = ?", (day,))
+        intended = select(orders.c.client_order_id).where(
+            orders.c.session == session.isoformat(), orders.c.is_open == 1, orders.c.state == OrderState.INTENDED
+        )
+        now = instant_ns(self._clock.now())
+        with self.store.writing() as connection:
+            accepted = [
+                OrderReported(
+                    client_order_id=identity,
+                    exchange_order_id="",
+                    state=OrderState.ACCEPTED,
+                    reason="",
+                    filled_shares=0,
+                    session_over=False,
+                    reported_at_ns=now,
+                )
+                for identity in connection.execute(intended.order_by(orders.c.rank)).scalars()
+            ]
+            self.log.append_within(connection, accepted, self._epoch)
 
     def record_state(self, state: RunnerState) -> None:
         """Replace the runner's own row: its heartbeat and what it is doing."""
-        with transaction(self._db) as db:
-            db.execute(
-                "INSERT OR REPLACE INTO runner VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    state.mode,
-                    int(state.simulated),
-                    state.opening_capital_fen,
-                    state.bundle_hash,
-                    state.session,
-                    state.sessions_done,
-                    state.sessions_total,
-                    state.message,
-                    self._now(),
-                ),
+        self._append(
+            RunnerStated(
+                mode=state.mode,
+                simulated=state.simulated,
+                opening_capital_fen=state.opening_capital_fen,
+                bundle_hash=state.bundle_hash,
+                current_session=state.session,
+                sessions_done=state.sessions_done,
+                sessions_total=state.sessions_total,
+                message=state.message,
             )
+        )
 
     def keep_alive(self, every_s: float) -> None:
         """Stamp the runner's own row anew once its stamp is ``every_s`` seconds old: an idle runner is no dead one."""
         now = self._clock.now()
         oldest = now - timedelta(seconds=every_s)
         # a stamp from the future is what a clock that was set back leaves
-        self._db.execute(
-            "UPDATE runner SET updated_at = ? WHERE updated_at NOT BETWEEN ? AND ?",
-            (now.isoformat(), oldest.isoformat(), now.isoformat()),
+        stamped = runner.c.updated_at.between(oldest.isoformat(), now.isoformat())
+        with self.store.writing() as connection:
+            connection.execute(update(runner).where(~stamped).values(updated_at=now.isoformat()))
+
+    def _append(self, event: Event) -> None:
+        self.log.append([event], self._epoch)
+
+
+def _tradable_bundles(connection: Connection) -> dict[str, DeployedBundle]:
+    last = connection.execute(select(func.coalesce(func.max(withdrawals.c.after_deployment), 0))).scalar_one()
+    return _bundles_after(connection, int(last))
+
+
+def _bundles_after(connection: Connection, deployment: int) -> dict[str, DeployedBundle]:
+    last = func.max(deployments.c.id)
+    deployed = select(deployments.c.bundle_hash, last.label("last")).group_by(deployments.c.bundle_hash)
+    newest = deployed.having(last > deployment).subquery()
+    joined = select(bundles).join(newest, newest.c.bundle_hash == bundles.c.bundle_hash).order_by(newest.c.last)
+    return {
+        row.bundle_hash: DeployedBundle(row.bundle_hash, row.model_version, date.fromisoformat(row.last_train_session))
+        for row in connection.execute(joined)
+    }
+
+
+def _events_of(record: SessionRecord, now_ns: int) -> list[Event]:
+    """Return the session as events: what became of the orders before it, its statement, its scores, its orders."""
+    close = record.close
+    outcomes = [
+        OrderReported(
+            client_order_id=one.client_order_id,
+            exchange_order_id="",
+            state=one.state,
+            reason=one.reason,
+            filled_shares=one.filled_shares,
+            session_over=True,
+            reported_at_ns=now_ns,
         )
-
-    def _event(self, kind: str, message: str, session: date | None = None) -> None:
-        day = None if session is None else session.isoformat()
-        self._db.execute(
-            "INSERT INTO events (at, kind, session, message) VALUES (?, ?, ?, ?)", (self._now(), kind, day, message)
+        for one in close.outcomes
+    ]
+    filled = [
+        FillReported(
+            exec_id=fill.client_order_id,  # this broker fills an order once
+            client_order_id=fill.client_order_id,
+            exchange_order_id="",
+            session=record.session,
+            symbol=fill.symbol,
+            side=fill.side,
+            shares=fill.shares,
+            price_e4=fill.price_e4,
+            value_fen=fill.value_fen,
+            commission_fen=fill.commission_fen,
+            stamp_duty_fen=fill.stamp_duty_fen,
+            transfer_fee_fen=fill.transfer_fee_fen,
+            slippage_fen=fill.slippage_fen,
+            impact_fen=fill.impact_fen,
+            filled_at_ns=now_ns,
         )
+        for fill in close.fills
+    ]
+    closed = SessionClosed(
+        session=record.session,
+        bars_hash=record.bars_hash,
+        cash_fen=close.cash_fen,
+        equity_fen=close.equity_fen,
+        fees_fen=close.fees_fen,
+        dividends_fen=close.dividends_fen,
+        written_off_fen=close.written_off_fen,
+        positions=tuple(
+            HeldPosition(
+                symbol=held.symbol,
+                shares=held.shares,
+                sellable_shares=held.sellable_shares,
+                held_sessions=held.held_sessions,
+                entry_price_e4=held.entry_price_e4,
+                peak_price_e4=held.peak_price_e4,
+                last_price_e4=held.price_e4,
+            )
+            for held in close.positions
+        ),
+    )
+    scored = SignalsScored(
+        session=record.session, strategy="", bundle_hash=record.bundle_hash, scores=dict(record.scores)
+    )
+    decided = [_decided(order, record.bundle_hash, now_ns) for order in record.orders]
+    return [*outcomes, *filled, closed, scored, *decided]
 
-    def _now(self) -> str:
-        return self._clock.now().isoformat()
 
-
-def _fill_row(fill: Fill, day: str) -> tuple[str | int, ...]:
-    return (
-        fill.client_order_id,
-        day,
-        fill.symbol,
-        fill.side,
-        fill.shares,
-        fill.price_e4,
-        fill.value_fen,
-        fill.commission_fen,
-        fill.stamp_duty_fen,
-        fill.transfer_fee_fen,
+def _decided(order: DecidedOrder, bundle_hash: str, now_ns: int) -> OrderDecided:
+    intent = order.intent
+    return OrderDecided(
+        client_order_id=intent.client_order_id,
+        strategy="",
+        leg=Leg.DECIDE,
+        session=intent.session,
+        valid_session=None,
+        bundle_hash=bundle_hash,
+        symbol=intent.symbol,
+        side=intent.side,
+        shares=intent.shares,
+        rank=intent.rank,
+        execution=Execution.SESSION,
+        limit_price_e4=0,
+        reference_price_e4=intent.reference_price_e4,
+        denial=order.denial,
+        decided_at_ns=now_ns,
     )
 
 
-def _intent(row: sqlite3.Row) -> OrderIntent:
+def _intent(row: Mapping[str, Any]) -> OrderIntent:
     return OrderIntent(
         client_order_id=row["client_order_id"],
         session=date.fromisoformat(row["session"]),
         symbol=row["symbol"],
         side=Side(row["side"]),
-        shares=int(row["shares"]),
-        rank=int(row["rank"]),
-        reference_price_e4=int(row["reference_price_e4"]),
+        shares=row["shares"],
+        rank=row["rank"],
+        reference_price_e4=row["reference_price_e4"],
     )

@@ -15,14 +15,15 @@ from ljwx_pipeline.config import CostSettings, UniverseSettings
 from ljwx_pipeline.errors import LiveError, LjwxError
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, account_misfit
+from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.paper_broker import PAPER_NAME, PaperBroker
 from ljwx_pipeline.live.progress import Mode, Progress
-from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings, SilentScorer
+from ljwx_pipeline.live.runner import Model, Runner, SilentScorer
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
-from ljwx_pipeline.live.session_pack import MANIFEST
+from ljwx_pipeline.session_pack import MANIFEST
 from ljwx_pipeline.trading.market_arrays import optional_columns
 
 FEED_DIR = "feed"

@@ -17,14 +17,14 @@ from ljwx_pipeline.config import Settings, ljwx_home, registered_model
 from ljwx_pipeline.errors import EnvironmentFault, LiveError
 from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, account_misfit, set_account_aside, sole_runner
+from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import JOURNAL_NAME, Journal
 from ljwx_pipeline.live.loop import FEED_DIR, LoopSettings, TradingLoop
 from ljwx_pipeline.live.progress import Mode, Progress
-from ljwx_pipeline.live.runner import RunnerSettings
-from ljwx_pipeline.live.session_pack import MANIFEST
 from ljwx_pipeline.live.snapshot import AccountSnapshot, account_snapshot
+from ljwx_pipeline.session_pack import MANIFEST
 
 LIVE_DIR = "live"
 KEYS_DIR = "keys"

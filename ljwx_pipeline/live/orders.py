@@ -18,18 +18,42 @@ class Side(StrEnum):
 
 
 class OrderState(StrEnum):
-    """Where an order stands. ``intended`` and ``accepted`` are open, the others final."""
+    """Where an order stands; it only ever moves forward."""
 
     DENIED = "denied"  # by the risk gate: never sent
     INTENDED = "intended"  # durable here, not yet known to the broker
+    UNKNOWN = "unknown"  # sent, and nobody knows whether it arrived: asked about, never sent again
     ACCEPTED = "accepted"  # durable at the broker
+    PARTLY_FILLED = "partly_filled"  # of the paper broker inside the runner: the session ended, the rest lapsed
     FILLED = "filled"
-    PARTLY_FILLED = "partly_filled"  # the session ended, the rest lapsed
-    UNFILLED = "unfilled"  # the session ended without a fill
+    CANCELLED = "cancelled"
+    LAPSED = "lapsed"  # the session ended, filled in part or not at all
+    UNFILLED = "unfilled"  # the word of the paper broker inside the runner for lapsed without a fill
     REJECTED = "rejected"  # by the broker
 
 
-OPEN_STATES = (OrderState.INTENDED, OrderState.ACCEPTED)
+#: Orders that may still trade, unless their session is over.
+OPEN_STATES = (OrderState.INTENDED, OrderState.UNKNOWN, OrderState.ACCEPTED, OrderState.PARTLY_FILLED)
+
+
+class Execution(StrEnum):
+    """How an order is matched."""
+
+    SESSION = "session"  # once, by the fill model, on the whole session's bar
+    CONTINUOUS = "continuous"  # a limit order against the ticks
+
+
+class Leg(StrEnum):
+    """Why an order was decided; part of its identity, so that a stop and a decision are two orders."""
+
+    DECIDE = "decide"
+    STOP = "stop"
+    TAKE_PROFIT = "take_profit"
+    TRAILING = "trailing"
+    TIME_STOP = "time_stop"
+    MANUAL = "manual"
+    REDUCE = "reduce"
+    ADOPTED = "adopted"
 
 
 @dataclass(frozen=True)

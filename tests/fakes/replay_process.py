@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import os
 import signal
-import sqlite3
+from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import load_settings
-from ljwx_pipeline.live import database
+from ljwx_pipeline.live import database, store
+from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
 from ljwx_pipeline.live.paper_broker import PaperBroker
-from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
-from ljwx_pipeline.live.session_pack import read_session_pack
+from ljwx_pipeline.live.runner import Model, Runner
+from ljwx_pipeline.session_pack import read_session_pack
 
 BUNDLE = DeployedBundle("b" * 64, "1", date(2018, 1, 31))
 CONFIG = Path(__file__).resolve().parents[2] / "ljwx.toml"
@@ -60,15 +62,18 @@ def replay(folder: Path, pack: Path, *, die_at: int | None = None, after: bool =
 
 def _arm(die_at: int, *, after: bool) -> None:
     count = -1
-    commit = database.commit
 
-    def deadly(connection: sqlite3.Connection) -> None:
-        nonlocal count
-        count += 1
-        if count == die_at and not after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        commit(connection)
-        if count == die_at and after:
-            os.kill(os.getpid(), signal.SIGKILL)
+    def armed(commit: Callable[[Any], None]) -> Callable[[Any], None]:
+        def deadly(connection: Any) -> None:
+            nonlocal count
+            count += 1
+            if count == die_at and not after:
+                os.kill(os.getpid(), signal.SIGKILL)
+            commit(connection)
+            if count == die_at and after:
+                os.kill(os.getpid(), signal.SIGKILL)
 
-    database.commit = deadly
+        return deadly
+
+    database.commit = armed(database.commit)
+    store.commit = armed(store.commit)

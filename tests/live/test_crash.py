@@ -17,7 +17,7 @@ from tests.fakes.replay_process import replay
 
 FEED_SESSIONS = 4
 #: Columns that hold the time of day, or count starts.
-NOT_COMPARED = {"created_at", "id", "at"}
+NOT_COMPARED = {"created_at", "id", "at", "decided_at_ns", "filled_at_ns"}
 TABLES = ("sessions", "signals", "orders", "fills", "positions", "account", "bundles", "events")
 BROKER_TABLES = ("orders", "fills", "book", "holdings")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from ljwx_pipeline.clock import ManualClock
+from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState, SessionRecord
 from ljwx_pipeline.live.orders import (
@@ -90,18 +91,18 @@ def test_a_denied_order_is_kept_but_never_open(journal: Journal) -> None:
 
 def test_a_session_is_recorded_whole_or_not_at_all(journal: Journal) -> None:
     twice = first_session(DecidedOrder(intent()), DecidedOrder(intent()))
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(LiveError, match="same identity"):
         journal.record_session(twice)
     assert journal.sessions() == {}
     assert journal.last_account() is None
     journal.record_session(first_session(DecidedOrder(intent())))
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(LiveError, match="recorded already"):
         journal.record_session(first_session())
 
 
 def test_a_fill_without_its_order_is_refused(journal: Journal) -> None:
     journal.record_session(first_session())
-    with pytest.raises(sqlite3.IntegrityError):
+    with pytest.raises(LiveError, match="holds no order"):
         journal.record_session(second_session(intent()))
 
 

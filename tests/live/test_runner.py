@@ -15,12 +15,13 @@ from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LiveError, TradingError
 from ljwx_pipeline.live.database import connect
+from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
 from ljwx_pipeline.live.orders import SessionClose
 from ljwx_pipeline.live.paper_broker import PaperBroker
-from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
-from ljwx_pipeline.live.session_pack import read_session_pack
+from ljwx_pipeline.live.runner import Model, Runner
+from ljwx_pipeline.session_pack import read_session_pack
 from ljwx_pipeline.trading.matching import Reject
 from ljwx_pipeline.trading.order_reason import OrderReason
 from tests.fakes.live_market import live_tables, write_pack
@@ -281,7 +282,7 @@ def dump(journal: Journal) -> dict[str, list[tuple[object, ...]]]:
         "sessions": "*",
         "signals": "*",
         "orders": "client_order_id, session, symbol, side, shares, rank, state, reason, filled_shares",
-        "fills": "*",
+        "fills": "exec_id, client_order_id, session, symbol, side, shares, price_e4, value_fen, commission_fen",
         "positions": "*",
         "account": "*",
     }

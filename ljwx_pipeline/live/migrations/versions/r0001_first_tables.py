@@ -1,12 +1,16 @@
-"""The journal's tables. A change appends a migration; what has shipped is never edited.
+"""The tables of the first release, which counted its schema in ``user_version`` (1).
 
-Statements are separated by a semicolon and an empty line. Dates are ISO text, instants ISO text in UTC, prices
-1e-4 CNY, money fen.
+They were SQLite's alone: on PostgreSQL no journal is that old, and there is nothing to make.
 """
 
 from __future__ import annotations
 
-_FIRST = """
+from alembic import op
+
+revision = "0001"
+down_revision = None
+
+_TABLES = """
 CREATE TABLE bundles (
     bundle_hash TEXT PRIMARY KEY,
     model_version TEXT NOT NULL,
@@ -115,15 +119,9 @@ CREATE TRIGGER events_never_change BEFORE UPDATE ON events BEGIN SELECT RAISE(AB
 CREATE TRIGGER events_never_vanish BEFORE DELETE ON events BEGIN SELECT RAISE(ABORT, 'events are append-only'); END
 """
 
-#: A withdrawal holds until a deployment comes after the last one that it found.
-_WITHDRAWALS = """
-CREATE TABLE withdrawals (
-    id TEXT PRIMARY KEY,
-    after_deployment INTEGER NOT NULL,
-    model_version TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    at TEXT NOT NULL
-) WITHOUT ROWID
-"""
 
-MIGRATIONS = (_FIRST, _WITHDRAWALS)
+def upgrade() -> None:
+    """Make the tables."""
+    if op.get_bind().dialect.name == "sqlite":
+        for statement in _TABLES.split(";\n\n"):
+            op.execute(statement)

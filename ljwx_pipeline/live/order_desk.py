@@ -1,0 +1,357 @@
+"""Orders out, answers in: durable before it leaves, asked about before it leaves again.
+
+The life of an order here: decided and about to be sent, both durable in one transaction; sent; the answer written down.
+Silence makes it unknown, and an unknown order is asked about until the broker says where it stands or that it never
+was; only then, and only while it still means what it meant, is it sent again. Start-up, a connection that came back and
+the regular look are the same path: `OrderDesk.recover`. Not here: what is decided (``trading/``), what may be sent
+(``risk_gate.py``), what messages mean (``from_broker.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import partial
+
+from sqlalchemy import Connection, RowMapping, select
+
+from ljwx_pipeline.clock import Clock
+from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.live.async_journal import AsyncJournal
+from ljwx_pipeline.live.brokers.port import (
+    Broker,
+    BrokerSilent,
+    Fence,
+    FencedBroker,
+    LeaseLapsed,
+    OrderRefused,
+    required_epoch,
+)
+from ljwx_pipeline.live.events import (
+    Event,
+    OrderDecided,
+    OrderReported,
+    OrderSent,
+    OrderUnknown,
+    Reconciled,
+    ReconciliationFailed,
+    instant_ns,
+)
+from ljwx_pipeline.live.from_broker import MessageIntake, Taken
+from ljwx_pipeline.live.orders import Execution, OrderState, Side
+from ljwx_pipeline.live.tables import orders
+from ljwx_pipeline.trading.exchange_wire import (
+    OPEN_STATUSES,
+    AccountReport,
+    ClockReport,
+    Durable,
+    NewOrder,
+    OrderReport,
+    Phase,
+    PhaseName,
+)
+from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
+from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+
+_NS_PER_S = 1_000_000_000
+#: Orders on their way at once.
+_SENT_AT_ONCE = 8
+#: How often a statement may be overtaken by new messages before the look is given up until the next one.
+_STATEMENTS = 20
+#: Why an order that was never at the broker is not sent any more.
+STALE = "STALE_BEFORE_SENT"
+MALFORMED = "REFUSED_AS_MALFORMED"
+
+
+@dataclass(frozen=True)
+class Outstanding:
+    """An open order of this runner: what it says, and how often it was handed to the connection."""
+
+    order: NewOrder
+    state: OrderState
+    sent_times: int
+    decided_at_ns: int
+
+
+class OrderDesk:
+    """One journal's orders at one broker, from one event loop.
+
+    Parameters
+    ----------
+    journal, broker, fence, clock
+        Where it writes, whom it asks, what says that it may, and the time.
+    max_order_age_s
+        A continuous order that did not reach the broker is not sent again once it is older than this.
+    """
+
+    def __init__(
+        self, *, journal: AsyncJournal, broker: Broker, fence: Fence, clock: Clock, max_order_age_s: float
+    ) -> None:
+        self._journal = journal
+        self._broker = broker
+        self._fenced = FencedBroker(broker, fence)
+        self._fence = fence
+        self._clock = clock
+        self._max_age_ns = round(max_order_age_s * _NS_PER_S)
+        self._intake = MessageIntake(journal.log, broker.name)
+        self._turn = asyncio.Lock()
+
+    async def place(self, decided: Sequence[OrderDecided], beside: Sequence[Event] = ()) -> None:
+        """Make ``decided`` durable together with ``beside``, then send what was not denied.
+
+        Returns when every order was answered or is unknown; an unknown one is settled by `settle`.
+
+        Raises
+        ------
+        Deposed
+            When another runner has taken over: what has not left stays.
+        LiveError
+            When the journal refuses: nothing was sent.
+        """
+        epoch, now = required_epoch(self._fence), self._now_ns()
+        going = [one for one in decided if not one.denial]
+        sent = [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in going]
+        await self._journal.append([*beside, *decided, *sent], epoch)
+        await self._send_all([_new_order(one) for one in going])
+
+    async def cancel(self, client_order_id: str) -> None:
+        """Ask the broker to cancel what is left of an order; what becomes of it is reported."""
+        report = await self._fenced.cancel(client_order_id)
+        if report is not None:
+            await self._write_report(report)
+
+    async def take_in(self, messages: Sequence[Durable]) -> Taken:
+        """Write the broker's messages down; those missing before them are asked for first.
+
+        Raises
+        ------
+        BrokerSilent
+            When what is missing, or the bars of a session that ended, cannot be had: nothing was written.
+        """
+        if not messages:
+            return Taken((), (), ())
+        async with self._turn:
+            read = await self._journal.read(self._intake.position)
+            if messages[0].seq > read + 1:
+                messages = await self._broker.events(read)
+            return await self._take_in(messages)
+
+    async def recover(self) -> Reconciled | ReconciliationFailed:
+        """Read what was missed, settle what is unknown, hold the books against the broker's.
+
+        Raises
+        ------
+        BrokerSilent
+            When the broker does not answer: nothing may be opened until this has succeeded.
+        """
+        await self.settle()
+        return await self.reconcile()
+
+    async def settle(self) -> int:
+        """Find out about every order that may or may not be at the broker; return how many were sent again.
+
+        Raises
+        ------
+        BrokerSilent
+            When the broker does not answer; what was not asked about stays unknown.
+        """
+        again: list[NewOrder] = []
+        market: ClockReport | None = None
+        for one in await self._journal.read(_unsettled):
+            report = await self._broker.order(one.order.client_order_id) if one.sent_times else None
+            if report is not None:
+                await self._write_report(report)
+                continue
+            market = market or await self._broker.clock()
+            if self._still_means_it(one, market):
+                again.append(one.order)
+            else:
+                await self._never_sent(one.order.client_order_id)
+        if again:
+            epoch, now = self._fence.epoch, self._now_ns()
+            await self._journal.append(
+                [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in again],
+                epoch,
+            )
+            await self._send_all(again)
+        return len(again)
+
+    async def reconcile(self) -> Reconciled | ReconciliationFailed:
+        """Hold orders, fills, positions and cash against the broker's, all as of one message of its stream.
+
+        Raises
+        ------
+        BrokerSilent
+            When the broker does not answer, or says something new faster than it can be compared.
+        """
+        async with self._turn:
+            for _ in range(_STATEMENTS):
+                statement = await self._broker.account()
+                theirs = await self._orders_of_open_sessions()
+                read = await self._journal.read(self._intake.position)
+                await self._take_in(await self._broker.events(read))
+                read = await self._journal.read(self._intake.position)
+                if read != statement.seq:
+                    continue  # it said something meanwhile: the statement is of another moment
+                return await self._journal.write(partial(self._compare, statement, theirs, self._fence.epoch))
+        raise BrokerSilent(
+            f"{self._broker.name} said something new during each of {_STATEMENTS} comparisons of the account",
+            "it is compared again; trade less often, or compare at lunch or after the close",
+        )
+
+    def _compare(
+        self, statement: AccountReport, theirs: Mapping[str, OrderReport], epoch: int, connection: Connection
+    ) -> Reconciled | ReconciliationFailed:
+        found = self._intake.compared(connection, statement, _order_differences(connection, theirs))
+        self._journal.log.append_within(connection, [found], epoch)
+        return found
+
+    async def _take_in(self, messages: Sequence[Durable]) -> Taken:
+        ended = [one.session for one in messages if isinstance(one, Phase) and one.phase is PhaseName.CLOSED]
+        bars = {session: await self._broker.bars(session) for session in ended}
+        epoch = self._fence.epoch
+        return await self._journal.write(lambda connection: self._intake.take_in(connection, messages, bars, epoch))
+
+    async def _orders_of_open_sessions(self) -> dict[str, OrderReport]:
+        sessions = {one.order.session for one in await self._journal.read(_open_orders)}
+        market = await self._broker.clock()
+        sessions |= {day for day in (market.session, market.next_session) if day is not None}
+        return {
+            one.exchange_order_id: one for session in sorted(sessions) for one in await self._broker.orders(session)
+        }
+
+    async def _send_all(self, new: Sequence[NewOrder]) -> None:
+        at_once = asyncio.Semaphore(_SENT_AT_ONCE)
+
+        async def one(order: NewOrder) -> None:
+            async with at_once:
+                await self._send(order)
+
+        async with asyncio.TaskGroup() as group:
+            for order in new:
+                group.create_task(one(order))
+
+    async def _send(self, order: NewOrder) -> None:
+        identity = order.client_order_id
+        try:
+            report = await self._fenced.submit(order)
+        except (BrokerSilent, LeaseLapsed) as error:
+            await self._append(OrderUnknown(client_order_id=identity, reason=error.fact))
+        except OrderRefused as error:
+            await self._append(self._final(identity, OrderState.REJECTED, f"{MALFORMED}: {error.fact}"))
+        else:
+            await self._write_report(report)
+
+    async def _write_report(self, report: OrderReport) -> None:
+        epoch = self._fence.epoch
+        await self._journal.write(
+            lambda connection: self._journal.log.append_within(
+                connection, self._intake.reported(connection, report), epoch
+            )
+        )
+
+    async def _never_sent(self, client_order_id: str) -> None:
+        # a request that is still under way somewhere must find it cancelled; one that never left finds nothing
+        report = await self._fenced.cancel(client_order_id)
+        if report is None:
+            await self._append(self._final(client_order_id, OrderState.LAPSED, STALE))
+        else:
+            await self._write_report(report)
+
+    async def _append(self, event: Event) -> None:
+        await self._journal.append([event], self._fence.epoch)
+
+    def _final(self, client_order_id: str, state: OrderState, reason: str) -> OrderReported:
+        return OrderReported(
+            client_order_id=client_order_id,
+            exchange_order_id="",
+            state=state,
+            reason=reason,
+            filled_shares=0,
+            session_over=True,
+            reported_at_ns=self._now_ns(),
+        )
+
+    def _still_means_it(self, one: Outstanding, market: ClockReport) -> bool:
+        """Return whether an order that the broker never saw is still what was decided."""
+        if market.session is not None and one.order.session < market.session:
+            return False
+        if one.order.execution is WireExecution.CONTINUOUS:
+            return market.at_ns - one.decided_at_ns <= self._max_age_ns
+        return not (market.session == one.order.session and market.phase is PhaseName.CLOSED)
+
+    def _now_ns(self) -> int:
+        return instant_ns(self._clock.now())
+
+
+def _new_order(one: OrderDecided) -> NewOrder:
+    if one.valid_session is None:
+        raise LiveError(
+            f"order {one.client_order_id} says no session that it is good for", "decide orders with their session"
+        )
+    return NewOrder(
+        client_order_id=one.client_order_id,
+        session=one.valid_session,
+        symbol=one.symbol,
+        side=WireSide(one.side),
+        shares=one.shares,
+        rank=one.rank,
+        execution=WireExecution(one.execution),
+        limit_price_e4=one.limit_price_e4,
+    )
+
+
+def _open_orders(connection: Connection) -> list[Outstanding]:
+    found = connection.execute(
+        select(orders).where(orders.c.is_open == 1).order_by(orders.c.decided_at_ns, orders.c.rank)
+    )
+    return [_outstanding(row) for row in found.mappings()]
+
+
+def _unsettled(connection: Connection) -> list[Outstanding]:
+    return [one for one in _open_orders(connection) if one.state in (OrderState.INTENDED, OrderState.UNKNOWN)]
+
+
+def _outstanding(row: RowMapping) -> Outstanding:
+    return Outstanding(
+        order=NewOrder(
+            client_order_id=row["client_order_id"],
+            session=date.fromisoformat(row["valid_session"] or row["session"]),
+            symbol=row["symbol"],
+            side=WireSide(Side(row["side"])),
+            shares=row["shares"],
+            rank=row["rank"],
+            execution=WireExecution(Execution(row["execution"])),
+            limit_price_e4=row["limit_price_e4"],
+        ),
+        state=OrderState(row["state"]),
+        sent_times=row["sent_times"],
+        decided_at_ns=row["decided_at_ns"],
+    )
+
+
+def _order_differences(connection: Connection, theirs: Mapping[str, OrderReport]) -> list[str]:
+    """Return how the open orders of both sides differ; what the stream has told already is no difference."""
+    rows = connection.execute(select(orders).where(orders.c.exchange_order_id != "", orders.c.is_open == 1)).mappings()
+    ours = {row["exchange_order_id"]: row for row in rows}
+    working = {identity: one for identity, one in theirs.items() if one.state in OPEN_STATUSES}
+    found = [
+        f"order {row['client_order_id']} is {row['state']} here and "
+        f"{theirs[identity].state if identity in theirs else 'unknown'} at the broker"
+        for identity, row in ours.items()
+        if identity not in working
+    ]
+    found += [
+        f"order {identity} ({one.side} {one.shares} {one.symbol}) works at the broker and not here"
+        for identity, one in working.items()
+        if identity not in ours
+    ]
+    found += [
+        f"order {ours[identity]['client_order_id']} has {ours[identity]['filled_shares']} shares filled here and "
+        f"{one.filled_shares} at the broker"
+        for identity, one in working.items()
+        if identity in ours and ours[identity]["filled_shares"] != one.filled_shares
+    ]
+    return sorted(found)

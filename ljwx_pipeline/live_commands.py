@@ -1,0 +1,219 @@
+"""The bodies of ``ljwx live backup|backups|restore``: copies of the runner's journal, and the way back to an instant.
+
+Not here: the runner itself (``live/main.py``), how a backup is made (``live/backups.py``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.command_output import cell, grid, show_result, size_text
+from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.dataset_commands import instant_of
+from ljwx_pipeline.errors import ConfigError, LakeError, LiveError
+
+if TYPE_CHECKING:  # the runner costs SQLAlchemy: loaded when a command runs, not when the parser is built
+    from ljwx_pipeline.live.backup_shelf import Backup
+    from ljwx_pipeline.live.restore import Until
+
+Body = Callable[[Settings, argparse.Namespace], int]
+
+
+def add_live_commands(
+    live: argparse.ArgumentParser,
+    *,
+    add_settings_options: Callable[[argparse.ArgumentParser], None],
+    settings_of: Callable[[argparse.Namespace], Settings],
+) -> None:
+    """Add the commands below ``live``, which runs the runner when it is given none.
+
+    Parameters
+    ----------
+    live
+        The parser of ``ljwx live``.
+    add_settings_options, settings_of
+        How the command line names a profile and reads it; a market has one journal.
+    """
+    commands = live.add_subparsers(metavar="LIVE_COMMAND")
+
+    def add(name: str, body: Body, text: str) -> argparse.ArgumentParser:
+        # what was given to `ljwx live` itself must not be taken back by an option left out here
+        parser: argparse.ArgumentParser = commands.add_parser(
+            name, help=text, description=text, argument_default=argparse.SUPPRESS
+        )
+        add_settings_options(parser)
+        parser.add_argument("--json", action="store_true", default=False, help="print the machine-readable form")
+        parser.set_defaults(handler=lambda arguments: body(settings_of(arguments), arguments))
+        return parser
+
+    backup = add("backup", _backup, "make a verified backup of the journal while the runner works")
+    backup.add_argument("--reason", default="asked for", metavar="TEXT", help="kept with it")
+    backup.add_argument("--dry-run", action="store_true", default=False, help="say what would be written, and stop")
+    backups = add("backups", _backups, "the backups there are; --retain thins them out")
+    backups.add_argument("--check", action="store_true", default=False, help="compare every file with its manifest")
+    backups.add_argument(
+        "--retain", action="store_true", default=False, help="say which live.backup_keep_* no longer keep"
+    )
+    backups.add_argument("--yes", action="store_true", default=False, help="with --retain: remove them")
+    restore = add("restore", _restore, "a new journal as of an instant; the one there is stays as it is")
+    until = restore.add_mutually_exclusive_group()
+    until.add_argument("--at", default=None, metavar="INSTANT", help="up to it (ISO; a date means its end in Shanghai)")
+    until.add_argument("--seq", type=int, default=None, metavar="N", help="up to that event of the log")
+    restore.add_argument(
+        "--from-log", action="store_true", default=False, help="apply every event anew, starting from no backup"
+    )
+    restore.add_argument(
+        "--into", default=None, metavar="PLACE", help="new file, or URL of a new database; default: beside the journal"
+    )
+    restore.add_argument("--dry-run", action="store_true", default=False, help="say what would be restored, and stop")
+
+
+def _backup(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.live.backup_shelf import Retention, surplus
+    from ljwx_pipeline.live.backups import Backups
+    from ljwx_pipeline.live.event_log import EventLog
+    from ljwx_pipeline.live.events import BackupMade
+    from ljwx_pipeline.live.migrate import HEAD, revision_of
+    from ljwx_pipeline.live.places import journal_place, require_journal
+    from ljwx_pipeline.live.store import Store
+
+    place, folder = journal_place(settings, market_home(settings))
+    require_journal(place)
+    clock, store = SystemClock(), Store(place)
+    try:
+        kept = Backups(store, folder, clock)
+        with store.reading() as connection:
+            revision = revision_of(connection, store.name)
+        if arguments.dry_run:
+            planned = {"journal": store.name, "revision": revision, "into": str(folder), "dry_run": True}
+            return show_result(arguments, planned, f"would back up {store.name} into {folder} and verify it")
+        with _progress("hashing rows") as told:
+            made = kept.make(arguments.reason, lambda table, rows: told(f"{table}: {rows:,}"))
+        if revision == HEAD:
+            event = BackupMade(name=made.name, reason=made.reason, upto_seq=made.upto_seq, size_bytes=made.size_bytes)
+            EventLog(store, clock).append([event], None)
+    finally:
+        store.close()
+    old = surplus(
+        kept.shelf.listed(), Retention(settings.live.backup_keep_days, settings.live.backup_keep_months), clock.now()
+    )
+    kept.shelf.remove(old)
+    body = {**_described(made), "folder": str(folder), "removed": [one.name for one in old]}
+    rows = sum(one.rows for one in made.tables.values())
+    text = (
+        f"{folder / made.name}: {size_text(made.size_bytes)}, {rows:,} rows up to event {made.upto_seq}, restored once "
+        "and found equal"
+    )
+    return show_result(arguments, body, text + (f"; {len(old)} older ones removed" if old else ""))
+
+
+def _backups(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.live.backup_shelf import Retention, Shelf, surplus
+    from ljwx_pipeline.live.places import journal_place
+
+    if arguments.yes and not arguments.retain:
+        raise ConfigError("--yes removes nothing by itself", "add --retain")
+    shelf = Shelf(journal_place(settings, market_home(settings))[1])
+    found = shelf.listed()
+    retention = Retention(settings.live.backup_keep_days, settings.live.backup_keep_months)
+    old = surplus(found, retention, SystemClock().now()) if arguments.retain else ()
+    damaged: dict[str, str] = {}
+    if arguments.check:
+        with _progress("reading") as told:
+            for one in found:
+                told(one.name)
+                try:
+                    shelf.require_whole(one)
+                except LiveError as error:
+                    damaged[one.name] = str(error)
+    if arguments.yes:
+        shelf.remove(old)
+    gone = {one.name for one in old}
+    lines = [
+        [one.name, one.at[:19], one.reason, cell(one.upto_seq), size_text(one.size_bytes), _state(one, gone, damaged)]
+        for one in found
+    ]
+    body = {
+        "folder": str(shelf.folder),
+        "backups": [{**_described(one), "kept": one.name not in gone} for one in found],
+        "removed": arguments.yes,
+        "damaged": damaged,
+    }
+    text = [grid(["backup", "made at (UTC)", "reason", "up to event", "size", ""], lines)] if lines else []
+    text += [] if lines else [f"{shelf.folder} holds no backup: `ljwx live backup` makes one"]
+    if arguments.retain:
+        verb = "removed" if arguments.yes else "would remove"
+        text.append(f"{verb} {len(old)} of {len(found)}" + ("" if arguments.yes or not old else ": repeat with --yes"))
+    text += list(damaged.values())
+    show_result(arguments, body, "\n".join(text))
+    return LiveError.exit_code if damaged else 0
+
+
+def _state(backup: Backup, gone: set[str], damaged: dict[str, str]) -> str:
+    return "DAMAGED" if backup.name in damaged else "surplus" if backup.name in gone else ""
+
+
+def _restore(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.live.places import journal_place, restored_place
+    from ljwx_pipeline.live.restore import Restore
+
+    place, folder = journal_place(settings, market_home(settings))
+    clock = SystemClock()
+    restore = Restore(place, folder, clock)
+    into = restored_place(place, arguments.into, clock.now())
+    with restore.planned(_until(arguments), from_log=arguments.from_log) as (plan, log):
+        body: dict[str, Any] = {
+            "log": plan.log,
+            "base": None if plan.base is None else plan.base.name,
+            "events": plan.events,
+            "upto_seq": plan.upto_seq,
+            "upto_at": plan.upto_at,
+            "journal_fault": plan.fault,
+            "into": str(into),
+            "dry_run": arguments.dry_run,
+        }
+        if arguments.dry_run:
+            return show_result(arguments, body, f"would make {into} of {plan.sentence()}")
+        with _progress("applying event") as told:
+            restore.carry_out(plan, log, into, lambda seq: told(f"{seq:,} of {plan.upto_seq:,}"))
+    text = (
+        f"{into}: {plan.sentence()}\n"
+        "The old one is untouched. To trade on from the new one, end the runner, move the old one aside and put the "
+        "new one in its place; the runner reconciles it with the broker before it sends anything"
+    )
+    return show_result(arguments, body, text)
+
+
+def _until(arguments: argparse.Namespace) -> Until:
+    from ljwx_pipeline.live.restore import Until
+
+    if arguments.at is None:
+        return Until(seq=arguments.seq)
+    try:
+        return Until(instant=instant_of(arguments.at))
+    except LakeError:
+        raise ConfigError(
+            f"--at {arguments.at!r} is no instant", "write 2024-01-31, 2024-01-31T14:30 or 2024-01-31T06:30Z"
+        ) from None
+
+
+def _described(backup: Backup) -> dict[str, Any]:
+    return asdict(backup)
+
+
+@contextmanager
+def _progress(what: str) -> Iterator[Callable[[str], None]]:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(file=sys.stderr)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as progress:
+        running = progress.add_task(what)
+        yield lambda text: progress.update(running, description=f"{what} {text}")
