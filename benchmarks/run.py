@@ -53,6 +53,7 @@ BENCHMARKS = {
     "decay": "benchmarks.decay",
     "gate_noise": "benchmarks.gate_noise",
     "gate_planted": "benchmarks.gate_planted",
+    "live_restart": "benchmarks.live_restart",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 
