@@ -24,8 +24,9 @@ from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import JOURNAL_NAME, Journal
 from ljwx_pipeline.live.loop import FEED_DIR
-from ljwx_pipeline.live.main import KEYS_DIR, LIVE_DIR
+from ljwx_pipeline.live.main import KEYS_DIR
 from ljwx_pipeline.live.paper_broker import PAPER_NAME, PaperBroker
+from ljwx_pipeline.live.places import LIVE_DIR
 from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.reproduction.replay_home import copied_database
