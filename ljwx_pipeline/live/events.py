@@ -309,7 +309,8 @@ class Reconciled(Event):
     """Journal and broker were compared and hold the same, or every difference was explained.
 
     Cash and positions are the broker's and replace those reckoned here. ``exchange_seq`` is the last message that they
-    hold: the stream must have been read up to it and no further, or a fill would count twice or not at all.
+    hold: the stream must have been read up to it and no further, or a fill would count twice or not at all. Appended at
+    the start, at a session's end, after a failure and when it explains something; not each time that nothing is found.
     """
 
     KEY: ClassVar[str] = "broker"
