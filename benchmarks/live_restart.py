@@ -3,7 +3,7 @@
 A process of its own writes the journal: sessions with their orders, fills, statements and scores, and last a thousand
 intents committed one by one at ``synchronous=FULL`` (those are the commits measured); then it dies by SIGKILL, its
 write-ahead log as it was. Fresh processes (``fresh_journal.py``) then open the journal and read all that a runner needs
-into memory; what they read is compared with what was written.
+into memory; what they read is compared with what was written. Last a verified backup of it, and the way back.
 """
 
 from __future__ import annotations
@@ -21,8 +21,9 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from benchmarks.clocked import median
+from benchmarks.clocked import clocked, median
 from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.live.backups import BACKUPS_DIR
 from ljwx_pipeline.live.events import (
     BundleStaged,
     Event,
@@ -38,9 +39,12 @@ from ljwx_pipeline.live.events import (
 )
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.restore import Restore, Until
 
 EVENTS, QUICK_EVENTS = 1_000_000, 20_000
 ORDERS_A_SESSION, SYMBOLS, COMMITS, STARTS = 200, 300, 1_000, 5
+#: So many events are applied anew, as a restore from the log alone does with all of them.
+APPLIED = 10_000
 LIMIT_S = 5.0
 GOAL = f"a killed runner knows its state again within {LIMIT_S:.0f} s of its process' start, with 1,000,000 events"
 BUNDLE = "b" * 64
@@ -54,6 +58,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         path = Path(folder) / "journal.sqlite"
         written = _written(path, events)
         starts = [_started(path) for _ in range(STARTS)]
+        kept = _kept(path)
         size_mib = path.stat().st_size / 2**20
     for one in starts:
         held = {key: one[key] for key in ("seq", "open_orders", "positions", "cash_fen")}
@@ -73,6 +78,7 @@ def run(quick: bool = False) -> dict[str, Any]:
             "commit_p50_ms": written["commit_p50_ms"],
             "commit_p99_ms": written["commit_p99_ms"],
             "written_events_per_s": written["events_per_s"],
+            **kept,
         },
         "peer": None,
         "ratio": None,
@@ -127,6 +133,26 @@ def _started(path: Path) -> dict[str, Any]:
     wall, after = time.perf_counter() - since, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"wall_s": wall, "cpu_s": cpu, **json.loads(done.stdout)}
+
+
+def _kept(path: Path) -> dict[str, float]:
+    """Return what a verified backup takes, restoring it, and applying an event anew."""
+    clock, journal = SystemClock(), Journal(path, SystemClock())
+    backup, _ = clocked(lambda: journal.backups.make("measured"))
+    journal.close()
+    restore = Restore(path, path.parent / BACKUPS_DIR, clock)
+    with restore.planned(Until()) as (plan, log):
+        assert plan.events == 0
+        restored, _ = clocked(lambda: restore.carry_out(plan, log, path.with_name("restored.sqlite")))
+    with restore.planned(Until(seq=APPLIED), from_log=True) as (plan, log):
+        applied, _ = clocked(lambda: restore.carry_out(plan, log, path.with_name("applied.sqlite")))
+    return {
+        "backup_s": round(backup["wall_s"], 2),
+        "backup_cpu_s": round(backup["cpu_s"], 2),
+        "restore_s": round(restored["wall_s"], 2),
+        "restore_cpu_s": round(restored["cpu_s"], 2),
+        "applied_events_per_cpu_s": round(APPLIED / applied["cpu_s"]),
+    }
 
 
 def _day(session: int) -> date:
