@@ -176,7 +176,7 @@ def test_no_scratch_database_is_left_behind(journal: Journal) -> None:
     journal.log.append(events(), 0)
     journal.backups.make("asked for")
     with journal.store.reading() as connection:
-        names = connection.execute(text("SELECT datname FROM pg_database WHERE datname LIKE 'ljwx%'")).all()
+        names = connection.execute(text("SELECT datname FROM pg_database WHERE datname LIKE '%scratch'")).all()
     assert names == []
 
 
