@@ -440,6 +440,17 @@ class BreakerReset(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerMoved(Event):
+    """What a breaker counts has changed: ``state`` is JSON text of all of it, so that a restart counts on."""
+
+    KEY: ClassVar[str] = "breaker"
+
+    breaker: str
+    scope: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModeChanged(Event):
     """What the runner (``scope`` empty) or a strategy may do was changed."""
 
@@ -522,7 +533,7 @@ EVENTS: Mapping[str, type[Event]] = {
         *(OrderDecided, OrderSent, OrderUnknown, OrderReported, OrderAdopted, FillReported),
         *(Booked, SessionOpened, SessionClosed, StreamRead, Reconciled, ReconciliationFailed),
         *(SignalsScored, BundleStaged, BundleWithdrawn, StrategyChanged, StopQueued),
-        *(BreakerTripped, BreakerReset, ModeChanged, TickQuarantined, AlertRaised),
+        *(BreakerTripped, BreakerReset, BreakerMoved, ModeChanged, TickQuarantined, AlertRaised),
         *(RunnerStated, BackupMade, Noted),
     )
 }
