@@ -29,7 +29,7 @@ class Check:
     measured
         None where it could not be measured or was not.
     threshold
-        What the measured value is held against; None where that is a range.
+        What the measured value is held against; None where that is a range, or not what decided.
     """
 
     name: str

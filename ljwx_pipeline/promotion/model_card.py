@@ -130,7 +130,10 @@ def model_card(manifest: Manifest, model: Model, evidence: CardEvidence) -> str:
 
 
 def _first_reason(decision: Decision) -> str:
-    return "every check asked has passed." if decision.promoted else f"{decision.reasons[0]}."
+    if decision.promoted:
+        return "every check asked has passed."
+    more = len(decision.reasons) - 1
+    return f"{decision.reasons[0]}{f' (and {more} more, below)' if more else ''}."
 
 
 def _intended_use(manifest: Manifest, evidence: CardEvidence) -> str:

@@ -129,5 +129,7 @@ def _one_choice(selection: Selection, settings: GateSettings) -> Judged:
         "reality_check_p": tested.spa_consistent,
         "configurations": float(found.configurations),
     }
-    check = Check(name, outcome_of(low or shared), found.probability, threshold, said)
+    # what passes by its shared edge was not held against the probability asked
+    asked = None if shared and not low else threshold
+    check = Check(name, outcome_of(low or shared), found.probability, asked, said)
     return Judged(check, numbers(measured))

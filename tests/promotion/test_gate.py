@@ -238,7 +238,9 @@ def test_configurations_that_share_one_edge_pass_whatever_their_ranks(gate: Gate
         assert check.measured is not None
         if check.measured > gate.max_pbo_frac:
             assert "ranks among them say nothing" in check.sentence
+            assert check.threshold is None, "0.7 beside 'at most 0.2' and passed would read as an error"
             break
+        assert check.threshold == gate.max_pbo_frac
     else:
         pytest.fail("no seed had a probability above the limit: the second rule was never asked")
 

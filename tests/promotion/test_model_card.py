@@ -94,7 +94,11 @@ def test_it_names_interval_lineage_folds_reasons_and_factors(evidence: CardEvide
     assert "| rank IC, every scored row |" in text, "the gate's is of the rows that could be bought"
     assert "| 2021 | 2021-01-04 to 2021-12-31 | 0.0712 | 42 | 1,000 |" in text
     assert "**Refused** by the promotion gate: rank IC" in text
-    assert "- **failed**: rank IC" in section(text, "What the gate asked")
+    asked = section(text, "What the gate asked")
+    assert "- **failed**: rank IC" in asked
+    others = asked.count("- **failed**") - 1
+    assert others
+    assert f"(and {others} more, below)" in text
     assert "| F9 | 8.3% |" in text
     assert "F10" not in text
     assert "`num_leaves`" in text
