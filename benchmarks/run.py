@@ -54,6 +54,7 @@ BENCHMARKS = {
     "live_ticks": "benchmarks.live_ticks",
     "gate_noise": "benchmarks.gate_noise",
     "gate_planted": "benchmarks.gate_planted",
+    "live_restart": "benchmarks.live_restart",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 

@@ -53,6 +53,9 @@ LOCAL_KEYS = (
     ("tune", "workers"),
     ("tune", "storage"),
     ("walk_forward", "workers"),
+    ("live", "database_url"),
+    ("live", "backup_keep_days"),
+    ("live", "backup_keep_months"),
     *(("monitoring", key) for key in MonitoringSettings.model_fields if key != "false_alarms_per_year"),
 )
 

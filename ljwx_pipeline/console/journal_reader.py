@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -67,9 +68,12 @@ class Reader:
     ----------
     path
         The journal's file; it may not exist.
+    database_url
+        Of the database that holds the journal instead of the file; empty for the file.
     """
 
     path: Path
+    database_url: str = ""
 
     def runner(self) -> Row | None:
         """Return what the runner says of itself; None when there is no journal or it never spoke."""
@@ -109,7 +113,14 @@ class Reader:
         """Return the newest events."""
         return self._rows(_EVENTS, limit) or []
 
+    @property
+    def name(self) -> str:
+        """What the journal is called in an error; without a password."""
+        return self.database_url or str(self.path)
+
     def _rows(self, sql: str, *parameters: int) -> list[Row] | None:
+        if self.database_url:
+            return self._server_s_rows(sql, parameters)
         with self._connection() as connection:
             if connection is None:
                 return None
@@ -125,13 +136,44 @@ class Reader:
             with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=5)) as connection:
                 connection.row_factory = sqlite3.Row
                 version = connection.execute("PRAGMA user_version").fetchone()[0]
-                if version not in (0, SCHEMA_VERSION):
-                    raise EnvironmentFault(
-                        f"the journal has schema version {version}, this console reads {SCHEMA_VERSION}",
-                        "run console and runner of the same release",
-                    )
+                _require_known(version)
                 yield connection if version else None
         except sqlite3.Error as error:
-            raise EnvironmentFault(
-                f"the journal {self.path} cannot be read ({error})", "look at the runner's log; the page tries again"
-            ) from error
+            raise self._unreadable(error) from error
+
+    def _server_s_rows(self, sql: str, parameters: tuple[int, ...]) -> list[Row] | None:
+        """Return the rows from PostgreSQL, in a transaction that cannot write."""
+        # only where the journal is on a server: the page over a file starts without them
+        from sqlalchemy import NullPool, create_engine, inspect
+        from sqlalchemy.exc import SQLAlchemyError
+
+        engine = create_engine(self.database_url, poolclass=NullPool, connect_args={"connect_timeout": 5})
+        try:
+            with engine.connect().execution_options(postgresql_readonly=True) as connection:
+                if not inspect(connection).has_table("alembic_version"):
+                    return None
+                version = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar_one()
+                _require_known(int(version))
+                found = connection.exec_driver_sql(sql.replace("?", "%s"), parameters or None).mappings()
+                return [{name: _plain(value) for name, value in row.items()} for row in found]
+        except SQLAlchemyError as error:
+            raise self._unreadable(error) from error
+        finally:
+            engine.dispose()
+
+    def _unreadable(self, error: Exception) -> EnvironmentFault:
+        return EnvironmentFault(
+            f"the journal {self.name} cannot be read ({error})", "look at the runner's log; the page tries again"
+        )
+
+
+def _require_known(version: int) -> None:
+    if version not in (0, SCHEMA_VERSION):
+        raise EnvironmentFault(
+            f"the journal has schema version {version}, this console reads {SCHEMA_VERSION}",
+            "run console and runner of the same release",
+        )
+
+
+def _plain(value: Any) -> Any:
+    return float(value) if isinstance(value, Decimal) else value

@@ -28,7 +28,7 @@ def serve(home: Path, settings: Settings) -> int:
     host, port = settings.ui.host, settings.ui.console_port
     live = settings.live
     app = make_app(
-        Reader((home / JOURNAL).absolute()),
+        Reader((home / JOURNAL).absolute(), live.database_url),
         market=home.name,
         host=host,
         reports=report_folders(home, ljwx_home() / "reports"),

@@ -182,7 +182,7 @@ class _PostgresCopies:
         _run("pg_restore", database_url(place), *options)
 
     def scratch(self, folder: Path, name: str) -> Place:  # noqa: ARG002 - it stands on the server
-        place = self._url.set(database=f"ljwx_{name}".replace("-", "_")).render_as_string(hide_password=False)
+        place = self._url.set(database=f"{self._url.database}_{name}").render_as_string(hide_password=False)
         self.drop(place)
         return place
 

@@ -5,10 +5,12 @@ Not here: making one (``backups.py``), going back to one (``restore.py``).
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -17,6 +19,7 @@ from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.table_hashes import TableHash
 
 DRAFT = ".draft"
+_LOCK = ".lock"
 _MANIFEST = ".json"
 _FORMAT = 1
 _READ_AT_ONCE = 1 << 20
@@ -83,6 +86,29 @@ class Shelf:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the folder for one making or restoring at a time, and clear what a killed one left; others wait.
+
+        Raises
+        ------
+        LiveError
+            When the folder cannot be made or written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = (self.folder / _LOCK).open("a", encoding="ascii")
+        except OSError as error:
+            raise LiveError(
+                f"no backup could be made in {self.folder} ({error.strerror or error})",
+                "make the folder writable; the journal itself is untouched",
+            ) from error
+        with lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for left in self.folder.glob(f"*{DRAFT}"):
+                left.unlink()
+            yield
 
     def listed(self) -> tuple[Backup, ...]:
         """Return the backups, oldest first; a file without a manifest is none.

@@ -54,15 +54,15 @@ class Backups:
             When it cannot be made, or restoring it does not give the journal's rows: nothing is left of it.
         """
         folder, at = self.shelf.folder, self._clock.now()
+        copies = copies_of(self._store.url)
+        draft = folder / f"journal-{at:%Y%m%dT%H%M%S%fZ}{copies.suffix}{DRAFT}"
         try:
-            folder.mkdir(parents=True, exist_ok=True)
-            self._require_room()
-            copies = copies_of(self._store.url)
-            draft = folder / f"journal-{at:%Y%m%dT%H%M%S%fZ}{copies.suffix}{DRAFT}"
-            try:
-                return self._made(draft, copies, at, reason, told)
-            finally:
-                draft.unlink(missing_ok=True)
+            with self.shelf.alone():
+                self._require_room()
+                try:
+                    return self._made(draft, copies, at, reason, told)
+                finally:
+                    draft.unlink(missing_ok=True)
         except OSError as error:
             raise LiveError(
                 f"no backup could be made in {folder} ({error.strerror or error})",
@@ -78,8 +78,7 @@ class Backups:
             seq, last_event = log_end(connection)
             copies.write(connection, draft)
         name = draft.name.removesuffix(DRAFT)
-        scratch = f"scratch-{os.getpid()}"
-        with restored(copies, draft, self.shelf.folder, scratch) as again, again.reading() as connection:
+        with restored(copies, draft, self.shelf.folder, "scratch") as again, again.reading() as connection:
             _require_equal(tables, table_hashes(connection, told), name)
         size_bytes, sha256 = draft.stat().st_size, sha256_of(draft)
         made = Backup(name, at.isoformat(), reason, revision, seq, last_event, size_bytes, sha256, tables)

@@ -309,7 +309,8 @@ class Reconciled(Event):
     """Journal and broker were compared and hold the same, or every difference was explained.
 
     Cash and positions are the broker's and replace those reckoned here. ``exchange_seq`` is the last message that they
-    hold: the stream must have been read up to it and no further, or a fill would count twice or not at all.
+    hold: the stream must have been read up to it and no further, or a fill would count twice or not at all. Appended at
+    the start, at a session's end, after a failure and when it explains something; not each time that nothing is found.
     """
 
     KEY: ClassVar[str] = "broker"
@@ -439,6 +440,17 @@ class BreakerReset(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BreakerMoved(Event):
+    """What a breaker counts has changed: ``state`` is JSON text of all of it, so that a restart counts on."""
+
+    KEY: ClassVar[str] = "breaker"
+
+    breaker: str
+    scope: str
+    state: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ModeChanged(Event):
     """What the runner (``scope`` empty) or a strategy may do was changed."""
 
@@ -521,7 +533,7 @@ EVENTS: Mapping[str, type[Event]] = {
         *(OrderDecided, OrderSent, OrderUnknown, OrderReported, OrderAdopted, FillReported),
         *(Booked, SessionOpened, SessionClosed, StreamRead, Reconciled, ReconciliationFailed),
         *(SignalsScored, BundleStaged, BundleWithdrawn, StrategyChanged, StopQueued),
-        *(BreakerTripped, BreakerReset, ModeChanged, TickQuarantined, AlertRaised),
+        *(BreakerTripped, BreakerReset, BreakerMoved, ModeChanged, TickQuarantined, AlertRaised),
         *(RunnerStated, BackupMade, Noted),
     )
 }

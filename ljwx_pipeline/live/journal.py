@@ -20,9 +20,12 @@ from sqlalchemy import Connection, Select, func, select, update
 
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.live.backup_shelf import Retention, surplus
 from ljwx_pipeline.live.backups import BACKUPS_DIR, Backups
 from ljwx_pipeline.live.event_log import EventLog
 from ljwx_pipeline.live.events import (
+    AlertRaised,
+    BackupMade,
     BundleStaged,
     BundleWithdrawn,
     Event,
@@ -35,6 +38,7 @@ from ljwx_pipeline.live.events import (
     SessionClosed,
     SignalsScored,
     Stage,
+    Tier,
     instant_ns,
 )
 from ljwx_pipeline.live.migrate import migrate
@@ -47,6 +51,7 @@ from ljwx_pipeline.live.tables import (
     events,
     fills,
     orders,
+    outbox,
     positions,
     runner,
     sessions,
@@ -54,6 +59,8 @@ from ljwx_pipeline.live.tables import (
 )
 
 JOURNAL_NAME = "journal.sqlite"
+BACKUP_FAILED = "BACKUP_FAILED"
+_ALERT_PAUSE = timedelta(hours=1)
 #: The whole of an account's or a strategy's capital.
 _ALL_BPS = 10_000
 
@@ -267,9 +274,7 @@ class Journal:
         """Append one line unless the last of its kind is younger than ``pause``; any number of threads may ask."""
         newest = select(events.c.at).where(events.c.kind == kind).order_by(events.c.id.desc()).limit(1)
         with self.store.writing() as connection:
-            last = connection.execute(newest).scalar()
-            age = None if last is None else self._clock.now() - datetime.fromisoformat(last)
-            if age is None or not timedelta(0) <= age < pause:
+            if self._is_older(connection.execute(newest).scalar(), pause):
                 noted = Noted(topic=kind, message=message, session=None)
                 self.log.append_within(connection, [noted], self._epoch)
 
@@ -339,6 +344,35 @@ class Journal:
         stamped = runner.c.updated_at.between(oldest.isoformat(), now.isoformat())
         with self.store.writing() as connection:
             connection.execute(update(runner).where(~stamped).values(updated_at=now.isoformat()))
+
+    def back_up_daily(self, retention: Retention) -> None:
+        """Make a backup when the newest is a day old, and remove those that ``retention`` does not keep.
+
+        One that fails raises an alert, once an hour, and stops nothing: the journal itself is sound.
+        """
+        try:
+            if not self.backups.is_due():
+                return
+            made = self.backups.make("daily")
+            self.backups.shelf.remove(surplus(self.backups.shelf.listed(), retention, self._clock.now()))
+        except LiveError as error:
+            self._alert_at_most_every(
+                _ALERT_PAUSE, AlertRaised(tier=Tier.WARNING, code=BACKUP_FAILED, message=str(error))
+            )
+            return
+        told = BackupMade(name=made.name, reason=made.reason, upto_seq=made.upto_seq, size_bytes=made.size_bytes)
+        self.log.append([told], None)
+
+    def _alert_at_most_every(self, pause: timedelta, alert: AlertRaised) -> None:
+        newest = select(outbox.c.at).where(outbox.c.code == alert.code).order_by(outbox.c.id.desc()).limit(1)
+        with self.store.writing() as connection:
+            if self._is_older(connection.execute(newest).scalar(), pause):
+                self.log.append_within(connection, [alert], None)
+
+    def _is_older(self, at: str | None, pause: timedelta) -> bool:
+        """Return whether ``at`` lies ``pause`` back; a moment that has not come yet is what a clock set back leaves."""
+        age = None if at is None else self._clock.now() - datetime.fromisoformat(at)
+        return age is None or not timedelta(0) <= age < pause
 
     def _append(self, event: Event) -> None:
         self.log.append([event], self._epoch)

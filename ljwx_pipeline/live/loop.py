@@ -15,6 +15,7 @@ from ljwx_pipeline.config import CostSettings, UniverseSettings
 from ljwx_pipeline.errors import LiveError, LjwxError
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, account_misfit
+from ljwx_pipeline.live.backup_shelf import Retention
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Inbox
@@ -88,10 +89,13 @@ class TradingLoop:
 
     def run_forever(self, stop: threading.Event) -> None:
         """Work and poll until ``stop`` is set."""
+        live = self._settings.runner.live
+        retention = Retention(live.backup_keep_days, live.backup_keep_months)
         while not stop.is_set():
             try:
                 self._journal.keep_alive(KEEP_ALIVE_S)
                 self.run_pass(stop)
+                self._journal.back_up_daily(retention)
             except LjwxError as error:
                 self._halt(str(error))
             stop.wait(self._settings.runner.live.poll_seconds)

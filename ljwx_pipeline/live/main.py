@@ -16,17 +16,17 @@ from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, registered_model
 from ljwx_pipeline.errors import EnvironmentFault, LiveError
 from ljwx_pipeline.factors.catalogues import open_catalogue
-from ljwx_pipeline.live.account_files import ACCOUNT_DIR, account_misfit, set_account_aside, sole_runner
+from ljwx_pipeline.live.account_files import account_misfit, set_account_aside, sole_runner
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Inbox
-from ljwx_pipeline.live.journal import JOURNAL_NAME, Journal
+from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.loop import FEED_DIR, LoopSettings, TradingLoop
+from ljwx_pipeline.live.places import LIVE_DIR, journal_place
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.snapshot import AccountSnapshot, account_snapshot
 from ljwx_pipeline.session_pack import MANIFEST
 
-LIVE_DIR = "live"
 KEYS_DIR = "keys"
 #: How long ``run_replay`` waits for a runner that is already at work on the same account.
 OTHER_RUNNER_S = 300.0
@@ -55,6 +55,7 @@ class RunnerProcess:
             catalogue=open_catalogue(settings.factors.catalogue),
             benchmark=settings.gate.benchmark,
         )
+        self._journal_place = journal_place(settings, home)
         self._keys_dir = keys_dir
         self._clock = clock
         self._factor_hash = self.settings.catalogue.version_hash
@@ -63,7 +64,8 @@ class RunnerProcess:
     @contextlib.contextmanager
     def journal(self) -> Iterator[Journal]:
         """Open the journal for the calling thread."""
-        journal = Journal(self.live_dir / ACCOUNT_DIR / JOURNAL_NAME, self._clock)
+        place, backups_dir = self._journal_place
+        journal = Journal(place, self._clock, backups_dir=backups_dir)
         try:
             yield journal
         finally:
@@ -99,6 +101,11 @@ class RunnerProcess:
         feed = ReplayFeed.open(self.live_dir / FEED_DIR)
         with self.journal() as journal:
             misfit = account_misfit(journal, feed, capital_fen=self.settings.runner.capital_fen)
+        if misfit and not isinstance(self._journal_place[0], Path):
+            raise LiveError(
+                f"{misfit}, and a journal on a server is not set aside by itself",
+                "name a new, empty database in live.database_url and move the live folder's account away",
+            )
         if misfit:
             kept = set_account_aside(self.live_dir, self._clock)
             with self.journal() as journal:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Table, and_, delete, func, insert, select
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.events import (
     BackupMade,
+    BreakerMoved,
     BreakerReset,
     BreakerTripped,
     BundleStaged,
@@ -25,6 +26,7 @@ from ljwx_pipeline.live.events import (
 )
 from ljwx_pipeline.live.project_notes import add_note
 from ljwx_pipeline.live.tables import (
+    breaker_states,
     breakers,
     bundles,
     deployments,
@@ -158,6 +160,12 @@ def breaker_reset(connection: Connection, recorded: Recorded, event: BreakerRese
     )
     named = f"{event.breaker} {event.scope}".strip()
     add_note(connection, recorded, "breaker_reset", f"{named}, by {event.by}: {event.reason}")
+    return True
+
+
+def breaker_moved(connection: Connection, recorded: Recorded, event: BreakerMoved) -> bool:  # noqa: ARG001
+    """Replace what the breaker counts."""
+    _put(connection, breaker_states, {"breaker": event.breaker, "scope": event.scope, "state": event.state})
     return True
 
 

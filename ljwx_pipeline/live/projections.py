@@ -39,6 +39,7 @@ _APPLY: dict[type[Event], Apply] = {
     e.StopQueued: project_control.stop_queued,
     e.BreakerTripped: project_control.breaker_tripped,
     e.BreakerReset: project_control.breaker_reset,
+    e.BreakerMoved: project_control.breaker_moved,
     e.ModeChanged: project_control.mode_changed,
     e.TickQuarantined: project_control.tick_quarantined,
     e.RunnerStated: project_control.runner_stated,

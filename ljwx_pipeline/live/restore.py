@@ -7,7 +7,6 @@ for its own, and the plan says up to where that reaches. The epoch of the lease 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -162,7 +161,7 @@ class Restore:
                 "name the folder of its backups with --backups",
             )
         path = self._shelf.require_whole(whole[-1])
-        with restored(self._copies, path, self._shelf.folder, f"log-{os.getpid()}") as store:
+        with self._shelf.alone(), restored(self._copies, path, self._shelf.folder, "log") as store:
             yield store, f"backup {whole[-1].name}", fault
 
     def _open(self) -> Store:

@@ -18,6 +18,7 @@ from ljwx_pipeline.live.projections import standing
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import (
     account_now,
+    breaker_states,
     breakers,
     lease,
     modes,
@@ -110,6 +111,8 @@ class LiveState:
         Of the lease: who appends must hold it.
     cash_fen
         None before the first statement or fill.
+    breaker_states
+        What each breaker counts, JSON text by breaker and scope.
     modes
         By scope, the runner's own under the empty one; what is not in it was never changed.
     streams
@@ -125,6 +128,7 @@ class LiveState:
     open_orders: tuple[OpenOrder, ...]
     stops: tuple[WaitingStop, ...]
     breakers: tuple[TrippedBreaker, ...]
+    breaker_states: Mapping[tuple[str, str], str]
     modes: Mapping[str, TradingMode]
     strategies: tuple[StoredStrategy, ...]
     stages: tuple[StagedBundle, ...]
@@ -169,6 +173,7 @@ def load_state(store: Store) -> LiveState:
                 )
                 for row in _rows(connection, breakers, breakers.c.tripped == 1)
             ),
+            breaker_states={(row["breaker"], row["scope"]): row["state"] for row in _rows(connection, breaker_states)},
             modes={row["scope"]: TradingMode(row["mode"]) for row in _rows(connection, modes)},
             strategies=tuple(
                 StoredStrategy(row["strategy"], StrategyState(row["state"]), row["settings"], row["capital_share_bps"])

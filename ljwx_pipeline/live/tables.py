@@ -325,6 +325,14 @@ breakers = Table(
     _words("at"),
     sqlite_with_rowid=False,
 )
+breaker_states = Table(
+    "breaker_states",
+    DERIVED,
+    _words("breaker", key=True),
+    _words("scope", key=True),
+    _words("state"),
+    sqlite_with_rowid=False,
+)
 modes = Table(
     "modes",
     DERIVED,

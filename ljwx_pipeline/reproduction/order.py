@@ -25,8 +25,9 @@ from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import JOURNAL_NAME, Journal
 from ljwx_pipeline.live.loop import FEED_DIR
-from ljwx_pipeline.live.main import KEYS_DIR, LIVE_DIR
+from ljwx_pipeline.live.main import KEYS_DIR
 from ljwx_pipeline.live.paper_broker import PAPER_NAME, PaperBroker
+from ljwx_pipeline.live.places import LIVE_DIR
 from ljwx_pipeline.live.runner import Model, Runner
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.reproduction.replay_home import copied_database

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from ljwx_pipeline.live.events import (
     AlertRaised,
     Booked,
+    BreakerMoved,
     BreakerReset,
     BreakerTripped,
     BundleStaged,
@@ -277,6 +278,7 @@ others: st.SearchStrategy[Event] = st.one_of(
         limit=_TEXT,
         reason=_TEXT,
     ),
+    st.builds(BreakerMoved, breaker=st.sampled_from(["drawdown", "stale"]), scope=_NAMES, state=st.just("{}")),
     st.builds(BreakerReset, breaker=st.sampled_from(["drawdown", "stale"]), scope=_NAMES, by=_TEXT, reason=_TEXT),
     st.builds(ModeChanged, scope=st.just("") | _NAMES, mode=st.sampled_from(TradingMode), by=_TEXT, reason=_TEXT),
     st.builds(

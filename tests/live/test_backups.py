@@ -36,7 +36,7 @@ def backups(store: Store, tmp_path: Path) -> Backups:
 
 
 def files(backups: Backups) -> list[str]:
-    return sorted(path.name for path in backups.shelf.folder.iterdir())
+    return sorted(path.name for path in backups.shelf.folder.iterdir() if not path.name.startswith("."))
 
 
 def test_a_backup_holds_what_the_journal_held_and_is_one_file_with_its_manifest(store: Store, backups: Backups) -> None:
@@ -89,6 +89,27 @@ def test_one_that_does_not_restore_to_the_same_rows_is_thrown_away(
     with pytest.raises(LiveError, match="does not restore to what the journal holds: account_now differ"):
         backups.make("asked for")
     assert files(backups) == []
+
+
+def test_what_a_killed_backup_left_is_cleared_by_the_next(backups: Backups) -> None:
+    made = backups.make("asked for")
+    for left in ("journal-1.sqlite.draft", "scratch.sqlite", "scratch.sqlite-wal"):
+        (backups.shelf.folder / left).write_bytes(b"half of it")
+    assert backups.make("asked for").name == made.name, "the clock of this test stands still"
+    assert files(backups) == [made.name, f"{made.name}.json"]
+
+
+def test_two_at_once_take_turns(store: Store, backups: Backups) -> None:
+    def make(number: int) -> None:
+        clock = ManualClock(NOW + timedelta(seconds=number))
+        Backups(Store(store.path), backups.shelf.folder, clock).make(f"number {number}")
+
+    makers = [threading.Thread(target=make, args=(number,)) for number in range(3)]
+    for maker in makers:
+        maker.start()
+    for maker in makers:
+        maker.join()
+    assert [one.reason for one in backups.shelf.listed()] == ["number 0", "number 1", "number 2"]
 
 
 def test_a_disk_without_room_is_refused_before_anything_is_written(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import replace
@@ -12,6 +13,7 @@ import pytest
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.live.backup_shelf import Retention
 from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState, SessionRecord
 from ljwx_pipeline.live.orders import (
@@ -149,3 +151,23 @@ def test_an_idle_runner_s_row_is_stamped_anew_now_and_then(tmp_path: Path) -> No
 
 def test_an_order_id_names_strategy_model_symbol_session_and_side() -> None:
     assert intent().client_order_id == "s|1|S00001.SIM|2025-11-03|buy"
+
+
+def test_a_backup_a_day_is_made_and_told_of_and_one_that_fails_alerts_once_an_hour(tmp_path: Path) -> None:
+    clock = ManualClock(NOW)
+    journal = Journal(tmp_path / "journal.sqlite", clock)
+    kept = Retention(days=1, months=1)
+    for hours in (0, 1, 25):
+        clock.set(NOW + timedelta(hours=hours))
+        journal.back_up_daily(kept)
+    assert [one.instant for one in journal.backups.shelf.listed()] == [NOW + timedelta(hours=25)]
+    told = connect(journal.path).execute("SELECT count(*) FROM events WHERE kind = 'backup_made'").fetchone()
+    assert tuple(told) == (2,)
+    shutil.rmtree(tmp_path / "backups")
+    (tmp_path / "backups").write_text("a file where the folder would be")
+    for minutes in (0, 30, 61):
+        clock.set(NOW + timedelta(hours=60, minutes=minutes))
+        journal.back_up_daily(kept)
+    alerts = connect(journal.path).execute("SELECT tier, code, message FROM outbox").fetchall()
+    assert [tuple(row)[:2] for row in alerts] == [("warning", "BACKUP_FAILED")] * 2
+    assert "no backup could be made" in alerts[0]["message"]

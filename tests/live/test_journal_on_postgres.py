@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -11,10 +12,12 @@ import pytest
 from sqlalchemy import text, update
 
 from ljwx_pipeline.clock import ManualClock
-from ljwx_pipeline.errors import Deposed, LiveError
+from ljwx_pipeline.console.journal_reader import Reader
+from ljwx_pipeline.errors import Deposed, EnvironmentFault, LiveError
 from ljwx_pipeline.live.backups import Backups
 from ljwx_pipeline.live.event_log import EventLog, read_events
-from ljwx_pipeline.live.journal import DeployedBundle, Journal
+from ljwx_pipeline.live.events import SignalsScored
+from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.orders import DecidedOrder
 from ljwx_pipeline.live.projections import derive
@@ -22,7 +25,7 @@ from ljwx_pipeline.live.restore import Restore, Until
 from ljwx_pipeline.live.store import Store, database_url
 from ljwx_pipeline.live.tables import lease
 from tests.fakes import postgres
-from tests.fakes.journal_events import DAY, NOW, closed, decided, filled, held, noted, staged
+from tests.fakes.journal_events import DAY, NEXT, NOW, closed, decided, filled, held, noted, staged
 from tests.fakes.journals import contents, empty_store, log_of
 from tests.live.test_journal import FIRST, ONE, first_session, intent, second_session
 
@@ -173,7 +176,7 @@ def test_no_scratch_database_is_left_behind(journal: Journal) -> None:
     journal.log.append(events(), 0)
     journal.backups.make("asked for")
     with journal.store.reading() as connection:
-        names = connection.execute(text("SELECT datname FROM pg_database WHERE datname LIKE 'ljwx%'")).all()
+        names = connection.execute(text("SELECT datname FROM pg_database WHERE datname LIKE '%scratch'")).all()
     assert names == []
 
 
@@ -187,3 +190,37 @@ def test_a_lost_server_is_an_error_that_says_what_is_not_known(tmp_path: Path) -
     assert "lost the connection" in refused.value.fact or "refused" in refused.value.fact
     with pytest.raises(LiveError):
         kept.make("asked for")
+
+
+def test_the_console_reads_the_same_from_a_server_as_from_a_file(
+    journal: Journal, address: str, tmp_path: Path
+) -> None:
+    file = Journal(tmp_path / "journal.sqlite", ManualClock(NOW))
+    for one in (journal, file):
+        one.log.append(
+            [*events(), SignalsScored(session=NEXT, strategy="s", bundle_hash="b" * 64, scores={"S": 0.5})], 0
+        )
+        one.record_state(RunnerState("trading", True, 12_345, None, None, 0, 0, "at work"))
+    readers = Reader(tmp_path / "none", address), Reader(tmp_path / "journal.sqlite")
+    said = [
+        (
+            reader.runner(),
+            reader.withdrawn(),
+            reader.account(),
+            reader.positions(),
+            reader.orders(5),
+            reader.order_states(),
+            reader.fills(5),
+            reader.signals(5),
+            reader.events(5),
+        )
+        for reader in readers
+    ]
+    assert said[0] == said[1]
+    assert json.dumps(said[0]) == json.dumps(said[1])
+
+
+def test_the_console_says_that_there_is_no_journal_on_a_server_yet_or_that_it_cannot_be_reached(address: str) -> None:
+    assert Reader(Path("none"), address).runner() is None
+    with pytest.raises(EnvironmentFault, match="cannot be read"):
+        Reader(Path("none"), "postgresql+psycopg2://quant@127.0.0.1:9/x").runner()

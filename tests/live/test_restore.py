@@ -108,7 +108,7 @@ def test_a_journal_that_is_gone_is_restored_from_its_backup(desk: Desk) -> None:
     plan, new = desk.restored(Until())
     assert "is not there" in plan.fault
     assert contents(new, TOLD.__contains__) == desk.states[4]
-    assert not list(desk.folder.glob("backups/log-*")), "the scratch copy is gone"
+    assert not list(desk.folder.glob("backups/log*")), "the scratch copy is gone"
 
 
 def test_without_journal_and_backup_it_says_so(desk: Desk) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from ljwx_pipeline.live.events import (
+    BreakerMoved,
     BreakerReset,
     BreakerTripped,
     ModeChanged,
@@ -54,6 +55,8 @@ def test_everything_that_holds_is_there_and_nothing_that_is_over(tmp_path: Path)
             BreakerTripped(**tripped, scope="s"),
             BreakerTripped(**tripped, scope="t"),
             BreakerReset(breaker="drawdown", scope="t", by="op", reason="looked at it"),
+            BreakerMoved(breaker="losses", scope="s", state='{"count":1}'),
+            BreakerMoved(breaker="losses", scope="s", state='{"count":2}'),
             ModeChanged(scope="", mode=TradingMode.READ_ONLY, by="reconciliation", reason="outage"),
             StopQueued(**stop),
             StreamRead(broker="paper", exchange_seq=9),
@@ -62,12 +65,13 @@ def test_everything_that_holds_is_there_and_nothing_that_is_over(tmp_path: Path)
         0,
     )
     state = load_state(Store(store.path))
-    assert state.seq == 15
+    assert state.seq == 17
     (order,) = state.open_orders
     assert (order.client_order_id, order.state, order.filled_shares) == ("open", OrderState.PARTLY_FILLED, 100)
     assert {symbol: one.shares for symbol, one in state.positions.items()} == {"S00001.SIM": 100, "S00002.SIM": 300}
     assert state.cash_fen == 1_000_000 - 100_501
     assert state.breakers == (TrippedBreaker(**tripped, scope="s"),)
+    assert state.breaker_states == {("losses", "s"): '{"count":2}'}
     assert state.modes == {"": TradingMode.READ_ONLY}
     assert state.stops == (WaitingStop(**stop),)
     assert state.strategies == (StoredStrategy("s", StrategyState.PAUSED, "{}", 5_000),)
