@@ -245,7 +245,7 @@ def session_pack(
     corporate_actions: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
     """What the runner trades on: held-out bars, history to warm every factor up, Feast's online features."""
-    from ljwx_pipeline.live.session_pack import write_session_pack
+    from ljwx_pipeline.session_pack import write_session_pack
 
     sessions = pd.DatetimeIndex(calendar["session_date"])
     cut = len(research_sessions(line, calendar))

@@ -22,7 +22,7 @@ from ljwx_pipeline.live.paper_broker import PAPER_NAME, PaperBroker
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings, SilentScorer
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
-from ljwx_pipeline.live.session_pack import MANIFEST
+from ljwx_pipeline.session_pack import MANIFEST
 from ljwx_pipeline.trading.market_arrays import optional_columns
 
 FEED_DIR = "feed"

@@ -23,8 +23,8 @@ from ljwx_pipeline.live.journal import JOURNAL_NAME, Journal
 from ljwx_pipeline.live.loop import FEED_DIR, LoopSettings, TradingLoop
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.runner import RunnerSettings
-from ljwx_pipeline.live.session_pack import MANIFEST
 from ljwx_pipeline.live.snapshot import AccountSnapshot, account_snapshot
+from ljwx_pipeline.session_pack import MANIFEST
 
 LIVE_DIR = "live"
 KEYS_DIR = "keys"

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from ljwx_pipeline.live.session_pack import write_session_pack
 from ljwx_pipeline.market.rulebook import rounded_limits_e4
 from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.session_pack import write_session_pack
 from tests.fakes.bars import random_bars
 
 

@@ -21,7 +21,7 @@ from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
 from ljwx_pipeline.live.paper_broker import PaperBroker
 from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
-from ljwx_pipeline.live.session_pack import read_session_pack
+from ljwx_pipeline.session_pack import read_session_pack
 
 BUNDLE = DeployedBundle("b" * 64, "1", date(2018, 1, 31))
 CONFIG = Path(__file__).resolve().parents[2] / "ljwx.toml"

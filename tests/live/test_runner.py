@@ -20,7 +20,7 @@ from ljwx_pipeline.live.journal import DeployedBundle, Journal
 from ljwx_pipeline.live.orders import SessionClose
 from ljwx_pipeline.live.paper_broker import PaperBroker
 from ljwx_pipeline.live.runner import Model, Runner, RunnerSettings
-from ljwx_pipeline.live.session_pack import read_session_pack
+from ljwx_pipeline.session_pack import read_session_pack
 from ljwx_pipeline.trading.matching import Reject
 from ljwx_pipeline.trading.order_reason import OrderReason
 from tests.fakes.live_market import live_tables, write_pack

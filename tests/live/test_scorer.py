@@ -25,11 +25,11 @@ from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
-from ljwx_pipeline.live.session_pack import write_session_pack
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle
 from ljwx_pipeline.scoring.model import NO_GROUP, Member, Model
 from ljwx_pipeline.scoring.signing import public_key
+from ljwx_pipeline.session_pack import write_session_pack
 from tests.fakes.bundles import grouped_model, tiny_booster, tiny_linear
 from tests.fakes.live_home import Home, live_home
 from tests.fakes.live_market import live_tables, write_pack
@@ -94,7 +94,7 @@ def test_a_history_too_short_for_the_factors_is_refused(tmp_path: Path, settings
     ],
 )
 def test_an_incomplete_online_store_is_refused(home: Home, settings: Settings, change, message: str) -> None:
-    from ljwx_pipeline.live.session_pack import read_session_pack
+    from ljwx_pipeline.session_pack import read_session_pack
 
     online = change(read_session_pack(home.live / "feed").online_features)
     write_pack(home.live / "feed", home.tables, feed_sessions=6, online_features=online)

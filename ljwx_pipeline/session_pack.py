@@ -14,8 +14,8 @@ On disk a file's name carries its hash too (``history-0123456789abcdef.arrow``),
 the old one's until one rename puts its manifest in place: killed at any instant, a writer leaves the old pack or the
 new one. Packs of format 2 have plain names and are read as well.
 
-Written by the pipeline (which may import Feast), read by the runner (which may not). Not here: what the runner does
-with it (``feed.py``).
+Written by the pipeline (which may import Feast), read by the runner and the paper exchange (which may not). Not here:
+what they do with it (``live/feed.py``, ``exchange/market.py``).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -37,6 +37,7 @@ import pyarrow as pa
 from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.lake.atomic_parquet import draft_bytes, publish, write_bytes
+from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
 
 FORMAT = 3
 #: The format whose files have plain names.
@@ -161,6 +162,29 @@ def read_session_pack(folder: Path) -> SessionPack:
             if _manifest_bytes(folder) == said:
                 raise
             # a writer has put a new pack in place meanwhile and removed the old one's files
+
+
+def pack_sessions(bars: pd.DataFrame) -> pd.DatetimeIndex:
+    """Return the sessions of ``bars``, ascending."""
+    return pd.DatetimeIndex(bars["session_date"].unique(), name="session_date").sort_values()
+
+
+def pack_market(pack: SessionPack, *, columns: Collection[str] = ()) -> MarketArrays:
+    """Return the trading view of history and feed over every security of the pack, by symbol.
+
+    The history goes along: listing ages and what is derived from the close before need it. ``columns`` and errors as
+    ``market_arrays``.
+    """
+    return market_arrays(
+        pd.concat([pack.history, pack.feed], ignore_index=True),
+        pack.securities,
+        pack.st_spells,
+        pack.corporate_actions,
+        symbols=tuple(sorted(pack.securities["symbol"])),
+        sessions=pack_sessions(pack.history).append(pack_sessions(pack.feed)),
+        adjustment=pack.manifest.adjustment,
+        columns=columns,
+    )
 
 
 def _manifest_bytes(folder: Path) -> bytes:

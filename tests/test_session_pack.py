@@ -20,8 +20,8 @@ import pytest
 
 from ljwx_pipeline.errors import LakeError, LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.session_pack import read_session_pack, write_session_pack
 from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.session_pack import read_session_pack, write_session_pack
 from tests.fakes.live_market import Tables, live_tables, write_pack
 
 FEATURES = pd.DataFrame({"symbol": ["B", "A"], "K": np.array([1.5, np.nan], dtype=np.float32)})
@@ -228,7 +228,7 @@ def test_a_writer_killed_for_good_leaves_the_old_pack_and_the_next_one_cleans_up
     old = read_session_pack(folder).manifest.files
     code = (
         "import os, signal, sys; from pathlib import Path; from tests.fakes.live_market import live_tables; "
-        "from tests.live.test_session_pack import written; "
+        "from tests.test_session_pack import written; "
         "written(Path(sys.argv[1]), live_tables(symbols=8, sessions=80, feed_sessions=10), int(sys.argv[2]), "
         "lambda: os.kill(os.getpid(), signal.SIGKILL))"
     )
