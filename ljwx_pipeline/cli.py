@@ -22,6 +22,7 @@ from ljwx_pipeline.contest_commands import add_contest_commands
 from ljwx_pipeline.data_commands import add_data_commands
 from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LjwxError
+from ljwx_pipeline.exchange_commands import add_exchange_command
 from ljwx_pipeline.experiment_commands import add_experiment_commands
 from ljwx_pipeline.explain_commands import add_explain_command
 from ljwx_pipeline.factor_commands import add_factor_commands
@@ -137,6 +138,8 @@ def build_parser() -> argparse.ArgumentParser:
     _add_settings_options(live)
     live.add_argument("--once", action="store_true", help="replay the held-out sessions, print the account and stop")
     live.set_defaults(handler=_live)
+
+    add_exchange_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
 
     console = commands.add_parser("console", help="the page that shows account, positions and orders")
     _add_settings_options(console)

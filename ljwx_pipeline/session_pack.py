@@ -181,7 +181,7 @@ def pack_market(pack: SessionPack, *, columns: Collection[str] = ()) -> MarketAr
         pack.st_spells,
         pack.corporate_actions,
         symbols=tuple(sorted(pack.securities["symbol"])),
-        sessions=pack_sessions(pack.history).append(pack_sessions(pack.feed)),
+        sessions=pd.DatetimeIndex(pack_sessions(pack.history).append(pack_sessions(pack.feed))),
         adjustment=pack.manifest.adjustment,
         columns=columns,
     )

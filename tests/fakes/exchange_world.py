@@ -100,14 +100,14 @@ def seeded_limit_orders(exchange: Exchange, seed: int = 0) -> list[NewOrder]:
     return orders
 
 
-def play(exchange: Exchange, *, seed: int = 0, ticks: bool = False) -> None:
+def play(exchange: Exchange, *, seed: int = 0, ticks: bool = False, order_each_ticks: int = 7) -> None:
     """Trade every session of the pack that is not over; again from anywhere, it does the same."""
     while (coming := exchange.next_step()) is not None:
         session, step = coming
         if step.phase is PhaseName.OPENING_AUCTION:
             for order in seeded_session_orders(exchange, session, seed):
                 exchange.submit(order, 1)
-        elif step.phase is not None or step.tick % 7 == 3:
+        elif step.tick % order_each_ticks == 3:
             clock = exchange.clock(0)
             for at, order in enumerate(seeded_limit_orders(exchange, seed)):
                 exchange.submit(order, 1)
