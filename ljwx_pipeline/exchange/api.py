@@ -178,8 +178,6 @@ def _add_questions(api: FastAPI, parts: ApiParts) -> None:
 
 
 def _add_faults(api: FastAPI, parts: ApiParts) -> None:
-    later: set[asyncio.TimerHandle] = set()
-
     @api.post(FAULTS_PATH)
     async def fault(request: Request) -> JSONResponse:
         if parts.faults is None:
@@ -189,7 +187,7 @@ def _add_faults(api: FastAPI, parts: ApiParts) -> None:
             parts.exchange.rejects_to_come = asked.count
         elif asked.kind is FaultKind.SILENCE_STREAM:
             parts.hub.silence()
-            later.add(asyncio.get_running_loop().call_later(asked.seconds, parts.hub.speak))
+            asyncio.get_running_loop().call_later(asked.seconds, parts.hub.speak)
         else:
             parts.faults.ask_for(asked)
             if asked.kind is FaultKind.DISCONNECT_STREAM:

@@ -374,6 +374,21 @@ def test_a_limit_order_trades_on_the_ticks_of_the_stream(pack: Path, tmp_path: P
         assert json.dumps(to_json(fill))
 
 
+def test_a_step_that_fails_is_said_and_tried_again(pack: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "pack"
+    shutil.copytree(pack, copy)
+    with exchange_process(copy, tmp_path / "state", *FAST) as running:
+        recording = copy / f"ticks-{running.said['first_session']}.parquet"
+        recording.write_bytes(b"nothing of the kind")
+        with running.stream() as stream:
+            wait_for(lambda: running.http.get("/health").status_code == 503)
+            assert "cannot be read as recorded ticks" in running.http.get("/health").json()["message"]
+            assert running.ask("/clock")["session"] is None
+            recording.unlink()
+            next(running.frames(stream))
+            wait_for(lambda: running.ask("/health")["ok"])
+
+
 def test_a_free_port_is_taken_where_none_is_named(shared: ExchangeProcess) -> None:
     with socket.create_connection(("127.0.0.1", shared.port), timeout=5):
         assert shared.port > 0
