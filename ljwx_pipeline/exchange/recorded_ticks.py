@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.exchange.quotes import Quotes
-from ljwx_pipeline.exchange.timeline import Step, Timeline, timeline
+from ljwx_pipeline.exchange.timeline import LONGEST_TICK_SECONDS, Step, Timeline, timeline
 from ljwx_pipeline.trading.exchange_wire import PhaseName
 
 Int = NDArray[np.int64]
@@ -61,7 +61,7 @@ class RecordedTicks:
 
     def __init__(self, path: Path, session: date, *, symbols: tuple[str, ...]) -> None:
         rows, columns = _read(path, {symbol: row for row, symbol in enumerate(symbols)})
-        made = timeline(session, tick_seconds=600)
+        made = timeline(session, tick_seconds=LONGEST_TICK_SECONDS)
         phases = [step for step in made.steps if step.phase is not None]
         opens_ns, closes_ns = made.steps[made.position(PhaseName.OPENED)].at_ns, phases[-1].at_ns
         at_ns = columns["at_ns"]

@@ -117,7 +117,7 @@ def test_a_limit_order_is_refused_by_the_rule_it_breaks(pack: Path, tmp_path: Pa
 
         def reason(signed_shares: int, limit_e4: int, *, name: str = symbol) -> str:
             order = limit_order(session, name, signed_shares, limit_e4, name=f"{name}{signed_shares}{limit_e4}")
-            return exchange.submit(order, 1)[0].reason
+            return exchange.desk.submit(order, 1)[0].reason
 
         assert reason(100, ask) == ""
         assert reason(100, up + 100) == Reason.PRICE_LIMIT
@@ -136,11 +136,12 @@ def test_an_order_comes_at_its_time_or_is_refused(pack: Path, tmp_path: Path) ->
         symbol = exchange.market.symbols[1]
 
         def reason(order: NewOrder) -> str:
-            return exchange.submit(order, 1)[0].reason
+            return exchange.desk.submit(order, 1)[0].reason
 
         assert reason(session_order(first, symbol, 100, name="a")) == ""
         assert reason(limit_order(first, symbol, 100, 100_000, name="b")) == Reason.FUTURE_SESSION
         assert reason(session_order(second, symbol, 100, name="c")) == Reason.FUTURE_SESSION
+        assert reason(session_order(date(2012, 1, 4), symbol, 100, name="k")) == Reason.STALE_SESSION
         advance_to(exchange, first, PhaseName.CLOSING_AUCTION)
         assert reason(session_order(second, symbol, 100, name="d")) == ""
         assert reason(session_order(second, symbol, 200, name="e")) == Reason.SAME_SYMBOL
@@ -162,11 +163,11 @@ def test_cash_is_reserved_until_the_order_ends(pack: Path, tmp_path: Path) -> No
         session, symbol, ask = in_continuous(exchange)
         limit = ask * 99 // 100 // 100 * 100  # deep enough to rest
         shares = CAPITAL_FEN * 100 * 6 // 10 // limit // 100 * 100
-        first, _ = exchange.submit(limit_order(session, symbol, shares, limit, name="first"), 1)
-        second, _ = exchange.submit(limit_order(session, symbol, shares, limit, name="second"), 1)
+        first, _ = exchange.desk.submit(limit_order(session, symbol, shares, limit, name="first"), 1)
+        second, _ = exchange.desk.submit(limit_order(session, symbol, shares, limit, name="second"), 1)
         assert (first.state, second.reason) == (OrderStatus.ACCEPTED, Reason.CASH)
-        assert exchange.cancel("first", 1).state is OrderStatus.CANCELLED
-        third, _ = exchange.submit(limit_order(session, symbol, shares, limit, name="third"), 1)
+        assert exchange.desk.cancel("first", 1).state is OrderStatus.CANCELLED
+        third, _ = exchange.desk.submit(limit_order(session, symbol, shares, limit, name="third"), 1)
         assert third.state is OrderStatus.ACCEPTED
 
 
@@ -174,7 +175,7 @@ def test_a_write_that_fails_has_not_happened(pack: Path, tmp_path: Path, monkeyp
     with opened(pack, tmp_path) as exchange:
         session = exchange.market.sessions[0]
         orders = seeded_session_orders(exchange, session)
-        exchange.submit(orders[0], 1)
+        exchange.desk.submit(orders[0], 1)
         before = (exchange.messages(0, 100), exchange.account(), exchange.clock(0))
         commit = database.commit
 
@@ -183,12 +184,12 @@ def test_a_write_that_fails_has_not_happened(pack: Path, tmp_path: Path, monkeyp
 
         monkeypatch.setattr(database, "commit", full)
         with pytest.raises(TradingError, match="disk is full"):
-            exchange.submit(orders[1], 1)
+            exchange.desk.submit(orders[1], 1)
         with pytest.raises(TradingError, match="disk is full"):
             exchange.advance(ticks=False)
         monkeypatch.setattr(database, "commit", commit)
         assert (exchange.messages(0, 100), exchange.account(), exchange.clock(0)) == before
-        assert exchange.submit(orders[1], 1)[1]
+        assert exchange.desk.submit(orders[1], 1)[1]
         advance_to(exchange, session, PhaseName.CLOSED)
         assert len([one for one in exchange.messages(0, 100) if isinstance(one, AccountReport)]) == 2
 

@@ -59,10 +59,10 @@ def session_of(running: ExchangeProcess) -> date:
     return date.fromisoformat(running.said["first_session"])
 
 
-def follow(running: ExchangeProcess, *, after: int = 0, until: str = "") -> list[object]:
+def follow(running: ExchangeProcess, *, until: str = "", ticks: int = 0) -> list[object]:
     """Everything durable until the close of a session (the last one), with the bars, in lockstep."""
     found: list[object] = []
-    with running.stream(after=after) as stream:
+    with running.stream(ticks=ticks) as stream:
         for frame in running.frames(stream):
             found += [*frame.durable, *frame.bars]
             if any(bars.session.isoformat() == (until or running.said["last_session"]) for bars in frame.bars):
@@ -283,7 +283,7 @@ def wait_for(fact: Callable[[], bool]) -> None:
 
 
 def test_readers_are_answered_while_it_trades(pack: Path, tmp_path: Path) -> None:
-    with exchange_process(pack, tmp_path / "state") as running:
+    with exchange_process(pack, tmp_path / "state", "--tick-seconds", "30") as running:
         answers: list[int] = []
         over = threading.Event()
 
@@ -296,7 +296,7 @@ def test_readers_are_answered_while_it_trades(pack: Path, tmp_path: Path) -> Non
         reader = threading.Thread(target=read)
         reader.start()
         try:
-            follow(running, until=running.said["first_session"])
+            follow(running, until=running.said["first_session"], ticks=1)
         finally:
             over.set()
             reader.join()

@@ -51,7 +51,7 @@ def trade(pack: Path, state: Path) -> list[Durable]:
         for phase in (PhaseName.OPENED, PhaseName.LUNCH):
             advance_to(exchange, session, phase)
             for order in seeded_limit_orders(exchange):
-                exchange.submit(order, 1)
+                exchange.desk.submit(order, 1)
         advance_to(exchange, session, PhaseName.CLOSED)
         return exchange.messages(0, 100_000)
 
@@ -63,7 +63,7 @@ def test_a_limit_order_trades_on_what_was_recorded(pack: Path, tmp_path: Path) -
     write(pack, [*others, one])
     with opened(pack, tmp_path / "state") as exchange:
         advance_to(exchange, one.session, PhaseName.OPENED)
-        exchange.submit(limit_order(one.session, one.symbol, 100, one.ask_e4), 1)
+        exchange.desk.submit(limit_order(one.session, one.symbol, 100, one.ask_e4), 1)
         advance_to(exchange, one.session, PhaseName.CLOSED)
         (fill,) = [told for told in exchange.messages(0, 100) if isinstance(told, FillReport)]
         assert (fill.at_ns, fill.price_e4) == (one.at_ns, one.ask_e4)
