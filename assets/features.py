@@ -32,14 +32,13 @@ from assets.panels import (
 )
 from assets.resources import Line
 from ljwx_pipeline.dataset import lookback_sessions
-from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.increment import newest_session
 from ljwx_pipeline.feature_parity import disagreements
 from ljwx_pipeline.feature_table import ParityReport, close_of
 from ljwx_pipeline.lake.content_hash import content_hash
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
-from ljwx_pipeline.market.tables import DATE
+from ljwx_pipeline.market.tables import BESIDE_TABLES, DATE
 
 if TYPE_CHECKING:
     from ljwx_pipeline.feature_store import FeatureStoreClient
@@ -50,7 +49,7 @@ OWNERS = ["team:quant"]
 EVIDENCE_SHOWN = 20
 FEATURE_REPO = Path(__file__).resolve().parent.parent / "feature_repo"
 #: Tables beside the bars and the calendar that fields are made of; which of them are read follows from the catalogue.
-FIELD_TABLES = ("securities", "st_spells", "index_members", *BESIDE)
+FIELD_TABLES = ("securities", "st_spells", "index_members", *BESIDE_TABLES)
 
 
 @dg.asset(group_name=GROUP, owners=OWNERS, kinds={"numba"}, deps=FIELD_TABLES)

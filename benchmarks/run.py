@@ -47,6 +47,7 @@ BENCHMARKS = {
     "W15": "benchmarks.w15_tracking",
     "dirt_corpus": "benchmarks.dirt_corpus",
     "session_ingest": "benchmarks.session_ingest",
+    "exchange_ticks": "benchmarks.exchange_ticks",
     "backfill_memory": "benchmarks.backfill_memory",
     "leak_check": "benchmarks.leak_check",
     "coverage": "benchmarks.coverage",

@@ -7,7 +7,7 @@
       history.arrow               canonical bars up to the last research session, enough to warm every factor up
       feed.arrow                  canonical bars of the held-out sessions, in order of session
       securities.arrow  st_spells.arrow  index_members.arrow  corporate_actions.arrow
-      beside-TABLE.arrow          the tables that only some factors read (`dataset.inputs.BESIDE`), if these do
+      beside-TABLE.arrow          the tables that only some factors read (`tables.BESIDE_TABLES`), if these do
       features-YYYY-MM-DD.arrow   the online feature store's answer for the last research session
 
 On disk a file's name carries its hash too (``history-0123456789abcdef.arrow``), so that a new pack's files stand beside
@@ -34,9 +34,9 @@ from pathlib import Path
 import pandas as pd
 import pyarrow as pa
 
-from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.lake.atomic_parquet import draft_bytes, publish, write_bytes
+from ljwx_pipeline.market.tables import BESIDE_TABLES
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
 
 FORMAT = 3
@@ -207,7 +207,7 @@ def _read_files(folder: Path, said: bytes) -> SessionPack:
     except (ValueError, TypeError, RecursionError) as error:
         raise LiveError(f"{folder / MANIFEST} is not a session pack's manifest ({error})", _AGAIN) from None
     wanted = {f"{table}.arrow" for table in TABLES} | {manifest.features_name}
-    beside = {f"{_BESIDE}{table}.arrow": table for table in BESIDE}
+    beside = {f"{_BESIDE}{table}.arrow": table for table in BESIDE_TABLES}
     if manifest.format not in (FORMAT, PLAIN_NAMES) or set(manifest.files) - beside.keys() != wanted:
         raise LiveError(
             f"the session pack in {folder} has format {manifest.format} and files {sorted(manifest.files)}, "

@@ -24,7 +24,10 @@ def test_the_import_contracts_hold() -> None:
     assert linted.returncode == 0, linted.stdout
 
 
-@pytest.mark.parametrize("module", ["ljwx_pipeline.live.main", "ljwx_pipeline.console.main", "ljwx_pipeline.cli"])
+@pytest.mark.parametrize(
+    "module",
+    ["ljwx_pipeline.live.main", "ljwx_pipeline.exchange.main", "ljwx_pipeline.console.main", "ljwx_pipeline.cli"],
+)
 def test_the_runner_and_the_command_line_load_nothing_heavy(module: str) -> None:
     code = f"import sys, {module}; print(sorted(set({HEAVY!r}) & {{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

@@ -20,16 +20,14 @@ from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.market.adjustment import FACTOR_FIELDS, factor_panel
 from ljwx_pipeline.market.panel import Panel
 from ljwx_pipeline.market.panel_fields import panel_fields
-
-#: Tables that only some fields are made of; nobody need read them for a catalogue of adjusted prices.
-BESIDE = ("index_bars", "industries", "market_values", "suspensions", "price_limits")
+from ljwx_pipeline.market.tables import BESIDE_TABLES
 
 
 @dataclass(frozen=True)
 class MarketTables:
     """The canonical tables factors are made from (``market/tables.py``), and how their prices are adjusted.
 
-    ``beside`` holds those of ``BESIDE`` by name that ``tables_beside`` asks for.
+    ``beside`` holds those of ``tables.BESIDE_TABLES`` by name that ``tables_beside`` asks for.
     """
 
     bars: pd.DataFrame
@@ -42,7 +40,7 @@ class MarketTables:
 
 def tables_beside(reads: Collection[str]) -> tuple[str, ...]:
     """Return which tables beside the usual ones fields are made of; none for adjusted prices and the universe."""
-    return () if set(reads) <= {*FACTOR_FIELDS, MEMBERSHIP} else BESIDE
+    return () if set(reads) <= {*FACTOR_FIELDS, MEMBERSHIP} else BESIDE_TABLES
 
 
 def lookback_sessions(catalogue: Catalogue, universe: UniverseSettings) -> int:

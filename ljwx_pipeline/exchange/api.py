@@ -110,7 +110,7 @@ def _add_orders(api: FastAPI, parts: ApiParts) -> None:
         epoch, order = _epoch(request), await _message(request, NewOrder)
         if not order.client_order_id:
             raise Refused("the order has no client_order_id", f"give it one, or send it to {BY_HAND_PATH}")
-        report, new = exchange.submit(order, epoch)
+        report, new = exchange.desk.submit(order, epoch)
         hub.publish([])
         return JSONResponse(to_json(report), status_code=201 if new else 200)
 
@@ -119,13 +119,13 @@ def _add_orders(api: FastAPI, parts: ApiParts) -> None:
         order = await _message(request, NewOrder)
         if order.client_order_id:
             raise Refused(f"an order by hand has the client_order_id {order.client_order_id}", "leave it empty")
-        report, _ = exchange.submit(order, None)
+        report, _ = exchange.desk.submit(order, None)
         hub.publish([])
         return JSONResponse(to_json(report), status_code=201)
 
     @api.delete(ORDERS_PATH + "/{identity}")
     async def cancel(request: Request, identity: str) -> JSONResponse:
-        report = exchange.cancel(identity, _epoch(request))
+        report = exchange.desk.cancel(identity, _epoch(request))
         hub.publish([])
         return JSONResponse(to_json(report))
 
@@ -178,18 +178,16 @@ def _add_questions(api: FastAPI, parts: ApiParts) -> None:
 
 
 def _add_faults(api: FastAPI, parts: ApiParts) -> None:
-    later: set[asyncio.TimerHandle] = set()
-
     @api.post(FAULTS_PATH)
     async def fault(request: Request) -> JSONResponse:
         if parts.faults is None:
             raise NotAllowed("this exchange commits no faults", "start it with --allow-faults, for tests alone")
         asked = await _message(request, FaultOrder)
         if asked.kind is FaultKind.REJECT_NEXT:
-            parts.exchange.rejects_to_come = asked.count
+            parts.exchange.desk.rejects_to_come = asked.count
         elif asked.kind is FaultKind.SILENCE_STREAM:
             parts.hub.silence()
-            later.add(asyncio.get_running_loop().call_later(asked.seconds, parts.hub.speak))
+            asyncio.get_running_loop().call_later(asked.seconds, parts.hub.speak)
         else:
             parts.faults.ask_for(asked)
             if asked.kind is FaultKind.DISCONNECT_STREAM:

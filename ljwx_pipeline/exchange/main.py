@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.errors import EnvironmentFault
@@ -24,6 +25,7 @@ from ljwx_pipeline.exchange.pacing import NIGHT_S
 from ljwx_pipeline.session_pack import MANIFEST
 
 LOCK_NAME = "exchange.lock"
+STARTED_POLL_S = 0.01
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,6 @@ def serve(
     LiveError, TradingError
         As ``open_exchange``.
     """
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn stops on it, then raises it again for the handler it found: without one that would end us here
-        signal.signal(number, lambda *_: None)
     with sole_process(state), _bound_socket(settings.host, settings.port) as listener:
         seen = _manifest(pack)
         exchange, journal = open_exchange(pack, state, exchange_settings)
@@ -115,12 +114,22 @@ async def _serve(
     market = asyncio.create_task(pacer.run())
     # a market that is dead while its server answers is the worst of states
     market.add_done_callback(lambda _: setattr(server, "should_exit", True))
-    ready()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # a signal before uvicorn listens for them; it stops on one, then raises it again for the handler it found
+        signal.signal(number, lambda *_: setattr(server, "should_exit", True))
+    telling = asyncio.create_task(_once_started(server, ready))
     await server.serve(sockets=[listener])
+    telling.cancel()
     market.cancel()
-    (ended,) = await asyncio.gather(market, return_exceptions=True)
-    if isinstance(ended, BaseException) and not isinstance(ended, asyncio.CancelledError):
-        raise ended
+    for ended in await asyncio.gather(market, telling, return_exceptions=True):
+        if isinstance(ended, BaseException) and not isinstance(ended, asyncio.CancelledError):
+            raise ended
+
+
+async def _once_started(server: Any, ready: Callable[[], None]) -> None:
+    while not server.started:
+        await asyncio.sleep(STARTED_POLL_S)
+    ready()
 
 
 def _manifest(pack: Path) -> bytes:

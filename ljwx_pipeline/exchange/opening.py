@@ -12,8 +12,10 @@ from pathlib import Path
 from ljwx_pipeline.config import CostSettings
 from ljwx_pipeline.exchange.engine import Exchange
 from ljwx_pipeline.exchange.journal import Journal
+from ljwx_pipeline.exchange.ledger import Ledger
 from ljwx_pipeline.exchange.market import DayBars, ExchangeMarket
 from ljwx_pipeline.exchange.quotes import TickSource
+from ljwx_pipeline.exchange.recorded_ticks import RecordedTicks, recorded_path
 from ljwx_pipeline.exchange.tick_path import TickPaths
 from ljwx_pipeline.exchange.timeline import timeline
 
@@ -54,13 +56,16 @@ def open_exchange(pack_folder: Path, state_folder: Path, settings: ExchangeSetti
     market = ExchangeMarket.open(pack_folder, settings.costs)
     journal = Journal(state_folder, capital_fen=settings.capital_fen, tick_seconds=settings.tick_seconds)
 
-    def make_ticks(session: date, bars: DayBars, tick_seconds: int) -> TickSource:
+    def make_ticks(market: ExchangeMarket, session: date, bars: DayBars, tick_seconds: int) -> TickSource:
+        recorded = recorded_path(pack_folder, session)
+        if recorded.exists():
+            return RecordedTicks(recorded, session, symbols=market.symbols)
         steps = timeline(session, tick_seconds=tick_seconds)
         return TickPaths(steps, bars, symbols=market.symbols, seed=settings.seed)
 
     try:
-        exchange = Exchange(market, settings.costs, journal, make_ticks, tick_seconds=settings.tick_seconds)
+        ledger = Ledger(market, settings.costs, journal, make_ticks, tick_seconds=settings.tick_seconds)
     except BaseException:
         journal.close()
         raise
-    return exchange, journal
+    return Exchange(ledger), journal

@@ -21,6 +21,9 @@ POLL_S = 0.5
 #: Wall seconds between two sessions, at any speed: who trades decides at night.
 NIGHT_S = 2.0
 
+#: An event loop's timer is no finer: what is due sooner is done now.
+TIMER_S = 0.001
+
 
 class Pacer:
     """Makes the exchange's steps happen, one after the other.
@@ -88,5 +91,5 @@ class Pacer:
         now_s = self._clock.monotonic_s()
         # a market that fell behind (a slow disk, a stopped process) does not hurry to make up for it
         self._due_s = max(self._due_s + pause_s, now_s)
-        if self._due_s > now_s:
+        if self._due_s - now_s > TIMER_S:
             await asyncio.sleep(self._due_s - now_s)

@@ -22,6 +22,8 @@ from ljwx_pipeline.trading.exchange_wire import PhaseName
 #: Names tick in so many groups, one after the other.
 TICK_GROUPS = 3
 NS = 1_000_000_000
+#: A path needs a tick for each of its two extremes in the shortest session there was.
+LONGEST_TICK_SECONDS = 600
 
 
 @dataclass(frozen=True)

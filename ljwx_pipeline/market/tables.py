@@ -99,6 +99,9 @@ OPTIONAL_COLUMNS = {
     "securities": {"delisting_period_date": DATE},
 }
 
+#: Tables that only some factors' fields are made of; nobody need read them for a catalogue of adjusted prices.
+BESIDE_TABLES = ("index_bars", "industries", "market_values", "suspensions", "price_limits")
+
 #: The column that dates a row of a table that grows by date, where it is not ``session_date``.
 DATE_COLUMNS = {
     "corporate_actions": "ex_date",

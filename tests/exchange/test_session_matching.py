@@ -77,7 +77,7 @@ def test_a_session_is_worth_what_the_paper_broker_makes_of_it(
                 orders = seeded_session_orders(exchange, session)
                 broker.submit([intent(order, before) for order in orders])
                 for order in orders:
-                    exchange.submit(order, 1)
+                    exchange.desk.submit(order, 1)
             seq = exchange.last_seq
             advance_to(exchange, session, PhaseName.CLOSED)
             close = broker.session_close(session)
@@ -126,7 +126,7 @@ def test_shares_and_cash_of_the_account_move_by_what_is_told_alone(pack: Path, t
         cash, shares = CAPITAL_FEN, dict.fromkeys(exchange.market.symbols, 0)
         for session in exchange.market.sessions:
             for order in seeded_session_orders(exchange, session):
-                exchange.submit(order, 1)
+                exchange.desk.submit(order, 1)
             seq = exchange.last_seq
             advance_to(exchange, session, PhaseName.CLOSED)
             for one in exchange.messages(seq, 10_000):

@@ -63,7 +63,7 @@ class ExchangeProcess:
     @contextmanager
     def stream(self, *, after: int = 0, ticks: int = 0, observe: int = 0) -> Iterator[ClientConnection]:
         query = f"after={after}&ticks={ticks}&observe={observe}"
-        with connect(f"ws://127.0.0.1:{self.port}/stream?{query}", max_size=2**25) as socket:
+        with connect(f"ws://127.0.0.1:{self.port}/stream?{query}", max_size=2**25, ping_interval=None) as socket:
             yield socket
 
     def frames(self, socket: ClientConnection, *, timeout_s: float = 20.0) -> Iterator[Frame]:

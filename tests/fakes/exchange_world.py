@@ -106,11 +106,11 @@ def play(exchange: Exchange, *, seed: int = 0, ticks: bool = False, order_each_t
         session, step = coming
         if step.phase is PhaseName.OPENING_AUCTION:
             for order in seeded_session_orders(exchange, session, seed):
-                exchange.submit(order, 1)
+                exchange.desk.submit(order, 1)
         elif step.tick % order_each_ticks == 3:
             clock = exchange.clock(0)
             for at, order in enumerate(seeded_limit_orders(exchange, seed)):
-                exchange.submit(order, 1)
+                exchange.desk.submit(order, 1)
                 if at % 5 == 4 and clock.phase is PhaseName.CONTINUOUS:
-                    exchange.cancel(order.client_order_id, 1)
+                    exchange.desk.cancel(order.client_order_id, 1)
         exchange.advance(ticks=ticks)

@@ -15,7 +15,6 @@ from assets.scoring import since
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.dataset import MarketTables, input_panel, lookback_sessions, scorable_mask
 from ljwx_pipeline.dataset.groups import group_codes
-from ljwx_pipeline.dataset.inputs import BESIDE
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.expressions.operators import field, group_mean
@@ -25,7 +24,7 @@ from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
-from ljwx_pipeline.market.tables import empty_table
+from ljwx_pipeline.market.tables import BESIDE_TABLES, empty_table
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle
 from ljwx_pipeline.scoring.model import NO_GROUP, Member, Model
 from ljwx_pipeline.scoring.signing import public_key
@@ -116,7 +115,7 @@ def test_factors_of_other_tables_and_of_cross_sections_are_those_of_the_whole_hi
         tables["st_spells"],
         empty_table("index_members"),
         "raw",
-        {name: tables[name] for name in BESIDE},
+        {name: tables[name] for name in BESIDE_TABLES},
     )
     sessions = pd.DatetimeIndex(np.sort(bars["session_date"].unique()), name="session_date")
     panel = input_panel(
