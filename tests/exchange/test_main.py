@@ -349,9 +349,13 @@ def test_the_address_is_said_as_text_too(pack: Path, tmp_path: Path) -> None:
         stdout=subprocess.PIPE,
         text=True,
     )
-    assert process.stdout.readline().startswith("paper exchange on http://127.0.0.1:")
-    process.terminate()
-    assert process.wait(20) == 0
+    try:
+        assert process.stdout.readline().startswith("paper exchange on http://127.0.0.1:")
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def test_a_limit_order_trades_on_the_ticks_of_the_stream(pack: Path, tmp_path: Path) -> None:
