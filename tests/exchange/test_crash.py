@@ -94,11 +94,16 @@ def test_killed_at_random_moments(
     context: multiprocessing.context.ForkServerContext, pack: Path, tmp_path: Path, undisturbed: Contents
 ) -> None:
     rng = random.Random(5)
+    began = time.monotonic()
+    whole = context.Process(target=play_and_die, args=(pack, tmp_path / "whole"))
+    whole.start()
+    whole.join(60)
+    lasts_s = time.monotonic() - began
     kills = 0
     while kills < 8:
         process = context.Process(target=play_and_die, args=(pack, tmp_path))
         process.start()
-        time.sleep(rng.uniform(0.05, 0.25))
+        time.sleep(rng.uniform(0.1, 0.5) * lasts_s)
         process.kill()
         process.join(60)
         if process.exitcode == 0:
