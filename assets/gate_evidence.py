@@ -20,7 +20,7 @@ from assets.report import FIGURES
 from assets.resources import Line
 from assets.restatements import restatement_of
 from assets.result_lint import findings
-from assets.tracking import champion_record
+from assets.tracking import champion_record, promotion_desk
 from assets.trials import trials_behind
 from ljwx_pipeline.backtest.trial_ledger import COUNTED
 from ljwx_pipeline.config import market_home, replayed
@@ -187,10 +187,10 @@ def calibration_of(intervals: Mapping[str, Any]) -> Calibration:
 
 
 def champion_of(line: Line) -> Named | None:
-    """Return the champion as the registry names it."""
+    """Return the champion that the candidate is compared with (``Desk.incumbent``)."""
     from ljwx_pipeline.promotion.rival import Named
 
-    champion = line.registry().champion(line.registered_model)
+    champion = promotion_desk(line).incumbent()
     return None if champion is None else Named(champion.version, champion.bundle_hash)
 
 

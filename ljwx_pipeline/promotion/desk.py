@@ -51,6 +51,10 @@ class Desk:
         """Return what the registry's alias names."""
         return self.registry.champion(self.model)
 
+    def incumbent(self) -> ModelVersion | None:
+        """Return the champion that a candidate is compared with, wherever the alias points (``ChampionRecord``)."""
+        return self.record.incumbent(self.registry, self.model)
+
     def version(self, number: str) -> ModelVersion:
         """Return the version of this number.
 

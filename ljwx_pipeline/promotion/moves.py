@@ -82,7 +82,7 @@ def settle(desk: Desk, verdict: Verdict, *, seen: str | None) -> Settled:
             return Settled("promoted", (*verdict.reasons, said), now)
         decision, reasons = _after_people(desk, verdict)
         if decision == PROMOTED:
-            _require_unchanged(desk.model, now, seen, version)
+            _require_unchanged(desk.model, desk.incumbent(), seen, version)
         desk.record.decided(
             desk.model,
             version.version,

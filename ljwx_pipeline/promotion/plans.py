@@ -70,6 +70,7 @@ def plan_promotion(
     PromotionError
         When the gate refused it or never decided on it, when this person may not, or, unless that is accepted with a
         reason, when the gate never compared it with today's champion, or data that either learned from were restated.
+        Today's champion is the one that the line made last, though somebody took the alias off it (``Desk.incumbent``).
     """
     version, now = desk.version(number), desk.champion()
     gate = desk.record.standing(desk.model, version.bundle_hash, gate_alone=True)
@@ -83,14 +84,15 @@ def plan_promotion(
     refused = approval_refusal(approval, hand.by, asked_by=asked_by, awaiting=gate.decision == AWAITING)
     if refused is not None:
         raise PromotionError(f"{named} is not promoted: {refused[0]}", refused[1])
-    changed = _never_compared(desk, version, now)
+    incumbent = desk.incumbent()
+    changed = _never_compared(desk, version, incumbent)
     if changed is not None and not (changed_accepted and hand.reason):
         raise PromotionError(
             f"{changed}: {named} is not promoted",
             "run the research again: it is judged beside the champion of now; or accept it: "
             "--champion-changed-accepted --reason TEXT",
         )
-    restated = _restated(desk, version, now)
+    restated = _restated(desk, version, incumbent)
     if restated and not (restated_accepted and hand.reason):
         raise PromotionError(
             "; ".join(restated),
@@ -251,7 +253,7 @@ def _restated(desk: Desk, version: ModelVersion, champion: ModelVersion | None) 
     """Return what was restated of the data that the version, and the champion beside it, learned from."""
     found = []
     for one, what in ((version, "version"), (champion, "the champion, version")):
-        fact = "" if one is None else desk.registry.version_tags(one).get(RESTATED_TAG, "")
+        fact = "" if one is None or not one.run_id else desk.registry.version_tags(one).get(RESTATED_TAG, "")
         if one is not None and fact and not (one is champion and one == version):
             found.append(f"{what} {one.version} was made from data that were changed since ({fact})")
     return found

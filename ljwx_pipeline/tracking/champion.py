@@ -184,6 +184,35 @@ class ChampionRecord:
         moves = [line for line in self.lines(model) if line.what in ("moved", "moved_by_hand")]
         return moves[-1] if moves else None
 
+    def own_champion(self, model: str) -> ChampionLine | None:
+        """Return the line's last move of the alias onto a bundle that was not demoted since; None where there is none.
+
+        Whoever moves the alias by hand, or loses the registry's database, changes nothing of it.
+        """
+        moves = [line for line in self.lines(model) if line.what == "moved"]
+        own = moves[-1] if moves and moves[-1].version is not None and moves[-1].bundle_hash else None
+        standing = None if own is None else self.standing(model, own.bundle_hash)
+        return None if standing is not None and standing.decision == DEMOTED else own
+
+    def incumbent(self, registry: Registry, model: str) -> ModelVersion | None:
+        """Return the champion that a candidate is compared with: the one that the line itself made champion last.
+
+        Where the line made none, or took the last one off, it is what the alias names. A bundle that the registry no
+        longer holds has its old number and no run.
+
+        Raises
+        ------
+        RegistryError
+            When MLflow cannot be reached.
+        """
+        now, own = registry.champion(model), self.own_champion(model)
+        if own is None or (now is not None and (now.version, now.bundle_hash) == self._unfinished(model)):
+            return now
+        if now is not None and now.bundle_hash == own.bundle_hash:
+            return now
+        held = registry.version_of(model, own.bundle_hash)
+        return ModelVersion(model, str(own.version), "", own.bundle_hash) if held is None else held
+
     def standing(self, model: str, bundle_hash: str, *, gate_alone: bool = False) -> ChampionLine | None:
         """Return the last decision on a bundle, or the gate's last one; None where there is none."""
         lines = self.lines(model) if bundle_hash else []

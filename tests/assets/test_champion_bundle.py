@@ -10,6 +10,7 @@ import dagster as dg
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from assets.gate_evidence import champion_of as gate_champion
 from assets.live import deployment, runner_holds_champion
 from assets.resources import Line
 from assets.scoring import champion_bundle
@@ -158,6 +159,20 @@ def test_a_runner_that_holds_another_bundle_under_the_champions_name_does_not_ho
     shutil.rmtree(kept)
     line.registry().download_bundle(two, bundles).rename(kept)
     assert not runner_holds_champion(line)
+
+
+def test_the_gate_compares_with_the_lines_own_champion_though_mlflow_lost_it(
+    line: Line, key: Ed25519PrivateKey, tmp_path: Path
+) -> None:
+    version = registered(line, key, tmp_path, "a")
+    promote(line, version)
+    named = gate_champion(line)
+    assert named is not None
+    assert (named.version, named.bundle_hash) == ("1", version.bundle_hash)
+    line.registry().drop_alias("champion", version.name)
+    assert gate_champion(line) == named
+    registry_in(tmp_path)  # MLflow's database made anew, the record kept
+    assert gate_champion(line) == named
 
 
 def test_a_restarted_numbering_deploys_nothing_that_was_not_promoted(

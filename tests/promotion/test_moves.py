@@ -318,6 +318,33 @@ def test_a_version_judged_without_a_champion_or_before_that_was_recorded_needs_a
     assert market.champion() == "1", "without a champion there is none to replace"
 
 
+def test_taking_the_alias_off_by_hand_spares_nobody_the_comparison(market: Market) -> None:
+    one = market.judged("a", "awaiting_approval")
+    two = market.judged("b", "promoted")
+    market.registry.drop_alias("champion", "tiny")
+    with pytest.raises(PromotionError, match=r"version 2 of tiny became champion meanwhile .* they were never compared"):
+        market.promote("1")
+    with pytest.raises(PromotionError, match="version 2 of tiny became champion meanwhile"):
+        settle(market.desk, Verdict("promoted", (), one, "quant"), seen=None)
+    three = market.version("c")
+    settled = settle(market.desk, Verdict("promoted", (), three, "quant"), seen=two.bundle_hash)
+    assert (settled.decision, market.champion()) == ("promoted", "3"), "judged beside the one that was taken off"
+    market.registry.drop_alias("champion", "tiny")
+    market.demote()
+    market.promote("1")
+    assert market.champion() == "1", "`ljwx demote` settles it"
+
+
+def test_pointing_the_alias_at_an_earlier_champion_spares_nobody_the_comparison(market: Market) -> None:
+    one, two = market.judged("a", "promoted"), market.judged("b", "promoted")
+    market.registry.promote(one)
+    three = market.version("c")
+    with pytest.raises(PromotionError, match="version 2 of tiny became champion meanwhile"):
+        settle(market.desk, Verdict("promoted", (), three, "quant"), seen=one.bundle_hash)
+    settle(market.desk, Verdict("promoted", (), three, "quant"), seen=two.bundle_hash)
+    assert market.champion() == "3"
+
+
 def test_a_later_wait_for_approval_is_written_down_even_of_the_champion(market: Market) -> None:
     one = market.judged("a", "promoted")
     settled = settle(market.desk, Verdict("awaiting_approval", ("always",), one, "quant"), seen=one.bundle_hash)

@@ -101,6 +101,48 @@ def test_an_alias_taken_off_by_hand_is_noticed(registry: Registry, record: Champ
     assert record.audit(registry, "tiny") is None
 
 
+def test_who_is_to_be_beaten_stays_whatever_becomes_of_the_alias(
+    registry: Registry, record: ChampionRecord, tmp_path: Path
+) -> None:
+    assert record.incumbent(registry, "tiny") is None
+    one, two = (registered(registry, tmp_path, digit) for digit in "ab")
+    registry.promote(one)
+    assert record.incumbent(registry, "tiny") == one, "the line made none: what the alias names"
+    promoted(registry, record, two)
+    assert record.incumbent(registry, "tiny") == two
+    registry.promote(one)
+    assert record.incumbent(registry, "tiny") == two, "an earlier one, by hand"
+    registry.drop_alias("champion", "tiny")
+    assert record.incumbent(registry, "tiny") == two, "before anybody noticed"
+    record.audit(registry, "tiny")
+    assert record.incumbent(registry, "tiny") == two
+    lost = record.incumbent(registry_in(tmp_path / "anew"), "tiny")
+    assert lost is not None
+    assert (lost.version, lost.bundle_hash, lost.run_id) == ("2", two.bundle_hash, "")
+
+
+def test_what_was_demoted_need_not_be_beaten(registry: Registry, record: ChampionRecord, tmp_path: Path) -> None:
+    one, two = (registered(registry, tmp_path, digit) for digit in "ab")
+    promoted(registry, record, one)
+    promoted(registry, record, two)
+    record.decided("tiny", "2", two.bundle_hash, decision="demoted", reasons=[], via="demote", by="ann")
+    registry.drop_alias("champion", "tiny")
+    assert record.incumbent(registry, "tiny") is None, "killed before the move was written down"
+    record.moved("tiny", None, "")
+    assert record.incumbent(registry, "tiny") is None
+
+
+def test_a_champion_whose_move_is_not_written_down_yet_is_to_be_beaten(
+    registry: Registry, record: ChampionRecord, tmp_path: Path
+) -> None:
+    one, two = (registered(registry, tmp_path, digit) for digit in "ab")
+    promoted(registry, record, one)
+    record.decided("tiny", "2", two.bundle_hash, decision="promoted", reasons=[])
+    assert record.incumbent(registry, "tiny") == one
+    registry.promote(two)
+    assert record.incumbent(registry, "tiny") == two
+
+
 def test_a_line_killed_between_alias_and_record_is_not_taken_for_a_hand(
     registry: Registry, record: ChampionRecord, tmp_path: Path
 ) -> None:
