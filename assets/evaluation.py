@@ -234,7 +234,7 @@ def champion_model(
     settled_as = {"decision": done.decision, "reasons": list(done.reasons)}
     judged = promotion_decision | settled_as | {"bundle_hash": bundle_hash}
     registry.describe_version(name, version.version, version_text(line, judged))
-    track_promotion(line, judged, version.version, champion.version if champion else "none")
+    track_promotion(line, judged, version.version, champion.version if champion else "none", figures=figures_of(line))
     alias = "champion" if champion is not None and champion.version == version.version else "none"
     card = Path(model_bundle["path"]) / CARD
     with research_run(line) as run:
@@ -250,6 +250,12 @@ def champion_model(
             "model_card": dg.MetadataValue.md(card.read_text(encoding="utf-8")),
         },
     )
+
+
+def figures_of(line: Line) -> dict[str, Any]:
+    """Return what the walk forward foretold and the net backtest earned, as the research run names it."""
+    walked, back = read_json(line.tables, "walk_forward_summary"), read_json(line.tables, "backtest_summary")
+    return {**walked, **{f"backtest.{name}": value for name, value in back["backtest"].items()}}
 
 
 def keep_shown(line: Line, decision: dict[str, Any], bundle_hash: str) -> str:

@@ -286,8 +286,13 @@ def track_evaluation(line: Line, counted_as: Sequence[str], numbers: Mapping[str
             run.metrics(numbers)
 
 
-def track_promotion(line: Line, decision: Mapping[str, Any], version: str, champion: str) -> None:
-    """Record the gate's decision on a version and what it did to the alias."""
+def track_promotion(
+    line: Line, decision: Mapping[str, Any], version: str, champion: str, *, figures: Mapping[str, Any] | None = None
+) -> None:
+    """Record the gate's decision on a version and what it did to the alias.
+
+    ``figures`` are the version's own: the research run, which may come to make several, holds those of the last.
+    """
     event = read_json(line.tables, DOCUMENT)["event"]
     with _step(
         line,
@@ -304,7 +309,7 @@ def track_promotion(line: Line, decision: Mapping[str, Any], version: str, champ
     ) as run:
         if run is not None:
             run.params({f"threshold.{name}": value for name, value in decision["thresholds"].items()})
-            measured = {f"gate.{name}": value for name, value in decision["measured"].items()}
+            measured = {**(figures or {}), **{f"gate.{name}": value for name, value in decision["measured"].items()}}
             run.metrics({name: float(value) for name, value in measured.items() if value is not None})
 
 

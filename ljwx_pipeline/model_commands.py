@@ -170,14 +170,21 @@ def _record(settings: Settings, model: str) -> list[ChampionLine]:
 
 
 def _told(registry: Registry, version: ModelVersion, lines: Sequence[ChampionLine]) -> dict[str, Any]:
-    """Return what is known of a version: its tags, those of a run that made it, what the record says was decided."""
+    """Return what is known of a version: its tags, those of a run that made it, what the record says was decided.
+
+    A run may have made several versions: decision and figures are those of its decision on this one, where it has any.
+    """
+    from ljwx_pipeline.registry import PARENT_TAG
     from ljwx_pipeline.tracking.champion import state_of
 
     decided = [line for line in lines if line.what == "decided" and line.bundle_hash == version.bundle_hash]
     aliases = registry.aliases(version.name)
     run = next(iter(registry.researches_of(version)), None)
+    judged = [one for one in registry.decisions_on(version) if run and one.tags.get(PARENT_TAG) == run.run_id][:1]
     run_tags: Mapping[str, str] = {} if run is None else run.tags
+    own_tags = {**run_tags, **{name: value for one in judged for name, value in one.tags.items()}}
     metrics: Mapping[str, float] = {} if run is None else run.metrics
+    metrics = {**metrics, **{name: value for one in judged for name, value in one.metrics.items()}}
     tags = registry.version_tags(version)
     alias = [name for name, number in aliases.items() if number == version.version]
     hashes = {"bundle": version.bundle_hash, "factors": tags.get("factor_hash", "")}
@@ -187,8 +194,8 @@ def _told(registry: Registry, version: ModelVersion, lines: Sequence[ChampionLin
         "state": state_of(lines, version, aliases) or "",
         "decided": decided[-1].said() if decided else "",
         "alias": ", ".join(sorted(alias)),
-        "decision": run_tags.get("decision", ""),
-        "reasons": run_tags.get("reasons", ""),
+        "decision": own_tags.get("decision", ""),
+        "reasons": own_tags.get("reasons", ""),
         "run_id": version.run_id if run is None else run.run_id,
         "metrics": {name: metrics[name] for name in MAIN_METRICS if name in metrics},
         "hashes": {**hashes, "git": run_tags.get("git_revision", "")},

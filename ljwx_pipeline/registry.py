@@ -443,11 +443,15 @@ class Registry:
 
         Another made it when a run below it, of kind promotion, decided on the same bundle hash.
         """
-        decided: list[TrackedView] = []
-        if _BUNDLE_HASH.fullmatch(version.bundle_hash):
-            decided = self._views(["tags.kind = 'promotion'", f"tags.bundle_hash = '{version.bundle_hash}'"], 20)
+        decided = self.decisions_on(version)
         run_ids = dict.fromkeys([version.run_id, *(one.tags[PARENT_TAG] for one in decided if PARENT_TAG in one.tags)])
         return [run for run_id in run_ids if (run := self.recorded_run(run_id)) is not None]
+
+    def decisions_on(self, version: ModelVersion) -> list[TrackedView]:
+        """Return the runs of kind promotion that decided on the bundle of ``version``, the newest first, 20 at most."""
+        if not _BUNDLE_HASH.fullmatch(version.bundle_hash):
+            return []
+        return self._views(["tags.kind = 'promotion'", f"tags.bundle_hash = '{version.bundle_hash}'"], 20)
 
     def artifact_text(self, run_id: str, path: str) -> str | None:
         """Return the text of one artifact of a run; None when the run recorded none at ``path``."""

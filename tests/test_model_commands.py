@@ -120,3 +120,24 @@ def test_a_version_that_is_none_is_refused_with_those_there_are(home: Path, caps
     registry.promote(registry.versions(registered_model(settings))[0])
     assert main(["models", "show", "Champion"]) == RegistryError.exit_code
     assert "choose among champion, 1\n" in capsys.readouterr().err
+
+
+def test_versions_that_one_run_made_are_shown_each_with_its_own_decision_and_figures(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = load_settings(profile="simulated")
+    registry, model = open_registry(settings.mlflow, home=home), registered_model(settings)
+    with Tracker(tmp_path / "twice", registry).run("research", kind="research", tags=TAGS) as run:
+        for digit, decision, sharpe in (("a", "refused", 0.4), ("b", "promoted", 1.2)):
+            bundle = tiny_bundle(tmp_path / digit, KEY, model_name=model, data_hash=digit * 64)
+            version = registry.register(bundle, run_id=run.run_id, public_key=public_key_of(KEY))
+            run.metrics({"backtest.sharpe": sharpe})
+            tags = {"bundle_hash": version.bundle_hash, "decision": decision, "reasons": f"why {decision}"}
+            with run.child(decision, kind="promotion", tags=tags) as judged:
+                judged.metrics({"backtest.sharpe": sharpe})
+    assert main(["models", "list", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["versions"]
+    assert [(row["decision"], row["reasons"], row["metrics"].get("backtest.sharpe")) for row in rows[:2]] == [
+        ("promoted", "why promoted", 1.2),
+        ("refused", "why refused", 0.4),
+    ]

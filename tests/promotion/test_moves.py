@@ -322,7 +322,9 @@ def test_taking_the_alias_off_by_hand_spares_nobody_the_comparison(market: Marke
     one = market.judged("a", "awaiting_approval")
     two = market.judged("b", "promoted")
     market.registry.drop_alias("champion", "tiny")
-    with pytest.raises(PromotionError, match=r"version 2 of tiny became champion meanwhile .* they were never compared"):
+    with pytest.raises(
+        PromotionError, match=r"version 2 of tiny became champion meanwhile .* they were never compared"
+    ):
         market.promote("1")
     with pytest.raises(PromotionError, match="version 2 of tiny became champion meanwhile"):
         settle(market.desk, Verdict("promoted", (), one, "quant"), seen=None)
