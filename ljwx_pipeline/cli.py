@@ -143,7 +143,6 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_exchange_command(commands, add_settings_options=_add_settings_options, settings_of=_settings)
 
-
     console = commands.add_parser("console", help="the page that shows account, positions and orders")
     _add_settings_options(console)
     console.set_defaults(handler=_console)

@@ -125,9 +125,7 @@ def test_a_rollback_puts_the_former_champion_live_within_a_minute(
     market: Market, runner: subprocess.Popen[bytes], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for number in ("1", "2"):  # each traded once: the rollback brings back a bundle that the runner knows
-        market.desk.registry.promote(market.desk.version(number))
-        market.desk.record.audit(market.desk.registry, market.desk.model)
-        assert main(["promote", number, "--reason", "for the test"]) == 0
+        assert main(["promote", number, "--champion-changed-accepted", "--reason", "for the test"]) == 0
         wait_for(lambda number=number: market.status()["model"]["version"] == number)  # type: ignore[index,misc]
     capsys.readouterr()
     started = time.monotonic()

@@ -94,11 +94,13 @@ def test_killed_at_random_moments(
     context: multiprocessing.context.ForkServerContext, pack: Path, tmp_path: Path, undisturbed: Contents
 ) -> None:
     rng = random.Random(5)
-    began = time.monotonic()
-    whole = context.Process(target=play_and_die, args=(pack, tmp_path / "whole"))
-    whole.start()
-    whole.join(60)
-    lasts_s = time.monotonic() - began
+    lasts_s = 0.0
+    for life in ("first", "second"):  # the first one may have to import everything
+        began = time.monotonic()
+        whole = context.Process(target=play_and_die, args=(pack, tmp_path / life))
+        whole.start()
+        whole.join(60)
+        lasts_s = time.monotonic() - began
     kills = 0
     while kills < 8:
         process = context.Process(target=play_and_die, args=(pack, tmp_path))
