@@ -351,6 +351,8 @@ def _insert(connection: sqlite3.Connection, end: Head, values: tuple[Any, ...]) 
 
 
 def _is_laid_out(connection: sqlite3.Connection, path: Path) -> bool:
+    # the columns first: a process that lays the file out meanwhile is then found done, never half-way
+    columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('trials')")}
     (layout,) = connection.execute("PRAGMA user_version").fetchone()
     if layout > _LAYOUT:
         raise LakeError(
@@ -359,7 +361,6 @@ def _is_laid_out(connection: sqlite3.Connection, path: Path) -> bool:
         )
     if layout == _LAYOUT:
         return True
-    columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info('trials')")}
     if "row_hash" in columns:
         raise broken(path, f"{path} says it is from before trials were chained, and its rows are")
     return False
