@@ -10,6 +10,7 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+from assets.restatements import dataset_name
 from ljwx_pipeline.config import SimulatedSettings
 from ljwx_pipeline.lake import Catalogue, Lake
 from ljwx_pipeline.sources.base import bars
@@ -117,5 +118,5 @@ def test_the_model_made_before_is_flagged_and_what_it_saw_stays_pinned(story: St
     assert f"rows of {story.day[:7]} restated" in flagged["data_restated"]
     after = story.second.summary["model"]
     assert "data_restated" not in client.get_model_version(after["name"], str(after["version"])).tags
-    pinned = Catalogue(Lake(story.market / "lake")).show(f"{model['name']}-v{model['version']}")
+    pinned = Catalogue(Lake(story.market / "lake")).show(dataset_name(model["name"], flagged["bundle_hash"]))
     assert {reference.kind for reference in pinned.references} == {"model", "run"}
