@@ -125,6 +125,16 @@ class Decider:
         self._rows = {symbol: row for row, symbol in enumerate(feed.symbols)}
         self._lot_min, self._lot_step = lot_sizes(feed.market.board)
 
+    @property
+    def uncertainty(self) -> UncertaintySettings:
+        """The limits of doubt."""
+        return self._settings.uncertainty
+
+    @property
+    def abstains(self) -> bool:
+        """Whether names that the model is unsure of are not bought."""
+        return self._settings.uncertainty.abstains
+
     def orders(
         self,
         session: date,
