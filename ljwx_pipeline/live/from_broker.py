@@ -214,7 +214,7 @@ class MessageIntake:
                         booking_id=f"{self._broker}:{message.seq}",
                         session=message.session,
                         symbol=message.symbol,
-                        reason=message.kind,
+                        reason=message.kind.value,
                         cash_fen=message.cash_fen,
                         shares=message.shares,
                         booked_at_ns=message.at_ns,
