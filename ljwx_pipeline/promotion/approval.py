@@ -13,7 +13,6 @@ from collections.abc import Mapping
 
 from ljwx_pipeline.config import ApprovalSettings
 from ljwx_pipeline.errors import ConfigError
-from ljwx_pipeline.tracking.champion import names_in
 
 USER_VARIABLE = "LJWX_USER"
 MAX_NAME = 100
@@ -51,6 +50,8 @@ def approval_refusal(settings: ApprovalSettings, name: str, *, asked_by: str, aw
         Whether the gate asks for approval. What it promoted by itself needs no second pair of eyes: a role, where one
         is configured, is asked for all the same.
     """
+    from ljwx_pipeline.tracking.champion import names_in  # pandas comes with it: not to read a command's words
+
     if settings.role and name not in settings.roles.get(settings.role, ()):
         held = sorted(role for role, names in settings.roles.items() if name in names)
         return (
