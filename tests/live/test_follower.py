@@ -28,7 +28,7 @@ from tests.fakes.live_market import live_tables, write_pack
 from tests.live.test_runner import BUNDLE, GivenScores, wide_open
 
 FEED_SESSIONS = 12
-OPTIONS = ("--port", "0", "--speed", "0")
+OPTIONS = ("--port", "0", "--speed", "0", "--tick-seconds", "600")
 
 
 @pytest.fixture

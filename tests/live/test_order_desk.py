@@ -22,7 +22,7 @@ from tests.fakes.exchange_process import ExchangeProcess, exchange_process
 from tests.fakes.exchange_world import write_market
 
 SESSIONS = 4
-OPTIONS = ("--port", "0", "--speed", "0", "--allow-faults")
+OPTIONS = ("--port", "0", "--speed", "0", "--tick-seconds", "600", "--allow-faults")
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +61,8 @@ async def same_as_exchange(desk: Desk, exchange: ExchangeProcess) -> None:
     assert ours == {one.symbol: one.shares for one in statement.positions}
     found = books(desk.store)
     theirs = [one for one in exchange.messages() if type(one).__name__ == "FillReport"]
-    assert sorted((one.client_order_id, one.shares, one.value_fen) for one in theirs) == sorted(
+    named = [(one.client_order_id or f"external|paper|{one.exchange_order_id}", one) for one in theirs]
+    assert sorted((identity, one.shares, one.value_fen) for identity, one in named) == sorted(
         (identity, shares, value) for identity, shares, _, value, _ in found["fills"]
     )
 
