@@ -93,7 +93,7 @@ def in_child(work: Callable[[], None]) -> int:
 
 
 def test_a_database_that_may_not_be_written_says_so() -> None:
-    with tempfile.TemporaryDirectory(dir="/tmp") as made:  # noqa: S108 - nobody may not enter root's TMPDIR
+    with tempfile.TemporaryDirectory(dir="/tmp") as made:  # nobody may not enter root's TMPDIR
         folder = Path(made)
         store = empty_store(folder)
         log_of(store).append([noted()], 0)
