@@ -77,13 +77,18 @@ def serve(
     LiveError, TradingError
         As ``open_exchange``.
     """
-    with sole_process(state), _bound_socket(settings.host, settings.port) as listener:
+    with sole_process(state) as held, _bound_socket(settings.host, settings.port) as listener:
         seen = _manifest(pack)
         exchange, journal = open_exchange(pack, state, exchange_settings)
         try:
             newer = _newer_market(pack, seen, exchange_settings)
             said = Opened(settings.host, int(listener.getsockname()[1]), exchange)
-            asyncio.run(_serve(exchange, listener, settings, newer, lambda: ready(said), SystemClock()))
+
+            def tell() -> None:
+                held(said.port)
+                ready(said)
+
+            asyncio.run(_serve(exchange, listener, settings, newer, tell, SystemClock()))
         finally:
             journal.close()
     return 0
@@ -153,8 +158,8 @@ def _newer_market(pack: Path, seen: bytes, settings: ExchangeSettings) -> Callab
 
 
 @contextmanager
-def sole_process(state: Path) -> Iterator[None]:
-    """Hold the state folder, which the kernel frees when the process dies.
+def sole_process(state: Path) -> Iterator[Callable[[int], None]]:
+    """Hold the state folder, which the kernel frees when the process dies; yield what writes the port beside the lock.
 
     Raises
     ------
@@ -175,10 +180,14 @@ def sole_process(state: Path) -> Iterator[None]:
             raise EnvironmentFault(
                 f"another exchange is at work on {state}", "stop it first, or give another --state"
             ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+
+        def note(port: int) -> None:
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n{port}\n")
+            file.flush()
+
+        note(0)
+        yield note
 
 
 @contextmanager

@@ -21,9 +21,9 @@ from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.decision import Books, Decider, DecidingModel
 from ljwx_pipeline.live.events import Event, HeldPosition, Noted, OrderDecided, SignalsScored
 from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg
-from ljwx_pipeline.live.runner import Model
 from ljwx_pipeline.live.tables import account, events_log, positions_now
 from ljwx_pipeline.uncertainty.abstain import may_buy
 

@@ -8,8 +8,6 @@ tables (``projections.py``).
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -33,6 +31,7 @@ from ljwx_pipeline.live.events import (
 )
 from ljwx_pipeline.live.orders import Execution, OrderState, Side
 from ljwx_pipeline.live.tables import account_now, bookings, fills, orders, positions_now, reconciliations, streams
+from ljwx_pipeline.session_pack import bars_hash
 from ljwx_pipeline.trading.exchange_wire import (
     AccountReport,
     Booking,
@@ -44,7 +43,6 @@ from ljwx_pipeline.trading.exchange_wire import (
     PhaseName,
     SessionBars,
 )
-from ljwx_pipeline.trading.strict_json import to_json
 
 _E4_PER_FEN = 100
 #: Orders that somebody else placed have an id of ours made of the broker's.
@@ -227,12 +225,6 @@ class MessageIntake:
         return []
 
 
-def bars_hash(bars: SessionBars) -> str:
-    """Return the hash of what a session's official bars say."""
-    said = [to_json(bar) for bar in bars.bars]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 def _fill(message: FillReport) -> FillReported:
     return FillReported(
         exec_id=message.exec_id,
@@ -271,7 +263,7 @@ def _closed(connection: Connection, session: date, bars: SessionBars) -> Session
     written_off = booked.where(bookings.c.reason == BookingKind.WRITE_OFF)
     return SessionClosed(
         session=session,
-        bars_hash=bars_hash(bars),
+        bars_hash=bars_hash(bars.bars),
         cash_fen=cash,
         equity_fen=cash + sum(one.shares * one.last_price_e4 // _E4_PER_FEN for one in held),
         fees_fen=int(connection.execute(fees.where(fills.c.session == day)).scalar_one()),

@@ -156,6 +156,10 @@ class Journal:
         """Close the connection; nothing is pending, every write was durable when its method returned."""
         self.store.close()
 
+    def write_as(self, epoch: int) -> None:
+        """Write under ``epoch`` from now on: that of the lease this process took."""
+        self._epoch = epoch
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     def sessions(self) -> dict[date, str]:
