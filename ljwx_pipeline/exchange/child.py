@@ -25,7 +25,8 @@ def main() -> int:
     asked = json.loads(sys.stdin.readline())
 
     def ready(opened: Opened) -> None:
-        print(json.dumps({"port": opened.port}), flush=True)
+        sys.stdout.write(json.dumps({"port": opened.port}) + "\n")
+        sys.stdout.flush()
 
     threading.Thread(target=_end_with_input, name="end-with-input", daemon=True).start()
     try:
@@ -41,7 +42,7 @@ def main() -> int:
             ready=ready,
         )
     except LjwxError as error:
-        print(error, file=sys.stderr)
+        sys.stderr.write(f"{error}\n")
         return error.exit_code
 
 

@@ -7,7 +7,6 @@ one finds what the other has left. Not here: the lease itself (``lease.py``), wh
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,7 +175,7 @@ def _identity(journal: Path | str) -> tuple[int, int] | None:
     if not isinstance(journal, Path):
         return None
     try:
-        found = os.stat(journal)
+        found = journal.stat()
     except FileNotFoundError:
         return None
     return found.st_dev, found.st_ino

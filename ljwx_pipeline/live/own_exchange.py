@@ -137,7 +137,7 @@ class OwnExchange:
             lines = (self._settings.state / EXCHANGE_LOCK_NAME).read_text(encoding="ascii").split()
         except OSError:
             return False
-        port = int(lines[1]) if len(lines) == 2 and lines[1].isdigit() else 0  # noqa: PLR2004 - process id and port
+        port = int(lines[1]) if len(lines) == 2 and lines[1].isdigit() else 0
         if port == 0:
             return False
         try:

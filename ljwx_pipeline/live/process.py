@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import Deposed, LiveError, LjwxError
@@ -112,9 +111,7 @@ class LiveProcess:
             With ``once``: when trading cannot go on.
         """
         capital_fen = self._settings.trading.runner.capital_fen
-        candidate = await asyncio.to_thread(
-            Candidate, self._settings.place, self._clock, capital_fen=capital_fen
-        )
+        candidate = await asyncio.to_thread(Candidate, self._settings.place, self._clock, capital_fen=capital_fen)
         try:
             if not await self._leads(candidate, standby=standby):
                 return False
@@ -204,16 +201,21 @@ class LiveProcess:
         LjwxError
             When trading cannot go on; nothing is sent after it.
         """
+        while not await self._pass(parts):
+            self._trading = None
+
+    async def _pass(self, parts: _Parts) -> bool:
+        """Trade over the pack that lies there; return False when another one was put in place meanwhile."""
         await self._collect(parts)
         trading = await self._opened(parts)
         model = await self._model(parts, trading)
         if model is None:
             await self._say(parts, Mode.WAITING, "no model has been deployed yet")
-            return
+            return True
         connected = await self._connected(parts)
         if await self._nothing_new(parts, connected, trading):
             self._progress.beat(Mode.FINISHED)
-            return
+            return True
         try:
             await first_of(
                 self._follow(parts, trading, connected),
@@ -222,11 +224,12 @@ class LiveProcess:
             )
         except NobodyTrades as nobody:
             await self._say(parts, Mode.WAITING, nobody.fact)
-            return
+            return True
         except PackChanged:
-            return await self._once(parts)
+            return False
         await self._model(parts, trading)
         await self._say(parts, Mode.FINISHED, "every session of the pack is done")
+        return True
 
     async def _follow(self, parts: _Parts, trading: PackTrading, connected: _Connected) -> None:
         trader = CloseTrader(
@@ -338,9 +341,7 @@ class LiveProcess:
         stamp = await asyncio.to_thread(pack_stamp, self._settings.place.live_dir)
         if self._trading is None or self._trading.stamp != stamp:
             self._trading = None
-            self._trading = await asyncio.to_thread(
-                PackTrading, self._settings.place.live_dir, self._settings.trading
-            )
+            self._trading = await asyncio.to_thread(PackTrading, self._settings.place.live_dir, self._settings.trading)
             await asyncio.to_thread(parts.candidate.require_fit, self._trading.feed)
         return self._trading
 

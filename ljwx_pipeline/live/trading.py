@@ -58,9 +58,7 @@ class PackTrading:
     def __init__(self, live_dir: Path, settings: TradingSettings) -> None:
         self.stamp = pack_stamp(live_dir)
         self.feed = ReplayFeed.open(live_dir / FEED_DIR, columns=optional_columns(settings.costs))
-        self.factors = FactorHistory(
-            self.feed, settings.catalogue, settings.universe, benchmark=settings.benchmark
-        )
+        self.factors = FactorHistory(self.feed, settings.catalogue, settings.universe, benchmark=settings.benchmark)
         self.factors.check_against_online_store()
         self.decider = Decider(self.feed, settings.runner)
         self._model: Model | None = None
