@@ -10,7 +10,7 @@ the regular look are the same path: `OrderDesk.recover`. Not here: what is decid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -60,6 +60,7 @@ _NS_PER_S = 1_000_000_000
 _SENT_AT_ONCE = 8
 #: How often, and how long apart, an overdue renewal of the lease is waited for before nothing is sent.
 _RENEWAL_LOOKS, _RENEWAL_LOOK_S = 40, 0.05
+_FIRST_SETTLING_WAIT_S, _LONGEST_SETTLING_WAIT_S = 0.05, 5.0
 #: How often a statement may be overtaken by new messages before the look is given up until the next one.
 _STATEMENTS = 20
 #: Why an order that was never at the broker is not sent any more.
@@ -179,6 +180,14 @@ class OrderDesk:
             )
             await self._send_all(again)
         return len(again)
+
+    async def settle_all(self) -> None:
+        """Settle until nothing is unknown any more, with growing waits; raises as `settle`."""
+        for wait_s in _settling_waits():
+            await self.settle()
+            if not await self._journal.read(_unsettled):
+                return
+            await asyncio.sleep(wait_s)
 
     async def reconcile(self) -> Reconciled | ReconciliationFailed:
         """Hold orders, fills, positions and cash against the broker's, all as of one message of its stream.
@@ -319,6 +328,13 @@ def _open_orders(connection: Connection) -> list[Outstanding]:
         select(orders).where(orders.c.is_open == 1).order_by(orders.c.decided_at_ns, orders.c.rank)
     )
     return [_outstanding(row) for row in found.mappings()]
+
+
+def _settling_waits() -> Iterator[float]:
+    wait_s = _FIRST_SETTLING_WAIT_S
+    while True:
+        yield wait_s
+        wait_s = min(2 * wait_s, _LONGEST_SETTLING_WAIT_S)
 
 
 def _unsettled(connection: Connection) -> list[Outstanding]:

@@ -69,16 +69,25 @@ class LiveProcess:
         Beats go there.
     clock
         Every instant comes from it.
+    ready
+        Called each time the books were found to agree with the exchange's.
     """
 
     def __init__(
-        self, settings: ProcessSettings, *, inbox: Callable[[Journal], Inbox], progress: Progress, clock: Clock
+        self,
+        settings: ProcessSettings,
+        *,
+        inbox: Callable[[Journal], Inbox],
+        progress: Progress,
+        clock: Clock,
+        ready: Callable[[], None] = lambda: None,
     ) -> None:
         self._settings = settings
         self._live = settings.trading.runner.live
         self._make_inbox = inbox
         self._progress = progress
         self._clock = clock
+        self._ready = ready
         self.epoch = 0
         self._stop = asyncio.Event()
         self._trading: PackTrading | None = None
@@ -250,11 +259,13 @@ class LiveProcess:
                 raise NobodyTrades("no model has been deployed yet", "deploy one: run the pipeline")
             await self._say(parts, Mode.TRADING, f"session {close.session}")
             await trader.decide(close)
+            await connected.desk.settle_all()  # before the market may go on: an order that never arrived is sent in time
             await self._say(parts, Mode.TRADING, f"session {close.session} is done")
             await self._pause(self._live.seconds_per_session)
 
         async def on_connected() -> None:
             await self._say(parts, Mode.TRADING, "the books agree with the exchange's")
+            self._ready()
 
         async def on_silent(error: BrokerSilent) -> None:
             await self._say(parts, Mode.OUTAGE, str(error))
