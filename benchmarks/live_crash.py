@@ -19,7 +19,7 @@ from benchmarks.lives import Plan, Point, books, forking, live, points_passed, w
 
 KILLS, QUICK_KILLS, SEED = 500, 60, 11
 KILLED = -9
-GOAL = f"order state equal to the exchange's after each of at least {KILLS} kills that cover every point; 0 lost, 0 doubled"
+GOAL = f"order state equal to the exchange's after each of at least {KILLS} kills at every point; 0 lost, 0 doubled"
 
 
 def run(quick: bool = False) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Lives of one runner, each ended by SIGKILL or disturbed by a fault at a named point: what live_crash and live_faults do.
+"""Lives of one runner, each ended by SIGKILL or disturbed by a fault at a named point: for live_crash and live_faults.
 
 A point is one side of something that changes the world: a commit of the journal, named by what it writes, a request to
-the exchange, or the acknowledgement of a frame. The runner is the product's own process in a process forked from one that
-has imported everything; its exchange is a process that lives on. When a life finds its books in agreement, before it
+the exchange, or the acknowledgement of a frame. The runner is the product's own, in a process forked from one that has
+imported everything; its exchange is a process that lives on. When a life finds its books in agreement, before it
 goes on, it compares the journal with what the exchange says by itself, in code that shares nothing with the runner's
 own reconciliation. Not here: how many lives, and the figures (``live_crash.py``, ``live_faults.py``).
 """
@@ -76,7 +76,7 @@ class World:
 
 @contextmanager
 def world(seed: int) -> Iterator[World]:
-    """A fresh account over the seed's market, with a bundle in its inbox."""
+    """Yield a fresh account over the seed's market, with a bundle in its inbox."""
     with tempfile.TemporaryDirectory(prefix="ljwx-lives-") as made:
         folder = Path(made)
         home = live_home(folder, symbols=SYMBOLS, feed_sessions=FEED_SESSIONS, seed=seed)
