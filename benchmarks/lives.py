@@ -125,6 +125,7 @@ def one_life(home: Home, address: str, said: Path, plan: Plan) -> None:
     from ljwx_pipeline.clock import SystemClock
     from ljwx_pipeline.config import load_settings
     from ljwx_pipeline.live import process as process_module
+    from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
     from ljwx_pipeline.live.main import RunnerProcess
     from tests.fakes.live_home import CONFIG, live_settings
 
@@ -135,10 +136,15 @@ def one_life(home: Home, address: str, said: Path, plan: Plan) -> None:
     settings = settings.model_copy(update={"live": chosen})
     at = _at(plan, address, said)
     _name_commits(at)
-    process_module.PaperExchange = _pointed(process_module.PaperExchange, at)  # type: ignore[misc]
-    runner = RunnerProcess(home.home, settings, keys_dir=home.keys, clock=SystemClock())
+    vars(process_module)["PaperExchange"] = _pointed(PaperExchange, at)
     journal = home.live / "account" / "journal.sqlite"
-    runner.loop._ready = lambda: _tell(said, compared(journal, address))
+    runner = RunnerProcess(
+        home.home,
+        settings,
+        keys_dir=home.keys,
+        clock=SystemClock(),
+        ready=lambda: _tell(said, compared(journal, address)),
+    )
     led = asyncio.run(runner.loop.run(once=True, standby=True))
     assert led
 
@@ -206,6 +212,7 @@ def _at(plan: Plan, address: str, said: Path) -> At:
             return
         if plan.fault is None:
             os.kill(os.getpid(), signal.SIGKILL)
+            raise AssertionError("a killed process went on")
         asked = {"kind": plan.fault.value, "count": 1, "seconds": plan.seconds}
         httpx.post(f"{address}/faults", json=asked, timeout=20, trust_env=False).raise_for_status()
         _tell(said, {"fault": plan.fault.value, "point": [name, side]})

@@ -10,7 +10,7 @@ import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock, SystemClock
@@ -44,9 +44,19 @@ class RunnerProcess:
         The whole configuration; sections are taken from it here and nowhere below.
     keys_dir
         Folder of the pipeline's public key.
+    ready
+        Called each time the books were found to agree with the exchange's.
     """
 
-    def __init__(self, home: Path, settings: Settings, *, keys_dir: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        home: Path,
+        settings: Settings,
+        *,
+        keys_dir: Path,
+        clock: Clock,
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
         self.live_dir = home / LIVE_DIR
         self.progress = Progress(clock)
         journal, backups_dir = journal_place(settings, home)
@@ -63,7 +73,7 @@ class RunnerProcess:
         self._keys_dir = keys_dir
         self._clock = clock
         self._model_name = registered_model(settings)
-        self.loop = LiveProcess(self.settings, inbox=self.inbox, progress=self.progress, clock=clock)
+        self.loop = LiveProcess(self.settings, inbox=self.inbox, progress=self.progress, clock=clock, ready=ready)
 
     @property
     def capital_fen(self) -> int:

@@ -259,7 +259,9 @@ class LiveProcess:
                 raise NobodyTrades("no model has been deployed yet", "deploy one: run the pipeline")
             await self._say(parts, Mode.TRADING, f"session {close.session}")
             await trader.decide(close)
-            await connected.desk.settle_all()  # before the market may go on: an order that never arrived is sent in time
+            await (
+                connected.desk.settle_all()
+            )  # before the market may go on: an order that never arrived is sent in time
             await self._say(parts, Mode.TRADING, f"session {close.session} is done")
             await self._pause(self._live.seconds_per_session)
 
