@@ -58,6 +58,7 @@ BENCHMARKS = {
     "live_restart": "benchmarks.live_restart",
     "live_crash": "benchmarks.live_crash",
     "live_faults": "benchmarks.live_faults",
+    "live_soak": "benchmarks.live_soak",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 
