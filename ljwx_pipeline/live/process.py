@@ -223,7 +223,7 @@ class LiveProcess:
             return True
         connected = await self._connected(parts)
         if await self._nothing_new(parts, connected, trading):
-            self._progress.beat(Mode.FINISHED)
+            self._progress.beat(Mode.FINISHED, self._progress.read().message)
             return True
         try:
             await first_of(
