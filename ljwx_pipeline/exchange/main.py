@@ -26,6 +26,8 @@ from ljwx_pipeline.session_pack import MANIFEST
 
 LOCK_NAME = "exchange.lock"
 STARTED_POLL_S = 0.01
+#: In lockstep the market waits for whoever follows it; one that was stopped is let go after both of these.
+PING_S, PONG_S = 4.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,15 @@ async def _serve(
     faults = Faults(clock) if settings.allow_faults else None
     api = make_api(ApiParts(exchange, hub, pacer, settings.speed, faults, settings.host))
     app = api if faults is None else FaultyApp(api, faults)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False, lifespan="off")
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+        proxy_headers=False,
+        lifespan="off",
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PONG_S,
+    )
     server = uvicorn.Server(config)
     market = asyncio.create_task(pacer.run())
     # a market that is dead while its server answers is the worst of states

@@ -30,7 +30,16 @@ from ljwx_pipeline.live.events import (
     StreamRead,
 )
 from ljwx_pipeline.live.orders import Execution, OrderState, Side
-from ljwx_pipeline.live.tables import account_now, bookings, fills, orders, positions_now, reconciliations, streams
+from ljwx_pipeline.live.tables import (
+    account_now,
+    bookings,
+    fills,
+    orders,
+    positions,
+    positions_now,
+    reconciliations,
+    streams,
+)
 from ljwx_pipeline.session_pack import bars_hash
 from ljwx_pipeline.trading.exchange_wire import (
     AccountReport,
@@ -258,9 +267,16 @@ def _closed(connection: Connection, session: date, bars: SessionBars) -> Session
     fees = select(
         func.coalesce(func.sum(fills.c.commission_fen + fills.c.stamp_duty_fen + fills.c.transfer_fee_fen), 0)
     )
-    booked = select(func.coalesce(func.sum(bookings.c.cash_fen), 0)).where(bookings.c.session == day)
-    dividends = booked.where(bookings.c.reason == BookingKind.DIVIDEND)
-    written_off = booked.where(bookings.c.reason == BookingKind.WRITE_OFF)
+    today = bookings.c.session == day
+    dividends = select(func.coalesce(func.sum(bookings.c.cash_fen), 0)).where(
+        today, bookings.c.reason == BookingKind.DIVIDEND
+    )
+    # a name that is written off brings no cash: what is lost is what it was worth at the close before
+    gone = select(bookings.c.symbol).where(today, bookings.c.reason == BookingKind.WRITE_OFF)
+    before = select(func.max(positions.c.session)).where(positions.c.session < day).scalar_subquery()
+    written_off = select(func.coalesce(func.sum(positions.c.value_fen), 0)).where(
+        positions.c.session == before, positions.c.symbol.in_(gone)
+    )
     return SessionClosed(
         session=session,
         bars_hash=bars_hash(bars.bars),

@@ -69,7 +69,8 @@ class OwnExchange:
         LiveError
             When it refuses to start: pack and account do not fit, or one of them is damaged.
         """
-        if self._process is None or self._process.returncode is not None:
+        anothers = self._process is None and self._port != 0 and await self._finds_another()
+        if not anothers and (self._process is None or self._process.returncode is not None):
             for _ in range(_TRIES):
                 if await self._start() or await self._finds_another():
                     break
@@ -117,6 +118,13 @@ class OwnExchange:
         process.stdin.write((json.dumps(said) + "\n").encode())
         try:
             line = await asyncio.wait_for(process.stdout.readline(), START_S)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+            raise EnvironmentFault(
+                f"the paper exchange did not say within {START_S:.0f} s where it listens",
+                "see what keeps this machine busy; nothing was sent",
+            ) from None
         except BaseException:
             process.kill()
             await process.wait()

@@ -276,7 +276,7 @@ class LiveProcess:
 
         hooks = Hooks(on_close, on_connected, on_silent, lambda message: self._progress.beat(Mode.TRADING, message))
         follower = Follower(broker=connected.broker, journal=parts.journal, desk=connected.desk, hooks=hooks)
-        await follower.follow(_at_the_end)
+        await follower.follow(_at_the_end_of(trading, parts))
 
     async def _compare_regularly(self, desk: OrderDesk) -> None:
         """Hold the books against the broker's every now and then, until cancelled.
@@ -313,13 +313,15 @@ class LiveProcess:
                 self._progress.beat(beat.mode, beat.message)
 
     async def _nothing_new(self, parts: _Parts, connected: _Connected, trading: PackTrading) -> bool:
-        """Return whether the market stands where it was left: its last close is decided and nothing was said since."""
+        """Return whether the market stands at the end of the pack, where it was left, and nothing was said since."""
         if self._said is None or self._said.mode != Mode.FINISHED or parts.finished_with != trading.stamp:
             parts.finished_with = trading.stamp
             return False
         try:
             market = await connected.broker.clock()
         except BrokerSilent:
+            return False
+        if not _at_the_end_of(trading, parts)(market.session, True):
             return False
         read = await parts.journal.read(MessageIntake(parts.journal.log, connected.broker.name).position)
         return read >= market.last_seq
@@ -459,5 +461,11 @@ async def first_of(*work: Awaitable[None]) -> None:
             raise result
 
 
-def _at_the_end(closed: date | None, last: bool) -> bool:
-    return closed is not None and last
+def _at_the_end_of(trading: PackTrading, parts: _Parts) -> Callable[[date | None, bool], bool]:
+    """Return what says of a close whether it is the last one to trade.
+
+    The runner's own exchange plays this very pack, and looks for a new one only while it is followed: where it stands
+    before the pack's end it is to be followed on. What another exchange plays is not known here.
+    """
+    end = trading.feed.sessions[-1] if parts.exchange is not None else date.min
+    return lambda closed, last: closed is not None and last and closed >= end
