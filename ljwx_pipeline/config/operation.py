@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from ljwx_pipeline.config.section import Section
+from ljwx_pipeline.config.stages import StageSettings
 
 
 class MlflowSettings(Section):
@@ -68,7 +69,7 @@ class LiveSettings(Section):
     """The runner's loop, and its journal.
 
     ``database_url`` is empty for a SQLite file in the market's home. A password comes from PGPASSWORD or PGPASSFILE
-    alone: an address is shown and stored.
+    alone: an address is shown and stored. ``stages``: how a pushed model comes to trade.
     """
 
     seconds_per_session: float = Field(ge=0)
@@ -78,6 +79,7 @@ class LiveSettings(Section):
     database_url: str
     backup_keep_days: int = Field(ge=1)
     backup_keep_months: int = Field(ge=1)
+    stages: StageSettings
 
     @field_validator("database_url")
     @classmethod
