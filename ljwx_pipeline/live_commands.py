@@ -77,7 +77,7 @@ def add_live_commands(
     )
     restore.add_argument("--dry-run", action="store_true", default=False, help="say what would be restored, and stop")
     add("models", _models, "which model holds which stage, how it scores beside the champion, and the verdict so far")
-    rollback = add("rollback", _rollback, "make the former champion champion again at once, at a runner that is up or down")
+    rollback = add("rollback", _rollback, "make the former champion champion again, at once")
     rollback.add_argument("--strategy", default=None, metavar="NAME", help="whose; needed where they differ")
     rollback.add_argument("--dry-run", action="store_true", default=False, help="say what would be done, and stop")
 
@@ -271,7 +271,7 @@ def _rollback(settings: Settings, arguments: argparse.Namespace) -> int:
     how = {
         "accepted": f"the runner took it at {done.how}",
         "already": "the runner had it",
-        "spooled": f"the runner does not answer: it lies in {done.how}, which is read before the next session is traded",
+        "spooled": f"the runner does not answer: it lies in {done.how}, and is read before the next session is traded",
     }[done.status]
     text = f"version {back.model_version} is champion again: {how}; {note}"
     return show_result(arguments, {**body, "status": done.status, "how": done.how}, text)
