@@ -106,7 +106,7 @@ def read_line(connection: Connection, strategy: str, before: date | None = None)
         Sessions scored since count as scored no more: whoever asks at a close again is told what was told first.
     """
     told = select(events_log.c.seq, events_log.c.kind, events_log.c.body).where(
-        events_log.c.kind.in_(_KINDS), events_log.c.strategy == strategy
+        events_log.c.kind.in_(list(_KINDS)), events_log.c.strategy == strategy
     )
     line, staged_at = Line(strategy), dict[str, int]()
     for row in connection.execute(told.order_by(events_log.c.seq)):
