@@ -100,9 +100,7 @@ def session_before(factors: FactorHistory, session: date, count: int) -> date | 
     return axis[-1 - count].date() if len(axis) > count else None
 
 
-def _judged(
-    one: ModelScored, champion: ModelScored, forward: Float, symbols: Sequence[str]
-) -> CandidateJudged | None:
+def _judged(one: ModelScored, champion: ModelScored, forward: Float, symbols: Sequence[str]) -> CandidateJudged | None:
     """Return both rank ICs over the names that both scored and whose return is known; None where either has none."""
     ours, theirs = _by_symbol(one.scores, symbols), _by_symbol(champion.scores, symbols)
     names = np.isfinite(ours) & np.isfinite(theirs) & np.isfinite(forward)

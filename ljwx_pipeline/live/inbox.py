@@ -284,9 +284,7 @@ class Inbox:
     def _note_withdrawal(self, body: bytes, key: str) -> Accepted:
         found = unpack_withdrawal(body, public_key=key)
         why = ": ".join(part for part in (found.by, found.reason) if part)
-        new = self._take_back(
-            found.identity, model_name=found.model_name, model_version=found.version, reason=why
-        )
+        new = self._take_back(found.identity, model_name=found.model_name, model_version=found.version, reason=why)
         return Accepted("", found.version, new)
 
     def _take_back(self, identity: str, *, model_name: str | None, model_version: str, reason: str) -> bool:

@@ -74,13 +74,12 @@ class Staging:
         none = self.rules.model_copy(update={"shadow_sessions": 0, "canary_sessions": 0})
         return Staging(self.strategies, none).arrived(connection, bundle, model_name)
 
-    def withdrawn(
-        self, identity: str, *, model_name: str | None, model_version: str, reason: str
-    ) -> tuple[Event, ...]:
+    def withdrawn(self, identity: str, *, model_name: str | None, model_version: str, reason: str) -> tuple[Event, ...]:
         """Return what takes a model back from every strategy that trades it, or from all where nobody knows which.
 
         The first event carries the withdrawal's own identity.
         """
+        meant = sorted(self.strategies) if model_name is None else self._trading(model_name)
         return tuple(
             BundleWithdrawn(
                 identity=f"{identity} {strategy}" if number else identity,
@@ -88,9 +87,7 @@ class Staging:
                 model_version=model_version,
                 reason=reason,
             )
-            for number, strategy in enumerate(
-                sorted(self.strategies) if model_name is None else self._trading(model_name)
-            )
+            for number, strategy in enumerate(meant)
         )
 
     def _trading(self, model_name: str) -> list[str]:

@@ -255,9 +255,7 @@ class Life(RuleBasedStateMachine):
             if isinstance(event, BundleStaged):
                 assert self.line.at(event.stage).bundle.bundle_hash == event.bundle_hash
 
-    @rule(
-        shadow=st.integers(0, 2), canary=st.integers(0, 2), share=st.sampled_from([0.0001, 0.1, 0.5, 0.9999])
-    )
+    @rule(shadow=st.integers(0, 2), canary=st.integers(0, 2), share=st.sampled_from([0.0001, 0.1, 0.5, 0.9999]))
     def change_rules(self, shadow: int, canary: int, share: float) -> None:
         self.rules = self.rules.model_copy(
             update={"shadow_sessions": shadow, "canary_sessions": canary, "canary_share_frac": share}
