@@ -33,7 +33,7 @@ class Score:
 
     stage: Stage
     bundle: DeployedBundle
-    values: Float
+    given: Float
     unscored_frac: float
     seconds: float
     ends: Callable[[date], IntervalEnds]
@@ -66,10 +66,10 @@ def compared(
             stage=one.stage,
             bundle_hash=one.bundle.bundle_hash,
             champion_hash=champion.bundle.bundle_hash,
-            rank_correlation=rank_correlation(one.values, champion.values),
+            rank_correlation=rank_correlation(one.given, champion.given),
             unscored_frac=one.unscored_frac,
             latency_s=round(one.seconds, 6),
-            scores={symbols[row]: float(one.values[row]) for row in np.flatnonzero(np.isfinite(one.values))},
+            scores={symbols[row]: float(one.given[row]) for row in np.flatnonzero(np.isfinite(one.given))},
         )
         for one in said
         if one.bundle.bundle_hash not in known

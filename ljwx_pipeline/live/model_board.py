@@ -188,7 +188,7 @@ class ModelBoard:
             said = [*([] if champion is None else [champion]), *beside]
             if champion is not None and beside:
                 await self._append(partial(compared, factors, self._label, session, strategy, said))
-            models = {one.stage: Model(one.bundle, Answered(session, one.values, one.ends)) for one in said}
+            models = {one.stage: Model(one.bundle, Answered(session, one.given, one.ends)) for one in said}
             return self._staged(line, models, silence)
 
     # -- stages --------------------------------------------------------------------------------------------------
@@ -310,7 +310,7 @@ class ModelBoard:
             try:
                 one = await self._score(factors, session, stage, holder.bundle)
                 if champion is not None:
-                    alike = rank_correlation(one.values, champion.values)
+                    alike = rank_correlation(one.given, champion.given)
                     require_alike(alike, self.staging.rules.min_rank_correlation)
             except ModelFailed as error:
                 bundle_hash = holder.bundle.bundle_hash

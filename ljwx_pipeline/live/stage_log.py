@@ -149,8 +149,10 @@ def verdict(found: tuple[CandidateJudged, ...], rules: StageSettings, reach_sess
     Labels of neighbouring sessions overlap: what is compared is the mean of each ``reach_sessions``, one after another.
     """
     differences: NDArray[np.float64] = np.array([one.rank_ic - one.champion_rank_ic for one in found])
+    if len(differences) < reach_sessions:
+        return None
     blocks = block_means(differences, reach_sessions)
-    return compare_differences(blocks, bound=rules.rank_ic_bound, alpha=rules.alpha) if len(blocks) else None
+    return compare_differences(blocks, bound=rules.rank_ic_bound, alpha=rules.alpha)
 
 
 def _scored(

@@ -134,6 +134,7 @@ class Line:
 
     def without(self, bundle_hash: str) -> Line:
         """Return the line as if the bundle had never been staged."""
+
         def kept(holder: Holder | None) -> Holder | None:
             return None if holder is None or holder.bundle.bundle_hash == bundle_hash else holder
 

@@ -364,7 +364,7 @@ def test_a_former_champion_that_fails_the_smoke_predictions_now_is_refused_and_k
     one.push(first, "1")
     one.push(second, "2")
     one.board.staging = Staging(one.staging.strategies, one.rules.model_copy(update={"max_latency_s": 1e-9}))
-    with pytest.raises(BundleError, match="(limit|within) 1e-09 s"):
+    with pytest.raises(BundleError, match=r"(limit|within) 1e-09 s"):
         one.push(first, "1")
     assert (one.live / "bundles" / first.name).is_dir(), "the runner may have to fall back to it"
 
