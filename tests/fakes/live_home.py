@@ -69,9 +69,9 @@ class Home:
             "model_name": f"{shipped.mlflow.model_name}-{market_name(shipped)}",
             **changes,
         }
-        # the first factor, a bar's body over its open, is a few hundredths: a model of larger ones would tell none apart
-        model = Model.of_booster(tiny_booster(factors=len(catalogue.names), scale=0.02))
-        return tiny_bundle(self.made, self.key, model=model, factor_names=catalogue.names, **manifest)
+        # the first factor, a bar's body over its open, is a few hundredths: by larger ones no two rows would differ
+        manifest.setdefault("model", Model.of_booster(tiny_booster(factors=len(catalogue.names), scale=0.02)))
+        return tiny_bundle(self.made, self.key, factor_names=catalogue.names, **manifest)
 
     def spool(self, bundle: Path, version: str) -> None:
         """Lay a bundle into the inbox as the deploy job does while the runner is down."""
