@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from ljwx_pipeline.live.database import connect
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
