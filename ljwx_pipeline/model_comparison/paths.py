@@ -2,8 +2,8 @@
 
 Lopez de Prado (2018), "Advances in Financial Machine Learning", chapter 12. A path scores every session once, each
 group by a model that had not learned from it; most of these models learned from what came later. So a path is no
-forecast: how far the paths lie apart says how much a result hangs on the one history there was. Not here: the splits
-(``splits.py``), what is written and shown (``paths_document.py``).
+forecast: how far the paths lie apart says how much a result hangs on which sessions were learned from. Not here: the
+splits (``splits.py``), what is written and shown (``paths_document.py``).
 """
 
 from __future__ import annotations

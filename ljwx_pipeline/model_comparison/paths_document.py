@@ -35,8 +35,8 @@ WALK_SAYS = (
 )
 PATHS_SAY = (
     "paths: most models saw the future of what they score, so that no path is a forecast and none could have been "
-    "earned. They say how far the result spreads over other histories; where paths lie at or below zero, it hangs on "
-    "the one there was"
+    "earned. Their spread says how much the result hangs on which sessions were learned from; where paths lie at or "
+    "below zero, what the walk forward found may be luck"
 )
 #: Measures of a path that are metrics of its run in MLflow.
 _METRICS = ("rank_ic", "rank_ic_lower", "rank_ic_upper", "rank_icir", "ic", "net_sharpe")
