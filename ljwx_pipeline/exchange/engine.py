@@ -80,6 +80,7 @@ class Exchange:
             next_session=self.market.next_session(session),
             speed=speed,
             last_seq=self._ledger.seq,
+            exhausted=self.market.next_session(session) is None,
         )
 
     def next_step(self) -> tuple[date, Step] | None:

@@ -121,4 +121,4 @@ class Follower:
         closed = clock.session if clock.phase is PhaseName.CLOSED else None
         if closed is not None and clock.next_session is not None:
             await self._hooks.on_close(Close(closed, clock.next_session, clock.at_ns))
-        return done is not None and done(closed, clock.next_session is None)
+        return done is not None and done(closed, clock.exhausted)

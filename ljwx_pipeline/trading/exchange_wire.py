@@ -38,7 +38,7 @@ from ljwx_pipeline.trading.strict_json import from_json, from_row, to_json, to_r
 T = TypeVar("T")
 
 #: Changes when a message changes: both sides refuse another one.
-PROTOCOL = 1
+PROTOCOL = 2
 SERVICE = "ljwx-exchange"
 EPOCH_HEADER = "x-ljwx-epoch"
 ORDERS_PATH = "/orders"
@@ -357,11 +357,14 @@ class ClockReport:
     at_ns
         Market time; 0 before the first session began.
     next_session
-        The one after ``session`` (before the first: the first), None when the exchange knows no more.
+        The one after ``session`` (before the first: the first), for which SESSION orders are taken; None when the
+        exchange knows no more.
     speed
         Market seconds a wall second; 0: lockstep.
     last_seq
         Of the last durable message.
+    exhausted
+        Nothing is there to play after ``session`` yet: ``next_session`` begins when its bars have come.
     """
 
     session: date | None
@@ -370,6 +373,7 @@ class ClockReport:
     next_session: date | None
     speed: float
     last_seq: int
+    exhausted: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -143,5 +143,5 @@ def test_an_acknowledgement_is_the_number_of_a_frame() -> None:
 
 
 def test_an_exchange_without_a_session_is_told_by_none() -> None:
-    report = wire.ClockReport(None, None, 0, date(2024, 1, 3), 0.0, 0)
+    report = wire.ClockReport(None, None, 0, date(2024, 1, 3), 0.0, 0, exhausted=False)
     assert wire.parse_message(wire.ClockReport, json.dumps(to_json(report))) == report
