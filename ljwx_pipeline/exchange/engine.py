@@ -77,14 +77,14 @@ class Exchange:
             session=session,
             phase=None if self._ledger.day is None else self._ledger.phase(),
             at_ns=self._ledger.at_ns,
-            next_session=self.market.next_session(session),
+            next_session=self.market.coming_session(session),
             speed=speed,
             last_seq=self._ledger.seq,
             exhausted=self.market.next_session(session) is None,
         )
 
     def next_step(self) -> tuple[date, Step] | None:
-        """Return what happens next, None when every session is over."""
+        """Return what happens next, None when every session of the pack is over."""
         if self._ledger.day is not None and self._ledger.position + 1 < len(self._ledger.day.steps):
             return self._ledger.day.session, self._ledger.day.steps[self._ledger.position + 1]
         session = self.market.next_session(None if self._ledger.day is None else self._ledger.day.session)
@@ -192,7 +192,7 @@ class Exchange:
                 Booking(ledger.next_seq(), session, symbol, one.kind, one.cash_fen, one.shares, ledger.at_ns),
             )
         for entry in [entry for entry in ledger.open.values() if entry.order.session < session]:
-            # of a session that was skipped, as the pack no longer holds it
+            # of a session that was skipped: the pack does not hold it
             ledger.say_order(change, replace(entry, state=OrderStatus.LAPSED, reason=Reason.STALE_SESSION.value))
         ledger.say(change, ledger.account_report(session, ledger.next_seq()))
         ledger.write(change, holdings=True)

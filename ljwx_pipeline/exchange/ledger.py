@@ -69,7 +69,8 @@ class Ledger:
     Raises
     ------
     TradingError
-        When the account holds a symbol the pack does not list, or has traded sessions that the pack holds otherwise.
+        When the account holds or has ordered a symbol the pack does not list, or has traded sessions that the pack
+        holds otherwise.
     """
 
     def __init__(
@@ -133,13 +134,11 @@ class Ledger:
         self.seq, self.number = self.journal.last_seq(), self.journal.last_number()
         self.epoch, self.position = standing.epoch, standing.position
         self.open = {entry.number: entry for entry in self.journal.open_entries()}
+        for entry in self.open.values():
+            self._require_listed(entry.order.symbol, "has an open order in")
         self.account = Account.opened(standing.cash_fen, len(self.market.symbols))
         for held in self.journal.holdings():
-            if held.symbol not in self.market.rows:
-                raise TradingError(
-                    f"the account holds {held.symbol}, which the session pack does not list",
-                    "write the session pack again with every security, the delisted too",
-                )
+            self._require_listed(held.symbol, "holds")
             row = self.market.rows[held.symbol]
             self.account.shares[row] = held.shares
             self.account.sellable_shares[row] = held.sellable_shares
@@ -157,6 +156,13 @@ class Ledger:
         self.day = None if session is None else self.new_day(session, standing.tick_seconds)
         self.traded_shares = {} if session is None else self.journal.traded_shares(session)
         self._holds_fen = {entry.number: self._hold_fen(entry) for entry in self.open.values()}
+
+    def _require_listed(self, symbol: str, what: str) -> None:
+        if symbol not in self.market.rows:
+            raise TradingError(
+                f"the account {what} {symbol}, which the session pack does not list",
+                "write the session pack again with every security, the delisted too",
+            )
 
     def new_day(self, session: date, tick_seconds: int | None = None) -> Day:
         """Return the session's day; the one that comes next is asked for again and again."""

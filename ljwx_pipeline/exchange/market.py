@@ -6,7 +6,7 @@ Not here: the pack's files (``ljwx_pipeline/session_pack.py``), how a bar become
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import CostSettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.lake.content_hash import content_hash
+from ljwx_pipeline.market.calendar import last_known_session, sessions_between
 from ljwx_pipeline.session_pack import SessionPack, official_bars, pack_market, pack_sessions, read_session_pack
 from ljwx_pipeline.trading.exchange_wire import Bar
 from ljwx_pipeline.trading.market_arrays import MarketArrays, optional_columns
@@ -86,6 +87,16 @@ class ExchangeMarket:
     def next_session(self, session: date | None) -> date | None:
         """Return the session after ``session`` (None: the first), None after the last."""
         return next((day for day in self.sessions if session is None or day > session), None)
+
+    def coming_session(self, session: date | None) -> date | None:
+        """Return the session that comes after ``session``, whether the pack holds it yet or not.
+
+        Behind the pack's last one it is the calendar's; None where the calendar ends.
+        """
+        following = self.next_session(session)
+        if following is not None or session is None or session >= last_known_session():
+            return following
+        return sessions_between(session + timedelta(days=1), last_known_session())[0].date()
 
     def bars_hash(self, session: date) -> str:
         """Return the hash of what the bars of ``session`` say."""

@@ -107,7 +107,7 @@ class OrderDesk:
     def _session_fault(self, entry: Entry) -> Reason:
         order, day = entry.order, self._ledger.day
         if day is None or order.session > day.session:
-            following = self._ledger.market.next_session(None if day is None else day.session)
+            following = self._ledger.market.coming_session(None if day is None else day.session)
             if following is not None and order.session < following:
                 return Reason.STALE_SESSION
             # limit orders are taken from the opening auction on

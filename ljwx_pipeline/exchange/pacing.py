@@ -59,11 +59,12 @@ class Pacer:
         self._due_s = clock.monotonic_s()
 
     async def run(self) -> None:
-        """Go on until cancelled. A step that fails on purpose is said in ``failure`` and tried again."""
+        """Go on until cancelled. A step that fails on purpose is said in ``failure`` and tried again; a pack is not."""
         while True:
             try:
                 went_on = await self._step()
-                self.failure = ""
+                # a pack that was refused is not opened again: what is wrong with it stays said until one is played on
+                self.failure = "" if went_on else self.failure
             except LjwxError as error:
                 self.failure, went_on = str(error), False
             await asyncio.sleep(0 if went_on else POLL_S)

@@ -226,3 +226,53 @@ def test_it_goes_on_over_a_longer_pack_and_not_over_another_market(tmp_path: Pat
         with pytest.raises(TradingError, match="are not those that this account has traded on"):
             exchange.play_on(ExchangeMarket.open(other, default_costs()))
         advance_to(exchange, exchange.market.sessions[3], PhaseName.CLOSED)
+
+
+def test_orders_behind_the_packs_end_wait_for_the_pack_that_holds_their_session(tmp_path: Path) -> None:
+    whole = write_market(tmp_path / "whole", symbols=8, feed_sessions=4)
+    short = write_market(tmp_path / "short", symbols=8, feed_sessions=4, without=(-1,))
+    with opened(whole, tmp_path / "at once") as exchange:
+        play(exchange)
+        at_once = exchange.messages(0, 100_000)
+    with opened(short, tmp_path / "state") as exchange:
+        play(exchange)
+        clock = exchange.clock(0)
+        assert clock.exhausted
+        assert clock.next_session == ExchangeMarket.open(whole, default_costs()).sessions[-1]
+        placed = [exchange.desk.submit(one, 1)[0] for one in seeded_session_orders(exchange, clock.next_session)]
+        assert {one.state for one in placed} == {OrderStatus.ACCEPTED}
+        assert exchange.next_step() is None
+    with opened(short, tmp_path / "state") as exchange:
+        assert exchange.orders(clock.next_session) == placed, "a restart keeps them"
+        exchange.play_on(ExchangeMarket.open(whole, default_costs()))
+        assert not exchange.clock(0).exhausted
+        play(exchange)
+        assert exchange.messages(0, 100_000) == at_once
+        assert any(one.filled_shares for one in exchange.orders(clock.next_session))
+
+
+def test_orders_for_a_session_that_never_comes_lapse_and_those_of_a_lost_name_keep_a_pack_out(tmp_path: Path) -> None:
+    short = write_market(tmp_path / "short", symbols=8, feed_sessions=4, without=(-1, -2))
+    skipping = write_market(tmp_path / "skipping", symbols=8, feed_sessions=4, without=(-2,))
+    with opened(short, tmp_path / "state") as exchange:
+        advance_to(exchange, exchange.market.sessions[-1], PhaseName.CLOSED)
+        session = exchange.clock(0).next_session
+        assert session is not None
+        symbol = exchange.market.symbols[-1]
+        exchange.desk.submit(session_order(session, symbol, 100), 1)
+        fewer = ExchangeMarket.open(skipping, default_costs())
+        del fewer.rows[symbol]
+        with pytest.raises(TradingError, match=f"has an open order in {symbol}, which the session pack does not list"):
+            exchange.play_on(fewer)
+        exchange.play_on(ExchangeMarket.open(skipping, default_costs()))
+        exchange.advance(ticks=False)
+        assert exchange.order("a").reason == Reason.STALE_SESSION
+
+
+def test_where_the_calendar_ends_no_session_comes(pack: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played = ExchangeMarket.open(pack, default_costs())
+    last = played.sessions[-1]
+    assert played.coming_session(None) == played.sessions[0]
+    assert played.coming_session(played.sessions[0]) == played.sessions[1]
+    monkeypatch.setattr("ljwx_pipeline.exchange.market.last_known_session", lambda: last)
+    assert played.coming_session(last) is None

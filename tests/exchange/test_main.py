@@ -102,7 +102,8 @@ def test_it_plays_the_sessions_in_lockstep_with_who_follows_and_stops_on_a_signa
             *(PhaseName.CONTINUOUS, PhaseName.CLOSING_AUCTION, PhaseName.CLOSED),
         ] * len([one for one in found if isinstance(one, SessionBars)])
         clock = running.ask("/clock")
-        assert (clock["phase"], clock["next_session"]) == ("closed", None)
+        assert (clock["phase"], clock["exhausted"]) == ("closed", True)
+        assert clock["next_session"] > running.said["last_session"], "the calendar's, for which orders are taken"
         assert running.stop() == 0
 
 
@@ -391,6 +392,34 @@ def test_a_step_that_fails_is_said_and_tried_again(pack: Path, tmp_path: Path) -
             recording.unlink()
             next(running.frames(stream))
             wait_for(lambda: running.ask("/health")["ok"])
+
+
+def test_a_pack_that_grows_is_played_on_and_one_that_is_refused_stays_said(tmp_path: Path) -> None:
+    pack = write_market(tmp_path / "pack", symbols=8, feed_sessions=3, without=(-1,))
+    whole = {"symbols": 8, "feed_sessions": 3}
+    with exchange_process(pack, tmp_path / "state", *FAST) as running, running.stream() as stream:
+        frames = running.frames(stream)
+
+        def play_until(phase: PhaseName, session: str) -> None:
+            for frame in frames:
+                phases = [one for one in frame.durable if isinstance(one, Phase) and one.phase is phase]
+                if any(one.session.isoformat() == session for one in phases):
+                    return
+
+        play_until(PhaseName.CLOSED, running.said["last_session"])
+        coming = running.ask("/clock")["next_session"]
+        order = session_order(date.fromisoformat(coming), SYMBOL, 200)
+        assert running.submit(order).state is OrderStatus.ACCEPTED
+        asking = threading.Thread(target=play_until, args=(PhaseName.CLOSED, coming))
+        write_market(pack, **whole, seed=5)
+        asking.start()
+        wait_for(lambda: running.http.get("/health").status_code == 503)
+        time.sleep(0.7)  # the next look
+        assert "not those that this account has traded on" in running.http.get("/health").json()["message"]
+        write_market(pack, **whole)
+        asking.join(timeout=20)
+        assert running.ask("/orders/a")["state"] in ("filled", "lapsed")
+        assert running.ask("/clock")["session"] == coming
 
 
 def test_a_free_port_is_taken_where_none_is_named(shared: ExchangeProcess) -> None:

@@ -34,9 +34,12 @@ CONFIG = Path(__file__).resolve().parents[2] / "ljwx.toml"
 TICK_SECONDS = 600
 
 
-def write_market(folder: Path, *, symbols: int = 16, feed_sessions: int = 6, seed: int = 0) -> Path:
-    """Write the pack of a violent market and return its folder."""
-    tables = live_tables(symbols=symbols, sessions=80, feed_sessions=feed_sessions, seed=seed)
+def write_market(
+    folder: Path, *, symbols: int = 16, feed_sessions: int = 6, seed: int = 0, without: tuple[int, ...] = ()
+) -> Path:
+    """Write the pack of a violent market, but the sessions at the places ``without``, and return its folder."""
+    tables = live_tables(symbols=symbols, sessions=80, feed_sessions=feed_sessions, seed=seed).without(*without)
+    feed_sessions -= len(without)
     write_pack(folder, tables, feed_sessions=feed_sessions, online_features=pd.DataFrame({"symbol": ["x"]}))
     return folder
 

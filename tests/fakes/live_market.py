@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,12 @@ class Tables:
     securities: pd.DataFrame
     st_spells: pd.DataFrame
     corporate_actions: pd.DataFrame
+
+    def without(self, *positions: int) -> Tables:
+        """Return the tables without the bars of the sessions at ``positions``, counted as in a list."""
+        days = np.sort(self.bars["session_date"].unique())
+        gone = self.bars["session_date"].isin(days[list(positions)])
+        return replace(self, bars=self.bars[~gone].reset_index(drop=True))
 
     def split(self, feed_sessions: int) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Return bars before and during the last ``feed_sessions`` sessions."""

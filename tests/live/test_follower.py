@@ -17,7 +17,7 @@ from ljwx_pipeline.config import Settings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.follower import BooksDiffer
 from ljwx_pipeline.live.model import Model
-from ljwx_pipeline.live.tables import account, signals
+from ljwx_pipeline.live.tables import account, orders, signals
 from ljwx_pipeline.session_pack import read_session_pack
 from tests.fakes.desk_world import books, desk_at
 from tests.fakes.exchange_process import exchange_process
@@ -66,6 +66,44 @@ def test_every_session_through_the_live_loop_equals_the_backtest_to_the_fen(
     assert expected.written_off_fen.sum() > 0
     for column, name in enumerate(("cash_fen", "equity_fen", "fees_fen", "dividends_fen", "written_off_fen"), start=1):
         np.testing.assert_array_equal([row[column] for row in found["account"]], getattr(expected, name), name)
+
+
+def test_a_pack_that_grows_is_traded_as_the_backtest_of_the_whole(tmp_path: Path, settings: Settings) -> None:
+    tables = live_tables(seed=2, feed_sessions=6)
+    online = pd.DataFrame({"symbol": ["x"]})
+    write_pack(tmp_path / "whole", tables, feed_sessions=6, online_features=online)
+    write_pack(tmp_path / "feed", tables.without(-1), feed_sessions=5, online_features=online)
+    whole, short = (ReplayFeed(read_session_pack(tmp_path / name)) for name in ("whole", "feed"))
+    scorer = GivenScores(whole, 2)
+    model = Model(BUNDLE, scorer)
+
+    async def run() -> dict[str, list[tuple[object, ...]]]:
+        with exchange_process(tmp_path / "feed", tmp_path / "exchange", *OPTIONS) as exchange:
+            async with desk_at(exchange.said["url"], tmp_path) as desk:
+                await stage(desk, BUNDLE)
+                await Followed(desk, short, wide_open(settings), model).follower.follow(end_of_pack)
+                still_open = select(orders).where(orders.c.is_open == 1)
+                waiting = await desk.journal.read(lambda c: c.execute(still_open).all())
+                assert {one.valid_session for one in waiting} == {whole.sessions[-1].isoformat()}
+                write_pack(tmp_path / "feed", tables, feed_sessions=6, online_features=online)
+                await Followed(desk, whole, wide_open(settings), model).follower.follow(until(whole.sessions[-1]))
+                stood = await desk.journal.read(
+                    lambda c: [tuple(row) for row in c.execute(select(account).order_by(account.c.session))]
+                )
+                return {"account": stood, **books(desk.store)}
+
+    found = asyncio.run(run())
+    expected = run_backtest(
+        whole.market,
+        scorer.table,
+        strategy=wide_open(settings).strategy,
+        costs=settings.costs,
+        first=whole.sessions[0],
+        last=whole.sessions[-1],
+    )
+    assert any(fill[4] == whole.sessions[-1].isoformat() for fill in found["fills"]), "the last session traded"
+    for column, values in ((1, expected.cash_fen), (2, expected.equity_fen), (3, expected.fees_fen)):
+        np.testing.assert_array_equal([row[column] for row in found["account"]], values)
 
 
 def test_without_a_model_nothing_is_decided_and_the_books_go_on(

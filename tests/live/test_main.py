@@ -154,7 +154,6 @@ def test_a_newer_model_takes_over_at_the_next_session(
     assert used[0] != newer.name
 
 
-@pytest.mark.xfail(strict=True, reason="the exchange takes no order behind its pack yet")
 def test_the_last_close_of_the_pack_is_decided_too(traded: tuple[Home, AccountSnapshot]) -> None:
     home, _ = traded
     (last,) = rows(home, "SELECT session, bundle_hash FROM sessions ORDER BY session DESC LIMIT 1")
