@@ -16,7 +16,9 @@ The tree (each message states the fact, the value and the remedy)::
     ├── RegistryError         MLflow cannot be reached or refuses
     ├── PromotionError        the gate has too little evidence to decide
     └── LiveError             the runner refuses to start or to go on
-        └── Deposed           another runner holds the lease: this one must not write or send any more
+        ├── Deposed           another runner holds the lease: this one must not write or send any more
+        ├── JournalDamaged    the journal cannot be trusted: a person restores it
+        └── CrashLoop         it ended uncleanly too often in a short time: a person looks before it starts again
 """
 
 from __future__ import annotations
@@ -121,3 +123,17 @@ class LiveError(LjwxError):
 
 class Deposed(LiveError):
     """Another runner has taken over the lease: this one must not write or send any more."""
+
+    exit_code = 14
+
+
+class JournalDamaged(LiveError):
+    """The journal is not what was written: no restart mends it."""
+
+    exit_code = 15
+
+
+class CrashLoop(LiveError):
+    """The runner ended uncleanly too often in a short time, and does not start again by itself."""
+
+    exit_code = 16

@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings, artifact_root, dagster_home, ljwx_home, tracking_uri
-from ljwx_pipeline.errors import EnvironmentFault, LiveError, LjwxError
+from ljwx_pipeline.errors import CrashLoop, EnvironmentFault, LjwxError
 from ljwx_pipeline.job_process import run_in_own_group
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 
@@ -35,7 +35,7 @@ MAKE_TRACKING_DATABASE = (
 )
 STOP_GRACE_S = 15.0
 #: Exit codes of a command that ended by a deliberate error (``errors.py``), not by a crash or a signal.
-REFUSALS = range(LjwxError.exit_code, LiveError.exit_code + 1)
+REFUSALS = range(LjwxError.exit_code, CrashLoop.exit_code + 1)
 #: How much of a log's end holds the reason of a refusal.
 REASON_BYTES = 16_384
 

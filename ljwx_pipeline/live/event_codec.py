@@ -17,7 +17,7 @@ from enum import StrEnum
 from functools import cache
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.errors import JournalDamaged, LiveError
 
 #: Turns one value of a field into plain JSON, or plain JSON into it; given the field's name for the error.
 Step = Callable[[Any, str], Any]
@@ -48,7 +48,7 @@ def from_json(kind: Any, text: str) -> Any:
     try:
         plain = json.loads(text)
     except json.JSONDecodeError as error:
-        raise LiveError(
+        raise JournalDamaged(
             f"a stored {kind.__name__} is no JSON ({error})",
             "the journal is damaged: restore it with `ljwx live restore`",
         ) from None

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Row, func, insert, select
 
 from ljwx_pipeline.clock import Clock
-from ljwx_pipeline.errors import Deposed, LiveError
+from ljwx_pipeline.errors import Deposed, JournalDamaged, LiveError
 from ljwx_pipeline.live.event_codec import from_json, to_json
 from ljwx_pipeline.live.events import EVENTS, UNFENCED, Event, Recorded, instant_ns, session_of, strategy_of
 from ljwx_pipeline.live.projections import apply, move_to
@@ -109,14 +109,16 @@ def read_events(connection: Connection, *, after: int = 0, upto: int | None = No
     Raises
     ------
     LiveError
-        When one has no known name or not its fields, or one is missing between two others.
+        When one has no known name or not its fields.
+    JournalDamaged
+        When one is missing between two others.
     """
     while True:
         page = select(events_log).where(events_log.c.seq > after).order_by(events_log.c.seq).limit(_READ_AT_ONCE)
         rows = connection.execute(page if upto is None else page.where(events_log.c.seq <= upto)).all()
         for row in rows:
             if row.seq != after + 1:
-                raise LiveError(
+                raise JournalDamaged(
                     f"event {after + 1} is missing from the log, event {row.seq} follows {after}",
                     "restore the journal with `ljwx live restore`",
                 )

@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
-from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.errors import JournalDamaged, LiveError
 
 #: How long a write waits for another process's, seconds.
 LOCK_WAIT_S = 15.0
@@ -178,8 +178,9 @@ def told(name: str) -> Iterator[None]:
             "nothing was written; the runner's own account of events is wrong: reconcile before trading goes on",
         ) from error
     except DBAPIError as error:
-        fact, remedy = _reason(error)
-        raise LiveError(f"{name} {fact} ({error.orig})", remedy) from error
+        fact, remedy = reason = _reason(error)
+        kind = JournalDamaged if reason is _DAMAGED else LiveError
+        raise kind(f"{name} {fact} ({error.orig})", remedy) from error
     except SQLAlchemyError as error:
         raise LiveError(f"{name} could not be used ({error})", "nothing was written; look at the database") from error
 

@@ -18,7 +18,7 @@ import pytest
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings, load_settings
-from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.errors import Deposed, LiveError
 from ljwx_pipeline.live.account_files import LOCK_NAME
 from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.main import RunnerProcess, run_replay
@@ -129,7 +129,7 @@ def test_stopped_in_the_middle_and_woken_it_sends_nothing_more_and_ends_as_depos
             assert there(home) == exchange, "an account has one exchange: the one that is there"
             first.send(signal.SIGCONT)
             code, said = first.end()
-            assert code == 13
+            assert code == Deposed.exit_code
             assert "it may neither write nor send" in said or "another runner" in said
             finish(second)
     assert books(home, settings) == undisturbed[1]
