@@ -1,7 +1,7 @@
-"""The bodies of ``ljwx live backup|backups|restore|models|rollback``: the journal's copies, and the runner's models.
+"""The bodies of ``ljwx live backup|backups|restore|models|rollback|analyse``: copies, models, what trading cost.
 
 Not here: the runner itself (``live/main.py``), how a backup is made (``live/backups.py``), what a model's stage means
-(``live/stages.py``).
+(``live/stages.py``), what is measured (``live/analysis/``).
 """
 
 from __future__ import annotations
@@ -11,22 +11,27 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.command_output import cell, grid, show_result, size_text
+from ljwx_pipeline.command_output import cell, day_of, grid, show_result, size_text
 from ljwx_pipeline.config import Settings, ljwx_home, market_home
 from ljwx_pipeline.dataset_commands import instant_of
-from ljwx_pipeline.errors import ConfigError, LakeError, LiveError
+from ljwx_pipeline.errors import ConfigError, LakeError, LiveError, TradingError
 
 if TYPE_CHECKING:  # the runner costs SQLAlchemy: loaded when a command runs, not when the parser is built
     from sqlalchemy import Connection
 
+    from ljwx_pipeline.live.analysis.against_backtest import Comparison
+    from ljwx_pipeline.live.analysis.prices import Bars
     from ljwx_pipeline.live.backup_shelf import Backup
     from ljwx_pipeline.live.journal import DeployedBundle
     from ljwx_pipeline.live.restore import Until
 
 Body = Callable[[Settings, argparse.Namespace], int]
+#: Below the market's home: the session pack that the runner trades.
+PACK_DIR = Path("live") / "feed"
 
 
 def add_live_commands(
@@ -80,6 +85,12 @@ def add_live_commands(
     rollback = add("rollback", _rollback, "make the former champion champion again, at once")
     rollback.add_argument("--strategy", default=None, metavar="NAME", help="whose; needed where they differ")
     rollback.add_argument("--dry-run", action="store_true", default=False, help="say what would be done, and stop")
+    analyse = add(
+        "analyse", _analyse, "what trading cost, how orders were filled, how fast, and the backtest beside it"
+    )
+    analyse.add_argument("--from", dest="first", default=None, metavar="D", help="first session (default: the first)")
+    analyse.add_argument("--to", dest="last", default=None, metavar="D", help="last session (default: the last)")
+    analyse.add_argument("--html", default=None, metavar="FILE", help="write a page with pictures, too")
 
 
 def _backup(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -330,6 +341,58 @@ def _until(arguments: argparse.Namespace) -> Until:
         raise ConfigError(
             f"--at {arguments.at!r} is no instant", "write 2024-01-31, 2024-01-31T14:30 or 2024-01-31T06:30Z"
         ) from None
+
+
+def _analyse(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.lake.atomic_parquet import write_bytes
+    from ljwx_pipeline.live.analysis.against_backtest import Asked, compared
+    from ljwx_pipeline.live.analysis.analysis import analysed
+    from ljwx_pipeline.live.analysis.ledger import read_ledger
+    from ljwx_pipeline.live.analysis.page import analysis_page
+    from ljwx_pipeline.live.analysis.prices import bars_of
+    from ljwx_pipeline.live.analysis.text import analysis_text
+    from ljwx_pipeline.session_pack import pack_market, read_session_pack
+    from ljwx_pipeline.trading.market_arrays import optional_columns
+
+    home = market_home(settings)
+    asked = Asked(
+        None if arguments.first is None else day_of(arguments.first, "--from"),
+        None if arguments.last is None else day_of(arguments.last, "--to"),
+    )
+    if asked.first is not None and asked.last is not None and asked.first > asked.last:
+        raise ConfigError(f"--from {asked.first} lies after --to {asked.last}", "exchange them")
+    with _journal(settings) as connection:
+        ledger = read_ledger(connection)
+    bars: Bars = {}
+    comparison: Comparison | None = None
+    simulated, not_compared = ledger.simulated, ""
+    try:
+        pack = read_session_pack(home / PACK_DIR)
+    except LiveError as error:
+        not_compared = error.fact
+    else:
+        simulated = simulated or pack.manifest.simulated
+        bars = bars_of(pack, ledger.between(asked.first, asked.last))
+        if settings.uncertainty.abstains:
+            not_compared = "[uncertainty] keeps names from being bought, by intervals that the journal does not hold"
+        else:
+            try:
+                comparison = compared(
+                    ledger,
+                    pack_market(pack, columns=optional_columns(settings.costs)),
+                    strategy=settings.strategy,
+                    costs=settings.costs,
+                    asked=asked,
+                )
+            except TradingError as error:
+                not_compared = error.fact
+    found = analysed(ledger, bars, asked=asked, comparison=comparison, not_compared=not_compared, simulated=simulated)
+    body, text = found.as_dict(), analysis_text(found)
+    if arguments.html is not None:
+        page = Path(arguments.html).absolute()
+        write_bytes(page, analysis_page(found, account=f"account of {home.name}").encode())
+        body, text = {**body, "page": str(page)}, f"{text}\n\n{page}"
+    return show_result(arguments, body, text)
 
 
 def _described(backup: Backup) -> dict[str, Any]:
