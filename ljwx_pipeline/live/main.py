@@ -1,32 +1,38 @@
 """The runner as a process: one replay and out (``run_replay``), or loop and HTTP until a signal (``serve``).
 
-Not here: what the process does (``process.py``).
+Not here: what the process does (``process.py``), what whoever started it is told (``supervision/``).
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, registered_model
-from ljwx_pipeline.errors import EnvironmentFault, LiveError
+from ljwx_pipeline.errors import EnvironmentFault, LiveError, LjwxError
 from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.live.decision import RunnerSettings
+from ljwx_pipeline.live.events import AlertRaised
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.leadership import Place
 from ljwx_pipeline.live.places import LIVE_DIR, journal_place
-from ljwx_pipeline.live.process import EVERY_STRATEGY, LiveProcess, ProcessSettings
+from ljwx_pipeline.live.process import EVERY_STRATEGY, LiveProcess, ProcessSettings, first_of
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.snapshot import AccountSnapshot, account_snapshot
 from ljwx_pipeline.live.stage_log import Staging
+from ljwx_pipeline.live.supervision.sd_notify import ServiceManager
+from ljwx_pipeline.live.supervision.starts import Starts, may_start
+from ljwx_pipeline.live.supervision.watchdog import Watchdog
 from ljwx_pipeline.live.trading import FEED_DIR, TradingSettings
 
 KEYS_DIR = "keys"
@@ -82,6 +88,12 @@ class RunnerProcess:
     def capital_fen(self) -> int:
         """Opening cash."""
         return self.settings.trading.runner.capital_fen
+
+    @property
+    def max_age_s(self) -> float:
+        """Seconds after which the newest completed piece of work is too old."""
+        live = self.settings.trading.runner.live
+        return live.max_stall_seconds + live.seconds_per_session + live.poll_seconds
 
     @contextlib.contextmanager
     def journal(self) -> Iterator[Journal]:
@@ -141,7 +153,8 @@ def run_replay(
 def serve(home: Path, settings: Settings, *, keys_dir: Path | None = None) -> int:
     """Run loop and HTTP interface in this process until SIGTERM or SIGINT; return the exit code.
 
-    While another process trades the account this one stands by.
+    While another process trades the account this one stands by. After several unclean ends in a short time it waits
+    before it starts. Whoever started it is told when it is ready, that it gets on, and that it ends.
 
     Raises
     ------
@@ -149,9 +162,37 @@ def serve(home: Path, settings: Settings, *, keys_dir: Path | None = None) -> in
         When the port is taken.
     Deposed
         When another process has taken over.
+    CrashLoop
+        When it ended uncleanly too often.
     """
-    process = RunnerProcess(home, settings, keys_dir=keys_dir or ljwx_home() / KEYS_DIR, clock=SystemClock())
-    asyncio.run(_serve(process, settings.ui.host, settings.ui.runner_port))
+    clock = SystemClock()
+    manager = ServiceManager.of_environment(os.environ, clock)
+    starts = Starts(home / LIVE_DIR, clock)
+    asked = threading.Event()
+
+    def alert(raised: AlertRaised) -> None:
+        place, backups_dir = journal_place(settings, home)
+        journal = Journal(place, clock, backups_dir=backups_dir)
+        try:
+            journal.log.append([raised], None)
+        finally:
+            journal.close()
+
+    def say(text: str) -> None:
+        sys.stderr.write(f"{text}\n")
+        manager.status(text)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: asked.set())
+    if not may_start(starts, alert=alert, wait=lambda seconds: not asked.wait(seconds), say=say):
+        return 0
+    with starts.run():
+        agreed = threading.Event()
+        process = RunnerProcess(
+            home, settings, keys_dir=keys_dir or ljwx_home() / KEYS_DIR, clock=clock, ready=agreed.set
+        )
+        watchdog = Watchdog(manager, process.progress, max_age_s=process.max_age_s, books_agree=agreed.is_set)
+        asyncio.run(_supervised(process, watchdog, asked, settings.ui.host, settings.ui.runner_port))
     return 0
 
 
@@ -172,17 +213,35 @@ def bound_socket(host: str, port: int, key: str) -> Iterator[socket.socket]:
         yield listener
 
 
+async def _supervised(process: RunnerProcess, watchdog: Watchdog, asked: threading.Event, host: str, port: int) -> None:
+    """Serve, and tell whoever started the process of it; ``asked`` is set when a stop was asked for already."""
+
+    def stop() -> None:
+        watchdog.stopping("asked to")
+        process.loop.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # while uvicorn answers it takes signals itself, and raises them again for this handler when it has ended
+        asyncio.get_running_loop().add_signal_handler(number, stop)
+    if asked.is_set():
+        stop()
+    try:
+        await first_of(_serve(process, host, port), watchdog.run())
+    except LjwxError as error:
+        watchdog.stopping(str(error))
+        raise
+
+
 async def _serve(process: RunnerProcess, host: str, port: int) -> None:
     import uvicorn  # only a serving process needs an HTTP server
 
     from ljwx_pipeline.live.api import ApiParts, make_api
 
-    live = process.settings.trading.runner.live
     parts = ApiParts(
         journal=process.journal,
         inbox=process.inbox,
         progress=process.progress,
-        max_age_s=live.max_stall_seconds + live.seconds_per_session + live.poll_seconds,
+        max_age_s=process.max_age_s,
         capital_fen=process.capital_fen,
         host=host,
     )
@@ -194,9 +253,6 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
             )
             await server.serve(sockets=[listener])
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # while uvicorn answers it takes signals itself, and raises them again for this handler when it has ended
-        asyncio.get_running_loop().add_signal_handler(number, process.loop.stop)
     await process.loop.run(once=False, beside=answer)
 
 

@@ -73,7 +73,7 @@ def test_the_unit_lets_the_runner_wait_and_refuse_first() -> None:
 
 def test_the_unit_watches_and_confines_the_runner() -> None:
     live = unit("ljwx-live.service")
-    assert (live["Type"], live["KillSignal"], live["MemoryMax"]) == ("notify", "SIGTERM", "500M")
+    assert (live["Type"], live["KillSignal"], live["MemoryMax"]) == ("notify", "SIGTERM", "1000M")
     assert int(live["WatchdogSec"]) > 0
     for name in UNITS:
         asked = unit(name)

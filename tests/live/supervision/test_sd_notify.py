@@ -17,7 +17,7 @@ from ljwx_pipeline.clock import ManualClock, SystemClock
 from ljwx_pipeline.errors import ConfigError, EnvironmentFault
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.supervision.sd_notify import MAX_STATUS_CHARACTERS, ServiceManager
-from ljwx_pipeline.live.supervision.watchdog import Watchdog
+from ljwx_pipeline.live.supervision.watchdog import STARTING_LOOK_S, UNWATCHED_LOOK_S, Watchdog
 
 NOW = datetime(2025, 11, 3, 7, 5, tzinfo=UTC)
 
@@ -129,7 +129,7 @@ def watched(listener: Listener, max_age_s: float = 60.0) -> tuple[ManualClock, P
     clock = ManualClock(NOW)
     progress = Progress(clock)
     manager = ServiceManager(listener.address, clock, watchdog_s=30.0)
-    return clock, progress, Watchdog(manager, progress, max_age_s=max_age_s)
+    return clock, progress, Watchdog(manager, progress, max_age_s=max_age_s, books_agree=lambda: False)
 
 
 def test_the_watchdog_is_fed_by_progress_and_starves_without(listener: Listener) -> None:
@@ -145,6 +145,47 @@ def test_the_watchdog_is_fed_by_progress_and_starves_without(listener: Listener)
     progress.beat(Mode.TRADING, "session 2025-11-04")
     assert watchdog.look()
     assert ["WATCHDOG=1"] in listener.heard()
+
+
+def test_start_up_is_over_once_the_books_agree_and_that_is_said_once(listener: Listener) -> None:
+    progress, agreed = Progress(ManualClock(NOW)), False
+    watchdog = Watchdog(
+        ServiceManager(listener.address, ManualClock(NOW)), progress, max_age_s=60, books_agree=lambda: agreed
+    )
+    assert watchdog.look_s == STARTING_LOOK_S
+    for mode in (Mode.STARTING, Mode.OUTAGE, Mode.HALTED, Mode.TRADING):
+        progress.beat(mode)
+        watchdog.look()
+    assert listener.heard() == [["STATUS=starting"], ["STATUS=outage"], ["STATUS=halted"], ["STATUS=trading"]]
+    agreed = True
+    watchdog.look()
+    watchdog.look()
+    assert listener.heard() == [["READY=1", "STATUS=trading"]]
+    assert watchdog.look_s == UNWATCHED_LOOK_S
+
+
+@pytest.mark.parametrize("mode", [Mode.STANDBY, Mode.WAITING])
+def test_who_has_no_books_to_compare_is_ready(listener: Listener, mode: Mode) -> None:
+    _, progress, watchdog = watched(listener)
+    progress.beat(mode, "for something")
+    watchdog.look()
+    assert listener.heard()[0] == ["READY=1", f"STATUS={mode}: for something"]
+
+
+def test_while_it_ends_nothing_else_is_said_of_what_it_does(listener: Listener) -> None:
+    _, progress, watchdog = watched(listener)
+    watchdog.stopping("asked to")
+    progress.beat(Mode.TRADING, "the last step")
+    watchdog.look()
+    assert listener.heard() == [["STOPPING=1", "STATUS=asked to"], ["WATCHDOG=1"]]
+
+
+def test_a_manager_that_is_gone_keeps_nobody_from_ending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manager = ServiceManager(str(tmp_path / "nobody"), SystemClock())
+    watchdog = Watchdog(manager, Progress(SystemClock()), max_age_s=60, books_agree=lambda: True)
+    watchdog.stopping("asked to")
+    assert watchdog.fault in capsys.readouterr().err
+    assert "takes no message" in watchdog.fault
 
 
 def run_for(watchdog: Watchdog, until: Callable[[], bool]) -> None:
@@ -163,7 +204,7 @@ def run_for(watchdog: Watchdog, until: Callable[[], bool]) -> None:
 def test_it_looks_several_times_a_term_and_stops_speaking_when_the_work_stops(listener: Listener) -> None:
     progress = Progress(SystemClock())
     manager = ServiceManager(listener.address, SystemClock(), watchdog_s=0.08)
-    watchdog = Watchdog(manager, progress, max_age_s=0.2)
+    watchdog = Watchdog(manager, progress, max_age_s=0.2, books_agree=lambda: False)
     told: list[list[str]] = []
 
     def silent() -> bool:
@@ -179,7 +220,7 @@ def test_it_looks_several_times_a_term_and_stops_speaking_when_the_work_stops(li
 def test_a_manager_that_is_away_for_a_moment_is_told_again(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
     manager = ServiceManager(address, SystemClock(), watchdog_s=0.04)
-    watchdog = Watchdog(manager, Progress(SystemClock()), max_age_s=60)
+    watchdog = Watchdog(manager, Progress(SystemClock()), max_age_s=60, books_agree=lambda: False)
     run_for(watchdog, lambda: bool(watchdog.fault))
     assert "takes no message" in watchdog.fault
     listener = Listener(address)
