@@ -1,6 +1,7 @@
 """The bodies of ``ljwx live backup|backups|restore``: copies of the runner's journal, and the way back to an instant.
 
-Not here: the runner itself (``live/main.py``), how a backup is made (``live/backups.py``).
+Not here: the runner itself (``live/main.py``), how a backup is made (``live/backups.py``), what a trader asks of a
+runner (``live_control_commands.py``).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from ljwx_pipeline.command_output import cell, grid, show_result, size_text
 from ljwx_pipeline.config import Settings, market_home
 from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LiveError
+from ljwx_pipeline.live_control_commands import add_live_control_commands
 
 if TYPE_CHECKING:  # the runner costs SQLAlchemy: loaded when a command runs, not when the parser is built
     from ljwx_pipeline.live.backup_shelf import Backup
@@ -72,6 +74,7 @@ def add_live_commands(
         "--into", default=None, metavar="PLACE", help="new file, or URL of a new database; default: beside the journal"
     )
     restore.add_argument("--dry-run", action="store_true", default=False, help="say what would be restored, and stop")
+    add_live_control_commands(add)
 
 
 def _backup(settings: Settings, arguments: argparse.Namespace) -> int:
