@@ -57,6 +57,9 @@ BENCHMARKS = {
     "gate_noise": "benchmarks.gate_noise",
     "gate_planted": "benchmarks.gate_planted",
     "live_restart": "benchmarks.live_restart",
+    "live_crash": "benchmarks.live_crash",
+    "live_faults": "benchmarks.live_faults",
+    "live_soak": "benchmarks.live_soak",
 }
 KEYS = ("id", "what", "ours", "peer", "ratio", "goal", "holds", "command", "measured_at")
 

@@ -261,7 +261,7 @@ def _live(arguments: argparse.Namespace) -> int:
     home = market_home(settings)
     if not arguments.once:
         return serve(home, settings)
-    account = run_replay(home, settings, once=True)
+    account = run_replay(home, settings)
     print(json.dumps(account.as_dict(), indent=2))
     return 0
 

@@ -25,25 +25,29 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.lake.atomic_parquet import draft_bytes, publish, write_bytes
 from ljwx_pipeline.market.tables import BESIDE_TABLES
+from ljwx_pipeline.trading.exchange_wire import Bar
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
+from ljwx_pipeline.trading.strict_json import to_json
 
 FORMAT = 3
 #: The format whose files have plain names.
 PLAIN_NAMES = 2
 MANIFEST = "manifest.json"
 TABLES = ("history", "feed", "securities", "st_spells", "index_members", "corporate_actions")
+_E4, _FEN = 10_000, 100
 _BESIDE = "beside-"
 _AGAIN = "run the pipeline's deployment again to write the pack anew"
 
@@ -185,6 +189,32 @@ def pack_market(pack: SessionPack, *, columns: Collection[str] = ()) -> MarketAr
         adjustment=pack.manifest.adjustment,
         columns=columns,
     )
+
+
+def official_bars(bars: pd.DataFrame) -> tuple[Bar, ...]:
+    """Return one session's bars as an exchange states them, by symbol; what is not known is 0."""
+
+    def integers(column: str, unit: int) -> list[int]:
+        values = bars[column].to_numpy(dtype=np.float64)
+        whole: list[int] = np.rint(np.where(np.isfinite(values), values, 0.0) * unit).astype(np.int64).tolist()
+        return whole
+
+    prices = [integers(f"{name}_cny", _E4) for name in ("open", "high", "low", "close", "pre_close")]
+    columns = zip(
+        bars["symbol"],
+        *prices,
+        integers("volume_shares", 1),
+        integers("amount_cny", _FEN),
+        bars["adj_factor"].to_numpy(dtype=np.float64).tolist(),
+        strict=True,
+    )
+    return tuple(Bar(str(symbol), *rest) for symbol, *rest in columns)
+
+
+def bars_hash(bars: Iterable[Bar]) -> str:
+    """Return the hash of what a session's official bars say, whoever says it."""
+    said = [to_json(bar) for bar in bars]
+    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _manifest_bytes(folder: Path) -> bytes:

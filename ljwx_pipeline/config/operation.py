@@ -65,12 +65,17 @@ class UiSettings(Section):
 
 
 class LiveSettings(Section):
-    """The runner's loop, and its journal.
+    """The runner's loop, its exchange and its journal.
 
-    ``database_url`` is empty for a SQLite file in the market's home. A password comes from PGPASSWORD or PGPASSFILE
-    alone: an address is shown and stored.
+    ``exchange_url`` is empty for a paper exchange that the runner starts for itself. ``database_url`` is empty for a
+    SQLite file in the market's home. A password comes from PGPASSWORD or PGPASSFILE alone: an address is shown and
+    stored.
     """
 
+    exchange_url: str
+    tick_seconds: int = Field(ge=0, le=600)
+    answer_seconds: float = Field(gt=0)
+    reconcile_seconds: float = Field(gt=0)
     seconds_per_session: float = Field(ge=0)
     max_bundle_age_days: int = Field(ge=1)
     poll_seconds: float = Field(gt=0)
@@ -78,6 +83,15 @@ class LiveSettings(Section):
     database_url: str
     backup_keep_days: int = Field(ge=1)
     backup_keep_months: int = Field(ge=1)
+
+    @field_validator("exchange_url")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None):
+            msg = "write http://HOST:PORT, or leave it empty"
+            raise ValueError(msg)
+        return value
 
     @field_validator("database_url")
     @classmethod

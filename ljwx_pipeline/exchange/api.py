@@ -173,6 +173,7 @@ def _add_questions(api: FastAPI, parts: ApiParts) -> None:
             "streams": parts.hub.n_clients,
             "conflated_ticks": parts.hub.conflated_ticks,
             "last_seq": exchange.last_seq,
+            "epoch": exchange.epoch,
         }
         return JSONResponse(said, status_code=503 if failure else 200)
 

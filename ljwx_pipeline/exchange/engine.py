@@ -65,6 +65,11 @@ class Exchange:
         """The number of the last durable message."""
         return self._ledger.seq
 
+    @property
+    def epoch(self) -> int:
+        """The highest fencing epoch it has seen."""
+        return self._ledger.epoch
+
     def clock(self, speed: float) -> ClockReport:
         """Return the market's time and what comes next."""
         session = None if self._ledger.day is None else self._ledger.day.session

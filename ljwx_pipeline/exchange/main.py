@@ -26,6 +26,8 @@ from ljwx_pipeline.session_pack import MANIFEST
 
 LOCK_NAME = "exchange.lock"
 STARTED_POLL_S = 0.01
+#: In lockstep the market waits for whoever follows it; one that was stopped is let go after both of these.
+PING_S, PONG_S = 4.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -77,13 +79,18 @@ def serve(
     LiveError, TradingError
         As ``open_exchange``.
     """
-    with sole_process(state), _bound_socket(settings.host, settings.port) as listener:
+    with sole_process(state) as held, _bound_socket(settings.host, settings.port) as listener:
         seen = _manifest(pack)
         exchange, journal = open_exchange(pack, state, exchange_settings)
         try:
             newer = _newer_market(pack, seen, exchange_settings)
             said = Opened(settings.host, int(listener.getsockname()[1]), exchange)
-            asyncio.run(_serve(exchange, listener, settings, newer, lambda: ready(said), SystemClock()))
+
+            def tell() -> None:
+                held(said.port)
+                ready(said)
+
+            asyncio.run(_serve(exchange, listener, settings, newer, tell, SystemClock()))
         finally:
             journal.close()
     return 0
@@ -109,7 +116,15 @@ async def _serve(
     faults = Faults(clock) if settings.allow_faults else None
     api = make_api(ApiParts(exchange, hub, pacer, settings.speed, faults, settings.host))
     app = api if faults is None else FaultyApp(api, faults)
-    config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=2, proxy_headers=False, lifespan="off")
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        timeout_graceful_shutdown=2,
+        proxy_headers=False,
+        lifespan="off",
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PONG_S,
+    )
     server = uvicorn.Server(config)
     market = asyncio.create_task(pacer.run())
     # a market that is dead while its server answers is the worst of states
@@ -153,8 +168,8 @@ def _newer_market(pack: Path, seen: bytes, settings: ExchangeSettings) -> Callab
 
 
 @contextmanager
-def sole_process(state: Path) -> Iterator[None]:
-    """Hold the state folder, which the kernel frees when the process dies.
+def sole_process(state: Path) -> Iterator[Callable[[int], None]]:
+    """Hold the state folder, which the kernel frees when the process dies; yield what writes the port beside the lock.
 
     Raises
     ------
@@ -175,10 +190,14 @@ def sole_process(state: Path) -> Iterator[None]:
             raise EnvironmentFault(
                 f"another exchange is at work on {state}", "stop it first, or give another --state"
             ) from None
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
-        yield
+
+        def note(port: int) -> None:
+            file.truncate(0)
+            file.write(f"{os.getpid()}\n{port}\n")
+            file.flush()
+
+        note(0)
+        yield note
 
 
 @contextmanager

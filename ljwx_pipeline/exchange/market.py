@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import CostSettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.lake.content_hash import content_hash
-from ljwx_pipeline.session_pack import SessionPack, pack_market, pack_sessions, read_session_pack
-from ljwx_pipeline.trading.account import E4
+from ljwx_pipeline.session_pack import SessionPack, official_bars, pack_market, pack_sessions, read_session_pack
 from ljwx_pipeline.trading.exchange_wire import Bar
 from ljwx_pipeline.trading.market_arrays import MarketArrays, optional_columns
 
@@ -94,23 +93,7 @@ class ExchangeMarket:
 
     def official_bars(self, session: date) -> tuple[Bar, ...]:
         """Return the session's bars as they are sent, by symbol."""
-        frame = self._frame(session)
-
-        def integers(column: str, unit: int) -> list[int]:
-            values = frame[column].to_numpy(dtype=np.float64)
-            whole: list[int] = np.rint(np.where(np.isfinite(values), values, 0.0) * unit).astype(np.int64).tolist()
-            return whole
-
-        prices = [integers(f"{name}_cny", E4) for name in ("open", "high", "low", "close", "pre_close")]
-        columns = zip(
-            frame["symbol"],
-            *prices,
-            integers("volume_shares", 1),
-            integers("amount_cny", 100),
-            frame["adj_factor"].to_numpy(dtype=np.float64).tolist(),
-            strict=True,
-        )
-        return tuple(Bar(str(symbol), *rest) for symbol, *rest in columns)
+        return official_bars(self._frame(session))
 
     def day_bars(self, session: date) -> DayBars:
         """Return the session's bars on the axis of symbols."""

@@ -1,12 +1,13 @@
-"""The runner's files as a whole: one process at a time holds them, and an account that no longer fits is kept aside.
+"""The runner's files as a whole: one process at a time takes them over, and an account that no longer fits is kept.
 
-Not here: what is in them (``journal.py``, ``paper_broker.py``).
+Not here: what is in them (``journal.py``, ``exchange/journal.py``), who trades (``lease.py``).
 """
 
 from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,15 +17,19 @@ from ljwx_pipeline.errors import EnvironmentFault
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import Journal
 
-#: Journal and paper account, moved together or not at all.
+#: Journal and the account of the runner's own exchange, moved together or not at all.
 ACCOUNT_DIR = "account"
+EXCHANGE_DIR = "exchange"
 LOCK_NAME = "runner.lock"
+#: What an exchange holds while it is at work, with its process id and port (``exchange/main.py``).
+EXCHANGE_LOCK_NAME = "exchange.lock"
+_ENDING_TRIES, _ENDING_LOOK_S = 100, 0.1
 ARCHIVE_DIR = "archive"
 
 
 @contextmanager
 def sole_runner(live_dir: Path) -> Iterator[bool]:
-    """Yield whether this process is now the only one that runs this account; the kernel frees it when we die.
+    """Yield whether this process alone looks after the folder for now; the kernel frees it when we die.
 
     Raises
     ------
@@ -48,6 +53,22 @@ def sole_runner(live_dir: Path) -> Iterator[bool]:
         file.write(f"{os.getpid()}\n")
         file.flush()
         yield True
+
+
+def exchange_held(live_dir: Path) -> bool:
+    """Return whether an exchange process still holds the account's folder, after some patience with one that ends."""
+    lock = live_dir / ACCOUNT_DIR / EXCHANGE_DIR / EXCHANGE_LOCK_NAME
+    if not lock.is_file():
+        return False
+    with lock.open("a+", encoding="ascii") as file:
+        for _ in range(_ENDING_TRIES):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_ENDING_LOOK_S)
+            else:
+                return False
+    return True
 
 
 def account_misfit(journal: Journal, feed: ReplayFeed, *, capital_fen: int) -> str:

@@ -19,13 +19,14 @@ from sqlalchemy import Connection, select
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.decision import Books, Decider, DecidingModel
-from ljwx_pipeline.live.events import Event, HeldPosition, Noted, OrderDecided, SignalsScored
+from ljwx_pipeline.live.event_codec import from_json
+from ljwx_pipeline.live.events import Event, Noted, OrderDecided, SessionClosed, SignalsScored
 from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg
 from ljwx_pipeline.live.risk_gate import FREE, Restraint
-from ljwx_pipeline.live.runner import Model
-from ljwx_pipeline.live.tables import account, events_log, positions_now
+from ljwx_pipeline.live.tables import account, events_log
 from ljwx_pipeline.uncertainty.abstain import may_buy
 
 _E4_PER_FEN = 100
@@ -95,7 +96,7 @@ class CloseTrader:
                 f"the session pack does not hold {close.session}, which the market has closed",
                 "run the pipeline, whose deployment writes the pack with it",
             )
-        books = await self._journal.read(partial(_books, close.session))
+        books = await self._journal.read(partial(books_at, close.session))
         # scoring takes as long as it takes: the stream and the lease are looked after meanwhile
         scores = await asyncio.to_thread(model.scorer.scores, close.session)
         beside: list[Event] = []
@@ -156,16 +157,28 @@ def _was_decided(strategy: str, session: date, connection: Connection) -> bool:
     return connection.execute(scored.limit(1)).first() is not None
 
 
-def _books(session: date, connection: Connection) -> Books:
-    rows = connection.execute(select(account).order_by(account.c.session)).mappings().all()
-    past = [row for row in rows if row["session"] < session.isoformat()]
-    (now,) = [row for row in rows if row["session"] == session.isoformat()]
-    held = [HeldPosition(**row) for row in connection.execute(select(positions_now)).mappings()]
+def books_at(session: date, connection: Connection) -> Books:
+    """Return the account at the close of ``session`` as the journal's log states it.
+
+    Raises
+    ------
+    LiveError
+        When the log holds no such close.
+    """
+    past = select(account.c.equity_fen, account.c.cash_fen).where(account.c.session < session.isoformat())
+    rows = connection.execute(past.order_by(account.c.session)).all()
+    kind = (events_log.c.kind == SessionClosed.__name__) & (events_log.c.session == session.isoformat())
+    body = connection.execute(select(events_log.c.body).where(kind).order_by(events_log.c.seq.desc()).limit(1)).scalar()
+    if body is None:
+        raise LiveError(
+            f"the journal holds no close of {session}", "nothing is decided without one; reconcile with the broker"
+        )
+    closed = from_json(SessionClosed, body)
     return Books(
-        held=held,
-        cash_fen=now["cash_fen"],
-        equity_fen=now["equity_fen"],
-        value_fen={one.symbol: one.shares * one.last_price_e4 // _E4_PER_FEN for one in held},
-        past_equity_fen=[row["equity_fen"] for row in past],
-        past_cash_fen=[row["cash_fen"] for row in past],
+        held=closed.positions,
+        cash_fen=closed.cash_fen,
+        equity_fen=closed.equity_fen,
+        value_fen={one.symbol: one.shares * one.last_price_e4 // _E4_PER_FEN for one in closed.positions},
+        past_equity_fen=[row.equity_fen for row in rows],
+        past_cash_fen=[row.cash_fen for row in rows],
     )

@@ -2,7 +2,7 @@
 
 Nothing is written and nothing is sent here: the same books, scores and bars give the same orders with the same
 identities. Not here: the kernels (``trading/``), the gate's limits (``risk_gate.py``), what becomes of the orders
-(``runner.py``).
+(``order_desk.py``).
 """
 
 from __future__ import annotations
@@ -98,6 +98,11 @@ class DecidingModel:
 
     version: str
     last_train_session: date
+
+
+def strategy_name(strategy: StrategySettings) -> str:
+    """Return the name of the market's own strategy: part of every order's identity."""
+    return strategy.kind.replace("_", "-")
 
 
 class Decider:
@@ -209,7 +214,7 @@ class Decider:
             side = Side.BUY if decided.shares[row] > 0 else Side.SELL
             symbol = self._feed.symbols[row]
             identity = client_order_id(
-                strategy=self._settings.strategy.kind.replace("_", "-"),
+                strategy=strategy_name(self._settings.strategy),
                 model_version=model.version,
                 symbol=symbol,
                 session=session,

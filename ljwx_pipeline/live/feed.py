@@ -1,7 +1,7 @@
 """The feed port and its first implementation: the held-out sessions of a session pack, replayed in order.
 
 A feed says which sessions there are and what a session's bars were; the runner asks for one only when its turn comes.
-Not here: the pack's files (``ljwx_pipeline/session_pack.py``), pacing (``loop.py``).
+Not here: the pack's files (``ljwx_pipeline/session_pack.py``), pacing (``process.py``).
 """
 
 from __future__ import annotations
@@ -13,8 +13,14 @@ from pathlib import Path
 import pandas as pd
 
 from ljwx_pipeline.errors import LiveError
-from ljwx_pipeline.lake.content_hash import content_hash
-from ljwx_pipeline.session_pack import SessionPack, pack_market, pack_sessions, read_session_pack
+from ljwx_pipeline.session_pack import (
+    SessionPack,
+    bars_hash,
+    official_bars,
+    pack_market,
+    pack_sessions,
+    read_session_pack,
+)
 
 
 class ReplayFeed:
@@ -54,8 +60,8 @@ class ReplayFeed:
         return self._by_session[pd.Timestamp(session)].reset_index(drop=True)
 
     def bars_hash(self, session: date) -> str:
-        """Return the hash of what the bars of ``session`` say."""
-        return content_hash(self.bars(session))
+        """Return the hash of what the bars of ``session`` say, which an exchange's word for them has too."""
+        return bars_hash(official_bars(self.bars(session)))
 
     def column(self, session: date) -> int:
         """Return the column of ``session`` in ``market``."""

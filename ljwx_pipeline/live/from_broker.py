@@ -8,8 +8,6 @@ tables (``projections.py``).
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -32,7 +30,17 @@ from ljwx_pipeline.live.events import (
     StreamRead,
 )
 from ljwx_pipeline.live.orders import Execution, OrderState, Side
-from ljwx_pipeline.live.tables import account_now, bookings, fills, orders, positions_now, reconciliations, streams
+from ljwx_pipeline.live.tables import (
+    account_now,
+    bookings,
+    fills,
+    orders,
+    positions,
+    positions_now,
+    reconciliations,
+    streams,
+)
+from ljwx_pipeline.session_pack import bars_hash
 from ljwx_pipeline.trading.exchange_wire import (
     AccountReport,
     Booking,
@@ -44,7 +52,6 @@ from ljwx_pipeline.trading.exchange_wire import (
     PhaseName,
     SessionBars,
 )
-from ljwx_pipeline.trading.strict_json import to_json
 
 _E4_PER_FEN = 100
 #: Orders that somebody else placed have an id of ours made of the broker's.
@@ -227,12 +234,6 @@ class MessageIntake:
         return []
 
 
-def bars_hash(bars: SessionBars) -> str:
-    """Return the hash of what a session's official bars say."""
-    said = [to_json(bar) for bar in bars.bars]
-    return hashlib.sha256(json.dumps(said, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
 def _fill(message: FillReport) -> FillReported:
     return FillReported(
         exec_id=message.exec_id,
@@ -266,12 +267,19 @@ def _closed(connection: Connection, session: date, bars: SessionBars) -> Session
     fees = select(
         func.coalesce(func.sum(fills.c.commission_fen + fills.c.stamp_duty_fen + fills.c.transfer_fee_fen), 0)
     )
-    booked = select(func.coalesce(func.sum(bookings.c.cash_fen), 0)).where(bookings.c.session == day)
-    dividends = booked.where(bookings.c.reason == BookingKind.DIVIDEND)
-    written_off = booked.where(bookings.c.reason == BookingKind.WRITE_OFF)
+    today = bookings.c.session == day
+    dividends = select(func.coalesce(func.sum(bookings.c.cash_fen), 0)).where(
+        today, bookings.c.reason == BookingKind.DIVIDEND
+    )
+    # a name that is written off brings no cash: what is lost is what it was worth at the close before
+    gone = select(bookings.c.symbol).where(today, bookings.c.reason == BookingKind.WRITE_OFF)
+    before = select(func.max(positions.c.session)).where(positions.c.session < day).scalar_subquery()
+    written_off = select(func.coalesce(func.sum(positions.c.value_fen), 0)).where(
+        positions.c.session == before, positions.c.symbol.in_(gone)
+    )
     return SessionClosed(
         session=session,
-        bars_hash=bars_hash(bars),
+        bars_hash=bars_hash(bars.bars),
         cash_fen=cash,
         equity_fen=cash + sum(one.shares * one.last_price_e4 // _E4_PER_FEN for one in held),
         fees_fen=int(connection.execute(fees.where(fills.c.session == day)).scalar_one()),

@@ -1,16 +1,12 @@
-"""The journal of a runner that trades a session at a time: what it meant, sent, received and holds.
-
-One session is two transactions: ``record_session`` (what the last session did, the new signals, and every order that is
-about to be sent) and ``record_sent`` (the broker has them). Between the two the broker is called, and its calls are
-idempotent by order id, so that dying anywhere and starting again ends in the same rows.
+"""The journal for whoever looks at it or notes something: bundles, withdrawals, the runner's own row, lines for people.
 
 Everything written is an event of the log (``event_log.py``); everything read comes from the tables that follow from it.
-Not here: the tables themselves (``tables.py``), the decisions (``runner.py``).
+Not here: the tables themselves (``tables.py``), orders and what comes back of them (``order_desk.py``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -29,20 +25,12 @@ from ljwx_pipeline.live.events import (
     BundleStaged,
     BundleWithdrawn,
     Event,
-    FillReported,
-    HeldPosition,
     Noted,
-    OrderDecided,
-    OrderReported,
     RunnerStated,
-    SessionClosed,
-    SignalsScored,
     Stage,
     Tier,
-    instant_ns,
 )
 from ljwx_pipeline.live.migrate import migrate
-from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg, OrderIntent, OrderState, SessionClose, Side
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import (
     account,
@@ -102,18 +90,6 @@ class RunnerState:
     message: str
 
 
-@dataclass(frozen=True)
-class SessionRecord:
-    """Everything one session adds to the journal at its close."""
-
-    session: date
-    bars_hash: str
-    bundle_hash: str
-    close: SessionClose
-    scores: Mapping[str, float]
-    orders: Sequence[DecidedOrder]
-
-
 class Journal:
     """One process's view of the journal. Each thread opens its own.
 
@@ -156,6 +132,10 @@ class Journal:
         """Close the connection; nothing is pending, every write was durable when its method returned."""
         self.store.close()
 
+    def write_as(self, epoch: int) -> None:
+        """Write under ``epoch`` from now on: that of the lease this process took."""
+        self._epoch = epoch
+
     # -- reading -------------------------------------------------------------------------------------------------
 
     def sessions(self) -> dict[date, str]:
@@ -163,26 +143,10 @@ class Journal:
         rows = self._rows(select(sessions).where(sessions.c.bars_hash.is_not(None)).order_by(sessions.c.session))
         return {date.fromisoformat(row["session"]): row["bars_hash"] for row in rows}
 
-    def unsent_session(self) -> date | None:
-        """Return the session whose orders are durable here but perhaps unknown to the broker, if there is one."""
-        unsent = select(orders.c.session).where(orders.c.is_open == 1, orders.c.state == OrderState.INTENDED).limit(1)
-        rows = self._rows(unsent)
-        return date.fromisoformat(rows[0]["session"]) if rows else None
-
-    def open_orders(self) -> tuple[OrderIntent, ...]:
-        """Return the orders that are not final, by id."""
-        rows = self._rows(select(orders).where(orders.c.is_open == 1).order_by(orders.c.client_order_id))
-        return tuple(_intent(row) for row in rows)
-
     def last_account(self) -> Mapping[str, Any] | None:
         """Return the newest account row; None before the first session."""
         rows = self._rows(select(account).order_by(account.c.session.desc()).limit(1))
         return rows[0] if rows else None
-
-    def account_history(self) -> tuple[list[int], list[int]]:
-        """Return equity and cash at the close of every recorded session, fen, oldest first."""
-        rows = self._rows(select(account.c.equity_fen, account.c.cash_fen).order_by(account.c.session))
-        return [row["equity_fen"] for row in rows], [row["cash_fen"] for row in rows]
 
     def positions(self, session: date) -> dict[str, int]:
         """Return shares by symbol after ``session``."""
@@ -278,49 +242,6 @@ class Journal:
                 noted = Noted(topic=kind, message=message, session=None)
                 self.log.append_within(connection, [noted], self._epoch)
 
-    def record_session(self, record: SessionRecord) -> None:
-        """Store a session: fills and outcomes of yesterday's orders, account, signals, the new orders as intents.
-
-        Raises
-        ------
-        LiveError
-            When the session is recorded already, or two of its orders are one: nothing was written.
-        """
-        identities = [order.intent.client_order_id for order in record.orders]
-        if len(set(identities)) < len(identities):
-            raise LiveError(
-                f"two orders of session {record.session} have the same identity",
-                "nothing was written; one strategy asked twice for the same symbol and side",
-            )
-        with self.store.writing() as connection:
-            known = select(sessions.c.session).where(sessions.c.session == record.session.isoformat())
-            if connection.execute(known).first() is not None:
-                raise LiveError(
-                    f"session {record.session} is recorded already", "nothing was written; a session trades once"
-                )
-            self.log.append_within(connection, _events_of(record, instant_ns(self._clock.now())), self._epoch)
-
-    def record_sent(self, session: date) -> None:
-        """Note that the broker holds every order intended at ``session``."""
-        intended = select(orders.c.client_order_id).where(
-            orders.c.session == session.isoformat(), orders.c.is_open == 1, orders.c.state == OrderState.INTENDED
-        )
-        now = instant_ns(self._clock.now())
-        with self.store.writing() as connection:
-            accepted = [
-                OrderReported(
-                    client_order_id=identity,
-                    exchange_order_id="",
-                    state=OrderState.ACCEPTED,
-                    reason="",
-                    filled_shares=0,
-                    session_over=False,
-                    reported_at_ns=now,
-                )
-                for identity in connection.execute(intended.order_by(orders.c.rank)).scalars()
-            ]
-            self.log.append_within(connection, accepted, self._epoch)
-
     def record_state(self, state: RunnerState) -> None:
         """Replace the runner's own row: its heartbeat and what it is doing."""
         self._append(
@@ -392,99 +313,3 @@ def _bundles_after(connection: Connection, deployment: int) -> dict[str, Deploye
         row.bundle_hash: DeployedBundle(row.bundle_hash, row.model_version, date.fromisoformat(row.last_train_session))
         for row in connection.execute(joined)
     }
-
-
-def _events_of(record: SessionRecord, now_ns: int) -> list[Event]:
-    """Return the session as events: what became of the orders before it, its statement, its scores, its orders."""
-    close = record.close
-    outcomes = [
-        OrderReported(
-            client_order_id=one.client_order_id,
-            exchange_order_id="",
-            state=one.state,
-            reason=one.reason,
-            filled_shares=one.filled_shares,
-            session_over=True,
-            reported_at_ns=now_ns,
-        )
-        for one in close.outcomes
-    ]
-    filled = [
-        FillReported(
-            exec_id=fill.client_order_id,  # this broker fills an order once
-            client_order_id=fill.client_order_id,
-            exchange_order_id="",
-            session=record.session,
-            symbol=fill.symbol,
-            side=fill.side,
-            shares=fill.shares,
-            price_e4=fill.price_e4,
-            value_fen=fill.value_fen,
-            commission_fen=fill.commission_fen,
-            stamp_duty_fen=fill.stamp_duty_fen,
-            transfer_fee_fen=fill.transfer_fee_fen,
-            slippage_fen=fill.slippage_fen,
-            impact_fen=fill.impact_fen,
-            filled_at_ns=now_ns,
-        )
-        for fill in close.fills
-    ]
-    closed = SessionClosed(
-        session=record.session,
-        bars_hash=record.bars_hash,
-        cash_fen=close.cash_fen,
-        equity_fen=close.equity_fen,
-        fees_fen=close.fees_fen,
-        dividends_fen=close.dividends_fen,
-        written_off_fen=close.written_off_fen,
-        positions=tuple(
-            HeldPosition(
-                symbol=held.symbol,
-                shares=held.shares,
-                sellable_shares=held.sellable_shares,
-                held_sessions=held.held_sessions,
-                entry_price_e4=held.entry_price_e4,
-                peak_price_e4=held.peak_price_e4,
-                last_price_e4=held.price_e4,
-            )
-            for held in close.positions
-        ),
-    )
-    scored = SignalsScored(
-        session=record.session, strategy="", bundle_hash=record.bundle_hash, scores=dict(record.scores)
-    )
-    decided = [_decided(order, record.bundle_hash, now_ns) for order in record.orders]
-    return [*outcomes, *filled, closed, scored, *decided]
-
-
-def _decided(order: DecidedOrder, bundle_hash: str, now_ns: int) -> OrderDecided:
-    intent = order.intent
-    return OrderDecided(
-        client_order_id=intent.client_order_id,
-        strategy="",
-        leg=Leg.DECIDE,
-        session=intent.session,
-        valid_session=None,
-        bundle_hash=bundle_hash,
-        symbol=intent.symbol,
-        side=intent.side,
-        shares=intent.shares,
-        rank=intent.rank,
-        execution=Execution.SESSION,
-        limit_price_e4=0,
-        reference_price_e4=intent.reference_price_e4,
-        denial=order.denial,
-        decided_at_ns=now_ns,
-    )
-
-
-def _intent(row: Mapping[str, Any]) -> OrderIntent:
-    return OrderIntent(
-        client_order_id=row["client_order_id"],
-        session=date.fromisoformat(row["session"]),
-        symbol=row["symbol"],
-        side=Side(row["side"]),
-        shares=row["shares"],
-        rank=row["rank"],
-        reference_price_e4=row["reference_price_e4"],
-    )

@@ -1,31 +1,32 @@
 """The runner as a process: one replay and out (``run_replay``), or loop and HTTP until a signal (``serve``).
 
-Not here: what the loop does (``loop.py``).
+Not here: what the process does (``process.py``).
 """
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.config import Settings, ljwx_home, registered_model
 from ljwx_pipeline.errors import EnvironmentFault, LiveError
 from ljwx_pipeline.factors.catalogues import open_catalogue
-from ljwx_pipeline.live.account_files import account_misfit, set_account_aside, sole_runner
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
-from ljwx_pipeline.live.loop import FEED_DIR, LoopSettings, TradingLoop
+from ljwx_pipeline.live.leadership import Place
 from ljwx_pipeline.live.places import LIVE_DIR, journal_place
+from ljwx_pipeline.live.process import LiveProcess, ProcessSettings
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.snapshot import AccountSnapshot, account_snapshot
-from ljwx_pipeline.session_pack import MANIFEST
+from ljwx_pipeline.live.trading import FEED_DIR, TradingSettings
 
 KEYS_DIR = "keys"
 #: How long ``run_replay`` waits for a runner that is already at work on the same account.
@@ -33,7 +34,7 @@ OTHER_RUNNER_S = 300.0
 
 
 class RunnerProcess:
-    """What one process opens: folders, clock, heartbeat; hands out a journal and an inbox for each thread.
+    """What one process is made of: folders, clock, heartbeat; hands out a journal and an inbox for each thread.
 
     Parameters
     ----------
@@ -43,29 +44,47 @@ class RunnerProcess:
         The whole configuration; sections are taken from it here and nowhere below.
     keys_dir
         Folder of the pipeline's public key.
+    ready
+        Called each time the books were found to agree with the exchange's.
     """
 
-    def __init__(self, home: Path, settings: Settings, *, keys_dir: Path, clock: Clock) -> None:
+    def __init__(
+        self,
+        home: Path,
+        settings: Settings,
+        *,
+        keys_dir: Path,
+        clock: Clock,
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
         self.live_dir = home / LIVE_DIR
         self.progress = Progress(clock)
-        self.settings = LoopSettings(
-            runner=RunnerSettings(settings.strategy, settings.risk, settings.live, settings.uncertainty),
-            costs=settings.costs,
-            universe=settings.universe,
-            catalogue=open_catalogue(settings.factors.catalogue),
-            benchmark=settings.gate.benchmark,
+        journal, backups_dir = journal_place(settings, home)
+        self.settings = ProcessSettings(
+            trading=TradingSettings(
+                runner=RunnerSettings(settings.strategy, settings.risk, settings.live, settings.uncertainty),
+                costs=settings.costs,
+                universe=settings.universe,
+                catalogue=open_catalogue(settings.factors.catalogue),
+                benchmark=settings.gate.benchmark,
+            ),
+            place=Place(self.live_dir, journal, backups_dir, owns_exchange=not settings.live.exchange_url),
         )
-        self._journal_place = journal_place(settings, home)
         self._keys_dir = keys_dir
         self._clock = clock
-        self._factor_hash = self.settings.catalogue.version_hash
         self._model_name = registered_model(settings)
+        self.loop = LiveProcess(self.settings, inbox=self.inbox, progress=self.progress, clock=clock, ready=ready)
+
+    @property
+    def capital_fen(self) -> int:
+        """Opening cash."""
+        return self.settings.trading.runner.capital_fen
 
     @contextlib.contextmanager
     def journal(self) -> Iterator[Journal]:
-        """Open the journal for the calling thread."""
-        place, backups_dir = self._journal_place
-        journal = Journal(place, self._clock, backups_dir=backups_dir)
+        """Open the journal for the calling thread, to write under the lease of this process."""
+        place = self.settings.place
+        journal = Journal(place.journal, self._clock, epoch=self.loop.epoch, backups_dir=place.backups_dir)
         try:
             yield journal
         finally:
@@ -76,49 +95,20 @@ class RunnerProcess:
         return Inbox(
             live_dir=self.live_dir,
             keys_dir=self._keys_dir,
-            factor_hash=self._factor_hash,
+            factor_hash=self.settings.trading.catalogue.version_hash,
             model_name=self._model_name,
             journal=journal,
             clock=self._clock,
         )
 
-    @contextlib.contextmanager
-    def loop(self) -> Iterator[TradingLoop]:
-        """Open the loop for the calling thread."""
-        with self.journal() as journal:
-            inbox = self.inbox(journal)
-            inbox.adopt()
-            loop = TradingLoop(self.live_dir, self.settings, journal=journal, inbox=inbox, progress=self.progress)
-            try:
-                yield loop
-            finally:
-                loop.close()
-
-    def prepare_account(self) -> None:
-        """Keep an account aside that cannot go on over the pack that lies there, and begin a new one."""
-        if not (self.live_dir / FEED_DIR / MANIFEST).is_file():
-            return
-        feed = ReplayFeed.open(self.live_dir / FEED_DIR)
-        with self.journal() as journal:
-            misfit = account_misfit(journal, feed, capital_fen=self.settings.runner.capital_fen)
-        if misfit and not isinstance(self._journal_place[0], Path):
-            raise LiveError(
-                f"{misfit}, and a journal on a server is not set aside by itself",
-                "name a new, empty database in live.database_url and move the live folder's account away",
-            )
-        if misfit:
-            kept = set_account_aside(self.live_dir, self._clock)
-            with self.journal() as journal:
-                journal.record_event("account_started_anew", f"{misfit}; the old account is kept in {kept}")
-
     def snapshot(self) -> AccountSnapshot:
         """Return the account as it stands."""
         with self.journal() as journal:
-            return account_snapshot(journal, capital_fen=self.settings.runner.capital_fen)
+            return account_snapshot(journal, capital_fen=self.capital_fen)
 
 
 def run_replay(
-    home: Path, settings: Settings, *, once: bool = True, keys_dir: Path | None = None, clock: Clock | None = None
+    home: Path, settings: Settings, *, keys_dir: Path | None = None, clock: Clock | None = None
 ) -> AccountSnapshot:
     """Take in what has arrived, trade the pack's sessions that are not done yet, and return the account.
 
@@ -128,8 +118,6 @@ def run_replay(
     ----------
     home
         The market's home; its ``live`` folder holds pack, inbox, bundles and account.
-    once
-        Without it, keep looking for new bundles and sessions until the process is ended.
     keys_dir
         Folder of the public key; ``LJWX_HOME/keys`` if None.
 
@@ -140,36 +128,25 @@ def run_replay(
     """
     clock = clock or SystemClock()
     process = RunnerProcess(home, settings, keys_dir=keys_dir or ljwx_home() / KEYS_DIR, clock=clock)
-    stop = threading.Event()
-    with sole_runner(process.live_dir) as alone:
-        if not alone:
-            return _other_runner_s_account(process, clock)
-        process.prepare_account()
-        with process.loop() as loop:
-            if once:
-                loop.run_pass(stop)
-            else:
-                loop.run_forever(stop)
+    if not asyncio.run(process.loop.run(once=True, standby=False)):
+        return _other_runner_s_account(process, clock)
     return process.snapshot()
 
 
 def serve(home: Path, settings: Settings, *, keys_dir: Path | None = None) -> int:
     """Run loop and HTTP interface in this process until SIGTERM or SIGINT; return the exit code.
 
+    While another process trades the account this one stands by.
+
     Raises
     ------
     EnvironmentFault
-        When the port is taken, or another process runs this account.
+        When the port is taken.
+    Deposed
+        When another process has taken over.
     """
     process = RunnerProcess(home, settings, keys_dir=keys_dir or ljwx_home() / KEYS_DIR, clock=SystemClock())
-    host, port = settings.ui.host, settings.ui.runner_port
-    with sole_runner(process.live_dir) as alone, bound_socket(host, port, "ui.runner_port") as listener:
-        if not alone:
-            raise EnvironmentFault(
-                f"another runner is at work on {process.live_dir}", "stop it first: two never trade one account"
-            )
-        process.prepare_account()
-        _serve_until_signal(process, listener, host)
+    asyncio.run(_serve(process, settings.ui.host, settings.ui.runner_port))
     return 0
 
 
@@ -190,44 +167,32 @@ def bound_socket(host: str, port: int, key: str) -> Iterator[socket.socket]:
         yield listener
 
 
-def _serve_until_signal(process: RunnerProcess, listener: socket.socket, host: str) -> None:
+async def _serve(process: RunnerProcess, host: str, port: int) -> None:
     import uvicorn  # only a serving process needs an HTTP server
 
     from ljwx_pipeline.live.api import ApiParts, make_api
 
-    live = process.settings.runner.live
+    live = process.settings.trading.runner.live
     parts = ApiParts(
         journal=process.journal,
         inbox=process.inbox,
         progress=process.progress,
         max_age_s=live.max_stall_seconds + live.seconds_per_session + live.poll_seconds,
-        capital_fen=process.settings.runner.capital_fen,
+        capital_fen=process.capital_fen,
         host=host,
     )
-    server = uvicorn.Server(uvicorn.Config(make_api(parts), log_level="warning", timeout_graceful_shutdown=5))
-    stop = threading.Event()
-    failures: list[BaseException] = []
 
-    def trade() -> None:
-        try:
-            with process.loop() as loop:
-                loop.run_forever(stop)
-        except BaseException as error:  # handed to the main thread, which raises it
-            failures.append(error)
-            server.should_exit = True
+    async def answer() -> None:
+        with bound_socket(host, port, "ui.runner_port") as listener:
+            server = uvicorn.Server(
+                uvicorn.Config(make_api(parts), log_level="warning", timeout_graceful_shutdown=5, lifespan="off")
+            )
+            await server.serve(sockets=[listener])
 
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn stops on it, then raises it again for the handler it found: without one that would end us here
-        signal.signal(number, lambda *_: stop.set())
-    thread = threading.Thread(target=trade, name="trading-loop")
-    thread.start()
-    try:
-        server.run(sockets=[listener])
-    finally:
-        stop.set()
-        thread.join()
-    if failures:
-        raise failures[0]
+        # while uvicorn answers it takes signals itself, and raises them again for this handler when it has ended
+        asyncio.get_running_loop().add_signal_handler(number, process.loop.stop)
+    await process.loop.run(once=False, beside=answer)
 
 
 def _other_runner_s_account(process: RunnerProcess, clock: Clock) -> AccountSnapshot:
@@ -241,7 +206,7 @@ def _other_runner_s_account(process: RunnerProcess, clock: Clock) -> AccountSnap
             return account
         if account.mode == Mode.HALTED:
             break
-        pause.wait(process.settings.runner.live.poll_seconds)
+        pause.wait(process.settings.trading.runner.live.poll_seconds)
     account = process.snapshot()
     raise LiveError(
         f"another runner holds this account and is {account.mode} at session {account.session}, the pack ends {last}",

@@ -10,7 +10,7 @@ the regular look are the same path: `OrderDesk.recover`. Not here: what is decid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -58,6 +58,9 @@ from ljwx_pipeline.trading.exchange_wire import Side as WireSide
 _NS_PER_S = 1_000_000_000
 #: Orders on their way at once.
 _SENT_AT_ONCE = 8
+#: How often, and how long apart, an overdue renewal of the lease is waited for before nothing is sent.
+_RENEWAL_LOOKS, _RENEWAL_LOOK_S = 40, 0.05
+_FIRST_SETTLING_WAIT_S, _LONGEST_SETTLING_WAIT_S = 0.05, 5.0
 #: How often a statement may be overtaken by new messages before the look is given up until the next one.
 _STATEMENTS = 20
 #: Why an order that was never at the broker is not sent any more.
@@ -110,7 +113,7 @@ class OrderDesk:
         LiveError
             When the journal refuses: nothing was sent.
         """
-        epoch, now = required_epoch(self._fence), self._now_ns()
+        epoch, now = await self._held_epoch(), self._now_ns()
         going = [one for one in decided if not one.denial]
         sent = [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in going]
         await self._journal.append([*beside, *decided, *sent], epoch)
@@ -178,6 +181,14 @@ class OrderDesk:
             await self._send_all(again)
         return len(again)
 
+    async def settle_all(self) -> None:
+        """Settle until nothing is unknown any more, with growing waits; raises as `settle`."""
+        for wait_s in _settling_waits():
+            await self.settle()
+            if not await self._journal.read(_unsettled):
+                return
+            await asyncio.sleep(wait_s)
+
     async def reconcile(self) -> Reconciled | ReconciliationFailed:
         """Hold orders, fills, positions and cash against the broker's, all as of one message of its stream.
 
@@ -208,6 +219,14 @@ class OrderDesk:
         self._journal.log.append_within(connection, [found], epoch)
         return found
 
+    async def _held_epoch(self) -> int:
+        """Return the epoch once the lease is surely held; after a long computation its renewal may be due just now."""
+        for _ in range(_RENEWAL_LOOKS):
+            if self._fence.epoch and self._fence.holds():
+                break
+            await asyncio.sleep(_RENEWAL_LOOK_S)
+        return required_epoch(self._fence)
+
     async def _take_in(self, messages: Sequence[Durable]) -> Taken:
         ended = [one.session for one in messages if isinstance(one, Phase) and one.phase is PhaseName.CLOSED]
         bars = {session: await self._broker.bars(session) for session in ended}
@@ -229,9 +248,10 @@ class OrderDesk:
             async with at_once:
                 await self._send(order)
 
-        async with asyncio.TaskGroup() as group:
-            for order in new:
-                group.create_task(one(order))
+        # not a group of tasks: the first thing that goes wrong must not cancel sends that are on their way
+        for done in await asyncio.gather(*(one(order) for order in new), return_exceptions=True):
+            if isinstance(done, BaseException):
+                raise done
 
     async def _send(self, order: NewOrder) -> None:
         identity = order.client_order_id
@@ -308,6 +328,13 @@ def _open_orders(connection: Connection) -> list[Outstanding]:
         select(orders).where(orders.c.is_open == 1).order_by(orders.c.decided_at_ns, orders.c.rank)
     )
     return [_outstanding(row) for row in found.mappings()]
+
+
+def _settling_waits() -> Iterator[float]:
+    wait_s = _FIRST_SETTLING_WAIT_S
+    while True:
+        yield wait_s
+        wait_s = min(2 * wait_s, _LONGEST_SETTLING_WAIT_S)
 
 
 def _unsettled(connection: Connection) -> list[Outstanding]:

@@ -1,6 +1,6 @@
 """What the runner says to a broker and hears from it: frozen, in shares, 1e-4 CNY and fen.
 
-Not here: how they are stored (``journal.py``), decided (``trading/``) or filled (``paper_broker.py``).
+Not here: how they are stored (``tables.py``), decided (``trading/``) or sent (``order_desk.py``).
 """
 
 from __future__ import annotations
@@ -95,83 +95,6 @@ class DecidedOrder:
 
     intent: OrderIntent
     denial: str = ""
-
-
-@dataclass(frozen=True)
-class Fill:
-    """What was traded for one order in one session; fees come on top of the value.
-
-    Price and value include slippage and impact; ``slippage_fen`` and ``impact_fen`` say how much, as far as known.
-    """
-
-    client_order_id: str
-    session: date
-    symbol: str
-    side: Side
-    shares: int
-    price_e4: int
-    value_fen: int
-    commission_fen: int
-    stamp_duty_fen: int
-    transfer_fee_fen: int
-    slippage_fen: int = 0
-    impact_fen: int = 0
-
-    @property
-    def fees_fen(self) -> int:
-        """All fees of the fill."""
-        return self.commission_fen + self.stamp_duty_fen + self.transfer_fee_fen
-
-
-@dataclass(frozen=True)
-class OrderOutcome:
-    """The final state of an order and why it is not fully filled (empty when it is)."""
-
-    client_order_id: str
-    state: OrderState
-    reason: str
-    filled_shares: int
-
-
-@dataclass(frozen=True)
-class Position:
-    """Shares of one symbol after a session, valued at its last known close.
-
-    ``entry_price_e4`` is the average price paid and ``peak_price_e4`` the highest close since, both adjusted on
-    ex-dates; 0 where the broker does not know them.
-    """
-
-    symbol: str
-    shares: int
-    sellable_shares: int
-    held_sessions: int
-    price_e4: int
-    value_fen: int
-    entry_price_e4: int = 0
-    peak_price_e4: int = 0
-
-
-@dataclass(frozen=True)
-class SessionClose:
-    """All that a session did to the account: outcomes, fills, and what is held after it.
-
-    Dividends, what was written off (delisted while held) and what rights cost are of this session alone.
-    """
-
-    session: date
-    outcomes: tuple[OrderOutcome, ...]
-    fills: tuple[Fill, ...]
-    positions: tuple[Position, ...]
-    cash_fen: int
-    equity_fen: int
-    dividends_fen: int
-    written_off_fen: int
-    rights_paid_fen: int = 0
-
-    @property
-    def fees_fen(self) -> int:
-        """Fees of the session's fills."""
-        return sum(fill.fees_fen for fill in self.fills)
 
 
 def client_order_id(*, strategy: str, model_version: str, symbol: str, session: date, side: Side) -> str:

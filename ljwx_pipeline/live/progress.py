@@ -13,8 +13,10 @@ class Mode(StrEnum):
     """What the runner is doing."""
 
     STARTING = "starting"
+    STANDBY = "standby"  # another process trades; this one takes over when that one ends
     WAITING = "waiting"  # for a bundle or a session pack
     TRADING = "trading"
+    OUTAGE = "outage"  # the broker does not answer: nothing new is sent, and it is tried again
     FINISHED = "finished"  # every session of the pack is done; watching for more
     HALTED = "halted"  # an error that a person must mend; no order leaves
 

@@ -1,7 +1,6 @@
 """The journal's database, SQLite or PostgreSQL: durable connections, all-or-nothing writes, errors that say what to do.
 
-Not here: which tables there are (``tables.py``), how they are brought up to date (``migrate.py``). The file of the
-paper broker inside the runner is opened in ``database.py``.
+Not here: which tables there are (``tables.py``), how they are brought up to date (``migrate.py``).
 """
 
 from __future__ import annotations

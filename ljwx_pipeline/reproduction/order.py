@@ -1,8 +1,7 @@
 """One session of the runner made again up to the order asked for: features, scores, rank, decision, risk gate.
 
-The account as the journal and the broker held it before the session is what the decision starts from; copies of both
-are decided on by the runner itself. Not here: the model and the bars (the replay of the run), how a session is traded
-(``live/runner.py``).
+The account as the journal's log states it at the session's close is what the decision starts from. Not here: the model
+and the bars (the replay of the run), how a close is traded (``live/close_trading.py``).
 """
 
 from __future__ import annotations
@@ -17,28 +16,24 @@ import numpy as np
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.factors.catalogues import open_catalogue
-from ljwx_pipeline.live.decision import RunnerSettings
+from ljwx_pipeline.live.close_trading import books_at
+from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.journal import JOURNAL_NAME, Journal
-from ljwx_pipeline.live.loop import FEED_DIR
 from ljwx_pipeline.live.main import KEYS_DIR
-from ljwx_pipeline.live.paper_broker import PAPER_NAME, PaperBroker
+from ljwx_pipeline.live.orders import DecidedOrder
 from ljwx_pipeline.live.places import LIVE_DIR
-from ljwx_pipeline.live.runner import Model, Runner
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
-from ljwx_pipeline.reproduction.replay_home import copied_database
+from ljwx_pipeline.live.store import Store
+from ljwx_pipeline.live.trading import FEED_DIR
 from ljwx_pipeline.reproduction.stages import Remade, Stage
-from ljwx_pipeline.reproduction.target import RecordedOrder, order_in
+from ljwx_pipeline.reproduction.target import RecordedOrder
 from ljwx_pipeline.scoring.bundle import load_bundle
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.trading.market_arrays import optional_columns
-
-#: Tables of the journal that a session adds to, those that point at another first.
-_OF_SESSIONS = ("fills", "orders", "signals", "positions", "account", "sessions")
+from ljwx_pipeline.uncertainty.abstain import may_buy
 
 
 def order_stages(
@@ -55,7 +50,7 @@ def order_stages(
     pack
         What made the session pack again, as known when the order was decided; often the same.
     folder
-        The replay's home: copies of the account go there, the key of its bundle lies there.
+        The replay's home: the key of its bundle lies there.
 
     Raises
     ------
@@ -69,7 +64,6 @@ def order_stages(
             f"{order.session}",
             "the runner ran under another research.held_out_sessions than the run: make that setting's run again",
         )
-    account = _account_before(order, folder / "account")
     bars_hash, signals = _journalled(order)
     yield _hash_stage("bars of the session", f"{order.session}", bars_hash, feed.bars_hash(order.session))
     catalogue = open_catalogue(settings.factors.catalogue)
@@ -84,35 +78,24 @@ def order_stages(
     scorer = BundleScorer(bundle, factors)
     scores = scorer.scores(order.session)
     yield from _scores(order, signals, dict(zip(feed.symbols, scores.tolist(), strict=True)))
-    with closing(Journal(account / JOURNAL_NAME, SystemClock())) as journal:
-        broker = PaperBroker(
-            account / PAPER_NAME,
-            market=feed.market,
-            costs=settings.costs,
-            capital_fen=round(settings.strategy.capital_cny * 100),
-        )
-        with closing(broker):
-            runner = Runner(
-                journal=journal,
-                feed=feed,
-                broker=broker,
-                settings=RunnerSettings(settings.strategy, settings.risk, settings.live, settings.uncertainty),
-            )
-            runner.step(order.session, Model(journal.bundles()[order.bundle_hash], scorer))
-    yield _decision(order, order_in(account / JOURNAL_NAME, order.order_id))
+    deciding = DecidingModel(order.model_version, bundle.manifest.last_session)
+    decider = Decider(feed, RunnerSettings(settings.strategy, settings.risk, settings.live, settings.uncertainty))
+    buyable = None
+    if decider.abstains:
+        ends = scorer.interval_ends(order.session)
+        buyable = may_buy(settings.uncertainty, ends.lower, ends.upper)
+    decided = decider.orders(order.session, _books(order), scores, buyable, deciding)
+    yield _decision(order, next((one for one in decided if one.intent.client_order_id == order.order_id), None))
 
 
-def _account_before(order: RecordedOrder, folder: Path) -> Path:
-    """Copy journal and broker into ``folder``, the journal as it was before the order's session; return the folder."""
-    for name in (JOURNAL_NAME, PAPER_NAME):
-        source = order.journal.parent / name
-        if not source.is_file():
-            raise LakeError(f"{source} is gone: what was held before the order is not known", "restore the account")
-        copied_database(source, folder / name)
-    with closing(sqlite3.connect(folder / JOURNAL_NAME)) as journal, journal:
-        for table in _OF_SESSIONS:
-            journal.execute(f"DELETE FROM {table} WHERE session >= ?", (order.session.isoformat(),))  # noqa: S608
-    return folder
+def _books(order: RecordedOrder) -> Books:
+    """Return the account at the session's close, as the journal's log states it."""
+    store = Store(order.journal)
+    try:
+        with store.reading() as connection:
+            return books_at(order.session, connection)
+    finally:
+        store.close()
 
 
 def _journalled(order: RecordedOrder) -> tuple[str, dict[str, float]]:
@@ -170,22 +153,25 @@ def _rank(symbol: str, scores: Mapping[str, float]) -> int | None:
     return order.index(symbol) + 1 if symbol in scores else None
 
 
-def _decision(was: RecordedOrder, now: RecordedOrder | None) -> Stage:
+def _decision(was: RecordedOrder, made: DecidedOrder | None) -> Stage:
     name = "decision"
-    if now is None:
+    if made is None:
         return Stage(name, "differs", "the same account and these scores ask for no such order")
-    fields = ("side", "shares", "rank", "reference_price_e4", "denial")
-    differ = tuple(
-        f"{field} was {getattr(was, field)}, is {getattr(now, field)}"
-        for field in fields
-        if getattr(was, field) != getattr(now, field)
-    )
+    now = made.intent
+    said = {
+        "side": (was.side, now.side.value),
+        "shares": (was.shares, now.shares),
+        "rank": (was.rank, now.rank),
+        "reference_price_e4": (was.reference_price_e4, now.reference_price_e4),
+        "denial": (was.denial, made.denial),
+    }
+    differ = tuple(f"{field} was {then}, is {here}" for field, (then, here) in said.items() if then != here)
     told = (
         f"{now.side} {now.shares} at a reference price of {now.reference_price_e4 / 10_000:.4f} CNY, place {now.rank}"
     )
     if differ:
         return Stage(name, "differs", f"{'; '.join(differ)}", differences=differ)
-    return Stage(name, "equal", told + (f", denied: {now.denial}" if now.denial else ""))
+    return Stage(name, "equal", told + (f", denied: {made.denial}" if made.denial else ""))
 
 
 def _hash_stage(name: str, what: str, was: str, now: str) -> Stage:

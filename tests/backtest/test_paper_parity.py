@@ -1,83 +1,39 @@
-"""The same orders through the backtest's loop and through the paper broker: equal fills and equal cents."""
+"""The same orders through the backtest's loop and through the paper exchange: equal fills and equal cents."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ljwx_pipeline.backtest import engine
-from ljwx_pipeline.backtest.engine import run_backtest
-from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.config import CostSettings, Settings, load_settings
-from ljwx_pipeline.live.orders import Fill, OrderIntent, SessionClose, Side
-from ljwx_pipeline.live.paper_broker import PaperBroker
-from ljwx_pipeline.trading.fill_model import FillModel, Reject
+from ljwx_pipeline.trading.fill_model import FillModel
 from ljwx_pipeline.trading.market_arrays import MarketArrays
+from tests.fakes.array_market import exchange_of
+from tests.fakes.exchange_world import PlayedSession, play_session, session_order
 from tests.fakes.random_market import random_market
+from tests.fakes.scripted_backtest import Script, assert_as_backtested, scripted
 
 PLAIN: Settings = load_settings(profile="simulated", environ={})
 FILLS = [model.name.lower() for model in FillModel]
-Script = list[list[tuple[int, int]]]
 
 
-def scripted(market: MarketArrays, script: Script, costs: CostSettings, capital_cny: float) -> BacktestResult:
-    """Run the loop itself, interpreted, with orders written down beforehand in the place of the decision."""
-    closes = iter(script)
-
-    def decide(*arguments: np.ndarray) -> int:
-        names, shares = arguments[-2:]
-        orders = next(closes)
-        for k, (name, order) in enumerate(orders):
-            names[k], shares[k] = name, order
-        return len(orders)
-
-    strategy = PLAIN.strategy.model_copy(update={"capital_cny": capital_cny})
-    with patch.object(engine, "decide_kernel", decide), patch.object(engine, "_run", engine._run.py_func):
-        return run_backtest(
-            market,
-            np.zeros(market.close_e4.shape),
-            strategy=strategy,
-            costs=costs,
-            first=market.sessions[0].date(),
-            last=market.sessions[-1].date(),
-        )
-
-
-def on_paper(
+def on_the_exchange(
     folder: Path, market: MarketArrays, script: Script, costs: CostSettings, capital_cny: float
-) -> list[SessionClose]:
-    broker = PaperBroker(folder / "b.sqlite", market=market, costs=costs, capital_fen=round(capital_cny * 100))
-    closes = []
-    for t, day in enumerate(market.sessions):
-        closes.append(broker.session_close(day.date()))
-        if t < len(script):
-            intents = [
-                OrderIntent(
-                    client_order_id=f"{t}|{k}",
-                    session=day.date(),
-                    symbol=market.symbols[name],
-                    side=Side.BUY if order > 0 else Side.SELL,
-                    shares=abs(order),
-                    rank=k,
-                    reference_price_e4=1,
-                )
-                for k, (name, order) in enumerate(script[t])
-            ]
-            broker.submit(intents)
-    broker.close()
-    return closes
-
-
-def fill_row(fill: Fill) -> tuple[object, ...]:
-    sign = 1 if fill.side is Side.BUY else -1
-    costs = (fill.commission_fen, fill.stamp_duty_fen, fill.transfer_fee_fen, fill.slippage_fen, fill.impact_fen)
-    return (fill.symbol, sign * fill.shares, fill.price_e4, fill.value_fen, *costs)
+) -> list[PlayedSession]:
+    days = [day.date() for day in market.sessions]
+    played = []
+    with exchange_of(market, folder, costs, capital_fen=round(capital_cny * 100)) as exchange:
+        for t, day in enumerate(days):
+            played.append(play_session(exchange, day))
+            for k, (name, order) in enumerate(script[t] if t < len(script) else []):
+                asked = session_order(days[t + 1], market.symbols[name], order, rank=k, name=f"{t}|{k}")
+                assert exchange.desk.submit(asked, 1)[0].reason == ""
+    return played
 
 
 def random_script(seed: int, market: MarketArrays) -> Script:
@@ -108,32 +64,7 @@ def test_any_orders_come_to_the_same_fills_and_cents(
     script = random_script(seed, market)
     chosen = {"fill": fill, "impact_coefficient": impact, "limit_offset_bps": offset, "max_participation_frac": 0.3}
     costs = PLAIN.costs.model_copy(update=chosen)
-    result = scripted(market, script, costs, capital)
+    days = [day.date() for day in market.sessions]
+    result = scripted(market, script, costs, PLAIN.strategy, capital_cny=capital, sessions=days)
     with tempfile.TemporaryDirectory(prefix="ljwx-parity-") as folder:
-        closes = on_paper(Path(folder), market, script, costs, capital)
-    assert [close.cash_fen for close in closes] == result.cash_fen.tolist()
-    assert [close.equity_fen for close in closes] == result.equity_fen.tolist()
-    assert [close.dividends_fen for close in closes] == result.dividends_fen.tolist()
-    assert [close.written_off_fen for close in closes] == result.written_off_fen.tolist()
-    assert [close.rights_paid_fen for close in closes] == result.rights_paid_fen.tolist()
-    columns = ["symbol", "fill_shares", "price_e4", "value_fen", "commission_fen", "stamp_duty_fen"]
-    columns += ["transfer_fee_fen", "slippage_fen", "impact_fen"]
-    for t, close in enumerate(closes):
-        here = result.orders[result.orders["session_date"] == market.sessions[t]]
-        filled = here.loc[here["fill_shares"] != 0, columns].sort_values("symbol")
-        assert sorted(map(fill_row, close.fills)) == [tuple(row) for row in filled.itertuples(index=False)]
-        theirs = {outcome.client_order_id: outcome.reason for outcome in close.outcomes}
-        if t:
-            symbols = [market.symbols[name] for name, _ in script[t - 1]]
-            ours = {symbol: int(code) for symbol, code in zip(here["symbol"], here["reject"], strict=True)}
-            said = [Reject(ours[symbol]).name for symbol in symbols]
-            assert [theirs[f"{t - 1}|{k}"] or "NONE" for k in range(len(symbols))] == said
-    held = {position.symbol: position for position in closes[-1].positions}
-    assert sorted(held) == result.positions["symbol"].tolist()
-    for row in result.positions.itertuples():
-        mine = held[row.symbol]
-        assert (mine.shares, mine.entry_price_e4, mine.peak_price_e4) == (
-            row.shares,
-            row.entry_price_e4,
-            row.peak_price_e4,
-        )
+        assert_as_backtested(on_the_exchange(Path(folder), market, script, costs, capital), result)

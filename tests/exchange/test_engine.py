@@ -35,6 +35,7 @@ from tests.fakes.exchange_world import (
     limit_order,
     opened,
     play,
+    play_session,
     seeded_session_orders,
     session_order,
     write_market,
@@ -142,6 +143,7 @@ def test_an_order_comes_at_its_time_or_is_refused(pack: Path, tmp_path: Path) ->
         assert reason(limit_order(first, symbol, 100, 100_000, name="b")) == Reason.FUTURE_SESSION
         assert reason(session_order(second, symbol, 100, name="c")) == Reason.FUTURE_SESSION
         assert reason(session_order(date(2012, 1, 4), symbol, 100, name="k")) == Reason.STALE_SESSION
+        assert reason(session_order(first, "999999.SH", 100, name="l")) == Reason.UNKNOWN_SYMBOL
         advance_to(exchange, first, PhaseName.CLOSING_AUCTION)
         assert reason(session_order(second, symbol, 100, name="d")) == ""
         assert reason(session_order(second, symbol, 200, name="e")) == Reason.SAME_SYMBOL
@@ -156,6 +158,25 @@ def test_an_order_comes_at_its_time_or_is_refused(pack: Path, tmp_path: Path) ->
         assert reason(session_order(day, symbol, 100, name="j")) == Reason.FUTURE_SESSION
         with pytest.raises(TradingError, match="every session of the pack is over"):
             exchange.advance(ticks=False)
+
+
+def test_shares_bought_today_are_sellable_from_the_next_session_on_and_another_capital_changes_no_account(
+    pack: Path, tmp_path: Path
+) -> None:
+    with opened(pack, tmp_path) as exchange:
+        first, second = exchange.market.sessions[:2]
+        for row in np.flatnonzero(exchange.market.arrays.can_buy[:, exchange.market.column(first)]):
+            exchange.desk.submit(session_order(first, exchange.market.symbols[row], 200, name=f"{row}"), 1)
+        bought = play_session(exchange, first)
+        assert len(bought.fills) == len(bought.positions) > 3
+        assert {(one.shares, one.sellable_shares) for one in bought.positions} == {(200, 0)}
+        for fill, one in zip(sorted(bought.fills, key=lambda fill: fill.symbol), bought.positions, strict=True):
+            assert (one.entry_price_e4, one.peak_price_e4) == (fill.price_e4, one.last_price_e4)
+    with opened(pack, tmp_path, capital_fen=1) as exchange:
+        kept = play_session(exchange, second).positions
+        assert len(kept) == len(bought.positions)
+        assert all(one.sellable_shares == one.shares for one in kept)
+        assert exchange.account().cash_fen > CAPITAL_FEN // 2
 
 
 def test_cash_is_reserved_until_the_order_ends(pack: Path, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -13,7 +14,18 @@ import pandas as pd
 from ljwx_pipeline.config import CostSettings, load_settings
 from ljwx_pipeline.exchange.engine import Exchange
 from ljwx_pipeline.exchange.opening import ExchangeSettings, open_exchange
-from ljwx_pipeline.trading.exchange_wire import Execution, NewOrder, PhaseName, Side
+from ljwx_pipeline.trading.exchange_wire import (
+    AccountReport,
+    Booking,
+    BookingKind,
+    Execution,
+    FillReport,
+    NewOrder,
+    OrderReport,
+    PhaseName,
+    PositionReport,
+    Side,
+)
 from tests.fakes.live_market import live_tables, write_pack
 
 CAPITAL_FEN = 100_000_000
@@ -37,10 +49,16 @@ def default_costs(**changed: object) -> CostSettings:
 
 @contextmanager
 def opened(
-    pack: Path, state: Path, *, costs: CostSettings | None = None, tick_seconds: int = TICK_SECONDS, seed: int = 0
+    pack: Path,
+    state: Path,
+    *,
+    costs: CostSettings | None = None,
+    capital_fen: int = CAPITAL_FEN,
+    tick_seconds: int = TICK_SECONDS,
+    seed: int = 0,
 ) -> Iterator[Exchange]:
     """An exchange over ``pack``, closed at the end."""
-    settings = ExchangeSettings(costs or default_costs(), CAPITAL_FEN, seed=seed, tick_seconds=tick_seconds)
+    settings = ExchangeSettings(costs or default_costs(), capital_fen, seed=seed, tick_seconds=tick_seconds)
     exchange, journal = open_exchange(pack, state, settings)
     try:
         yield exchange
@@ -52,6 +70,47 @@ def advance_to(exchange: Exchange, session: date, phase: PhaseName) -> None:
     """Let time pass until ``phase`` of ``session`` has begun."""
     while (exchange.clock(0).session, exchange.clock(0).phase) != (session, phase):
         exchange.advance(ticks=False)
+
+
+@dataclass(frozen=True)
+class PlayedSession:
+    """What one session did to the account, from the exchange's messages; money in fen."""
+
+    session: date
+    cash_fen: int
+    equity_fen: int
+    dividends_fen: int
+    rights_paid_fen: int
+    written_off_fen: int
+    fills: tuple[FillReport, ...]
+    ended: tuple[OrderReport, ...]
+    positions: tuple[PositionReport, ...]
+
+
+def play_session(exchange: Exchange, session: date) -> PlayedSession:
+    """Play ``session`` to its close without ticks and return what the exchange has told of it."""
+    after = exchange.last_seq
+    held = {one.symbol: one.shares * one.last_price_e4 // 100 for one in exchange.account().positions}
+    while (exchange.clock(0).session, exchange.clock(0).phase) != (session, PhaseName.CLOSED):
+        exchange.advance(ticks=False, hurry=True)
+    said = exchange.messages(after, 10_000)
+    bookings = [one for one in said if isinstance(one, Booking)]
+    stated = [one for one in said if isinstance(one, AccountReport)][-1]
+
+    def cash_of(kind: BookingKind) -> int:
+        return sum(one.cash_fen for one in bookings if one.kind is kind)
+
+    return PlayedSession(
+        session=session,
+        cash_fen=stated.cash_fen,
+        equity_fen=stated.cash_fen + sum(one.shares * one.last_price_e4 // 100 for one in stated.positions),
+        dividends_fen=cash_of(BookingKind.DIVIDEND),
+        rights_paid_fen=-cash_of(BookingKind.RIGHTS),
+        written_off_fen=sum(held[one.symbol] for one in bookings if one.kind is BookingKind.WRITE_OFF),
+        fills=tuple(one for one in said if isinstance(one, FillReport)),
+        ended=tuple(one for one in said if isinstance(one, OrderReport)),
+        positions=stated.positions,
+    )
 
 
 def session_order(session: date, symbol: str, signed_shares: int, *, rank: int = 0, name: str = "a") -> NewOrder:

@@ -1,7 +1,7 @@
-"""A replay in a process of its own that can be made to die by SIGKILL at any of its commits, before or after it.
+"""The whole runner in a process of its own that can be made to die by SIGKILL at any commit, before or after it.
 
-Only the scores are given (drawn from a seed), so that a process is up in milliseconds; journal, broker, gate and
-kernels are the real ones.
+Only the scores are given (drawn from a seed), so that a process is up at once; lease, journal, broker, gate and kernels
+are the real ones.
 """
 
 from __future__ import annotations
@@ -10,23 +10,28 @@ import os
 import signal
 from collections.abc import Callable
 from datetime import date
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.config import load_settings
-from ljwx_pipeline.live import database, store
-from ljwx_pipeline.live.decision import RunnerSettings
+from ljwx_pipeline.config import Settings, load_settings
+from ljwx_pipeline.exchange.main import ServeSettings, serve
+from ljwx_pipeline.exchange.opening import ExchangeSettings
+from ljwx_pipeline.live import process, store
+from ljwx_pipeline.live.decision import Decider
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.journal import DeployedBundle, Journal
-from ljwx_pipeline.live.paper_broker import PaperBroker
-from ljwx_pipeline.live.runner import Model, Runner
-from ljwx_pipeline.session_pack import read_session_pack
+from ljwx_pipeline.live.inbox import Inbox
+from ljwx_pipeline.live.intervals import IntervalEnds
+from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.live.main import run_replay
+from ljwx_pipeline.live.model import Model
+from ljwx_pipeline.live.trading import FEED_DIR, PackTrading, TradingSettings, pack_stamp
+from tests.fakes.given_scores import BUNDLE
 
-BUNDLE = DeployedBundle("b" * 64, "1", date(2018, 1, 31))
 CONFIG = Path(__file__).resolve().parents[2] / "ljwx.toml"
+TICK_SECONDS = 600
 
 
 class SeededScores:
@@ -38,26 +43,71 @@ class SeededScores:
     def scores(self, session: date) -> np.ndarray:
         return np.random.default_rng(session.toordinal()).normal(size=len(self._feed.symbols))
 
+    def interval_ends(self, session: date) -> IntervalEnds:
+        raise AssertionError(f"nobody abstains, and still the intervals of {session} were asked for")
 
-def replay(folder: Path, pack: Path, *, die_at: int | None = None, after: bool = False, pace_s: float = 0.0) -> None:
-    """Replay ``pack`` into ``folder``; with ``die_at``, be killed at that commit, counted from 0."""
+
+class SeededTrading(PackTrading):
+    """What is open for a pack, traded by seeded scores: no factor is computed."""
+
+    def __init__(self, live_dir: Path, settings: TradingSettings) -> None:
+        self.stamp = pack_stamp(live_dir)
+        self.feed = ReplayFeed.open(live_dir / FEED_DIR)
+        self.decider = Decider(self.feed, settings.runner)
+        self._model: Model | None = None
+
+    def model(self, journal: Journal, inbox: Inbox) -> Model:
+        journal.record_bundle(BUNDLE)
+        self._model = Model(BUNDLE, SeededScores(self.feed))
+        return self._model
+
+
+def seeded_settings(exchange_url: str = "", *, seconds_per_session: float = 0.0) -> Settings:
+    """The shipped settings with a strategy that trades much in a few names."""
+    settings = load_settings(config_file=CONFIG, profile="simulated", environ={})
+    live = {
+        "exchange_url": exchange_url,
+        "seconds_per_session": seconds_per_session,
+        "max_bundle_age_days": 3650,
+        "poll_seconds": 0.05,
+    }
+    changes = {
+        "strategy": {"top_k": 12, "n_drop": 3, "min_hold_sessions": 1},
+        "live": live,
+    }
+    return settings.model_copy(
+        update={name: getattr(settings, name).model_copy(update=change) for name, change in changes.items()}
+    )
+
+
+def replay(
+    home: Path,
+    exchange_url: str = "",
+    *,
+    die_at: int | None = None,
+    after: bool = False,
+    seconds_per_session: float = 0.0,
+) -> None:
+    """Trade the pack in ``home`` to its end; with ``die_at``, be killed at that commit, counted from 0."""
     if die_at is not None:
         _arm(die_at, after=after)
-    settings = load_settings(config_file=CONFIG, profile="simulated", environ={})
-    strategy = settings.strategy.model_copy(update={"top_k": 12, "n_drop": 3, "min_hold_sessions": 1})
-    chosen = RunnerSettings(strategy, settings.risk, settings.live, settings.uncertainty)
-    feed = ReplayFeed(read_session_pack(pack))
-    journal = Journal(folder / "journal.sqlite", SystemClock())
-    journal.record_bundle(BUNDLE)
-    broker = PaperBroker(
-        folder / "broker.sqlite", market=feed.market, costs=settings.costs, capital_fen=chosen.capital_fen
+    process.PackTrading = SeededTrading
+    settings = seeded_settings(exchange_url, seconds_per_session=seconds_per_session)
+    account = run_replay(home, settings, keys_dir=home / "keys")
+    assert account.mode == "finished"
+
+
+def serve_exchange(pack: Path, state: Path, told: Connection) -> None:
+    """Serve the market of ``pack`` until a signal; its address goes to ``told``."""
+    settings = seeded_settings()
+    capital_fen = round(settings.strategy.capital_cny * 100)
+    serve(
+        pack,
+        state,
+        ExchangeSettings(settings.costs, capital_fen, tick_seconds=TICK_SECONDS),
+        ServeSettings(host="127.0.0.1", port=0, speed=0.0, allow_faults=False),
+        ready=lambda opened: told.send(f"http://127.0.0.1:{opened.port}"),
     )
-    runner = Runner(journal=journal, feed=feed, broker=broker, settings=chosen)
-    runner.recover()
-    for session in runner.pending():
-        runner.step(session, Model(BUNDLE, SeededScores(feed)))
-        if pace_s:
-            signal.sigtimedwait([], pace_s)
 
 
 def _arm(die_at: int, *, after: bool) -> None:
@@ -75,5 +125,4 @@ def _arm(die_at: int, *, after: bool) -> None:
 
         return deadly
 
-    database.commit = armed(database.commit)
     store.commit = armed(store.commit)

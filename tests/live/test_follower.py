@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -13,19 +14,17 @@ from sqlalchemy import select
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader
-from ljwx_pipeline.live.decision import Decider
-from ljwx_pipeline.live.events import BundleStaged, Stage
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.follower import Follower, Hooks
-from ljwx_pipeline.live.runner import Model
+from ljwx_pipeline.live.follower import BooksDiffer
+from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.tables import account, signals
 from ljwx_pipeline.session_pack import read_session_pack
-from tests.fakes.desk_world import Desk, books, desk_at
+from tests.fakes.desk_world import books, desk_at
 from tests.fakes.exchange_process import exchange_process
+from tests.fakes.followed import Followed, end_of_pack, stage, until
+from tests.fakes.given_scores import BUNDLE, GivenScores, wide_open
 from tests.fakes.live_market import live_tables, write_pack
-from tests.live.test_runner import BUNDLE, GivenScores, wide_open
+from tests.fakes.sqlite_file import connect
 
 FEED_SESSIONS = 12
 OPTIONS = ("--port", "0", "--speed", "0", "--tick-seconds", "600")
@@ -38,65 +37,17 @@ def feed(tmp_path: Path) -> ReplayFeed:
     return ReplayFeed(read_session_pack(tmp_path / "feed"))
 
 
-class Followed:
-    """A follower that trades given scores, and what its hooks were told."""
-
-    def __init__(self, desk: Desk, feed: ReplayFeed, settings: Settings, scorer: GivenScores) -> None:
-        self.silent: list[str] = []
-        self.connected = 0
-        self.model: Model | None = Model(BUNDLE, scorer)
-        self.trader = CloseTrader(
-            "topk-dropout",
-            feed=feed,
-            decider=Decider(feed, wide_open(settings)),
-            journal=desk.journal,
-            desk=desk.orders,
-            model=lambda: self.model,
-        )
-        hooks = Hooks(self.on_close, self.on_connected, self.on_silent, lambda _: None)
-        self.follower = Follower(broker=desk.broker, journal=desk.journal, desk=desk.orders, hooks=hooks)
-
-    async def on_close(self, close: Close) -> None:
-        await self.trader.decide(close)
-
-    async def on_connected(self) -> None:
-        self.connected += 1
-
-    async def on_silent(self, error: BrokerSilent) -> None:
-        self.silent.append(error.fact)
-
-
-async def stage(desk: Desk) -> None:
-    """Give the journal the bundle that the scores are said to be of."""
-    staged = BundleStaged(
-        strategy="",
-        stage=Stage.CHAMPION,
-        bundle_hash=BUNDLE.bundle_hash,
-        model_version=BUNDLE.model_version,
-        last_train_session=BUNDLE.last_train_session,
-        capital_share_bps=10_000,
-    )
-    await desk.journal.append([staged], desk.lease.epoch)
-
-
-def until(session: date) -> object:
-    return lambda closed, _: closed is not None and closed >= session
-
-
-def end_of_pack(closed: date | None, last: bool) -> bool:
-    return closed is not None and last
-
-
 def test_every_session_through_the_live_loop_equals_the_backtest_to_the_fen(
     tmp_path: Path, feed: ReplayFeed, settings: Settings
 ) -> None:
     scorer = GivenScores(feed, 1)
+    scorer.table[3] = 10.0  # the name that is delisted in the middle: bought, held, written off
 
     async def run() -> dict[str, list[tuple[object, ...]]]:
         with exchange_process(tmp_path / "feed", tmp_path / "exchange", *OPTIONS) as exchange:
             async with desk_at(exchange.said["url"], tmp_path) as desk:
-                await stage(desk)
-                await Followed(desk, feed, settings, scorer).follower.follow(end_of_pack)
+                await stage(desk, BUNDLE)
+                await Followed(desk, feed, wide_open(settings), Model(BUNDLE, scorer)).follower.follow(end_of_pack)
                 stood = await desk.journal.read(
                     lambda c: [tuple(row) for row in c.execute(select(account).order_by(account.c.session))]
                 )
@@ -112,9 +63,9 @@ def test_every_session_through_the_live_loop_equals_the_backtest_to_the_fen(
         last=feed.sessions[-1],
     )
     assert len(found["fills"]) > 20
-    for column, values in ((1, expected.cash_fen), (2, expected.equity_fen), (3, expected.fees_fen)):
-        np.testing.assert_array_equal([row[column] for row in found["account"]], values)
-    np.testing.assert_array_equal([row[4] for row in found["account"]], expected.dividends_fen)
+    assert expected.written_off_fen.sum() > 0
+    for column, name in enumerate(("cash_fen", "equity_fen", "fees_fen", "dividends_fen", "written_off_fen"), start=1):
+        np.testing.assert_array_equal([row[column] for row in found["account"]], getattr(expected, name), name)
 
 
 def test_without_a_model_nothing_is_decided_and_the_books_go_on(
@@ -123,8 +74,7 @@ def test_without_a_model_nothing_is_decided_and_the_books_go_on(
     async def run() -> None:
         with exchange_process(tmp_path / "feed", tmp_path / "exchange", *OPTIONS) as exchange:
             async with desk_at(exchange.said["url"], tmp_path) as desk:
-                followed = Followed(desk, feed, settings, GivenScores(feed, 1))
-                followed.model = None
+                followed = Followed(desk, feed, wide_open(settings), None)
                 await followed.follower.follow(until(feed.sessions[2]))
                 assert await desk.journal.read(lambda c: len(c.execute(select(account)).all())) == 3
                 assert not await desk.journal.read(lambda c: c.execute(select(signals)).all())
@@ -139,8 +89,9 @@ def test_stopped_after_each_session_and_started_again_it_ends_in_the_same_books(
         with exchange_process(tmp_path / "feed", folder / "exchange", *OPTIONS) as exchange:
             for stop in stops:
                 async with desk_at(exchange.said["url"], folder) as desk:
-                    await stage(desk)
-                    await Followed(desk, feed, settings, GivenScores(feed, 1)).follower.follow(until(stop))
+                    await stage(desk, BUNDLE)
+                    model = Model(BUNDLE, GivenScores(feed, 1))
+                    await Followed(desk, feed, wide_open(settings), model).follower.follow(until(stop))
                     found = books(desk.store)
         return found
 
@@ -148,3 +99,23 @@ def test_stopped_after_each_session_and_started_again_it_ends_in_the_same_books(
     at_once = asyncio.run(run(tmp_path / "once", [last]))
     again = asyncio.run(run(tmp_path / "again", list(feed.sessions[:6])))
     assert again == at_once
+
+
+def test_books_that_differ_stop_the_loop_before_anything_is_sent(
+    tmp_path: Path, feed: ReplayFeed, settings: Settings
+) -> None:
+    async def run() -> None:
+        with exchange_process(tmp_path / "feed", tmp_path / "exchange", *OPTIONS) as exchange:
+            async with desk_at(exchange.said["url"], tmp_path) as desk:
+                await stage(desk, BUNDLE)
+                model = Model(BUNDLE, GivenScores(feed, 1))
+                await Followed(desk, feed, wide_open(settings), model).follower.follow(until(feed.sessions[1]))
+                sent = exchange.ask("/orders")
+                with closing(connect(desk.store.path)) as db:
+                    db.execute("UPDATE account_now SET cash_fen = cash_fen + 1")
+                again = Followed(desk, feed, wide_open(settings), model)
+                with pytest.raises(BooksDiffer, match=r"cash is .* fen here and .* at the broker"):
+                    await again.follower.follow(until(feed.sessions[2]))
+                assert (again.connected, again.closes, exchange.ask("/orders")) == (0, [], sent)
+
+    asyncio.run(run())

@@ -14,12 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import BundleError, LiveError
-from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.inbox import MAX_REQUEST_AGE_S, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
 from tests.fakes.bundles import CARD_TEXT, FACTOR_HASH, grouped_model, tiny_bundle
+from tests.fakes.sqlite_file import connect
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 

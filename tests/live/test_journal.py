@@ -14,21 +14,12 @@ import pytest
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.backup_shelf import Retention
-from ljwx_pipeline.live.database import connect
-from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState, SessionRecord
-from ljwx_pipeline.live.orders import (
-    DecidedOrder,
-    Fill,
-    OrderIntent,
-    OrderOutcome,
-    OrderState,
-    Position,
-    SessionClose,
-    Side,
-    client_order_id,
-)
+from ljwx_pipeline.live.events import OrderSent
+from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState
+from ljwx_pipeline.live.orders import OrderState, Side, client_order_id
+from tests.fakes.journal_events import DAY, NEXT, closed, decided, filled, held, reported
+from tests.fakes.sqlite_file import connect
 
-FIRST, SECOND = date(2025, 11, 3), date(2025, 11, 4)
 ONE, TWO = DeployedBundle("1" * 64, "1", date(2025, 10, 31)), DeployedBundle("2" * 64, "2", date(2025, 10, 31))
 NOW = datetime(2025, 11, 3, 7, 5, tzinfo=UTC)
 
@@ -41,71 +32,38 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     journal.close()
 
 
-def intent(symbol: str = "S00001.SIM", side: Side = Side.BUY, rank: int = 0) -> OrderIntent:
-    identity = client_order_id(strategy="s", model_version="1", symbol=symbol, session=FIRST, side=side)
-    return OrderIntent(identity, FIRST, symbol, side, 200, rank, 101_500)
-
-
-def first_session(*orders: DecidedOrder) -> SessionRecord:
-    close = SessionClose(FIRST, (), (), (), 1_000_000, 1_000_000, 0, 0)
-    return SessionRecord(FIRST, "h" * 64, ONE.bundle_hash, close, {"S00001.SIM": 0.5}, orders)
-
-
-def second_session(order: OrderIntent) -> SessionRecord:
-    fill = Fill(order.client_order_id, SECOND, order.symbol, order.side, 100, 102_000, 102_000, 500, 0, 1)
-    close = SessionClose(
-        SECOND,
-        (OrderOutcome(order.client_order_id, OrderState.PARTLY_FILLED, "PARTICIPATION", 100),),
-        (fill,),
-        (Position(order.symbol, 100, 0, 0, 102_000, 102_000),),
-        897_499,
-        999_499,
-        12,
-        0,
+def test_an_order_lives_from_its_decision_to_its_final_state(journal: Journal) -> None:
+    sent = OrderSent(client_order_id="a", fencing_epoch=0, sent_at_ns=1)
+    told = (
+        ([decided()], {"intended": 1}),
+        ([sent], {"intended": 1}),
+        ([reported(OrderState.ACCEPTED)], {"accepted": 1}),
+        ([filled()], {"partly_filled": 1}),
+        ([reported(OrderState.LAPSED, filled=100)], {"lapsed": 1}),
     )
-    return SessionRecord(SECOND, "i" * 64, ONE.bundle_hash, close, {}, ())
-
-
-def test_an_order_lives_from_intent_to_its_final_state(journal: Journal) -> None:
-    order = intent()
-    journal.record_session(first_session(DecidedOrder(order)))
-    assert journal.unsent_session() == FIRST
-    assert journal.open_orders() == (order,)
-    journal.record_sent(FIRST)
-    assert journal.unsent_session() is None
-    assert journal.order_counts() == {"accepted": 1}
-    journal.record_session(second_session(order))
-    assert journal.order_counts() == {"partly_filled": 1}
-    assert journal.open_orders() == ()
-    assert journal.positions(SECOND) == {order.symbol: 100}
+    for events, counts in told:
+        journal.log.append(events, 0)
+        assert journal.order_counts() == counts
+    journal.log.append([closed(cash_fen=897_499, positions=(held(shares=100),))], 0)
+    assert (journal.fill_count(), journal.positions(NEXT), journal.sessions()) == (1, {"S00001.SIM": 100}, {NEXT: "h"})
     account = journal.last_account()
     assert account is not None
-    assert (account["equity_fen"], account["fees_fen"], account["dividends_fen"]) == (999_499, 501, 12)
-    assert journal.sessions() == {FIRST: "h" * 64, SECOND: "i" * 64}
+    assert (account["session"], account["cash_fen"]) == (NEXT.isoformat(), 897_499)
 
 
-def test_a_denied_order_is_kept_but_never_open(journal: Journal) -> None:
-    journal.record_session(first_session(DecidedOrder(intent(), "FAT_FINGER")))
-    assert journal.open_orders() == ()
-    assert journal.unsent_session() is None, "there is nothing to send"
+def test_a_denied_order_is_kept(journal: Journal) -> None:
+    journal.log.append([decided(denial="FAT_FINGER")], 0)
     assert journal.order_counts() == {"denied": 1}
 
 
-def test_a_session_is_recorded_whole_or_not_at_all(journal: Journal) -> None:
-    twice = first_session(DecidedOrder(intent()), DecidedOrder(intent()))
-    with pytest.raises(LiveError, match="same identity"):
-        journal.record_session(twice)
+def test_events_that_are_told_together_are_written_together_or_not_at_all(journal: Journal) -> None:
+    journal.log.append([decided()], 0)
+    with pytest.raises(LiveError, match="order a is "):
+        journal.log.append([closed(), decided(shares=400)], 0)
     assert journal.sessions() == {}
     assert journal.last_account() is None
-    journal.record_session(first_session(DecidedOrder(intent())))
-    with pytest.raises(LiveError, match="recorded already"):
-        journal.record_session(first_session())
-
-
-def test_a_fill_without_its_order_is_refused(journal: Journal) -> None:
-    journal.record_session(first_session())
-    with pytest.raises(LiveError, match="holds no order"):
-        journal.record_session(second_session(intent()))
+    journal.log.append([closed(), decided("b")], 0)
+    assert journal.sessions() == {NEXT: "h"}
 
 
 def test_the_bundle_deployed_last_is_the_last_one_even_after_a_rollback(journal: Journal) -> None:
@@ -117,7 +75,7 @@ def test_the_bundle_deployed_last_is_the_last_one_even_after_a_rollback(journal:
 
 
 def test_events_cannot_be_changed_or_removed(journal: Journal) -> None:
-    journal.record_event("note", "something happened", FIRST)
+    journal.record_event("note", "something happened", DAY)
     db = connect(journal.path)
     for statement in ("UPDATE events SET message = ''", "DELETE FROM events"):
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
@@ -150,7 +108,8 @@ def test_an_idle_runner_s_row_is_stamped_anew_now_and_then(tmp_path: Path) -> No
 
 
 def test_an_order_id_names_strategy_model_symbol_session_and_side() -> None:
-    assert intent().client_order_id == "s|1|S00001.SIM|2025-11-03|buy"
+    named = client_order_id(strategy="s", model_version="1", symbol="S00001.SIM", session=DAY, side=Side.BUY)
+    assert named == "s|1|S00001.SIM|2025-11-03|buy"
 
 
 def test_a_backup_a_day_is_made_and_told_of_and_one_that_fails_alerts_once_an_hour(tmp_path: Path) -> None:

@@ -16,18 +16,29 @@ from ljwx_pipeline.console.journal_reader import Reader
 from ljwx_pipeline.errors import Deposed, EnvironmentFault, LiveError
 from ljwx_pipeline.live.backups import Backups
 from ljwx_pipeline.live.event_log import EventLog, read_events
-from ljwx_pipeline.live.events import SignalsScored
+from ljwx_pipeline.live.events import OrderSent, SignalsScored
 from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState
 from ljwx_pipeline.live.lease import Lease
-from ljwx_pipeline.live.orders import DecidedOrder
+from ljwx_pipeline.live.orders import OrderState
 from ljwx_pipeline.live.projections import derive
 from ljwx_pipeline.live.restore import Restore, Until
 from ljwx_pipeline.live.store import Store, database_url
 from ljwx_pipeline.live.tables import lease
 from tests.fakes import postgres
-from tests.fakes.journal_events import DAY, NEXT, NOW, closed, decided, filled, held, noted, staged
+from tests.fakes.journal_events import (
+    BUNDLE,
+    DAY,
+    NEXT,
+    NOW,
+    closed,
+    decided,
+    filled,
+    held,
+    noted,
+    reported,
+    staged,
+)
 from tests.fakes.journals import contents, empty_store, log_of
-from tests.live.test_journal import FIRST, ONE, first_session, intent, second_session
 
 pytestmark = pytest.mark.skipif(bool(postgres.missing()), reason=postgres.missing() or "PostgreSQL is here")
 
@@ -75,16 +86,15 @@ def test_tables_derived_anew_equal_those_that_grew(journal: Journal) -> None:
     assert contents(journal.store) == grown
 
 
-def test_a_session_is_recorded_sent_and_closed(journal: Journal) -> None:
-    journal.record_bundle(DeployedBundle(ONE.bundle_hash, "1", DAY))
-    order = intent()
-    journal.record_session(first_session(DecidedOrder(order)))
-    assert journal.unsent_session() == FIRST
-    journal.record_sent(FIRST)
-    journal.record_session(second_session(order))
-    assert journal.order_counts() == {"partly_filled": 1}
-    with pytest.raises(LiveError, match="recorded already"):
-        journal.record_session(first_session())
+def test_an_order_is_decided_sent_and_ended_and_its_session_closes_once(journal: Journal) -> None:
+    journal.record_bundle(DeployedBundle(BUNDLE, "1", DAY))
+    sent = OrderSent(client_order_id="a", fencing_epoch=0, sent_at_ns=1)
+    journal.log.append([decided(bundle_hash=BUNDLE), sent, reported(OrderState.ACCEPTED)], 0)
+    assert journal.order_counts() == {"accepted": 1}
+    journal.log.append([filled(), reported(OrderState.LAPSED, filled=100), closed(positions=(held(),))], 0)
+    assert (journal.order_counts(), journal.sessions()) == ({"lapsed": 1}, {NEXT: "h"})
+    with pytest.raises(LiveError, match="is closed with"):
+        journal.log.append([closed(cash_fen=1)], 0)
 
 
 def test_the_database_itself_keeps_the_log_from_being_changed(journal: Journal) -> None:

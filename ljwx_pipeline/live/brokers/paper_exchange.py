@@ -60,9 +60,12 @@ class PaperExchange:
         Where it listens: ``http://127.0.0.1:PORT``.
     timeout_s
         Seconds that one answer may take; after them nobody knows what became of the request.
+    ticks
+        Whether the stream brings them.
     """
 
-    def __init__(self, address: str, *, timeout_s: float) -> None:
+    def __init__(self, address: str, *, timeout_s: float, ticks: bool = True) -> None:
+        self._ticks = int(ticks)
         self._address = address.rstrip("/")
         self._timeout_s = timeout_s
         # no retries: a request that may have arrived is never repeated by the library
@@ -75,8 +78,8 @@ class PaperExchange:
         """Its name in the journal."""
         return "paper"
 
-    async def require_protocol(self) -> None:
-        """Refuse whatever answers there that is no paper exchange of this version.
+    async def require_protocol(self) -> int:
+        """Refuse whatever answers there that is no paper exchange of this version; return the highest epoch it saw.
 
         Raises
         ------
@@ -88,8 +91,9 @@ class PaperExchange:
             raise LiveError(
                 f"{self._address} answers as {told.get('service')!r}, protocol {told.get('protocol')!r}, not as "
                 f"{SERVICE!r}, protocol {PROTOCOL}",
-                "run `ljwx exchange` of this release there, or set live.exchange_address",
+                "run `ljwx exchange` of this release there, or set live.exchange_url",
             )
+        return int(told["epoch"])
 
     async def submit(self, order: NewOrder, *, epoch: int) -> OrderReport:
         """Place an order; see `port.Broker.submit`."""
@@ -136,7 +140,7 @@ class PaperExchange:
         """Yield frames behind ``after``; see `port.Broker.stream`."""
         parts = urlsplit(self._address)
         scheme = "wss" if parts.scheme == "https" else "ws"
-        address = f"{scheme}://{parts.netloc}{STREAM_PATH}?after={after}&ticks=1&observe=0"
+        address = f"{scheme}://{parts.netloc}{STREAM_PATH}?after={after}&ticks={self._ticks}&observe=0"
         try:
             async with connect(
                 address, max_size=_MAX_FRAME_BYTES, open_timeout=self._timeout_s, compression=None, proxy=None

@@ -1,0 +1,471 @@
+"""The runner's process on one event loop: it leads or waits, follows the exchange, takes models in, keeps its lease.
+
+Every task runs beside the others and none of them hides another's end: the first that fails ends all, durable state
+stays, and the next start goes on from it. A deliberate error (`LjwxError`) stops trading, is noted once and looked at
+again at the next poll; whoever was deposed ends. Not here: HTTP (``api.py``), signals and exit codes (``main.py``),
+what a close asks for (``close_trading.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+
+from ljwx_pipeline.clock import Clock
+from ljwx_pipeline.errors import Deposed, LiveError, LjwxError
+from ljwx_pipeline.live.account_files import ACCOUNT_DIR, EXCHANGE_DIR
+from ljwx_pipeline.live.async_journal import AsyncJournal
+from ljwx_pipeline.live.backup_shelf import Retention
+from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
+from ljwx_pipeline.live.brokers.port import BrokerSilent
+from ljwx_pipeline.live.close_trading import Close, CloseTrader
+from ljwx_pipeline.live.decision import strategy_name
+from ljwx_pipeline.live.events import ReconciliationFailed
+from ljwx_pipeline.live.follower import BooksDiffer, Follower, Hooks
+from ljwx_pipeline.live.from_broker import MessageIntake
+from ljwx_pipeline.live.inbox import Inbox
+from ljwx_pipeline.live.journal import Journal, RunnerState
+from ljwx_pipeline.live.leadership import Candidate, Place, renew
+from ljwx_pipeline.live.model import Model
+from ljwx_pipeline.live.order_desk import OrderDesk
+from ljwx_pipeline.live.own_exchange import OwnExchange, OwnExchangeSettings
+from ljwx_pipeline.live.progress import Mode, Progress
+from ljwx_pipeline.live.trading import FEED_DIR, PackTrading, TradingSettings, pack_stamp
+
+#: An idle runner says that it is there at most this often: whoever reads the journal tells it from a stopped one.
+KEEP_ALIVE_S = 10.0
+#: How often a process that waits looks whether it may lead.
+STANDBY_LOOK_S = 0.25
+#: Seconds after which an order that never reached the broker does not mean any more what it meant.
+MAX_ORDER_AGE_S = 60.0
+_LONGEST_TICK_S = 600
+
+
+class NobodyTrades(LiveError):
+    """There is nothing to trade by yet: no bundle was ever deployed."""
+
+
+@dataclass(frozen=True)
+class ProcessSettings:
+    """What the process needs besides what is traded."""
+
+    trading: TradingSettings
+    place: Place
+
+
+class LiveProcess:
+    """One runner.
+
+    Parameters
+    ----------
+    settings
+        All of its settings.
+    inbox
+        Makes an inbox that notes what it does in a journal.
+    progress
+        Beats go there.
+    clock
+        Every instant comes from it.
+    ready
+        Called each time the books were found to agree with the exchange's.
+    """
+
+    def __init__(
+        self,
+        settings: ProcessSettings,
+        *,
+        inbox: Callable[[Journal], Inbox],
+        progress: Progress,
+        clock: Clock,
+        ready: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._settings = settings
+        self._live = settings.trading.runner.live
+        self._make_inbox = inbox
+        self._progress = progress
+        self._clock = clock
+        self._ready = ready
+        self.epoch = 0
+        self._stop = asyncio.Event()
+        self._trading: PackTrading | None = None
+        self._said: RunnerState | None = None
+        self._last_fault = ""
+
+    def stop(self) -> None:
+        """Ask the process to end; what is durable stays so."""
+        self._stop.set()
+
+    async def run(
+        self, *, once: bool, beside: Callable[[], Awaitable[None]] | None = None, standby: bool = True
+    ) -> bool:
+        """Lead, trade, and return whether this process ever led.
+
+        Parameters
+        ----------
+        once
+            Trade what is there and return; without it, until `stop`.
+        beside
+            What else runs while this process leads, the HTTP interface: its end ends the process.
+        standby
+            Whether to wait while another process leads.
+
+        Raises
+        ------
+        Deposed
+            When another process has taken over.
+        LjwxError
+            With ``once``: when trading cannot go on.
+        """
+        capital_fen = self._settings.trading.runner.capital_fen
+        candidate = await asyncio.to_thread(Candidate, self._settings.place, self._clock, capital_fen=capital_fen)
+        try:
+            if not await self._leads(candidate, standby=standby):
+                return False
+            async with self._parts(candidate) as parts:
+                work: list[Awaitable[None]] = [
+                    renew(candidate.lease, lambda why: self._progress.beat(Mode.HALTED, why)),
+                    self._once(parts) if once else self._forever(parts),
+                    self._until_stopped(),
+                ]
+                if beside is not None:
+                    work.append(beside())
+                await first_of(*work)
+            return True
+        finally:
+            await asyncio.to_thread(candidate.close)
+
+    async def _leads(self, candidate: Candidate, *, standby: bool) -> bool:
+        while not self._stop.is_set():
+            if await asyncio.to_thread(candidate.look):
+                self.epoch = candidate.lease.epoch
+                return True
+            if not standby:
+                return False
+            self._progress.beat(Mode.STANDBY, "another runner trades this account")
+            await self._pause(STANDBY_LOOK_S)
+        return False
+
+    @asynccontextmanager
+    async def _parts(self, candidate: Candidate) -> AsyncIterator[_Parts]:
+        journal = AsyncJournal(candidate.journal.store, candidate.journal.log)
+        async with AsyncExitStack() as stack:
+            stack.callback(journal.close)
+            exchange = None if self._live.exchange_url else self._own_exchange()
+            if exchange is not None:
+                stack.push_async_callback(exchange.stop)
+            inbox = self._make_inbox(candidate.journal)
+            await asyncio.to_thread(inbox.adopt)
+            yield _Parts(candidate, journal, inbox, exchange, stack)
+
+    def _own_exchange(self) -> OwnExchange:
+        live_dir = self._settings.place.live_dir
+        return OwnExchange(
+            OwnExchangeSettings(
+                pack=live_dir / FEED_DIR,
+                state=live_dir / ACCOUNT_DIR / EXCHANGE_DIR,
+                costs=self._settings.trading.costs.model_dump(mode="json"),
+                capital_fen=self._settings.trading.runner.capital_fen,
+                tick_seconds=self._live.tick_seconds or _LONGEST_TICK_S,
+                host="127.0.0.1",
+            )
+        )
+
+    async def _forever(self, parts: _Parts) -> None:
+        """Trade and poll until cancelled."""
+        await first_of(self._trade_forever(parts), self._look_after(parts))
+
+    async def _trade_forever(self, parts: _Parts) -> None:
+        while True:
+            try:
+                await self._once(parts)
+            except Deposed:
+                raise
+            except LjwxError as error:
+                await self._halt(parts, error)
+            await self._pause(self._live.poll_seconds)
+
+    async def _look_after(self, parts: _Parts) -> None:
+        """Say that this process is there, take in what arrives, keep backups: at every poll, until cancelled."""
+        retention = Retention(self._live.backup_keep_days, self._live.backup_keep_months)
+        journal = parts.candidate.journal
+        while True:
+            try:
+                await asyncio.to_thread(journal.keep_alive, KEEP_ALIVE_S)
+                await self._collect(parts)
+                await asyncio.to_thread(journal.back_up_daily, retention)
+            except Deposed:
+                raise
+            except LjwxError as error:
+                await self._halt(parts, error)
+            await self._pause(self._live.poll_seconds)
+
+    async def _once(self, parts: _Parts) -> None:
+        """Take in what has arrived and trade every session that is due.
+
+        Raises
+        ------
+        LjwxError
+            When trading cannot go on; nothing is sent after it.
+        """
+        while not await self._pass(parts):
+            self._trading = None
+
+    async def _pass(self, parts: _Parts) -> bool:
+        """Trade over the pack that lies there; return False when another one was put in place meanwhile."""
+        await self._collect(parts)
+        trading = await self._opened(parts)
+        model = await self._model(parts, trading)
+        if model is None:
+            await self._say(parts, Mode.WAITING, "no model has been deployed yet")
+            return True
+        connected = await self._connected(parts)
+        if await self._nothing_new(parts, connected, trading):
+            self._progress.beat(Mode.FINISHED, self._progress.read().message)
+            return True
+        try:
+            await first_of(
+                self._follow(parts, trading, connected),
+                self._compare_regularly(connected.desk),
+                self._beat_while_up_to_date(parts, connected.broker),
+            )
+        except NobodyTrades as nobody:
+            await self._say(parts, Mode.WAITING, nobody.fact)
+            return True
+        except PackChanged:
+            return False
+        await self._model(parts, trading)
+        await self._say(parts, Mode.FINISHED, "every session of the pack is done")
+        return True
+
+    async def _follow(self, parts: _Parts, trading: PackTrading, connected: _Connected) -> None:
+        trader = CloseTrader(
+            strategy_name(self._settings.trading.runner.strategy),
+            feed=trading.feed,
+            decider=trading.decider,
+            journal=parts.journal,
+            desk=connected.desk,
+            model=lambda: parts.model,
+        )
+
+        async def on_close(close: Close) -> None:
+            await self._collect(parts)
+            if trading.stamp != await asyncio.to_thread(pack_stamp, self._settings.place.live_dir):
+                raise PackChanged("a new session pack lies there", "it is opened at once")
+            parts.model = await self._model(parts, trading)
+            if parts.model is None:
+                raise NobodyTrades("no model has been deployed yet", "deploy one: run the pipeline")
+            await self._say(parts, Mode.TRADING, f"session {close.session}")
+            await trader.decide(close)
+            await (
+                connected.desk.settle_all()
+            )  # before the market may go on: an order that never arrived is sent in time
+            await self._say(parts, Mode.TRADING, f"session {close.session} is done")
+            await self._pause(self._live.seconds_per_session)
+
+        async def on_connected() -> None:
+            await self._say(parts, Mode.TRADING, "the books agree with the exchange's")
+            self._ready()
+
+        async def on_silent(error: BrokerSilent) -> None:
+            await self._say(parts, Mode.OUTAGE, str(error))
+            if parts.exchange is not None:
+                await parts.exchange.address()  # one that has died is started again
+
+        hooks = Hooks(on_close, on_connected, on_silent, lambda message: self._progress.beat(Mode.TRADING, message))
+        follower = Follower(broker=connected.broker, journal=parts.journal, desk=connected.desk, hooks=hooks)
+        await follower.follow(_at_the_end_of(trading, parts))
+
+    async def _compare_regularly(self, desk: OrderDesk) -> None:
+        """Hold the books against the broker's every now and then, until cancelled.
+
+        Raises
+        ------
+        BooksDiffer
+            When they differ: nothing more is sent.
+        """
+        while True:
+            await asyncio.sleep(self._live.reconcile_seconds)
+            try:
+                found = await desk.recover()
+            except BrokerSilent:
+                continue  # the stream ends on the same, and says so; what could not be compared is compared next time
+            if isinstance(found, ReconciliationFailed):
+                raise BooksDiffer(
+                    f"the books differ: {'; '.join(found.differences)}",
+                    "find out which one is right; nothing is sent until both hold the same",
+                )
+
+    async def _beat_while_up_to_date(self, parts: _Parts, broker: PaperExchange) -> None:
+        """Beat while everything that the broker has said is written down: a market that rests is no stalled loop."""
+        intake = MessageIntake(parts.journal.log, broker.name)
+        while True:
+            await asyncio.sleep(self._live.poll_seconds)
+            read = await parts.journal.read(intake.position)
+            try:
+                market = await broker.clock()
+            except BrokerSilent:
+                continue  # the stream says so, and beats with every try
+            if read >= market.last_seq:
+                beat = self._progress.read()
+                self._progress.beat(beat.mode, beat.message)
+
+    async def _nothing_new(self, parts: _Parts, connected: _Connected, trading: PackTrading) -> bool:
+        """Return whether the market stands at the end of the pack, where it was left, and nothing was said since."""
+        if self._said is None or self._said.mode != Mode.FINISHED or parts.finished_with != trading.stamp:
+            parts.finished_with = trading.stamp
+            return False
+        try:
+            market = await connected.broker.clock()
+        except BrokerSilent:
+            return False
+        if not _at_the_end_of(trading, parts)(market.session, True):
+            return False
+        read = await parts.journal.read(MessageIntake(parts.journal.log, connected.broker.name).position)
+        return read >= market.last_seq
+
+    async def _connected(self, parts: _Parts) -> _Connected:
+        address = self._live.exchange_url if parts.exchange is None else await parts.exchange.address()
+        if parts.connected is None:
+            broker = PaperExchange(address, timeout_s=self._live.answer_seconds, ticks=self._live.tick_seconds > 0)
+            try:
+                seen = await broker.require_protocol()
+            except BaseException:
+                await broker.close()
+                raise
+            parts.stack.push_async_callback(broker.close)
+            await asyncio.to_thread(parts.candidate.lead_above, seen)
+            self.epoch = parts.candidate.lease.epoch
+            desk = OrderDesk(
+                journal=parts.journal,
+                broker=broker,
+                fence=parts.candidate.lease,
+                clock=self._clock,
+                max_order_age_s=MAX_ORDER_AGE_S,
+            )
+            parts.connected = _Connected(broker, desk)
+        return parts.connected
+
+    async def _collect(self, parts: _Parts) -> None:
+        async with parts.turn:
+            await asyncio.to_thread(parts.inbox.collect)
+
+    async def _opened(self, parts: _Parts) -> PackTrading:
+        stamp = await asyncio.to_thread(pack_stamp, self._settings.place.live_dir)
+        if self._trading is None or self._trading.stamp != stamp:
+            self._trading = None
+            self._trading = await asyncio.to_thread(PackTrading, self._settings.place.live_dir, self._settings.trading)
+            await asyncio.to_thread(parts.candidate.require_fit, self._trading.feed)
+        return self._trading
+
+    async def _model(self, parts: _Parts, trading: PackTrading) -> Model | None:
+        async with parts.turn:
+            return await asyncio.to_thread(trading.model, parts.candidate.journal, parts.inbox)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not beyond the order to stop."""
+        if seconds > 0:
+            await first_of(asyncio.sleep(seconds), self._until_stopped())
+
+    async def _until_stopped(self) -> None:
+        await self._stop.wait()
+
+    async def _say(self, parts: _Parts, mode: Mode, message: str) -> None:
+        """Beat; make the journal's own row say the same if it does not yet."""
+        self._last_fault = ""
+        await asyncio.to_thread(self._record, parts, mode, message)
+
+    def _record(self, parts: _Parts, mode: Mode, message: str) -> None:
+        journal = parts.candidate.journal
+        withdrawn = journal.withdrawn()
+        text = message if withdrawn is None else f"{message}; {withdrawn.sentence()}"
+        sessions = journal.sessions()
+        trading = self._trading
+        last = max(sessions, default=None)
+        ahead = () if trading is None else [day for day in trading.feed.sessions if last is None or day > last]
+        state = RunnerState(
+            mode=mode.value,
+            simulated=trading is not None and trading.feed.pack.manifest.simulated,
+            opening_capital_fen=self._settings.trading.runner.capital_fen,
+            bundle_hash=None if trading is None else trading.trades,
+            session=None if last is None else last.isoformat(),
+            sessions_done=len(sessions),
+            sessions_total=len(sessions) + len(ahead),
+            message=text,
+        )
+        if state != self._said:
+            journal.record_state(state)
+            self._said = state
+        self._progress.beat(mode, text)
+
+    async def _halt(self, parts: _Parts, error: LjwxError) -> None:
+        fault = str(error)
+        # waiting for the pipeline's first pack is not a fault
+        missing = not pack_stamp(self._settings.place.live_dir)
+        mode = Mode.WAITING if missing else Mode.HALTED
+        self._progress.beat(mode, fault)
+        if fault == self._last_fault:
+            return
+        try:
+            await asyncio.to_thread(parts.candidate.journal.record_event, mode.value, fault)
+            await asyncio.to_thread(self._record, parts, mode, fault)
+        except Deposed:
+            raise
+        except LjwxError as unwritable:
+            # a full disk keeps even this from being noted: /health says it, and it is noted once there is room
+            self._progress.beat(mode, f"{fault}; {unwritable}")
+            return
+        self._last_fault = fault
+
+
+class PackChanged(LiveError):
+    """The pipeline has put a new pack in place while the one before was being traded."""
+
+
+@dataclass(frozen=True)
+class _Connected:
+    broker: PaperExchange
+    desk: OrderDesk
+
+
+@dataclass
+class _Parts:
+    """What is open while this process leads."""
+
+    candidate: Candidate
+    journal: AsyncJournal
+    inbox: Inbox
+    exchange: OwnExchange | None
+    stack: AsyncExitStack
+
+    def __post_init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self.connected: _Connected | None = None
+        self.model: Model | None = None
+        self.finished_with: bytes | None = None
+
+
+async def first_of(*work: Awaitable[None]) -> None:
+    """Run all of ``work`` until the first is done or fails; the others are cancelled and waited for."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in ended:
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
+
+
+def _at_the_end_of(trading: PackTrading, parts: _Parts) -> Callable[[date | None, bool], bool]:
+    """Return what says of a close whether it is the last one to trade.
+
+    The runner's own exchange plays this very pack, and looks for a new one only while it is followed: where it stands
+    before the pack's end it is to be followed on. What another exchange plays is not known here.
+    """
+    end = trading.feed.sessions[-1] if parts.exchange is not None else date.min
+    return lambda closed, last: closed is not None and last and closed >= end

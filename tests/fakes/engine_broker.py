@@ -1,0 +1,99 @@
+"""An exchange in this process as a broker: the real engine and its durable journal, with a network's losses."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from datetime import date
+from enum import StrEnum
+from typing import TypeVar
+
+from ljwx_pipeline.errors import Deposed
+from ljwx_pipeline.exchange.engine import Exchange
+from ljwx_pipeline.exchange.refusals import Conflict, Fenced, NotFound
+from ljwx_pipeline.live.brokers.port import BrokerSilent, OrderRefused
+from ljwx_pipeline.trading.exchange_wire import (
+    AccountReport,
+    ClockReport,
+    Durable,
+    Frame,
+    NewOrder,
+    OrderReport,
+    SessionBars,
+)
+
+T = TypeVar("T")
+
+
+class Loss(StrEnum):
+    """What the network does to a request."""
+
+    REQUEST = "request"  # it never arrives
+    REPLY = "reply"  # it is dealt with, and nobody hears of it
+
+
+class EngineBroker:
+    """Satisfies `port.Broker`; ``losses`` befall the next requests that change or ask something, in turn."""
+
+    name = "paper"
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = exchange
+        self.losses: list[Loss] = []
+
+    async def submit(self, order: NewOrder, *, epoch: int) -> OrderReport:
+        return self._carried(lambda: self._fenced(lambda: self.exchange.desk.submit(order, epoch)[0]))
+
+    async def cancel(self, order_id: str, *, epoch: int) -> OrderReport | None:
+        return self._carried(
+            lambda: self._known(lambda: self._fenced(lambda: self.exchange.desk.cancel(order_id, epoch)))
+        )
+
+    async def order(self, order_id: str) -> OrderReport | None:
+        return self._carried(lambda: self._known(lambda: self.exchange.order(order_id)))
+
+    async def orders(self, session: date) -> Sequence[OrderReport]:
+        return self._carried(lambda: self.exchange.orders(session))
+
+    async def events(self, after: int) -> Sequence[Durable]:
+        return self._carried(lambda: self.exchange.messages(after, 1_000_000))
+
+    async def account(self) -> AccountReport:
+        return self._carried(self.exchange.account)
+
+    async def clock(self) -> ClockReport:
+        return self._carried(lambda: self.exchange.clock(0))
+
+    async def bars(self, session: date) -> SessionBars:
+        return self._carried(lambda: self.exchange.session_bars(session))
+
+    def stream(self, after: int) -> AsyncIterator[Frame]:
+        raise AssertionError(f"nobody asks for the stream behind {after}: messages are taken in by hand")
+
+    async def close(self) -> None:
+        pass
+
+    def _carried(self, work: Callable[[], T]) -> T:
+        loss = self.losses.pop(0) if self.losses else None
+        silent = BrokerSilent("a request brought no answer", "ask again")
+        if loss is Loss.REQUEST:
+            raise silent
+        done = work()
+        if loss is Loss.REPLY:
+            raise silent
+        return done
+
+    @staticmethod
+    def _known(work: Callable[[], OrderReport]) -> OrderReport | None:
+        try:
+            return work()
+        except NotFound:
+            return None
+
+    @staticmethod
+    def _fenced(work: Callable[[], OrderReport]) -> OrderReport:
+        try:
+            return work()
+        except Fenced as error:
+            raise Deposed(error.fact, error.remedy) from error
+        except Conflict as error:
+            raise OrderRefused(error.fact, error.remedy) from error
