@@ -6,6 +6,8 @@ connection. The clock stops there: what the broker does with it is the broker's.
 ``TMPDIR`` names; on a disk of memory the number says nothing about a disk.
 """
 
+# ruff: noqa: D102, ARG002 - its broker answers a protocol whose methods are documented there
+
 from __future__ import annotations
 
 import asyncio

@@ -238,9 +238,7 @@ def _status_text(said: Mapping[str, Any]) -> str:
     elif said["cash_fen"] is not None:
         blocks.append(f"cash {said['cash_fen'] / 100:,.2f} CNY")
     price = "price_e4" if valued else "last_price_e4"
-    held = [
-        [one["symbol"], cell(one["shares"]), cell(one["sellable_shares"]), _price(one[price])] for one in rows
-    ]
+    held = [[one["symbol"], cell(one["shares"]), cell(one["sellable_shares"]), _price(one[price])] for one in rows]
     blocks.append(grid(["position", "shares", "sellable", "price"], held) if held else "no position")
     shown = ("symbol", "side", "shares", "filled_shares", "state", "leg", "valid_session")
     open_orders = [[cell(one[name]) for name in shown] for one in said["open_orders"]]

@@ -25,9 +25,7 @@ def standing_view(standing: Standing) -> dict[str, Any]:
     return {
         "mode": standing.mode.value,
         "allows": sorted(action.value for action in standing.allows),
-        "reasons": [
-            {"code": one.code, "mode": one.mode.value, "sentence": one.sentence} for one in standing.reasons
-        ],
+        "reasons": [{"code": one.code, "mode": one.mode.value, "sentence": one.sentence} for one in standing.reasons],
     }
 
 
@@ -71,8 +69,7 @@ def journal_view(connection: Connection) -> dict[str, Any]:
     return {
         "cash_fen": connection.execute(select(account_now.c.cash_fen)).scalar(),
         "positions": [
-            dict(row)
-            for row in connection.execute(select(positions_now).order_by(positions_now.c.symbol)).mappings()
+            dict(row) for row in connection.execute(select(positions_now).order_by(positions_now.c.symbol)).mappings()
         ],
         "open_orders": [{name: row[name] for name in shown} for row in connection.execute(open_orders).mappings()],
         "queued_stops": [dict(row) for row in connection.execute(select(stops_queued)).mappings()],

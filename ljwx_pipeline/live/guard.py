@@ -225,9 +225,7 @@ class Guard:
 
     async def look_at_features(self, strategy: str, age_sessions: int, at_ns: int) -> None:
         """Take the age of a strategy's features, sessions before the one decided on; raises as `follow`."""
-        await self._look(
-            Breaker.STALE_FEATURES, strategy, features_fault(age_sessions, self._settings.breakers), at_ns
-        )
+        await self._look(Breaker.STALE_FEATURES, strategy, features_fault(age_sessions, self._settings.breakers), at_ns)
 
     async def look_at_model(self, strategy: str, age_days: int, at_ns: int) -> None:
         """Take the days since a strategy's model saw its last training session; raises as `follow`."""
@@ -370,6 +368,7 @@ def read_book(
     known = {scope for _, scope in kept}
     new = {name for name in strategies if name not in traded and name not in known}
     fresh = fresh_book(new, session, equity_fen=equity_fen, read=read)
+    new_states = {key: state for key, state in fresh.states.items() if key[1] in new}  # the account's are not new
     states = {
         (breaker, key): read_state(
             kept.get((breaker.value, key)), breaker=breaker, key=key, session=session, at_ns=now_ns
@@ -392,9 +391,7 @@ def read_book(
         modes=_chosen(connection),
     )
     empty = dict.fromkeys(unreadable, StrategyTrades())
-    book = replace(
-        before, read=read, states={**states, **fresh.states}, trades={**trades, **empty, **fresh.trades}
-    )
+    book = replace(before, read=read, states={**states, **new_states}, trades={**trades, **empty, **fresh.trades})
     for name in trades if fault else ():
         book = lost(book, (Breaker.FAILURES, name), fault, now_ns)
     for name, why in {**dict.fromkeys(trades if fault else (), fault), **unreadable}.items():

@@ -82,8 +82,8 @@ def valuation(
         valued.append(ValuedPosition(one.symbol, one.shares, one.sellable_shares, price, value, profit))
         locked_fen += max(0, one.shares - one.sellable_shares) * price // _E4_PER_FEN
         if rates is not None and price > 0 and one.shares > 0:
-            sold_at = int(fill_price_e4(price, price, 0, rates.slippage_e8, False))  # noqa: FBT003 - a kernel's
-            proceeds = int(trade_value_fen(one.shares, sold_at, False))  # noqa: FBT003
+            sold_at = int(fill_price_e4(price, price, 0, rates.slippage_e8, False))
+            proceeds = int(trade_value_fen(one.shares, sold_at, False))
             closing_fen += proceeds - sum(fees_fen(proceeds, buying=False, rates=rates))
     equity = cash_fen + sum(one.value_fen for one in valued)
     return Valuation(cash_fen, equity, None if rates is None else closing_fen, locked_fen, tuple(valued))

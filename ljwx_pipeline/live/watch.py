@@ -90,7 +90,7 @@ class Watch:
     # -- the follower's hooks ------------------------------------------------------------------------------------------
 
     async def on_connected(self) -> None:
-        """The books agree and the stream is read: what an outage left unknown is known again.
+        """Know again what an outage left unknown: the books agree and the stream is read.
 
         Raises
         ------
@@ -109,11 +109,11 @@ class Watch:
         await self._stops()
 
     async def on_silent(self, error: BrokerSilent) -> None:
-        """The broker does not answer: nothing new leaves, the account is valued by the last good prices."""
+        """Let nothing new leave while the broker does not answer; the account is valued by the last good prices."""
         await self.guard.went_wrong(*OUTAGE, why=error.fact)
 
     async def on_books_differ(self, why: str) -> None:
-        """Journal and broker hold different books: nothing leaves until a comparison succeeds."""
+        """Let nothing leave while journal and broker hold different books, until a comparison succeeds."""
         await self.guard.went_wrong(Condition.NOT_RECONCILED, why=why)
 
     async def on_messages(self, messages: Sequence[Durable]) -> None:

@@ -41,12 +41,15 @@ def rows(watched: Watched, table: Any, *where: Any) -> list[Any]:
 
 
 async def buy_in_the_morning(watched: Watched, session: date, names: int) -> list[str]:
-    """Follow until trading has begun on ``session`` and buy at the ask, inside the cage."""
+    """Follow until trading has begun on ``session``, buy at the ask, inside the cage, and wait for the first fill."""
     bought: list[str] = []
 
     async def until(frame: Frame) -> bool:
-        if watched.watch.ticks.session != session or bought:
-            return bool(bought)
+        if watched.watch.ticks.session != session:
+            return False
+        if bought:
+            filled = rows(watched, fills, fills.c.session == session.isoformat(), fills.c.side == "buy")
+            return bool(filled) or await closed(session)(frame)
         for symbol, day in watched.watch.ticks.days.items():
             tick = watched.watch.ticks.last(symbol)
             if tick is None or not tick.ask_e4 or len(bought) == names:
@@ -55,7 +58,7 @@ async def buy_in_the_morning(watched: Watched, session: date, names: int) -> lis
                 continue
             bought.append(symbol)
             await watched.desk.orders.place([limit_buy(session, symbol, 200, tick.ask_e4, tick.at_ns)])
-        return len(bought) == names
+        return False
 
     await watched.follow(until)
     return bought
