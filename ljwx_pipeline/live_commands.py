@@ -1,7 +1,7 @@
-"""The bodies of ``ljwx live backup|backups|restore``: copies of the runner's journal, and the way back to an instant.
+"""The bodies of ``ljwx live backup|backups|restore|models|rollback``: the journal's copies, and the runner's models.
 
-Not here: the runner itself (``live/main.py``), how a backup is made (``live/backups.py``), what a trader asks of a
-runner (``live_control_commands.py``).
+Not here: the runner itself (``live/main.py``), how a backup is made (``live/backups.py``), what a model's stage means
+(``live/stages.py``), what a trader asks of a runner (``live_control_commands.py``).
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.command_output import cell, grid, show_result, size_text
-from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.config import Settings, ljwx_home, market_home
 from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LiveError
 from ljwx_pipeline.live_control_commands import add_live_control_commands
 
 if TYPE_CHECKING:  # the runner costs SQLAlchemy: loaded when a command runs, not when the parser is built
+    from sqlalchemy import Connection
+
     from ljwx_pipeline.live.backup_shelf import Backup
+    from ljwx_pipeline.live.journal import DeployedBundle
     from ljwx_pipeline.live.restore import Until
 
 Body = Callable[[Settings, argparse.Namespace], int]
@@ -74,6 +77,10 @@ def add_live_commands(
         "--into", default=None, metavar="PLACE", help="new file, or URL of a new database; default: beside the journal"
     )
     restore.add_argument("--dry-run", action="store_true", default=False, help="say what would be restored, and stop")
+    add("models", _models, "which model holds which stage, how it scores beside the champion, and the verdict so far")
+    rollback = add("rollback", _rollback, "make the former champion champion again, at once")
+    rollback.add_argument("--strategy", default=None, metavar="NAME", help="whose; needed where they differ")
+    rollback.add_argument("--dry-run", action="store_true", default=False, help="say what would be done, and stop")
     add_live_control_commands(add)
 
 
@@ -191,6 +198,127 @@ def _restore(settings: Settings, arguments: argparse.Namespace) -> int:
         "new one in its place; the runner reconciles it with the broker before it sends anything"
     )
     return show_result(arguments, body, text)
+
+
+def _models(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.live.model_report import model_report
+
+    with _journal(settings) as connection:
+        body = model_report(connection, settings.live.stages, settings.label)
+    headers = ["strategy", "stage", "version", "bundle", "capital", "sessions", "rank corr.", "latency", "verdict"]
+    lines = [
+        [
+            one["strategy"] or "(the market's)",
+            one["stage"],
+            one["model_version"],
+            one["bundle_hash"][:12],
+            f"{one['capital_share_bps'] / 100:g} %",
+            _sessions_text(one),
+            "-" if one["rank_correlation"] is None else f"{one['rank_correlation']:.3f}",
+            "-" if one["latency_s"] is None else f"{one['latency_s'] * 1e3:.1f} ms",
+            _verdict_text(one),
+        ]
+        for one in body["models"]
+    ]
+    text = [grid(headers, lines)] if lines else ["no model holds a stage"]
+    text += [f"version {version} was withdrawn" for version in body["withdrawn"].values()]
+    former = [(strategy, versions) for strategy, versions in body["former"].items() if versions]
+    text += [f"former champion{f' of {of}' if of else ''}: version {versions[0]}" for of, versions in former]
+    return show_result(arguments, body, "\n".join(text))
+
+
+def _sessions_text(row: dict[str, Any]) -> str:
+    wanted = row["wanted_sessions"]
+    return "-" if wanted is None else f"{row['scored_sessions']} of {wanted}"
+
+
+def _verdict_text(row: dict[str, Any]) -> str:
+    said = row["verdict"]
+    if said is None:
+        return "-"
+    words = {"challenger": "better", "champion": "worse", "undecided": "undecided", "early": "too early"}[said]
+    if row["rank_ic_difference"] is None:
+        return f"{words}, {row['judged_sessions']} sessions matured"
+    return (
+        f"{words}: rank IC {row['rank_ic_difference']:+.4f} ({row['lower']:+.4f} to {row['upper']:+.4f}) over "
+        f"{row['judged_sessions']} sessions"
+    )
+
+
+def _rollback(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.live.inbox import BUNDLES_DIR
+    from ljwx_pipeline.live.places import LIVE_DIR
+    from ljwx_pipeline.promotion.deploy import deploy
+    from ljwx_pipeline.scoring.signing import signing_key
+
+    with _journal(settings) as connection:
+        back, now = _former(connection, arguments.strategy)
+    live_dir = market_home(settings) / LIVE_DIR
+    body = {
+        "champion_before": None if now is None else now.model_version,
+        "champion": back.model_version,
+        "bundle_hash": back.bundle_hash,
+    }
+    note = "the registry's champion is unchanged: `ljwx rollback-model` moves both"
+    if arguments.dry_run:
+        text = f"version {back.model_version} would be champion again; {note}"
+        return show_result(arguments, {**body, "dry_run": True}, text)
+    done = deploy(
+        live_dir / BUNDLES_DIR / back.bundle_hash,
+        version=back.model_version,
+        key=signing_key(ljwx_home() / "keys"),
+        address=settings.ui.address(settings.ui.runner_port),
+        live_dir=live_dir,
+    )
+    how = {
+        "accepted": f"the runner took it at {done.how}",
+        "already": "the runner had it",
+        "spooled": f"the runner does not answer: it lies in {done.how}, and is read before the next session is traded",
+    }[done.status]
+    text = f"version {back.model_version} is champion again: {how}; {note}"
+    return show_result(arguments, {**body, "status": done.status, "how": done.how}, text)
+
+
+def _former(connection: Connection, strategy: str | None) -> tuple[DeployedBundle, DeployedBundle | None]:
+    """Return the champion that a rollback brings back, and the one that it ends."""
+    from ljwx_pipeline.live.stage_log import read_line, strategies_known
+
+    known = strategies_known(connection)
+    if strategy is not None and strategy not in known:
+        raise LiveError(f"no bundle was ever staged for {strategy!r}", f"name one of: {', '.join(known) or 'none yet'}")
+    lines = [read_line(connection, one) for one in ([strategy] if strategy is not None else known)]
+    found = {line.former[-1].bundle_hash: line for line in lines if line.former}
+    if not found:
+        raise LiveError("there is no former champion to go back to", "deploy one: `ljwx promote VERSION`")
+    if len(found) > 1:
+        names = ", ".join(line.strategy for line in found.values())
+        raise LiveError(f"strategies have different former champions: {names}", "say which with --strategy NAME")
+    (line,) = found.values()
+    now = line.withdrawn if line.champion is None else line.champion.bundle
+    return line.former[-1], now
+
+
+@contextmanager
+def _journal(settings: Settings) -> Iterator[Connection]:
+    """One state of the market's journal, read beside the runner that writes it."""
+    from ljwx_pipeline.live.migrate import HEAD, revision_of
+    from ljwx_pipeline.live.places import journal_place, require_journal
+    from ljwx_pipeline.live.store import Store
+
+    place, _ = journal_place(settings, market_home(settings))
+    require_journal(place)
+    store = Store(place)
+    try:
+        with store.reading() as connection:
+            revision = revision_of(connection, store.name)
+            if revision != HEAD:
+                raise LiveError(
+                    f"the journal {store.name} is at schema {revision}, this program reads {HEAD}",
+                    "start the runner once: `ljwx live` migrates it",
+                )
+            yield connection
+    finally:
+        store.close()
 
 
 def _until(arguments: argparse.Namespace) -> Until:

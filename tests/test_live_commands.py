@@ -11,9 +11,15 @@ import pytest
 
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.clock import SystemClock, utc_now
+from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.errors import ConfigError, LiveError
+from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.live.stage_log import Staging, read_line
 from ljwx_pipeline.live.store import Store
+from ljwx_pipeline.scoring.signing import signing_key
+from ljwx_pipeline.scoring.transfer import pack, request_headers
+from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
 from tests.fakes.journals import contents
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -134,3 +140,87 @@ def test_a_password_in_the_address_is_refused(account: Path, capsys: pytest.Capt
     address = "postgresql+psycopg2://u:secret@h/d"
     assert main(["live", "backups", "--set", f"live.database_url={address}"]) == ConfigError.exit_code
     assert "without a password" in capsys.readouterr().err
+
+
+@pytest.fixture
+def inbox(journal: Journal, account: Path, tmp_path: Path) -> Inbox:
+    signing_key(tmp_path / "keys")
+    return Inbox(
+        live_dir=account.parent,
+        keys_dir=tmp_path / "keys",
+        factor_hash=FACTOR_HASH,
+        model_name="tiny",
+        journal=journal,
+        clock=SystemClock(),
+        staging=Staging({"": "tiny"}, load_settings().live.stages.model_copy(update={"shadow_sessions": 4})),
+    )
+
+
+def pushed(inbox: Inbox, tmp_path: Path, rounds: int, version: str) -> str:
+    key = signing_key(tmp_path / "keys")
+    bundle = tiny_bundle(tmp_path / "made", key, rounds=rounds)
+    body = pack(bundle, version)
+    inbox.receive(body, request_headers(body, moment=utc_now(), key=key))
+    return bundle.name
+
+
+def test_the_models_and_their_stages_are_shown(
+    inbox: Inbox, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["live", "models"]) == 0
+    assert capsys.readouterr().out == "no model holds a stage\n"
+    hashes = [pushed(inbox, tmp_path, rounds, str(rounds)) for rounds in (1, 2)]
+    found = said(capsys, "models")
+    assert [(one["stage"], one["bundle_hash"], one["capital_share_bps"]) for one in found["models"]] == [
+        ("champion", hashes[0], 10_000),
+        ("shadow", hashes[1], 0),
+    ]
+    assert (found["models"][1]["verdict"], found["models"][1]["judged_sessions"]) == ("early", 0)
+    assert main(["live", "models"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[2].split()[:5] == ["(the", "market's)", "champion", "1", hashes[0][:12]]
+    assert "too early, 0 sessions matured" in lines[3]
+
+
+def test_the_former_champion_comes_back_through_the_inbox_of_a_runner_that_is_down(
+    inbox: Inbox, journal: Journal, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LJWX_UI__HOST", "127.0.0.1")
+    monkeypatch.setenv("LJWX_UI__RUNNER_PORT", str(free_port()))
+    assert main(["live", "rollback"]) == LiveError.exit_code
+    first = pushed(inbox, tmp_path, 1, "1")
+    pushed(inbox, tmp_path, 2, "2")
+    assert main(["live", "rollback"]) == LiveError.exit_code, "a shadow was never champion"
+    journal.append_due(lambda connection: inbox_line(connection, "2"))
+    pushed(inbox, tmp_path, 3, "3")
+    planned = said(capsys, "rollback", "--dry-run")
+    assert (planned["champion_before"], planned["champion"], planned["bundle_hash"]) == ("2", "1", first)
+    assert inbox.collect() == ()
+    done = said(capsys, "rollback")
+    assert done["status"] == "spooled"
+    assert [one.bundle_hash for one in inbox.collect()] == [first]
+    with journal.store.reading() as connection:
+        line = read_line(connection, "")
+    assert line.champion is not None
+    assert line.champion.bundle.bundle_hash == first
+    assert line.shadow is None
+    assert main(["live", "rollback", "--strategy", "nobody"]) == LiveError.exit_code
+
+
+def inbox_line(connection: Any, version: str) -> tuple[Any, ...]:
+    """What makes the shadow champion, as sessions that went well would."""
+    from ljwx_pipeline.live.stages import due
+
+    line = read_line(connection, "")
+    assert line.shadow is not None
+    assert line.shadow.bundle.model_version == version
+    none = load_settings().live.stages
+    return due(line, none, {})
+
+
+def free_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])

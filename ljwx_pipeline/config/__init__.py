@@ -5,9 +5,9 @@ type, a bound and a name, and no default, so that a missing number is an error a
 smallest section they need, never the whole ``Settings``. Import from here.
 
 ``data``, ``research``, ``ensemble``, ``lint``, ``gate``, ``approval``, ``uncertainty``, ``monitoring``, ``contest``,
-``breakers`` and ``operation`` hold the sections, ``settings`` all of them together, ``load`` reads them, ``dotted``
-flattens them, ``homes`` says where state lies. Not here: reading data files (``sources/``), the dated exchange rules
-(``market/rulebook.py``).
+``breakers``, ``stages`` and ``operation`` hold the sections, ``settings`` all of them together, ``load`` reads them,
+``dotted`` flattens them, ``homes`` says where state lies. Not here: reading data files (``sources/``), the dated
+exchange rules (``market/rulebook.py``).
 """
 
 from ljwx_pipeline.config.approval import ApprovalSettings
@@ -71,6 +71,7 @@ from ljwx_pipeline.config.research import (
     WalkForwardSettings,
 )
 from ljwx_pipeline.config.settings import Settings, replayed
+from ljwx_pipeline.config.stages import StageSettings
 from ljwx_pipeline.config.uncertainty import UncertaintySettings
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "SizingSettings",
     "SourceKind",
     "SourceSettings",
+    "StageSettings",
     "StopSettings",
     "StrategySettings",
     "TuneSettings",

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from ljwx_pipeline.config.section import Section
+from ljwx_pipeline.config.stages import StageSettings
 
 
 class MlflowSettings(Section):
@@ -69,7 +70,7 @@ class LiveSettings(Section):
 
     ``exchange_url`` is empty for a paper exchange that the runner starts for itself. ``database_url`` is empty for a
     SQLite file in the market's home. A password comes from PGPASSWORD or PGPASSFILE alone: an address is shown and
-    stored.
+    stored. ``stages``: how a pushed model comes to trade.
     """
 
     exchange_url: str
@@ -83,6 +84,7 @@ class LiveSettings(Section):
     database_url: str
     backup_keep_days: int = Field(ge=1)
     backup_keep_months: int = Field(ge=1)
+    stages: StageSettings
 
     @field_validator("exchange_url")
     @classmethod

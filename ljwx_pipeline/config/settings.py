@@ -56,6 +56,7 @@ LOCAL_KEYS = (
     ("live", "database_url"),
     ("live", "backup_keep_days"),
     ("live", "backup_keep_months"),
+    ("live", "stages"),
     *(("monitoring", key) for key in MonitoringSettings.model_fields if key != "false_alarms_per_year"),
 )
 

@@ -382,6 +382,67 @@ class BundleWithdrawn(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BundleReleased(Event):
+    """A bundle lost its stage, and why; it does not come back by itself. ``session``: at whose close, if at one."""
+
+    KEY: ClassVar[str] = "bundle_hash"
+
+    strategy: str
+    stage: Stage
+    bundle_hash: str
+    session: date | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelScored(Event):
+    """A staged bundle scored a session while a candidate stood beside the champion; written of each of them.
+
+    Parameters
+    ----------
+    champion_hash
+        The champion it stood beside; its own hash if it was that.
+    rank_correlation
+        Of its scores with the champion's; None where fewer than five names have both, or either is constant.
+    unscored_frac
+        Of the names that may be scored, those without a score.
+    latency_s
+        Seconds that the model took, features not counted.
+    scores
+        By symbol, finite ones only.
+    """
+
+    KEY: ClassVar[str] = "bundle_hash"
+    NOT_NEGATIVE: ClassVar[tuple[str, ...]] = ("unscored_frac", "latency_s")
+
+    session: date
+    strategy: str
+    stage: Stage
+    bundle_hash: str
+    champion_hash: str
+    rank_correlation: float | None
+    unscored_frac: float
+    latency_s: float
+    scores: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CandidateJudged(Event):
+    """A session's label has matured: rank IC of a candidate's scores, and of the champion's, over the same names."""
+
+    KEY: ClassVar[str] = "bundle_hash"
+    POSITIVE: ClassVar[tuple[str, ...]] = ("names",)
+
+    session: date
+    strategy: str
+    bundle_hash: str
+    champion_hash: str
+    rank_ic: float
+    champion_rank_ic: float
+    names: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StrategyChanged(Event):
     """A strategy was added, changed, paused, resumed or removed. ``settings`` is JSON text of all its parameters."""
 
@@ -533,6 +594,7 @@ EVENTS: Mapping[str, type[Event]] = {
         *(OrderDecided, OrderSent, OrderUnknown, OrderReported, OrderAdopted, FillReported),
         *(Booked, SessionOpened, SessionClosed, StreamRead, Reconciled, ReconciliationFailed),
         *(SignalsScored, BundleStaged, BundleWithdrawn, StrategyChanged, StopQueued),
+        *(BundleReleased, ModelScored, CandidateJudged),
         *(BreakerTripped, BreakerReset, BreakerMoved, ModeChanged, TickQuarantined, AlertRaised),
         *(RunnerStated, BackupMade, Noted),
     )

@@ -12,14 +12,14 @@ What was spooled came before what is sent now: it is taken in first. The same bu
 withdrawal neither. A damaged bundle becomes an event; the model that trades keeps trading. A damaged withdrawal that
 lies here, kept or spooled, counts as one: a model was to be taken off, and not buying is undone by deploying again.
 Not here: the wire formats (``scoring/transfer.py``, ``scoring/withdrawal.py``), what a bundle is
-(``scoring/bundle.py``).
+(``scoring/bundle.py``), what its scores must look like (``smoke.py``), which stage it begins with (``stages.py``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -30,6 +30,7 @@ from ljwx_pipeline.errors import BundleError, LiveError, LjwxError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
+from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.scoring.bundle import MALFORMED, MANIFEST, Manifest, ModelBundle, load_bundle, verify_files
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.scoring.transfer import Delivery, delivered_version, pack, store, unpack, verify_request
@@ -46,6 +47,8 @@ MAX_WITHDRAWAL_BYTES = 64 * 1024
 #: How long one arrival waits for another to be taken in.
 TURN_TIMEOUT_S = 60.0
 KEPT_WITHDRAWAL = "withdrawal.json"
+#: Accepted bundles, below the runner's folder.
+BUNDLES_DIR = "bundles"
 
 
 @dataclass(frozen=True)
@@ -72,20 +75,36 @@ class Inbox:
         Registered name of the models this runner trades; it names the market, and a bundle of another is not ours.
     journal
         Notes what was accepted and refused; used by the calling thread alone.
+    staging
+        Which strategies a bundle is for, and with which stage it begins; None: it is champion at once.
+    examine
+        Refuses a bundle by a ``BundleError`` before it is staged; returns False while that cannot be told yet, for
+        want of a session pack: a new bundle then waits in ``live/bundles`` for `adopt`.
     """
 
     def __init__(
-        self, *, live_dir: Path, keys_dir: Path, factor_hash: str, model_name: str, journal: Journal, clock: Clock
+        self,
+        *,
+        live_dir: Path,
+        keys_dir: Path,
+        factor_hash: str,
+        model_name: str,
+        journal: Journal,
+        clock: Clock,
+        staging: Staging | None = None,
+        examine: Callable[[ModelBundle], bool] | None = None,
     ) -> None:
         self._live_dir = live_dir
         self._spool = live_dir / "inbox"
-        self._bundles = live_dir / "bundles"
+        self._bundles = live_dir / BUNDLES_DIR
         self._refused = live_dir / "refused"
         self._keys_dir = keys_dir
         self._factor_hash = factor_hash
         self._model_name = model_name
         self._journal = journal
         self._clock = clock
+        self._staging = staging
+        self._examine = examine
         self._unusable: dict[str, str] = {}
 
     def receive(self, body: bytes, headers: Mapping[str, str]) -> Accepted:
@@ -150,24 +169,39 @@ class Inbox:
         return self._accept(delivery, public_key(self._keys_dir))
 
     def adopt(self) -> None:
-        """Note what is kept and the journal does not know: it is new, or the process died while accepting it."""
+        """Note what is kept and the journal does not know: it is new, waited, or the process died while accepting it.
+
+        Of several in a journal begun anew, all but the last served before: they are told as champions in their order.
+        """
         with self._turn():
             self._adopt()
 
     def _adopt(self) -> None:
         known, withdrawal = self._journal.bundles(), self._live_dir / KEPT_WITHDRAWAL
         kept = [path for path in _oldest_first(self._bundles, withdrawal) if path.name not in known]
+        last = next((path for path in reversed(kept) if path != withdrawal), None)
         for path in kept:
             try:
                 if path == withdrawal:
                     self._note_kept_withdrawal(path)
                     continue
+                if self._withdrawn_since(path):
+                    continue
                 bundle = self.load(path.name)
                 version = delivered_version(path)
+                examined = self._examined(bundle)
             except BundleError as error:
                 self._refuse(path, str(error))
-            else:
-                self._journal.record_bundle(DeployedBundle(bundle.bundle_hash, version, bundle.manifest.last_session))
+                continue
+            if examined:
+                self._stage(_deployed(bundle, version), bundle, served=not known and path != last)
+
+    def _withdrawn_since(self, bundle: Path) -> bool:
+        """Return whether the withdrawal that holds came after a bundle that was never staged."""
+        withdrawal = self._live_dir / KEPT_WITHDRAWAL
+        if self._journal.withdrawn() is None or not withdrawal.exists():
+            return False
+        return bundle.stat().st_mtime_ns <= withdrawal.stat().st_mtime_ns
 
     def current(self) -> tuple[DeployedBundle, ModelBundle] | None:
         """Return the bundle that arrived last, loaded and verified; None before the first, or after a withdrawal.
@@ -208,7 +242,8 @@ class Inbox:
             yield
 
     def _require_own_market(self, made_for: str, what: str) -> None:
-        if made_for != self._model_name:
+        traded = {self._model_name} if self._staging is None else self._staging.models
+        if made_for not in traded:
             raise LiveError(
                 f"the {what} is a {made_for}, this runner trades {self._model_name}",
                 "send it to the runner of its own market",
@@ -244,13 +279,19 @@ class Inbox:
         what = error.fact if isinstance(error, BundleError) else str(error)
         why = f"{path.name} cannot be read, a model may be meant: deploy one that is to trade ({what})"
         identity = f"unreadable {hashlib.sha256(body).hexdigest()}"
-        self._journal.record_withdrawal(identity, model_version="unknown", reason=why)
+        self._take_back(identity, model_name=None, model_version="unknown", reason=why)
 
     def _note_withdrawal(self, body: bytes, key: str) -> Accepted:
         found = unpack_withdrawal(body, public_key=key)
         why = ": ".join(part for part in (found.by, found.reason) if part)
-        new = self._journal.record_withdrawal(found.identity, model_version=found.version, reason=why)
+        new = self._take_back(found.identity, model_name=found.model_name, model_version=found.version, reason=why)
         return Accepted("", found.version, new)
+
+    def _take_back(self, identity: str, *, model_name: str | None, model_version: str, reason: str) -> bool:
+        if self._staging is None:
+            return self._journal.record_withdrawal(identity, model_version=model_version, reason=reason)
+        events = self._staging.withdrawn(identity, model_name=model_name, model_version=model_version, reason=reason)
+        return self._journal.append_due(lambda _: events)
 
     def _accept(self, delivery: Delivery, key: str) -> Accepted:
         made_for = Manifest.from_json(delivery.files[MANIFEST].encode()).model_name
@@ -267,8 +308,26 @@ class Inbox:
         except BundleError:
             self._set_aside(path)
             raise
-        deployed = DeployedBundle(bundle.bundle_hash, delivery.version, bundle.manifest.last_session)
-        return Accepted(bundle.bundle_hash, delivery.version, self._journal.record_bundle(deployed))
+        known = delivery.bundle_hash in self._journal.bundles()
+        try:
+            examined = self._examined(bundle)
+        except BundleError:
+            if not known:  # one that traded may be what the runner has to fall back to
+                self._set_aside(path)
+            raise
+        new = self._stage(_deployed(bundle, delivery.version), bundle) if examined or known else True
+        return Accepted(bundle.bundle_hash, delivery.version, new)
+
+    def _examined(self, bundle: ModelBundle) -> bool:
+        return self._examine is None or self._examine(bundle)
+
+    def _stage(self, deployed: DeployedBundle, bundle: ModelBundle, *, served: bool = False) -> bool:
+        """Give an accepted bundle its stage and return whether that changed anything."""
+        staging, name = self._staging, bundle.manifest.model_name
+        if staging is None:
+            return self._journal.record_bundle(deployed)
+        due = staging.served if served else staging.arrived
+        return self._journal.append_due(lambda connection: due(connection, deployed, name))
 
     def _refuse(self, folder: Path, why: str) -> None:
         # a folder's name may hold bytes that are no UTF-8, which the journal could not store
@@ -282,6 +341,10 @@ class Inbox:
         if target.is_dir():
             shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
+
+
+def _deployed(bundle: ModelBundle, version: str) -> DeployedBundle:
+    return DeployedBundle(bundle.bundle_hash, version, bundle.manifest.last_session)
 
 
 def _oldest_first(folder: Path, *others: Path) -> list[Path]:

@@ -6,7 +6,7 @@ Not here: the tables themselves (``tables.py``), orders and what comes back of t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -229,6 +229,12 @@ class Journal:
         with self.store.writing() as connection:
             before = self.log.append_within(connection, [], self._epoch)
             return self.log.append_within(connection, [taken], self._epoch) > before
+
+    def append_due(self, due: Callable[[Connection], Sequence[Event]]) -> bool:
+        """Append what ``due`` finds in the journal as it stands, in one transaction; return whether it was anything."""
+        with self.store.writing() as connection:
+            before = self.log.append_within(connection, [], self._epoch)
+            return self.log.append_within(connection, due(connection), self._epoch) > before
 
     def record_event(self, kind: str, message: str, session: date | None = None) -> None:
         """Append one line for people."""

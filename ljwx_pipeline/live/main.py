@@ -23,9 +23,10 @@ from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.leadership import Place
 from ljwx_pipeline.live.places import LIVE_DIR, journal_place
-from ljwx_pipeline.live.process import LiveProcess, ProcessSettings
+from ljwx_pipeline.live.process import EVERY_STRATEGY, LiveProcess, ProcessSettings
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.snapshot import AccountSnapshot, account_snapshot
+from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.live.trading import FEED_DIR, TradingSettings
 
 KEYS_DIR = "keys"
@@ -60,6 +61,7 @@ class RunnerProcess:
         self.live_dir = home / LIVE_DIR
         self.progress = Progress(clock)
         journal, backups_dir = journal_place(settings, home)
+        self._model_name = registered_model(settings)
         self.settings = ProcessSettings(
             trading=TradingSettings(
                 runner=RunnerSettings(settings.strategy, settings.risk, settings.live, settings.uncertainty),
@@ -69,10 +71,11 @@ class RunnerProcess:
                 benchmark=settings.gate.benchmark,
             ),
             place=Place(self.live_dir, journal, backups_dir, owns_exchange=not settings.live.exchange_url),
+            label=settings.label,
+            staging=Staging({EVERY_STRATEGY: self._model_name}, settings.live.stages),
         )
         self._keys_dir = keys_dir
         self._clock = clock
-        self._model_name = registered_model(settings)
         self.loop = LiveProcess(self.settings, inbox=self.inbox, progress=self.progress, clock=clock, ready=ready)
 
     @property
@@ -99,6 +102,8 @@ class RunnerProcess:
             model_name=self._model_name,
             journal=journal,
             clock=self._clock,
+            staging=self.settings.staging,
+            examine=self.loop.examine,
         )
 
     def snapshot(self) -> AccountSnapshot:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from ljwx_pipeline.clock import Clock
+from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.errors import Deposed, LiveError, LjwxError
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, EXCHANGE_DIR
 from ljwx_pipeline.live.async_journal import AsyncJournal
@@ -30,10 +31,13 @@ from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.leadership import Candidate, Place, renew
 from ljwx_pipeline.live.model import Model
+from ljwx_pipeline.live.model_board import ModelBoard, StagedModels
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.own_exchange import OwnExchange, OwnExchangeSettings
 from ljwx_pipeline.live.progress import Mode, Progress
+from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.live.trading import FEED_DIR, PackTrading, TradingSettings, pack_stamp
+from ljwx_pipeline.scoring.bundle import ModelBundle
 
 #: An idle runner says that it is there at most this often: whoever reads the journal tells it from a stopped one.
 KEEP_ALIVE_S = 10.0
@@ -42,6 +46,8 @@ STANDBY_LOOK_S = 0.25
 #: Seconds after which an order that never reached the broker does not mean any more what it meant.
 MAX_ORDER_AGE_S = 60.0
 _LONGEST_TICK_S = 600
+#: Whom the runner's one model is staged for.
+EVERY_STRATEGY = ""
 
 
 class NobodyTrades(LiveError):
@@ -54,6 +60,8 @@ class ProcessSettings:
 
     trading: TradingSettings
     place: Place
+    label: LabelSettings
+    staging: Staging
 
 
 class LiveProcess:
@@ -91,12 +99,17 @@ class LiveProcess:
         self.epoch = 0
         self._stop = asyncio.Event()
         self._trading: PackTrading | None = None
+        self._board: ModelBoard | None = None
         self._said: RunnerState | None = None
         self._last_fault = ""
 
     def stop(self) -> None:
         """Ask the process to end; what is durable stays so."""
         self._stop.set()
+
+    def examine(self, bundle: ModelBundle) -> bool:
+        """Refuse a bundle that fails its smoke predictions, from any thread; False while nothing can tell."""
+        return self._board is not None and self._board.examine(bundle)
 
     async def run(
         self, *, once: bool, beside: Callable[[], Awaitable[None]] | None = None, standby: bool = True
@@ -158,7 +171,17 @@ class LiveProcess:
                 stack.push_async_callback(exchange.stop)
             inbox = self._make_inbox(candidate.journal)
             await asyncio.to_thread(inbox.adopt)
-            yield _Parts(candidate, journal, inbox, exchange, stack)
+            board = ModelBoard(
+                journal=journal,
+                fence=candidate.lease,
+                clock=self._clock,
+                staging=self._settings.staging,
+                label=self._settings.label,
+                load=inbox.load,
+            )
+            self._board = board
+            await board.adopt()
+            yield _Parts(candidate, journal, inbox, board, exchange, stack)
 
     def _own_exchange(self) -> OwnExchange:
         live_dir = self._settings.place.live_dir
@@ -217,8 +240,8 @@ class LiveProcess:
         """Trade over the pack that lies there; return False when another one was put in place meanwhile."""
         await self._collect(parts)
         trading = await self._opened(parts)
-        model = await self._model(parts, trading)
-        if model is None:
+        await parts.board.adopt()
+        if parts.models.champion is None:
             await self._say(parts, Mode.WAITING, "no model has been deployed yet")
             return True
         connected = await self._connected(parts)
@@ -236,7 +259,7 @@ class LiveProcess:
             return True
         except PackChanged:
             return False
-        await self._model(parts, trading)
+        await parts.board.adopt()
         await self._say(parts, Mode.FINISHED, "every session of the pack is done")
         return True
 
@@ -254,14 +277,13 @@ class LiveProcess:
             await self._collect(parts)
             if trading.stamp != await asyncio.to_thread(pack_stamp, self._settings.place.live_dir):
                 raise PackChanged("a new session pack lies there", "it is opened at once")
-            parts.model = await self._model(parts, trading)
+            parts.model = (await parts.board.scores(close.session)).champion
             if parts.model is None:
                 raise NobodyTrades("no model has been deployed yet", "deploy one: run the pipeline")
             await self._say(parts, Mode.TRADING, f"session {close.session}")
             await trader.decide(close)
-            await (
-                connected.desk.settle_all()
-            )  # before the market may go on: an order that never arrived is sent in time
+            # before the market may go on: an order that never arrived is sent in time
+            await connected.desk.settle_all()
             await self._say(parts, Mode.TRADING, f"session {close.session} is done")
             await self._pause(self._live.seconds_per_session)
 
@@ -358,11 +380,10 @@ class LiveProcess:
             self._trading = None
             self._trading = await asyncio.to_thread(PackTrading, self._settings.place.live_dir, self._settings.trading)
             await asyncio.to_thread(parts.candidate.require_fit, self._trading.feed)
+            parts.board.attach(self._trading.factors)
+            async with parts.turn:
+                await asyncio.to_thread(parts.inbox.adopt)  # what waited for a pack to be examined on
         return self._trading
-
-    async def _model(self, parts: _Parts, trading: PackTrading) -> Model | None:
-        async with parts.turn:
-            return await asyncio.to_thread(trading.model, parts.candidate.journal, parts.inbox)
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not beyond the order to stop."""
@@ -389,7 +410,7 @@ class LiveProcess:
             mode=mode.value,
             simulated=trading is not None and trading.feed.pack.manifest.simulated,
             opening_capital_fen=self._settings.trading.runner.capital_fen,
-            bundle_hash=None if trading is None else trading.trades,
+            bundle_hash=parts.models.trading_hash,
             session=None if last is None else last.isoformat(),
             sessions_done=len(sessions),
             sessions_total=len(sessions) + len(ahead),
@@ -437,6 +458,7 @@ class _Parts:
     candidate: Candidate
     journal: AsyncJournal
     inbox: Inbox
+    board: ModelBoard
     exchange: OwnExchange | None
     stack: AsyncExitStack
 
@@ -445,6 +467,11 @@ class _Parts:
         self.connected: _Connected | None = None
         self.model: Model | None = None
         self.finished_with: bytes | None = None
+
+    @property
+    def models(self) -> StagedModels:
+        """The models as they were last adopted."""
+        return self.board.models_for(EVERY_STRATEGY)
 
 
 async def first_of(*work: Awaitable[None]) -> None:

@@ -15,9 +15,12 @@ from ljwx_pipeline.live.events import (
     BreakerMoved,
     BreakerReset,
     BreakerTripped,
+    BundleReleased,
     BundleStaged,
     BundleWithdrawn,
+    CandidateJudged,
     ModeChanged,
+    ModelScored,
     Recorded,
     RunnerStated,
     StopQueued,
@@ -84,6 +87,32 @@ def bundle_withdrawn(connection: Connection, recorded: Recorded, event: BundleWi
     connection.execute(delete(stages).where(stages.c.strategy == event.strategy))
     why = f": {event.reason}" if event.reason else ""
     add_note(connection, recorded, "model_withdrawn", f"version {event.model_version}{why}")
+    return True
+
+
+def bundle_released(connection: Connection, recorded: Recorded, event: BundleReleased) -> bool:
+    """Empty the stage, if the bundle holds it."""
+    held = (
+        stages.c.strategy == event.strategy,
+        stages.c.stage == event.stage,
+        stages.c.bundle_hash == event.bundle_hash,
+    )
+    if connection.execute(select(stages).where(*held)).first() is None:
+        return False
+    connection.execute(delete(stages).where(*held))
+    of = f" of {event.strategy}" if event.strategy else ""
+    message = f"bundle {event.bundle_hash[:12]} is {event.stage}{of} no more: {event.reason}"
+    add_note(connection, recorded, "bundle_released", message, event.session)
+    return True
+
+
+def model_scored(connection: Connection, recorded: Recorded, event: ModelScored) -> bool:  # noqa: ARG001
+    """Keep it in the log alone: the table of signals holds what is traded."""
+    return True
+
+
+def candidate_judged(connection: Connection, recorded: Recorded, event: CandidateJudged) -> bool:  # noqa: ARG001
+    """Keep it in the log alone."""
     return True
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 
 import numpy as np
 import pandas as pd
@@ -89,6 +89,33 @@ class FactorHistory:
     def feed(self) -> ReplayFeed:
         """What the panel moves on with."""
         return self._feed
+
+    @property
+    def at(self) -> date:
+        """The session that the panel stands at."""
+        return self._at
+
+    def adjusted_closes(self, session: date, count: int) -> NDArray[np.float64]:
+        """Return the last ``count`` adjusted closes up to ``session``, shape ``(n_symbols, count)``; NaN without a bar.
+
+        Fewer where the panel is shorter; sessions are asked for as in ``features``.
+        """
+        self.features(session)
+        return self._panel.fields["close"][:, -count:].astype(np.float64)
+
+    def inputs(self, session: date, by: GroupBy, measure: str = "") -> PastSession:
+        """Return what a model of groups by ``by`` scores ``session`` by; errors as ``groups``."""
+        return PastSession(self.features(session), self.scorable(session), self.groups(session, by, measure))
+
+    def last_inputs(self, count: int, by: GroupBy) -> tuple[PastSession, ...]:
+        """Return the inputs of the last ``count`` sessions up to `at`, oldest first; fewer where the pack is shorter.
+
+        Nothing moves: any thread may ask while another one scores.
+        """
+        until, feed = self._at, [day for day in self._feed.sessions if day <= self._at]
+        axis = pd.DatetimeIndex(self._feed.history_sessions.append(pd.DatetimeIndex(feed)))
+        first = max(self._kept - 1, len(axis) - count)
+        return tuple(self.past(axis[first].date() - timedelta(days=1), until, by))
 
     def features(self, session: date) -> NDArray[np.float32]:
         """Return the factors of ``session``, float32 of shape ``(n_symbols, n_factors)``; NaN where undefined.
@@ -258,7 +285,7 @@ def _until(table: pd.DataFrame, session: date) -> pd.DataFrame:
 
 
 class BundleScorer:
-    """A bundle's scores over the feed's symbols. Satisfies `runner.Scorer`.
+    """A bundle's scores over the feed's symbols. Satisfies `model.Scorer`.
 
     Parameters
     ----------
@@ -292,14 +319,17 @@ class BundleScorer:
         LiveError
             For a model of groups when the session pack lacks what they are made of.
         """
-        by, measure = self._bundle.manifest.group_by, self._bundle.manifest.group_measure
-        return self._said(
-            PastSession(
-                self._factors.features(session),
-                self._factors.scorable(session),
-                self._factors.groups(session, by, measure),
-            )
-        )
+        return self.predict(self._factors.inputs(session, *self.groups_read))
+
+    @property
+    def bundle(self) -> ModelBundle:
+        """The bundle it scores with."""
+        return self._bundle
+
+    @property
+    def groups_read(self) -> tuple[GroupBy, str]:
+        """What the model's groups are by, and the measure that they were made by."""
+        return self._bundle.manifest.group_by, self._bundle.manifest.group_measure
 
     @property
     def interval_fault(self) -> str:
@@ -316,19 +346,25 @@ class BundleScorer:
 
     def _past_scores(self, after: date, until: date) -> NDArray[np.float64]:
         past = self._factors.past(after, until, self._bundle.manifest.group_by)
-        return np.stack([self._said(session).score for session in past], axis=1)
+        return np.stack([self.predict(session).score for session in past], axis=1)
 
-    def _said(self, session: PastSession) -> Prediction:
-        rows = np.flatnonzero(session.scorable)
-        said = self._bundle.predict(session.features[rows], None if session.groups is None else session.groups[rows])
+    def predict(self, session: PastSession) -> Prediction:
+        """Return what the model says of one session's inputs: a value a symbol, NaN as in ``scores``."""
+        return predicted(self._bundle, session)
 
-        def of_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
-            spread = np.full(len(session.features), np.nan)
-            spread[rows] = values
-            return spread
 
-        return Prediction(
-            of_all(said.score),
-            lower=None if said.lower is None else of_all(said.lower),
-            upper=None if said.upper is None else of_all(said.upper),
-        )
+def predicted(bundle: ModelBundle, session: PastSession) -> Prediction:
+    """Return what ``bundle`` says of one session's inputs: a value a symbol, NaN for names that may not be scored."""
+    rows = np.flatnonzero(session.scorable)
+    said = bundle.predict(session.features[rows], None if session.groups is None else session.groups[rows])
+
+    def of_all(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        spread = np.full(len(session.features), np.nan)
+        spread[rows] = values
+        return spread
+
+    return Prediction(
+        of_all(said.score),
+        lower=None if said.lower is None else of_all(said.lower),
+        upper=None if said.upper is None else of_all(said.upper),
+    )

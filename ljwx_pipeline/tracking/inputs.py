@@ -77,8 +77,8 @@ def changed_settings(settings: Settings) -> tuple[str, ...] | None:
     except ConfigError:
         return None
     now, before = (dotted(settings_tree(one)) for one in (settings, own))
-    local = {f"{section}.{key}" for section, key in LOCAL_KEYS}
-    keys = [key for key in now if key.partition(".")[0] not in LOCAL_SECTIONS and key not in local]
+    local = tuple(f"{section}.{key}." for section, key in LOCAL_KEYS)
+    keys = [key for key in now if key.partition(".")[0] not in LOCAL_SECTIONS and not f"{key}.".startswith(local)]
     return tuple(f"{key}={_plain(now[key])}" for key in keys if key not in before or now[key] != before[key])
 
 

@@ -21,11 +21,11 @@ SENT_AT = datetime(2026, 1, 5, 10, 0, tzinfo=UTC)
 CARD_TEXT = "# tiny\n\nA model for tests.\n"
 
 
-def tiny_booster(*, factors: int = 4, seed: int = 0, rows: int = 400) -> str:
-    """Return the text of a five-round booster that has learned its first factor."""
+def tiny_booster(*, factors: int = 4, seed: int = 0, rows: int = 400, scale: float = 1.0) -> str:
+    """Return the text of a five-round booster that has learned its first factor, whose spread is ``scale``."""
     rng = np.random.default_rng(seed)
-    features = rng.standard_normal((rows, factors)).astype(np.float32)
-    label = features[:, 0] + 0.1 * rng.standard_normal(rows)
+    features = (scale * rng.standard_normal((rows, factors))).astype(np.float32)
+    label = features[:, 0] / scale + 0.1 * rng.standard_normal(rows)
     params = {"verbosity": -1, "num_leaves": 7, "deterministic": True, "force_col_wise": True, "num_threads": 1}
     return str(lgb.train(params, lgb.Dataset(features, label), num_boost_round=5).model_to_string())
 

@@ -17,9 +17,10 @@ from ljwx_pipeline.expressions.evaluate import FactorValues, evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.panel import Panel
+from ljwx_pipeline.scoring.model import Model
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
-from tests.fakes.bundles import tiny_bundle
+from tests.fakes.bundles import tiny_booster, tiny_bundle
 from tests.fakes.live_market import Tables, live_tables, write_pack
 
 CONFIG = Path(__file__).resolve().parents[2] / "ljwx.toml"
@@ -68,6 +69,8 @@ class Home:
             "model_name": f"{shipped.mlflow.model_name}-{market_name(shipped)}",
             **changes,
         }
+        # the first factor, a bar's body over its open, is a few hundredths: by larger ones no two rows would differ
+        manifest.setdefault("model", Model.of_booster(tiny_booster(factors=len(catalogue.names), scale=0.02)))
         return tiny_bundle(self.made, self.key, factor_names=catalogue.names, **manifest)
 
     def spool(self, bundle: Path, version: str) -> None:

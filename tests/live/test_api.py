@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
+from ljwx_pipeline.live.database import connect
+from ljwx_pipeline.live.loop import TradingLoop
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.live import api
 from ljwx_pipeline.live.api import ApiParts, make_api
-from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
-from ljwx_pipeline.live.loop import TradingLoop
 from ljwx_pipeline.live.main import serve
 from ljwx_pipeline.live.progress import Mode, Progress
 from tests.fakes.live_home import live_home, live_settings

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-
 from ljwx_pipeline.live.database import connect
+
 from tests.fakes.live_market import live_tables, write_pack
 from tests.fakes.replay_process import replay
 

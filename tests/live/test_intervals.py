@@ -10,16 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from ljwx_pipeline.live.database import connect
+from ljwx_pipeline.live.paper_broker import PaperBroker
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.factors.alpha158 import alpha158
-from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.journal import DeployedBundle, Journal
-from ljwx_pipeline.live.paper_broker import PaperBroker
-from ljwx_pipeline.live.runner import Model, Runner
+from ljwx_pipeline.live.model import Model, Runner
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle
 from ljwx_pipeline.uncertainty.abstain import may_buy

@@ -15,6 +15,7 @@ import httpx
 import numpy as np
 import pandas as pd
 import pytest
+from ljwx_pipeline.live.database import connect
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.config import Settings
@@ -22,7 +23,6 @@ from ljwx_pipeline.dataset import scorable_mask
 from ljwx_pipeline.errors import EnvironmentFault, LiveError
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.live.account_files import sole_runner
-from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.main import run_replay, serve
 from ljwx_pipeline.market.tables import empty_table

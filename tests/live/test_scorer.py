@@ -78,6 +78,20 @@ def test_sessions_may_be_skipped_and_asked_again_but_not_gone_back_to(home: Home
         history.features(feed.sessions[1])
 
 
+def test_the_last_inputs_are_those_of_each_session_and_move_nothing(home: Home, settings: Settings) -> None:
+    feed = ReplayFeed.open(home.live / "feed")
+    history = FactorHistory(feed, alpha158(), settings.universe, benchmark="")
+    assert len(history.last_inputs(3, "none")) == 3, "of the pack's history, before any session is fed"
+    told = [history.inputs(session, "none") for session in feed.sessions[:4]]
+    found = history.last_inputs(3, "none")
+    assert history.at == feed.sessions[3]
+    for one, other in zip(found, told[1:], strict=True):
+        np.testing.assert_array_equal(bits(one.features), bits(other.features))
+        np.testing.assert_array_equal(one.scorable, other.scorable)
+    assert len(history.last_inputs(10_000, "none")) == len(feed.history_sessions) - 79 + 4
+    assert history.adjusted_closes(feed.sessions[3], 2).shape == (len(feed.symbols), 2)
+
+
 def test_a_history_too_short_for_the_factors_is_refused(tmp_path: Path, settings: Settings) -> None:
     tables = live_tables(symbols=8, sessions=50, feed_sessions=6)
     write_pack(tmp_path / "feed", tables, feed_sessions=6, online_features=pd.DataFrame({"symbol": ["x"]}))

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
+from ljwx_pipeline.live.runner import Runner
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
@@ -22,7 +23,6 @@ from ljwx_pipeline.errors import BundleError, LiveError
 from ljwx_pipeline.live.inbox import MAX_WITHDRAWAL_BYTES, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.main import RunnerProcess, run_replay
-from ljwx_pipeline.live.runner import Runner
 from ljwx_pipeline.promotion.deploy import RunnerLink, deploy, withdraw
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
