@@ -44,7 +44,8 @@ from ljwx_pipeline.live.guard_book import (
     written,
 )
 from ljwx_pipeline.live.guard_trades import StrategyTrades, in_line_with, read_trades
-from ljwx_pipeline.live.orders import Side
+from ljwx_pipeline.live.order_desk import Outstanding
+from ljwx_pipeline.live.orders import Leg, Side
 from ljwx_pipeline.live.risk_gate import MINUTE_NS, Restraint
 from ljwx_pipeline.live.tables import account, breaker_states, events_log, modes, orders, positions_now, sessions
 from ljwx_pipeline.trading.breaker_machines import Fault, features_fault, killed, model_fault
@@ -57,6 +58,7 @@ from ljwx_pipeline.trading.breakers import (
     reset_by_person,
     state_text,
 )
+from ljwx_pipeline.trading.exchange_wire import Side as WireSide
 from ljwx_pipeline.trading.modes import Action, Condition, Standing, TradingMode
 
 #: A highest equity that alone moved is written at most so often.
@@ -169,6 +171,18 @@ class Guard:
         """
         now = self.now().standing(strategy, valid_session)
         return now if self._coming is None else both(now, self._coming.standing(strategy, valid_session))
+
+    def may_send_again(self, one: Outstanding) -> str:
+        """Return the code that denies sending an order which never reached the broker: for `OrderDesk`'s ``may_send``.
+
+        Breakers and a person's modes alone are asked. That nobody answers, leads or has compared yet is what the desk
+        is about to mend, or refuses by itself.
+        """
+        action = Action.OPEN if one.order.side is WireSide.BUY else Action.REDUCE
+        book = replace(self._book, wrong={})
+        return book.standing(one.strategy, one.order.session).denial(
+            Action.CLOSE_BY_HAND if one.leg is Leg.MANUAL else action
+        )
 
     async def restraint(
         self, strategy: str, valid_session: date, now_ns: int, suspects: Collection[str] = ()
@@ -315,7 +329,18 @@ class Guard:
     async def _make(
         self, step: Callable[[GuardBook], GuardBook], *, beside: Iterable[Event] = (), marks: bool = True
     ) -> None:
-        """Reckon ``step``, write it, then put it in force. The caller holds the turn."""
+        """Reckon ``step``, write it, then put it in force. The caller holds the turn.
+
+        Whoever is cancelled meanwhile ends once both are done: what the journal holds is in force.
+        """
+        work = asyncio.ensure_future(self._made(step, beside, marks=marks))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
+
+    async def _made(self, step: Callable[[GuardBook], GuardBook], beside: Iterable[Event], *, marks: bool) -> None:
         self._raised = {}
         before = self._book
         after = step(before)

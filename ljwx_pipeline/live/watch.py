@@ -36,10 +36,18 @@ OUTAGE = (Condition.BROKER_UNREACHABLE, Condition.EXCHANGE_UNREACHABLE, Conditio
 
 @dataclass(frozen=True)
 class WatchSettings:
-    """What the watch reads of the configuration."""
+    """What the watch reads of the configuration.
+
+    Parameters
+    ----------
+    listens
+        Whether ticks are asked for. Without them no feed falls silent, and between two closes the account is worth what
+        it was at the last one.
+    """
 
     breakers: BreakerSettings
     costs: CostSettings
+    listens: bool = True
 
 
 class Watch:
@@ -79,6 +87,7 @@ class Watch:
         self._settings = settings
         self._next_session: date | None = None
         self._books: tuple[int, list[HeldPosition]] = (0, [])
+        self._reading = False
         self._queued = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -128,6 +137,7 @@ class Watch:
         """
         if not messages:
             return
+        self._reading = True  # until the books are read again, prices and shares may be of two sessions
         for one in messages:
             self.market.saw(one.at_ns)
             if isinstance(one, Phase) and one.phase is PhaseName.OPENING_AUCTION:
@@ -190,11 +200,12 @@ class Watch:
         """
         now_ns = self.market.now_ns()
         await self.guard.look_at_clock(self.market.fault(theirs_ns, self._settings.breakers), now_ns)
-        await self.guard.look_at_feed(self.ticks.silence(self.market.feed_ns(self.ticks.newest_ns())), now_ns)
+        if self._settings.listens:
+            await self.guard.look_at_feed(self.ticks.silence(self.market.feed_ns(self.ticks.newest_ns())), now_ns)
         quarantined = self.ticks.take_quarantined()
         if quarantined:
             await self._journal.append(quarantined, self._fence.epoch)
-        if self._in_session(now_ns) and self._books[1]:
+        if self._settings.listens and not self._reading and self._in_session(now_ns) and self._books[1]:
             await self.guard.value(self.valuation().equity_fen, now_ns)
         if Condition.BROKER_UNREACHABLE not in self.guard.book.wrong:
             try:
@@ -215,6 +226,7 @@ class Watch:
     async def _read_books(self) -> None:
         await self.guard.follow()
         self._books = await self._journal.read(_books)
+        self._reading = False
 
     async def _stops(self, *, fresh: bool = True) -> None:
         async with self._turn:
