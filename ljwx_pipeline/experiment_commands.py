@@ -29,9 +29,14 @@ MAIN_METRICS: dict[str, dict[str, str]] = {
     "sweep": {"variants": ".0f", "best.information_ratio": ".2f"},
     "comparison": {"candidates": ".0f", "best.rank_ic": "+.4f", "best.net_sharpe": ".2f", "trials_of_family": ".0f"},
     "candidate": {"rank_ic": "+.4f", "net_sharpe": ".2f", "net_excess_annual_return": "+.1%", "turnover": ".1f"},
-}
+    "paths": {
+        "paths": ".0f", "paths.rank_ic_least": "+.4f", "paths.rank_ic_median": "+.4f", "paths.rank_ic_most": "+.4f",
+        "walk_forward.rank_ic": "+.4f",
+    },
+    "path": {"rank_ic": "+.4f", "rank_icir": ".2f", "net_sharpe": ".2f"},
+}  # fmt: skip
 #: Kinds that stand alone; the others are below one of these.
-TOP_KINDS = ("research", "sweep", "comparison")
+TOP_KINDS = ("research", "sweep", "comparison", "paths")
 #: Tag of a finished run that says more than its status, by kind.
 STATE_TAGS = {"research": "decision", "promotion": "decision", "trial": "state"}
 #: Tags that a comparison shows where they differ.

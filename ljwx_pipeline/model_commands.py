@@ -1,12 +1,14 @@
-"""The bodies of ``ljwx models``: compare settings of ``[model]``, list the registered versions, show one.
+"""The bodies of ``ljwx models``: compare settings of ``[model]``, one model on other pasts, the registered versions.
 
-Not here: comparing (``model_comparison/``, in the process ``jobs.compare``), the registry (``registry.py``).
+Not here: comparing (``model_comparison/``, in the processes ``jobs.compare`` and ``jobs.paths``), the registry
+(``registry.py``).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.command_output import grid, show_result
 from ljwx_pipeline.config import Settings, ljwx_home, market_home, registered_model
-from ljwx_pipeline.errors import BundleError, RegistryError
+from ljwx_pipeline.errors import BundleError, ConfigError, RegistryError
 from ljwx_pipeline.job_process import run_in_own_group
 
 if TYPE_CHECKING:  # loaded when a command asks the registry
@@ -24,6 +26,8 @@ if TYPE_CHECKING:  # loaded when a command asks the registry
     from ljwx_pipeline.tracking.champion import ChampionLine
 
 CHAMPION = "champion"
+#: Splits beyond which a person has to say yes: each is a model to train.
+SPLITS_UNASKED = 200
 #: Metrics of a version's research run that are shown beside it, by their name there.
 MAIN_METRICS = {
     "rank_ic_mean_enterable": "rank IC",
@@ -49,7 +53,7 @@ def add_models_command(
     settings_of: Callable[[argparse.Namespace], Settings],
     overrides_of: Callable[[argparse.Namespace], Mapping[str, Any]],
 ) -> None:
-    """Add ``models compare``, ``models list`` and ``models show`` to the command line.
+    """Add ``models compare``, ``paths``, ``list`` and ``show`` to the command line.
 
     Parameters
     ----------
@@ -73,6 +77,19 @@ def add_models_command(
     )
     compare.add_argument("--candidates", metavar="FILE", type=Path, help="TOML: a table of [model] keys a candidate")
     _add(compare, add_settings_options, lambda arguments: _compare(arguments, settings_of(arguments), overrides_of))
+    text = "train one model on every choice of tested groups of sessions: how far its rank IC spreads over the paths"
+    paths = commands.add_parser("paths", help=text, description=f"{text}; each path counts as a trial")
+    paths.add_argument(
+        "version",
+        nargs="?",
+        metavar="VERSION",
+        help="a registered version's number, or champion (default: the configured model, as the newest run tuned it)",
+    )
+    paths.add_argument("--groups", type=int, default=6, metavar="N", help="groups of sessions (default: 6)")
+    paths.add_argument("--tested", type=int, default=2, metavar="K", help="groups that a split tests (default: 2)")
+    paths.add_argument("--dry-run", action="store_true", help="say what would be trained and counted, and stop")
+    paths.add_argument("--yes", action="store_true", help="train, however many splits there are")
+    _add(paths, add_settings_options, lambda arguments: _paths(arguments, settings_of(arguments), overrides_of))
     text = "registered versions with alias, decision, main metrics and hashes"
     listed = commands.add_parser("list", help=text, description=text)
     _add(listed, add_settings_options, lambda arguments: _list(arguments, settings_of(arguments)))
@@ -106,6 +123,31 @@ def _compare(
     command += ["--candidates", str(arguments.candidates.absolute())] if arguments.candidates is not None else []
     command += ["--json"] if arguments.json else []
     command += ["--", *arguments.names]
+    return run_in_own_group(command, cwd=root, environment=child_environment(settings, overrides))
+
+
+def _paths(
+    arguments: argparse.Namespace, settings: Settings, overrides_of: Callable[[argparse.Namespace], Mapping[str, Any]]
+) -> int:
+    from ljwx_pipeline.dataset.combinatorial_folds import require_choice
+    from ljwx_pipeline.supervisor import child_environment, require_checkout
+
+    root, overrides = Path.cwd(), dict(overrides_of(arguments))
+    require_checkout(root)
+    require_choice(arguments.groups, arguments.tested)
+    splits = math.comb(arguments.groups, arguments.tested)
+    if splits > SPLITS_UNASKED and not (arguments.yes or arguments.dry_run):
+        raise ConfigError(
+            f"--groups {arguments.groups} --tested {arguments.tested} make {splits} splits, each a model to train, "
+            f"and {splits * arguments.tested // arguments.groups} paths, each a trial",
+            "add --yes if that is meant, or choose fewer groups; --dry-run says more",
+        )
+    command = [sys.executable, "-m", "jobs.paths", "--profile", settings.profile]
+    command += ["--overrides-json", json.dumps(overrides, default=str)]
+    command += ["--groups", str(arguments.groups), "--tested", str(arguments.tested)]
+    command += ["--dry-run"] if arguments.dry_run else []
+    command += ["--json"] if arguments.json else []
+    command += ["--", arguments.version] if arguments.version is not None else []
     return run_in_own_group(command, cwd=root, environment=child_environment(settings, overrides))
 
 

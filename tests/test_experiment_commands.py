@@ -88,7 +88,7 @@ def test_a_metric_with_a_value_a_fold_says_that_the_last_is_shown(
 
 def test_another_market_is_shown_only_when_asked_for(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = said(capsys, "experiments", "list", "--seed", "99")
-    assert "no run of kind research or sweep or comparison is recorded of market simulated-" in told
+    assert "no run of kind research or sweep or comparison or paths is recorded of market simulated-" in told
     assert "run 1" in said(capsys, "experiments", "list", "--seed", "99", "--all-markets")
 
 

@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.config import load_settings, market_home, registered_model
-from ljwx_pipeline.errors import RegistryError
+from ljwx_pipeline.errors import ConfigError, DatasetError, LakeError, RegistryError
 from ljwx_pipeline.registry import open_registry
 from ljwx_pipeline.scoring.signing import public_key_of
 from ljwx_pipeline.tracking import ChampionRecord, Tracker
@@ -202,3 +202,32 @@ def test_versions_that_one_run_made_are_shown_each_with_its_own_decision_and_fig
         ("promoted", "why promoted", 1.2),
         ("refused", "why refused", 0.4),
     ]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--groups", "1", "--tested", "1"], "1 test groups of 1 leave nothing to train or to test on: test 1 to 1 of"),
+        (["--groups", "4", "--tested", "4"], "4 test groups of 4 leave nothing to train or to test on: test 1 to 3 of"),
+        (["--tested", "0"], "0 test groups of 6 leave nothing to train or to test on: test 1 to 5 of at least 2"),
+        (["--groups", "11", "--tested", "4"], "make 330 splits, each a model to train, and 120 paths, each a trial"),
+        (["--groups", "20", "--tested", "10", "--yes"], "make 184,756 folds, each a model to fit"),
+    ],
+)
+def test_groups_that_make_no_paths_or_too_many_are_refused_before_anything_starts(
+    words: list[str], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path))
+    assert main(["models", "paths", *words]) in {ConfigError.exit_code, DatasetError.exit_code}
+    assert told in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_paths_of_a_market_that_was_never_run_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path))
+    assert main(["models", "paths", "--dry-run"]) == LakeError.exit_code
+    said = capfd.readouterr().err
+    assert "Traceback" not in said
+    assert "was never run: run `ljwx run` first" in said

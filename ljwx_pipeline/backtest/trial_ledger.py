@@ -104,7 +104,7 @@ class TrialRecord:
         Hash of the market, the scores, the benchmark and the sessions it was tried on: another look at other data or
         other scores is another trial, the same look by other code is not.
     kind
-        Who tried it first: ``study`` a study of hyperparameters, ``compare`` a comparison of models, ``sweep`` and
+        Who tried it first: ``study`` a study of hyperparameters, ``compare`` a comparison or paths, ``sweep`` and
         ``tune`` a sweep's grid or proposals, ``manual`` a run of the line.
     recorded_at
         When, UTC.

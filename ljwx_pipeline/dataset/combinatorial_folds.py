@@ -9,10 +9,12 @@ in time order (``folds.py``), fitting (``models/``).
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +70,7 @@ def combinatorial_folds(
         For fewer than one test group or as many as there are groups, more than 1,000 folds, groups not longer than the
         purge and embargo, or a fold that would train on fewer than ``min_train_sessions``.
     """
-    _require_choice(groups, test_groups)
+    require_choice(groups, test_groups)
     first, stop = int(dataset.session_index[0]), len(dataset.sessions)
     gap = dataset.purge_sessions + embargo_sessions
     edges = [int(edge) for edge in np.linspace(first, stop, groups + 1)]
@@ -104,6 +106,36 @@ def combinatorial_folds(
     return made
 
 
+def training_dataset(dataset: Dataset, fold: CombinatorialFold) -> Dataset:
+    """Return the rows that ``fold`` trains on as a dataset of their own; they are held once more.
+
+    Its sessions are those of these rows alone, numbered without the gaps: two of them lie at least as far apart as
+    their numbers say, so that a purge counted by these is never too short. Nothing computed from it is kept on disk.
+    """
+
+    def taken(values: NDArray[Any]) -> NDArray[Any]:
+        return np.concatenate([values[rows] for rows in fold.train_rows])
+
+    sessions, index = np.unique(taken(dataset.session_index), return_inverse=True)
+    rows = [(stretch.start, stretch.stop) for stretch in fold.train_rows]
+    return replace(
+        dataset,
+        features=taken(dataset.features),
+        forward_return=taken(dataset.forward_return),
+        label=taken(dataset.label),
+        session_index=index.astype(np.int32),
+        symbol_index=taken(dataset.symbol_index),
+        enterable=taken(dataset.enterable),
+        scorable=taken(dataset.scorable),
+        sessions=dataset.sessions[sessions],
+        hash=hashlib.sha256(f"{dataset.hash} {rows}".encode()).hexdigest(),
+        further_returns={held: taken(values) for held, values in dataset.further_returns.items()},
+        groups=None if dataset.groups is None else taken(dataset.groups),
+        mean_amount_cny=None if dataset.mean_amount_cny is None else taken(dataset.mean_amount_cny),
+        kept_in=None,
+    )
+
+
 def path_folds(groups: int, test_groups: int) -> Int:
     """Return which fold each path takes each group's scores from, shape ``(paths, groups)``.
 
@@ -115,7 +147,7 @@ def path_folds(groups: int, test_groups: int) -> Int:
     DatasetError
         As ``combinatorial_folds`` for the choice alone.
     """
-    _require_choice(groups, test_groups)
+    require_choice(groups, test_groups)
     chosen = list(itertools.combinations(range(groups), test_groups))
     return np.array(
         [[fold for fold, tested in enumerate(chosen) if group in tested] for group in range(groups)], dtype=np.int64
@@ -168,7 +200,8 @@ def _outside(test: Sequence[Stretch], first: int, stop: int, gap: int) -> tuple[
     return tuple((begin, end) for begin, end in zip(begins, ends, strict=True) if begin < end)
 
 
-def _require_choice(groups: int, test_groups: int) -> None:
+def require_choice(groups: int, test_groups: int) -> None:
+    """Raise ``DatasetError`` for fewer than one test group, as many as there are groups, or more than 1,000 folds."""
     if not 1 <= test_groups < groups:
         raise DatasetError(
             f"{test_groups} test groups of {groups} leave nothing to train or to test on",

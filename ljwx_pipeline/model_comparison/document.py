@@ -28,13 +28,13 @@ if TYPE_CHECKING:  # loaded when something is recorded
     from ljwx_pipeline.tracking import JournaledRun
 
 DOCUMENT, PAGE, TABLE = "comparison.json", "comparison.html", "comparison.parquet"
-_COLOURS = (BLUE, RED, ORANGE, GREY, "#3d8f5f", "#7a4fa3", "#2f9aa0", "#a3873d")
+COLOURS = (BLUE, RED, ORANGE, GREY, "#3d8f5f", "#7a4fa3", "#2f9aa0", "#a3873d")
 #: Numbers of a row that are metrics of its run in MLflow.
 _METRICS = (
     "rank_ic", "rank_ic_lower", "rank_ic_upper", "rank_icir", "ic", "net_excess_annual_return", "net_sharpe",
     "net_sharpe_lower", "net_sharpe_upper", "turnover", "training_seconds",
 )  # fmt: skip
-_FOLD_METRICS = ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows", "seconds")
+FOLD_METRICS = ("rank_ic", "tail_rank_ic", "rounds", "train_rows", "test_rows", "seconds")
 _FOLD_SPANS = ("train_first", "train_last", "test_first", "test_last")
 #: Measures whose best value is a metric of the comparison.
 _BEST = ("rank_ic", "net_sharpe", "net_excess_annual_return")
@@ -51,7 +51,7 @@ def figures(found: Sequence[Measured]) -> dict[str, str]:
     """Return SVG pictures by caption: cumulative rank IC by session, and net Sharpe with its interval."""
     with canvas(8.6, 3.4, salt="comparison-ic") as (axis, out):
         for position, item in enumerate(found):
-            colour = _COLOURS[position % len(_COLOURS)]
+            colour = COLOURS[position % len(COLOURS)]
             axis.plot(item.rank_ic.index, item.rank_ic.cumsum(), label=item.row["name"], color=colour, linewidth=1.3)
         axis.set_ylabel("cumulative rank IC")
         axis.legend(fontsize=8)
@@ -60,10 +60,10 @@ def figures(found: Sequence[Measured]) -> dict[str, str]:
     rows = [item.row for item in found]
     with canvas(8.6, 1.0 + 0.34 * len(rows), salt="comparison-sharpe") as (axis, out):
         places = np.arange(len(rows))[::-1]
-        values = [_or_nan(row["net_sharpe"]) for row in rows]
-        axis.barh(places, values, height=0.6, color=[_COLOURS[i % len(_COLOURS)] for i in range(len(rows))], alpha=0.75)
+        values = [or_nan(row["net_sharpe"]) for row in rows]
+        axis.barh(places, values, height=0.6, color=[COLOURS[i % len(COLOURS)] for i in range(len(rows))], alpha=0.75)
         for place, row in zip(places, rows, strict=True):
-            ends = [_or_nan(row["net_sharpe_lower"]), _or_nan(row["net_sharpe_upper"])]
+            ends = [or_nan(row["net_sharpe_lower"]), or_nan(row["net_sharpe_upper"])]
             axis.plot(ends, [place, place], color="#1f2933", linewidth=1.2, marker="|", markersize=7)
         axis.set_yticks(places, [row["name"] for row in rows])
         axis.axvline(0, color="#66727f", linewidth=0.8)
@@ -133,7 +133,7 @@ def track_comparison(
             run.params({"candidates": ", ".join(names), "folds": body["folds"]})
             run.metrics({"candidates": float(len(walks)), "trials_of_family": float(body["trials_of_family"])})
             run.metrics(_best(found))
-            run.inputs([_input(body, body["hashes"]["dataset_hash"])])
+            run.inputs([training_input(body, body["hashes"]["dataset_hash"])])
             for walk, item in zip(walks, found, strict=True):
                 _track_candidate(run, walk, item, body=body, tags={**shared, **_own_tags(settings, walk)})
             run.artifacts(folder, "comparison")
@@ -162,7 +162,7 @@ def _track_candidate(
         tuned = {f"tuned.{key}": value for key, value in body["tuned"].items()} if reads_tuned(model) else {}
         child.params({**dotted({"model": model.model_dump(mode="json")}), **tuned})
         child.metrics({name: item.row[name] for name in _METRICS if item.row[name] is not None})
-        child.inputs([_input(body, walk.dataset_hash)])
+        child.inputs([training_input(body, walk.dataset_hash)])
         for fold in walk.folds:
             with child.child(
                 f"{name} fold {fold['name']}",
@@ -173,7 +173,7 @@ def _track_candidate(
                 ended_at=datetime.fromisoformat(fold["ended_at"]),
             ) as nested:
                 nested.params({name: fold[name] for name in _FOLD_SPANS})
-                nested.metrics({name: float(fold[name]) for name in _FOLD_METRICS})
+                nested.metrics({name: float(fold[name]) for name in FOLD_METRICS})
 
 
 def _run_name(names: Sequence[str], profile: str) -> str:
@@ -210,7 +210,8 @@ def _best(found: Sequence[Measured]) -> dict[str, float]:
     return best
 
 
-def _input(body: Mapping[str, Any], dataset_hash: str) -> dict[str, str]:
+def training_input(body: Mapping[str, Any], dataset_hash: str) -> dict[str, str]:
+    """Return the dataset that was learned from, as MLflow is told of it."""
     from ljwx_pipeline.tracking.inputs import dataset_input
 
     return dataset_input(
@@ -234,15 +235,15 @@ def comparison_table(body: Mapping[str, Any]) -> str:
     lines = [
         (
             row["name"],
-            _number(row["rank_ic"], 4),
-            f"{_number(row['rank_ic_lower'], 4)} to {_number(row['rank_ic_upper'], 4)}",
-            _number(row["rank_icir"], 2),
-            _number(row["ic"], 4),
+            number_text(row["rank_ic"], 4),
+            f"{number_text(row['rank_ic_lower'], 4)} to {number_text(row['rank_ic_upper'], 4)}",
+            number_text(row["rank_icir"], 2),
+            number_text(row["ic"], 4),
             "-" if row["net_excess_annual_return"] is None else f"{row['net_excess_annual_return']:.1%}",
-            _number(row["net_sharpe"], 2),
-            f"{_number(row['net_sharpe_lower'], 2)} to {_number(row['net_sharpe_upper'], 2)}",
-            _number(row["turnover"], 1),
-            _number(row["training_seconds"], 1) + ("" if row["trained_now"] else " (kept)"),
+            number_text(row["net_sharpe"], 2),
+            f"{number_text(row['net_sharpe_lower'], 2)} to {number_text(row['net_sharpe_upper'], 2)}",
+            number_text(row["turnover"], 1),
+            number_text(row["training_seconds"], 1) + ("" if row["trained_now"] else " (kept)"),
         )
         for row in body["rows"]
     ]
@@ -262,9 +263,11 @@ def comparison_table(body: Mapping[str, Any]) -> str:
     )
 
 
-def _or_nan(value: float | None) -> float:
+def or_nan(value: float | None) -> float:
+    """Return NaN for what could not be measured."""
     return float("nan") if value is None else value
 
 
-def _number(value: float | None, digits: int) -> str:
+def number_text(value: float | None, digits: int) -> str:
+    """Return a number for a table on a terminal, a dash for what could not be measured."""
     return "-" if value is None else f"{value:.{digits}f}"

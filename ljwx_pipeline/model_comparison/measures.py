@@ -73,28 +73,58 @@ def measured(
         Where the returns of the backtest are kept; None: nowhere.
     """
     rows = dataset.with_outcomes(walked.predictions)
+    found = measured_rows(walked.candidate.name, rows, dataset.purge_sessions, inputs, settings, store=store)
+    trained = {
+        "training_seconds": walked.seconds,
+        "folds": len(walked.folds),
+        "trained_now": not walked.known,
+        "key": walked.key,
+    }
+    return dataclasses.replace(found, row=found.row | trained)
+
+
+def measured_rows(
+    name: str,
+    rows: pd.DataFrame,
+    purge_sessions: int,
+    inputs: SweepInput,
+    settings: Settings,
+    *,
+    store: Path | None = None,
+) -> Measured:
+    """Return the measures of scored rows: of their order on every session, of their strategy on those of ``inputs``.
+
+    Parameters
+    ----------
+    name
+        What they are called.
+    rows
+        Columns symbol, session_date, score, forward_return, enterable, scorable.
+    purge_sessions
+        Sessions ahead that a label reads.
+    inputs, settings, store
+        As ``measured``.
+    """
     seen = rows[rows["enterable"] & rows["scorable"]]
     table = ic_of_rows(seen)
     rank_ic = table.set_index("session_date")["rank_ic"].dropna()
-    interval = mean_interval(
-        rank_ic.to_numpy(), purge_sessions=dataset.purge_sessions, confidence=1 - (1 - CONFIDENCE) / 2
-    )
+    interval = mean_interval(rank_ic.to_numpy(), purge_sessions=purge_sessions, confidence=1 - (1 - CONFIDENCE) / 2)
     scores = dense(rows[rows["scorable"]], "score", inputs.market.symbols, inputs.market.sessions)
     tried = dataclasses.replace(inputs, scores=np.asfortranarray(scores), may_buy=None)
     result = run_backtest(
         tried.market, tried.scores, strategy=settings.strategy, costs=settings.costs, first=tried.first, last=tried.last
     )
-    variant = Variant(f"model {walked.candidate.name}", settings.strategy, settings.costs)
-    key, trial = tried.key(), result_of(tried, variant, result)
+    variant = Variant(f"model {name}", settings.strategy, settings.costs)
+    sought, trial = tried.key(), result_of(tried, variant, result)
     if store is not None:
-        (trial,) = stored(tried, [trial], SweepStore(store, key))
+        (trial,) = stored(tried, [trial], SweepStore(store, sought))
     close = _benchmark_close(tried, result.equity)
     excess = session_excess(result.equity, close).to_numpy()
     months = monthly_excess(result.equity, close)
     around = bootstrap_intervals(excess)["sharpe"]
     summary = ic_summary(table)
     row: dict[str, Any] = {
-        "name": walked.candidate.name,
+        "name": name,
         "rank_ic": interval.mean,
         "rank_ic_lower": interval.lower,
         "rank_ic_upper": 2 * interval.mean - interval.lower,
@@ -105,12 +135,8 @@ def measured(
         "net_sharpe_lower": around.lower,
         "net_sharpe_upper": around.upper,
         "turnover": annual_turnover(result),
-        "training_seconds": walked.seconds,
-        "folds": len(walked.folds),
-        "trained_now": not walked.known,
-        "key": walked.key,
     }
-    return Measured({name: _plain(value) for name, value in row.items()}, trial, key.evidence, rank_ic)
+    return Measured({key: _plain(value) for key, value in row.items()}, trial, sought.evidence, rank_ic)
 
 
 def _benchmark_close(inputs: SweepInput, equity: pd.Series) -> pd.Series:

@@ -111,25 +111,19 @@ def walked(
     """
     key = candidate_key(candidate, dataset, folds, tuned, code=code)
     folder = store / key
-    kept = _kept(folder)
+    kept = read_kept(folder)
     if kept is not None:
         return Walked(candidate, key, *kept, known=True, dataset_hash=dataset.hash)
     told: list[dict[str, Any]] = []
 
     def finished(record: FoldRecord) -> None:
-        ended = utc_now()
-        began = ended - timedelta(seconds=record.seconds)
-        told.append({**asdict(record), "began_at": began.isoformat(), "ended_at": ended.isoformat()})
+        told.append(with_times(asdict(record)))
         if on_fold is not None:
             on_fold(record)
 
     made = walk_forward(dataset, folds, tuned, candidate.settings, on_fold=finished)
-    records: list[dict[str, Any]] = json.loads(json.dumps(told, default=str))
-    folder.mkdir(parents=True, exist_ok=True)
-    sha256 = write_parquet(folder / _SCORES, made.predictions)
-    # the record comes last: without it nothing is finished
-    write_bytes(folder / _RECORD, json.dumps({"sha256": sha256, "folds": records}).encode())
-    return Walked(candidate, key, made.predictions, tuple(records), known=False, dataset_hash=dataset.hash)
+    records = keep(folder, made.predictions, told)
+    return Walked(candidate, key, made.predictions, records, known=False, dataset_hash=dataset.hash)
 
 
 def candidate_key(
@@ -151,9 +145,27 @@ def candidate_key(
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()[:24]
 
 
-def _kept(folder: Path) -> tuple[pd.DataFrame, tuple[Mapping[str, Any], ...]] | None:
+def with_times(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a record of a training that ended just now, with ``began_at`` and ``ended_at`` (ISO, UTC)."""
+    ended = utc_now()
+    began = ended - timedelta(seconds=record["seconds"])
+    return {**record, "began_at": began.isoformat(), "ended_at": ended.isoformat()}
+
+
+def keep(folder: Path, scores: pd.DataFrame, records: Sequence[Mapping[str, Any]]) -> tuple[Mapping[str, Any], ...]:
+    """Write scores and how their trainings went into ``folder``, and return the records as plain values."""
+    plain: list[dict[str, Any]] = json.loads(json.dumps(records, default=str))
+    folder.mkdir(parents=True, exist_ok=True)
+    sha256 = write_parquet(folder / _SCORES, scores)
+    # the record comes last: without it nothing is finished
+    write_bytes(folder / _RECORD, json.dumps({"sha256": sha256, "folds": plain}).encode())
+    return tuple(plain)
+
+
+def read_kept(folder: Path) -> tuple[pd.DataFrame, tuple[Mapping[str, Any], ...]] | None:
+    """Return what ``keep`` wrote; None where it was never finished, or is damaged: it is made again then."""
     try:
         record = json.loads((folder / _RECORD).read_text(encoding="utf-8"))
         return read_parquet(folder / _SCORES, sha256=record["sha256"]), tuple(record["folds"])
     except (OSError, ValueError, KeyError, TypeError, LakeError):
-        return None  # never finished, or damaged: trained again
+        return None

@@ -12,6 +12,7 @@ from datetime import date
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from ljwx_pipeline.clock import Clock, SystemClock
 from ljwx_pipeline.coefficients import mean_rank_ic
@@ -23,6 +24,9 @@ from ljwx_pipeline.models.fit import reads_bins
 from ljwx_pipeline.models.task import Params
 from ljwx_pipeline.models.train import train
 from ljwx_pipeline.scoring.model import Model
+
+Float = NDArray[np.float64]
+Int = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -185,12 +189,7 @@ def walk_fold(
     started = timer.monotonic_s()
     shared = settings.model_copy(update={"threads": max(1, settings.threads // workers)})
     trained = train(dataset, fold.train_rows, tuned, shared, binned=binned)
-    scored = np.flatnonzero(dataset.scorable[fold.test_rows]) + fold.test_rows.start
-    features = dataset.features[scored]
-    seen = ~np.isnan(features).all(axis=1)
-    scored = scored[seen]
-    groups = None if dataset.groups is None else dataset.groups[scored]
-    scores = trained.model.predict(features[seen], groups, threads=shared.threads).score
+    scored, scores = scored_rows(dataset, fold.test_rows, trained.model, threads=shared.threads)
     first, last = _sessions(dataset, fold.train_rows), _sessions(dataset, fold.test_rows)
     record = FoldRecord(
         name=fold.name,
@@ -206,6 +205,16 @@ def walk_fold(
         seconds=timer.monotonic_s() - started,
     )
     return WalkedFold(record, _frame(dataset, scored, scores, fold.name), trained.model)
+
+
+def scored_rows(dataset: Dataset, rows: slice, model: Model, *, threads: int) -> tuple[Int, Float]:
+    """Return the positions of those of ``rows`` that may be scored and have any factor, and their scores."""
+    scored = np.flatnonzero(dataset.scorable[rows]) + int(rows.start)
+    features = dataset.features[scored]
+    seen = ~np.isnan(features).all(axis=1)
+    scored = scored[seen]
+    groups = None if dataset.groups is None else dataset.groups[scored]
+    return scored, model.predict(features[seen], groups, threads=threads).score
 
 
 def _frame(dataset: Dataset, rows: np.ndarray, scores: np.ndarray, fold: str) -> pd.DataFrame:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-Kind = Literal["research", "training", "trial", "fold", "evaluation", "promotion", "sweep", "comparison", "candidate"]
+Kind = Literal[
+    "research", "training", "trial", "fold", "evaluation", "promotion", "sweep", "comparison", "candidate", "paths",
+    "path",
+]  # fmt: skip
 
 #: Tags of a research run and of a comparison that each run below it repeats, so that a table of trials, folds or
 #: candidates can be filtered by them.

@@ -22,10 +22,10 @@ from ljwx_pipeline.console.app import make_app
 from ljwx_pipeline.console.journal_reader import JOURNAL, Reader
 from ljwx_pipeline.console.main import serve
 from ljwx_pipeline.errors import EnvironmentFault
-from ljwx_pipeline.live.database import connect
 from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.main import run_replay
 from tests.fakes.live_home import Home, live_home, live_settings
+from tests.fakes.sqlite_file import connect
 
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
 BASE = "http://127.0.0.1"
@@ -39,7 +39,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = live_home(tmp_path_factory.mktemp("console"))
     home.spool(home.bundle(), "5")
     shipped = load_settings(config_file=ROOT / "ljwx.toml", profile="simulated", environ={})
-    run_replay(home.home, live_settings(shipped), once=True, keys_dir=home.keys)
+    run_replay(home.home, live_settings(shipped), keys_dir=home.keys)
     return home
 
 
@@ -71,7 +71,7 @@ def test_orders_fills_signals_and_events_are_listed(home: Home, client: TestClie
     scores = [signal["score"] for signal in client.get("/api/signals").json()["signals"]]
     assert scores == sorted(scores, reverse=True) != []
     kinds = {event["kind"] for event in client.get("/api/events").json()["events"]}
-    assert kinds == {"bundle_deployed", "model_trades", "no_intervals"}
+    assert kinds == {"bundle_deployed", "difference_explained", "model_trades", "no_intervals"}
 
 
 @pytest.mark.parametrize("limit", [0, -1, 10_001, "many"])
@@ -137,6 +137,7 @@ def test_what_is_written_in_the_journal_is_shown_as_text(tmp_path: Path) -> None
 
 def test_a_journal_of_another_release_is_named(tmp_path: Path) -> None:
     (tmp_path / JOURNAL).parent.mkdir(parents=True)
+    (tmp_path / JOURNAL).touch()
     connect(tmp_path / JOURNAL).execute("PRAGMA user_version=99")
     answer = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m"), base_url=BASE).get("/api/account")
     assert answer.status_code == 503

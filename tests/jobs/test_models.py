@@ -151,6 +151,19 @@ def test_other_folds_than_those_of_the_newest_research_are_refused(small_line: S
     assert "Traceback" not in run.err
 
 
+def test_paths_stand_beside_the_walk_forward_that_the_gate_judged(
+    small_line: SmallLine, compared: dict[str, Any]
+) -> None:
+    counted = trials(small_line)
+    run = small_line("models", "paths", "champion", "--groups", "3", "--tested", "1", "--json")
+    assert run.code == 0, run.err
+    body = json.loads(run.out)
+    judged = small_line.summary["promotion"]["measured"]["rank_ic_mean"]
+    assert body["walk_forward"]["rank_ic"] == pytest.approx(judged, abs=1e-12)
+    assert (body["splits"], len(body["paths"])) == (3, 1)
+    assert trials(small_line) == counted + 1, "the walk forward was counted by the run"
+
+
 def test_versions_are_listed_with_alias_decision_and_hashes(small_line: SmallLine) -> None:
     (version,) = json.loads(small_line("models", "list", "--json").out)["versions"]
     assert version["alias"] == "champion"

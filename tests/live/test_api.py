@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 from fastapi.testclient import TestClient
-from ljwx_pipeline.live.database import connect
-from ljwx_pipeline.live.loop import TradingLoop
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
@@ -22,8 +20,10 @@ from ljwx_pipeline.live.api import ApiParts, make_api
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.main import serve
+from ljwx_pipeline.live.process import LiveProcess
 from ljwx_pipeline.live.progress import Mode, Progress
 from tests.fakes.live_home import live_home, live_settings
+from tests.fakes.sqlite_file import connect
 
 BASE = "http://127.0.0.1"
 NOW = datetime(2026, 1, 5, 12, 0, tzinfo=UTC)
@@ -103,10 +103,10 @@ def test_a_loop_that_dies_takes_its_process_with_it(
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
 
-    def bug(*_: object) -> None:
+    async def bug(*_: object) -> bool:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(TradingLoop, "run_pass", bug)
+    monkeypatch.setattr(LiveProcess, "_pass", bug)
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         with pytest.raises(ZeroDivisionError):

@@ -1,67 +1,89 @@
-"""kill -9 anywhere, start again: the journal ends as if nothing had happened."""
+"""kill -9 anywhere, start again: journal and exchange end as if nothing had happened."""
 
 from __future__ import annotations
 
 import multiprocessing
 import random
+import shutil
 import signal
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from ljwx_pipeline.live.database import connect
 
+from tests.fakes.exchange_world import opened
 from tests.fakes.live_market import live_tables, write_pack
-from tests.fakes.replay_process import replay
+from tests.fakes.replay_process import TICK_SECONDS, replay, seeded_settings, serve_exchange
+from tests.fakes.runner_books import Books, assert_agree, runner_books
+from tests.fakes.served_runner import exchange_of
 
 FEED_SESSIONS = 4
-#: Columns that hold the time of day, or count starts.
-NOT_COMPARED = {"created_at", "id", "at", "decided_at_ns", "filled_at_ns"}
-TABLES = ("sessions", "signals", "orders", "fills", "positions", "account", "bundles", "events")
-BROKER_TABLES = ("orders", "fills", "book", "holdings")
+Context = multiprocessing.context.ForkServerContext
 
 
 @pytest.fixture(scope="module")
-def pack(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("pack") / "feed"
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A market's home that nobody has traded in yet."""
+    folder = tmp_path_factory.mktemp("home")
     tables = live_tables(symbols=16, sessions=80, feed_sessions=FEED_SESSIONS)
-    write_pack(folder, tables, feed_sessions=FEED_SESSIONS, online_features=pd.DataFrame({"symbol": ["x"]}))
+    online = pd.DataFrame({"symbol": ["x"]})
+    write_pack(folder / "live" / "feed", tables, feed_sessions=FEED_SESSIONS, online_features=online)
     return folder
 
 
 @pytest.fixture(scope="module")
-def context() -> multiprocessing.context.ForkServerContext:
+def context() -> Context:
     """Processes forked from one that has imported everything: each is real, and up at once."""
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(["tests.fakes.replay_warmed"])
     return server
 
 
+@contextmanager
+def exchange_beside(context: Context, home: Path) -> Iterator[str]:
+    """An exchange that outlives the runner; yields its address."""
+    told, tells = context.Pipe(duplex=False)
+    running = context.Process(target=serve_exchange, args=(home / "live" / "feed", home / "exchange", tells))
+    running.start()
+    try:
+        assert told.poll(30), "the exchange did not start"
+        yield str(told.recv())
+    finally:
+        running.terminate()
+        running.join(30)
+
+
+def new_home(home: Path, folder: Path) -> Path:
+    return Path(shutil.copytree(home, folder))
+
+
+def contents(home: Path, state: Path) -> Books:
+    """Everything in the journal, which is held against the exchange that keeps its account in ``state``."""
+    books = runner_books(home / "live" / "account" / "journal.sqlite")
+    settings = seeded_settings()
+    capital = round(settings.strategy.capital_cny * 100)
+    with opened(
+        home / "live" / "feed", state, costs=settings.costs, capital_fen=capital, tick_seconds=TICK_SECONDS
+    ) as exchange:
+        assert_agree(books, exchange)
+    return books
+
+
 @pytest.fixture(scope="module")
-def undisturbed(pack: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[tuple[object, ...]]]:
-    folder = tmp_path_factory.mktemp("undisturbed")
-    replay(folder, pack)
-    found = contents(folder)
-    assert len(found["journal.fills"]) > 15
+def undisturbed(context: Context, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Books:
+    folder = new_home(home, tmp_path_factory.mktemp("undisturbed") / "home")
+    with exchange_beside(context, folder) as address:
+        assert run(context, folder, address) == 0
+    found = contents(folder, folder / "exchange")
+    assert len(found["fills"]) > 15
     return found
 
 
-def contents(folder: Path) -> dict[str, list[tuple[object, ...]]]:
-    """Every row of both files, without times of day."""
-    found = {}
-    for name, tables in (("journal", TABLES), ("broker", BROKER_TABLES)):
-        db = connect(folder / f"{name}.sqlite")
-        for table in tables:
-            columns = [row["name"] for row in db.execute(f"PRAGMA table_info({table})")]
-            kept = ", ".join(column for column in columns if column not in NOT_COMPARED)
-            found[f"{name}.{table}"] = [tuple(row) for row in db.execute(f"SELECT {kept} FROM {table} ORDER BY 1, 2")]
-        assert db.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
-    return found
-
-
-def run_and_die(context: multiprocessing.context.ForkServerContext, folder: Path, pack: Path, **how: object) -> int:
-    process = context.Process(target=replay, args=(folder, pack), kwargs=how)
+def run(context: Context, home: Path, address: str = "", **how: object) -> int:
+    process = context.Process(target=replay, args=(home, address), kwargs=how)
     process.start()
     process.join(60)
     assert process.exitcode is not None
@@ -70,60 +92,68 @@ def run_and_die(context: multiprocessing.context.ForkServerContext, folder: Path
 
 @pytest.mark.slow
 def test_killed_at_each_commit_before_and_after(
-    context: multiprocessing.context.ForkServerContext,
-    pack: Path,
-    tmp_path: Path,
-    undisturbed: dict[str, list[tuple[object, ...]]],
+    context: Context, home: Path, tmp_path: Path, undisturbed: Books
 ) -> None:
-    kills, commit = 0, 0
+    kills = 0
     for after in (False, True):
-        for commit in range(100):
-            folder = tmp_path / f"{after}{commit}"
-            died = run_and_die(context, folder, pack, die_at=commit, after=after)
+        for commit in range(300):
+            folder = new_home(home, tmp_path / f"{after}{commit}")
+            with exchange_beside(context, folder) as address:
+                died = run(context, folder, address, die_at=commit, after=after)
+                if died != 0:
+                    assert died == -signal.SIGKILL
+                    kills += 1
+                    assert run(context, folder, address) == 0
+            assert contents(folder, folder / "exchange") == undisturbed, f"commit {commit}, after={after}"
+            shutil.rmtree(folder)
             if died == 0:
                 break
-            assert died == -signal.SIGKILL
-            kills += 1
-            replay(folder, pack)
-            assert contents(folder) == undisturbed, f"commit {commit}, after={after}"
         else:
-            pytest.fail("the replay makes more commits than were tried")
-    # migrations of both files, the bundle, then four a session but for those with nothing to send
-    assert kills >= 2 * (3 + 3 * FEED_SESSIONS)
+            pytest.fail("the runner makes more commits than were tried")
+    # lease, bundle and state, and of each session its messages, its decision, and the answers to its orders
+    assert kills >= 2 * (4 + 8 * FEED_SESSIONS)
 
 
 def test_killed_again_and_again_while_it_recovers(
-    context: multiprocessing.context.ForkServerContext,
-    pack: Path,
-    tmp_path: Path,
-    undisturbed: dict[str, list[tuple[object, ...]]],
+    context: Context, home: Path, tmp_path: Path, undisturbed: Books
 ) -> None:
-    for start in range(200):
-        if run_and_die(context, tmp_path, pack, die_at=1 + start % 2, after=start % 3 == 0) == 0:
-            break
-    else:
-        pytest.fail("no start made progress")
+    folder = new_home(home, tmp_path / "home")
+    with exchange_beside(context, folder) as address:
+        for start in range(200):
+            if run(context, folder, address, die_at=12 + start % 5, after=start % 3 == 0) == 0:
+                break
+        else:
+            pytest.fail("no start made progress")
     assert start > FEED_SESSIONS
-    assert contents(tmp_path) == undisturbed
+    assert contents(folder, folder / "exchange") == undisturbed
 
 
-def test_killed_at_random_moments(
-    context: multiprocessing.context.ForkServerContext,
-    pack: Path,
-    tmp_path: Path,
-    undisturbed: dict[str, list[tuple[object, ...]]],
+def test_killed_at_random_moments_with_the_exchange_that_it_started(
+    context: Context, home: Path, tmp_path: Path, undisturbed: Books
 ) -> None:
     rng = random.Random(5)
+    folder = new_home(home, tmp_path / "home")
     kills = 0
-    while kills < 8:
-        process = context.Process(target=replay, args=(tmp_path, pack), kwargs={"pace_s": 0.02})
+    while kills < 2:
+        process = context.Process(target=replay, args=(folder,), kwargs={"seconds_per_session": 0.1})
         process.start()
-        time.sleep(rng.uniform(0.01, 0.12))
+        wait_for_traffic(folder, process)
+        time.sleep(rng.uniform(0.0, 0.3))
         process.kill()
         process.join(60)
         if process.exitcode == 0:
             break
         kills += 1
-    replay(tmp_path, pack)
+    assert run(context, folder) == 0
     assert kills > 0
-    assert contents(tmp_path) == undisturbed
+    assert contents(folder, folder / "live" / "account" / "exchange") == undisturbed
+
+
+def wait_for_traffic(home: Path, process: multiprocessing.process.BaseProcess) -> None:
+    """Wait until the exchange that this life has started listens: moments before are those of the test above."""
+    deadline = time.monotonic() + 30
+    while process.is_alive() and time.monotonic() < deadline:
+        found = exchange_of(home / "live")
+        if found is not None and found.parent == process.pid:
+            return
+        time.sleep(0.01)

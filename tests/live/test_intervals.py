@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
-from ljwx_pipeline.live.database import connect
-from ljwx_pipeline.live.paper_broker import PaperBroker
+from sqlalchemy import func, select
 
 from ljwx_pipeline.backtest.engine import run_backtest
-from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.live.decision import RunnerSettings
-from ljwx_pipeline.live.journal import DeployedBundle, Journal
-from ljwx_pipeline.live.model import Model, Runner
+from ljwx_pipeline.live.journal import DeployedBundle
+from ljwx_pipeline.live.model import Model
+from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
+from ljwx_pipeline.live.tables import events, orders
 from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle
 from ljwx_pipeline.uncertainty.abstain import may_buy
+from tests.fakes.decided_market import DecidedMarket, decide_and_play
+from tests.fakes.desk_world import desk_at
+from tests.fakes.exchange_process import exchange_process
+from tests.fakes.followed import Followed, stage, until
 from tests.fakes.interval_world import FEED, IntervalWorld
 
 #: Sessions of the history that came after the bundle's training.
@@ -65,10 +69,9 @@ def test_beginning_late_or_leaving_sessions_out_changes_nothing(world: IntervalW
         np.testing.assert_array_equal(ends.upper, upper)
 
 
-def traded(
-    world: IntervalWorld, folder: Path, bundle: ModelBundle, limits: dict[str, float], kind: str = "topk_dropout"
-) -> tuple[Journal, Any]:
-    feed, settings = world.feed(), world.settings
+def chosen(world: IntervalWorld, limits: dict[str, float], kind: str = "topk_dropout") -> RunnerSettings:
+    """Settings under which the gate does not bind and names are abstained from by ``limits``."""
+    settings = world.settings
     risk = settings.risk.model_copy(
         update={
             "max_order_cny": 1e12,
@@ -79,19 +82,13 @@ def traded(
         }
     )
     strategy = settings.strategy.model_copy(update={"kind": kind, "max_weight_frac": 0.3})
-    uncertainty = settings.uncertainty.model_copy(update=limits)
-    chosen = RunnerSettings(strategy, risk, settings.live, uncertainty)
-    deployed = DeployedBundle(bundle.bundle_hash, "1", world.trained_until)
-    folder.mkdir(parents=True)
-    journal = Journal(folder / "journal.sqlite", SystemClock())
-    journal.record_bundle(deployed)
-    broker = PaperBroker(
-        folder / "broker.sqlite", market=feed.market, costs=settings.costs, capital_fen=chosen.capital_fen
-    )
-    runner, scorer = Runner(journal=journal, feed=feed, broker=broker, settings=chosen), world.scorer(feed, bundle)
-    for session in runner.pending():
-        runner.step(session, Model(deployed, scorer))
-    return journal, chosen
+    return RunnerSettings(strategy, risk, settings.live, settings.uncertainty.model_copy(update=limits))
+
+
+def traded(world: IntervalWorld, folder: Path, bundle: ModelBundle, settings: RunnerSettings) -> DecidedMarket:
+    feed = world.feed()
+    model = Model(DeployedBundle(bundle.bundle_hash, "1", world.trained_until), world.scorer(feed, bundle))
+    return decide_and_play(world.home.live / "feed", folder, feed, settings, world.settings.costs, model)
 
 
 @pytest.mark.parametrize("kind", ["topk_dropout", "score_weighted"])
@@ -100,16 +97,17 @@ def test_abstaining_the_runner_makes_the_orders_of_the_backtest(
 ) -> None:
     width = world.walked.upper - world.walked.lower
     limits = {"max_width_frac": float(np.nanmedian(width[:, -FEED:]))}
-    journal, chosen = traded(world, tmp_path / "abstaining", world.bundle, limits, kind)
-    free, _ = traded(world, tmp_path / "free", world.bundle, {}, kind)
-    mask = may_buy(chosen.uncertainty, world.walked.lower, world.walked.upper)
+    settings = chosen(world, limits, kind)
+    abstaining = traded(world, tmp_path / "abstaining", world.bundle, settings)
+    free = traded(world, tmp_path / "free", world.bundle, chosen(world, {}, kind))
+    mask = may_buy(settings.uncertainty, world.walked.lower, world.walked.upper)
     feed = world.feed()
-    backtest = {"strategy": chosen.strategy, "costs": world.settings.costs}
+    backtest = {"strategy": settings.strategy, "costs": world.settings.costs}
     span = {"first": feed.sessions[0], "last": feed.sessions[-1]}
     expected = run_backtest(world.market, world.scores, may_buy=mask, **backtest, **span)
-    assert journal.account_history() == (expected.equity_fen.tolist(), expected.cash_fen.tolist())
+    assert abstaining.history == (expected.equity_fen.tolist(), expected.cash_fen.tolist())
     without = run_backtest(world.market, world.scores, **backtest, **span)
-    assert free.account_history() == (without.equity_fen.tolist(), without.cash_fen.tolist())
+    assert free.history == (without.equity_fen.tolist(), without.cash_fen.tolist())
     assert without.equity_fen.tolist() != expected.equity_fen.tolist(), "the limit should have kept something back"
     bought = expected.orders[expected.orders["order_shares"] > 0]
     assert len(bought)
@@ -118,25 +116,31 @@ def test_abstaining_the_runner_makes_the_orders_of_the_backtest(
     assert (width[rows, columns] <= limits["max_width_frac"]).all()
 
 
-def orders_of(journal: Journal) -> list[tuple[str, int]]:
-    rows = connect(journal.path).execute("SELECT side, COUNT(*) FROM orders GROUP BY side")
-    return [(str(row[0]), int(row[1])) for row in rows]
-
-
-def events_of(journal: Journal) -> list[tuple[str, str]]:
-    return [(str(row[0]), str(row[1])) for row in connect(journal.path).execute("SELECT kind, message FROM events")]
-
-
 def test_a_bundle_without_intervals_trades_without_and_buys_nothing_where_it_should_abstain(
     world: IntervalWorld, tmp_path: Path
 ) -> None:
-    bare = replace(world.bundle, documents={})
-    assert "holds no prediction intervals" in world.scorer(world.feed(), bare).interval_fault
-    journal, _ = traded(world, tmp_path / "plain", bare, {})
-    assert dict(orders_of(journal))["buy"] > 0
-    journal, _ = traded(world, tmp_path / "abstaining", bare, {"max_loss_frac": 0.5})
-    assert orders_of(journal) == []
-    said = [message for kind, message in events_of(journal) if kind == "nothing_is_bought"]
+    bare, feed = replace(world.bundle, documents={}), world.feed()
+    assert "holds no prediction intervals" in world.scorer(feed, bare).interval_fault
+    plain = traded(world, tmp_path / "plain", bare, chosen(world, {}))
+    assert any(one.intent.side is Side.BUY for one in plain.orders)
+    deployed = DeployedBundle(bare.bundle_hash, "1", world.trained_until)
+    options = ("--port", "0", "--speed", "0", "--tick-seconds", "600")
+
+    async def run() -> tuple[list[str], int]:
+        with exchange_process(world.home.live / "feed", tmp_path / "exchange", *options) as exchange:
+            async with desk_at(exchange.said["url"], tmp_path) as desk:
+                await stage(desk, deployed)
+                model = Model(deployed, world.scorer(feed, bare))
+                settings = chosen(world, {"max_loss_frac": 0.5})
+                await Followed(desk, feed, settings, model).follower.follow(until(feed.sessions[2]))
+                noted = select(events.c.message).where(events.c.kind == "nothing_is_bought")
+                ordered = select(func.count(orders.c.client_order_id))
+                return await desk.journal.read(
+                    lambda c: (list(c.execute(noted).scalars()), c.execute(ordered).scalar_one())
+                )
+
+    said, ordered = asyncio.run(run())
+    assert ordered == 0
     assert len(said) == 1, "once, not every session"
     assert "holds no prediction intervals" in said[0]
 

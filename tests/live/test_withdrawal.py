@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,16 +12,16 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fastapi.testclient import TestClient
-from ljwx_pipeline.live.runner import Runner
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.console.app import make_app
 from ljwx_pipeline.console.journal_reader import JOURNAL, Reader
 from ljwx_pipeline.errors import BundleError, LiveError
+from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.inbox import MAX_WITHDRAWAL_BYTES, Inbox
 from ljwx_pipeline.live.journal import Journal
-from ljwx_pipeline.live.main import RunnerProcess, run_replay
+from ljwx_pipeline.live.main import run_replay
 from ljwx_pipeline.promotion.deploy import RunnerLink, deploy, withdraw
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
@@ -243,20 +242,21 @@ def test_a_withdrawn_model_buys_nothing_and_sells_by_exits_alone(
     chosen = live_settings(settings)
     exits = chosen.strategy.exits.model_copy(update={"max_hold_sessions": hold})
     chosen = chosen.model_copy(update={"strategy": chosen.strategy.model_copy(update={"exits": exits})})
-    step, done = Runner.step, []
+    decide, done = CloseTrader.decide, []
     link = RunnerLink(home.key, NOBODY, home.home)
     bundle = home.bundle()
     model_name = json.loads((bundle / "manifest.json").read_text())["model_name"]
 
-    def step_and_withdraw(self: Runner, session: object, model: object) -> None:
-        step(self, session, model)  # type: ignore[arg-type]
-        done.append(session)
+    async def decide_and_withdraw(self: CloseTrader, close: Close) -> bool:
+        decided = await decide(self, close)
+        done.append(close.session)
         if len(done) == 3:
             link.withdraw(replace(WORD, model_name=model_name, version="1", bundle_hash=bundle.name))
+        return decided
 
-    monkeypatch.setattr(Runner, "step", step_and_withdraw)
+    monkeypatch.setattr(CloseTrader, "decide", decide_and_withdraw)
     deploy(bundle, version="1", key=home.key, address=NOBODY, live_dir=home.live)
-    account = run_replay(home.home, chosen, once=True, keys_dir=home.keys)
+    account = run_replay(home.home, chosen, keys_dir=home.keys)
     assert (account.sessions, account.mode, account.model_version) == (home.feed_sessions, "finished", None)
     reader = Reader(home.home / JOURNAL)
     late = [order for order in reader.orders(1000) if order["session"] > done[2].isoformat()]
@@ -271,10 +271,6 @@ def test_a_withdrawn_model_buys_nothing_and_sells_by_exits_alone(
     assert "no model: version 1 withdrawn at 20" in client.get("/").text
     assert "; no model: version 1 withdrawn at" in client.get("/api/account").json()["runner"]["message"]
 
-    monkeypatch.setattr(Runner, "step", step)
-    process = RunnerProcess(home.home, chosen, keys_dir=home.keys, clock=ManualClock(NOW))
-    with process.loop() as loop, process.journal() as journal:
-        deploy(bundle, version="1", key=home.key, address=NOBODY, live_dir=home.live)
-        loop.run_pass(threading.Event())
-        assert journal.withdrawn() is None
-    assert process.snapshot().model_version == "1"
+    deploy(bundle, version="1", key=home.key, address=NOBODY, live_dir=home.live)
+    assert run_replay(home.home, chosen, keys_dir=home.keys).model_version == "1"
+    assert reader.withdrawn() is None
