@@ -32,6 +32,7 @@ def newest_close(journal: Path) -> str:
     return found or ""
 
 
+@pytest.mark.slow
 def test_the_kill_switch_denies_the_next_close_s_orders_until_it_is_reset(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
