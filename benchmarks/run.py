@@ -53,6 +53,7 @@ BENCHMARKS = {
     "coverage": "benchmarks.coverage",
     "decay": "benchmarks.decay",
     "live_ticks": "benchmarks.live_ticks",
+    "tick_to_intent": "benchmarks.tick_to_intent",
     "gate_noise": "benchmarks.gate_noise",
     "gate_planted": "benchmarks.gate_planted",
     "live_restart": "benchmarks.live_restart",

@@ -1,7 +1,8 @@
 """The bodies of ``ljwx live backup|backups|restore|models|rollback|analyse``: copies, models, what trading cost.
 
 Not here: the runner itself (``live/main.py``), how a backup is made (``live/backups.py``), what a model's stage means
-(``live/stages.py``), what is measured (``live/analysis/``).
+(``live/stages.py``), what is measured (``live/analysis/``), what a trader asks of a runner
+(``live_control_commands.py``).
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from ljwx_pipeline.command_output import cell, day_of, grid, show_result, size_t
 from ljwx_pipeline.config import Settings, ljwx_home, market_home
 from ljwx_pipeline.dataset_commands import instant_of
 from ljwx_pipeline.errors import ConfigError, LakeError, LiveError, TradingError
+from ljwx_pipeline.live_control_commands import add_live_control_commands
 
 if TYPE_CHECKING:  # the runner costs SQLAlchemy: loaded when a command runs, not when the parser is built
     from sqlalchemy import Connection
@@ -91,6 +93,7 @@ def add_live_commands(
     analyse.add_argument("--from", dest="first", default=None, metavar="D", help="first session (default: the first)")
     analyse.add_argument("--to", dest="last", default=None, metavar="D", help="last session (default: the last)")
     analyse.add_argument("--html", default=None, metavar="FILE", help="write a page with pictures, too")
+    add_live_control_commands(add)
 
 
 def _backup(settings: Settings, arguments: argparse.Namespace) -> int:

@@ -5,12 +5,12 @@ Not here: what a bundle must satisfy (``inbox.py``), pages for people (``console
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -34,6 +34,7 @@ FRONT_PAGE = f"""<!doctype html>
 <p>This is the runner's interface for machines. People read the account on the console, <code>ljwx console</code>.</p>
 <ul>
 <li><a href="/status">/status</a>: mode, model and account as JSON</li>
+<li><a href="/standing">/standing</a>: what may be done now, and why; <code>ljwx live status</code> asks it</li>
 <li><a href="/health">/health</a>: 200 while the loop gets on, 503 when it is stalled or halted</li>
 <li><code>POST {BUNDLES_PATH}</code>: the way in for signed model bundles; the deploy job uses it</li>
 <li><code>POST {WITHDRAWALS_PATH}</code>: the signed word that no model trades; <code>ljwx demote</code> uses it</li>
@@ -71,8 +72,8 @@ class ApiParts:
 Receive = Callable[[ApiParts, bytes, dict[str, str]], Accepted]
 
 
-def make_api(parts: ApiParts) -> FastAPI:
-    """Return the application."""
+def make_api(parts: ApiParts, routers: Sequence[APIRouter] = ()) -> FastAPI:
+    """Return the application, with the endpoints of ``routers`` behind the same check of the Host header."""
     api = FastAPI(title="LJWX runner", docs_url=None, redoc_url=None, openapi_url=None)
     # a page from elsewhere whose name was made to resolve to this machine names itself in the Host header
     api.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, _named(parts.host)], www_redirect=False)
@@ -121,6 +122,8 @@ def make_api(parts: ApiParts) -> FastAPI:
     async def withdrawals(request: Request) -> JSONResponse:
         return await _taken_in(parts, request, _receive_withdrawal, MAX_WITHDRAWAL_BYTES, "withdrawal")
 
+    for router in routers:
+        api.include_router(router)
     return api
 
 

@@ -8,7 +8,7 @@ close has come (``follower.py``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -25,6 +25,7 @@ from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg
+from ljwx_pipeline.live.risk_gate import FREE, Restraint
 from ljwx_pipeline.live.tables import account, events_log
 from ljwx_pipeline.uncertainty.abstain import may_buy
 
@@ -53,6 +54,8 @@ class CloseTrader:
         Where it reads the books, and where orders go.
     model
         Returns the model that trades now; None: none does, and nothing is decided.
+    restraint
+        Asked for each close before its orders are judged: what denies them beside the limits. None: nothing does.
     """
 
     def __init__(
@@ -64,6 +67,7 @@ class CloseTrader:
         journal: AsyncJournal,
         desk: OrderDesk,
         model: Callable[[], Model | None],
+        restraint: Callable[[Close], Awaitable[Restraint]] | None = None,
     ) -> None:
         self.strategy = strategy
         self._feed = feed
@@ -71,6 +75,7 @@ class CloseTrader:
         self._journal = journal
         self._desk = desk
         self._model = model
+        self._restraint = restraint
         self._interval_fault = ""
 
     async def decide(self, close: Close) -> bool:
@@ -104,12 +109,14 @@ class CloseTrader:
             self._interval_fault = ends.fault
             buyable = may_buy(self._decider.uncertainty, ends.lower, ends.upper)
         deployed = model.deployed
+        restraint = FREE if self._restraint is None else await self._restraint(close)
         decided = self._decider.orders(
             close.session,
             books,
             scores,
             buyable,
             DecidingModel(deployed.model_version, deployed.last_train_session),
+            restraint,
         )
         scored = {self._feed.symbols[row]: float(scores[row]) for row in np.flatnonzero(np.isfinite(scores))}
         beside.append(

@@ -19,7 +19,7 @@ from ljwx_pipeline.config import LiveSettings, RiskSettings, StrategySettings, U
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, Side, client_order_id
-from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
+from ljwx_pipeline.live.risk_gate import FREE, Quote, Restraint, RiskView, gate_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.trading.decide import DecisionParams, decide
 from ljwx_pipeline.trading.exits import ExitParams, forced_out
@@ -147,6 +147,7 @@ class Decider:
         scores: NDArray[np.float64],
         may_buy: NDArray[np.int8] | None,
         model: DecidingModel,
+        restraint: Restraint = FREE,
     ) -> tuple[DecidedOrder, ...]:
         """Return the orders that the close of ``session`` asks for, judged, in the order of their rank.
 
@@ -154,6 +155,8 @@ class Decider:
         ----------
         scores, may_buy
             By symbol of the feed, as ``trading.decide`` takes them.
+        restraint
+            What denies orders beside the limits: breakers, modes, doubted prices, what was sent before.
 
         Raises
         ------
@@ -169,6 +172,7 @@ class Decider:
             position_values_fen=books.value_fen,
             bundle_age_days=(session - model.last_train_session).days,
             max_bundle_age_days=self._settings.live.max_bundle_age_days,
+            **vars(restraint),
         )
         return gate_orders(intents, self._quotes(session, intents), view, self._settings.risk)
 

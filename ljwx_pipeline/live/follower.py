@@ -8,7 +8,7 @@ what is decided at a close (``close_trading.py``), how orders travel (``order_de
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -19,7 +19,7 @@ from ljwx_pipeline.live.close_trading import Close
 from ljwx_pipeline.live.events import ReconciliationFailed
 from ljwx_pipeline.live.from_broker import MessageIntake
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.trading.exchange_wire import PhaseName
+from ljwx_pipeline.trading.exchange_wire import Durable, PhaseName, Tick
 
 #: Waits between two attempts to reach a broker that is silent, seconds; the last one is repeated.
 BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -27,6 +27,14 @@ BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 
 class BooksDiffer(LiveError):
     """Journal and broker do not hold the same, and nobody has explained why: nothing may be opened."""
+
+
+async def _unheard(messages: Sequence[Durable]) -> None:  # noqa: ARG001 - nobody listens
+    return None
+
+
+def _unseen(ticks: Sequence[Tick]) -> None:  # noqa: ARG001
+    return None
 
 
 @dataclass(frozen=True)
@@ -41,12 +49,18 @@ class Hooks:
         The books agree and the stream is read; the broker does not answer, and why.
     progressed
         Something was written down.
+    on_messages
+        These durable messages are written down; told before the frame's ticks and before the close they may end with.
+    on_ticks
+        The frame's ticks; nothing is awaited.
     """
 
     on_close: Callable[[Close], Awaitable[None]]
     on_connected: Callable[[], Awaitable[None]]
     on_silent: Callable[[BrokerSilent], Awaitable[None]]
     progressed: Callable[[str], None]
+    on_messages: Callable[[Sequence[Durable]], Awaitable[None]] = _unheard
+    on_ticks: Callable[[Sequence[Tick]], None] = _unseen
 
 
 class Follower:
@@ -109,6 +123,8 @@ class Follower:
                     f"journal and {self._broker.name} differ: {'; '.join(taken.differences)}",
                     "find out which one is right; nothing is sent until both hold the same",
                 )
+            await self._hooks.on_messages(frame.durable)
+            self._hooks.on_ticks(frame.ticks)
             if frame.durable:
                 self._hooks.progressed(f"{len(frame.durable)} messages of {self._broker.name}")
             if taken.closed and await self._close(done):

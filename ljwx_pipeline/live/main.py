@@ -77,6 +77,8 @@ class RunnerProcess:
                 benchmark=settings.gate.benchmark,
             ),
             place=Place(self.live_dir, journal, backups_dir, owns_exchange=not settings.live.exchange_url),
+            breakers=settings.breakers,
+            stops=settings.stops,
             label=settings.label,
             staging=Staging({EVERY_STRATEGY: self._model_name}, settings.live.stages),
         )
@@ -236,6 +238,7 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
     import uvicorn  # only a serving process needs an HTTP server
 
     from ljwx_pipeline.live.api import ApiParts, make_api
+    from ljwx_pipeline.live.control_api import control_router
 
     parts = ApiParts(
         journal=process.journal,
@@ -248,8 +251,9 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
 
     async def answer() -> None:
         with bound_socket(host, port, "ui.runner_port") as listener:
+            api = make_api(parts, [control_router(process.loop.control)])
             server = uvicorn.Server(
-                uvicorn.Config(make_api(parts), log_level="warning", timeout_graceful_shutdown=5, lifespan="off")
+                uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=5, lifespan="off")
             )
             await server.serve(sockets=[listener])
 

@@ -10,7 +10,8 @@ the regular look are the same path: `OrderDesk.recover`. Not here: what is decid
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -40,7 +41,7 @@ from ljwx_pipeline.live.events import (
     instant_ns,
 )
 from ljwx_pipeline.live.from_broker import MessageIntake, Taken
-from ljwx_pipeline.live.orders import Execution, OrderState, Side
+from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
 from ljwx_pipeline.live.tables import orders
 from ljwx_pipeline.trading.exchange_wire import (
     OPEN_STATUSES,
@@ -66,13 +67,16 @@ _STATEMENTS = 20
 #: Why an order that was never at the broker is not sent any more.
 STALE = "STALE_BEFORE_SENT"
 MALFORMED = "REFUSED_AS_MALFORMED"
+CANCELLED_UNSENT = "CANCELLED_BEFORE_SENT"
 
 
 @dataclass(frozen=True)
 class Outstanding:
-    """An open order of this runner: what it says, and how often it was handed to the connection."""
+    """An open order of this runner: what it says, whose it is, and how often it was handed to the connection."""
 
     order: NewOrder
+    strategy: str
+    leg: Leg
     state: OrderState
     sent_times: int
     decided_at_ns: int
@@ -87,10 +91,19 @@ class OrderDesk:
         Where it writes, whom it asks, what says that it may, and the time.
     max_order_age_s
         A continuous order that did not reach the broker is not sent again once it is older than this.
+    may_send
+        Asked before an order that never reached the broker is sent again: the code that denies it, empty where it may.
     """
 
     def __init__(
-        self, *, journal: AsyncJournal, broker: Broker, fence: Fence, clock: Clock, max_order_age_s: float
+        self,
+        *,
+        journal: AsyncJournal,
+        broker: Broker,
+        fence: Fence,
+        clock: Clock,
+        max_order_age_s: float,
+        may_send: Callable[[Outstanding], str] = lambda _: "",
     ) -> None:
         self._journal = journal
         self._broker = broker
@@ -98,8 +111,10 @@ class OrderDesk:
         self._fence = fence
         self._clock = clock
         self._max_age_ns = round(max_order_age_s * _NS_PER_S)
+        self._may_send = may_send
         self._intake = MessageIntake(journal.log, broker.name)
         self._turn = asyncio.Lock()
+        self._under_way: dict[str, asyncio.Event] = {}
 
     async def place(self, decided: Sequence[OrderDecided], beside: Sequence[Event] = ()) -> None:
         """Make ``decided`` durable together with ``beside``, then send what was not denied.
@@ -116,14 +131,22 @@ class OrderDesk:
         epoch, now = await self._held_epoch(), self._now_ns()
         going = [one for one in decided if not one.denial]
         sent = [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in going]
-        await self._journal.append([*beside, *decided, *sent], epoch)
-        await self._send_all([_new_order(one) for one in going])
+        with self._on_their_way(one.client_order_id for one in going):
+            await self._journal.append([*beside, *decided, *sent], epoch)
+            await self._send_all([_new_order(one) for one in going])
 
     async def cancel(self, client_order_id: str) -> None:
-        """Ask the broker to cancel what is left of an order; what becomes of it is reported."""
-        report = await self._fenced.cancel(client_order_id)
-        if report is not None:
-            await self._write_report(report)
+        """Ask the broker to cancel what is left of an order; one that it never saw is finished here.
+
+        Raises
+        ------
+        BrokerSilent, LeaseLapsed
+            When it was not asked, or did not answer: the order stands as it stood.
+        """
+        under_way = self._under_way.get(client_order_id)
+        if under_way is not None:  # it can be cancelled once it has arrived
+            await under_way.wait()
+        await self._cancelled(client_order_id, OrderState.CANCELLED, CANCELLED_UNSENT)
 
     async def take_in(self, messages: Sequence[Durable]) -> Taken:
         """Write the broker's messages down; those missing before them are asked for first.
@@ -168,17 +191,21 @@ class OrderDesk:
                 await self._write_report(report)
                 continue
             market = market or await self._broker.clock()
-            if self._still_means_it(one, market):
+            denial = self._may_send(one)
+            if denial:
+                await self._cancelled(one.order.client_order_id, OrderState.CANCELLED, denial)
+            elif self._still_means_it(one, market):
                 again.append(one.order)
             else:
-                await self._never_sent(one.order.client_order_id)
+                await self._cancelled(one.order.client_order_id, OrderState.LAPSED, STALE)
         if again:
             epoch, now = self._fence.epoch, self._now_ns()
-            await self._journal.append(
-                [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in again],
-                epoch,
-            )
-            await self._send_all(again)
+            sent = [
+                OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in again
+            ]
+            with self._on_their_way(one.client_order_id for one in again):
+                await self._journal.append(sent, epoch)
+                await self._send_all(again)
         return len(again)
 
     async def settle_all(self) -> None:
@@ -241,6 +268,19 @@ class OrderDesk:
             one.exchange_order_id: one for session in sorted(sessions) for one in await self._broker.orders(session)
         }
 
+    @contextmanager
+    def _on_their_way(self, identities: Iterable[str]) -> Iterator[None]:
+        """Let whoever cancels one of these orders wait until it was sent."""
+        sent = asyncio.Event()
+        mine = dict.fromkeys(identities, sent)
+        self._under_way.update(mine)
+        try:
+            yield
+        finally:
+            for identity in mine:
+                self._under_way.pop(identity, None)
+            sent.set()
+
     async def _send_all(self, new: Sequence[NewOrder]) -> None:
         at_once = asyncio.Semaphore(_SENT_AT_ONCE)
 
@@ -272,11 +312,12 @@ class OrderDesk:
             )
         )
 
-    async def _never_sent(self, client_order_id: str) -> None:
+    async def _cancelled(self, client_order_id: str, state: OrderState, reason: str) -> None:
+        """Cancel an order; where the broker never saw it, it ends here in ``state`` for ``reason``."""
         # a request that is still under way somewhere must find it cancelled; one that never left finds nothing
         report = await self._fenced.cancel(client_order_id)
         if report is None:
-            await self._append(self._final(client_order_id, OrderState.LAPSED, STALE))
+            await self._append(self._final(client_order_id, state, reason))
         else:
             await self._write_report(report)
 
@@ -353,6 +394,8 @@ def _outstanding(row: RowMapping) -> Outstanding:
             execution=WireExecution(Execution(row["execution"])),
             limit_price_e4=row["limit_price_e4"],
         ),
+        strategy=row["strategy"],
+        leg=Leg(row["leg"]),
         state=OrderState(row["state"]),
         sent_times=row["sent_times"],
         decided_at_ns=row["decided_at_ns"],

@@ -9,13 +9,14 @@ what a close asks for (``close_trading.py``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 
 from ljwx_pipeline.clock import Clock
-from ljwx_pipeline.config import LabelSettings
+from ljwx_pipeline.config import BreakerSettings, LabelSettings, StopSettings
 from ljwx_pipeline.errors import Deposed, LiveError, LjwxError
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, EXCHANGE_DIR
 from ljwx_pipeline.live.async_journal import AsyncJournal
@@ -23,10 +24,10 @@ from ljwx_pipeline.live.backup_shelf import Retention
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.close_trading import Close, CloseTrader
-from ljwx_pipeline.live.decision import strategy_name
 from ljwx_pipeline.live.events import ReconciliationFailed
 from ljwx_pipeline.live.follower import BooksDiffer, Follower, Hooks
 from ljwx_pipeline.live.from_broker import MessageIntake
+from ljwx_pipeline.live.guard_ticks import SymbolDay, days_of_pack
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.leadership import Candidate, Place, renew
@@ -37,12 +38,16 @@ from ljwx_pipeline.live.own_exchange import OwnExchange, OwnExchangeSettings
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.live.trading import FEED_DIR, PackTrading, TradingSettings, pack_stamp
+from ljwx_pipeline.live.watch import Watch
+from ljwx_pipeline.live.watching import Watching, WatchingSettings
 from ljwx_pipeline.scoring.bundle import ModelBundle
 
 #: An idle runner says that it is there at most this often: whoever reads the journal tells it from a stopped one.
 KEEP_ALIVE_S = 10.0
 #: How often a process that waits looks whether it may lead.
 STANDBY_LOOK_S = 0.25
+#: How often feed, clock and what waits are looked at.
+WATCH_S = 1.0
 #: Seconds after which an order that never reached the broker does not mean any more what it meant.
 MAX_ORDER_AGE_S = 60.0
 _LONGEST_TICK_S = 600
@@ -60,6 +65,8 @@ class ProcessSettings:
 
     trading: TradingSettings
     place: Place
+    breakers: BreakerSettings
+    stops: StopSettings
     label: LabelSettings
     staging: Staging
 
@@ -100,12 +107,26 @@ class LiveProcess:
         self._stop = asyncio.Event()
         self._trading: PackTrading | None = None
         self._board: ModelBoard | None = None
+        self._watching: Watching | None = None
         self._said: RunnerState | None = None
         self._last_fault = ""
 
     def stop(self) -> None:
         """Ask the process to end; what is durable stays so."""
         self._stop.set()
+
+    @property
+    def control(self) -> Watching:
+        """What a person asks of this process while it leads.
+
+        Raises
+        ------
+        LiveError
+            Before it leads.
+        """
+        if self._watching is None:
+            raise LiveError("this process does not lead", "ask the runner that does")
+        return self._watching
 
     def examine(self, bundle: ModelBundle) -> bool:
         """Refuse a bundle that fails its smoke predictions, from any thread; False while nothing can tell."""
@@ -181,7 +202,16 @@ class LiveProcess:
             )
             self._board = board
             await board.adopt()
-            yield _Parts(candidate, journal, inbox, board, exchange, stack)
+            watching = await self._opened_watch(candidate, journal)
+            self._watching = watching
+            yield _Parts(candidate, journal, inbox, board, watching, exchange, stack)
+
+    async def _opened_watch(self, candidate: Candidate, journal: AsyncJournal) -> Watching:
+        settings = self._settings
+        watched_by = WatchingSettings(
+            settings.trading.runner, settings.breakers, settings.stops, settings.trading.costs
+        )
+        return await Watching.open(watched_by, journal=journal, fence=candidate.lease, clock=self._clock)
 
     def _own_exchange(self) -> OwnExchange:
         live_dir = self._settings.place.live_dir
@@ -244,16 +274,21 @@ class LiveProcess:
         if parts.models.champion is None:
             await self._say(parts, Mode.WAITING, "no model has been deployed yet")
             return True
-        connected = await self._connected(parts)
+        connected = await self._connected(parts, trading)
         if await self._nothing_new(parts, connected, trading):
             self._progress.beat(Mode.FINISHED, self._progress.read().message)
             return True
         try:
             await first_of(
                 self._follow(parts, trading, connected),
-                self._compare_regularly(connected.desk),
+                self._compare_regularly(connected),
                 self._beat_while_up_to_date(parts, connected.broker),
+                self._watch(connected.watch),
+                connected.watch.trade_ticks(),
             )
+        except BooksDiffer as error:
+            await connected.watch.on_books_differ(error.fact)
+            raise
         except NobodyTrades as nobody:
             await self._say(parts, Mode.WAITING, nobody.fact)
             return True
@@ -264,13 +299,15 @@ class LiveProcess:
         return True
 
     async def _follow(self, parts: _Parts, trading: PackTrading, connected: _Connected) -> None:
+        watching, watch = parts.watching, connected.watch
         trader = CloseTrader(
-            strategy_name(self._settings.trading.runner.strategy),
+            watching.strategy,
             feed=trading.feed,
             decider=trading.decider,
             journal=parts.journal,
             desk=connected.desk,
             model=lambda: parts.model,
+            restraint=partial(watch.restraint, watching.strategy),
         )
 
         async def on_close(close: Close) -> None:
@@ -281,6 +318,7 @@ class LiveProcess:
             if parts.model is None:
                 raise NobodyTrades("no model has been deployed yet", "deploy one: run the pipeline")
             await self._say(parts, Mode.TRADING, f"session {close.session}")
+            await watching.before(close, trained_to=parts.model.deployed.last_train_session, feed=trading.feed)
             await trader.decide(close)
             # before the market may go on: an order that never arrived is sent in time
             await connected.desk.settle_all()
@@ -288,19 +326,34 @@ class LiveProcess:
             await self._pause(self._live.seconds_per_session)
 
         async def on_connected() -> None:
+            await watch.on_connected()
             await self._say(parts, Mode.TRADING, "the books agree with the exchange's")
             self._ready()
 
         async def on_silent(error: BrokerSilent) -> None:
+            await watch.on_silent(error)
             await self._say(parts, Mode.OUTAGE, str(error))
             if parts.exchange is not None:
                 await parts.exchange.address()  # one that has died is started again
 
-        hooks = Hooks(on_close, on_connected, on_silent, lambda message: self._progress.beat(Mode.TRADING, message))
+        hooks = Hooks(
+            on_close,
+            on_connected,
+            on_silent,
+            lambda message: self._progress.beat(Mode.TRADING, message),
+            on_messages=watch.on_messages,
+            on_ticks=watch.on_ticks,
+        )
         follower = Follower(broker=connected.broker, journal=parts.journal, desk=connected.desk, hooks=hooks)
         await follower.follow(_at_the_end_of(trading, parts))
 
-    async def _compare_regularly(self, desk: OrderDesk) -> None:
+    async def _watch(self, watch: Watch) -> None:
+        """Look at feed, clock, value and what waits, until cancelled."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            await watch.each_second()
+
+    async def _compare_regularly(self, connected: _Connected) -> None:
         """Hold the books against the broker's every now and then, until cancelled.
 
         Raises
@@ -311,7 +364,9 @@ class LiveProcess:
         while True:
             await asyncio.sleep(self._live.reconcile_seconds)
             try:
-                found = await desk.recover()
+                found = await connected.desk.recover()
+                if not isinstance(found, ReconciliationFailed):
+                    await connected.watch.on_connected()
             except BrokerSilent:
                 continue  # the stream ends on the same, and says so; what could not be compared is compared next time
             if isinstance(found, ReconciliationFailed):
@@ -348,7 +403,7 @@ class LiveProcess:
         read = await parts.journal.read(MessageIntake(parts.journal.log, connected.broker.name).position)
         return read >= market.last_seq
 
-    async def _connected(self, parts: _Parts) -> _Connected:
+    async def _connected(self, parts: _Parts, trading: PackTrading) -> _Connected:
         address = self._live.exchange_url if parts.exchange is None else await parts.exchange.address()
         if parts.connected is None:
             broker = PaperExchange(address, timeout_s=self._live.answer_seconds, ticks=self._live.tick_seconds > 0)
@@ -366,9 +421,15 @@ class LiveProcess:
                 fence=parts.candidate.lease,
                 clock=self._clock,
                 max_order_age_s=MAX_ORDER_AGE_S,
+                may_send=parts.watching.guard.may_send_again,
             )
-            parts.connected = _Connected(broker, desk)
+            raw = trading.feed.pack.manifest.adjustment == "raw"
+            watch = parts.watching.connect(broker, desk, self._days, raw_prices=raw)
+            parts.connected = _Connected(broker, desk, watch)
         return parts.connected
+
+    def _days(self, session: date) -> Mapping[str, SymbolDay]:
+        return {} if self._trading is None else days_of_pack(self._trading.feed, session)
 
     async def _collect(self, parts: _Parts) -> None:
         async with parts.turn:
@@ -449,6 +510,7 @@ class PackChanged(LiveError):
 class _Connected:
     broker: PaperExchange
     desk: OrderDesk
+    watch: Watch
 
 
 @dataclass
@@ -459,6 +521,7 @@ class _Parts:
     journal: AsyncJournal
     inbox: Inbox
     board: ModelBoard
+    watching: Watching
     exchange: OwnExchange | None
     stack: AsyncExitStack
 

@@ -93,6 +93,25 @@ class RiskView:
     reducing_denied: str = ""
 
 
+@dataclass(frozen=True)
+class Restraint:
+    """What speaks against orders beside the limits: standing, doubted prices and what was sent before them.
+
+    The fields are those of `RiskView` of the same names; ``sent_at_ns`` and ``now_ns`` are of one clock, the market's.
+    """
+
+    suspects: Collection[str] = ()
+    orders_in_session: int = 0
+    sent_at_ns: Sequence[int] = ()
+    now_ns: int = 0
+    opening_denied: str = ""
+    reducing_denied: str = ""
+
+
+#: Nothing speaks against them.
+FREE = Restraint()
+
+
 class _Book:
     """What is held, by symbol, industry and in all, while orders pass one after the other."""
 

@@ -9,15 +9,16 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
+from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import Deposed
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.events import Reconciled, ReconciliationFailed
-from ljwx_pipeline.live.order_desk import STALE
+from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT, STALE, OrderDesk, Outstanding
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.session_pack import read_session_pack
 from ljwx_pipeline.trading.exchange_wire import FaultKind, PhaseName
-from tests.fakes.desk_world import Desk, books, decided, desk_at, trade
+from tests.fakes.desk_world import STRATEGY, Desk, books, decided, desk_at, trade
 from tests.fakes.exchange_process import ExchangeProcess, exchange_process
 from tests.fakes.exchange_world import write_market
 
@@ -242,5 +243,55 @@ def test_what_answers_there_is_asked_who_it_is(pack: Path, tmp_path: Path) -> No
             await broker.require_protocol()
             assert (await broker.clock()).phase in (None, *PhaseName)
             await broker.close()
+
+    asyncio.run(day())
+
+
+def test_what_never_left_is_finished_where_the_guard_forbids_it_or_somebody_cancels_it(
+    pack: Path, symbols: list[str], tmp_path: Path
+) -> None:
+    async def day() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with desk_at(exchange.said["url"], tmp_path) as desk:
+                await trade(desk, symbols, sessions=1)
+                clock = await desk.broker.clock()
+                assert clock.session is not None
+                assert clock.next_session is not None
+                held = {one.symbol for one in (await desk.broker.account()).positions}
+                free = [one for one in symbols if one not in held][:3]
+                left = [
+                    replace(decided(clock.session, clock.next_session, name, 100), client_order_id=f"left|{name}")
+                    for name in free
+                ]
+                denied, cancelled, allowed = (one.client_order_id for one in left)
+                await desk.journal.append(left, desk.lease.epoch)
+                asked: list[tuple[str, str]] = []
+
+                def may_send(one: Outstanding) -> str:
+                    asked.append((one.order.client_order_id, one.strategy))
+                    return "KILL_SWITCH" if one.order.client_order_id == denied else ""
+
+                watched = OrderDesk(
+                    journal=desk.journal,
+                    broker=desk.broker,
+                    fence=desk.lease,
+                    clock=SystemClock(),
+                    max_order_age_s=60,
+                    may_send=may_send,
+                )
+                await watched.cancel(cancelled)
+                assert await watched.settle() == 1
+                assert sorted(asked) == sorted([(denied, STRATEGY), (allowed, STRATEGY)])
+                found = await desk.journal.read(
+                    lambda c: {
+                        row.client_order_id: (row.state, row.reason, row.is_open)
+                        for row in c.execute(select(orders).where(orders.c.client_order_id.like("left|%")))
+                    }
+                )
+                assert found[denied] == ("cancelled", "KILL_SWITCH", 0)
+                assert found[cancelled] == ("cancelled", CANCELLED_UNSENT, 0)
+                assert found[allowed][0] == "accepted"
+                assert await desk.broker.order(denied) is None
+                assert await desk.broker.order(cancelled) is None
 
     asyncio.run(day())

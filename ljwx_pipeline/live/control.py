@@ -1,0 +1,339 @@
+"""The trader's hand on a running runner: modes, the kill switch, resets, and closing positions.
+
+A person's word is durable before anything follows from it. Closing by hand first cancels what is open in the name,
+then sells what may be sold now at a limit inside the price cage, and queues what cannot (bought today, sealed, the
+market shut) as an order of the next session; the limits of ``[risk]`` are for what programs decide, a person's close is
+bounded by what is held. Not here: the endpoints (``control_api.py``), the commands (``live_control_commands.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from sqlalchemy import Connection, select
+
+from ljwx_pipeline.config import StopSettings
+from ljwx_pipeline.errors import Deposed, LiveError
+from ljwx_pipeline.live.async_journal import AsyncJournal
+from ljwx_pipeline.live.brokers.port import Broker
+from ljwx_pipeline.live.control_api import CloseAsked, KillAsked, ModeAsked, ResetAsked
+from ljwx_pipeline.live.control_view import book_view, journal_view
+from ljwx_pipeline.live.events import AlertRaised, HeldPosition, OrderDecided, Tier
+from ljwx_pipeline.live.guard_ticks import SymbolDay
+from ljwx_pipeline.live.order_desk import OrderDesk
+from ljwx_pipeline.live.orders import Execution, Leg, Side
+from ljwx_pipeline.live.stop_desk import BY_HAND
+from ljwx_pipeline.live.tables import orders, positions_now
+from ljwx_pipeline.live.watch import Watch
+from ljwx_pipeline.trading.exchange_wire import ClockReport, NewOrder, PhaseName
+from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
+from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.trading.matching import floor_to_lot
+from ljwx_pipeline.trading.modes import Action
+from ljwx_pipeline.trading.stops import HeldByStrategy, SellingSide, Stop, StopState, Wait, next_order
+
+_MANUAL = Leg.MANUAL.value
+
+
+@dataclass(frozen=True)
+class OpenOrder:
+    """An open order in a name that is to be closed."""
+
+    client_order_id: str
+    symbol: str
+    side: Side
+    left_shares: int
+
+
+@dataclass(frozen=True)
+class _Books:
+    """What is held and open, and the orders that a person had before."""
+
+    held: Mapping[str, HeldPosition]
+    open: Sequence[OpenOrder]
+    made: Sequence[str]
+
+
+class HandControl:
+    """Does what a person asks for. Satisfies `control_api.Control`.
+
+    Parameters
+    ----------
+    watch
+        The guard and the market as the runner sees them.
+    journal, desk, broker
+        Where it reads, how orders leave, and who is asked where the market stands.
+    stops
+        How far below the best bid an order stands.
+    """
+
+    def __init__(
+        self, *, watch: Watch, journal: AsyncJournal, desk: OrderDesk, broker: Broker, stops: StopSettings
+    ) -> None:
+        self._watch = watch
+        self._journal = journal
+        self._desk = desk
+        self._broker = broker
+        self._stops = stops
+
+    async def standing(self) -> dict[str, Any]:
+        """Return mode, reasons, breakers, positions by the last good prices, open orders, stops, alerts."""
+        watch = self._watch
+        found = await self._journal.read(journal_view)
+        validator = watch.ticks.validator
+        return {
+            "source": "runner",
+            **book_view(watch.guard.now()),
+            **found,
+            "valuation": asdict(watch.valuation()),
+            "stops": watch.stops.sentences(),
+            "ticks": {} if validator is None else {one.value: n for one, n in sorted(validator.counts.items())},
+            "suspects": sorted(watch.ticks.suspects()),
+            "market_ns": watch.market.now_ns(),
+        }
+
+    async def set_mode(self, asked: ModeAsked) -> dict[str, Any]:
+        """Set the account or a strategy to a mode; breakers may be stricter."""
+        guard = self._watch.guard
+        await guard.choose(asked.mode, asked.strategy, by=asked.by, reason=asked.reason)
+        return book_view(guard.now())
+
+    async def kill(self, asked: KillAsked) -> dict[str, Any]:
+        """Pull the kill switch, then cancel whatever is open, and say what could not be cancelled."""
+        guard = self._watch.guard
+        await guard.kill(by=asked.by, reason=asked.reason)
+        open_orders = (await self._journal.read(_books)).open
+        cancelled, left = await self._cancelled(open_orders)
+        if left:
+            said = "; ".join(f"{identity}: {why}" for identity, why in left.items())
+            alert = AlertRaised(tier=Tier.CRITICAL, code="NOT_CANCELLED", message=f"after the kill switch: {said}")
+            await self._journal.append([alert], None)
+        return {**book_view(guard.now()), "cancelled": cancelled, "not_cancelled": left}
+
+    async def reset(self, asked: ResetAsked) -> dict[str, Any]:
+        """Reset a breaker."""
+        guard = self._watch.guard
+        await guard.reset(asked.breaker, asked.strategy, by=asked.by, reason=asked.reason)
+        return book_view(guard.now())
+
+    async def close(self, asked: CloseAsked) -> dict[str, Any]:
+        """Close one position, a part of it, or all of them; say what is sold now, what waits for the next session.
+
+        Raises
+        ------
+        BrokerSilent
+            When the broker does not say where the market stands, or does not cancel what is open: nothing was sold.
+        LiveError
+            When closing by hand is not allowed now, nothing of it is held, or the shares are no order.
+        """
+        if not asked.by.strip() or not asked.reason.strip():
+            raise LiveError(f"{asked.by!r} asked for a close because of {asked.reason!r}", "say who closes, and why")
+        denial = self._watch.guard.standing().denial(Action.CLOSE_BY_HAND)
+        if denial:
+            raise LiveError(f"nothing may be closed by hand: {denial}", "see `ljwx live status`, and mend it first")
+        clock = await self._broker.clock()
+        books = await self._journal.read(_books)
+        wanted = self._wanted(asked, books)
+        cancels = [one for one in books.open if one.symbol in wanted]
+        if asked.dry_run:
+            planned, left = self._orders(wanted, books, clock, freed=True)
+            return _said(asked, [one.client_order_id for one in cancels], {}, planned, left)
+        cancelled, not_cancelled = await self._cancelled(cancels)
+        books = await self._journal.read(_books)
+        placed, left = self._orders(wanted, books, clock, freed=False)
+        if placed:
+            what = ", ".join(f"{one.shares} {one.symbol}" for one in placed)
+            message = f"{asked.by.strip()} closes {what}: {asked.reason.strip()}"
+            note = AlertRaised(tier=Tier.INFO, code="CLOSED_BY_HAND", message=message)
+            await self._desk.place(placed, [note])
+        return _said(asked, cancelled, not_cancelled, placed, left)
+
+    def _wanted(self, asked: CloseAsked, books: _Books) -> dict[str, int]:
+        """Return how many shares of which symbols are to be closed."""
+        held = {symbol: one.shares for symbol, one in books.held.items() if one.shares > 0}
+        if not asked.symbol:
+            if asked.shares:
+                raise LiveError(f"{asked.shares} shares of every position were to be closed", "name the symbol")
+            return held
+        if asked.symbol not in held:
+            raise LiveError(
+                f"the account holds no {asked.symbol}", f"name one of {', '.join(sorted(held)) or 'none: it is empty'}"
+            )
+        if not 0 <= asked.shares <= held[asked.symbol]:
+            raise LiveError(
+                f"{asked.shares} shares of {asked.symbol} were to be closed, the account holds {held[asked.symbol]}",
+                "close as many as are held, or leave --shares out for all of them",
+            )
+        day = self._watch.ticks.days.get(asked.symbol)
+        if 0 < asked.shares < held[asked.symbol] and day is not None:
+            lots = int(floor_to_lot(asked.shares, day.lot_min, day.lot_step))
+            if lots != asked.shares:
+                raise LiveError(
+                    f"{asked.shares} shares of {asked.symbol} are no lots of {day.lot_min} and {day.lot_step} more",
+                    f"close {lots} or all {held[asked.symbol]}",
+                )
+        return {asked.symbol: asked.shares or held[asked.symbol]}
+
+    def _orders(
+        self, wanted: Mapping[str, int], books: _Books, clock: ClockReport, *, freed: bool
+    ) -> tuple[list[OrderDecided], dict[str, str]]:
+        """Return the orders that close ``wanted``, and by symbol why some of it waits or cannot be sold.
+
+        Parameters
+        ----------
+        freed
+            Count what open sales hold as free: they will have been cancelled.
+        """
+        made: list[OrderDecided] = []
+        left: dict[str, str] = {}
+        for symbol, asked in sorted(wanted.items()):
+            position = books.held.get(symbol)
+            if position is None or position.shares <= 0:
+                left[symbol] = "sold meanwhile"
+                continue
+            sales = [one.left_shares for one in books.open if one.symbol == symbol and one.side is Side.SELL]
+            reserved = 0 if freed else sum(sales)
+            shares = min(asked, position.shares - reserved)
+            if shares <= 0:
+                left[symbol] = Wait.RESERVED.value
+                continue
+            now, wait = self._now(position, shares, reserved, books, clock)
+            rest = shares - (now.shares if now is not None else 0)
+            if now is not None:
+                made.append(self._decided(now, clock))
+            if rest == 0:
+                continue
+            left[symbol] = f"{wait}: {rest} shares stay"
+            still_open = not freed and any(one.symbol == symbol for one in books.open)
+            if wait == Wait.NOT_TRADING or clock.next_session is None or still_open:
+                continue  # trading goes on soon, nobody knows a next session, or it has an order in the name already
+            identity = self._identity(symbol, clock.next_session, books.made)
+            order = NewOrder(identity, clock.next_session, symbol, WireSide.SELL, rest, 0, WireExecution.SESSION, 0)
+            made.append(self._decided(order, clock))
+            left[symbol] = f"{wait}: {rest} shares wait for {clock.next_session}"
+        return made, left
+
+    def _now(
+        self, position: HeldPosition, shares: int, reserved: int, books: _Books, clock: ClockReport
+    ) -> tuple[NewOrder | None, str]:
+        """Return the order that sells now what may be sold now, and the code of what is in the way of the rest."""
+        day = self._watch.ticks.days.get(position.symbol)
+        if clock.session is None or clock.phase is PhaseName.CLOSED:
+            return None, Wait.MARKET_CLOSED.value
+        if day is None or day.facts.hours.session != clock.session:
+            return None, "SUSPENDED"
+        identity = self._identity(position.symbol, clock.session, books.made)
+        held = HeldByStrategy(
+            strategy=identity.split("|")[0],
+            model_version=BY_HAND,
+            symbol=position.symbol,
+            opened=clock.session,
+            shares=shares,
+            held_sessions=position.held_sessions,
+            entry_price_e4=position.entry_price_e4,
+            peak_price_e4=position.peak_price_e4,
+        )
+        asked = Stop(held, state=StopState.WAITING, leg=_MANUAL, unsent_id=identity)
+        stop, order = next_order(asked, self._selling_side(position, day, reserved, clock), self._stops)
+        return order, stop.wait or Wait.T_PLUS_1.value
+
+    def _selling_side(self, position: HeldPosition, day: SymbolDay, reserved: int, clock: ClockReport) -> SellingSide:
+        last = self._watch.ticks.last(position.symbol)
+        at_ns = max(self._watch.market.now_ns(), clock.at_ns)
+        return SellingSide(
+            session=day.facts.hours.session,
+            at_ns=at_ns,
+            phase=day.facts.hours.phase_at(at_ns),
+            board=day.board,
+            bid_e4=0 if last is None else last.bid_e4,
+            limit_down_e4=day.facts.limit_down_e4,
+            sellable_shares=position.sellable_shares,
+            reserved_shares=reserved,
+            account_free_shares=max(0, position.sellable_shares - reserved),
+            lot_min=day.lot_min,
+            lot_step=day.lot_step,
+        )
+
+    def _identity(self, symbol: str, session: date, made: Sequence[str]) -> str:
+        """Return the id of the next order that a person has in ``symbol`` on ``session``."""
+        holders = [name for name, one in self._watch.guard.book.trades.items() if one.book.shares_of(symbol) > 0]
+        strategy = holders[0] if len(holders) == 1 else BY_HAND
+        stem = "|".join((strategy, BY_HAND, symbol, session.isoformat(), Side.SELL.value, _MANUAL))
+        before = sum(one == stem or one.startswith(f"{stem}.") for one in made)
+        return stem if before == 0 else f"{stem}.{before + 1}"
+
+    def _decided(self, order: NewOrder, clock: ClockReport) -> OrderDecided:
+        return OrderDecided(
+            client_order_id=order.client_order_id,
+            strategy=order.client_order_id.split("|")[0],
+            leg=Leg.MANUAL,
+            session=clock.session or order.session,
+            valid_session=order.session,
+            bundle_hash=None,
+            symbol=order.symbol,
+            side=Side.SELL,
+            shares=order.shares,
+            rank=0,
+            execution=Execution(order.execution),
+            limit_price_e4=order.limit_price_e4,
+            reference_price_e4=self._watch.ticks.price_e4(order.symbol),
+            denial="",
+            decided_at_ns=max(self._watch.market.now_ns(), clock.at_ns),
+        )
+
+    async def _cancelled(self, wanted: Sequence[OpenOrder]) -> tuple[list[str], dict[str, str]]:
+        """Cancel ``wanted``; return what was, and of the others why not."""
+        done: list[str] = []
+        left: dict[str, str] = {}
+        for one in wanted:
+            try:
+                await self._desk.cancel(one.client_order_id)
+                done.append(one.client_order_id)
+            except Deposed:
+                raise
+            except LiveError as error:  # the others are cancelled all the same; what was not is said
+                left[one.client_order_id] = error.fact
+        return done, left
+
+
+def _said(
+    asked: CloseAsked,
+    cancelled: Sequence[str],
+    not_cancelled: Mapping[str, str],
+    placed: Sequence[OrderDecided],
+    left: Mapping[str, str],
+) -> dict[str, Any]:
+    return {
+        "dry_run": asked.dry_run,
+        "cancelled": list(cancelled),
+        "not_cancelled": dict(not_cancelled),
+        "orders": [
+            {
+                "client_order_id": one.client_order_id,
+                "symbol": one.symbol,
+                "shares": one.shares,
+                "execution": one.execution.value,
+                "limit_price_e4": one.limit_price_e4,
+                "session": None if one.valid_session is None else one.valid_session.isoformat(),
+            }
+            for one in placed
+        ],
+        "left": dict(left),
+    }
+
+
+def _books(connection: Connection) -> _Books:
+    held = [HeldPosition(**row) for row in connection.execute(select(positions_now)).mappings()]
+    found = connection.execute(select(orders).where(orders.c.is_open == 1)).mappings().all()
+    made = connection.execute(select(orders.c.client_order_id).where(orders.c.leg == _MANUAL)).scalars().all()
+    return _Books(
+        held={one.symbol: one for one in held},
+        open=[
+            OpenOrder(row["client_order_id"], row["symbol"], Side(row["side"]), row["shares"] - row["filled_shares"])
+            for row in found
+        ],
+        made=list(made),
+    )

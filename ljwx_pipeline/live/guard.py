@@ -1,0 +1,520 @@
+"""The guard: what may be done right now, kept in the journal, never ahead of it.
+
+Every step is made twice: reckoned as a value (``guard_book.py``), made durable with one append, and only then in force;
+while it is being written both the old and the new book forbid. What the log tells is folded in along the log, from the
+last event that the journal's own note names, so that a process that died anywhere goes on where the log stands. A
+journal that cannot be written is a condition by itself: nothing leaves until a later step is written. Not here: ticks
+(``guard_ticks.py``), stops (``stop_desk.py``), what a person may ask for (``control.py``).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+
+from sqlalchemy import Connection, func, select
+
+from ljwx_pipeline.clock import Clock
+from ljwx_pipeline.config import BreakerSettings
+from ljwx_pipeline.errors import Deposed, LiveError, TradingError
+from ljwx_pipeline.live.async_journal import AsyncJournal
+from ljwx_pipeline.live.brokers.port import Fence
+from ljwx_pipeline.live.event_codec import from_json
+from ljwx_pipeline.live.events import EVENTS, Event, HeldPosition, ModeChanged, Noted, instant_ns
+from ljwx_pipeline.live.events import TradingMode as StoredMode
+from ljwx_pipeline.live.guard_book import (
+    BEFORE_ALL,
+    FOLLOWED,
+    READ_KINDS,
+    STANDING_SCOPE,
+    TRADES,
+    GuardBook,
+    OrderFacts,
+    both,
+    folded,
+    fresh_book,
+    looked,
+    lost,
+    mirrored,
+    mode_event,
+    read_followed,
+    valued,
+    written,
+)
+from ljwx_pipeline.live.guard_trades import StrategyTrades, in_line_with, read_trades
+from ljwx_pipeline.live.order_desk import Outstanding
+from ljwx_pipeline.live.orders import Leg, Side
+from ljwx_pipeline.live.risk_gate import MINUTE_NS, Restraint
+from ljwx_pipeline.live.tables import account, breaker_states, events_log, modes, orders, positions_now, sessions
+from ljwx_pipeline.trading.breaker_machines import Fault, features_fault, killed, model_fault
+from ljwx_pipeline.trading.breakers import (
+    RULES,
+    Breaker,
+    Scope,
+    expected_breakers,
+    read_state,
+    reset_by_person,
+    state_text,
+)
+from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.trading.modes import Action, Condition, Standing, TradingMode
+
+#: A highest equity that alone moved is written at most so often.
+MARKS_EVERY_NS = MINUTE_NS
+#: An order is decided at most so many days before the session it is for: the longest holidays are shorter.
+DECIDED_BEFORE_DAYS = 31
+#: What is not known to hold when a process starts: connecting and comparing clear it.
+_AT_START = {
+    Condition.BROKER_UNREACHABLE: "not connected yet",
+    Condition.EXCHANGE_UNREACHABLE: "not connected yet",
+    Condition.NOT_RECONCILED: "not compared with the broker yet",
+}
+
+
+@dataclass(frozen=True)
+class GuardSettings:
+    """What the guard reads of the configuration: ``[breakers]``, ``live.max_bundle_age_days``, the opening cash."""
+
+    breakers: BreakerSettings
+    max_bundle_age_days: int
+    capital_fen: int
+
+
+class Guard:
+    """One journal's guard, for one event loop.
+
+    Parameters
+    ----------
+    journal, fence, clock
+        Where it reads and writes, what says under which lease, and the time.
+    settings
+        The numbers.
+    book, told_mode
+        As `read_book` found them.
+    """
+
+    def __init__(
+        self,
+        *,
+        journal: AsyncJournal,
+        fence: Fence,
+        clock: Clock,
+        settings: GuardSettings,
+        book: GuardBook,
+        told_mode: TradingMode,
+    ) -> None:
+        self._journal = journal
+        self._fence = fence
+        self._clock = clock
+        self._settings = settings
+        self._book = replace(book, wrong={**_AT_START})
+        self._kept = book  # as the journal holds it
+        self._told_mode = told_mode
+        self._coming: GuardBook | None = None
+        self._raised: dict[Condition, str] = {}
+        self._marked_ns = 0
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        journal: AsyncJournal,
+        fence: Fence,
+        clock: Clock,
+        settings: GuardSettings,
+        strategies: Collection[str],
+    ) -> Guard:
+        """Return the guard of what the journal holds, seeded where it holds none, and up to the log's last event.
+
+        Raises
+        ------
+        Deposed
+            When another runner has taken over.
+        LiveError
+            When the journal cannot be read or written: nothing may be sent.
+        """
+        now_ns = instant_ns(clock.now())
+        before, book = await journal.read(
+            lambda connection: read_book(connection, strategies, now_ns, capital_fen=settings.capital_fen)
+        )
+        events = written(before, book)
+        if events:
+            await journal.append(events, fence.epoch)
+        told = await journal.read(_told_mode)
+        guard = cls(journal=journal, fence=fence, clock=clock, settings=settings, book=book, told_mode=told)
+        await guard.follow()
+        return guard
+
+    @property
+    def book(self) -> GuardBook:
+        """What is in force."""
+        return self._book
+
+    def now(self) -> GuardBook:
+        """Return what is in force, with the lease as it is held right now."""
+        if self._fence.holds():
+            return self._book
+        return replace(self._book, wrong={**self._book.wrong, Condition.NO_LEASE: "the lease has run out"})
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """The strategies it watches, by name."""
+        return tuple(sorted(self._book.trades))
+
+    def standing(self, strategy: str = "", valid_session: date | None = None) -> Standing:
+        """Return what the account, or one strategy, may do now, or in orders for ``valid_session``.
+
+        While a step is being written, what either side of it forbids is forbidden.
+        """
+        now = self.now().standing(strategy, valid_session)
+        return now if self._coming is None else both(now, self._coming.standing(strategy, valid_session))
+
+    def may_send_again(self, one: Outstanding) -> str:
+        """Return the code that denies sending an order which never reached the broker: for `OrderDesk`'s ``may_send``.
+
+        Breakers and a person's modes alone are asked. That nobody answers, leads or has compared yet is what the desk
+        is about to mend, or refuses by itself.
+        """
+        action = Action.OPEN if one.order.side is WireSide.BUY else Action.REDUCE
+        book = replace(self._book, wrong={})
+        return book.standing(one.strategy, one.order.session).denial(
+            Action.CLOSE_BY_HAND if one.leg is Leg.MANUAL else action
+        )
+
+    async def restraint(
+        self, strategy: str, valid_session: date, now_ns: int, suspects: Collection[str] = ()
+    ) -> Restraint:
+        """Return what speaks against orders of ``strategy`` for ``valid_session``, beside the limits themselves.
+
+        Parameters
+        ----------
+        now_ns
+            The market's time: what orders are decided on.
+        suspects
+            Symbols whose newest price is in quarantine.
+        """
+        sent = await self._journal.read(lambda connection: _sent(connection, valid_session, now_ns))
+        standing = self.standing(strategy, valid_session)
+        return Restraint(
+            opening_denied=standing.denial(Action.OPEN),
+            reducing_denied=standing.denial(Action.REDUCE),
+            suspects=frozenset(suspects),
+            orders_in_session=sent[0],
+            sent_at_ns=sent[1],
+            now_ns=now_ns,
+        )
+
+    async def follow(self) -> None:
+        """Fold in what the log has told since the last time: fills, answers, bookings, sessions.
+
+        Raises
+        ------
+        Deposed
+            When another runner has taken over.
+        LiveError
+            When the journal cannot be read or written: the condition stands until a later step is written.
+        """
+        async with self._turn:
+            read = self._book.read
+            found = await self._journal.read(lambda connection: _told_since(connection, read))
+            await self._make(lambda book: _folded_all(book, found, self._settings.breakers))
+
+    async def value(self, equity_fen: int, at_ns: int) -> None:
+        """Count losses from the account's value; raises as `follow`."""
+        async with self._turn:
+            marks = at_ns - self._marked_ns >= MARKS_EVERY_NS or at_ns < self._marked_ns
+            await self._make(lambda book: valued(book, equity_fen, at_ns, self._settings.breakers), marks=marks)
+            self._marked_ns = at_ns if marks else self._marked_ns
+
+    async def look_at_feed(self, fault: Fault | None, at_ns: int) -> None:
+        """Take what ``breaker_machines.feed_fault`` says of the feed; raises as `follow`."""
+        await self._look(Breaker.STALE_FEED, "", fault, at_ns, recovery_s=self._settings.breakers.recovery_s)
+
+    async def look_at_clock(self, fault: Fault | None, at_ns: int) -> None:
+        """Take what ``breaker_machines.clock_fault`` says of the clock; raises as `follow`."""
+        await self._look(Breaker.CLOCK_SKEW, "", fault, at_ns, recovery_s=self._settings.breakers.recovery_s)
+
+    async def look_at_features(self, strategy: str, age_sessions: int, at_ns: int) -> None:
+        """Take the age of a strategy's features, sessions before the one decided on; raises as `follow`."""
+        await self._look(Breaker.STALE_FEATURES, strategy, features_fault(age_sessions, self._settings.breakers), at_ns)
+
+    async def look_at_model(self, strategy: str, age_days: int, at_ns: int) -> None:
+        """Take the days since a strategy's model saw its last training session; raises as `follow`."""
+        await self._look(
+            Breaker.STALE_MODEL, strategy, model_fault(age_days, self._settings.max_bundle_age_days), at_ns
+        )
+
+    async def went_wrong(self, *conditions: Condition, why: str) -> None:
+        """Forbid what ``conditions`` forbid at once, then write down the mode that follows.
+
+        Raises
+        ------
+        Deposed
+            When another runner has taken over.
+        """
+        # in force before it is written: a reason more may be ahead of the journal, a reason less may not
+        said = dict.fromkeys(conditions, why)
+        self._raised.update(said)
+        self._book = replace(self._book, wrong={**self._book.wrong, **said})
+        async with self._turn:
+            try:
+                await self._make(lambda book: book)
+            except Deposed:
+                raise
+            except LiveError:  # that it could not be written is a condition by now, which forbids the same and more
+                return
+
+    async def is_well(self, *conditions: Condition) -> None:
+        """Write down the mode that follows once ``conditions`` hold again, then allow it; raises as `follow`."""
+        async with self._turn:
+            await self._make(
+                lambda book: replace(book, wrong={one: why for one, why in book.wrong.items() if one not in conditions})
+            )
+
+    async def kill(self, *, by: str, reason: str) -> None:
+        """Pull the kill switch.
+
+        Raises
+        ------
+        TradingError
+            When name or reason is empty.
+        LiveError
+            As `follow`; nothing leaves meanwhile.
+        """
+        now_ns = self._now_ns()
+        async with self._turn:
+            await self._make(
+                lambda book: book.moved(
+                    (Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=now_ns)
+                )
+            )
+
+    async def reset(self, breaker: Breaker, strategy: str, *, by: str, reason: str) -> None:
+        """Reset a breaker as a person; raises as ``breakers.reset_by_person``, and as `follow`."""
+        now_ns = self._now_ns()
+        async with self._turn:
+            state = self._book.states.get((breaker, strategy))
+            if state is None:
+                raise _no_such(breaker, strategy, self.strategies)
+            again = reset_by_person(state, person=by, reason=reason, at_ns=now_ns)
+            await self._make(lambda book: book.with_state(again))
+
+    async def choose(self, mode: TradingMode, strategy: str, *, by: str, reason: str) -> None:
+        """Set the account (``strategy`` empty) or a strategy to ``mode``.
+
+        Raises
+        ------
+        TradingError
+            When name or reason is empty, or there is no such strategy.
+        LiveError
+            As `follow`.
+        """
+        if not by.strip() or not reason.strip():
+            raise TradingError(f"{mode} was asked for by {by!r} because of {reason!r}", "say who asks, and why")
+        if strategy and strategy not in self._book.trades:
+            raise TradingError(f"there is no strategy {strategy!r}", f"name one of {', '.join(self.strategies)}")
+        said = ModeChanged(scope=strategy, mode=StoredMode(mode.value), by=by.strip(), reason=reason.strip())
+        async with self._turn:
+            await self._make(lambda book: replace(book, modes={**book.modes, strategy: mode}), beside=[said])
+
+    async def _look(
+        self, breaker: Breaker, key: str, fault: Fault | None, at_ns: int, *, recovery_s: float = 0.0
+    ) -> None:
+        async with self._turn:
+            await self._make(lambda book: looked(book, breaker, key, fault, at_ns, recovery_s=recovery_s))
+
+    async def _make(
+        self, step: Callable[[GuardBook], GuardBook], *, beside: Iterable[Event] = (), marks: bool = True
+    ) -> None:
+        """Reckon ``step``, write it, then put it in force. The caller holds the turn.
+
+        Whoever is cancelled meanwhile ends once both are done: what the journal holds is in force.
+        """
+        work = asyncio.ensure_future(self._made(step, beside, marks=marks))
+        try:
+            await asyncio.shield(work)
+        except asyncio.CancelledError:
+            await asyncio.wait([work])
+            raise
+
+    async def _made(self, step: Callable[[GuardBook], GuardBook], beside: Iterable[Event], *, marks: bool) -> None:
+        self._raised = {}
+        before = self._book
+        after = step(before)
+        unwritable = Condition.JOURNAL_UNWRITABLE in after.wrong
+        well = replace(after, wrong=_without(after.wrong, Condition.JOURNAL_UNWRITABLE)) if unwritable else after
+        events = [*beside, *written(self._kept, after, marks=marks), *mode_event(self._told_mode, well)]
+        if not events and after is not well:
+            events = [Noted(topic="journal_writable", message="it can be written again", session=None)]
+        if events:
+            self._coming = after
+            try:
+                await self._journal.append(events, self._fence.epoch)
+            except Deposed:
+                self._forbid(Condition.NO_LEASE, "another runner leads")
+                raise
+            except LiveError as error:
+                self._forbid(Condition.JOURNAL_UNWRITABLE, error.fact)
+                raise
+            finally:
+                self._coming = None
+            self._kept = mirrored(self._kept, well, events)
+            after, self._told_mode = well, well.standing().mode
+        self._book = replace(after, wrong={**after.wrong, **self._raised})
+
+    def _forbid(self, condition: Condition, why: str) -> None:
+        self._book = replace(self._book, wrong={**self._book.wrong, condition: why})
+
+    def _now_ns(self) -> int:
+        return instant_ns(self._clock.now())
+
+
+def read_book(
+    connection: Connection, strategies: Collection[str], now_ns: int, *, capital_fen: int
+) -> tuple[GuardBook | None, GuardBook]:
+    """Return the book as the journal holds it (None: it holds none yet), and as it is to be from here on.
+
+    A state that should be there and is not, or cannot be read, is tripped. A strategy that the journal has never had
+    an order or a state of is new, and begins with nothing tripped.
+    """
+    kept = {(row.breaker, row.scope): row.state for row in connection.execute(select(breaker_states))}
+    if not kept:
+        return None, _seeded(connection, strategies, capital_fen)
+    try:
+        read, session, equity_fen = read_followed(kept.get((FOLLOWED, ""), ""))
+        fault = ""
+    except TradingError as error:
+        read, session, fault = _last(connection), _newest_session(connection), str(error)
+        equity_fen = _equity(connection) or capital_fen
+    traded = set(connection.execute(select(orders.c.strategy).distinct()).scalars())
+    known = {scope for _, scope in kept}
+    new = {name for name in strategies if name not in traded and name not in known}
+    fresh = fresh_book(new, session, equity_fen=equity_fen, read=read)
+    new_states = {key: state for key, state in fresh.states.items() if key[1] in new}  # the account's are not new
+    states = {
+        (breaker, key): read_state(
+            kept.get((breaker.value, key)), breaker=breaker, key=key, session=session, at_ns=now_ns
+        )
+        for breaker, key in expected_breakers(set(strategies) - new)
+    }
+    trades: dict[str, StrategyTrades] = {}
+    unreadable: dict[str, str] = {}
+    for name in sorted(set(strategies) - new):
+        try:
+            trades[name] = read_trades(kept.get((TRADES, name), ""))
+        except TradingError as error:
+            unreadable[name] = str(error)
+    before = GuardBook(
+        session=session,
+        equity_fen=equity_fen,
+        read=-1 if fault else read,
+        states={key: one for key, one in states.items() if state_text(one) == kept.get((key[0].value, key[1]))},
+        trades=trades,
+        modes=_chosen(connection),
+    )
+    empty = dict.fromkeys(unreadable, StrategyTrades())
+    book = replace(before, read=read, states={**states, **new_states}, trades={**trades, **empty, **fresh.trades})
+    for name in trades if fault else ():
+        book = lost(book, (Breaker.FAILURES, name), fault, now_ns)
+    for name, why in {**dict.fromkeys(trades if fault else (), fault), **unreadable}.items():
+        book = lost(book, (Breaker.LOSING_TRADES, name), why, now_ns)
+    return before, book
+
+
+def _seeded(connection: Connection, strategies: Collection[str], capital_fen: int) -> GuardBook:
+    """Return the first book of a journal: of where it stands; what is held is the strategy's where there is one."""
+    book = fresh_book(
+        strategies, _newest_session(connection), equity_fen=_equity(connection) or capital_fen, read=_last(connection)
+    )
+    held = [HeldPosition(**row) for row in connection.execute(select(positions_now)).mappings()]
+    return replace(book, trades=in_line_with(book.trades, held), modes=_chosen(connection))
+
+
+def _chosen(connection: Connection) -> dict[str, TradingMode]:
+    """Return a person's words, by scope."""
+    rows = connection.execute(select(modes.c.scope, modes.c.mode).where(modes.c.scope != STANDING_SCOPE))
+    return {row.scope: TradingMode(row.mode) for row in rows}
+
+
+def _told_mode(connection: Connection) -> TradingMode:
+    """Return the mode that the journal says the account is in."""
+    told = connection.execute(select(modes.c.mode).where(modes.c.scope == STANDING_SCOPE)).scalar()
+    return TradingMode.ACTIVE if told is None else TradingMode(told)
+
+
+def _told_since(connection: Connection, read: int) -> tuple[int, list[tuple[int, int, Event, OrderFacts | None]]]:
+    """Return the log's last event, and of those behind ``read`` what is counted, with its order."""
+    last = _last(connection)
+    wanted = select(events_log.c.seq, events_log.c.at_ns, events_log.c.kind, events_log.c.body).where(
+        events_log.c.seq > read,
+        events_log.c.seq <= last,
+        events_log.c.kind.in_([kind.__name__ for kind in READ_KINDS]),
+    )
+    told = []
+    for row in connection.execute(wanted.order_by(events_log.c.seq)):
+        event = from_json(EVENTS[row.kind], row.body)
+        told.append((row.seq, row.at_ns, event, _order_of(connection, event)))
+    return last, told
+
+
+def _order_of(connection: Connection, event: Event) -> OrderFacts | None:
+    identity = getattr(event, "client_order_id", None)
+    by_exchange = getattr(event, "exchange_order_id", "")
+    if identity is None or not (identity or by_exchange):
+        return None
+    by = orders.c.client_order_id == identity if identity else orders.c.exchange_order_id == by_exchange
+    row = connection.execute(select(orders.c.strategy, orders.c.side, orders.c.shares).where(by)).first()
+    return None if row is None else OrderFacts(row.strategy, Side(row.side), row.shares)
+
+
+def _folded_all(
+    book: GuardBook, found: tuple[int, list[tuple[int, int, Event, OrderFacts | None]]], settings: BreakerSettings
+) -> GuardBook:
+    last, told = found
+    for seq, at_ns, event, order in told:
+        book = folded(book, seq, at_ns, event, order, settings)
+    return replace(book, read=max(book.read, last))
+
+
+def _sent(connection: Connection, valid_session: date, now_ns: int) -> tuple[int, tuple[int, ...]]:
+    """Return how many orders for the session were sent, and when those within the last minute were decided."""
+    since = (valid_session - timedelta(days=DECIDED_BEFORE_DAYS)).isoformat()
+    of_late = (orders.c.session >= since, orders.c.sent_times > 0)
+    sent = select(func.count()).where(*of_late, orders.c.valid_session == valid_session.isoformat())
+    lately = select(orders.c.decided_at_ns).where(*of_late, orders.c.decided_at_ns > now_ns - MINUTE_NS)
+    return int(connection.execute(sent).scalar_one()), tuple(connection.execute(lately).scalars())
+
+
+def _last(connection: Connection) -> int:
+    return int(connection.execute(select(func.coalesce(func.max(events_log.c.seq), 0))).scalar_one())
+
+
+def _newest_session(connection: Connection) -> date:
+    newest = connection.execute(select(func.max(sessions.c.session))).scalar()
+    return BEFORE_ALL if newest is None else date.fromisoformat(newest)
+
+
+def _equity(connection: Connection) -> int:
+    newest = select(account.c.equity_fen).order_by(account.c.session.desc()).limit(1)
+    return int(connection.execute(newest).scalar() or 0)
+
+
+def _without(wrong: Mapping[Condition, str], gone: Condition) -> dict[Condition, str]:
+    return {one: why for one, why in wrong.items() if one is not gone}
+
+
+def _no_such(breaker: Breaker, strategy: str, known: Collection[str]) -> TradingError:
+    if RULES[breaker].scope is Scope.STRATEGY:
+        return TradingError(
+            f"{breaker} is a strategy's, and {strategy!r} is none", f"name one of {', '.join(known)} with --strategy"
+        )
+    return TradingError(f"{breaker} is the account's, not {strategy!r}'s", "leave out --strategy")
+
+
+def known_strategies(connection: Connection) -> frozenset[str]:
+    """Return the strategies whose trades the journal counts."""
+    named = select(breaker_states.c.scope).where(breaker_states.c.breaker == TRADES)
+    return frozenset(connection.execute(named).scalars())

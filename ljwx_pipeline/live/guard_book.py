@@ -1,0 +1,396 @@
+"""Everything that decides what may be done, as one value: breakers, trades, a person's modes, what is wrong right now.
+
+Each function takes a book and something that happened and returns the next book; `written` says which events make the
+step durable. No clock, no I/O. What the log tells (fills, answers, sessions) is folded along the log, so that the same
+log gives the same book wherever it was cut. Not here: reading and writing the journal (``guard.py``), what trips a
+breaker (``trading/breaker_machines.py``), what a mode allows (``trading/modes.py``).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from ljwx_pipeline.config import BreakerSettings
+from ljwx_pipeline.errors import TradingError
+from ljwx_pipeline.live.events import (
+    AlertRaised,
+    Booked,
+    BreakerMoved,
+    BreakerReset,
+    BreakerTripped,
+    Event,
+    FillReported,
+    ModeChanged,
+    OrderReported,
+    OrderUnknown,
+    Reconciled,
+    SessionClosed,
+    SessionOpened,
+    Tier,
+)
+from ljwx_pipeline.live.events import TradingMode as StoredMode
+from ljwx_pipeline.live.guard_trades import StrategyTrades, in_line_with, shares_held, trades_text
+from ljwx_pipeline.live.orders import OPEN_STATES, OrderState, Side
+from ljwx_pipeline.trading.breaker_machines import Fault, after_answer, after_equity, after_look, after_trade
+from ljwx_pipeline.trading.breaker_machines import session_began as breaker_session_began
+from ljwx_pipeline.trading.breakers import (
+    Breaker,
+    BreakerState,
+    Change,
+    ChangeKind,
+    ResetRule,
+    Stops,
+    Trip,
+    change,
+    expected_breakers,
+    state_text,
+)
+from ljwx_pipeline.trading.modes import Condition, Reason, Standing, TradingMode
+from ljwx_pipeline.trading.modes import standing as standing_of
+from ljwx_pipeline.trading.round_trips import ClosedTrade
+
+#: What the journal keeps beside the breakers' own states: a strategy's trades, and the last event they hold.
+TRADES, FOLLOWED = "TRADES", "FOLLOWED"
+#: Scope of the mode that follows from everything, in the journal; the empty one and strategies' are a person's words.
+STANDING_SCOPE = "(standing)"
+#: Who changes what nobody asked for.
+RUNNER = "the runner"
+
+Key = tuple[Breaker, str]
+
+#: Stands for the session of a journal that has seen none.
+BEFORE_ALL = date(1970, 1, 1)
+_E4_PER_FEN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class OrderFacts:
+    """What never changes about an order: whose it is, which way it goes, over how many shares."""
+
+    strategy: str
+    side: Side
+    shares: int
+
+
+@dataclass(frozen=True)
+class GuardBook:
+    """What decides on what may be done.
+
+    Parameters
+    ----------
+    session
+        The newest that began.
+    equity_fen
+        At the newest close; before the first the opening cash.
+    read
+        The last event of the log that is in it.
+    states
+        Of the breakers; one that should be there and is not counts as tripped.
+    trades
+        By strategy: these are the strategies there are.
+    modes
+        A person's word, by scope: the account's under the empty one.
+    wrong
+        The conditions that do not hold, and why.
+    """
+
+    session: date
+    equity_fen: int
+    read: int
+    states: Mapping[Key, BreakerState]
+    trades: Mapping[str, StrategyTrades]
+    modes: Mapping[str, TradingMode] = field(default_factory=dict)
+    wrong: Mapping[Condition, str] = field(default_factory=dict)
+
+    def standing(self, strategy: str = "", valid_session: date | None = None) -> Standing:
+        """Return what the account, or one strategy, may do.
+
+        Parameters
+        ----------
+        valid_session
+            The session that an order is good for, None for right now. A breaker that the next session resets guards the
+            session it tripped in: an order that is good for a later one is not of it, and is not denied by it.
+        """
+        states = [
+            replace(state, trip=None) if _of_another_session(state, valid_session) else state
+            for state in self.states.values()
+        ]
+        return standing_of(
+            states,
+            sorted(self.wrong),
+            chosen=self.modes.get("", TradingMode.ACTIVE),
+            strategy=strategy,
+            strategy_chosen=self.modes.get(strategy, TradingMode.ACTIVE) if strategy else TradingMode.ACTIVE,
+        )
+
+    @property
+    def begun_session(self) -> date | None:
+        """The newest session that began; None before the first."""
+        return None if self.session == BEFORE_ALL else self.session
+
+    def with_state(self, state: BreakerState) -> GuardBook:
+        """Return the book with ``state`` in its place."""
+        return replace(self, states={**self.states, (state.breaker, state.key): state})
+
+    def moved(self, breakers: Collection[Breaker], key: str, step: Callable[[BreakerState], BreakerState]) -> GuardBook:
+        """Return the book after ``step`` of those of ``breakers`` that there are under ``key``."""
+        changed = {name: step(self.states[name, key]) for name in breakers if (name, key) in self.states}
+        return replace(self, states={**self.states, **{(name, key): state for name, state in changed.items()}})
+
+
+def fresh_book(strategies: Iterable[str], session: date, *, equity_fen: int, read: int) -> GuardBook:
+    """Return the book of a journal that has none yet: nothing tripped, nothing counted, nothing held."""
+    named = sorted(set(strategies))
+    states = {(breaker, key): BreakerState(breaker, key, session) for breaker, key in expected_breakers(named)}
+    return GuardBook(session, equity_fen, read, states, {name: StrategyTrades() for name in named})
+
+
+def folded(
+    book: GuardBook, seq: int, at_ns: int, event: Event, order: OrderFacts | None, settings: BreakerSettings
+) -> GuardBook:
+    """Return ``book`` after event ``seq`` of the log.
+
+    Parameters
+    ----------
+    at_ns
+        When it was written.
+    order
+        Of the event's order; None where it has none.
+    """
+    book = replace(book, read=seq)
+    match event:
+        case SessionOpened():
+            return _begun(book, event.session, at_ns)
+        case SessionClosed():
+            closed = valued(_begun(book, event.session, at_ns), event.equity_fen, at_ns, settings)
+            return replace(closed, equity_fen=event.equity_fen)
+        case FillReported():
+            return _filled(_begun(book, event.session, at_ns), event, order, at_ns, settings)
+        case OrderReported():
+            return _reported(book, event, order, at_ns, settings)
+        case OrderUnknown():
+            return _answered(book, order, event.reason or "no answer", at_ns, settings)
+        case Booked():
+            return _booked(book, event, at_ns, settings)
+        case Reconciled():
+            opened = _explained(book, event) if event.explained else book
+            return replace(opened, trades=in_line_with(opened.trades, event.positions))
+    return book
+
+
+#: Events that `folded` reads; all others change nothing of it.
+READ_KINDS = (SessionOpened, SessionClosed, FillReported, OrderReported, OrderUnknown, Booked, Reconciled)
+
+
+def valued(book: GuardBook, equity_fen: int, at_ns: int, settings: BreakerSettings) -> GuardBook:
+    """Return ``book`` after the account was valued."""
+    return book.moved(
+        (Breaker.DRAWDOWN, Breaker.DAY_LOSS), "", lambda state: after_equity(state, equity_fen, at_ns, settings)
+    )
+
+
+def looked(
+    book: GuardBook, breaker: Breaker, key: str, fault: Fault | None, at_ns: int, *, recovery_s: float = 0.0
+) -> GuardBook:
+    """Return ``book`` after a look at feed, clock, features or model."""
+    return book.moved((breaker,), key, lambda state: after_look(state, fault, at_ns, recovery_s=recovery_s))
+
+
+def lost(book: GuardBook, key: Key, why: str, at_ns: int) -> GuardBook:
+    """Return ``book`` with a breaker tripped whose state, or what it counts, cannot be read."""
+    state = book.states.get(key, BreakerState(*key, book.session))
+    trip = Trip(at_ns, book.session, "no state", "", why, unreadable=True)
+    return book.with_state(replace(state, count=0, well_since_ns=0, trip=trip))
+
+
+def written(before: GuardBook | None, after: GuardBook, *, marks: bool = True) -> list[Event]:
+    """Return the events that make the step from ``before`` to ``after`` durable; None: everything is new.
+
+    Parameters
+    ----------
+    marks
+        False leaves out a highest equity that alone moved: it is worth keeping once a minute, not with each tick.
+    """
+    events: list[Event] = []
+    for (breaker, key), state in after.states.items():
+        old = None if before is None else before.states.get((breaker, key))
+        if old == state or (old is not None and not marks and old == replace(state, mark_fen=old.mark_fen)):
+            continue
+        step = change(old if old is not None else replace(state, trip=None), state)
+        events += [] if step is None else _told(step)
+        events.append(BreakerMoved(breaker=breaker.value, scope=key, state=state_text(state)))
+    for name, trades in after.trades.items():
+        if before is None or before.trades.get(name) != trades:
+            events.append(BreakerMoved(breaker=TRADES, scope=name, state=trades_text(trades)))
+    if before is None or (events and before.read != after.read) or before.equity_fen != after.equity_fen:
+        events.append(BreakerMoved(breaker=FOLLOWED, scope="", state=followed_text(after)))
+    return events
+
+
+def mirrored(kept: GuardBook, after: GuardBook, events: Iterable[Event]) -> GuardBook:
+    """Return the book as the journal holds it once ``events`` of the step from ``kept`` to ``after`` are written."""
+    states, trades = dict(kept.states), dict(kept.trades)
+    followed = kept
+    for event in events:
+        if not isinstance(event, BreakerMoved):
+            continue
+        if event.breaker == TRADES:
+            trades[event.scope] = after.trades[event.scope]
+        elif event.breaker == FOLLOWED:
+            followed = after
+        else:
+            key = (Breaker(event.breaker), event.scope)
+            states[key] = after.states[key]
+    return replace(followed, states=states, trades=trades)
+
+
+def mode_event(told: TradingMode, book: GuardBook) -> list[Event]:
+    """Return the account's mode as the journal is to hold it, unless it is ``told`` already, with every reason."""
+    now = book.standing()
+    if now.mode is told:
+        return []
+    why = "; ".join(dict.fromkeys(_sentence(book, reason) for reason in now.reasons))
+    said = why or "nothing speaks against it any more"
+    return [ModeChanged(scope=STANDING_SCOPE, mode=StoredMode(now.mode.value), by=RUNNER, reason=said)]
+
+
+def both(one: Standing, other: Standing) -> Standing:
+    """Return what both allow, with the reasons of both, the strictest first."""
+    strictness = tuple(TradingMode)
+    reasons = sorted(
+        dict.fromkeys((*one.reasons, *other.reasons)),
+        key=lambda reason: (-strictness.index(reason.mode), len(reason.allows)),
+    )
+    return Standing(max(one.mode, other.mode, key=strictness.index), one.allows & other.allows, tuple(reasons))
+
+
+def followed_text(book: GuardBook) -> str:
+    """Return how far the log was read, and what is known from there on."""
+    said = {"read": book.read, "session": book.session.isoformat(), "equity_fen": book.equity_fen}
+    return json.dumps(said, separators=(",", ":"))
+
+
+def read_followed(text: str) -> tuple[int, date, int]:
+    """Return event, session and equity of `followed_text`.
+
+    Raises
+    ------
+    TradingError
+        When it says none of it.
+    """
+    try:
+        said = json.loads(text)
+        read, session, equity_fen = said["read"], date.fromisoformat(said["session"]), said["equity_fen"]
+        if type(read) is not int or type(equity_fen) is not int or read < 0:
+            raise ValueError(f"event {read!r}, equity {equity_fen!r}")
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise TradingError(f"how far the log was read is not known ({error!r})", "a person looks") from None
+    return read, session, equity_fen
+
+
+def _sentence(book: GuardBook, reason: Reason) -> str:
+    why = {one.value: why for one, why in book.wrong.items()}.get(reason.code, "")
+    return f"{reason.sentence}: {why}" if why else reason.sentence
+
+
+def _of_another_session(state: BreakerState, valid_session: date | None) -> bool:
+    trip = state.trip
+    return (
+        valid_session is not None
+        and trip is not None
+        and not trip.unreadable
+        and ResetRule.NEXT_SESSION in state.rule.resets
+        and trip.session < valid_session
+    )
+
+
+def _begun(book: GuardBook, session: date, at_ns: int) -> GuardBook:
+    if session <= book.session:
+        return book
+    states = {
+        key: breaker_session_began(state, session, at_ns, equity_fen=book.equity_fen)
+        for key, state in book.states.items()
+    }
+    return replace(book, session=session, states=states)
+
+
+def _explained(book: GuardBook, event: Reconciled) -> GuardBook:
+    """Return ``book`` after a statement that is not what was reckoned here: losses are counted from it on."""
+    value_fen = event.cash_fen + sum(one.shares * one.last_price_e4 // _E4_PER_FEN for one in event.positions)
+    counted = book.moved(
+        (Breaker.DRAWDOWN, Breaker.DAY_LOSS), "", lambda state: replace(state, mark_fen=max(value_fen, 0))
+    )
+    return replace(counted, equity_fen=value_fen)
+
+
+def _filled(
+    book: GuardBook, event: FillReported, order: OrderFacts | None, at_ns: int, settings: BreakerSettings
+) -> GuardBook:
+    if order is None or order.strategy not in book.trades:
+        return book  # somebody else's order: the next statement brings the lots in line
+    trades, trade = book.trades[order.strategy].filled(event, order.shares)
+    moved = replace(book, trades={**book.trades, order.strategy: trades})
+    return _answered(_traded(moved, order.strategy, trade, at_ns, settings), order, "", at_ns, settings)
+
+
+def _reported(
+    book: GuardBook, event: OrderReported, order: OrderFacts | None, at_ns: int, settings: BreakerSettings
+) -> GuardBook:
+    if order is None or order.strategy not in book.trades:
+        return book
+    if event.state is OrderState.REJECTED:
+        return _answered(book, order, f"rejected: {event.reason or 'no reason given'}", at_ns, settings)
+    if event.state in OPEN_STATES and not event.session_over:
+        return book if event.state is OrderState.UNKNOWN else _answered(book, order, "", at_ns, settings)
+    if order.side is Side.BUY or event.state is OrderState.FILLED:  # a whole sale is told by its last fill
+        return book
+    trades, trade = book.trades[order.strategy].finished(event.client_order_id, event.filled_shares)
+    moved = replace(book, trades={**book.trades, order.strategy: trades})
+    return _traded(moved, order.strategy, trade, at_ns, settings)
+
+
+def _booked(book: GuardBook, event: Booked, at_ns: int, settings: BreakerSettings) -> GuardBook:
+    book = _begun(book, event.session, at_ns)
+    held = shares_held(book.trades, event.symbol)
+    for name, one in book.trades.items():
+        trades, trade = one.booked(event, held)
+        book = replace(book, trades={**book.trades, name: trades})
+        book = _traded(book, name, trade, at_ns, settings)
+    return book
+
+
+def _traded(
+    book: GuardBook, strategy: str, trade: ClosedTrade | None, at_ns: int, settings: BreakerSettings
+) -> GuardBook:
+    if trade is None:
+        return book
+    return book.moved((Breaker.LOSING_TRADES,), strategy, lambda state: after_trade(state, trade, at_ns, settings))
+
+
+def _answered(
+    book: GuardBook, order: OrderFacts | None, failure: str, at_ns: int, settings: BreakerSettings
+) -> GuardBook:
+    key = "" if order is None else order.strategy
+    return book.moved((Breaker.FAILURES,), key, lambda state: after_answer(state, failure, at_ns, settings))
+
+
+def _told(step: Change) -> list[Event]:
+    """Return the events of a trip or a reset, with the alert: critical where everything stops."""
+    if step.kind is ChangeKind.RESET:
+        by = step.by or str(step.rule)
+        reset = BreakerReset(breaker=step.breaker.value, scope=step.key, by=by, reason=step.reason)
+        return [reset, AlertRaised(tier=Tier.INFO, code=f"{step.breaker}_RESET", message=step.sentence())]
+    tripped = BreakerTripped(
+        breaker=step.breaker.value,
+        scope=step.key,
+        session=step.session,
+        value=step.value,
+        limit=step.limit,
+        reason=step.reason,
+    )
+    everything = BreakerState(step.breaker, step.key, step.session).rule.stops is Stops.EVERYTHING
+    tier = Tier.CRITICAL if everything else Tier.WARNING
+    return [tripped, AlertRaised(tier=tier, code=step.breaker.value, message=step.sentence())]
