@@ -1,0 +1,36 @@
+"""The facts that ticks are judged by are those of the market's own arrays."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from ljwx_pipeline.live.online.facts import LOWEST_PRICE_E4, session_facts
+from ljwx_pipeline.live.ticks.validation import TickValidator
+from tests.fakes.live_ticks import BREAKERS
+from tests.fakes.online_world import hours_of, mixed_catalogue, online_world
+
+
+def test_facts_are_of_every_name_with_a_reference_price_and_a_validator_takes_them(tmp_path: Path) -> None:
+    world = online_world(tmp_path, mixed_catalogue(), symbols=5)
+    market, session = world.feed.market, world.feed.sessions[1]
+    found, official = session_facts(market, session), world.official(session)
+    assert [one.symbol for one in found] == list(world.feed.symbols)
+    for one in found:
+        assert one.pre_close_e4 == official[one.symbol].pre_close_e4
+        assert one.limit_up_e4 == round(one.pre_close_e4 * 1.1 / 100 + 1e-9) * 100
+        assert one.hours == hours_of(session)
+    TickValidator(session, found, BREAKERS, raw_prices=True)
+
+
+def test_a_name_without_a_reference_price_is_a_stranger_and_one_without_limits_is_not(tmp_path: Path) -> None:
+    world = online_world(tmp_path, mixed_catalogue(), symbols=5)
+    market, session = world.feed.market, world.feed.sessions[1]
+    column = world.feed.column(session)
+    before, up, down = market.pre_close_e4.copy(), market.limit_up_e4.copy(), market.limit_down_e4.copy()
+    before[1, column], up[1, column], down[1, column] = 0, 0, 2**31 - 1
+    up[2, column], down[2, column] = 2**31 - 1, 0
+    found = session_facts(replace(market, pre_close_e4=before, limit_up_e4=up, limit_down_e4=down), session)
+    assert [one.symbol for one in found] == [f"S{k:05d}.SIM" for k in (0, 2, 3, 4)]
+    assert found[1].limit_down_e4 == LOWEST_PRICE_E4
+    TickValidator(session, found, BREAKERS, raw_prices=True)
