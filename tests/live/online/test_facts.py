@@ -8,7 +8,7 @@ from pathlib import Path
 from ljwx_pipeline.live.online.facts import LOWEST_PRICE_E4, session_facts
 from ljwx_pipeline.live.ticks.validation import TickValidator
 from tests.fakes.live_ticks import BREAKERS
-from tests.fakes.online_world import hours_of, mixed_catalogue, online_world
+from tests.fakes.online_world import SPECIAL, hours_of, mixed_catalogue, online_world
 
 
 def test_facts_are_of_every_name_with_a_reference_price_and_a_validator_takes_them(tmp_path: Path) -> None:
@@ -18,7 +18,9 @@ def test_facts_are_of_every_name_with_a_reference_price_and_a_validator_takes_th
     assert [one.symbol for one in found] == list(world.feed.symbols)
     for one in found:
         assert one.pre_close_e4 == official[one.symbol].pre_close_e4
-        assert one.limit_up_e4 == round(one.pre_close_e4 * 1.1 / 100 + 1e-9) * 100
+        percent = 105 if one.symbol == SPECIAL else 110  # half of the main board's under special treatment
+        assert one.limit_up_e4 == (one.pre_close_e4 // 100 * percent + 50) // 100 * 100
+        assert one.limit_down_e4 == (one.pre_close_e4 // 100 * (200 - percent) + 50) // 100 * 100
         assert one.hours == hours_of(session)
     TickValidator(session, found, BREAKERS, raw_prices=True)
 

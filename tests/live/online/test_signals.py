@@ -25,16 +25,18 @@ from ljwx_pipeline.live.ticks.validation import Verdict
 from ljwx_pipeline.scoring.model import Member, Model
 from ljwx_pipeline.trading.exchange_wire import Tick
 from tests.fakes.bundles import tiny_linear
-from tests.fakes.online_world import SPECIAL, World, mixed_catalogue, online_world
+from tests.fakes.online_world import HISTORY_SESSIONS, SPECIAL, World, mixed_catalogue, online_world
 
 #: Split on the first session that comes as ticks.
 SPLIT = "S00000.SIM"
+#: Of a market whose split is no whole number once its reference price is rounded to a fen: 9.95 becomes 4.98.
+SEED = 2
 
 
 @pytest.fixture(scope="module", params=[alpha158, mixed_catalogue], ids=["alpha158", "mixed"])
 def world(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> World:
     made: Callable[[], object] = request.param
-    return online_world(tmp_path_factory.mktemp("online"), made())  # type: ignore[arg-type]
+    return online_world(tmp_path_factory.mktemp("online"), made(), seed=SEED)  # type: ignore[arg-type]
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +113,9 @@ def test_when_the_last_tick_is_the_official_bar_the_features_are_the_closes(worl
 
 def test_prices_across_a_split_are_near_before_the_close_and_exact_at_it(world: World) -> None:
     live, session = world.signals(), world.feed.sessions[0]
+    of_split = world.bars[world.bars["symbol"] == SPLIT].set_index("session_date")
+    last, reference = of_split["close_cny"].iloc[HISTORY_SESSIONS - 1], of_split.loc[str(session), "pre_close_cny"]
+    assert (last, reference) == (9.95, 4.98), "exactly half of it would make the provisional prices exact"
     live.open(session, world.facts(session))
     played(live, world.ticks(session), np.random.default_rng(1))
     live.rescore()
