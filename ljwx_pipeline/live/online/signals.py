@@ -230,15 +230,33 @@ class LiveSignals:
         counted = self._counted
         counted["ticks"] += 1
         if verdict.moves_prices:
-            minute = self._bars.add(tick)
-            self._queue.put(tick)
-            return TickTaken(verdict, minute)
+            return TickTaken(verdict, self._queued(tick))
         if verdict is Verdict.NO_TRADE:
             self._bars.saw_no_trade(tick.symbol)
             counted["untraded"] += 1
         else:
             counted["quarantined" if verdict is Verdict.QUARANTINED else "refused"] += 1
         return TickTaken(verdict)
+
+    def on_believed(self, tick: Tick) -> MinuteBar | None:
+        """Let a tick wait that somebody else has judged, by facts of the same symbols; returns the minute it ended.
+
+        For a runner that judges ticks once for all who trade on them. Ticks of one session come all this way, or all
+        through ``on_tick``; after its close they are ``late`` either way.
+
+        Raises
+        ------
+        LiveError
+            When no session was opened, or the tick is of another one or of a symbol without facts.
+        """
+        opened = self.validator.session
+        if tick.session != opened or tick.symbol not in self._hours:
+            raise LiveError(
+                f"a believed tick is of {tick.symbol} and {tick.session}, which {opened} was not opened with",
+                "hand on the ticks of the session that was opened, judged by the same facts",
+            )
+        self._counted["ticks"] += 1
+        return self._queued(tick)
 
     async def run(
         self, told: Callable[[tuple[Signal, ...]], None], clock: Clock, *, rescore_seconds: float = RESCORE_SECONDS
@@ -301,6 +319,11 @@ class LiveSignals:
         minutes = self._bars.end_session()
         self._session = None
         return SessionEnd(session, self._scorer.predicted(inputs).score, tuple(alerts), minutes)
+
+    def _queued(self, tick: Tick) -> MinuteBar | None:
+        minute = self._bars.add(tick)
+        self._queue.put(tick)
+        return minute
 
     def _taken(self, most: int) -> list[Tick]:
         taken: list[Tick] = []

@@ -142,6 +142,30 @@ def test_a_session_that_was_begun_late_ends_up_where_the_others_do(world: World)
     assert late.signals() == whole.signals()
 
 
+def test_ticks_that_were_judged_elsewhere_make_the_same_signals(mixed: World) -> None:
+    session, judged, handed = mixed.feed.sessions[0], mixed.signals(), mixed.signals()
+    ticks = mixed.ticks(session)
+    for live in (judged, handed):
+        live.open(session, mixed.facts(session)[1:])
+    for each in list(ticks.values())[1:]:
+        for one in each:
+            minute = judged.on_tick(one, one.at_ns).minute
+            assert handed.on_believed(one) == minute
+    assert handed.step() == judged.step()
+    assert handed.signals() == judged.signals() != ()
+    assert handed.counts == judged.counts
+    stranger, first = ticks["S00000.SIM"][0], ticks["S00001.SIM"][0]
+    for wrong in (stranger, replace(first, session=mixed.feed.sessions[1])):
+        with pytest.raises(LiveError, match="was not opened with"):
+            handed.on_believed(wrong)
+    handed.close(session)
+    handed.on_believed(first)
+    assert handed.step() == ()
+    assert handed.counts.late == 1
+    with pytest.raises(LiveError, match="no session is open"):
+        mixed.signals().on_believed(first)
+
+
 def test_a_burst_costs_one_computation_a_symbol_and_every_tick_is_accounted_for(mixed: World) -> None:
     live, session = mixed.signals(), mixed.feed.sessions[0]
     live.open(session, mixed.facts(session))
