@@ -188,7 +188,7 @@ class LiveSignals:
             )
         feed = self._history.feed
         before = max([feed.history_sessions[-1].date(), *(day for day in feed.sessions if day < session)])
-        inputs = self._scorer.inputs(before)
+        inputs = self._history.inputs(before, *self._scorer.groups_read)
         self._running.move_to(before)
         panel = self._history.panel(before)
         self._window = RunningWindow(panel, self._factors, session, may_be_member=inputs.scorable)
@@ -214,7 +214,7 @@ class LiveSignals:
         self._scorer = scorer
         if self._session is None:
             return ()
-        self._inputs = scorer.inputs(self._history.at)
+        self._inputs = self._history.inputs(self._history.at, *scorer.groups_read)
         self._scores[:] = np.nan
         return self._score(np.flatnonzero(self._at_ns), self._session)
 
@@ -314,11 +314,11 @@ class LiveSignals:
             raise LiveError(f"{session} cannot be closed, {self._session or 'no session'} is open", _OPEN)
         self._counted["late"] += len(self._taken(len(self._queue)))  # the official bars say more
         alerts = [] if official is None else self._told_otherwise(official)
-        inputs = self._scorer.inputs(session)
+        inputs = self._history.inputs(session, *self._scorer.groups_read)
         alerts += self._computed_otherwise(self._history.panel(session), inputs.features)
         minutes = self._bars.end_session()
         self._session = None
-        return SessionEnd(session, self._scorer.predicted(inputs).score, tuple(alerts), minutes)
+        return SessionEnd(session, self._scorer.predict(inputs).score, tuple(alerts), minutes)
 
     def _queued(self, tick: Tick) -> MinuteBar | None:
         minute = self._bars.add(tick)
@@ -352,7 +352,7 @@ class LiveSignals:
     def _score(self, rows: Rows, session: date) -> tuple[Signal, ...]:
         groups = self._inputs.groups
         asked = PastSession(self._features[rows], self._inputs.scorable[rows], None if groups is None else groups[rows])
-        self._scores[rows] = self._scorer.predicted(asked).score
+        self._scores[rows] = self._scorer.predict(asked).score
         found = self._signals_of(rows, session)
         self._counted["signals"] += len(found)
         return found

@@ -101,7 +101,7 @@ def test_when_the_last_tick_is_the_official_bar_the_features_are_the_closes(worl
         live.rescore()
         before_close = live._features.copy()
         end = live.close(session, world.sent_bars(session))
-        expected = closes.inputs(session)
+        expected = closes.history.inputs(session, *closes.groups_read)
         np.testing.assert_array_equal(bits(end.scores), bits(closes.scores(session)))
         assert np.isfinite(end.scores).sum() == len(world.feed.symbols) - 1
         assert end.alerts == ()
