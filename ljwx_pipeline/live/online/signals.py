@@ -8,7 +8,8 @@ until the close; prices of a name that goes ex (``running_bars.py``); membership
 held factors, and shared ones between two rescorings (``live_factors.py``). Orders at the close are decided on
 ``close``'s scores or the scorer's own, which are the same; nothing provisional is traded on by this module.
 
-All methods are called from one thread. Not here: whose orders, breakers and stops ticks lead to.
+All methods are called from one thread; ``open`` may run in another while no tick comes and nothing waits. Not here:
+whose orders, breakers and stops ticks lead to.
 """
 
 from __future__ import annotations
@@ -310,15 +311,29 @@ class LiveSignals:
         LiveError
             When another session is open, or none.
         """
+        self._let_go(session)
+        return self._end_of(session, official)
+
+    async def close_aside(self, session: date, official: SessionBars | None = None) -> SessionEnd:
+        """Do as ``close``, in a thread: a whole market takes a third of a second, in which a lease is renewed.
+
+        Until it returns, no tick is handed on, nothing is opened and no other thread moves the history.
+        """
+        self._let_go(session)
+        return await asyncio.to_thread(self._end_of, session, official)
+
+    def _let_go(self, session: date) -> None:
+        """Let nothing more become a signal of ``session``; ``run`` finds nothing from here on."""
         if self._session != session:
             raise LiveError(f"{session} cannot be closed, {self._session or 'no session'} is open", _OPEN)
         self._counted["late"] += len(self._taken(len(self._queue)))  # the official bars say more
+        self._session = None
+
+    def _end_of(self, session: date, official: SessionBars | None) -> SessionEnd:
         alerts = [] if official is None else self._told_otherwise(official)
         inputs = self._history.inputs(session, *self._scorer.groups_read)
         alerts += self._computed_otherwise(self._history.panel(session), inputs.features)
-        minutes = self._bars.end_session()
-        self._session = None
-        return SessionEnd(session, self._scorer.predict(inputs).score, tuple(alerts), minutes)
+        return SessionEnd(session, self._scorer.predict(inputs).score, tuple(alerts), self._bars.end_session())
 
     def _queued(self, tick: Tick) -> MinuteBar | None:
         minute = self._bars.add(tick)

@@ -19,7 +19,7 @@ from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.factors.increment import newest_session
 from ljwx_pipeline.live.online.live_factors import LiveFactors
-from ljwx_pipeline.live.online.signals import LiveSignals, Signal
+from ljwx_pipeline.live.online.signals import LiveSignals, SessionEnd, Signal
 from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.ticks.validation import Verdict
 from ljwx_pipeline.scoring.model import Member, Model
@@ -264,6 +264,31 @@ def test_official_bars_that_the_ticks_do_not_add_up_to_are_told_in_one_sentence(
     assert "do not add up to the official bars" in end.alerts[0]
     assert np.isfinite(end.scores).sum() == 7, "the close is scored by the official bars"
     assert live.signals() == ()
+
+
+def test_a_close_in_a_thread_is_the_close_and_what_runs_beside_it_finds_nothing(mixed: World) -> None:
+    session = mixed.feed.sessions[0]
+    ticks, plain, live = mixed.ticks(session), mixed.signals(), mixed.signals()
+    told = list[tuple[Signal, ...]]()
+
+    async def closed() -> SessionEnd:
+        running = asyncio.create_task(live.run(told.append, SystemClock()))
+        end = await live.close_aside(session, mixed.sent_bars(session))
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+        return end
+
+    for one in (plain, live):
+        one.open(session, mixed.facts(session))
+        for each in ticks.values():
+            for tick in each:
+                one.on_tick(tick, tick.at_ns)
+    end, expected = asyncio.run(closed()), plain.close(session, mixed.sent_bars(session))
+    np.testing.assert_array_equal(bits(end.scores), bits(expected.scores))
+    assert (end.session, end.alerts, end.minutes) == (session, (), expected.minutes)
+    assert live.counts == plain.counts
+    assert (live.session, told, live.counts.late) == (None, [], len(ticks))
 
 
 def test_kernels_that_went_another_way_are_told_at_the_close(mixed: World, monkeypatch: pytest.MonkeyPatch) -> None:
