@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,13 +19,17 @@ from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.factors.increment import newest_session
+from ljwx_pipeline.live.online.facts import session_facts
 from ljwx_pipeline.live.online.live_factors import LiveFactors
 from ljwx_pipeline.live.online.signals import LiveSignals, SessionEnd, Signal
 from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.ticks.validation import Verdict
 from ljwx_pipeline.scoring.model import Member, Model
-from ljwx_pipeline.trading.exchange_wire import Tick
+from ljwx_pipeline.trading.exchange_wire import PhaseName, Tick
+from ljwx_pipeline.trading.strict_json import from_row
 from tests.fakes.bundles import tiny_linear
+from tests.fakes.exchange_world import opened
+from tests.fakes.live_ticks import BREAKERS
 from tests.fakes.online_world import HISTORY_SESSIONS, SPECIAL, World, mixed_catalogue, online_world
 
 #: Split on the first session that comes as ticks.
@@ -205,8 +210,6 @@ def test_ticks_that_are_not_believed_change_no_signal_and_are_counted(mixed: Wor
 
 
 def test_a_price_in_quarantine_is_counted_and_makes_no_signal(mixed: World) -> None:
-    from tests.fakes.live_ticks import BREAKERS
-
     live = LiveSignals(BundleScorer(mixed.bundle, mixed.history()), BREAKERS)
     session = mixed.feed.sessions[0]
     live.open(session, mixed.facts(session))
@@ -389,3 +392,25 @@ def test_a_date_that_the_factors_have_passed_is_refused(mixed: World) -> None:
     with pytest.raises(LiveError, match="stands at"):
         live.open(first, mixed.facts(first))
     assert isinstance(second, date)
+
+
+def test_the_exchanges_own_ticks_are_believed_and_add_up_to_its_bars(tmp_path: Path) -> None:
+    played = online_world(tmp_path, mixed_catalogue(), seed=SEED)
+    live, closes = LiveSignals(BundleScorer(played.bundle, played.history()), BREAKERS), played.history()
+    with opened(tmp_path / "feed", tmp_path / "exchange", tick_seconds=60) as exchange:
+        for session in played.feed.sessions[:2]:
+            live.open(session, session_facts(played.feed.market, session, raw_prices=True))
+            before, seen = live.counts, 0
+            while (exchange.clock(0).session, exchange.clock(0).phase) != (session, PhaseName.CLOSED):
+                for one in [from_row(Tick, row) for row in exchange.advance(ticks=True)]:
+                    live.on_tick(one, one.at_ns)
+                    seen += 1
+                live.step()
+            live.rescore()
+            counts = live.counts
+            assert counts.ticks - before.ticks == seen > 8 * 200
+            assert (counts.refused, counts.quarantined) == (0, 0)
+            assert len(live.signals()) == 7
+            end = live.close(session, exchange.session_bars(session))
+            assert end.alerts == ()
+            np.testing.assert_array_equal(bits(end.scores), bits(BundleScorer(played.bundle, closes).scores(session)))
