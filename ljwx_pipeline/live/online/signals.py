@@ -264,7 +264,8 @@ class LiveSignals:
     ) -> None:
         """Turn what waits into signals for ``told`` until cancelled; runs beside whoever calls ``on_tick``.
 
-        Shared factors are computed in a thread every ``rescore_seconds`` while ticks come, where there are any.
+        Shared factors are computed in a thread every ``rescore_seconds`` while ticks come, where there are any; until
+        they are there, ticks wait and conflate.
         """
         due_s = clock.monotonic_s() + rescore_seconds
         while True:
