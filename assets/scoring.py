@@ -18,6 +18,7 @@ from assets.model import trained_model
 from assets.panels import factor_tables, load_factors, panel_of, research_sessions
 from assets.resources import Line
 from assets.tracking import flush_tracking, notice_moved_alias
+from ljwx_pipeline.clock import utc_now
 from ljwx_pipeline.config import ljwx_home
 from ljwx_pipeline.dataset import lookback_sessions, scorable_mask
 from ljwx_pipeline.dataset.groups import GROUP_TABLES, group_codes, group_measure
@@ -244,7 +245,11 @@ def session_pack(
     index_members: pd.DataFrame,
     corporate_actions: pd.DataFrame,
 ) -> dg.MaterializeResult[None]:
-    """What the runner trades on: held-out bars, history to warm every factor up, Feast's online features."""
+    """What the runner trades on: held-out bars, history to warm every factor up, Feast's online features.
+
+    The features of the last research session also go out as a file of their own, which the runner compares with its.
+    """
+    from ljwx_pipeline.live.feature_file import FEATURES_DIR, write_features
     from ljwx_pipeline.session_pack import write_session_pack
 
     sessions = pd.DatetimeIndex(calendar["session_date"])
@@ -256,7 +261,7 @@ def session_pack(
     feed = checked_bars[position >= cut]
     session = last_research_session(line, calendar)
     present = tuple(sorted(history.loc[history["session_date"] == pd.Timestamp(session), "symbol"]))
-    online = feature_store(line).online(present, session)
+    online = feature_store(line).online(present, session)[["symbol", *line.catalogue.names]]
     description = line.source().describe()
     needed = {
         *GROUP_TABLES[line.settings.model.group_by],
@@ -272,9 +277,16 @@ def session_pack(
         index_members=index_members[index_members["index_code"] == line.settings.universe.index],
         corporate_actions=corporate_actions,
         beside={name: since(table, sessions[first]) for name, table in beside.items()},
-        online_features=online[["symbol", *line.catalogue.names]],
+        online_features=online,
         adjustment=description.adjustment,
         simulated=description.simulated,
+    )
+    features = write_features(
+        line.home / "live" / FEATURES_DIR,
+        online,
+        session=session,
+        factor_hash=line.catalogue.version_hash,
+        written_at=utc_now(),
     )
     return dg.MaterializeResult(
         metadata={
@@ -282,5 +294,6 @@ def session_pack(
             "feed_sessions": len(sessions) - cut,
             "feed_rows": len(feed),
             "last_research_session": manifest.last_research_session,
+            "features_file": features.file,
         }
     )

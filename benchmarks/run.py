@@ -42,6 +42,7 @@ BENCHMARKS = {
     "W6": "benchmarks.w6_point_in_time_join",
     "W6b": "benchmarks.w6b_online_read",
     "W7": "benchmarks.w7_checks",
+    "W9": "benchmarks.w9_tick_to_signal",
     "W10": "benchmarks.w10_lake",
     "W14": "benchmarks.w14_daily_overhead",
     "W15": "benchmarks.w15_tracking",

@@ -32,7 +32,10 @@ from ljwx_pipeline.scoring.model import GroupBy, Prediction
 
 @dataclass(frozen=True, eq=False)
 class PastSession:
-    """What a model scores a session by: a row a symbol of features, who may be scored, and groups if it has any."""
+    """What a model scores a session by: a row a symbol of features, who may be scored, and groups if it has any.
+
+    Not of every symbol where only some are asked about.
+    """
 
     features: NDArray[np.float32]
     scorable: NDArray[np.bool_]
@@ -94,6 +97,19 @@ class FactorHistory:
     def at(self) -> date:
         """The session that the panel stands at."""
         return self._at
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The factors."""
+        return self._catalogue
+
+    def panel(self, session: date) -> Panel:
+        """Return what the factors of ``session`` are computed on: the last sessions, every field that they read.
+
+        Sessions are asked for as with ``features``.
+        """
+        self.features(session)
+        return self._with_inputs(self._panel, self._bars, self._at)
 
     def adjusted_closes(self, session: date, count: int) -> NDArray[np.float64]:
         """Return the last ``count`` adjusted closes up to ``session``, shape ``(n_symbols, count)``; NaN without a bar.
@@ -320,6 +336,11 @@ class BundleScorer:
             For a model of groups when the session pack lacks what they are made of.
         """
         return self.predict(self._factors.inputs(session, *self.groups_read))
+
+    @property
+    def history(self) -> FactorHistory:
+        """The factors that it scores."""
+        return self._factors
 
     @property
     def bundle(self) -> ModelBundle:

@@ -153,6 +153,40 @@ def test_the_model_that_trades_carries_the_card_of_what_was_judged(first: Run, h
     assert Path(logged).read_bytes() == traded["card.md"]
 
 
+def test_the_features_file_of_the_last_research_session_is_what_the_runner_computes(
+    first: Run, home: Path, tmp_path: Path
+) -> None:
+    from mlflow import MlflowClient
+
+    from ljwx_pipeline.config import Settings
+    from ljwx_pipeline.factors.alpha158 import alpha158
+    from ljwx_pipeline.live.feature_file import FEATURES_DIR, read_features
+    from ljwx_pipeline.live.feed import ReplayFeed
+    from ljwx_pipeline.live.online.cross_check import features_alerts
+    from ljwx_pipeline.live.scorer import FactorHistory
+
+    client = MlflowClient(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
+    kept = client.download_artifacts(first.summary["mlflow"]["run_id"], "config/settings.json", str(tmp_path))
+    settings = Settings.model_validate_json(Path(kept).read_text())
+    (market,) = (home / "markets").glob("simulated-*")
+    live = market / "live"
+    feed, factors = ReplayFeed.open(live / "feed"), alpha158()
+    session = feed.pack.last_research_session
+    reading = read_features(
+        live / FEATURES_DIR,
+        decided=session,
+        sessions=feed.sessions,
+        factor_hash=factors.version_hash,
+        factors=factors.names,
+        settings=settings.breakers,
+    )
+    assert reading.features is not None, reading.notes
+    assert (reading.features.session, reading.age_sessions, reading.fault, reading.notes) == (session, 0, None, ())
+    assert len(reading.features.symbols) > 0.9 * WORLD["simulated.symbols"]
+    history = FactorHistory(feed, factors, settings.universe, benchmark=settings.gate.benchmark)
+    assert features_alerts(reading.features, history) == ()
+
+
 def told_by_the_line(market: Path) -> dict[str, list[Any]]:
     """What the line's own records tell of: the study's journal, the folds, the ledger, the decisions, the bundles."""
     from optuna.storages import JournalStorage
