@@ -51,7 +51,7 @@ def run(quick: bool = False) -> dict[str, Any]:
 
 
 def disturbed(least: int) -> dict[str, Any]:
-    """Commit at least ``least`` faults of one kind an account, each account's beginning at another pass of the point.
+    """Commit at least ``least`` faults and every kind, one kind an account, each time from another pass of its point.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def disturbed(least: int) -> dict[str, Any]:
         expected = books(one)
     committed: Counter[str] = Counter()
     accounts = checks = 0
-    while sum(committed.values()) < least:
+    while sum(committed.values()) < least or accounts < len(_KINDS):
         kind, seconds, point = _KINDS[accounts % len(_KINDS)]
         nth = 1 if point[0] == "orders" else 1 + accounts // len(_KINDS) % EVERY
         with world(0) as one:
