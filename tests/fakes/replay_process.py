@@ -12,26 +12,40 @@ from collections.abc import Callable
 from datetime import date
 from multiprocessing.connection import Connection
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+from sqlalchemy import select
 
 from ljwx_pipeline.config import Settings, load_settings
 from ljwx_pipeline.exchange.main import ServeSettings, serve
 from ljwx_pipeline.exchange.opening import ExchangeSettings
 from ljwx_pipeline.live import process, store
+from ljwx_pipeline.live.async_journal import AsyncJournal
+from ljwx_pipeline.live.brokers.port import Fence
 from ljwx_pipeline.live.decision import Decider
+from ljwx_pipeline.live.events import BundleStaged, Stage
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.intervals import IntervalEnds
-from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.main import run_replay
 from ljwx_pipeline.live.model import Model
+from ljwx_pipeline.live.model_board import StagedModels
+from ljwx_pipeline.live.stages import Sleeve
+from ljwx_pipeline.live.tables import bundles
 from ljwx_pipeline.live.trading import FEED_DIR, PackTrading, TradingSettings, pack_stamp
 from tests.fakes.given_scores import BUNDLE
 
 CONFIG = Path(__file__).resolve().parents[2] / "ljwx.toml"
 TICK_SECONDS = 600
+STAGED = BundleStaged(
+    strategy="",
+    stage=Stage.CHAMPION,
+    bundle_hash=BUNDLE.bundle_hash,
+    model_version=BUNDLE.model_version,
+    last_train_session=BUNDLE.last_train_session,
+    capital_share_bps=10_000,
+)
 
 
 class SeededScores:
@@ -54,12 +68,32 @@ class SeededTrading(PackTrading):
         self.stamp = pack_stamp(live_dir)
         self.feed = ReplayFeed.open(live_dir / FEED_DIR)
         self.decider = Decider(self.feed, settings.runner)
-        self._model: Model | None = None
+        self.factors = SimpleNamespace(feed=self.feed)
 
-    def model(self, journal: Journal, inbox: Inbox) -> Model:
-        journal.record_bundle(BUNDLE)
-        self._model = Model(BUNDLE, SeededScores(self.feed))
-        return self._model
+
+class SeededBoard:
+    """One champion of seeded scores, staged once a journal."""
+
+    def __init__(self, *, journal: AsyncJournal, fence: Fence, **_: object) -> None:
+        self._journal = journal
+        self._fence = fence
+        self._feed: ReplayFeed | None = None
+
+    def attach(self, factors: SimpleNamespace) -> None:
+        self._feed = factors.feed
+
+    async def adopt(self) -> None:
+        if not await self._journal.read(lambda connection: connection.execute(select(bundles)).all()):
+            await self._journal.append([STAGED], self._fence.epoch)
+
+    def models_for(self, strategy: str) -> StagedModels:
+        champion = None if self._feed is None else Model(BUNDLE, SeededScores(self._feed))
+        return StagedModels(champion, None, None, (Sleeve(strategy, Stage.CHAMPION, BUNDLE.bundle_hash, 10_000),))
+
+    async def scores(self, session: date, strategy: str = "") -> StagedModels:
+        assert self._feed is not None
+        assert session in self._feed.sessions
+        return self.models_for(strategy)
 
 
 def seeded_settings(exchange_url: str = "", *, seconds_per_session: float = 0.0) -> Settings:
@@ -92,6 +126,7 @@ def replay(
     if die_at is not None:
         _arm(die_at, after=after)
     process.PackTrading = SeededTrading
+    process.ModelBoard = SeededBoard
     settings = seeded_settings(exchange_url, seconds_per_session=seconds_per_session)
     account = run_replay(home, settings, keys_dir=home / "keys")
     assert account.mode == "finished"

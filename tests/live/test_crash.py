@@ -1,11 +1,13 @@
-"""kill -9 anywhere, start again: journal and exchange end as if nothing had happened."""
+"""kill -9 in recovery and at random moments: journal and exchange end as if nothing had happened.
+
+Not here: kill -9 at every named point, before and after (``test_lives.py``).
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import random
 import shutil
-import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -88,30 +90,6 @@ def run(context: Context, home: Path, address: str = "", **how: object) -> int:
     process.join(60)
     assert process.exitcode is not None
     return process.exitcode
-
-
-@pytest.mark.slow
-def test_killed_at_each_commit_before_and_after(
-    context: Context, home: Path, tmp_path: Path, undisturbed: Books
-) -> None:
-    kills = 0
-    for after in (False, True):
-        for commit in range(300):
-            folder = new_home(home, tmp_path / f"{after}{commit}")
-            with exchange_beside(context, folder) as address:
-                died = run(context, folder, address, die_at=commit, after=after)
-                if died != 0:
-                    assert died == -signal.SIGKILL
-                    kills += 1
-                    assert run(context, folder, address) == 0
-            assert contents(folder, folder / "exchange") == undisturbed, f"commit {commit}, after={after}"
-            shutil.rmtree(folder)
-            if died == 0:
-                break
-        else:
-            pytest.fail("the runner makes more commits than were tried")
-    # lease, bundle and state, and of each session its messages, its decision, and the answers to its orders
-    assert kills >= 2 * (4 + 8 * FEED_SESSIONS)
 
 
 def test_killed_again_and_again_while_it_recovers(
