@@ -1,8 +1,8 @@
 """The bodies of ``ljwx live backup|backups|restore|models|rollback|analyse``: copies, models, what trading cost.
 
 Not here: the runner itself (``live/main.py``), how a backup is made (``live/backups.py``), what a model's stage means
-(``live/stages.py``), what is measured (``live/analysis/``), what a trader asks of a runner
-(``live_control_commands.py``).
+(``live/stages.py``), what is measured (``live/analysis/``), the strategies' commands (``live/strategy_commands.py``),
+what a trader asks of a runner (``live_control_commands.py``).
 """
 
 from __future__ import annotations
@@ -94,6 +94,8 @@ def add_live_commands(
     analyse.add_argument("--to", dest="last", default=None, metavar="D", help="last session (default: the last)")
     analyse.add_argument("--html", default=None, metavar="FILE", help="write a page with pictures, too")
     add_live_control_commands(add)
+    add("strategies", _strategies, "who trades the account: state, share, worth and the newest session's result")
+    add("reload", _reload, "let the runner read [live.strategies] again; in effect from the next close on")
 
 
 def _backup(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -175,6 +177,18 @@ def _backups(settings: Settings, arguments: argparse.Namespace) -> int:
     text += list(damaged.values())
     show_result(arguments, body, "\n".join(text))
     return LiveError.exit_code if damaged else 0
+
+
+def _strategies(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.live.strategy_commands import show_strategies
+
+    return show_strategies(settings, arguments)
+
+
+def _reload(settings: Settings, arguments: argparse.Namespace) -> int:
+    from ljwx_pipeline.live.strategy_commands import reload_strategies
+
+    return reload_strategies(settings, arguments)
 
 
 def _state(backup: Backup, gone: set[str], damaged: dict[str, str]) -> str:

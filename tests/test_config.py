@@ -365,3 +365,17 @@ def test_intervals_as_shipped_are_made_and_abstain_from_nothing(project: Path) -
     shipped = load(project).uncertainty
     assert shipped.enabled
     assert not shipped.abstains
+
+
+def test_strategies_of_the_runner_are_sections_by_name_that_change_no_result(project: Path) -> None:
+    alone = load(project)
+    assert alone.live.strategies == {}
+    text = project.read_text(encoding="utf-8")
+    section = 'model = ""\nuniverse = ""\ncapital_share_frac = 0.5\nschedule = "close"\npaused = false\n'
+    project.write_text(text.replace("[risk]", f"[live.strategies.core]\n{section}\n[risk]"), encoding="utf-8")
+    several = load(project)
+    assert several.live.strategies["core"].capital_share_frac == 0.5
+    assert several.config_hash == alone.config_hash
+    edited(project, "paused = false", "paussed = false")
+    with pytest.raises(ConfigError, match=r"missing key live\.strategies\.core\.paused.*unknown key .*core\.paussed"):
+        load(project)

@@ -5,9 +5,9 @@ type, a bound and a name, and no default, so that a missing number is an error a
 smallest section they need, never the whole ``Settings``. Import from here.
 
 ``data``, ``research``, ``ensemble``, ``lint``, ``gate``, ``approval``, ``uncertainty``, ``monitoring``, ``contest``,
-``breakers``, ``stages`` and ``operation`` hold the sections, ``settings`` all of them together, ``load`` reads them,
-``dotted`` flattens them, ``homes`` says where state lies. Not here: reading data files (``sources/``), the dated
-exchange rules (``market/rulebook.py``).
+``breakers``, ``stages``, ``live_strategies`` and ``operation`` hold the sections, ``settings`` all of them together,
+``load`` reads them, ``dotted`` flattens them, ``homes`` says where state lies. Not here: reading data files
+(``sources/``), the dated exchange rules (``market/rulebook.py``).
 """
 
 from ljwx_pipeline.config.approval import ApprovalSettings
@@ -44,6 +44,7 @@ from ljwx_pipeline.config.homes import (
     without_password,
 )
 from ljwx_pipeline.config.lint import LintSettings
+from ljwx_pipeline.config.live_strategies import LiveStrategySettings
 from ljwx_pipeline.config.load import DEFAULT_PROFILE, load_settings, parse_value
 from ljwx_pipeline.config.monitoring import MonitoringSettings
 from ljwx_pipeline.config.operation import (
@@ -99,6 +100,7 @@ __all__ = [
     "LabelSettings",
     "LintSettings",
     "LiveSettings",
+    "LiveStrategySettings",
     "MlflowSettings",
     "ModelSettings",
     "MonitoringSettings",

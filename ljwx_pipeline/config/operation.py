@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator
 
+from ljwx_pipeline.config.live_strategies import LiveStrategySettings
 from ljwx_pipeline.config.section import Section
 from ljwx_pipeline.config.stages import StageSettings
 
@@ -70,7 +71,7 @@ class LiveSettings(Section):
 
     ``exchange_url`` is empty for a paper exchange that the runner starts for itself. ``database_url`` is empty for a
     SQLite file in the market's home. A password comes from PGPASSWORD or PGPASSFILE alone: an address is shown and
-    stored. ``stages``: how a pushed model comes to trade.
+    stored. ``stages``: how a pushed model comes to trade; ``strategies`` is empty where ``[strategy]`` alone trades.
     """
 
     exchange_url: str
@@ -85,6 +86,7 @@ class LiveSettings(Section):
     backup_keep_days: int = Field(ge=1)
     backup_keep_months: int = Field(ge=1)
     stages: StageSettings
+    strategies: dict[str, LiveStrategySettings]
 
     @field_validator("exchange_url")
     @classmethod

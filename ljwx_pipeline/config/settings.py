@@ -57,6 +57,7 @@ LOCAL_KEYS = (
     ("live", "backup_keep_days"),
     ("live", "backup_keep_months"),
     ("live", "stages"),
+    ("live", "strategies"),
     *(("monitoring", key) for key in MonitoringSettings.model_fields if key != "false_alarms_per_year"),
 )
 

@@ -21,7 +21,7 @@ Row = dict[str, Any]
 #: Where the runner keeps it below the market's home.
 JOURNAL = Path("live") / "account" / "journal.sqlite"
 #: Schema version this console reads.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 
 _RUNNER = """
 SELECT r.mode, r.simulated, r.session, r.sessions_done, r.sessions_total, r.message, r.updated_at,

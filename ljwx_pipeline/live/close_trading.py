@@ -1,15 +1,17 @@
-"""A strategy that decides once a session, at its close: scores, decides and places the orders of the next session.
+"""Trades each close for all strategies at once: settles their books, scores, decides, nets, places one list of orders.
 
-The close is decided once: its signals and its orders are durable together before anything is sent, and whoever comes
-after a crash finds them. Not here: the decision itself (``decision.py``), how orders travel (``order_desk.py``), when a
+The close is decided once: books, signals and orders are durable together before anything is sent, and whoever comes
+after a crash finds them. Which strategies there are is read from the journal at every close, so that a change takes
+effect at the next one; a journal that names none is traded by ``[strategy]`` with all of the capital. Not here: one
+strategy's decision (``decision.py``), books and netting (``sleeves/``), how orders travel (``order_desk.py``), when a
 close has come (``follower.py``).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
 
@@ -18,18 +20,51 @@ from sqlalchemy import Connection, select
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
-from ljwx_pipeline.live.decision import Books, Decider, DecidingModel
-from ljwx_pipeline.live.event_codec import from_json
-from ljwx_pipeline.live.events import Event, Noted, OrderDecided, SessionClosed, SignalsScored
+from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings
+from ljwx_pipeline.live.events import (
+    Event,
+    Noted,
+    OrderDecided,
+    SignalsScored,
+    SleeveBook,
+    SleevesDecided,
+    SleevesSettled,
+    Stage,
+    StrategyState,
+)
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg
-from ljwx_pipeline.live.risk_gate import FREE, Restraint
-from ljwx_pipeline.live.tables import account, events_log
+from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg, OrderIntent, Side, client_order_id
+from ljwx_pipeline.live.risk_gate import FREE, Denial, Restraint
+from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry
+from ljwx_pipeline.live.sleeves.book import Books as SleeveBooks
+from ljwx_pipeline.live.sleeves.funding import BPS, Funding, fund, gone
+from ljwx_pipeline.live.sleeves.netting import AccountOrder, Lot, Netted, SleeveIntent, net
+from ljwx_pipeline.live.sleeves.reading import (
+    PastClose,
+    close_of,
+    history,
+    last_books,
+    records_since,
+    strategies_in_force,
+    was_decided,
+)
+from ljwx_pipeline.live.sleeves.strategies import (
+    BY_FILE,
+    InForce,
+    StrategySpec,
+    removed,
+    sleeve_of,
+    sole_strategy,
+)
+from ljwx_pipeline.live.tables import account
+from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.uncertainty.abstain import may_buy
 
 _E4_PER_FEN = 100
+#: Model in the identity of an order by which a strategy that leaves sells.
+_LEAVING = "reduce"
 
 
 @dataclass(frozen=True)
@@ -41,42 +76,103 @@ class Close:
     at_ns: int
 
 
+@dataclass(frozen=True)
+class StagedModel:
+    """A model that trades for a strategy: at which stage, with what part of the strategy's capital, 1/10,000.
+
+    The champion has what the others leave, whatever is written here. ``model`` None: nobody scores at that stage now,
+    and what it holds is held.
+    """
+
+    stage: Stage
+    capital_share_bps: int
+    model: Model | None
+
+
+@dataclass(frozen=True)
+class Denials:
+    """Why a strategy may not open, or reduce; empty where it may. Codes, as in ``risk_gate.py``."""
+
+    opening: str = ""
+    reducing: str = ""
+
+
+def _allowed(strategy: str) -> Denials:  # noqa: ARG001 - what is allowed to everybody
+    return Denials()
+
+
+@dataclass(frozen=True)
+class _Sleeve:
+    """One sleeve that there is at this close; ``spec`` None: its strategy leaves."""
+
+    name: str
+    strategy: str
+    share_bps: int
+    spec: StrategySpec | None
+    model: Model | None
+
+    @property
+    def decides(self) -> bool:
+        return self.spec is None or (self.model is not None and not self.spec.paused)
+
+
+@dataclass(frozen=True)
+class _Standing:
+    """What the journal says at a close."""
+
+    settled: date | None
+    books: tuple[SleeveBook, ...]
+    records: tuple[SessionRecord, ...]
+    account: Books
+
+
 class CloseTrader:
-    """Trades the closes of one feed by one strategy.
+    """Trades the closes of one feed by all strategies of one account.
 
     Parameters
     ----------
-    strategy
-        Its name: part of every order's identity.
-    feed, decider
-        The market, and what decides on it.
+    feed
+        The market.
+    settings
+        ``[strategy]``, by which an account without named strategies trades, and the limits of all.
     journal, desk
         Where it reads the books, and where orders go.
-    model
-        Returns the model that trades now; None: none does, and nothing is decided.
+    models
+        Returns the models that trade now for a strategy by name; none, and it holds what it holds.
+    turn
+        Held while a close is decided: of `StrategyDesk`, so that no change comes in between.
+    denials
+        Returns what a strategy may not do now.
     restraint
-        Asked for each close before its orders are judged: what denies them beside the limits. None: nothing does.
+        Asked for each close before the account's orders are judged: what denies them beside the limits. None: nothing
+        does.
     """
 
     def __init__(
         self,
-        strategy: str,
         *,
         feed: ReplayFeed,
-        decider: Decider,
+        settings: RunnerSettings,
         journal: AsyncJournal,
         desk: OrderDesk,
-        model: Callable[[], Model | None],
+        models: Callable[[str], Sequence[StagedModel]],
+        turn: asyncio.Lock,
+        denials: Callable[[str], Denials] = _allowed,
         restraint: Callable[[Close], Awaitable[Restraint]] | None = None,
     ) -> None:
-        self.strategy = strategy
         self._feed = feed
-        self._decider = decider
+        self._settings = settings
         self._journal = journal
         self._desk = desk
-        self._model = model
+        self._models = models
+        self._turn = turn
+        self._denials = denials
         self._restraint = restraint
-        self._interval_fault = ""
+        self._gate = Decider(feed, settings)
+        self._deciders: dict[tuple[str, str], Decider] = {}
+        self._interval_faults: dict[str, str] = {}
+        smallest, step = lot_sizes(feed.market.board)
+        self._lots = {symbol: Lot(int(smallest[row]), int(step[row])) for row, symbol in enumerate(feed.symbols)}
 
     async def decide(self, close: Close) -> bool:
         """Decide ``close`` unless it was, and place its orders; return whether there was a model to decide by.
@@ -86,75 +182,293 @@ class CloseTrader:
         LiveError
             When the feed does not hold the session: it cannot be scored, and nothing is decided.
         """
-        if await self._journal.read(partial(_was_decided, self.strategy, close.session)):
+        async with self._turn:
+            return await self._decide(close)
+
+    async def _decide(self, close: Close) -> bool:
+        strategies = await self._strategies()
+        sleeves = self._sleeves(strategies)
+        names = tuple(one.name for one in sleeves)
+        if await self._journal.read(partial(was_decided, session=close.session, sleeves=names)):
             return True
-        model = self._model()
-        if model is None:
+        self._require_held(close.session)
+        standing = await self._journal.read(partial(self._standing, close.session))
+        funding = _funding(sleeves)
+        books: tuple[SleeveBook, ...] = standing.books
+        beside: list[Event] = []
+        if standing.settled != close.session:
+            books, beside = _settled(standing, close.session, funding, strategies, self._lots)
+        by_name = {book.sleeve: book for book in books}
+        trading = [one for one in sleeves if one.name in by_name]
+        if not any(one.decides for one in trading) and any(one.spec and not one.spec.paused for one in trading):
+            if beside:
+                await self._desk.place([], beside)
             return False
-        if close.session not in self._feed.sessions:
+        wanted: list[SleeveIntent] = []
+        for sleeve in trading:
+            if not sleeve.decides:
+                continue
+            own = await self._books_of(sleeve, by_name[sleeve.name], standing, close.session, funding)
+            intents, said = await self._wanted(sleeve, own, close, alone=funding.sole is not None)
+            wanted += intents
+            beside += said
+        netted = net(
+            close.session,
+            wanted,
+            lots=self._lots,
+            held_shares={one.symbol: one.shares for one in standing.account.held},
+        )
+        beside.append(SleevesDecided(session=close.session, valid_session=close.valid_session, wants=netted.wants))
+        # the age of several models is judged for each sleeve by itself
+        age_days = 0 if funding.sole is None else _age_days(trading[0].model, close.session)
+        restraint = FREE if self._restraint is None else await self._restraint(close)
+        await self._desk.place(self._orders(netted, wanted, standing.account, close, age_days, restraint), beside)
+        return True
+
+    async def _strategies(self) -> tuple[InForce, ...]:
+        named = await self._journal.read(strategies_in_force)
+        if named:
+            return named
+        sole = sole_strategy(self._settings.strategy)
+        return (InForce(sole.name, sole.state, sole.share_bps, sole.settings_json(), BY_FILE),)
+
+    def _sleeves(self, strategies: Sequence[InForce]) -> list[_Sleeve]:
+        found = []
+        for one in strategies:
+            if one.state is StrategyState.REMOVED:
+                continue
+            if one.state is StrategyState.REDUCING:
+                found.append(_Sleeve(one.name, one.name, 0, None, None))
+                continue
+            spec = one.spec
+            if spec is None:
+                raise LiveError(
+                    f"strategy {one.name} has parameters in the journal that this program cannot read",
+                    "nothing was decided; set it anew with `ljwx live reload` or run the release that wrote it",
+                )
+            found += self._staged(spec)
+        return found
+
+    def _staged(self, spec: StrategySpec) -> list[_Sleeve]:
+        staged = {one.stage: one for one in self._models(spec.name) if one.stage is not Stage.SHADOW}
+        canary = staged.get(Stage.CANARY)
+        of_canary = 0 if canary is None else spec.share_bps * canary.capital_share_bps // BPS
+        champion = staged.get(Stage.CHAMPION)
+        found = [
+            _Sleeve(
+                spec.name, spec.name, spec.share_bps - of_canary, spec, None if champion is None else champion.model
+            )
+        ]
+        if canary is not None and of_canary:
+            found.append(_Sleeve(sleeve_of(spec.name, Stage.CANARY), spec.name, of_canary, spec, canary.model))
+        return found
+
+    def _require_held(self, session: date) -> None:
+        if session not in self._feed.sessions:
             raise LiveError(
-                f"the session pack does not hold {close.session}, which the market has closed",
+                f"the session pack does not hold {session}, which the market has closed",
                 "run the pipeline, whose deployment writes the pack with it",
             )
-        books = await self._journal.read(partial(books_at, close.session))
+
+    def _standing(self, session: date, connection: Connection) -> _Standing:
+        settled, books = last_books(connection)
+        records = () if settled == session else records_since(connection, settled, session, self._closes)
+        return _Standing(settled, books, records, books_at(session, connection))
+
+    def _closes(self, session: date) -> Mapping[str, int]:
+        self._require_held(session)
+        closes = self._feed.market.close_e4[:, self._feed.column(session)]
+        return {self._feed.symbols[row]: int(closes[row]) for row in np.flatnonzero(closes > 0)}
+
+    async def _books_of(
+        self, sleeve: _Sleeve, book: SleeveBook, standing: _Standing, session: date, funding: Funding
+    ) -> Books:
+        if funding.sole == sleeve.name and book.share_bps == BPS:
+            return standing.account
+        past = await self._journal.read(partial(history, sleeve=sleeve.name, before=session))
+        owes = max(0, book.owes_fen)
+        equity = max(0, book.equity_fen - owes)
+        past_equity, past_cash = _without_moves(past, book, equity)
+        return Books(
+            held=book.holdings,
+            cash_fen=max(0, book.cash_fen - owes),
+            equity_fen=equity,
+            value_fen={one.symbol: one.value_fen for one in book.holdings},
+            past_equity_fen=past_equity,
+            past_cash_fen=past_cash,
+        )
+
+    async def _wanted(
+        self, sleeve: _Sleeve, books: Books, close: Close, *, alone: bool
+    ) -> tuple[list[SleeveIntent], list[Event]]:
+        """Return what one sleeve wants, with what speaks against it, and what there is to be written beside it.
+
+        Of a sleeve that is ``alone`` the gate judges the model's age, in its place among the other limits.
+        """
+        denials = self._denials(sleeve.strategy)
+        if sleeve.spec is None or sleeve.model is None:
+            return self._everything(sleeve, books, close, denials), []
+        model, deployed = sleeve.model, sleeve.model.deployed
+        decider = self._decider(sleeve.name, sleeve.spec)
         # scoring takes as long as it takes: the stream and the lease are looked after meanwhile
         scores = await asyncio.to_thread(model.scorer.scores, close.session)
         beside: list[Event] = []
         buyable = None
-        if self._decider.abstains:
+        if decider.abstains:
             ends = await asyncio.to_thread(model.scorer.interval_ends, close.session)
-            if ends.fault and ends.fault != self._interval_fault:
+            if ends.fault and ends.fault != self._interval_faults.get(sleeve.name, ""):
                 said = f"no prediction interval at {close.session}: {ends.fault}"
                 beside.append(Noted(topic="nothing_is_bought", message=said, session=close.session))
-            self._interval_fault = ends.fault
-            buyable = may_buy(self._decider.uncertainty, ends.lower, ends.upper)
-        deployed = model.deployed
-        restraint = FREE if self._restraint is None else await self._restraint(close)
-        decided = self._decider.orders(
-            close.session,
-            books,
-            scores,
-            buyable,
-            DecidingModel(deployed.model_version, deployed.last_train_session),
-            restraint,
+            self._interval_faults[sleeve.name] = ends.fault
+            buyable = may_buy(decider.uncertainty, ends.lower, ends.upper)
+        intents = decider.intents(
+            close.session, books, scores, buyable, DecidingModel(deployed.model_version, deployed.last_train_session)
         )
         scored = {self._feed.symbols[row]: float(scores[row]) for row in np.flatnonzero(np.isfinite(scores))}
         beside.append(
-            SignalsScored(
-                session=close.session, strategy=self.strategy, bundle_hash=deployed.bundle_hash, scores=scored
+            SignalsScored(session=close.session, strategy=sleeve.name, bundle_hash=deployed.bundle_hash, scores=scored)
+        )
+        fresh = alone or 0 <= _age_days(model, close.session) <= self._settings.live.max_bundle_age_days
+        opening = denials.opening or ("" if fresh else str(Denial.STALE_BUNDLE))
+        wanted = [
+            SleeveIntent(
+                sleeve.name,
+                one,
+                Leg.DECIDE,
+                deployed.bundle_hash,
+                denials.reducing if one.side is Side.SELL else opening,
             )
-        )
-        await self._desk.place([self._event(one, close, deployed.bundle_hash) for one in decided], beside)
-        return True
+            for one in intents
+        ]
+        return wanted, beside
 
-    def _event(self, decided: DecidedOrder, close: Close, bundle_hash: str) -> OrderDecided:
-        intent = decided.intent
-        return OrderDecided(
-            client_order_id=intent.client_order_id,
-            strategy=self.strategy,
-            leg=Leg.DECIDE,
-            session=close.session,
-            valid_session=close.valid_session,
-            bundle_hash=bundle_hash,
-            symbol=intent.symbol,
-            side=intent.side,
-            shares=intent.shares,
-            rank=intent.rank,
-            execution=Execution.SESSION,
-            limit_price_e4=0,
-            reference_price_e4=intent.reference_price_e4,
-            denial=decided.denial,
-            decided_at_ns=close.at_ns,
-        )
+    def _everything(self, sleeve: _Sleeve, books: Books, close: Close, denials: Denials) -> list[SleeveIntent]:
+        """Return the sale of all that a strategy which leaves holds, as far as it traded in the session."""
+        closes = self._closes(close.session)
+        held = [one for one in books.held if one.symbol in closes]
+        return [
+            SleeveIntent(
+                sleeve.name,
+                OrderIntent(
+                    client_order_id=client_order_id(
+                        strategy=sleeve.name,
+                        model_version=_LEAVING,
+                        symbol=one.symbol,
+                        session=close.session,
+                        side=Side.SELL,
+                    ),
+                    session=close.session,
+                    symbol=one.symbol,
+                    side=Side.SELL,
+                    shares=one.shares,
+                    rank=rank,
+                    reference_price_e4=closes[one.symbol],
+                ),
+                Leg.REDUCE,
+                None,
+                denials.reducing,
+            )
+            for rank, one in enumerate(held)
+        ]
+
+    def _decider(self, sleeve: str, spec: StrategySpec) -> Decider:
+        key = (sleeve, spec.settings_json())
+        if key not in self._deciders:
+            self._deciders = {of: one for of, one in self._deciders.items() if of[0] != sleeve}
+            self._deciders[key] = Decider(self._feed, replace(self._settings, strategy=spec.strategy), name=sleeve)
+        return self._deciders[key]
+
+    def _orders(
+        self,
+        netted: Netted,
+        wanted: Sequence[SleeveIntent],
+        books: Books,
+        close: Close,
+        bundle_age_days: int,
+        restraint: Restraint,
+    ) -> list[OrderDecided]:
+        """Return the account's orders as the risk gate leaves them, and those that a sleeve may not even want."""
+        intents = tuple(one.intent for one in netted.orders)
+        judged = self._gate.judged(close.session, intents, books, bundle_age_days=bundle_age_days, restraint=restraint)
+        found = [_order(one, decided, close) for one, decided in zip(netted.orders, judged, strict=True)]
+        found += [_order(_alone(one), DecidedOrder(one.intent, one.denial), close) for one in wanted if one.denial]
+        return found
 
 
-def _was_decided(strategy: str, session: date, connection: Connection) -> bool:
-    scored = select(events_log.c.seq).where(
-        events_log.c.kind == SignalsScored.__name__,
-        events_log.c.session == session.isoformat(),
-        events_log.c.strategy == strategy,
+def _age_days(model: Model | None, session: date) -> int:
+    return 0 if model is None else (session - model.deployed.last_train_session).days
+
+
+def _alone(one: SleeveIntent) -> AccountOrder:
+    return AccountOrder(one.intent, one.sleeve, one.leg, one.bundle_hash)
+
+
+def _order(one: AccountOrder, decided: DecidedOrder, close: Close) -> OrderDecided:
+    intent = decided.intent
+    return OrderDecided(
+        client_order_id=intent.client_order_id,
+        strategy=one.strategy,
+        leg=one.leg,
+        session=close.session,
+        valid_session=close.valid_session,
+        bundle_hash=one.bundle_hash,
+        symbol=intent.symbol,
+        side=intent.side,
+        shares=intent.shares,
+        rank=intent.rank,
+        execution=Execution.SESSION,
+        limit_price_e4=0,
+        reference_price_e4=intent.reference_price_e4,
+        denial=decided.denial,
+        decided_at_ns=close.at_ns,
     )
-    return connection.execute(scored.limit(1)).first() is not None
+
+
+def _funding(sleeves: Sequence[_Sleeve]) -> Funding:
+    return Funding(
+        {one.name: one.share_bps for one in sleeves},
+        {sleeve_of(one.strategy, Stage.CANARY): one.strategy for one in sleeves},
+    )
+
+
+def _settled(
+    standing: _Standing,
+    session: date,
+    funding: Funding,
+    strategies: Sequence[InForce],
+    lots: Mapping[str, Lot],
+) -> tuple[tuple[SleeveBook, ...], list[Event]]:
+    """Return the sleeves' books after ``session``, and the events that say so."""
+    books = SleeveBooks(standing.books)
+    newest = standing.records[-1]
+    unexplained: list[str] = []
+    for record in standing.records:
+        unexplained += carry(books, record)
+    fund(books, funding, lots=lots, cash_fen=newest.cash_fen, positions=newest.positions)
+    stated = books.stated()
+    beside: list[Event] = [SleevesSettled(session=session, books=stated)]
+    if unexplained and standing.settled is not None:  # an account that has no books yet is explained by nothing
+        beside.append(Noted(topic="sleeves_corrected", message="; ".join(unexplained), session=session))
+    leaving = [one for one in strategies if one.state is StrategyState.REDUCING]
+    beside += [removed(one) for one in leaving if gone(books, one.name)]
+    return stated, beside
+
+
+def _without_moves(past: Sequence[PastClose], book: SleeveBook, own_fen: int) -> tuple[list[int], list[int]]:
+    """Return earlier equity and cash as if today's capital had been there: what was moved or is owed is no return."""
+    equities: list[int] = []
+    cash: list[int] = []
+    # walking back, a move scales all that lies before it
+    over, under, moved, equity = own_fen, max(1, book.equity_fen), book.moved_fen, book.equity_fen
+    for one in reversed(past):
+        if moved:
+            if equity - moved <= 0 or equity <= 0:
+                break  # it began with that capital
+            over, under = over * equity, under * (equity - moved)
+        equities.append(one.equity_fen * over // under)
+        cash.append(one.cash_fen * over // under)
+        moved, equity = one.moved_fen, one.equity_fen
+    return equities[::-1], cash[::-1]
 
 
 def books_at(session: date, connection: Connection) -> Books:
@@ -167,13 +481,7 @@ def books_at(session: date, connection: Connection) -> Books:
     """
     past = select(account.c.equity_fen, account.c.cash_fen).where(account.c.session < session.isoformat())
     rows = connection.execute(past.order_by(account.c.session)).all()
-    kind = (events_log.c.kind == SessionClosed.__name__) & (events_log.c.session == session.isoformat())
-    body = connection.execute(select(events_log.c.body).where(kind).order_by(events_log.c.seq.desc()).limit(1)).scalar()
-    if body is None:
-        raise LiveError(
-            f"the journal holds no close of {session}", "nothing is decided without one; reconcile with the broker"
-        )
-    closed = from_json(SessionClosed, body)
+    closed = close_of(session, connection)
     return Books(
         held=closed.positions,
         cash_fen=closed.cash_fen,

@@ -114,6 +114,8 @@ class Decider:
         Its market is what orders are decided on.
     settings
         Strategy and limits.
+    name
+        Part of every order's identity; `strategy_name` where none is given.
 
     Raises
     ------
@@ -121,9 +123,10 @@ class Decider:
         For a strategy that cannot be traded by an account.
     """
 
-    def __init__(self, feed: ReplayFeed, settings: RunnerSettings) -> None:
+    def __init__(self, feed: ReplayFeed, settings: RunnerSettings, *, name: str = "") -> None:
         self._feed = feed
         self._settings = settings
+        self._name = name or strategy_name(settings.strategy)
         self._params = DecisionParams.of(settings.strategy)
         self._sizing = SizingParams.of(settings.strategy.sizing)
         self._exits = ExitParams.of(settings.strategy.exits)
@@ -163,20 +166,34 @@ class Decider:
         LiveError
             When an exit is set and the broker does not know the price it needs.
         """
-        intents = self._intents(session, books, scores, may_buy, model)
+        intents = self.intents(session, books, scores, may_buy, model)
+        return self.judged(
+            session, intents, books, bundle_age_days=(session - model.last_train_session).days, restraint=restraint
+        )
+
+    def judged(
+        self,
+        session: date,
+        intents: tuple[OrderIntent, ...],
+        books: Books,
+        *,
+        bundle_age_days: int,
+        restraint: Restraint = FREE,
+    ) -> tuple[DecidedOrder, ...]:
+        """Return ``intents`` as the risk gate leaves them, with the account in ``books``."""
         previous = books.past_equity_fen[-1] if books.past_equity_fen else self._settings.capital_fen
         view = RiskView(
             equity_fen=books.equity_fen,
             previous_equity_fen=previous,
             shares={one.symbol: one.shares for one in books.held},
             position_values_fen=books.value_fen,
-            bundle_age_days=(session - model.last_train_session).days,
+            bundle_age_days=bundle_age_days,
             max_bundle_age_days=self._settings.live.max_bundle_age_days,
             **vars(restraint),
         )
         return gate_orders(intents, self._quotes(session, intents), view, self._settings.risk)
 
-    def _intents(
+    def intents(
         self,
         session: date,
         books: Books,
@@ -184,6 +201,7 @@ class Decider:
         may_buy: NDArray[np.int8] | None,
         model: DecidingModel,
     ) -> tuple[OrderIntent, ...]:
+        """Return the orders that the close of ``session`` asks for, by rank, before the risk gate; see `orders`."""
         self._require_known_prices(books.held)
         shares, held, entry_e4, peak_e4 = self._holdings(books.held)
         price_e4 = self._feed.market.close_e4[:, self._feed.column(session)].astype(np.int64)
@@ -214,7 +232,7 @@ class Decider:
             side = Side.BUY if decided.shares[row] > 0 else Side.SELL
             symbol = self._feed.symbols[row]
             identity = client_order_id(
-                strategy=strategy_name(self._settings.strategy),
+                strategy=self._name,
                 model_version=model.version,
                 symbol=symbol,
                 session=session,

@@ -42,6 +42,7 @@ class StrategyState(StrEnum):
 
     ACTIVE = "active"
     PAUSED = "paused"
+    REDUCING = "reducing"  # taken out of the configuration while it held something: it sells, then it is removed
     REMOVED = "removed"
 
 
@@ -587,6 +588,90 @@ class Noted(Event):
     session: date | None
 
 
+# -- sleeves: one strategy at one stage, with a share of the account -------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleeveHolding:
+    """Shares of one symbol in one sleeve's book after a session; ``value_fen`` is its part of the account's value."""
+
+    symbol: str
+    shares: int
+    held_sessions: int
+    entry_price_e4: int
+    peak_price_e4: int
+    last_price_e4: int
+    value_fen: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleeveBook:
+    """What one sleeve holds after a session; the book of nobody has the empty name. The books add up to the account.
+
+    Parameters
+    ----------
+    share_bps
+        Part of the account that it was given capital for, 1/10,000.
+    cash_fen
+        Below zero where it spent what it did not have: the others' cash paid for it, and it buys nothing until then.
+    owes_fen
+        Capital that it has still to give back; negative: that it has still to get.
+    moved_fen
+        Equity that came from other books at this close (or, negative, went there): no result of its trading.
+    """
+
+    sleeve: str
+    share_bps: int
+    cash_fen: int
+    equity_fen: int
+    owes_fen: int
+    moved_fen: int
+    holdings: tuple[SleeveHolding, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleeveWant:
+    """What one sleeve wanted of one symbol, and how it was to get it.
+
+    Parameters
+    ----------
+    crossed_shares
+        Part that other sleeves take or give, at the close of the session that the decision is for.
+    client_order_id
+        The account's order that holds the rest; empty where there is none.
+    lot_step
+        Shares by which orders of the symbol grow: parts of an order are allotted in them.
+    denial
+        Why it is not tried; empty where it is, and where the account's order alone was denied.
+    """
+
+    sleeve: str
+    symbol: str
+    side: Side
+    shares: int
+    crossed_shares: int
+    client_order_id: str
+    lot_step: int
+    denial: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleevesDecided(Event):
+    """The close of ``session`` was decided for all sleeves at once; what they wanted, by sleeve and symbol."""
+
+    session: date
+    valid_session: date
+    wants: tuple[SleeveWant, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SleevesSettled(Event):
+    """The sleeves' books after ``session``, by name: cash and shares add up to the account's."""
+
+    session: date
+    books: tuple[SleeveBook, ...]
+
+
 #: Every event by the name it is logged under.
 EVENTS: Mapping[str, type[Event]] = {
     kind.__name__: kind
@@ -597,6 +682,7 @@ EVENTS: Mapping[str, type[Event]] = {
         *(BundleReleased, ModelScored, CandidateJudged),
         *(BreakerTripped, BreakerReset, BreakerMoved, ModeChanged, TickQuarantined, AlertRaised),
         *(RunnerStated, BackupMade, Noted),
+        *(SleevesDecided, SleevesSettled),
     )
 }
 

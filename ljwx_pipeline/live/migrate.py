@@ -18,7 +18,7 @@ from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import PROJECTION_VERSION, events_log
 
 #: The newest revision, and the number that ``user_version`` holds of it, by which earlier releases refuse the file.
-HEAD, HEAD_NUMBER = "0003", 3
+HEAD, HEAD_NUMBER = "0004", 4
 #: Revisions by the number that earlier releases counted.
 _COUNTED = {1: "0001", 2: "0002"}
 _SCRIPTS = "ljwx_pipeline:live/migrations"

@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, inspect, select, text, update
 
 from ljwx_pipeline.live import events as e
-from ljwx_pipeline.live import project_account, project_control, project_notes, project_orders
+from ljwx_pipeline.live import project_account, project_control, project_notes, project_orders, project_sleeves
 from ljwx_pipeline.live.events import Event, Recorded
 from ljwx_pipeline.live.tables import DERIVED, DURABLE, PROJECTION_VERSION, projection
 
@@ -49,6 +49,8 @@ _APPLY: dict[type[Event], Apply] = {
     e.BackupMade: project_control.backup_made,
     e.AlertRaised: project_notes.alert_raised,
     e.Noted: project_notes.noted,
+    e.SleevesDecided: project_sleeves.sleeves_decided,
+    e.SleevesSettled: project_sleeves.sleeves_settled,
 }
 
 _STANDING = select(projection.c.version, projection.c.seq)

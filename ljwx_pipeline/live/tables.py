@@ -27,7 +27,7 @@ from sqlalchemy import (
 from ljwx_pipeline.live.orders import OrderState, Side
 
 #: Raise it with any change of the derived tables or of what is written into them: journals are then derived anew.
-PROJECTION_VERSION = 1
+PROJECTION_VERSION = 2
 
 DURABLE = MetaData()
 DERIVED = MetaData()
@@ -341,6 +341,56 @@ modes = Table(
     _words("by"),
     _words("reason"),
     _words("at"),
+    sqlite_with_rowid=False,
+)
+
+# -- derived: sleeves ------------------------------------------------------------------------------------------------
+
+#: Each sleeve's book after each session; nobody's has the empty name.
+sleeve_accounts = Table(
+    "sleeve_accounts",
+    DERIVED,
+    _words("session", key=True),
+    _words("sleeve", key=True),
+    _whole("share_bps", "BETWEEN 0 AND 10000"),
+    _whole("cash_fen"),
+    _whole("equity_fen"),
+    _whole("owes_fen"),
+    _whole("moved_fen"),
+    sqlite_with_rowid=False,
+)
+#: What the sleeves hold after the newest session that was settled.
+sleeve_holdings = Table(
+    "sleeve_holdings",
+    DERIVED,
+    _words("sleeve", key=True),
+    _words("symbol", key=True),
+    _whole("shares", "> 0"),
+    _whole("held_sessions"),
+    _whole("entry_price_e4"),
+    _whole("peak_price_e4"),
+    _whole("last_price_e4"),
+    _whole("value_fen"),
+    sqlite_with_rowid=False,
+)
+#: The closes that were decided for all sleeves at once, and what each of them wanted.
+sleeve_closes = Table(
+    "sleeve_closes", DERIVED, _words("session", key=True), _words("valid_session"), sqlite_with_rowid=False
+)
+sleeve_wants = Table(
+    "sleeve_wants",
+    DERIVED,
+    _words("session", key=True),
+    _words("sleeve", key=True),
+    _words("symbol", key=True),
+    _words("valid_session"),
+    _side(),
+    _whole("shares", "> 0"),
+    _whole("crossed_shares", ">= 0"),
+    _words("client_order_id"),
+    _whole("lot_step", "> 0"),
+    _words("denial"),
+    Index("sleeve_wants_by_valid_session", "valid_session"),
     sqlite_with_rowid=False,
 )
 

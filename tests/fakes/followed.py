@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from datetime import date
 
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader
-from ljwx_pipeline.live.decision import Decider, RunnerSettings, strategy_name
+from ljwx_pipeline.live.close_trading import Close, CloseTrader, StagedModel
+from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.events import BundleStaged, Stage
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.follower import Follower, Hooks
@@ -27,12 +28,12 @@ class Followed:
         self.closes: list[Close] = []
         self.model = model
         self.trader = CloseTrader(
-            strategy_name(settings.strategy),
             feed=feed,
-            decider=Decider(feed, settings),
+            settings=settings,
             journal=desk.journal,
             desk=desk.orders,
-            model=lambda: self.model,
+            models=lambda _: [StagedModel(Stage.CHAMPION, 10_000, self.model)],
+            turn=asyncio.Lock(),
         )
         hooks = Hooks(self.on_close, self.on_connected, self.on_silent, lambda _: None)
         self.follower = Follower(broker=desk.broker, journal=desk.journal, desk=desk.orders, hooks=hooks)

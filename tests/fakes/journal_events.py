@@ -35,6 +35,11 @@ from ljwx_pipeline.live.events import (
     SessionClosed,
     SessionOpened,
     SignalsScored,
+    SleeveBook,
+    SleeveHolding,
+    SleevesDecided,
+    SleevesSettled,
+    SleeveWant,
     Stage,
     StopQueued,
     StrategyChanged,
@@ -206,6 +211,30 @@ _DAYS = st.dates(date(2025, 11, 3), date(2025, 11, 6))
 _SYMBOLS = st.sampled_from(["S00001.SIM", "S00002.SIM", "S00003.SIM"])
 _POSITIONS = st.lists(_SYMBOLS, unique=True, max_size=3).map(lambda some: tuple(held(symbol) for symbol in some))
 
+_BOOKS = st.builds(
+    SleeveBook,
+    sleeve=st.sampled_from(["", "s", "t"]),
+    share_bps=st.integers(0, 10_000),
+    cash_fen=st.integers(-500, 9_999),
+    equity_fen=st.integers(0, 9_999),
+    owes_fen=st.integers(-500, 500),
+    moved_fen=st.integers(-500, 500),
+    holdings=st.lists(
+        st.builds(
+            SleeveHolding,
+            symbol=_SYMBOLS,
+            shares=st.integers(1, 500),
+            held_sessions=st.integers(0, 9),
+            entry_price_e4=st.just(100_000),
+            peak_price_e4=st.just(110_000),
+            last_price_e4=st.just(105_000),
+            value_fen=st.integers(0, 9_999),
+        ),
+        unique_by=lambda one: one.symbol,
+        max_size=2,
+    ).map(tuple),
+)
+
 #: Events about anything but the orders of `order_lives`; some contradict what came before and are then refused.
 others: st.SearchStrategy[Event] = st.one_of(
     st.builds(
@@ -335,4 +364,25 @@ others: st.SearchStrategy[Event] = st.one_of(
         message=_TEXT,
     ),
     st.builds(noted, _TEXT),
+    st.builds(
+        SleevesDecided,
+        session=_DAYS,
+        valid_session=st.just(date(2025, 11, 7)),
+        wants=st.lists(
+            st.builds(
+                SleeveWant,
+                sleeve=_NAMES,
+                symbol=_SYMBOLS,
+                side=st.sampled_from(Side),
+                shares=st.integers(1, 500),
+                crossed_shares=st.integers(0, 100),
+                client_order_id=_TEXT,
+                lot_step=st.just(100),
+                denial=_TEXT,
+            ),
+            unique_by=lambda want: (want.sleeve, want.symbol),
+            max_size=3,
+        ).map(tuple),
+    ),
+    st.builds(SleevesSettled, session=_DAYS, books=st.lists(_BOOKS, unique_by=lambda book: book.sleeve).map(tuple)),
 )

@@ -44,7 +44,7 @@ def test_a_backup_holds_what_the_journal_held_and_is_one_file_with_its_manifest(
     made = backups.make("asked for", lambda table, rows: told.append(f"{table} {rows}"))
     assert backups.shelf.listed() == (made,)
     assert files(backups) == [made.name, f"{made.name}.json"]
-    assert (made.upto_seq, made.revision, made.at) == (3, "0003", NOW.isoformat())
+    assert (made.upto_seq, made.revision, made.at) == (3, "0004", NOW.isoformat())
     assert made.tables == contents(store)
     assert "events_log 3" in told
     again = Store(backups.shelf.require_whole(made))
@@ -155,7 +155,7 @@ def test_one_is_due_after_a_day_or_when_the_clock_was_set_back(store: Store, tmp
 
 
 def shelf_of(ages_h: list[float]) -> tuple[Backup, ...]:
-    blank = Backup("", "", "", "0003", 0, "", 0, "", {})
+    blank = Backup("", "", "", "0004", 0, "", 0, "", {})
     instants = sorted(NOW - timedelta(hours=age) for age in ages_h)
     return tuple(replace(blank, name=f"{number}", at=instant.isoformat()) for number, instant in enumerate(instants))
 

@@ -201,7 +201,11 @@ def test_a_close_is_decided_once_and_not_without_its_bars_or_its_books(
             async with desk_at(exchange.said["url"], tmp_path) as desk:
                 await stage(desk, BUNDLE)
                 model = Model(BUNDLE, GivenScores(feed, 0))
-                followed = Followed(desk, feed, wide_open(settings), model)
+                followed = Followed(desk, feed, wide_open(settings), None)
+                await followed.follower.follow(until(feed.sessions[0]))
+                assert not await followed.trader.decide(followed.closes[-1])
+                assert (await counts(desk))[1] == 0
+                followed.model = model
                 await followed.follower.follow(until(feed.sessions[1]))
                 counted = await counts(desk)
                 assert counted[1] > 0
@@ -214,8 +218,6 @@ def test_a_close_is_decided_once_and_not_without_its_bars_or_its_books(
                     await followed.trader.decide(replace(last, session=last.session + timedelta(days=3650)))
                 with pytest.raises(LiveError, match=f"the journal holds no close of {feed.sessions[2]}"):
                     await followed.trader.decide(replace(last, session=feed.sessions[2]))
-                followed.model = None
-                assert not await followed.trader.decide(replace(last, session=feed.sessions[2]))
                 await same_books(desk, feed.sessions[1])
 
     async def counts(desk: Desk) -> tuple[int, ...]:
@@ -229,5 +231,75 @@ def test_a_close_is_decided_once_and_not_without_its_bars_or_its_books(
         assert {one.symbol: one.shares for one in ours.held} == {one.symbol: one.shares for one in theirs.positions}
         assert len(ours.past_equity_fen) == len(ours.past_cash_fen) == 1
         np.testing.assert_array_equal(sum(ours.value_fen.values()) + ours.cash_fen, ours.equity_fen)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("limits", "denials"),
+    [
+        ({"risk": {}, "live": {}}, {""}),
+        ({"risk": {"max_orders_per_session": 4}, "live": {}}, {"", "ORDER_COUNT"}),
+        ({"risk": {}, "live": {"max_bundle_age_days": 1}}, {"STALE_BUNDLE"}),
+        (
+            {"risk": {"max_price_deviation_frac": 0.01}, "live": {"max_bundle_age_days": 1}},
+            {"PRICE_DEVIATION", "STALE_BUNDLE"},
+        ),
+    ],
+    ids=["wide", "narrow", "stale", "stale and narrow"],
+)
+def test_what_the_journal_holds_of_one_strategy_is_what_the_decision_alone_asks_for(
+    pack: Path,
+    tmp_path: Path,
+    settings: Settings,
+    feed: ReplayFeed,
+    limits: dict[str, dict[str, float]],
+    denials: set[str],
+) -> None:
+    wide = wide_open(settings)
+    chosen = replace(
+        wide,
+        risk=wide.risk.model_copy(update=limits["risk"]),
+        live=wide.live.model_copy(update=limits["live"]),
+    )
+    scorer = GivenScores(feed, 3)
+    columns = [getattr(orders.c, name) for name in ("client_order_id", "side", "shares", "rank", "reference_price_e4")]
+
+    async def run() -> None:
+        with exchange_process(
+            pack, tmp_path / "exchange", "--port", "0", "--speed", "0", "--tick-seconds", "600"
+        ) as said:
+            async with desk_at(said.said["url"], tmp_path) as desk:
+                await stage(desk, BUNDLE)
+                followed = Followed(desk, feed, chosen, Model(BUNDLE, scorer))
+                await followed.follower.follow(until(feed.sessions[4]))
+                found = set()
+                for close in followed.closes:
+                    day = close.session
+                    asked = Decider(feed, chosen).orders(
+                        day,
+                        await desk.journal.read(lambda c, of=day: books_at(of, c)),
+                        scorer.scores(day),
+                        None,
+                        DECIDING,
+                    )
+                    found |= {one.denial for one in asked}
+                    rows = await desk.journal.read(
+                        lambda c, of=day: c.execute(
+                            select(*columns, orders.c.state, orders.c.reason).where(orders.c.session == of.isoformat())
+                        ).all()
+                    )
+                    held = {tuple(row[:5]): row.reason if row.state == "denied" else "" for row in rows}
+                    assert held == {
+                        (
+                            one.intent.client_order_id,
+                            one.intent.side.value,
+                            one.intent.shares,
+                            one.intent.rank,
+                            one.intent.reference_price_e4,
+                        ): one.denial
+                        for one in asked
+                    }
+                assert denials <= found
 
     asyncio.run(run())

@@ -91,7 +91,7 @@ def test_a_backup_is_made_and_verified_before_anything_changes(tmp_path: Path) -
     before = contents(Store(path))
     journal = Journal(path, ManualClock(NOW))
     (kept,) = journal.backups.shelf.listed()
-    assert (kept.reason, kept.revision, kept.upto_seq) == ("before migration 0002 to 0003", "0002", 0)
+    assert (kept.reason, kept.revision, kept.upto_seq) == ("before migration 0002 to 0004", "0002", 0)
     assert kept.tables == before
     restored = Store(journal.backups.shelf.require_whole(kept))
     assert contents(restored) == before
@@ -155,7 +155,7 @@ def test_a_journal_of_a_newer_release_is_refused(tmp_path: Path) -> None:
     store = empty_store(tmp_path)
     with store.writing() as connection:
         connection.execute(text("UPDATE alembic_version SET version_num = '0042'"))
-    with pytest.raises(LiveError, match="schema version 42, this program knows 3"):
+    with pytest.raises(LiveError, match="schema version 42, this program knows 4"):
         migrate(store, lambda _: None)
 
 

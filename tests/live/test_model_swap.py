@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,8 @@ from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader
-from ljwx_pipeline.live.decision import Decider
-from ljwx_pipeline.live.events import BundleReleased
+from ljwx_pipeline.live.close_trading import Close, CloseTrader, StagedModel
+from ljwx_pipeline.live.events import BundleReleased, Stage
 from ljwx_pipeline.live.follower import Follower, Hooks
 from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.order_desk import OrderDesk
@@ -52,12 +52,12 @@ def test_a_swap_and_a_fall_back_while_trading_equal_the_backtest_of_whoever_scor
         assert one.journal is not None
         desk = OrderDesk(journal=one.journal, broker=broker, fence=one.lease, clock=one.clock, max_order_age_s=60)
         trader = CloseTrader(
-            "topk-dropout",
             feed=one.feed,
-            decider=Decider(one.feed, chosen),
+            settings=chosen,
             journal=one.journal,
             desk=desk,
-            model=lambda: now[0],
+            models=lambda _: [StagedModel(Stage.CHAMPION, 10_000, now[0])],
+            turn=asyncio.Lock(),
         )
 
         async def on_close(close: Close) -> None:
