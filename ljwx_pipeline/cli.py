@@ -260,7 +260,7 @@ def _live(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     home = market_home(settings)
     if not arguments.once:
-        return serve(home, settings)
+        return serve(home, settings, reread=lambda: _settings(arguments))
     account = run_replay(home, settings)
     print(json.dumps(account.as_dict(), indent=2))
     return 0

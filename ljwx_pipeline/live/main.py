@@ -28,6 +28,7 @@ from ljwx_pipeline.live.leadership import Place
 from ljwx_pipeline.live.places import LIVE_DIR, journal_place
 from ljwx_pipeline.live.process import EVERY_STRATEGY, LiveProcess, ProcessSettings, first_of
 from ljwx_pipeline.live.progress import Mode, Progress
+from ljwx_pipeline.live.sleeves.desk import Configured
 from ljwx_pipeline.live.snapshot import AccountSnapshot, account_snapshot
 from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.live.supervision.sd_notify import ServiceManager
@@ -53,6 +54,8 @@ class RunnerProcess:
         Folder of the pipeline's public key.
     ready
         Called each time the books were found to agree with the exchange's.
+    reread
+        Reads the configuration again, for the strategies alone; ``settings`` if None.
     """
 
     def __init__(
@@ -63,6 +66,7 @@ class RunnerProcess:
         keys_dir: Path,
         clock: Clock,
         ready: Callable[[], None] = lambda: None,
+        reread: Callable[[], Settings] | None = None,
     ) -> None:
         self.live_dir = home / LIVE_DIR
         self.progress = Progress(clock)
@@ -81,6 +85,7 @@ class RunnerProcess:
             stops=settings.stops,
             label=settings.label,
             staging=Staging({EVERY_STRATEGY: self._model_name}, settings.live.stages),
+            configured=lambda: Configured.of(settings if reread is None else reread()),
         )
         self._keys_dir = keys_dir
         self._clock = clock
@@ -152,7 +157,13 @@ def run_replay(
     return process.snapshot()
 
 
-def serve(home: Path, settings: Settings, *, keys_dir: Path | None = None) -> int:
+def serve(
+    home: Path,
+    settings: Settings,
+    *,
+    keys_dir: Path | None = None,
+    reread: Callable[[], Settings] | None = None,
+) -> int:
     """Run loop and HTTP interface in this process until SIGTERM or SIGINT; return the exit code.
 
     While another process trades the account this one stands by. After several unclean ends in a short time it waits
@@ -191,7 +202,12 @@ def serve(home: Path, settings: Settings, *, keys_dir: Path | None = None) -> in
     with starts.run():
         agreed = threading.Event()
         process = RunnerProcess(
-            home, settings, keys_dir=keys_dir or ljwx_home() / KEYS_DIR, clock=clock, ready=agreed.set
+            home,
+            settings,
+            keys_dir=keys_dir or ljwx_home() / KEYS_DIR,
+            clock=clock,
+            ready=agreed.set,
+            reread=reread,
         )
         watchdog = Watchdog(manager, process.progress, max_age_s=process.max_age_s, books_agree=agreed.is_set)
         asyncio.run(_supervised(process, watchdog, asked, settings.ui.host, settings.ui.runner_port))
@@ -239,6 +255,7 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
 
     from ljwx_pipeline.live.api import ApiParts, make_api
     from ljwx_pipeline.live.control_api import control_router
+    from ljwx_pipeline.live.strategies_api import strategies_router
 
     parts = ApiParts(
         journal=process.journal,
@@ -251,12 +268,20 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
 
     async def answer() -> None:
         with bound_socket(host, port, "ui.runner_port") as listener:
-            api = make_api(parts, [control_router(process.loop.control)])
+            api = make_api(parts, [control_router(process.loop.control), strategies_router(process.loop.strategies)])
             server = uvicorn.Server(
                 uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=5, lifespan="off")
             )
             await server.serve(sockets=[listener])
 
+    asked: set[asyncio.Task[None]] = set()  # the loop holds tasks weakly
+
+    def read_again() -> None:
+        task = asyncio.get_running_loop().create_task(process.loop.reload())
+        asked.add(task)
+        task.add_done_callback(asked.discard)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, read_again)
     await process.loop.run(once=False, beside=answer)
 
 

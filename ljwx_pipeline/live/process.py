@@ -23,19 +23,19 @@ from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.backup_shelf import Retention
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader
-from ljwx_pipeline.live.events import ReconciliationFailed
+from ljwx_pipeline.live.close_trading import Close, CloseTrader, StagedModel
+from ljwx_pipeline.live.events import ReconciliationFailed, Stage
 from ljwx_pipeline.live.follower import BooksDiffer, Follower, Hooks
 from ljwx_pipeline.live.from_broker import MessageIntake
 from ljwx_pipeline.live.guard_ticks import SymbolDay, days_of_pack
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.leadership import Candidate, Place, renew
-from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.model_board import ModelBoard, StagedModels
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.own_exchange import OwnExchange, OwnExchangeSettings
 from ljwx_pipeline.live.progress import Mode, Progress
+from ljwx_pipeline.live.sleeves.desk import Configured, StrategyDesk
 from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.live.trading import FEED_DIR, PackTrading, TradingSettings, pack_stamp
 from ljwx_pipeline.live.watch import Watch
@@ -69,6 +69,7 @@ class ProcessSettings:
     stops: StopSettings
     label: LabelSettings
     staging: Staging
+    configured: Callable[[], Configured]
 
 
 class LiveProcess:
@@ -108,6 +109,7 @@ class LiveProcess:
         self._trading: PackTrading | None = None
         self._board: ModelBoard | None = None
         self._watching: Watching | None = None
+        self._strategies: StrategyDesk | None = None
         self._said: RunnerState | None = None
         self._last_fault = ""
 
@@ -127,6 +129,22 @@ class LiveProcess:
         if self._watching is None:
             raise LiveError("this process does not lead", "ask the runner that does")
         return self._watching
+
+    @property
+    def strategies(self) -> StrategyDesk:
+        """Who trades the account, to be changed from the event loop; LiveError while this process does not lead."""
+        if self._strategies is None:
+            raise LiveError("this process does not trade the account", "ask the runner that does")
+        return self._strategies
+
+    async def reload(self) -> None:
+        """Let the strategies follow the file; a file that is refused is noted in the journal, and nothing changes."""
+        try:
+            await self.strategies.reload()
+        except Deposed:
+            raise
+        except LjwxError as error:
+            self._progress.beat(self._progress.read().mode, str(error))
 
     def examine(self, bundle: ModelBundle) -> bool:
         """Refuse a bundle that fails its smoke predictions, from any thread; False while nothing can tell."""
@@ -204,7 +222,12 @@ class LiveProcess:
             await board.adopt()
             watching = await self._opened_watch(candidate, journal)
             self._watching = watching
-            yield _Parts(candidate, journal, inbox, board, watching, exchange, stack)
+            strategies = StrategyDesk(
+                journal=journal, epoch=lambda: candidate.lease.epoch, configured=self._settings.configured
+            )
+            await strategies.start()
+            self._strategies = strategies
+            yield _Parts(candidate, journal, inbox, board, watching, strategies, exchange, stack)
 
     async def _opened_watch(self, candidate: Candidate, journal: AsyncJournal) -> Watching:
         settings = self._settings
@@ -301,12 +324,12 @@ class LiveProcess:
     async def _follow(self, parts: _Parts, trading: PackTrading, connected: _Connected) -> None:
         watching, watch = parts.watching, connected.watch
         trader = CloseTrader(
-            watching.strategy,
             feed=trading.feed,
-            decider=trading.decider,
+            settings=self._settings.trading.runner,
             journal=parts.journal,
             desk=connected.desk,
-            model=lambda: parts.model,
+            models=lambda _: parts.staged,
+            turn=parts.strategies.turn,
             restraint=partial(watch.restraint, watching.strategy),
         )
 
@@ -314,11 +337,12 @@ class LiveProcess:
             await self._collect(parts)
             if trading.stamp != await asyncio.to_thread(pack_stamp, self._settings.place.live_dir):
                 raise PackChanged("a new session pack lies there", "it is opened at once")
-            parts.model = (await parts.board.scores(close.session)).champion
-            if parts.model is None:
+            scored = await parts.board.scores(close.session)
+            if scored.champion is None:
                 raise NobodyTrades("no model has been deployed yet", "deploy one: run the pipeline")
             await self._say(parts, Mode.TRADING, f"session {close.session}")
-            await watching.before(close, trained_to=parts.model.deployed.last_train_session, feed=trading.feed)
+            await watching.before(close, trained_to=scored.champion.deployed.last_train_session, feed=trading.feed)
+            parts.staged = _staged(scored)
             await trader.decide(close)
             # before the market may go on: an order that never arrived is sent in time
             await connected.desk.settle_all()
@@ -522,19 +546,26 @@ class _Parts:
     inbox: Inbox
     board: ModelBoard
     watching: Watching
+    strategies: StrategyDesk
     exchange: OwnExchange | None
     stack: AsyncExitStack
 
     def __post_init__(self) -> None:
         self.turn = asyncio.Lock()
         self.connected: _Connected | None = None
-        self.model: Model | None = None
+        self.staged: tuple[StagedModel, ...] = ()
         self.finished_with: bytes | None = None
 
     @property
     def models(self) -> StagedModels:
         """The models as they were last adopted."""
         return self.board.models_for(EVERY_STRATEGY)
+
+
+def _staged(models: StagedModels) -> tuple[StagedModel, ...]:
+    """Return what trades for every strategy, with which part of its capital."""
+    scoring = {Stage.CHAMPION: models.champion, Stage.CANARY: models.canary}
+    return tuple(StagedModel(one.stage, one.capital_share_bps, scoring[one.stage]) for one in models.sleeves)
 
 
 async def first_of(*work: Awaitable[None]) -> None:
