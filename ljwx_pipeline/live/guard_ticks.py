@@ -65,6 +65,10 @@ def days_of_pack(feed: ReplayFeed, session: date) -> Mapping[str, SymbolDay]:
     return found
 
 
+def _nobody(tick: Tick) -> None:
+    """Hear nothing of it."""
+
+
 class TickDesk:
     """The ticks of one market, a session after the other.
 
@@ -84,6 +88,7 @@ class TickDesk:
         self._raw_prices = raw_prices
         self._queue = ConflatingQueue(1)
         self._since_ns = 0
+        self._told: Callable[[Tick], object] = _nobody
         self.session: date | None = None
         self.days: Mapping[str, SymbolDay] = {}
         self.validator: TickValidator | None = None
@@ -117,9 +122,14 @@ class TickDesk:
             if verdict.moves_prices:
                 bars.add(tick)
                 self._queue.put(tick)
+                self._told(tick)
             elif verdict is Verdict.NO_TRADE:
                 bars.saw_no_trade(tick.symbol)
         return validator.newest_ns if validator.newest_ns > before_ns else 0
+
+    def tell(self, somebody: Callable[[Tick], object]) -> None:
+        """Give each believed tick to ``somebody`` too, in place of whoever was given it before; it must be quick."""
+        self._told = somebody
 
     def pop(self) -> Tick | None:
         """Return the believed tick that waits longest; None when none does."""

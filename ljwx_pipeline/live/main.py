@@ -255,6 +255,7 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
 
     from ljwx_pipeline.live.api import ApiParts, make_api
     from ljwx_pipeline.live.control_api import control_router
+    from ljwx_pipeline.live.signals_api import signals_router
     from ljwx_pipeline.live.strategies_api import strategies_router
 
     parts = ApiParts(
@@ -268,7 +269,12 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
 
     async def answer() -> None:
         with bound_socket(host, port, "ui.runner_port") as listener:
-            api = make_api(parts, [control_router(process.loop.control), strategies_router(process.loop.strategies)])
+            routers = [
+                control_router(process.loop.control),
+                strategies_router(process.loop.strategies),
+                signals_router(lambda: process.loop.signals),
+            ]
+            api = make_api(parts, routers)
             server = uvicorn.Server(
                 uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=5, lifespan="off")
             )

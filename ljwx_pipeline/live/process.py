@@ -9,7 +9,7 @@ what a close asks for (``close_trading.py``).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -22,9 +22,9 @@ from ljwx_pipeline.live.account_files import ACCOUNT_DIR, EXCHANGE_DIR
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.backup_shelf import Retention
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
-from ljwx_pipeline.live.brokers.port import BrokerSilent
+from ljwx_pipeline.live.brokers.port import BrokerSilent, required_epoch
 from ljwx_pipeline.live.close_trading import Close, CloseTrader, StagedModel
-from ljwx_pipeline.live.events import ReconciliationFailed, Stage
+from ljwx_pipeline.live.events import Noted, ReconciliationFailed, Stage
 from ljwx_pipeline.live.follower import BooksDiffer, Follower, Hooks
 from ljwx_pipeline.live.from_broker import MessageIntake
 from ljwx_pipeline.live.guard_ticks import SymbolDay, days_of_pack
@@ -32,15 +32,19 @@ from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.leadership import Candidate, Place, renew
 from ljwx_pipeline.live.model_board import ModelBoard, StagedModels
+from ljwx_pipeline.live.online.desk import SignalDesk
+from ljwx_pipeline.live.online.signals import LiveSignals
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.own_exchange import OwnExchange, OwnExchangeSettings
 from ljwx_pipeline.live.progress import Mode, Progress
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.sleeves.desk import Configured, StrategyDesk
 from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.live.trading import FEED_DIR, PackTrading, TradingSettings, pack_stamp
 from ljwx_pipeline.live.watch import Watch
 from ljwx_pipeline.live.watching import Watching, WatchingSettings
 from ljwx_pipeline.scoring.bundle import ModelBundle
+from ljwx_pipeline.trading.exchange_wire import Durable, PhaseName
 
 #: An idle runner says that it is there at most this often: whoever reads the journal tells it from a stopped one.
 KEEP_ALIVE_S = 10.0
@@ -108,6 +112,7 @@ class LiveProcess:
         self._stop = asyncio.Event()
         self._trading: PackTrading | None = None
         self._board: ModelBoard | None = None
+        self.signals: SignalDesk | None = None
         self._watching: Watching | None = None
         self._strategies: StrategyDesk | None = None
         self._said: RunnerState | None = None
@@ -323,6 +328,7 @@ class LiveProcess:
 
     async def _follow(self, parts: _Parts, trading: PackTrading, connected: _Connected) -> None:
         watching, watch = parts.watching, connected.watch
+        self.signals = signals = await self._signals(parts, watch)
         trader = CloseTrader(
             feed=trading.feed,
             settings=self._settings.trading.runner,
@@ -344,6 +350,7 @@ class LiveProcess:
             await watching.before(close, trained_to=scored.champion.deployed.last_train_session, feed=trading.feed)
             parts.staged = _staged(scored)
             await trader.decide(close)
+            await self._end_signals(parts, connected, close.session)
             # before the market may go on: an order that never arrived is sent in time
             await connected.desk.settle_all()
             await self._say(parts, Mode.TRADING, f"session {close.session} is done")
@@ -351,8 +358,16 @@ class LiveProcess:
 
         async def on_connected() -> None:
             await watch.on_connected()
+            market = await connected.broker.clock()
+            if signals is not None and market.session is not None and market.phase is not PhaseName.CLOSED:
+                await signals.begin(market.session)
             await self._say(parts, Mode.TRADING, "the books agree with the exchange's")
             self._ready()
+
+        async def on_messages(messages: Sequence[Durable]) -> None:
+            await watch.on_messages(messages)
+            if signals is not None:
+                await signals.hear(messages)
 
         async def on_silent(error: BrokerSilent) -> None:
             await watch.on_silent(error)
@@ -365,11 +380,32 @@ class LiveProcess:
             on_connected,
             on_silent,
             lambda message: self._progress.beat(Mode.TRADING, message),
-            on_messages=watch.on_messages,
+            on_messages=on_messages,
             on_ticks=watch.on_ticks,
         )
         follower = Follower(broker=connected.broker, journal=parts.journal, desk=connected.desk, hooks=hooks)
-        await follower.follow(_at_the_end_of(trading, parts))
+        follow = follower.follow(_at_the_end_of(trading, parts))
+        await (follow if signals is None else first_of(follow, signals.run(lambda _: None)))
+
+    async def _signals(self, parts: _Parts, watch: Watch) -> SignalDesk | None:
+        """Return what makes signals of ticks by the champion; None while it has no voice, or ticks are not sent."""
+        champion = parts.models.champion
+        if self._live.tick_seconds == 0 or champion is None or not isinstance(champion.scorer, BundleScorer):
+            return None
+        made = await asyncio.to_thread(LiveSignals, champion.scorer, self._settings.breakers)
+        desk = SignalDesk(made, champion.scorer, self._clock)
+        watch.ticks.tell(desk.believe)
+        return desk
+
+    async def _end_signals(self, parts: _Parts, connected: _Connected, session: date) -> None:
+        """Close the session of the signals by its official bars; what differed is noted for people."""
+        champion = parts.models.champion
+        if self.signals is None or champion is None or not isinstance(champion.scorer, BundleScorer):
+            return
+        alerts = await self.signals.end(await connected.broker.bars(session), champion.scorer)
+        if alerts:
+            notes = [Noted(topic="online_signals", message=one, session=session) for one in alerts]
+            await parts.journal.append(notes, required_epoch(parts.candidate.lease))
 
     async def _watch(self, watch: Watch) -> None:
         """Look at feed, clock, value and what waits, until cancelled."""

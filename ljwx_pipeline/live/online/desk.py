@@ -7,7 +7,7 @@ All of it is called one after the other from the event loop; ``run`` alone stand
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 
 from ljwx_pipeline.clock import Clock
@@ -15,7 +15,7 @@ from ljwx_pipeline.live.online.facts import session_facts
 from ljwx_pipeline.live.online.signals import LiveSignals, Signal
 from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.market.hours import NS_PER_S
-from ljwx_pipeline.trading.exchange_wire import Frame, Phase, PhaseName, SessionBars
+from ljwx_pipeline.trading.exchange_wire import Durable, Frame, Phase, PhaseName, SessionBars, Tick
 
 #: Ticks that are judged before others get a turn: five milliseconds.
 TICKS_AT_ONCE = 500
@@ -47,11 +47,20 @@ class SignalDesk:
         facts = session_facts(self._feed.market, session, raw_prices=raw)
         await asyncio.to_thread(self.signals.open, session, facts)
 
-    async def take(self, frame: Frame) -> None:
-        """Open the session that the frame says has begun, and judge its ticks while one is open."""
-        for one in frame.durable:
+    async def hear(self, messages: Iterable[Durable]) -> None:
+        """Open the session that one of ``messages`` says has begun."""
+        for one in messages:
             if isinstance(one, Phase) and one.phase is PhaseName.OPENING_AUCTION:
                 await self.begin(one.session)
+
+    def believe(self, tick: Tick) -> None:
+        """Take a tick that somebody else has judged; nothing while its session is not open."""
+        if self.signals.session == tick.session:
+            self.signals.on_believed(tick)
+
+    async def take(self, frame: Frame) -> None:
+        """Open the session that the frame says has begun, and judge its ticks while one is open."""
+        await self.hear(frame.durable)
         for first in range(0, len(frame.ticks), TICKS_AT_ONCE):
             if self.signals.session is None:
                 return
