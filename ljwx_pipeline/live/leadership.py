@@ -155,11 +155,14 @@ class Candidate:
 async def renew(lease: Lease, told: Callable[[str], None]) -> None:
     """Keep the lease until cancelled; what hinders a renewal is told, and tried again before the term runs out.
 
+    The first renewal that succeeds after that is told by an empty reason.
+
     Raises
     ------
     Deposed
         When another process has taken over.
     """
+    hindered = False
     while True:
         await asyncio.sleep(lease.term_s / _RENEWALS)
         try:
@@ -167,7 +170,12 @@ async def renew(lease: Lease, told: Callable[[str], None]) -> None:
         except Deposed:
             raise
         except LiveError as error:
+            hindered = True
             told(str(error))
+        else:
+            if hindered:
+                told("")
+            hindered = False
 
 
 def _identity(journal: Path | str) -> tuple[int, int] | None:

@@ -25,6 +25,7 @@ from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent, required_epoch
 from ljwx_pipeline.live.close_trading import Close, CloseTrader, StagedModel
 from ljwx_pipeline.live.events import Noted, ReconciliationFailed, Stage
+from ljwx_pipeline.live.feature_file import FEATURES_DIR, read_features
 from ljwx_pipeline.live.follower import BooksDiffer, Follower, Hooks
 from ljwx_pipeline.live.from_broker import MessageIntake
 from ljwx_pipeline.live.guard_ticks import SymbolDay, days_of_pack
@@ -32,6 +33,7 @@ from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.leadership import Candidate, Place, renew
 from ljwx_pipeline.live.model_board import ModelBoard, StagedModels
+from ljwx_pipeline.live.online.cross_check import features_alerts
 from ljwx_pipeline.live.online.desk import SignalDesk
 from ljwx_pipeline.live.online.signals import LiveSignals
 from ljwx_pipeline.live.order_desk import OrderDesk
@@ -183,7 +185,7 @@ class LiveProcess:
                 return False
             async with self._parts(candidate) as parts:
                 work: list[Awaitable[None]] = [
-                    renew(candidate.lease, lambda why: self._progress.beat(Mode.HALTED, why)),
+                    renew(candidate.lease, self._renewal_hindered),
                     self._once(parts) if once else self._forever(parts),
                     self._until_stopped(),
                 ]
@@ -193,6 +195,13 @@ class LiveProcess:
             return True
         finally:
             await asyncio.to_thread(candidate.close)
+
+    def _renewal_hindered(self, why: str) -> None:
+        """Say what hinders the lease's renewal, and that nothing does any more."""
+        if why:
+            self._progress.beat(Mode.HALTED, why)
+        else:
+            self._progress.beat(Mode.TRADING, "the lease is renewed again")
 
     async def _leads(self, candidate: Candidate, *, standby: bool) -> bool:
         while not self._stop.is_set():
@@ -264,6 +273,9 @@ class LiveProcess:
                 await self._once(parts)
             except Deposed:
                 raise
+            except BooksDiffer as error:
+                await self._halt(parts, error)
+                await self._pause(self._live.reconcile_seconds)  # each comparison is a line of the journal
             except LjwxError as error:
                 await self._halt(parts, error)
             await self._pause(self._live.poll_seconds)
@@ -501,10 +513,30 @@ class LiveProcess:
             self._trading = None
             self._trading = await asyncio.to_thread(PackTrading, self._settings.place.live_dir, self._settings.trading)
             await asyncio.to_thread(parts.candidate.require_fit, self._trading.feed)
+            for difference in await asyncio.to_thread(self._features_beside, self._trading):
+                await asyncio.to_thread(parts.candidate.journal.record_event, "features_file", difference)
             parts.board.attach(self._trading.factors)
             async with parts.turn:
                 await asyncio.to_thread(parts.inbox.adopt)  # what waited for a pack to be examined on
         return self._trading
+
+    def _features_beside(self, trading: PackTrading) -> tuple[str, ...]:
+        """Return what the pipeline's features file says otherwise than the runner's own factors, if there is one."""
+        folder = self._settings.place.live_dir / FEATURES_DIR
+        if not folder.is_dir():
+            return ()
+        catalogue = self._settings.trading.catalogue
+        reading = read_features(
+            folder,
+            decided=trading.feed.pack.last_research_session,
+            sessions=trading.feed.sessions,
+            factor_hash=catalogue.version_hash,
+            factors=catalogue.names,
+            settings=self._settings.breakers,
+        )
+        if reading.features is None or reading.features.session != trading.factors.at:
+            return reading.notes
+        return (*reading.notes, *features_alerts(reading.features, trading.factors))
 
     async def _pause(self, seconds: float) -> None:
         """Wait, but not beyond the order to stop."""
