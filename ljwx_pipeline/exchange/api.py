@@ -34,6 +34,7 @@ from ljwx_pipeline.trading.exchange_wire import (
     EVENTS_PATH,
     FAULTS_PATH,
     HEALTH_PATH,
+    LEAD_PATH,
     MAX_EVENTS,
     ORDERS_PATH,
     PROTOCOL,
@@ -122,6 +123,12 @@ def _add_orders(api: FastAPI, parts: ApiParts) -> None:
         report, _ = exchange.desk.submit(order, None)
         hub.publish([])
         return JSONResponse(to_json(report), status_code=201)
+
+    @api.post(LEAD_PATH)
+    async def lead(request: Request) -> JSONResponse:
+        epoch = _epoch(request)
+        exchange.desk.lead(epoch)
+        return JSONResponse({"epoch": epoch})
 
     @api.delete(ORDERS_PATH + "/{identity}")
     async def cancel(request: Request, identity: str) -> JSONResponse:

@@ -61,6 +61,11 @@ class OrderDesk:
             self._ledger.write(change, epoch=epoch)
         return entry.report(), True
 
+    def lead(self, epoch: int) -> None:
+        """Fence everybody with a lower epoch from now on; a Fenced when a higher one was seen."""
+        self._fence(epoch)
+        self._note_epoch(epoch)
+
     def cancel(self, identity: str, epoch: int | None) -> OrderReport:
         """Cancel what is left of an order and return where it stands; one that has ended stays as it ended.
 
@@ -74,6 +79,7 @@ class OrderDesk:
         self._fence(epoch)
         known = self._ledger.journal.entry(identity)
         if known is None:
+            self._note_epoch(epoch)
             raise NotFound(f"there never was an order {identity[:80]!r}", "correct the id")
         if not known.is_open:
             self._note_epoch(epoch)

@@ -172,15 +172,17 @@ class Guard:
         now = self.now().standing(strategy, valid_session)
         return now if self._coming is None else both(now, self._coming.standing(strategy, valid_session))
 
-    def may_send_again(self, one: Outstanding) -> str:
-        """Return the code that denies sending an order which never reached the broker: for `OrderDesk`'s ``may_send``.
+    def may_send(self, one: Outstanding) -> str:
+        """Return the code that denies sending an order right now, for the first time or again: for `OrderDesk`.
 
         Breakers and a person's modes alone are asked. That nobody answers, leads or has compared yet is what the desk
         is about to mend, or refuses by itself.
         """
         action = Action.OPEN if one.order.side is WireSide.BUY else Action.REDUCE
         book = replace(self._book, wrong={})
-        return book.standing(one.strategy, one.order.session).denial(
+        # an order of several strategies, or of none that is watched, is the account's
+        strategy = one.strategy if one.strategy in book.trades else ""
+        return book.standing(strategy, one.order.session).denial(
             Action.CLOSE_BY_HAND if one.leg is Leg.MANUAL else action
         )
 

@@ -92,7 +92,8 @@ class OrderDesk:
     max_order_age_s
         A continuous order that did not reach the broker is not sent again once it is older than this.
     may_send
-        Asked before an order that never reached the broker is sent again: the code that denies it, empty where it may.
+        Asked just before an order leaves, and before one that never reached the broker is sent again: the code that
+        denies it, empty where it may.
     """
 
     def __init__(
@@ -114,6 +115,7 @@ class OrderDesk:
         self._may_send = may_send
         self._intake = MessageIntake(journal.log, broker.name)
         self._turn = asyncio.Lock()
+        self._settling = asyncio.Lock()
         self._under_way: dict[str, asyncio.Event] = {}
 
     async def place(self, decided: Sequence[OrderDecided], beside: Sequence[Event] = ()) -> None:
@@ -133,7 +135,7 @@ class OrderDesk:
         sent = [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in going]
         with self._on_their_way(one.client_order_id for one in going):
             await self._journal.append([*beside, *decided, *sent], epoch)
-            await self._send_all([_new_order(one) for one in going])
+            await self._send_all([_about_to_leave(one) for one in going])
 
     async def cancel(self, client_order_id: str) -> None:
         """Ask the broker to cancel what is left of an order; one that it never saw is finished here.
@@ -178,14 +180,22 @@ class OrderDesk:
     async def settle(self) -> int:
         """Find out about every order that may or may not be at the broker; return how many were sent again.
 
+        One that is on its way right now is left to whoever sends it.
+
         Raises
         ------
         BrokerSilent
             When the broker does not answer; what was not asked about stays unknown.
         """
-        again: list[NewOrder] = []
+        async with self._settling:
+            return await self._settle()
+
+    async def _settle(self) -> int:
+        again: list[Outstanding] = []
         market: ClockReport | None = None
         for one in await self._journal.read(_unsettled):
+            if one.order.client_order_id in self._under_way:
+                continue
             report = await self._broker.order(one.order.client_order_id) if one.sent_times else None
             if report is not None:
                 await self._write_report(report)
@@ -195,15 +205,14 @@ class OrderDesk:
             if denial:
                 await self._cancelled(one.order.client_order_id, OrderState.CANCELLED, denial)
             elif self._still_means_it(one, market):
-                again.append(one.order)
+                again.append(one)
             else:
                 await self._cancelled(one.order.client_order_id, OrderState.LAPSED, STALE)
         if again:
             epoch, now = self._fence.epoch, self._now_ns()
-            sent = [
-                OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in again
-            ]
-            with self._on_their_way(one.client_order_id for one in again):
+            identities = [one.order.client_order_id for one in again]
+            sent = [OrderSent(client_order_id=one, fencing_epoch=epoch, sent_at_ns=now) for one in identities]
+            with self._on_their_way(identities):
                 await self._journal.append(sent, epoch)
                 await self._send_all(again)
         return len(again)
@@ -281,10 +290,10 @@ class OrderDesk:
                 self._under_way.pop(identity, None)
             sent.set()
 
-    async def _send_all(self, new: Sequence[NewOrder]) -> None:
+    async def _send_all(self, new: Sequence[Outstanding]) -> None:
         at_once = asyncio.Semaphore(_SENT_AT_ONCE)
 
-        async def one(order: NewOrder) -> None:
+        async def one(order: Outstanding) -> None:
             async with at_once:
                 await self._send(order)
 
@@ -293,10 +302,14 @@ class OrderDesk:
             if isinstance(done, BaseException):
                 raise done
 
-    async def _send(self, order: NewOrder) -> None:
-        identity = order.client_order_id
+    async def _send(self, one: Outstanding) -> None:
+        identity = one.order.client_order_id
+        denial = self._may_send(one)
+        if denial:  # a breaker or a person was quicker: it never leaves
+            await self._append(self._final(identity, OrderState.CANCELLED, denial))
+            return
         try:
-            report = await self._fenced.submit(order)
+            report = await self._fenced.submit(one.order)
         except (BrokerSilent, LeaseLapsed) as error:
             await self._append(OrderUnknown(client_order_id=identity, reason=error.fact))
         except OrderRefused as error:
@@ -345,6 +358,17 @@ class OrderDesk:
 
     def _now_ns(self) -> int:
         return instant_ns(self._clock.now())
+
+
+def _about_to_leave(one: OrderDecided) -> Outstanding:
+    return Outstanding(
+        order=_new_order(one),
+        state=OrderState.INTENDED,
+        sent_times=1,
+        decided_at_ns=one.decided_at_ns,
+        strategy=one.strategy,
+        leg=one.leg,
+    )
 
 
 def _new_order(one: OrderDecided) -> NewOrder:

@@ -38,7 +38,7 @@ from ljwx_pipeline.live.online.desk import SignalDesk
 from ljwx_pipeline.live.online.signals import LiveSignals
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.own_exchange import OwnExchange, OwnExchangeSettings
-from ljwx_pipeline.live.progress import Mode, Progress
+from ljwx_pipeline.live.progress import Heartbeat, Mode, Progress
 from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.sleeves.desk import Configured, StrategyDesk
 from ljwx_pipeline.live.stage_log import Staging
@@ -114,6 +114,7 @@ class LiveProcess:
         self._stop = asyncio.Event()
         self._trading: PackTrading | None = None
         self._board: ModelBoard | None = None
+        self._before_fault: Heartbeat | None = None
         self.signals: SignalDesk | None = None
         self._watching: Watching | None = None
         self._strategies: StrategyDesk | None = None
@@ -199,9 +200,11 @@ class LiveProcess:
     def _renewal_hindered(self, why: str) -> None:
         """Say what hinders the lease's renewal, and that nothing does any more."""
         if why:
+            self._before_fault = self._before_fault or self._progress.read()
             self._progress.beat(Mode.HALTED, why)
-        else:
-            self._progress.beat(Mode.TRADING, "the lease is renewed again")
+        elif self._before_fault is not None:
+            self._progress.beat(self._before_fault.mode, self._before_fault.message)
+            self._before_fault = None
 
     async def _leads(self, candidate: Candidate, *, standby: bool) -> bool:
         while not self._stop.is_set():
@@ -362,9 +365,9 @@ class LiveProcess:
             await watching.before(close, trained_to=scored.champion.deployed.last_train_session, feed=trading.feed)
             parts.staged = _staged(scored)
             await trader.decide(close)
-            await self._end_signals(parts, connected, close.session)
             # before the market may go on: an order that never arrived is sent in time
             await connected.desk.settle_all()
+            await self._end_signals(parts, connected, close.session)
             await self._say(parts, Mode.TRADING, f"session {close.session} is done")
             await self._pause(self._live.seconds_per_session)
 
@@ -402,6 +405,7 @@ class LiveProcess:
     async def _signals(self, parts: _Parts, watch: Watch) -> SignalDesk | None:
         """Return what makes signals of ticks by the champion; None while it has no voice, or ticks are not sent."""
         champion = parts.models.champion
+        watch.ticks.tell(lambda _: None)  # whoever made signals before, of another pack or a withdrawn model
         if self._live.tick_seconds == 0 or champion is None or not isinstance(champion.scorer, BundleScorer):
             return None
         made = await asyncio.to_thread(LiveSignals, champion.scorer, self._settings.breakers)
@@ -481,19 +485,20 @@ class LiveProcess:
             broker = PaperExchange(address, timeout_s=self._live.answer_seconds, ticks=self._live.tick_seconds > 0)
             try:
                 seen = await broker.require_protocol()
+                await asyncio.to_thread(parts.candidate.lead_above, seen)
+                self.epoch = parts.candidate.lease.epoch
+                await broker.lead(self.epoch)  # before anything is asked: whoever led until now can send no more
             except BaseException:
                 await broker.close()
                 raise
             parts.stack.push_async_callback(broker.close)
-            await asyncio.to_thread(parts.candidate.lead_above, seen)
-            self.epoch = parts.candidate.lease.epoch
             desk = OrderDesk(
                 journal=parts.journal,
                 broker=broker,
                 fence=parts.candidate.lease,
                 clock=self._clock,
                 max_order_age_s=MAX_ORDER_AGE_S,
-                may_send=parts.watching.guard.may_send_again,
+                may_send=parts.watching.guard.may_send,
             )
             raw = trading.feed.pack.manifest.adjustment == "raw"
             watch = parts.watching.connect(broker, desk, self._days, raw_prices=raw)
@@ -511,13 +516,14 @@ class LiveProcess:
         stamp = await asyncio.to_thread(pack_stamp, self._settings.place.live_dir)
         if self._trading is None or self._trading.stamp != stamp:
             self._trading = None
-            self._trading = await asyncio.to_thread(PackTrading, self._settings.place.live_dir, self._settings.trading)
-            await asyncio.to_thread(parts.candidate.require_fit, self._trading.feed)
-            for difference in await asyncio.to_thread(self._features_beside, self._trading):
+            trading = await asyncio.to_thread(PackTrading, self._settings.place.live_dir, self._settings.trading)
+            await asyncio.to_thread(parts.candidate.require_fit, trading.feed)
+            for difference in await asyncio.to_thread(self._features_beside, trading):
                 await asyncio.to_thread(parts.candidate.journal.record_event, "features_file", difference)
-            parts.board.attach(self._trading.factors)
+            parts.board.attach(trading.factors)
             async with parts.turn:
                 await asyncio.to_thread(parts.inbox.adopt)  # what waited for a pack to be examined on
+            self._trading = trading  # last: what was refused on the way is asked again at the next look
         return self._trading
 
     def _features_beside(self, trading: PackTrading) -> tuple[str, ...]:

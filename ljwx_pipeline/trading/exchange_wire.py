@@ -11,7 +11,8 @@ HTTP
     another terminal. ``GET /account``, ``GET /clock``, ``GET /events?after=SEQ&limit=N``, ``GET /bars/DAY`` answer an
     `AccountReport`, a `ClockReport`, a list of durable messages, the `SessionBars` of a session that is over;
     ``GET /health`` says ``service``, ``ok`` and ``protocol``. A refusal is a `Refusal`.
-    ``POST /orders`` and ``DELETE`` carry the header ``x-ljwx-epoch``; a lower one than was seen is FENCED.
+    ``POST /orders``, ``DELETE`` and ``POST /lead`` carry the header ``x-ljwx-epoch``; a lower one than was seen is
+    FENCED. ``POST /lead`` does nothing else: whoever begins to lead fences everybody before with it.
     ``POST /faults`` takes a `FaultOrder` where the exchange allows it.
 WebSocket
     ``/stream?after=SEQ&ticks=1&observe=0`` sends frames: durable messages from SEQ + 1 on, ticks, and the bars of a
@@ -38,7 +39,7 @@ from ljwx_pipeline.trading.strict_json import from_json, from_row, to_json, to_r
 T = TypeVar("T")
 
 #: Changes when a message changes: both sides refuse another one.
-PROTOCOL = 2
+PROTOCOL = 3
 SERVICE = "ljwx-exchange"
 EPOCH_HEADER = "x-ljwx-epoch"
 ORDERS_PATH = "/orders"
@@ -50,6 +51,7 @@ CLOCK_PATH = "/clock"
 HEALTH_PATH = "/health"
 FAULTS_PATH = "/faults"
 STREAM_PATH = "/stream"
+LEAD_PATH = "/lead"
 #: Most durable messages that one answer to ``GET /events`` holds.
 MAX_EVENTS = 5_000
 #: Longest client order id; any printable ASCII but the slash.

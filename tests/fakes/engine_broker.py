@@ -40,6 +40,9 @@ class EngineBroker:
         self.exchange = exchange
         self.losses: list[Loss] = []
 
+    async def lead(self, epoch: int) -> None:
+        self._carried(lambda: self.exchange.desk.lead(epoch))
+
     async def submit(self, order: NewOrder, *, epoch: int) -> OrderReport:
         return self._carried(lambda: self._fenced(lambda: self.exchange.desk.submit(order, epoch)[0]))
 

@@ -23,6 +23,7 @@ from ljwx_pipeline.trading.exchange_wire import (
     EPOCH_HEADER,
     EVENTS_PATH,
     HEALTH_PATH,
+    LEAD_PATH,
     MAX_EVENTS,
     ORDERS_PATH,
     PROTOCOL,
@@ -94,6 +95,10 @@ class PaperExchange:
                 "run `ljwx exchange` of this release there, or set live.exchange_url",
             )
         return int(told["epoch"])
+
+    async def lead(self, epoch: int) -> None:
+        """Fence everybody with a lower epoch."""
+        self._object(await self._ask("POST", LEAD_PATH, epoch=epoch))
 
     async def submit(self, order: NewOrder, *, epoch: int) -> OrderReport:
         """Place an order; see `port.Broker.submit`."""

@@ -44,6 +44,10 @@ class Broker(Protocol):
         """Its name in the journal: one stream of messages has one name."""
         ...
 
+    async def lead(self, epoch: int) -> None:
+        """Say that ``epoch`` leads from now on, so that whoever had a lower one is refused; nothing where none is kept."""
+        ...
+
     async def submit(self, order: NewOrder, *, epoch: int) -> OrderReport:
         """Place ``order`` and return where it stands, rejected included; the same again is the same order.
 
