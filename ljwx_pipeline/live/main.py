@@ -197,6 +197,7 @@ def serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: asked.set())
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # asks to read the strategies again, which nobody does yet
     if not may_start(starts, alert=alert, wait=lambda seconds: not asked.wait(seconds), say=say):
         return 0
     with starts.run():

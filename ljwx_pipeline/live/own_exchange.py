@@ -22,6 +22,7 @@ from ljwx_pipeline.live.account_files import EXCHANGE_LOCK_NAME
 START_S = 60.0
 STOP_S = 10.0
 _LOOK_S = 0.05
+_AT_ONCE_BYTES = 65_536
 #: How often a start is tried against an exchange that is just ending, or just starting.
 _TRIES = 40
 
@@ -159,6 +160,6 @@ class OwnExchange:
 
 async def _pass_on(errors: asyncio.StreamReader) -> None:
     """Write what the exchange complains of to this process's own errors; a pipe that nobody reads would stop it."""
-    async for line in errors:
-        sys.stderr.buffer.write(line)
+    while said := await errors.read(_AT_ONCE_BYTES):  # not by line: one may be longer than the reader holds
+        sys.stderr.buffer.write(said)
         sys.stderr.flush()

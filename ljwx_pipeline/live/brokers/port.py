@@ -45,7 +45,7 @@ class Broker(Protocol):
         ...
 
     async def lead(self, epoch: int) -> None:
-        """Say that ``epoch`` leads from now on, so that whoever had a lower one is refused; nothing where none is kept."""
+        """Say that ``epoch`` leads from now on: a broker that keeps epochs refuses lower ones; others do nothing."""
         ...
 
     async def submit(self, order: NewOrder, *, epoch: int) -> OrderReport:
