@@ -71,7 +71,15 @@ def test_orders_fills_signals_and_events_are_listed(home: Home, client: TestClie
     scores = [signal["score"] for signal in client.get("/api/signals").json()["signals"]]
     assert scores == sorted(scores, reverse=True) != []
     kinds = {event["kind"] for event in client.get("/api/events").json()["events"]}
-    assert kinds == {"bundle_deployed", "difference_explained", "model_trades", "no_intervals", "strategy_changed"}
+    of_breakers = {"alert", "breaker_tripped", "breaker_reset", "mode_changed"}
+    assert kinds == {
+        "bundle_deployed",
+        "difference_explained",
+        "model_trades",
+        "no_intervals",
+        "strategy_changed",
+        *of_breakers,
+    }
 
 
 @pytest.mark.parametrize("limit", [0, -1, 10_001, "many"])

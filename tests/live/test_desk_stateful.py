@@ -19,7 +19,7 @@ from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.events import OrderDecided, Reconciled
 from ljwx_pipeline.live.from_broker import MessageIntake
 from ljwx_pipeline.live.lease import Lease
-from ljwx_pipeline.live.order_desk import MALFORMED, STALE, OrderDesk
+from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT, MALFORMED, STALE, OrderDesk
 from ljwx_pipeline.live.orders import Execution, Leg, Side
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import fills, lease, orders
@@ -198,7 +198,7 @@ class DeskMachine(RuleBasedStateMachine):
         never = {
             row.client_order_id
             for row in self.read(lambda c: c.execute(select(orders)).all())
-            if row.reason.startswith((STALE, MALFORMED))
+            if row.reason.startswith((STALE, MALFORMED, CANCELLED_UNSENT))
         }
         assert never.isdisjoint(theirs)
         assert {identity: said for identity, said in ours.items() if identity not in never} == theirs
