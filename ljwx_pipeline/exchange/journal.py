@@ -30,8 +30,10 @@ from ljwx_pipeline.trading.exchange_wire import (
 
 JOURNAL_NAME = "exchange.sqlite"
 #: ``PRAGMA user_version`` of the tables below.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
+#: Cancellations that came before their orders: such an order is rejected whenever it comes.
+_CANCELLED_UNSEEN = "CREATE TABLE cancelled_unseen (client_order_id TEXT PRIMARY KEY) WITHOUT ROWID"
 _SCHEMA = (
     """CREATE TABLE messages (
         seq INTEGER PRIMARY KEY,
@@ -79,6 +81,7 @@ _SCHEMA = (
         session TEXT PRIMARY KEY,
         bars_hash TEXT NOT NULL
     ) WITHOUT ROWID""",
+    _CANCELLED_UNSEEN,
 )
 
 
@@ -111,6 +114,7 @@ class Change:
     entries: list[Entry] = field(default_factory=list)
     holdings: tuple[PositionReport, ...] | None = None
     begun: tuple[date, str] | None = None
+    cancelled_unseen: list[str] = field(default_factory=list)
 
 
 class Journal:
@@ -132,7 +136,7 @@ class Journal:
     def __init__(self, folder: Path, *, capital_fen: int, tick_seconds: int) -> None:
         self._db = connect(folder / JOURNAL_NAME)
         version = int(self._db.execute("PRAGMA user_version").fetchone()[0])
-        if version not in (0, SCHEMA_VERSION):
+        if version not in (0, 1, SCHEMA_VERSION):
             self._db.close()
             raise TradingError(
                 f"the exchange's journal in {folder} has schema version {version}, this program knows {SCHEMA_VERSION}",
@@ -143,6 +147,10 @@ class Journal:
                 for statement in _SCHEMA:
                     db.execute(statement)
                 db.execute("INSERT INTO standing VALUES (1, ?, NULL, -1, 0, ?)", (capital_fen, tick_seconds))
+                db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        elif version == 1:  # of releases that kept nothing of such cancellations
+            with transaction(self._db) as db:
+                db.execute(_CANCELLED_UNSEEN)
                 db.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
 
     def close(self) -> None:
@@ -181,6 +189,9 @@ class Journal:
             if change.begun is not None:
                 session, bars_hash = change.begun
                 db.execute("INSERT INTO sessions VALUES (?, ?)", (session.isoformat(), bars_hash))
+            db.executemany(
+                "INSERT OR IGNORE INTO cancelled_unseen VALUES (?)", [(one,) for one in change.cancelled_unseen]
+            )
             day = None if standing.session is None else standing.session.isoformat()
             db.execute(
                 "UPDATE standing SET cash_fen = ?, session = ?, position = ?, epoch = ?, tick_seconds = ?",
@@ -222,6 +233,11 @@ class Journal:
         if row is None and identity[:1] == "X" and identity[1:].isascii() and identity[1:].isdecimal():
             row = self._db.execute("SELECT * FROM orders WHERE number = ?", (int(identity[1:19]),)).fetchone()
         return None if row is None else _entry(row)
+
+    def was_cancelled_unseen(self, client_order_id: str) -> bool:
+        """Return whether an order was cancelled before it ever came."""
+        found = self._db.execute("SELECT 1 FROM cancelled_unseen WHERE client_order_id = ?", (client_order_id,))
+        return found.fetchone() is not None
 
     def entries(self, session: date | None) -> list[Entry]:
         """Return the orders of ``session``, or of every one, in the order they came."""

@@ -1,5 +1,7 @@
 """Where orders come in: one identity is one order, a lower epoch is fenced, a broken rule rejects by name.
 
+A cancellation holds for an order that has not come yet, too: it may be under way behind it.
+
 Not here: the rules of a limit order (``order_checks.py``), what becomes of an order that was taken (``engine.py``).
 """
 
@@ -13,7 +15,14 @@ from ljwx_pipeline.exchange.ledger import Day, Ledger
 from ljwx_pipeline.exchange.order_checks import MAX_SESSION_SHARES, LimitOrderFacts, limit_order_fault
 from ljwx_pipeline.exchange.refusals import Conflict, Fenced, NotFound
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.trading.exchange_wire import NewOrder, OrderReport, OrderStatus, PhaseName, Reason
+from ljwx_pipeline.trading.exchange_wire import (
+    NewOrder,
+    OrderReport,
+    OrderStatus,
+    PhaseName,
+    Reason,
+    is_client_order_id,
+)
 
 
 class OrderDesk:
@@ -71,15 +80,20 @@ class OrderDesk:
 
         Raises
         ------
-        Fenced, NotFound
-            As `submit`; when there never was such an order.
+        Fenced
+            As `submit`.
+        NotFound
+            When there never was such an order. That it was cancelled is durable then: should it still come, it is
+            rejected.
         TradingError
             As `submit`.
         """
         self._fence(epoch)
         known = self._ledger.journal.entry(identity)
         if known is None:
-            self._note_epoch(epoch)
+            with self._ledger.recovering():
+                unseen = [identity] if is_client_order_id(identity) else []
+                self._ledger.write(Change(cancelled_unseen=unseen), epoch=epoch)
             raise NotFound(f"there never was an order {identity[:80]!r}", "correct the id")
         if not known.is_open:
             self._note_epoch(epoch)
@@ -92,6 +106,8 @@ class OrderDesk:
 
     def _fault(self, entry: Entry) -> Reason:
         order, day = entry.order, self._ledger.day
+        if self._ledger.journal.was_cancelled_unseen(order.client_order_id):
+            return Reason.CANCELLED_BEFORE_ARRIVAL
         row = self._ledger.market.rows.get(order.symbol)
         if row is None:
             return Reason.UNKNOWN_SYMBOL

@@ -7,8 +7,9 @@ messages carry ``seq``, ascending without gaps in the exchange's own journal; ti
 HTTP
     ``POST /orders`` takes a `NewOrder` (201 when new, 200 when it was known) and answers an `OrderReport`;
     ``DELETE /orders/ID`` cancels, ``GET /orders/ID`` asks, ``GET /orders?session=DAY`` lists them; ID is a client order
-    id or an exchange order id. ``POST /by-hand`` takes a `NewOrder` without client order id: what a person enters at
-    another terminal. ``GET /account``, ``GET /clock``, ``GET /events?after=SEQ&limit=N``, ``GET /bars/DAY`` answer an
+    id or an exchange order id. An order that never came is NOT_FOUND; when it was to be cancelled it is rejected should
+    it still come. ``POST /by-hand`` takes a `NewOrder` without client order id: what a person enters at another
+    terminal. ``GET /account``, ``GET /clock``, ``GET /events?after=SEQ&limit=N``, ``GET /bars/DAY`` answer an
     `AccountReport`, a `ClockReport`, a list of durable messages, the `SessionBars` of a session that is over;
     ``GET /health`` says ``service``, ``ok`` and ``protocol``. A refusal is a `Refusal`.
     ``POST /orders``, ``DELETE`` and ``POST /lead`` carry the header ``x-ljwx-epoch``; a lower one than was seen is
@@ -39,7 +40,7 @@ from ljwx_pipeline.trading.strict_json import from_json, from_row, to_json, to_r
 T = TypeVar("T")
 
 #: Changes when a message changes: both sides refuse another one.
-PROTOCOL = 3
+PROTOCOL = 4
 SERVICE = "ljwx-exchange"
 EPOCH_HEADER = "x-ljwx-epoch"
 ORDERS_PATH = "/orders"
@@ -57,6 +58,11 @@ MAX_EVENTS = 5_000
 #: Longest client order id; any printable ASCII but the slash.
 MAX_ID_CHARACTERS = 200
 _CLIENT_ID = re.compile(rf"[!-.0-~]{{1,{MAX_ID_CHARACTERS}}}")
+
+
+def is_client_order_id(text: str) -> bool:
+    """Return whether an order can have ``text`` as its client order id."""
+    return _CLIENT_ID.fullmatch(text) is not None
 
 
 class Side(StrEnum):
@@ -112,6 +118,7 @@ class Reason(StrEnum):
     UNKNOWN_SYMBOL = "UNKNOWN_SYMBOL"
     SAME_SYMBOL = "SAME_SYMBOL"  #: another SESSION order for the symbol is open: one a session
     MARKET_CLOSED = "MARKET_CLOSED"  #: a CONTINUOUS order after its session's last phase
+    CANCELLED_BEFORE_ARRIVAL = "CANCELLED_BEFORE_ARRIVAL"  #: it came after its cancellation
     ON_DEMAND = "ON_DEMAND"  #: a fault was asked for
 
 
@@ -151,7 +158,7 @@ class RefusalCode(StrEnum):
     """Why a request was not dealt with; nothing has changed."""
 
     MALFORMED = "MALFORMED"  #: 400
-    NOT_FOUND = "NOT_FOUND"  #: 404; of an order: it never was
+    NOT_FOUND = "NOT_FOUND"  #: 404; of an order: it never was, and when it was to be cancelled, never will be
     CONFLICT = "CONFLICT"  #: 409; the client order id was used for another order
     FENCED = "FENCED"  #: 409; a higher epoch was seen
     NOT_ALLOWED = "NOT_ALLOWED"  #: 403; faults without ``--allow-faults``
@@ -190,7 +197,7 @@ class NewOrder:
     limit_price_e4: int
 
     def __post_init__(self) -> None:
-        if self.client_order_id and not _CLIENT_ID.fullmatch(self.client_order_id):
+        if self.client_order_id and not is_client_order_id(self.client_order_id):
             raise TradingError(
                 f"client_order_id {self.client_order_id[:80]!r} is no identity",
                 f"use 1 to {MAX_ID_CHARACTERS} printable ASCII characters without blank or slash",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from datetime import date
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.exchange import database
 from ljwx_pipeline.exchange.engine import Exchange
 from ljwx_pipeline.exchange.market import ExchangeMarket
+from ljwx_pipeline.exchange.refusals import Fenced, NotFound
 from ljwx_pipeline.trading.exchange_wire import (
     AccountReport,
     Booking,
@@ -213,6 +215,70 @@ def test_a_write_that_fails_has_not_happened(pack: Path, tmp_path: Path, monkeyp
         assert exchange.desk.submit(orders[1], 1)[1]
         advance_to(exchange, session, PhaseName.CLOSED)
         assert len([one for one in exchange.messages(0, 100) if isinstance(one, AccountReport)]) == 2
+
+
+def test_a_request_that_comes_after_its_cancellation_is_rejected_even_over_a_restart(
+    pack: Path, tmp_path: Path
+) -> None:
+    with opened(pack, tmp_path) as exchange:
+        session = exchange.market.sessions[0]
+        late = seeded_session_orders(exchange, session)[0]
+        with pytest.raises(NotFound, match="never was"):
+            exchange.desk.cancel(late.client_order_id, 3)
+        with pytest.raises(NotFound):
+            exchange.desk.cancel(late.client_order_id, 3)
+        with pytest.raises(NotFound):
+            exchange.desk.cancel("no/identity", 3)
+        assert exchange.messages(0, 100) == []
+    with opened(pack, tmp_path) as exchange:
+        assert exchange.epoch == 3
+        with pytest.raises(Fenced):
+            exchange.desk.submit(late, 2)
+        report, new = exchange.desk.submit(late, 3)
+        assert (report.state, report.reason, new) == (
+            OrderStatus.REJECTED,
+            Reason.CANCELLED_BEFORE_ARRIVAL,
+            True,
+        )
+        assert exchange.desk.submit(late, 3) == (report, False)
+        other = seeded_session_orders(exchange, session)[1]
+        assert exchange.desk.submit(other, 3)[0].state is OrderStatus.ACCEPTED
+
+
+def test_a_cancellation_that_could_not_be_written_has_not_happened(
+    pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(pack, tmp_path) as exchange:
+        order = seeded_session_orders(exchange, exchange.market.sessions[0])[0]
+
+        def full(_: sqlite3.Connection) -> None:
+            raise sqlite3.OperationalError("database or disk is full")
+
+        with monkeypatch.context() as patched:
+            patched.setattr(database, "commit", full)
+            with pytest.raises(TradingError, match="disk is full"):
+                exchange.desk.cancel(order.client_order_id, 5)
+        assert exchange.epoch == 0
+        assert exchange.desk.submit(order, 1)[0].state is OrderStatus.ACCEPTED
+
+
+def test_an_account_of_the_schema_before_goes_on(pack: Path, tmp_path: Path) -> None:
+    with opened(pack, tmp_path) as exchange:
+        order = seeded_session_orders(exchange, exchange.market.sessions[0])[0]
+        exchange.desk.submit(order, 1)
+        before = exchange.messages(0, 100)
+    with closing(sqlite3.connect(tmp_path / "exchange.sqlite")) as db:
+        db.executescript("DROP TABLE cancelled_unseen; PRAGMA user_version = 1")
+    with opened(pack, tmp_path) as exchange:
+        assert exchange.messages(0, 100) == before
+        with pytest.raises(NotFound):
+            exchange.desk.cancel("late", 1)
+    with opened(pack, tmp_path) as exchange:
+        assert exchange.epoch == 1
+    with closing(sqlite3.connect(tmp_path / "exchange.sqlite")) as db:
+        db.execute("PRAGMA user_version = 3")
+    with pytest.raises(TradingError, match="schema version 3, this program knows 2"), opened(pack, tmp_path):
+        pass
 
 
 def test_it_goes_on_over_a_longer_pack_and_not_over_another_market(tmp_path: Path) -> None:
