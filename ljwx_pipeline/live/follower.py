@@ -124,6 +124,8 @@ class Follower:
                     "find out which one is right; nothing is sent until both hold the same",
                 )
             await self._hooks.on_messages(frame.durable)
+            if taken.reopened:
+                await self._desk.settle()
             self._hooks.on_ticks(frame.ticks)
             if frame.durable:
                 self._hooks.progressed(f"{len(frame.durable)} messages of {self._broker.name}")

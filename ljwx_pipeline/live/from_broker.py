@@ -29,7 +29,7 @@ from ljwx_pipeline.live.events import (
     SessionOpened,
     StreamRead,
 )
-from ljwx_pipeline.live.orders import Execution, OrderState, Side
+from ljwx_pipeline.live.orders import REOPENED, Execution, OrderState, Side
 from ljwx_pipeline.live.tables import (
     account_now,
     bookings,
@@ -42,6 +42,7 @@ from ljwx_pipeline.live.tables import (
 )
 from ljwx_pipeline.session_pack import bars_hash
 from ljwx_pipeline.trading.exchange_wire import (
+    OPEN_STATUSES,
     AccountReport,
     Booking,
     BookingKind,
@@ -50,6 +51,7 @@ from ljwx_pipeline.trading.exchange_wire import (
     OrderReport,
     Phase,
     PhaseName,
+    Reason,
     SessionBars,
 )
 
@@ -60,11 +62,15 @@ EXTERNAL = "external"
 
 @dataclass(frozen=True)
 class Taken:
-    """What a batch brought: the sessions that opened and closed in it, and whether the account still agrees."""
+    """What a batch brought: the sessions that opened and closed in it, and whether the account still agrees.
+
+    ``reopened`` says that orders work at the broker which were ended here: they are to be cancelled.
+    """
 
     opened: tuple[date, ...]
     closed: tuple[date, ...]
     differences: tuple[str, ...]
+    reopened: bool = False
 
 
 class MessageIntake:
@@ -127,7 +133,9 @@ class MessageIntake:
                 opened.append(message.session)
             elif isinstance(message, Phase) and message.phase is PhaseName.CLOSED:
                 closed.append(message.session)
-        return Taken(tuple(opened), tuple(closed), tuple(differences))
+        working = any(isinstance(one, OrderReport) and one.state in OPEN_STATUSES for one in messages)
+        reopened = working and bool(reopened_orders(connection))
+        return Taken(tuple(opened), tuple(closed), tuple(differences), reopened)
 
     def compared(
         self, connection: Connection, statement: AccountReport, more: Iterable[str] = ()
@@ -177,6 +185,8 @@ class MessageIntake:
             else orders.c.exchange_order_id == message.exchange_order_id
         )
         ours = connection.execute(select(orders.c.client_order_id).where(by)).scalar()
+        # an order that the exchange refuses because it was cancelled here before it came there has failed in nothing
+        late = message.reason == Reason.CANCELLED_BEFORE_ARRIVAL
         identity = ours or message.client_order_id or f"{EXTERNAL}|{self._broker}|{message.exchange_order_id}"
         adopted: list[Event] = []
         if ours is None:
@@ -198,7 +208,7 @@ class MessageIntake:
             OrderReported(
                 client_order_id=identity,
                 exchange_order_id=message.exchange_order_id,
-                state=OrderState(message.state),
+                state=OrderState.CANCELLED if late else OrderState(message.state),
                 reason=message.reason,
                 filled_shares=message.filled_shares,
                 session_over=False,
@@ -232,6 +242,12 @@ class MessageIntake:
             case Phase() if message.phase is PhaseName.CLOSED:
                 return [_closed(connection, message.session, bars[message.session])]
         return []
+
+
+def reopened_orders(connection: Connection) -> list[str]:
+    """Return the orders that work at the broker although they were ended here."""
+    still_open = select(orders.c.client_order_id, orders.c.reason).where(orders.c.is_open == 1)
+    return sorted(row.client_order_id for row in connection.execute(still_open) if row.reason.startswith(REOPENED))
 
 
 def _fill(message: FillReport) -> FillReported:

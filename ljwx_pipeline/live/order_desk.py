@@ -40,7 +40,7 @@ from ljwx_pipeline.live.events import (
     ReconciliationFailed,
     instant_ns,
 )
-from ljwx_pipeline.live.from_broker import MessageIntake, Taken
+from ljwx_pipeline.live.from_broker import MessageIntake, Taken, reopened_orders
 from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
 from ljwx_pipeline.live.tables import orders
 from ljwx_pipeline.trading.exchange_wire import (
@@ -169,17 +169,23 @@ class OrderDesk:
     async def recover(self) -> Reconciled | ReconciliationFailed:
         """Read what was missed, settle what is unknown, hold the books against the broker's.
 
+        What turns out to work there although it was ended here is cancelled.
+
         Raises
         ------
         BrokerSilent
             When the broker does not answer: nothing may be opened until this has succeeded.
         """
         await self.settle()
-        return await self.reconcile()
+        found = await self.reconcile()
+        if await self._journal.read(reopened_orders):
+            await self.settle()
+        return found
 
     async def settle(self) -> int:
         """Find out about every order that may or may not be at the broker; return how many were sent again.
 
+        An order that works at the broker although it was ended here, because its request came late, is cancelled.
         One that is on its way right now is left to whoever sends it.
 
         Raises
@@ -191,6 +197,8 @@ class OrderDesk:
             return await self._settle()
 
     async def _settle(self) -> int:
+        for identity in await self._journal.read(reopened_orders):
+            await self._cancelled(identity, OrderState.CANCELLED, CANCELLED_UNSENT)
         again: list[Outstanding] = []
         market: ClockReport | None = None
         for one in await self._journal.read(_unsettled):

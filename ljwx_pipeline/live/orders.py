@@ -18,7 +18,7 @@ class Side(StrEnum):
 
 
 class OrderState(StrEnum):
-    """Where an order stands; it only ever moves forward."""
+    """Where an order stands; it only ever moves forward, but for what was ended as never arrived and works."""
 
     DENIED = "denied"  # by the risk gate: never sent
     INTENDED = "intended"  # durable here, not yet known to the broker
@@ -34,6 +34,9 @@ class OrderState(StrEnum):
 
 #: Orders that may still trade, unless their session is over.
 OPEN_STATES = (OrderState.INTENDED, OrderState.UNKNOWN, OrderState.ACCEPTED, OrderState.PARTLY_FILLED)
+
+#: How the reason of an order begins that was ended here as never arrived, and works at the broker: it is cancelled.
+REOPENED = "REOPENED_AT_BROKER"
 
 
 class Execution(StrEnum):

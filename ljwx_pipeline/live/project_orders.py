@@ -6,6 +6,7 @@ Every function writes what ``recorded`` changes and returns whether it changed a
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, func, insert, select, update
@@ -20,7 +21,7 @@ from ljwx_pipeline.live.events import (
     OrderUnknown,
     Recorded,
 )
-from ljwx_pipeline.live.orders import OPEN_STATES, Leg, OrderState
+from ljwx_pipeline.live.orders import OPEN_STATES, REOPENED, Leg, OrderState
 from ljwx_pipeline.live.project_account import book_fill
 from ljwx_pipeline.live.project_notes import add_note
 from ljwx_pipeline.live.tables import fills, orders, stops_queued
@@ -30,6 +31,8 @@ Row = dict[str, Any]
 #: A state gives way only to one further on; all final ones stand at the same place.
 _PLACE = {state: place for place, state in enumerate(OPEN_STATES)}
 _FINAL = len(_PLACE)
+#: How the runner ends an order that it believes never arrived.
+_ENDED_UNSEEN = (OrderState.CANCELLED, OrderState.LAPSED, OrderState.REJECTED)
 
 _ORDER = select(orders).where(orders.c.client_order_id == bindparam("id"))
 _ORDER_BY_EXCHANGE_ID = select(orders).where(orders.c.exchange_order_id == bindparam("id"))
@@ -158,10 +161,20 @@ def order_unknown(connection: Connection, recorded: Recorded, event: OrderUnknow
     return _change(connection, before, _forward(before, OrderState.UNKNOWN, event.reason))
 
 
-def order_reported(connection: Connection, recorded: Recorded, event: OrderReported) -> bool:  # noqa: ARG001
-    """Move the order forward to what the broker said; an older report changes nothing."""
+def order_reported(connection: Connection, recorded: Recorded, event: OrderReported) -> bool:
+    """Move the order forward to what the broker said; an older report changes nothing.
+
+    An order that was ended here as one that never arrived is opened again when the broker's first word is that it
+    works.
+    """
     before = _of_broker(connection, event.client_order_id, event.exchange_order_id)
-    after = _forward(before, event.state, event.reason)
+    if _arrived_after_all(before, event):
+        after = {**before, "state": event.state, "reason": f"{REOPENED}: {before['reason']}"}
+        after["is_open"] = int(event.state in _PLACE)
+        text = f"{before['client_order_id']} was {before['state']} ({before['reason']}) and is {event.state}"
+        add_note(connection, recorded, "order_reopened", text, date.fromisoformat(before["session"]))
+    else:
+        after = _forward(before, event.state, event.reason)
     after["filled_shares"] = max(before["filled_shares"], event.filled_shares)
     if after["filled_shares"] > before["shares"]:
         raise _too_many(before, after["filled_shares"])
@@ -222,7 +235,15 @@ def _forward(before: Row, state: OrderState, reason: str) -> Row:
         )
     if not before["is_open"] or _PLACE.get(state, _FINAL) <= _PLACE[before["state"]]:
         return dict(before)
+    if state in _PLACE and before["reason"].startswith(REOPENED):
+        reason = before["reason"]  # it still works although it was ended here
     return {**before, "state": state, "reason": reason, "is_open": int(state in _PLACE)}
+
+
+def _arrived_after_all(before: Row, event: OrderReported) -> bool:
+    """Return whether the broker's first word contradicts that the order never arrived."""
+    unseen = not before["is_open"] and before["exchange_order_id"] == "" and before["state"] in _ENDED_UNSEEN
+    return unseen and event.exchange_order_id != "" and (event.state in _PLACE or event.filled_shares > 0)
 
 
 def _change(connection: Connection, before: Row, after: Row) -> bool:

@@ -27,7 +27,7 @@ from sqlalchemy import (
 from ljwx_pipeline.live.orders import OrderState, Side
 
 #: Raise it with any change of the derived tables or of what is written into them: journals are then derived anew.
-PROJECTION_VERSION = 2
+PROJECTION_VERSION = 3
 
 DURABLE = MetaData()
 DERIVED = MetaData()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from datetime import date
 from enum import StrEnum
 from typing import TypeVar
@@ -29,16 +30,29 @@ class Loss(StrEnum):
 
     REQUEST = "request"  # it never arrives
     REPLY = "reply"  # it is dealt with, and nobody hears of it
+    LATE = "late"  # it arrives when `EngineBroker.late_ones_arrive` is called, and nobody hears of it
 
 
 class EngineBroker:
-    """Satisfies `port.Broker`; ``losses`` befall the next requests that change or ask something, in turn."""
+    """Satisfies `port.Broker`; ``losses`` befall the next requests that change or ask something, in turn.
+
+    One that is ``forgetful`` keeps nothing of the cancellation of an order that it never saw, as real brokers do.
+    """
 
     name = "paper"
 
-    def __init__(self, exchange: Exchange) -> None:
+    def __init__(self, exchange: Exchange, *, forgetful: bool = False) -> None:
         self.exchange = exchange
         self.losses: list[Loss] = []
+        self.forgetful = forgetful
+        self._late: list[Callable[[], object]] = []
+
+    def late_ones_arrive(self) -> None:
+        """Deal with the requests that were late; whatever they bring, nobody hears it."""
+        late, self._late = self._late, []
+        for work in late:
+            with suppress(Deposed, OrderRefused):
+                work()
 
     async def lead(self, epoch: int) -> None:
         self._carried(lambda: self.exchange.desk.lead(epoch))
@@ -47,9 +61,12 @@ class EngineBroker:
         return self._carried(lambda: self._fenced(lambda: self.exchange.desk.submit(order, epoch)[0]))
 
     async def cancel(self, order_id: str, *, epoch: int) -> OrderReport | None:
-        return self._carried(
-            lambda: self._known(lambda: self._fenced(lambda: self.exchange.desk.cancel(order_id, epoch)))
-        )
+        def cancelled() -> OrderReport:
+            if self.forgetful:
+                self.exchange.order(order_id)
+            return self.exchange.desk.cancel(order_id, epoch)
+
+        return self._carried(lambda: self._known(lambda: self._fenced(cancelled)))
 
     async def order(self, order_id: str) -> OrderReport | None:
         return self._carried(lambda: self._known(lambda: self.exchange.order(order_id)))
@@ -79,6 +96,9 @@ class EngineBroker:
         loss = self.losses.pop(0) if self.losses else None
         silent = BrokerSilent("a request brought no answer", "ask again")
         if loss is Loss.REQUEST:
+            raise silent
+        if loss is Loss.LATE:
+            self._late.append(work)
             raise silent
         done = work()
         if loss is Loss.REPLY:

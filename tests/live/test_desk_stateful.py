@@ -17,14 +17,14 @@ from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.events import OrderDecided, Reconciled
-from ljwx_pipeline.live.from_broker import MessageIntake
+from ljwx_pipeline.live.from_broker import MessageIntake, reopened_orders
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT, MALFORMED, STALE, OrderDesk
 from ljwx_pipeline.live.orders import Execution, Leg, Side
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import fills, lease, orders
 from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
-from ljwx_pipeline.trading.exchange_wire import FillReport, NewOrder, PhaseName
+from ljwx_pipeline.trading.exchange_wire import FillReport, NewOrder, OrderStatus, PhaseName, Reason
 from ljwx_pipeline.trading.exchange_wire import Side as WireSide
 from tests.fakes.engine_broker import EngineBroker, Loss
 from tests.fakes.exchange_world import opened, write_market
@@ -45,14 +45,14 @@ def pack() -> Path:
 class DeskMachine(RuleBasedStateMachine):
     """One account: a desk that may crash, an exchange that may not be heard."""
 
-    @initialize()
-    def begin(self) -> None:
+    @initialize(forgetful=st.booleans())
+    def begin(self, forgetful: bool) -> None:
         self.stack = ExitStack()
         folder = Path(self.stack.enter_context(tempfile.TemporaryDirectory()))
         self.loop = asyncio.new_event_loop()
         self.stack.callback(self.loop.close)
         self.exchange = self.stack.enter_context(opened(pack(), folder / "exchange"))
-        self.broker = EngineBroker(self.exchange)
+        self.broker = EngineBroker(self.exchange, forgetful=forgetful)
         self.symbols = self.exchange.market.symbols
         self.path = empty_store(folder).path
         self.placed: set[str] = set()
@@ -80,6 +80,8 @@ class DeskMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "journal"):
             self.broker.losses.clear()
+            self.recovered()
+            self.requests_come_late()
             self.recovered()
             self.end()
             self.stack.close()
@@ -156,6 +158,21 @@ class DeskMachine(RuleBasedStateMachine):
     def the_network_loses(self, losses: list[Loss]) -> None:
         self.broker.losses += losses
 
+    @rule(row=st.integers(0, 7), lots=LOTS, side=st.sampled_from(Side))
+    def an_order_is_slower_than_its_cancellation(self, row: int, lots: int, side: Side) -> None:
+        placed = set(self.placed)
+        self.broker.losses.insert(0, Loss.LATE)
+        self.decide_for_the_next_session(row, lots, side)
+        for identity in self.placed - placed:
+            try:
+                self.do(self.desk.cancel(identity))
+            except BrokerSilent:
+                return
+
+    @rule()
+    def requests_come_late(self) -> None:
+        self.broker.late_ones_arrive()
+
     @rule(back=st.integers(0, 6), ahead=st.integers(0, 12))
     def the_stream_says_again_what_it_said_and_something_new(self, back: int, ahead: int) -> None:
         read = self.read(self.intake.position)
@@ -200,7 +217,18 @@ class DeskMachine(RuleBasedStateMachine):
             for row in self.read(lambda c: c.execute(select(orders)).all())
             if row.reason.startswith((STALE, MALFORMED, CANCELLED_UNSENT))
         }
+        # what came after it was ended here was rejected there, for that or for a reason of its own, or is in both books
+        late = {
+            one.client_order_id
+            for one in self.exchange.orders(None)
+            if one.reason == Reason.CANCELLED_BEFORE_ARRIVAL
+            or (one.client_order_id in never and one.state is OrderStatus.REJECTED)
+        }
+        assert all(ours[identity][0] in ("cancelled", "lapsed") for identity in late)
+        never |= late
+        theirs = {identity: said for identity, said in theirs.items() if identity not in late}
         assert never.isdisjoint(theirs)
+        assert not self.read(reopened_orders)
         assert {identity: said for identity, said in ours.items() if identity not in never} == theirs
         assert self.placed <= ours.keys()
         told = {one.exec_id: one.shares for one in self.exchange.messages(0, 10**6) if isinstance(one, FillReport)}
