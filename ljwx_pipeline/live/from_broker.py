@@ -15,6 +15,7 @@ from datetime import date
 from sqlalchemy import Connection, func, select
 
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.event_log import EventLog
 from ljwx_pipeline.live.events import (
     Booked,
@@ -107,8 +108,10 @@ class MessageIntake:
 
         Raises
         ------
+        BrokerSilent
+            When an order or a fill comes without the broker's id; nothing may be committed then.
         LiveError
-            When a message is missing or contradicts what is known: nothing may be committed then.
+            When a message is missing or contradicts what is known: as above.
         """
         read = self.position(connection)
         opened: list[date] = []
@@ -178,7 +181,12 @@ class MessageIntake:
         )
 
     def reported(self, connection: Connection, message: OrderReport) -> list[Event]:
-        """Return the events of an order's report; an order that nobody here placed is adopted first."""
+        """Return the events of an order's report; an order that nobody here placed is adopted first.
+
+        A BrokerSilent when it comes without the broker's id: nothing could be held against it later.
+        """
+        if not message.exchange_order_id:
+            raise _nameless(self._broker, message)
         by = (
             orders.c.client_order_id == message.client_order_id
             if message.client_order_id
@@ -224,6 +232,8 @@ class MessageIntake:
             case OrderReport():
                 return self.reported(connection, message)
             case FillReport():
+                if not message.exec_id:
+                    raise _nameless(self._broker, message)
                 return [_fill(message)]
             case Booking():
                 return [
@@ -242,6 +252,13 @@ class MessageIntake:
             case Phase() if message.phase is PhaseName.CLOSED:
                 return [_closed(connection, message.session, bars[message.session])]
         return []
+
+
+def _nameless(broker: str, message: OrderReport | FillReport) -> BrokerSilent:
+    return BrokerSilent(
+        f"{broker} told of {message.side} {message.shares} {message.symbol} without an id of its own",
+        "nothing was written; it is asked again: what has no id cannot be told from another one",
+    )
 
 
 def reopened_orders(connection: Connection) -> list[str]:

@@ -156,7 +156,8 @@ class OrderDesk:
         Raises
         ------
         BrokerSilent
-            When what is missing, or the bars of a session that ended, cannot be had: nothing was written.
+            When what is missing, or the bars of a session that ended, cannot be had, or what was said lacks an id:
+            nothing was written.
         """
         if not messages:
             return Taken((), (), ())
@@ -317,13 +318,11 @@ class OrderDesk:
             await self._append(self._final(identity, OrderState.CANCELLED, denial))
             return
         try:
-            report = await self._fenced.submit(one.order)
+            await self._write_report(await self._fenced.submit(one.order))
         except (BrokerSilent, LeaseLapsed) as error:
             await self._append(OrderUnknown(client_order_id=identity, reason=error.fact))
         except OrderRefused as error:
             await self._append(self._final(identity, OrderState.REJECTED, f"{MALFORMED}: {error.fact}"))
-        else:
-            await self._write_report(report)
 
     async def _write_report(self, report: OrderReport) -> None:
         epoch = self._fence.epoch

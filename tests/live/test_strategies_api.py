@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
+import sqlite3
+import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +17,14 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import select
 
-from ljwx_pipeline.config import LiveStrategySettings, Settings
+from ljwx_pipeline.config import LiveStrategySettings, Settings, load_settings
 from ljwx_pipeline.errors import ConfigError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.events import SleeveBook, SleevesSettled
 from ljwx_pipeline.live.sleeves.desk import Configured, StrategyDesk
 from ljwx_pipeline.live.strategies_api import strategies_router
 from ljwx_pipeline.live.tables import events
+from tests.fakes.exchange_world import CONFIG
 from tests.fakes.journal_events import DAY, NEXT
 from tests.fakes.journals import empty_store, log_of
 
@@ -147,3 +152,36 @@ def test_what_has_a_book_sells_before_it_is_removed_and_is_shown_with_its_result
     assert shown["(nobody)"]["equity_fen"] == 7
     world.ask("DELETE", "/strategies/a?by=ada")
     assert world.states() == {"a": "reducing", "(nobody)": ""}
+
+
+def test_a_reload_of_a_file_with_a_typo_keeps_what_is_in_force_and_names_the_key(tmp_path: Path, world: World) -> None:
+    file, shipped = tmp_path / "ljwx.toml", CONFIG.read_text(encoding="utf-8")
+    shutil.copytree(CONFIG.parent / "profiles", tmp_path / "profiles")
+    section = '\n[live.strategies.a]\nmodel = ""\nuniverse = ""\ncapital_share_frac = 0.5\nschedule = "close"\n'
+
+    def read_again() -> Configured:
+        return Configured.of(load_settings(config_file=file, profile="simulated", environ={}))
+
+    desk = StrategyDesk(journal=world.journal, epoch=lambda: 0, configured=read_again)
+    file.write_text(f"{shipped}{section}paused = false\n", encoding="utf-8")
+    asyncio.run(desk.start())
+    before = asyncio.run(desk.shown())
+    assert world.states() == {"a": "active"}
+    file.write_text(f"{shipped}{section}paussed = true\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="paussed"):
+        asyncio.run(desk.reload())
+    assert asyncio.run(desk.shown()) == before
+    file.write_text(f"{shipped}{section}paused = true\n", encoding="utf-8")
+    asyncio.run(desk.reload())
+    assert world.states() == {"a": "paused"}
+
+
+def test_the_interface_reads_while_another_process_holds_the_database_locked(world: World) -> None:
+    world.ask("PUT", "/strategies/a?by=ada", KEYS)
+    with closing(sqlite3.connect(world.store.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        since = time.monotonic()
+        assert world.states() == {"a": "active"}
+        assert time.monotonic() - since < 5, "a reader waits for nobody"
+        other.execute("COMMIT")
+    assert world.ask("PUT", "/strategies/b?by=ada", KEYS)[0] == 200
