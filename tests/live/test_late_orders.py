@@ -14,12 +14,14 @@ from sqlalchemy import select
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import BrokerSilent
+from ljwx_pipeline.live.close_trading import Close
 from ljwx_pipeline.live.events import OrderDecided, Reconciled
+from ljwx_pipeline.live.follower import Follower, Hooks
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import REOPENED, Execution
 from ljwx_pipeline.live.tables import events, orders
-from ljwx_pipeline.trading.exchange_wire import OrderStatus, PhaseName
+from ljwx_pipeline.trading.exchange_wire import Frame, OrderStatus, PhaseName
 from tests.fakes.desk_world import decided
 from tests.fakes.engine_broker import EngineBroker, Loss
 from tests.fakes.exchange_world import advance_to, opened, write_market
@@ -156,5 +158,43 @@ def test_what_was_filled_before_it_could_be_cancelled_again_is_in_the_books(pack
             state, _, is_open, filled = await slow.row()
             assert (state, is_open, filled) == (theirs.state, 0, theirs.filled_shares)
             assert filled == slow.order.shares
+
+    asyncio.run(act())
+
+
+class Streaming(EngineBroker):
+    """Streams what the exchange has said so far, once, and then nothing more."""
+
+    async def stream(self, after: int) -> AsyncIterator[Frame]:
+        yield Frame(1, tuple(self.exchange.messages(after, 100)))
+        raise BrokerSilent("the stream ended", "ask again")
+
+
+class Heard(Exception):
+    """The stream has ended."""
+
+
+def test_whoever_follows_the_stream_cancels_it_as_soon_as_it_is_told(pack: Path, tmp_path: Path) -> None:
+    async def act() -> None:
+        async with slow_desk(pack, tmp_path, forgetful=True) as slow:
+            await slow.send_late()
+            await slow.desk.cancel(slow.order.client_order_id)
+            broker = Streaming(slow.broker.exchange, forgetful=True)
+
+            async def on_connected() -> None:
+                slow.broker.late_ones_arrive()
+
+            async def on_close(close: Close) -> None:
+                raise AssertionError(f"nothing closes: {close}")
+
+            async def on_silent(error: BrokerSilent) -> None:
+                raise Heard
+
+            hooks = Hooks(on_close, on_connected, on_silent, lambda _: None)
+            follower = Follower(broker=broker, journal=slow.journal, desk=slow.desk, hooks=hooks)
+            with pytest.raises(Heard):
+                await follower.follow()
+            assert slow.theirs() is OrderStatus.CANCELLED
+            assert (await slow.row())[:3] == ("cancelled", "", 0)
 
     asyncio.run(act())
