@@ -113,7 +113,9 @@ class Guard:
         self._kept = book  # as the journal holds it
         self._told_mode = told_mode
         self._coming: GuardBook | None = None
-        self._raised: dict[Condition, str] = {}
+        self._ahead: list[Callable[[GuardBook], GuardBook]] = []
+        self._moment = 0
+        self._raised_at: dict[Condition, int] = {}
         self._marked_ns = 0
         self._turn = asyncio.Lock()
 
@@ -158,6 +160,11 @@ class Guard:
         if self._fence.holds():
             return self._book
         return replace(self._book, wrong={**self._book.wrong, Condition.NO_LEASE: "the lease has run out"})
+
+    @property
+    def moment(self) -> int:
+        """How often something has gone wrong until now: what is proved well from here on is no proof of what comes."""
+        return self._moment
 
     @property
     def strategies(self) -> tuple[str, ...]:
@@ -257,10 +264,10 @@ class Guard:
         Deposed
             When another runner has taken over.
         """
-        # in force before it is written: a reason more may be ahead of the journal, a reason less may not
         said = dict.fromkeys(conditions, why)
-        self._raised.update(said)
-        self._book = replace(self._book, wrong={**self._book.wrong, **said})
+        self._moment += 1
+        self._raised_at.update(dict.fromkeys(conditions, self._moment))
+        self._at_once(lambda book: replace(book, wrong={**book.wrong, **said}))
         async with self._turn:
             try:
                 await self._make(lambda book: book)
@@ -269,30 +276,41 @@ class Guard:
             except LiveError:  # that it could not be written is a condition by now, which forbids the same and more
                 return
 
-    async def is_well(self, *conditions: Condition) -> None:
-        """Write down the mode that follows once ``conditions`` hold again, then allow it; raises as `follow`."""
+    async def is_well(self, *conditions: Condition, since: int | None = None) -> None:
+        """Write down the mode that follows once ``conditions`` hold again, then allow it; raises as `follow`.
+
+        Parameters
+        ----------
+        since
+            `moment` before what proves it was begun; None for now. What went wrong after it stays wrong.
+        """
+        proved = self._moment if since is None else since
+
+        def lifted(book: GuardBook) -> GuardBook:
+            over = {one for one in conditions if self._raised_at.get(one, 0) <= proved}
+            return replace(book, wrong={one: why for one, why in book.wrong.items() if one not in over})
+
         async with self._turn:
-            await self._make(
-                lambda book: replace(book, wrong={one: why for one, why in book.wrong.items() if one not in conditions})
-            )
+            await self._make(lifted)
 
     async def kill(self, *, by: str, reason: str) -> None:
-        """Pull the kill switch.
+        """Pull the kill switch: it is in force at once, then it is written down.
 
         Raises
         ------
         TradingError
             When name or reason is empty.
         LiveError
-            As `follow`; nothing leaves meanwhile.
+            As `follow`: it is in force, but in this process alone, until a later step writes it down.
         """
         now_ns = self._now_ns()
-        async with self._turn:
-            await self._make(
-                lambda book: book.moved(
-                    (Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=now_ns)
-                )
+        self._at_once(
+            lambda book: book.moved(
+                (Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=now_ns)
             )
+        )
+        async with self._turn:
+            await self._make(lambda book: book)
 
     async def reset(self, breaker: Breaker, strategy: str, *, by: str, reason: str) -> None:
         """Reset a breaker as a person; raises as ``breakers.reset_by_person``, and as `follow`."""
@@ -328,6 +346,14 @@ class Guard:
         async with self._turn:
             await self._make(lambda book: looked(book, breaker, key, fault, at_ns, recovery_s=recovery_s))
 
+    def _at_once(self, step: Callable[[GuardBook], GuardBook]) -> None:
+        """Put a step that only forbids in force before it is written, also in what is being written right now.
+
+        A reason more may be ahead of the journal, a reason less may not; each later step writes what is ahead, too.
+        """
+        self._book = step(self._book)
+        self._ahead.append(step)
+
     async def _make(
         self, step: Callable[[GuardBook], GuardBook], *, beside: Iterable[Event] = (), marks: bool = True
     ) -> None:
@@ -343,9 +369,8 @@ class Guard:
             raise
 
     async def _made(self, step: Callable[[GuardBook], GuardBook], beside: Iterable[Event], *, marks: bool) -> None:
-        self._raised = {}
-        before = self._book
-        after = step(before)
+        self._ahead = []
+        after = step(self._book)
         unwritable = Condition.JOURNAL_UNWRITABLE in after.wrong
         well = replace(after, wrong=_without(after.wrong, Condition.JOURNAL_UNWRITABLE)) if unwritable else after
         events = [*beside, *written(self._kept, after, marks=marks), *mode_event(self._told_mode, well)]
@@ -365,7 +390,9 @@ class Guard:
                 self._coming = None
             self._kept = mirrored(self._kept, well, events)
             after, self._told_mode = well, well.standing().mode
-        self._book = replace(after, wrong={**after.wrong, **self._raised})
+        for ahead in self._ahead:
+            after = ahead(after)
+        self._book = after
 
     def _forbid(self, condition: Condition, why: str) -> None:
         self._book = replace(self._book, wrong={**self._book.wrong, condition: why})

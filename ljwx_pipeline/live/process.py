@@ -430,21 +430,25 @@ class LiveProcess:
             await watch.each_second()
 
     async def _compare_regularly(self, connected: _Connected) -> None:
-        """Hold the books against the broker's every now and then, until cancelled.
+        """Hold the books against the broker's every now and then, and after a request without an answer, for ever.
 
         Raises
         ------
         BooksDiffer
             When they differ: nothing more is sent.
         """
+        watch = connected.watch
         while True:
-            await asyncio.sleep(self._live.reconcile_seconds)
+            await first_of(asyncio.sleep(self._live.reconcile_seconds), watch.comparison_due())
+            since = watch.guard.moment
             try:
                 found = await connected.desk.recover()
                 if not isinstance(found, ReconciliationFailed):
-                    await connected.watch.on_connected()
+                    await watch.on_compared(since)
             except BrokerSilent:
-                continue  # the stream ends on the same, and says so; what could not be compared is compared next time
+                # the stream ends on the same, and says so; where stops wait for a comparison, it is tried again at once
+                await asyncio.sleep(WATCH_S)
+                continue
             if isinstance(found, ReconciliationFailed):
                 raise BooksDiffer(
                     f"the books differ: {'; '.join(found.differences)}",

@@ -20,7 +20,7 @@ from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Broker, Fence
 from ljwx_pipeline.live.close_trading import Close
-from ljwx_pipeline.live.control import HandControl
+from ljwx_pipeline.live.control import HandControl, pulled
 from ljwx_pipeline.live.control_api import CloseAsked, KillAsked, ModeAsked, ResetAsked
 from ljwx_pipeline.live.control_view import book_view, journal_view
 from ljwx_pipeline.live.decision import RunnerSettings, strategy_name
@@ -143,11 +143,12 @@ class Watching:
         """Pull the kill switch; before the first connection nothing can be cancelled, and what is open is named."""
         if self._hand is not None:
             return await self._hand.kill(asked)
-        await self.guard.kill(by=asked.by, reason=asked.reason)
+        not_written = await pulled(self.guard, asked)
         left = (await self._journal.read(journal_view))["open_orders"]
         why = "this runner has not reached the broker yet"
         return {
             **book_view(self.guard.now()),
+            "not_written": not_written,
             "cancelled": [],
             "not_cancelled": {one["client_order_id"]: why for one in left},
         }
