@@ -59,6 +59,7 @@ from ljwx_pipeline.live.sleeves.strategies import (
     sole_strategy,
 )
 from ljwx_pipeline.live.tables import account
+from ljwx_pipeline.live.working_orders import WorkingOrders, working_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.uncertainty.abstain import may_buy
 
@@ -222,7 +223,9 @@ class CloseTrader:
         # the age of several models is judged for each sleeve by itself
         age_days = 0 if funding.sole is None else _age_days(trading[0].model, close.session)
         restraint = FREE if self._restraint is None else await self._restraint(close)
-        await self._desk.place(self._orders(netted, wanted, standing.account, close, age_days, restraint), beside)
+        working = await self._journal.read(partial(working_orders, close.valid_session, self._closes(close.session)))
+        judged = self._orders(netted, wanted, standing.account, close, age_days, restraint, working)
+        await self._desk.place(judged, beside)
         return True
 
     async def _strategies(self) -> tuple[InForce, ...]:
@@ -386,10 +389,13 @@ class CloseTrader:
         close: Close,
         bundle_age_days: int,
         restraint: Restraint,
+        working: WorkingOrders,
     ) -> list[OrderDecided]:
         """Return the account's orders as the risk gate leaves them, and those that a sleeve may not even want."""
         intents = tuple(one.intent for one in netted.orders)
-        judged = self._gate.judged(close.session, intents, books, bundle_age_days=bundle_age_days, restraint=restraint)
+        judged = self._gate.judged(
+            close.session, intents, books, bundle_age_days=bundle_age_days, restraint=restraint, working=working
+        )
         found = [_order(one, decided, close) for one, decided in zip(netted.orders, judged, strict=True)]
         found += [_order(_alone(one), DecidedOrder(one.intent, one.denial), close) for one in wanted if one.denial]
         return found
