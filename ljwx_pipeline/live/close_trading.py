@@ -98,7 +98,7 @@ class Denials:
     reducing: str = ""
 
 
-def _allowed(strategy: str) -> Denials:  # noqa: ARG001 - what is allowed to everybody
+async def _allowed(strategy: str, close: Close) -> Denials:  # noqa: ARG001 - what is allowed to everybody
     return Denials()
 
 
@@ -143,7 +143,7 @@ class CloseTrader:
     turn
         Held while a close is decided: of `StrategyDesk`, so that no change comes in between.
     denials
-        Returns what a strategy may not do now.
+        Asked for each strategy at each close: what it may not do, beside what the account may not.
     restraint
         Asked for each close before the account's orders are judged: what denies them beside the limits. None: nothing
         does.
@@ -158,7 +158,7 @@ class CloseTrader:
         desk: OrderDesk,
         models: Callable[[str], Sequence[StagedModel]],
         turn: asyncio.Lock,
-        denials: Callable[[str], Denials] = _allowed,
+        denials: Callable[[str, Close], Awaitable[Denials]] = _allowed,
         restraint: Callable[[Close], Awaitable[Restraint]] | None = None,
     ) -> None:
         self._feed = feed
@@ -308,7 +308,7 @@ class CloseTrader:
 
         Of a sleeve that is ``alone`` the gate judges the model's age, in its place among the other limits.
         """
-        denials = self._denials(sleeve.strategy)
+        denials = await self._denials(sleeve.strategy, close)
         if sleeve.spec is None or sleeve.model is None:
             return self._everything(sleeve, books, close, denials), []
         model, deployed = sleeve.model, sleeve.model.deployed

@@ -19,7 +19,7 @@ from sqlalchemy import Connection, select
 from ljwx_pipeline.config import BreakerSettings, CostSettings
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Broker, BrokerSilent, Fence
-from ljwx_pipeline.live.close_trading import Close
+from ljwx_pipeline.live.close_trading import Close, Denials
 from ljwx_pipeline.live.events import HeldPosition
 from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import TickDesk
@@ -29,7 +29,7 @@ from ljwx_pipeline.live.stop_desk import StopDesk
 from ljwx_pipeline.live.tables import account_now, positions_now
 from ljwx_pipeline.live.valuation import Valuation, valuation
 from ljwx_pipeline.trading.exchange_wire import Durable, Phase, PhaseName, Tick
-from ljwx_pipeline.trading.modes import Condition
+from ljwx_pipeline.trading.modes import Action, Condition
 
 #: What a request without an answer leaves unknown; a comparison of the books that succeeds ends it.
 UNANSWERED = (Condition.BROKER_UNREACHABLE, Condition.NOT_RECONCILED)
@@ -182,9 +182,17 @@ class Watch:
             self.market.heard_tick()
             self._queued.set()
 
-    async def restraint(self, strategy: str, close: Close) -> Restraint:
-        """Return what denies the orders of ``strategy`` decided at ``close``: for `CloseTrader`'s ``restraint``."""
-        return await self.guard.restraint(strategy, close.valid_session, close.at_ns, self.ticks.suspects())
+    async def restraint(self, close: Close) -> Restraint:
+        """Return what denies the account's orders decided at ``close``: for `CloseTrader`'s ``restraint``."""
+        return await self.guard.restraint("", close.valid_session, close.at_ns, self.ticks.suspects())
+
+    async def denials(self, strategy: str, close: Close) -> Denials:
+        """Return what a strategy's own breakers and mode deny it at ``close``: for `CloseTrader`'s ``denials``."""
+        session = close.valid_session
+        return Denials(
+            await self.guard.own_denial(strategy, session, Action.OPEN),
+            await self.guard.own_denial(strategy, session, Action.REDUCE),
+        )
 
     # -- tasks beside the follower -------------------------------------------------------------------------------------
 

@@ -118,11 +118,16 @@ class Watching:
         return watch
 
     async def before(self, close: Close, *, trained_to: date, feed: ReplayFeed) -> None:
-        """Look at the age of model and features before ``close`` is decided; raises as `Guard.follow`."""
+        """Look at the age of every strategy's model and features before ``close`` is decided; raises as `Guard.follow`.
+
+        All strategies of a runner score by its one model.
+        """
         newest = max((day for day in feed.sessions if day <= close.session), default=date.min)
         features_age = await self._journal.read(partial(_sessions_between, newest, close.session))
-        await self.guard.look_at_features(self.strategy, features_age, close.at_ns)
-        await self.guard.look_at_model(self.strategy, (close.session - trained_to).days, close.at_ns)
+        await self.guard.follow()  # strategies that came since are looked at, too
+        for name in self.guard.strategies:
+            await self.guard.look_at_features(name, features_age, close.at_ns)
+            await self.guard.look_at_model(name, (close.session - trained_to).days, close.at_ns)
 
     # -- a person's hand -----------------------------------------------------------------------------------------------
 
