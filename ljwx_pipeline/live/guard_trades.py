@@ -65,6 +65,7 @@ class SharedOrder:
     """What was traded so far of an order that several strategies share: all of it, whoever gets which part."""
 
     client_order_id: str
+    session: date
     symbol: str
     side: Side
     shares: int = 0
@@ -115,7 +116,7 @@ class StrategyTrades:
         self, event: FillReported, strategy: str, order: OrderFacts
     ) -> tuple[StrategyTrades, ClosedTrade | None]:
         """Return the trades of ``strategy`` after one fill of an order that it shares, and the trade it completed."""
-        of = SharedOrder(event.client_order_id, event.symbol, event.side)
+        of = SharedOrder(event.client_order_id, event.session, event.symbol, event.side)
         before = next((one for one in self.shared if one.client_order_id == of.client_order_id), of)
         now = replace(
             before,
@@ -195,7 +196,7 @@ class StrategyTrades:
                 exec_id="",
                 exchange_order_id="",
                 client_order_id=client_order_id,
-                session=date.min,
+                session=whole.session,
                 symbol=whole.symbol,
                 side=WireSide(whole.side),
                 shares=shares,
