@@ -109,6 +109,8 @@ def _kill(settings: Settings, arguments: argparse.Namespace) -> int:
         with _offline(settings) as offline:
             said = offline.kill(by=who, reason=reason)
     text = _mode_text(said, "")
+    if said.get("not_written"):
+        text += f"\nNOT IN THE JOURNAL YET, in force in this runner alone while it runs: {said['not_written']}"
     if "cancelled" in said:
         text += f"\n{len(said['cancelled'])} open orders cancelled"
         text += "".join(f"\nNOT CANCELLED {identity}: {why}" for identity, why in said["not_cancelled"].items())

@@ -59,6 +59,7 @@ from ljwx_pipeline.live.sleeves.strategies import (
     sole_strategy,
 )
 from ljwx_pipeline.live.tables import account
+from ljwx_pipeline.live.working_orders import WorkingOrders, working_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.uncertainty.abstain import may_buy
 
@@ -97,7 +98,7 @@ class Denials:
     reducing: str = ""
 
 
-def _allowed(strategy: str) -> Denials:  # noqa: ARG001 - what is allowed to everybody
+async def _allowed(strategy: str, close: Close) -> Denials:  # noqa: ARG001 - what is allowed to everybody
     return Denials()
 
 
@@ -142,7 +143,7 @@ class CloseTrader:
     turn
         Held while a close is decided: of `StrategyDesk`, so that no change comes in between.
     denials
-        Returns what a strategy may not do now.
+        Asked for each strategy at each close: what it may not do, beside what the account may not.
     restraint
         Asked for each close before the account's orders are judged: what denies them beside the limits. None: nothing
         does.
@@ -157,7 +158,7 @@ class CloseTrader:
         desk: OrderDesk,
         models: Callable[[str], Sequence[StagedModel]],
         turn: asyncio.Lock,
-        denials: Callable[[str], Denials] = _allowed,
+        denials: Callable[[str, Close], Awaitable[Denials]] = _allowed,
         restraint: Callable[[Close], Awaitable[Restraint]] | None = None,
     ) -> None:
         self._feed = feed
@@ -222,7 +223,9 @@ class CloseTrader:
         # the age of several models is judged for each sleeve by itself
         age_days = 0 if funding.sole is None else _age_days(trading[0].model, close.session)
         restraint = FREE if self._restraint is None else await self._restraint(close)
-        await self._desk.place(self._orders(netted, wanted, standing.account, close, age_days, restraint), beside)
+        working = await self._journal.read(partial(working_orders, close.valid_session, self._closes(close.session)))
+        judged = self._orders(netted, wanted, standing.account, close, age_days, restraint, working)
+        await self._desk.place(judged, beside)
         return True
 
     async def _strategies(self) -> tuple[InForce, ...]:
@@ -305,7 +308,7 @@ class CloseTrader:
 
         Of a sleeve that is ``alone`` the gate judges the model's age, in its place among the other limits.
         """
-        denials = self._denials(sleeve.strategy)
+        denials = await self._denials(sleeve.strategy, close)
         if sleeve.spec is None or sleeve.model is None:
             return self._everything(sleeve, books, close, denials), []
         model, deployed = sleeve.model, sleeve.model.deployed
@@ -386,10 +389,13 @@ class CloseTrader:
         close: Close,
         bundle_age_days: int,
         restraint: Restraint,
+        working: WorkingOrders,
     ) -> list[OrderDecided]:
         """Return the account's orders as the risk gate leaves them, and those that a sleeve may not even want."""
         intents = tuple(one.intent for one in netted.orders)
-        judged = self._gate.judged(close.session, intents, books, bundle_age_days=bundle_age_days, restraint=restraint)
+        judged = self._gate.judged(
+            close.session, intents, books, bundle_age_days=bundle_age_days, restraint=restraint, working=working
+        )
         found = [_order(one, decided, close) for one, decided in zip(netted.orders, judged, strict=True)]
         found += [_order(_alone(one), DecidedOrder(one.intent, one.denial), close) for one in wanted if one.denial]
         return found

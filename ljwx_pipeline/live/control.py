@@ -22,6 +22,7 @@ from ljwx_pipeline.live.brokers.port import Broker
 from ljwx_pipeline.live.control_api import CloseAsked, KillAsked, ModeAsked, ResetAsked
 from ljwx_pipeline.live.control_view import book_view, journal_view
 from ljwx_pipeline.live.events import AlertRaised, HeldPosition, OrderDecided, Tier
+from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import Execution, Leg, Side
@@ -55,6 +56,25 @@ class _Books:
     held: Mapping[str, HeldPosition]
     open: Sequence[OpenOrder]
     made: Sequence[str]
+
+
+async def pulled(guard: Guard, asked: KillAsked) -> str:
+    """Pull the kill switch; return why it is not in the journal yet, empty where it is. It is in force either way.
+
+    Raises
+    ------
+    Deposed
+        When another runner leads: it has to be asked.
+    TradingError
+        When name or reason is empty.
+    """
+    try:
+        await guard.kill(by=asked.by, reason=asked.reason)
+    except Deposed:
+        raise
+    except LiveError as error:  # what is open is cancelled all the same; the guard writes it down as soon as it can
+        return error.fact
+    return ""
 
 
 class HandControl:
@@ -102,16 +122,18 @@ class HandControl:
         return book_view(guard.now())
 
     async def kill(self, asked: KillAsked) -> dict[str, Any]:
-        """Pull the kill switch, then cancel whatever is open, and say what could not be cancelled."""
+        """Pull the kill switch, then cancel whatever is open, and say what could not be cancelled, or written."""
         guard = self._watch.guard
-        await guard.kill(by=asked.by, reason=asked.reason)
+        not_written = await pulled(guard, asked)
         open_orders = (await self._journal.read(_books)).open
         cancelled, left = await self._cancelled(open_orders)
-        if left:
+        if left and not not_written:
             said = "; ".join(f"{identity}: {why}" for identity, why in left.items())
             alert = AlertRaised(tier=Tier.CRITICAL, code="NOT_CANCELLED", message=f"after the kill switch: {said}")
             await self._journal.append([alert], None)
-        return {**book_view(guard.now()), "cancelled": cancelled, "not_cancelled": left}
+        return {
+            **book_view(guard.now()), "not_written": not_written, "cancelled": cancelled, "not_cancelled": left
+        }  # fmt: skip
 
     async def reset(self, asked: ResetAsked) -> dict[str, Any]:
         """Reset a breaker."""

@@ -20,8 +20,8 @@ from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.control_view import book_view, journal_view
 from ljwx_pipeline.live.event_log import EventLog
 from ljwx_pipeline.live.events import ModeChanged, TradingMode, instant_ns
-from ljwx_pipeline.live.guard import known_strategies, read_book
 from ljwx_pipeline.live.guard_book import GuardBook, written
+from ljwx_pipeline.live.guard_journal import read_book
 from ljwx_pipeline.live.lease import TERM_S, Lease
 from ljwx_pipeline.live.migrate import HEAD, revision_of
 from ljwx_pipeline.live.store import Store
@@ -117,13 +117,12 @@ class OfflineControl:
         return self.standing()
 
     def _read(self, connection: Connection) -> tuple[GuardBook | None, GuardBook]:
-        named = sorted({*self._strategies, *known_strategies(connection)})
-        return read_book(connection, named, instant_ns(self._clock.now()), capital_fen=self._capital_fen)
+        return read_book(connection, self._strategies, instant_ns(self._clock.now()), capital_fen=self._capital_fen)
 
-    def _known(self) -> set[str]:
+    def _known(self) -> frozenset[str]:
         with self._store.reading() as connection:
             self._require_schema(connection)
-            return {*self._strategies, *known_strategies(connection)}
+            return self._read(connection)[1].in_force
 
     def _require_schema(self, connection: Connection) -> None:
         revision = revision_of(connection, self._store.name)

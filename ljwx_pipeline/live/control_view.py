@@ -53,8 +53,8 @@ def book_view(book: GuardBook) -> dict[str, Any]:
         **standing_view(book.standing()),
         "wrong": {one.value: why for one, why in sorted(book.wrong.items())},
         "session": None if book.begun_session is None else book.begun_session.isoformat(),
-        "strategies": {name: standing_view(book.standing(name)) for name in sorted(book.trades)},
-        "breakers": breakers_view(book.states.values()),
+        "strategies": {name: standing_view(book.standing(name)) for name in sorted(book.in_force)},
+        "breakers": breakers_view(one for one in book.states.values() if not one.key or one.key in book.in_force),
     }
 
 

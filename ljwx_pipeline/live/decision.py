@@ -8,7 +8,7 @@ identities. Not here: the kernels (``trading/``), the gate's limits (``risk_gate
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Protocol
 
@@ -19,7 +19,8 @@ from ljwx_pipeline.config import LiveSettings, RiskSettings, StrategySettings, U
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, Side, client_order_id
-from ljwx_pipeline.live.risk_gate import FREE, Quote, Restraint, RiskView, gate_orders
+from ljwx_pipeline.live.risk_gate import FREE, Denial, Quote, Restraint, RiskView, gate_orders
+from ljwx_pipeline.live.working_orders import NONE_WORKING, WorkingOrders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.trading.decide import DecisionParams, decide
 from ljwx_pipeline.trading.exits import ExitParams, forced_out
@@ -179,14 +180,18 @@ class Decider:
         *,
         bundle_age_days: int,
         restraint: Restraint = FREE,
+        working: WorkingOrders = NONE_WORKING,
     ) -> tuple[DecidedOrder, ...]:
-        """Return ``intents`` as the risk gate leaves them, with the account in ``books``."""
+        """Return ``intents`` as the risk gate leaves them, with the account in ``books`` and what is open beside it."""
+        if working.unpriced and not restraint.opening_denied:  # what is open is worth nobody knows how much
+            restraint = replace(restraint, opening_denied=str(Denial.MISSING_PRICE))
         previous = books.past_equity_fen[-1] if books.past_equity_fen else self._settings.capital_fen
         view = RiskView(
             equity_fen=books.equity_fen,
             previous_equity_fen=previous,
-            shares={one.symbol: one.shares for one in books.held},
+            shares={one.symbol: one.shares - working.sale_shares.get(one.symbol, 0) for one in books.held},
             position_values_fen=books.value_fen,
+            open_buys_fen=working.buys_fen,
             bundle_age_days=bundle_age_days,
             max_bundle_age_days=self._settings.live.max_bundle_age_days,
             **vars(restraint),

@@ -12,59 +12,29 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
-
-from sqlalchemy import Connection, func, select
+from datetime import date
 
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.errors import Deposed, LiveError, TradingError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Fence
-from ljwx_pipeline.live.event_codec import from_json
-from ljwx_pipeline.live.events import EVENTS, Event, HeldPosition, ModeChanged, Noted, instant_ns
+from ljwx_pipeline.live.events import Event, ModeChanged, Noted, instant_ns
 from ljwx_pipeline.live.events import TradingMode as StoredMode
-from ljwx_pipeline.live.guard_book import (
-    BEFORE_ALL,
-    FOLLOWED,
-    READ_KINDS,
-    STANDING_SCOPE,
-    TRADES,
-    GuardBook,
-    OrderFacts,
-    both,
-    folded,
-    fresh_book,
-    looked,
-    lost,
-    mirrored,
-    mode_event,
-    read_followed,
-    valued,
-    written,
-)
-from ljwx_pipeline.live.guard_trades import StrategyTrades, in_line_with, read_trades
+from ljwx_pipeline.live.guard_book import GuardBook, both, folded, looked, mirrored, mode_event, valued, written
+from ljwx_pipeline.live.guard_journal import DECIDED_BEFORE_DAYS as DECIDED_BEFORE_DAYS
+from ljwx_pipeline.live.guard_journal import Told, read_book, sent_lately, told_mode, told_since
 from ljwx_pipeline.live.order_desk import Outstanding
-from ljwx_pipeline.live.orders import Leg, Side
+from ljwx_pipeline.live.orders import Leg
 from ljwx_pipeline.live.risk_gate import MINUTE_NS, Restraint
-from ljwx_pipeline.live.tables import account, breaker_states, events_log, modes, orders, positions_now, sessions
+from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.trading.breaker_machines import Fault, features_fault, killed, model_fault
-from ljwx_pipeline.trading.breakers import (
-    RULES,
-    Breaker,
-    Scope,
-    expected_breakers,
-    read_state,
-    reset_by_person,
-    state_text,
-)
+from ljwx_pipeline.trading.breakers import RULES, Breaker, Scope, reset_by_person
 from ljwx_pipeline.trading.exchange_wire import Side as WireSide
 from ljwx_pipeline.trading.modes import Action, Condition, Standing, TradingMode
 
 #: A highest equity that alone moved is written at most so often.
 MARKS_EVERY_NS = MINUTE_NS
-#: An order is decided at most so many days before the session it is for: the longest holidays are shorter.
-DECIDED_BEFORE_DAYS = 31
 #: What is not known to hold when a process starts: connecting and comparing clear it.
 _AT_START = {
     Condition.BROKER_UNREACHABLE: "not connected yet",
@@ -113,7 +83,9 @@ class Guard:
         self._kept = book  # as the journal holds it
         self._told_mode = told_mode
         self._coming: GuardBook | None = None
-        self._raised: dict[Condition, str] = {}
+        self._ahead: list[Callable[[GuardBook], GuardBook]] = []
+        self._moment = 0
+        self._raised_at: dict[Condition, int] = {}
         self._marked_ns = 0
         self._turn = asyncio.Lock()
 
@@ -129,6 +101,13 @@ class Guard:
     ) -> Guard:
         """Return the guard of what the journal holds, seeded where it holds none, and up to the log's last event.
 
+        Its strategies are those in force in the journal; they come and go with what the log tells.
+
+        Parameters
+        ----------
+        strategies
+            Who trades where the journal names nobody.
+
         Raises
         ------
         Deposed
@@ -143,7 +122,7 @@ class Guard:
         events = written(before, book)
         if events:
             await journal.append(events, fence.epoch)
-        told = await journal.read(_told_mode)
+        told = await journal.read(told_mode)
         guard = cls(journal=journal, fence=fence, clock=clock, settings=settings, book=book, told_mode=told)
         await guard.follow()
         return guard
@@ -160,9 +139,14 @@ class Guard:
         return replace(self._book, wrong={**self._book.wrong, Condition.NO_LEASE: "the lease has run out"})
 
     @property
+    def moment(self) -> int:
+        """How often something has gone wrong until now: what is proved well from here on is no proof of what comes."""
+        return self._moment
+
+    @property
     def strategies(self) -> tuple[str, ...]:
-        """The strategies it watches, by name."""
-        return tuple(sorted(self._book.trades))
+        """The strategies in force, by name."""
+        return tuple(sorted(self._book.in_force))
 
     def standing(self, strategy: str = "", valid_session: date | None = None) -> Standing:
         """Return what the account, or one strategy, may do now, or in orders for ``valid_session``.
@@ -179,17 +163,28 @@ class Guard:
         is about to mend, or refuses by itself.
         """
         action = Action.OPEN if one.order.side is WireSide.BUY else Action.REDUCE
+        asked = Action.CLOSE_BY_HAND if one.leg is Leg.MANUAL else action
         book = replace(self._book, wrong={})
-        # an order of several strategies, or of none that is watched, is the account's
-        strategy = one.strategy if one.strategy in book.trades else ""
-        return book.standing(strategy, one.order.session).denial(
-            Action.CLOSE_BY_HAND if one.leg is Leg.MANUAL else action
-        )
+        # what several share is denied by what denies any of them; an order of nobody who is watched is the account's
+        behind = {strategy_of(name) for name in one.behind or (one.strategy,)}
+        standings = [book.standing(name if name in book.trades else "", one.order.session) for name in sorted(behind)]
+        return next((code for of in standings if (code := of.denial(asked))), "")
+
+    async def own_denial(self, strategy: str, valid_session: date, action: Action) -> str:
+        """Return the code of what forbids ``action`` to ``strategy`` beside what forbids it to the whole account.
+
+        One that the guard does not know yet is read from the log first. Raises as `follow`.
+        """
+        if strategy not in self._book.in_force:
+            await self.follow()
+        of_account = frozenset(self.standing("", valid_session).reasons)
+        own = (one for one in self.standing(strategy, valid_session).reasons if one not in of_account)
+        return next((one.code for one in own if action not in one.allows), "")
 
     async def restraint(
         self, strategy: str, valid_session: date, now_ns: int, suspects: Collection[str] = ()
     ) -> Restraint:
-        """Return what speaks against orders of ``strategy`` for ``valid_session``, beside the limits themselves.
+        """Return what speaks against orders of ``strategy`` (empty: the account's) for a session, beside the limits.
 
         Parameters
         ----------
@@ -198,7 +193,7 @@ class Guard:
         suspects
             Symbols whose newest price is in quarantine.
         """
-        sent = await self._journal.read(lambda connection: _sent(connection, valid_session, now_ns))
+        sent = await self._journal.read(lambda connection: sent_lately(connection, valid_session, now_ns))
         standing = self.standing(strategy, valid_session)
         return Restraint(
             opening_denied=standing.denial(Action.OPEN),
@@ -221,7 +216,7 @@ class Guard:
         """
         async with self._turn:
             read = self._book.read
-            found = await self._journal.read(lambda connection: _told_since(connection, read))
+            found = await self._journal.read(lambda connection: told_since(connection, read))
             await self._make(lambda book: _folded_all(book, found, self._settings.breakers))
 
     async def value(self, equity_fen: int, at_ns: int) -> None:
@@ -257,10 +252,10 @@ class Guard:
         Deposed
             When another runner has taken over.
         """
-        # in force before it is written: a reason more may be ahead of the journal, a reason less may not
         said = dict.fromkeys(conditions, why)
-        self._raised.update(said)
-        self._book = replace(self._book, wrong={**self._book.wrong, **said})
+        self._moment += 1
+        self._raised_at.update(dict.fromkeys(conditions, self._moment))
+        self._at_once(lambda book: replace(book, wrong={**book.wrong, **said}))
         async with self._turn:
             try:
                 await self._make(lambda book: book)
@@ -269,30 +264,41 @@ class Guard:
             except LiveError:  # that it could not be written is a condition by now, which forbids the same and more
                 return
 
-    async def is_well(self, *conditions: Condition) -> None:
-        """Write down the mode that follows once ``conditions`` hold again, then allow it; raises as `follow`."""
+    async def is_well(self, *conditions: Condition, since: int | None = None) -> None:
+        """Write down the mode that follows once ``conditions`` hold again, then allow it; raises as `follow`.
+
+        Parameters
+        ----------
+        since
+            `moment` before what proves it was begun; None for now. What went wrong after it stays wrong.
+        """
+        proved = self._moment if since is None else since
+
+        def lifted(book: GuardBook) -> GuardBook:
+            over = {one for one in conditions if self._raised_at.get(one, 0) <= proved}
+            return replace(book, wrong={one: why for one, why in book.wrong.items() if one not in over})
+
         async with self._turn:
-            await self._make(
-                lambda book: replace(book, wrong={one: why for one, why in book.wrong.items() if one not in conditions})
-            )
+            await self._make(lifted)
 
     async def kill(self, *, by: str, reason: str) -> None:
-        """Pull the kill switch.
+        """Pull the kill switch: it is in force at once, then it is written down.
 
         Raises
         ------
         TradingError
             When name or reason is empty.
         LiveError
-            As `follow`; nothing leaves meanwhile.
+            As `follow`: it is in force, but in this process alone, until a later step writes it down.
         """
         now_ns = self._now_ns()
-        async with self._turn:
-            await self._make(
-                lambda book: book.moved(
-                    (Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=now_ns)
-                )
+        self._at_once(
+            lambda book: book.moved(
+                (Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=now_ns)
             )
+        )
+        async with self._turn:
+            await self._make(lambda book: book)
 
     async def reset(self, breaker: Breaker, strategy: str, *, by: str, reason: str) -> None:
         """Reset a breaker as a person; raises as ``breakers.reset_by_person``, and as `follow`."""
@@ -316,7 +322,9 @@ class Guard:
         """
         if not by.strip() or not reason.strip():
             raise TradingError(f"{mode} was asked for by {by!r} because of {reason!r}", "say who asks, and why")
-        if strategy and strategy not in self._book.trades:
+        if strategy and strategy not in self._book.in_force:
+            await self.follow()  # it may have come a moment ago
+        if strategy and strategy not in self._book.in_force:
             raise TradingError(f"there is no strategy {strategy!r}", f"name one of {', '.join(self.strategies)}")
         said = ModeChanged(scope=strategy, mode=StoredMode(mode.value), by=by.strip(), reason=reason.strip())
         async with self._turn:
@@ -327,6 +335,14 @@ class Guard:
     ) -> None:
         async with self._turn:
             await self._make(lambda book: looked(book, breaker, key, fault, at_ns, recovery_s=recovery_s))
+
+    def _at_once(self, step: Callable[[GuardBook], GuardBook]) -> None:
+        """Put a step that only forbids in force before it is written, also in what is being written right now.
+
+        A reason more may be ahead of the journal, a reason less may not; each later step writes what is ahead, too.
+        """
+        self._book = step(self._book)
+        self._ahead.append(step)
 
     async def _make(
         self, step: Callable[[GuardBook], GuardBook], *, beside: Iterable[Event] = (), marks: bool = True
@@ -343,9 +359,8 @@ class Guard:
             raise
 
     async def _made(self, step: Callable[[GuardBook], GuardBook], beside: Iterable[Event], *, marks: bool) -> None:
-        self._raised = {}
-        before = self._book
-        after = step(before)
+        self._ahead = []
+        after = step(self._book)
         unwritable = Condition.JOURNAL_UNWRITABLE in after.wrong
         well = replace(after, wrong=_without(after.wrong, Condition.JOURNAL_UNWRITABLE)) if unwritable else after
         events = [*beside, *written(self._kept, after, marks=marks), *mode_event(self._told_mode, well)]
@@ -365,7 +380,9 @@ class Guard:
                 self._coming = None
             self._kept = mirrored(self._kept, well, events)
             after, self._told_mode = well, well.standing().mode
-        self._book = replace(after, wrong={**after.wrong, **self._raised})
+        for ahead in self._ahead:
+            after = ahead(after)
+        self._book = after
 
     def _forbid(self, condition: Condition, why: str) -> None:
         self._book = replace(self._book, wrong={**self._book.wrong, condition: why})
@@ -374,134 +391,11 @@ class Guard:
         return instant_ns(self._clock.now())
 
 
-def read_book(
-    connection: Connection, strategies: Collection[str], now_ns: int, *, capital_fen: int
-) -> tuple[GuardBook | None, GuardBook]:
-    """Return the book as the journal holds it (None: it holds none yet), and as it is to be from here on.
-
-    A state that should be there and is not, or cannot be read, is tripped. A strategy that the journal has never had
-    an order or a state of is new, and begins with nothing tripped.
-    """
-    kept = {(row.breaker, row.scope): row.state for row in connection.execute(select(breaker_states))}
-    if not kept:
-        return None, _seeded(connection, strategies, capital_fen)
-    try:
-        read, session, equity_fen = read_followed(kept.get((FOLLOWED, ""), ""))
-        fault = ""
-    except TradingError as error:
-        read, session, fault = _last(connection), _newest_session(connection), str(error)
-        equity_fen = _equity(connection) or capital_fen
-    traded = set(connection.execute(select(orders.c.strategy).distinct()).scalars())
-    known = {scope for _, scope in kept}
-    new = {name for name in strategies if name not in traded and name not in known}
-    fresh = fresh_book(new, session, equity_fen=equity_fen, read=read)
-    new_states = {key: state for key, state in fresh.states.items() if key[1] in new}  # the account's are not new
-    states = {
-        (breaker, key): read_state(
-            kept.get((breaker.value, key)), breaker=breaker, key=key, session=session, at_ns=now_ns
-        )
-        for breaker, key in expected_breakers(set(strategies) - new)
-    }
-    trades: dict[str, StrategyTrades] = {}
-    unreadable: dict[str, str] = {}
-    for name in sorted(set(strategies) - new):
-        try:
-            trades[name] = read_trades(kept.get((TRADES, name), ""))
-        except TradingError as error:
-            unreadable[name] = str(error)
-    before = GuardBook(
-        session=session,
-        equity_fen=equity_fen,
-        read=-1 if fault else read,
-        states={key: one for key, one in states.items() if state_text(one) == kept.get((key[0].value, key[1]))},
-        trades=trades,
-        modes=_chosen(connection),
-    )
-    empty = dict.fromkeys(unreadable, StrategyTrades())
-    book = replace(before, read=read, states={**states, **new_states}, trades={**trades, **empty, **fresh.trades})
-    for name in trades if fault else ():
-        book = lost(book, (Breaker.FAILURES, name), fault, now_ns)
-    for name, why in {**dict.fromkeys(trades if fault else (), fault), **unreadable}.items():
-        book = lost(book, (Breaker.LOSING_TRADES, name), why, now_ns)
-    return before, book
-
-
-def _seeded(connection: Connection, strategies: Collection[str], capital_fen: int) -> GuardBook:
-    """Return the first book of a journal: of where it stands; what is held is the strategy's where there is one."""
-    book = fresh_book(
-        strategies, _newest_session(connection), equity_fen=_equity(connection) or capital_fen, read=_last(connection)
-    )
-    held = [HeldPosition(**row) for row in connection.execute(select(positions_now)).mappings()]
-    return replace(book, trades=in_line_with(book.trades, held), modes=_chosen(connection))
-
-
-def _chosen(connection: Connection) -> dict[str, TradingMode]:
-    """Return a person's words, by scope."""
-    rows = connection.execute(select(modes.c.scope, modes.c.mode).where(modes.c.scope != STANDING_SCOPE))
-    return {row.scope: TradingMode(row.mode) for row in rows}
-
-
-def _told_mode(connection: Connection) -> TradingMode:
-    """Return the mode that the journal says the account is in."""
-    told = connection.execute(select(modes.c.mode).where(modes.c.scope == STANDING_SCOPE)).scalar()
-    return TradingMode.ACTIVE if told is None else TradingMode(told)
-
-
-def _told_since(connection: Connection, read: int) -> tuple[int, list[tuple[int, int, Event, OrderFacts | None]]]:
-    """Return the log's last event, and of those behind ``read`` what is counted, with its order."""
-    last = _last(connection)
-    wanted = select(events_log.c.seq, events_log.c.at_ns, events_log.c.kind, events_log.c.body).where(
-        events_log.c.seq > read,
-        events_log.c.seq <= last,
-        events_log.c.kind.in_([kind.__name__ for kind in READ_KINDS]),
-    )
-    told = []
-    for row in connection.execute(wanted.order_by(events_log.c.seq)):
-        event = from_json(EVENTS[row.kind], row.body)
-        told.append((row.seq, row.at_ns, event, _order_of(connection, event)))
-    return last, told
-
-
-def _order_of(connection: Connection, event: Event) -> OrderFacts | None:
-    identity = getattr(event, "client_order_id", None)
-    by_exchange = getattr(event, "exchange_order_id", "")
-    if identity is None or not (identity or by_exchange):
-        return None
-    by = orders.c.client_order_id == identity if identity else orders.c.exchange_order_id == by_exchange
-    row = connection.execute(select(orders.c.strategy, orders.c.side, orders.c.shares).where(by)).first()
-    return None if row is None else OrderFacts(row.strategy, Side(row.side), row.shares)
-
-
-def _folded_all(
-    book: GuardBook, found: tuple[int, list[tuple[int, int, Event, OrderFacts | None]]], settings: BreakerSettings
-) -> GuardBook:
+def _folded_all(book: GuardBook, found: tuple[int, list[Told]], settings: BreakerSettings) -> GuardBook:
     last, told = found
     for seq, at_ns, event, order in told:
         book = folded(book, seq, at_ns, event, order, settings)
     return replace(book, read=max(book.read, last))
-
-
-def _sent(connection: Connection, valid_session: date, now_ns: int) -> tuple[int, tuple[int, ...]]:
-    """Return how many orders for the session were sent, and when those within the last minute were decided."""
-    since = (valid_session - timedelta(days=DECIDED_BEFORE_DAYS)).isoformat()
-    of_late = (orders.c.session >= since, orders.c.sent_times > 0)
-    sent = select(func.count()).where(*of_late, orders.c.valid_session == valid_session.isoformat())
-    lately = select(orders.c.decided_at_ns).where(*of_late, orders.c.decided_at_ns > now_ns - MINUTE_NS)
-    return int(connection.execute(sent).scalar_one()), tuple(connection.execute(lately).scalars())
-
-
-def _last(connection: Connection) -> int:
-    return int(connection.execute(select(func.coalesce(func.max(events_log.c.seq), 0))).scalar_one())
-
-
-def _newest_session(connection: Connection) -> date:
-    newest = connection.execute(select(func.max(sessions.c.session))).scalar()
-    return BEFORE_ALL if newest is None else date.fromisoformat(newest)
-
-
-def _equity(connection: Connection) -> int:
-    newest = select(account.c.equity_fen).order_by(account.c.session.desc()).limit(1)
-    return int(connection.execute(newest).scalar() or 0)
 
 
 def _without(wrong: Mapping[Condition, str], gone: Condition) -> dict[Condition, str]:
@@ -514,9 +408,3 @@ def _no_such(breaker: Breaker, strategy: str, known: Collection[str]) -> Trading
             f"{breaker} is a strategy's, and {strategy!r} is none", f"name one of {', '.join(known)} with --strategy"
         )
     return TradingError(f"{breaker} is the account's, not {strategy!r}'s", "leave out --strategy")
-
-
-def known_strategies(connection: Connection) -> frozenset[str]:
-    """Return the strategies whose trades the journal counts."""
-    named = select(breaker_states.c.scope).where(breaker_states.c.breaker == TRADES)
-    return frozenset(connection.execute(named).scalars())

@@ -29,10 +29,20 @@ from ljwx_pipeline.live.events import (
     Reconciled,
     SessionClosed,
     SessionOpened,
+    SleevesSettled,
+    StrategyChanged,
+    StrategyState,
     Tier,
 )
 from ljwx_pipeline.live.events import TradingMode as StoredMode
-from ljwx_pipeline.live.guard_trades import StrategyTrades, in_line_with, shares_held, trades_text
+from ljwx_pipeline.live.guard_trades import (
+    OrderFacts,
+    StrategyTrades,
+    as_settled,
+    in_line_with,
+    shares_held,
+    trades_text,
+)
 from ljwx_pipeline.live.orders import OPEN_STATES, OrderState, Side
 from ljwx_pipeline.trading.breaker_machines import Fault, after_answer, after_equity, after_look, after_trade
 from ljwx_pipeline.trading.breaker_machines import session_began as breaker_session_began
@@ -66,15 +76,6 @@ BEFORE_ALL = date(1970, 1, 1)
 _E4_PER_FEN = 100
 
 
-@dataclass(frozen=True, slots=True)
-class OrderFacts:
-    """What never changes about an order: whose it is, which way it goes, over how many shares."""
-
-    strategy: str
-    side: Side
-    shares: int
-
-
 @dataclass(frozen=True)
 class GuardBook:
     """What decides on what may be done.
@@ -90,7 +91,9 @@ class GuardBook:
     states
         Of the breakers; one that should be there and is not counts as tripped.
     trades
-        By strategy: these are the strategies there are.
+        By strategy: of all there ever were; one that was removed holds nothing.
+    in_force
+        The strategies that there are.
     modes
         A person's word, by scope: the account's under the empty one.
     wrong
@@ -102,6 +105,7 @@ class GuardBook:
     read: int
     states: Mapping[Key, BreakerState]
     trades: Mapping[str, StrategyTrades]
+    in_force: frozenset[str] = frozenset()
     modes: Mapping[str, TradingMode] = field(default_factory=dict)
     wrong: Mapping[Condition, str] = field(default_factory=dict)
 
@@ -145,7 +149,8 @@ def fresh_book(strategies: Iterable[str], session: date, *, equity_fen: int, rea
     """Return the book of a journal that has none yet: nothing tripped, nothing counted, nothing held."""
     named = sorted(set(strategies))
     states = {(breaker, key): BreakerState(breaker, key, session) for breaker, key in expected_breakers(named)}
-    return GuardBook(session, equity_fen, read, states, {name: StrategyTrades() for name in named})
+    trades = {name: StrategyTrades() for name in named}
+    return GuardBook(session, equity_fen, read, states, trades, frozenset(named))
 
 
 def folded(
@@ -177,12 +182,20 @@ def folded(
             return _booked(book, event, at_ns, settings)
         case Reconciled():
             opened = _explained(book, event) if event.explained else book
-            return replace(opened, trades=in_line_with(opened.trades, event.positions))
+            trades = in_line_with(opened.trades, event.positions, in_force=opened.in_force)
+            return replace(opened, trades=trades)
+        case SleevesSettled():
+            return replace(book, trades=as_settled(book.trades, event.books))
+        case StrategyChanged():
+            return _changed(book, event)
     return book
 
 
 #: Events that `folded` reads; all others change nothing of it.
-READ_KINDS = (SessionOpened, SessionClosed, FillReported, OrderReported, OrderUnknown, Booked, Reconciled)
+READ_KINDS = (
+    *(SessionOpened, SessionClosed, FillReported, OrderReported, OrderUnknown, Booked, Reconciled),
+    *(SleevesSettled, StrategyChanged),
+)
 
 
 def valued(book: GuardBook, equity_fen: int, at_ns: int, settings: BreakerSettings) -> GuardBook:
@@ -329,27 +342,33 @@ def _explained(book: GuardBook, event: Reconciled) -> GuardBook:
 def _filled(
     book: GuardBook, event: FillReported, order: OrderFacts | None, at_ns: int, settings: BreakerSettings
 ) -> GuardBook:
-    if order is None or order.strategy not in book.trades:
+    if order is None:
         return book  # somebody else's order: the next statement brings the lots in line
-    trades, trade = book.trades[order.strategy].filled(event, order.shares)
-    moved = replace(book, trades={**book.trades, order.strategy: trades})
-    return _answered(_traded(moved, order.strategy, trade, at_ns, settings), order, "", at_ns, settings)
+    for name in _known(book, order):
+        one = book.trades[name]
+        alone = len(order.strategies) == 1
+        trades, trade = one.filled(event, order.shares) if alone else one.shared_filled(event, name, order)
+        book = _traded(_with_trades(book, name, trades), name, trade, at_ns, settings)
+    return _answered(book, order, "", at_ns, settings)
 
 
 def _reported(
     book: GuardBook, event: OrderReported, order: OrderFacts | None, at_ns: int, settings: BreakerSettings
 ) -> GuardBook:
-    if order is None or order.strategy not in book.trades:
+    if order is None:
         return book
     if event.state is OrderState.REJECTED:
         return _answered(book, order, f"rejected: {event.reason or 'no reason given'}", at_ns, settings)
     if event.state in OPEN_STATES and not event.session_over:
         return book if event.state is OrderState.UNKNOWN else _answered(book, order, "", at_ns, settings)
-    if order.side is Side.BUY or event.state is OrderState.FILLED:  # a whole sale is told by its last fill
+    alone = len(order.strategies) == 1
+    if event.state is OrderState.FILLED or (alone and order.side is Side.BUY):  # a whole order is told by its last fill
         return book
-    trades, trade = book.trades[order.strategy].finished(event.client_order_id, event.filled_shares)
-    moved = replace(book, trades={**book.trades, order.strategy: trades})
-    return _traded(moved, order.strategy, trade, at_ns, settings)
+    for name in _known(book, order):
+        one, identity, shares = book.trades[name], event.client_order_id, event.filled_shares
+        trades, trade = one.finished(identity, shares) if alone else one.shared_finished(identity, shares, name, order)
+        book = _traded(_with_trades(book, name, trades), name, trade, at_ns, settings)
+    return book
 
 
 def _booked(book: GuardBook, event: Booked, at_ns: int, settings: BreakerSettings) -> GuardBook:
@@ -357,9 +376,31 @@ def _booked(book: GuardBook, event: Booked, at_ns: int, settings: BreakerSetting
     held = shares_held(book.trades, event.symbol)
     for name, one in book.trades.items():
         trades, trade = one.booked(event, held)
-        book = replace(book, trades={**book.trades, name: trades})
-        book = _traded(book, name, trade, at_ns, settings)
+        book = _traded(_with_trades(book, name, trades), name, trade, at_ns, settings)
     return book
+
+
+def _changed(book: GuardBook, event: StrategyChanged) -> GuardBook:
+    """Return ``book`` after a strategy came, changed or went; one that comes back finds its breakers as they were."""
+    name = event.strategy
+    if event.state is StrategyState.REMOVED:
+        left = _with_trades(book, name, StrategyTrades()) if name in book.trades else book
+        return replace(left, in_force=book.in_force - {name})
+    states = {key: BreakerState(*key, book.session) for key in expected_breakers([name]) if key[1] == name}
+    return replace(
+        book,
+        states={**states, **book.states},
+        trades={name: StrategyTrades(), **book.trades},
+        in_force=book.in_force | {name},
+    )
+
+
+def _known(book: GuardBook, order: OrderFacts) -> list[str]:
+    return [name for name in order.strategies if name in book.trades]
+
+
+def _with_trades(book: GuardBook, name: str, trades: StrategyTrades) -> GuardBook:
+    return replace(book, trades={**book.trades, name: trades})
 
 
 def _traded(
@@ -373,8 +414,9 @@ def _traded(
 def _answered(
     book: GuardBook, order: OrderFacts | None, failure: str, at_ns: int, settings: BreakerSettings
 ) -> GuardBook:
-    key = "" if order is None else order.strategy
-    return book.moved((Breaker.FAILURES,), key, lambda state: after_answer(state, failure, at_ns, settings))
+    for name in () if order is None else _known(book, order):
+        book = book.moved((Breaker.FAILURES,), name, lambda state: after_answer(state, failure, at_ns, settings))
+    return book
 
 
 def _told(step: Change) -> list[Event]:

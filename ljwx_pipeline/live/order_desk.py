@@ -38,11 +38,14 @@ from ljwx_pipeline.live.events import (
     OrderUnknown,
     Reconciled,
     ReconciliationFailed,
+    SleevesDecided,
+    SleeveWant,
     instant_ns,
 )
 from ljwx_pipeline.live.from_broker import MessageIntake, Taken, reopened_orders
 from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
-from ljwx_pipeline.live.tables import orders
+from ljwx_pipeline.live.sleeves.netting import ACCOUNT
+from ljwx_pipeline.live.tables import orders, sleeve_wants
 from ljwx_pipeline.trading.exchange_wire import (
     OPEN_STATUSES,
     AccountReport,
@@ -72,7 +75,10 @@ CANCELLED_UNSENT = "CANCELLED_BEFORE_SENT"
 
 @dataclass(frozen=True)
 class Outstanding:
-    """An open order of this runner: what it says, whose it is, and how often it was handed to the connection."""
+    """An open order of this runner: what it says, whose it is, and how often it was handed to the connection.
+
+    ``behind`` names the sleeves that share it; empty where it is of ``strategy`` alone.
+    """
 
     order: NewOrder
     strategy: str
@@ -80,6 +86,7 @@ class Outstanding:
     state: OrderState
     sent_times: int
     decided_at_ns: int
+    behind: tuple[str, ...] = ()
 
 
 class OrderDesk:
@@ -135,7 +142,8 @@ class OrderDesk:
         sent = [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in going]
         with self._on_their_way(one.client_order_id for one in going):
             await self._journal.append([*beside, *decided, *sent], epoch)
-            await self._send_all([_about_to_leave(one) for one in going])
+            wants = [want for event in beside if isinstance(event, SleevesDecided) for want in event.wants]
+            await self._send_all([_about_to_leave(one, wants) for one in going])
 
     async def cancel(self, client_order_id: str) -> None:
         """Ask the broker to cancel what is left of an order; one that it never saw is finished here.
@@ -367,7 +375,7 @@ class OrderDesk:
         return instant_ns(self._clock.now())
 
 
-def _about_to_leave(one: OrderDecided) -> Outstanding:
+def _about_to_leave(one: OrderDecided, wants: Sequence[SleeveWant]) -> Outstanding:
     return Outstanding(
         order=_new_order(one),
         state=OrderState.INTENDED,
@@ -375,6 +383,7 @@ def _about_to_leave(one: OrderDecided) -> Outstanding:
         decided_at_ns=one.decided_at_ns,
         strategy=one.strategy,
         leg=one.leg,
+        behind=tuple(want.sleeve for want in wants if want.client_order_id == one.client_order_id),
     )
 
 
@@ -399,7 +408,19 @@ def _open_orders(connection: Connection) -> list[Outstanding]:
     found = connection.execute(
         select(orders).where(orders.c.is_open == 1).order_by(orders.c.decided_at_ns, orders.c.rank)
     )
-    return [_outstanding(row) for row in found.mappings()]
+    return [_outstanding(row, _behind(connection, row)) for row in found.mappings().all()]
+
+
+def _behind(connection: Connection, row: RowMapping) -> tuple[str, ...]:
+    """Return the sleeves that an order which several share is for."""
+    if row["strategy"] != ACCOUNT:
+        return ()
+    wants = select(sleeve_wants.c.sleeve).where(
+        sleeve_wants.c.session == row["session"],
+        sleeve_wants.c.symbol == row["symbol"],
+        sleeve_wants.c.client_order_id == row["client_order_id"],
+    )
+    return tuple(connection.execute(wants.order_by(sleeve_wants.c.sleeve)).scalars())
 
 
 def _settling_waits() -> Iterator[float]:
@@ -413,7 +434,7 @@ def _unsettled(connection: Connection) -> list[Outstanding]:
     return [one for one in _open_orders(connection) if one.state in (OrderState.INTENDED, OrderState.UNKNOWN)]
 
 
-def _outstanding(row: RowMapping) -> Outstanding:
+def _outstanding(row: RowMapping, behind: tuple[str, ...]) -> Outstanding:
     return Outstanding(
         order=NewOrder(
             client_order_id=row["client_order_id"],
@@ -430,6 +451,7 @@ def _outstanding(row: RowMapping) -> Outstanding:
         state=OrderState(row["state"]),
         sent_times=row["sent_times"],
         decided_at_ns=row["decided_at_ns"],
+        behind=behind,
     )
 
 

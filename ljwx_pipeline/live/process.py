@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
-from functools import partial
 
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.config import BreakerSettings, LabelSettings, StopSettings
@@ -237,13 +236,13 @@ class LiveProcess:
             )
             self._board = board
             await board.adopt()
-            watching = await self._opened_watch(candidate, journal)
-            self._watching = watching
             strategies = StrategyDesk(
                 journal=journal, epoch=lambda: candidate.lease.epoch, configured=self._settings.configured
             )
             await strategies.start()
             self._strategies = strategies
+            watching = await self._opened_watch(candidate, journal)  # it watches who is in force now
+            self._watching = watching
             yield _Parts(candidate, journal, inbox, board, watching, strategies, exchange, stack)
 
     async def _opened_watch(self, candidate: Candidate, journal: AsyncJournal) -> Watching:
@@ -351,7 +350,8 @@ class LiveProcess:
             desk=connected.desk,
             models=lambda _: parts.staged,
             turn=parts.strategies.turn,
-            restraint=partial(watch.restraint, watching.strategy),
+            denials=watch.denials,
+            restraint=watch.restraint,
         )
 
         async def on_close(close: Close) -> None:
@@ -430,21 +430,25 @@ class LiveProcess:
             await watch.each_second()
 
     async def _compare_regularly(self, connected: _Connected) -> None:
-        """Hold the books against the broker's every now and then, until cancelled.
+        """Hold the books against the broker's every now and then, and after a request without an answer, for ever.
 
         Raises
         ------
         BooksDiffer
             When they differ: nothing more is sent.
         """
+        watch = connected.watch
         while True:
-            await asyncio.sleep(self._live.reconcile_seconds)
+            await first_of(asyncio.sleep(self._live.reconcile_seconds), watch.comparison_due())
+            since = watch.guard.moment
             try:
                 found = await connected.desk.recover()
                 if not isinstance(found, ReconciliationFailed):
-                    await connected.watch.on_connected()
+                    await watch.on_compared(since)
             except BrokerSilent:
-                continue  # the stream ends on the same, and says so; what could not be compared is compared next time
+                # the stream ends on the same, and says so; where stops wait for a comparison, it is tried again at once
+                await asyncio.sleep(WATCH_S)
+                continue
             if isinstance(found, ReconciliationFailed):
                 raise BooksDiffer(
                     f"the books differ: {'; '.join(found.differences)}",

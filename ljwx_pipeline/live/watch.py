@@ -2,8 +2,9 @@
 
 Whoever follows the broker calls these and nothing of the parts. A tick is judged, built into bars and queued before
 anything trades on it; a durable message is folded in before the next is asked for. An outage forbids at once and is
-lifted by what proves its end: the stream read, the books compared. Not here: what each part decides (``guard.py``,
-``guard_ticks.py``, ``stop_desk.py``), what a person asks for (``control.py``).
+lifted by what proves its end: a comparison of the books lifts what a request without an answer raised, the stream read
+again what the stream's end raised. Not here: what each part decides (``guard.py``, ``guard_ticks.py``,
+``stop_desk.py``), what a person asks for (``control.py``).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from sqlalchemy import Connection, select
 from ljwx_pipeline.config import BreakerSettings, CostSettings
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Broker, BrokerSilent, Fence
-from ljwx_pipeline.live.close_trading import Close
+from ljwx_pipeline.live.close_trading import Close, Denials
 from ljwx_pipeline.live.events import HeldPosition
 from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import TickDesk
@@ -28,10 +29,12 @@ from ljwx_pipeline.live.stop_desk import StopDesk
 from ljwx_pipeline.live.tables import account_now, positions_now
 from ljwx_pipeline.live.valuation import Valuation, valuation
 from ljwx_pipeline.trading.exchange_wire import Durable, Phase, PhaseName, Tick
-from ljwx_pipeline.trading.modes import Condition
+from ljwx_pipeline.trading.modes import Action, Condition
 
-#: What an outage of the broker leaves unknown; a comparison that succeeds ends it.
-OUTAGE = (Condition.BROKER_UNREACHABLE, Condition.EXCHANGE_UNREACHABLE, Condition.NOT_RECONCILED)
+#: What a request without an answer leaves unknown; a comparison of the books that succeeds ends it.
+UNANSWERED = (Condition.BROKER_UNREACHABLE, Condition.NOT_RECONCILED)
+#: What the end of the stream leaves unknown; the stream read again after a comparison ends it.
+OUTAGE = (*UNANSWERED, Condition.EXCHANGE_UNREACHABLE)
 
 
 @dataclass(frozen=True)
@@ -89,6 +92,7 @@ class Watch:
         self._books: tuple[int, list[HeldPosition]] = (0, [])
         self._reading = False
         self._queued = asyncio.Event()
+        self._unanswered = asyncio.Event()
         self._turn = asyncio.Lock()
 
     @property
@@ -99,7 +103,7 @@ class Watch:
     # -- the follower's hooks ------------------------------------------------------------------------------------------
 
     async def on_connected(self) -> None:
-        """Know again what an outage left unknown: the books agree and the stream is read.
+        """Know again what an outage left unknown: the books agree and the stream is read. For the follower alone.
 
         Raises
         ------
@@ -108,18 +112,42 @@ class Watch:
         Deposed, LiveError
             As `Guard.follow`.
         """
+        await self._know_again(OUTAGE, self.guard.moment)
+
+    async def on_compared(self, since: int) -> None:
+        """Know again what requests without an answer left unknown: the books agree. Raises as `on_connected`.
+
+        Parameters
+        ----------
+        since
+            `Guard.moment` before the comparison was begun: what went wrong during it stays wrong.
+        """
+        await self._know_again(UNANSWERED, since)
+        if Condition.BROKER_UNREACHABLE not in self.guard.book.wrong:
+            self._unanswered.clear()
+
+    async def _know_again(self, conditions: Sequence[Condition], since: int) -> None:
         clock = await self._broker.clock()
         self.market.saw(clock.at_ns)
         self._next_session = clock.next_session
         if clock.session is not None and clock.phase is not PhaseName.CLOSED:
             self._begin(clock.session)
         await self._read_books()
-        await self.guard.is_well(*OUTAGE)
+        await self.guard.is_well(*conditions, since=since)
         await self._stops()
 
     async def on_silent(self, error: BrokerSilent) -> None:
-        """Let nothing new leave while the broker does not answer; the account is valued by the last good prices."""
+        """Let nothing new leave while the stream is not read; the account is valued by the last good prices."""
         await self.guard.went_wrong(*OUTAGE, why=error.fact)
+
+    async def on_unanswered(self, error: BrokerSilent) -> None:
+        """Let nothing new leave after a request without an answer, until the books were compared, which is due."""
+        self._unanswered.set()
+        await self.guard.went_wrong(*UNANSWERED, why=error.fact)
+
+    async def comparison_due(self) -> None:
+        """Return once a request went without an answer and the books were not compared since."""
+        await self._unanswered.wait()
 
     async def on_books_differ(self, why: str) -> None:
         """Let nothing leave while journal and broker hold different books, until a comparison succeeds."""
@@ -154,9 +182,17 @@ class Watch:
             self.market.heard_tick()
             self._queued.set()
 
-    async def restraint(self, strategy: str, close: Close) -> Restraint:
-        """Return what denies the orders of ``strategy`` decided at ``close``: for `CloseTrader`'s ``restraint``."""
-        return await self.guard.restraint(strategy, close.valid_session, close.at_ns, self.ticks.suspects())
+    async def restraint(self, close: Close) -> Restraint:
+        """Return what denies the account's orders decided at ``close``: for `CloseTrader`'s ``restraint``."""
+        return await self.guard.restraint("", close.valid_session, close.at_ns, self.ticks.suspects())
+
+    async def denials(self, strategy: str, close: Close) -> Denials:
+        """Return what a strategy's own breakers and mode deny it at ``close``: for `CloseTrader`'s ``denials``."""
+        session = close.valid_session
+        return Denials(
+            await self.guard.own_denial(strategy, session, Action.OPEN),
+            await self.guard.own_denial(strategy, session, Action.REDUCE),
+        )
 
     # -- tasks beside the follower -------------------------------------------------------------------------------------
 
@@ -182,7 +218,7 @@ class Watch:
                 try:
                     await self.stops.on_tick(tick, self.market.now_ns())
                 except BrokerSilent as error:
-                    await self.on_silent(error)
+                    await self.on_unanswered(error)
         return traded
 
     async def each_second(self, theirs_ns: int = 0) -> None:
@@ -211,7 +247,7 @@ class Watch:
             try:
                 await self._stops(fresh=False)
             except BrokerSilent as error:
-                await self.on_silent(error)
+                await self.on_unanswered(error)
 
     def valuation(self) -> Valuation:
         """Return the account by the last good prices, whoever answers or not."""

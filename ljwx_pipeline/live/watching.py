@@ -20,7 +20,7 @@ from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Broker, Fence
 from ljwx_pipeline.live.close_trading import Close
-from ljwx_pipeline.live.control import HandControl
+from ljwx_pipeline.live.control import HandControl, pulled
 from ljwx_pipeline.live.control_api import CloseAsked, KillAsked, ModeAsked, ResetAsked
 from ljwx_pipeline.live.control_view import book_view, journal_view
 from ljwx_pipeline.live.decision import RunnerSettings, strategy_name
@@ -118,11 +118,16 @@ class Watching:
         return watch
 
     async def before(self, close: Close, *, trained_to: date, feed: ReplayFeed) -> None:
-        """Look at the age of model and features before ``close`` is decided; raises as `Guard.follow`."""
+        """Look at the age of every strategy's model and features before ``close`` is decided; raises as `Guard.follow`.
+
+        All strategies of a runner score by its one model.
+        """
         newest = max((day for day in feed.sessions if day <= close.session), default=date.min)
         features_age = await self._journal.read(partial(_sessions_between, newest, close.session))
-        await self.guard.look_at_features(self.strategy, features_age, close.at_ns)
-        await self.guard.look_at_model(self.strategy, (close.session - trained_to).days, close.at_ns)
+        await self.guard.follow()  # strategies that came since are looked at, too
+        for name in self.guard.strategies:
+            await self.guard.look_at_features(name, features_age, close.at_ns)
+            await self.guard.look_at_model(name, (close.session - trained_to).days, close.at_ns)
 
     # -- a person's hand -----------------------------------------------------------------------------------------------
 
@@ -143,11 +148,12 @@ class Watching:
         """Pull the kill switch; before the first connection nothing can be cancelled, and what is open is named."""
         if self._hand is not None:
             return await self._hand.kill(asked)
-        await self.guard.kill(by=asked.by, reason=asked.reason)
+        not_written = await pulled(self.guard, asked)
         left = (await self._journal.read(journal_view))["open_orders"]
         why = "this runner has not reached the broker yet"
         return {
             **book_view(self.guard.now()),
+            "not_written": not_written,
             "cancelled": [],
             "not_cancelled": {one["client_order_id"]: why for one in left},
         }

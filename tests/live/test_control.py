@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +22,18 @@ from ljwx_pipeline.config import Settings, load_settings, market_home
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.control_api import CloseAsked, control_router
+from ljwx_pipeline.live.control_api import CloseAsked, KillAsked, control_router
 from ljwx_pipeline.live.control_offline import OfflineControl
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.lease import Lease
+from ljwx_pipeline.live.orders import Execution
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import breakers, modes, orders, outbox, positions_now
 from ljwx_pipeline.session_pack import read_session_pack
+from ljwx_pipeline.trading.modes import Condition, TradingMode
 from tests.fakes.exchange_process import exchange_process
-from tests.fakes.watched_desk import OPTIONS, Watched, watched_at, write_small_pack
+from tests.fakes.watched_desk import OPTIONS, Watched, limit_buy, watched_at, write_small_pack
 from tests.live.test_stop_desk import buy_in_the_morning, closed, rows
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -171,6 +174,67 @@ def test_a_broker_that_falls_silent_makes_the_runner_read_only_and_the_risk_is_s
                 changes = [row["mode"] for row in rows(watched, modes)]
                 assert changes == ["active"]
                 assert (await watched.control.standing())["mode"] == "active"
+
+    asyncio.run(act())
+
+
+def test_a_comparison_ends_what_went_unanswered_and_not_the_stream_s_outage(
+    tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings
+) -> None:
+    async def act() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with watched_at(exchange.said["url"], tmp_path, feed, settings) as watched:
+                await watched.connect()
+                watch, guard = watched.watch, watched.watch.guard
+                due = asyncio.create_task(watch.comparison_due())
+                since = guard.moment
+                await watch.on_unanswered(BrokerSilent("no answer", "wait"))
+                await asyncio.wait_for(due, 1)  # at once, not with the next regular look
+                await watch.on_compared(since)
+                assert Condition.BROKER_UNREACHABLE in guard.book.wrong  # it came while the books were compared
+                await asyncio.wait_for(watch.comparison_due(), 1)
+                await watch.on_compared(guard.moment)
+                assert guard.standing().mode is TradingMode.ACTIVE
+                with pytest.raises(TimeoutError):
+                    await asyncio.wait_for(watch.comparison_due(), 0.01)
+                await watch.on_silent(BrokerSilent("the stream broke off", "wait"))
+                await watch.on_compared(guard.moment)
+                assert set(guard.book.wrong) == {Condition.EXCHANGE_UNREACHABLE}
+                await watch.on_connected()
+                assert guard.standing().mode is TradingMode.ACTIVE
+
+    asyncio.run(act())
+
+
+def test_a_kill_cancels_what_is_open_although_the_journal_cannot_be_written(
+    tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = feed.sessions[0]
+
+    async def act() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with watched_at(exchange.said["url"], tmp_path, feed, settings) as watched:
+                await watched.connect()
+                order = replace(limit_buy(session, feed.symbols[0], 200, 0, 1), execution=Execution.SESSION)
+                await watched.desk.orders.place([order])
+                (row,) = rows(watched, orders)
+                assert row["is_open"]
+
+                async def full(*_: Any) -> Any:
+                    raise LiveError("the disk is full", "free some")
+
+                with monkeypatch.context() as patched:
+                    patched.setattr(watched.desk.journal, "append", full)
+                    patched.setattr(watched.desk.journal, "write", full)
+                    said = await watched.control.kill(KillAsked(by="wu", reason="fire"))
+                assert said["not_written"] == "the disk is full"
+                assert {one["code"] for one in said["reasons"]} >= {"KILL_SWITCH"}
+                assert said["not_cancelled"] == {order.client_order_id: "the disk is full"}  # or not known to be
+                there = await watched.desk.broker.order(order.client_order_id)
+                assert there is not None
+                assert there.state == "cancelled"
+                await watched.watch.each_second()
+                assert [row["reason"] for row in rows(watched, breakers)] == ["fire"]
 
     asyncio.run(act())
 

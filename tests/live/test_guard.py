@@ -403,6 +403,53 @@ def test_an_outage_that_comes_while_the_one_before_is_lifted_is_not_lifted_with_
     run(tmp_path, act)
 
 
+def test_what_goes_wrong_after_the_end_of_an_outage_was_asked_for_stays_wrong(tmp_path: Path) -> None:
+    async def act(one: World) -> None:
+        await one.guard.went_wrong(*OUTAGE, why="no answer")
+        async with one.guard._turn:  # another step is being written: the end of the outage waits for it
+            over = asyncio.create_task(one.guard.is_well(*OUTAGE))
+            await asyncio.sleep(0)
+            again = asyncio.create_task(one.guard.went_wrong(Condition.BROKER_UNREACHABLE, why="again"))
+            await asyncio.sleep(0)
+        await asyncio.gather(over, again)
+        assert one.guard.book.wrong == {Condition.BROKER_UNREACHABLE: "again"}
+        # what came while the proof was being made is not proved
+        since = one.guard.moment
+        await one.guard.went_wrong(Condition.BROKER_UNREACHABLE, why="once more")
+        await one.guard.is_well(Condition.BROKER_UNREACHABLE, since=since)
+        assert one.guard.book.wrong == {Condition.BROKER_UNREACHABLE: "once more"}
+        await one.guard.is_well(Condition.BROKER_UNREACHABLE)
+        assert one.guard.standing(S).mode is Mode.ACTIVE
+
+    run(tmp_path, act)
+
+
+def test_a_kill_that_cannot_be_written_is_in_force_and_written_with_the_next_step(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act(one: World) -> None:
+        append = one.journal.append
+
+        async def full(events: Any, epoch: int | None) -> int:
+            raise LiveError("the disk is full", "free some")
+
+        monkeypatch.setattr(one.journal, "append", full)
+        with pytest.raises(LiveError, match="disk is full"):
+            await one.guard.kill(by="wu", reason="fire")
+        assert one.guard.book.states[Breaker.KILL_SWITCH, ""].trip is not None
+        monkeypatch.setattr(one.journal, "append", append)
+        await one.guard.look_at_clock(None, HOUR_NS)
+        assert one.guard.standing(S).denial(Action.OPEN) == Breaker.KILL_SWITCH
+        assert [row["reason"] for row in one.rows(breakers)] == ["fire"]
+
+    run(tmp_path, act)
+
+    async def again(one: World) -> None:
+        assert one.guard.standing(S).mode is Mode.HALTED
+
+    run(tmp_path, again)
+
+
 def test_without_the_lease_nothing_may_be_done(tmp_path: Path) -> None:
     async def act(one: World) -> None:
         one.clock.set(NOW + timedelta(seconds=3601))

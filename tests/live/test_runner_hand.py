@@ -7,6 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from ljwx_pipeline.cli import main
@@ -62,6 +63,35 @@ def test_the_kill_switch_denies_the_next_close_s_orders_until_it_is_reset(
     assert meanwhile == [row for row in meanwhile if (row[2], row[3]) == ("denied", "KILL_SWITCH")]
     assert [row for row in rows if row[3] == "KILL_SWITCH" and row[1] == "buy"]
     assert [row for row in rows if row[0] > reset and row[2] != "denied"]
+
+
+@pytest.mark.slow
+def test_one_of_two_strategies_is_halted_and_the_other_trades_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("LJWX_HOME", str(tmp_path / "other"))
+    home = live_home(tmp_path, symbols=16, feed_sessions=SESSIONS)
+    home.spool(home.bundle(), "1")
+    journal = home.live / "account" / "journal.sqlite"
+    with serving(home, seconds_per_session=1.0) as runner:
+        wait_for(lambda: runner.sessions >= 1)
+        strategies = f"http://127.0.0.1:{runner.port}/strategies"
+        for name, share in (("topk-dropout", 0.5), ("core", 0.5)):
+            keys = {"model": "", "universe": "", "capital_share_frac": share, "schedule": "close", "paused": False}
+            assert httpx.put(f"{strategies}/{name}?by=ada", json=keys).status_code == 200
+        # it is known to the breakers and to a person as soon as it is there
+        halted = asked(runner, capsys, "halt", "--strategy", "core", "--reason", "a drill", "--by", "wu")
+        assert halted["strategies"]["core"]["mode"] == "halted"
+        assert halted["strategies"]["topk-dropout"]["mode"] == halted["mode"] == "active"
+        behind = newest_close(journal)
+        wait_for(lambda: decided_behind(journal, behind) >= 2)
+    with closing(connect(journal)) as db:
+        rows = db.execute("SELECT strategy, state, reason FROM orders WHERE session > ?", (behind,)).fetchall()
+    of_core = {row[1:] for row in rows if row[0] == "core"}
+    assert of_core == {("denied", "CHOSEN")}
+    assert "CHOSEN" not in {row[2] for row in rows if row[0] != "core"}
+    assert [row for row in rows if row[0] == "topk-dropout" and row[1] != "denied"]
 
 
 def decided_behind(journal: Path, session: str) -> int:

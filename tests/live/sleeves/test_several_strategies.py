@@ -77,7 +77,7 @@ class Trading:
             desk=desk.orders,
             models=lambda strategy: self.models.get(strategy, []),
             turn=self.strategies.turn,
-            denials=lambda strategy: self.denials(strategy),
+            denials=self.denied,
         )
         hooks = Hooks(self.on_close, self.nothing, self.nothing, lambda _: None)
         self.follower = Follower(broker=desk.broker, journal=desk.journal, desk=desk.orders, hooks=hooks)
@@ -87,6 +87,9 @@ class Trading:
         if change is not None:
             await change()
         await self.trader.decide(close)
+
+    async def denied(self, strategy: str, _: Close) -> Denials:
+        return self.denials(strategy)
 
     async def nothing(self, *_: object) -> None:
         return None
