@@ -51,6 +51,7 @@ class Watched:
     async def connect(self) -> None:
         assert isinstance(await self.desk.orders.recover(), Reconciled)
         await self.watch.on_connected()
+        await self.watch.trade_queued()
 
     async def follow(self, until: Callable[[Frame], Awaitable[bool]]) -> None:
         """Follow the stream as the runner does, until ``until`` says so of a frame that was dealt with."""
@@ -61,6 +62,7 @@ class Watched:
             self.watch.on_ticks(frame.ticks)
             await self.watch.trade_queued()
             await self.watch.each_second()
+            await self.watch.trade_queued()
             if await until(frame):
                 return
 

@@ -292,6 +292,11 @@ def sleeve_of(strategy: str, stage: Stage) -> str:
     return strategy if stage is Stage.CHAMPION else f"{strategy}@{stage}"
 
 
+def strategy_of(sleeve: str) -> str:
+    """Return the strategy whose sleeve that is."""
+    return sleeve.partition("@")[0]
+
+
 def _changed(spec: StrategySpec, by: str) -> StrategyChanged:
     return StrategyChanged(
         strategy=spec.name,
