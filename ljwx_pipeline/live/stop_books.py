@@ -20,10 +20,10 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
-from ljwx_pipeline.live.events import SleeveBook, SleeveWant, StrategyState
+from ljwx_pipeline.live.events import SleeveBook, StrategyState
 from ljwx_pipeline.live.guard import DECIDED_BEFORE_DAYS
 from ljwx_pipeline.live.orders import Side
-from ljwx_pipeline.live.sleeves.attribution import carry, carry_sold, wants_by_order
+from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry, carry_sold, wants_by_order
 from ljwx_pipeline.live.sleeves.book import NOBODY, Books
 from ljwx_pipeline.live.sleeves.funding import BPS
 from ljwx_pipeline.live.sleeves.reading import last_books, session_so_far, strategies_in_force
@@ -100,6 +100,17 @@ class StopBooks:
 
 
 @dataclass(frozen=True)
+class OpenSale:
+    """An open order that sells, and may do so in the session under way."""
+
+    client_order_id: str
+    strategy: str
+    symbol: str
+    shares: int
+    filled_shares: int
+
+
+@dataclass(frozen=True)
 class _Rules:
     """Exits by strategy; ``sole``: the one whose book is the account."""
 
@@ -115,11 +126,11 @@ class _Market:
     session: date | None
     newest_close: date | None
     held: Mapping[str, RowMapping]
-    sales: Mapping[str, tuple[RowMapping, ...]]
+    sales: tuple[OpenSale, ...]
 
     def left_shares(self, symbol: str) -> int:
         """Return what open sales may still sell of ``symbol``."""
-        return sum(one["shares"] - one["filled_shares"] for one in self.sales.get(symbol, ()))
+        return sum(one.shares - one.filled_shares for one in self.sales if one.symbol == symbol)
 
     def free_shares(self, symbol: str) -> int:
         """Return what the account may sell of ``symbol`` and no open sale takes."""
@@ -193,16 +204,17 @@ def _market(connection: Connection) -> _Market:
     newest = connection.execute(select(func.max(sessions.c.session))).scalar()
     closed = connection.execute(select(func.max(account.c.session))).scalar()
     held = _rows(connection, select(positions_now).where(positions_now.c.shares > 0).order_by(positions_now.c.symbol))
-    sales: dict[str, tuple[RowMapping, ...]] = {}
     open_sales = select(orders).where(orders.c.is_open == 1, orders.c.side == Side.SELL)
-    for row in _rows(connection, open_sales.order_by(orders.c.client_order_id)):
-        if (row["valid_session"] or row["session"]) <= (newest or ""):
-            sales[row["symbol"]] = (*sales.get(row["symbol"], ()), row)
+    sales = [
+        OpenSale(row["client_order_id"], row["strategy"], row["symbol"], row["shares"], row["filled_shares"])
+        for row in _rows(connection, open_sales.order_by(orders.c.client_order_id))
+        if (row["valid_session"] or row["session"]) <= (newest or "")
+    ]
     return _Market(
         session=date.fromisoformat(newest) if newest and newest != closed else None,
         newest_close=date.fromisoformat(closed) if closed else None,
         held={row["symbol"]: row for row in held},
-        sales=sales,
+        sales=tuple(sales),
     )
 
 
@@ -215,35 +227,56 @@ def _of_account(name: str, exits: ExitParams, row: RowMapping, market: _Market) 
 def _of_sleeves(
     exits: Mapping[str, ExitParams], stated: Sequence[SleeveBook], market: _Market, connection: Connection
 ) -> list[Watched]:
-    books, before = Books(stated), Books(stated)
-    wanted: dict[str, list[SleeveWant]] = {}
-    if market.session is not None:
-        record = session_so_far(connection, market.session)
-        wanted = wants_by_order(record)
-        open_ids = {one["client_order_id"] for of_symbol in market.sales.values() for one in of_symbol}
+    books = Books(stated)
+    record = None if market.session is None else session_so_far(connection, market.session)
+    if record is not None:
         carry(books, record)
-        carry_sold(before, record, open_ids)
+    before, reserved = sleeves_to_sell(stated, record, market.sales)
     found = []
     for sleeve in books.sleeves:
         rules = exits.get(strategy_of(sleeve))
         if rules is None:
             continue
         for symbol in books.symbols_of(sleeve):
-            if symbol not in market.held:
-                continue
             one = books.holding(sleeve, symbol)
-            reserved = 0
-            for sale in market.sales.get(symbol, ()):
-                wants = wanted.get(sale["client_order_id"], [])
-                if wants:
-                    reserved += sum(want.shares - want.crossed_shares for want in wants if want.sleeve == sleeve)
-                elif sale["strategy"] in books.capital and sale["strategy"] != NOBODY:
-                    reserved += sale["shares"] if sale["strategy"] == sleeve else 0
-                else:
-                    reserved += max(0, sale["shares"] - before.shares(NOBODY, symbol))
             held = _position(sleeve, symbol, one.shares, one.held_sessions, one.entry_price_e4, one.peak_price_e4)
-            found.append(Watched(held, strategy_of(sleeve), rules, before.shares(sleeve, symbol), reserved))
+            taken = reserved.get((sleeve, symbol), 0)
+            found.append(Watched(held, strategy_of(sleeve), rules, before.shares(sleeve, symbol), taken))
     return found
+
+
+def sleeves_to_sell(
+    stated: Sequence[SleeveBook], record: SessionRecord | None, sales: Sequence[OpenSale]
+) -> tuple[Books, dict[tuple[str, str], int]]:
+    """Return what each sleeve held before the session and final sales have left it, and what open ones may still take.
+
+    Parameters
+    ----------
+    stated
+        The books of the newest close.
+    record
+        The session under way so far; None between two.
+
+    Returns
+    -------
+    tuple of Books, dict
+        The second by sleeve and symbol, shares: at most so many, whatever becomes of the open sales.
+    """
+    before, reserved = Books(stated), dict[tuple[str, str], int]()
+    if record is None:
+        return before, reserved
+    carry_sold(before, record, {one.client_order_id for one in sales})
+    wanted = wants_by_order(record)
+    for sale in sales:
+        wants = {one.sleeve: one.shares - one.crossed_shares for one in wanted.get(sale.client_order_id, ())}
+        if not wants and sale.strategy in before.capital and sale.strategy != NOBODY:
+            wants = {sale.strategy: sale.shares}
+        elif not wants:  # by hand: whose it is, if not nobody's, hangs on who holds it at the close
+            beyond = max(0, sale.shares - before.shares(NOBODY, sale.symbol))
+            wants = dict.fromkeys(before.holders(sale.symbol), beyond)
+        for sleeve, shares in wants.items():
+            reserved[sleeve, sale.symbol] = reserved.get((sleeve, sale.symbol), 0) + shares
+    return before, reserved
 
 
 def _position(sleeve: str, symbol: str, shares: int, held_sessions: int, entry_e4: int, peak_e4: int) -> HeldByStrategy:
