@@ -74,7 +74,7 @@ class Watched:
     sellable_shares: int
     reserved_shares: int
     text: str | None = None
-    made: tuple[RowMapping, ...] = ()
+    made: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True)

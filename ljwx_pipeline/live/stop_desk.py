@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
 from functools import partial
-
-from sqlalchemy import RowMapping
+from typing import Any
 
 from ljwx_pipeline.config import RiskSettings, StopSettings
 from ljwx_pipeline.errors import TradingError
@@ -123,7 +122,7 @@ class StopDesk:
         faults = list(found.faults)
         for one in found.watched:
             try:
-                stops[one.held.identity] = self._restored(one)
+                stops[one.held.identity] = restored(one, self._settings)
             except TradingError as error:
                 faults.append(str(error))
         if faults:
@@ -298,17 +297,21 @@ class StopDesk:
             decided_at_ns=now_ns,
         )
 
-    def _restored(self, one: Watched) -> Stop:
-        """Return the stop of a position as the journal holds it, moved on to what its order has come to."""
-        if one.text is None:
-            stop = watch(one.held, one.exits)
-        else:
-            stop = position_changed(_read(one.text), one.held, one.exits)
-        stop = replace(stop, orders=tuple(row["client_order_id"] for row in one.made))
-        order = next((row for row in one.made if row["client_order_id"] == stop.order_id), None)
-        if order is not None and not order["is_open"]:
-            stop = reported(stop, _report(order), self._settings)
-        return _working(stop, one)
+
+def restored(one: Watched, settings: StopSettings) -> Stop:
+    """Return the stop of a position as the journal holds it, moved on to what its orders have come to.
+
+    Raises
+    ------
+    TradingError
+        When it cannot be read, or a price that a rule needs is not known.
+    """
+    stop = watch(one.held, one.exits) if one.text is None else position_changed(_read(one.text), one.held, one.exits)
+    stop = replace(stop, orders=tuple(row["client_order_id"] for row in one.made))
+    order = next((row for row in one.made if row["client_order_id"] == stop.order_id), None)
+    if order is not None and not order["is_open"]:
+        stop = reported(stop, _report(order), settings)
+    return _working(stop, one)
 
 
 def _working(stop: Stop, one: Watched) -> Stop:
@@ -340,7 +343,7 @@ def _read(text: str) -> Stop:
         raise TradingError(f"a stop that the journal holds cannot be read ({error})", "a person looks") from None
 
 
-def _report(row: RowMapping) -> OrderReport:
+def _report(row: Mapping[str, Any]) -> OrderReport:
     """Return where a final order stands, as the broker would say it."""
     return OrderReport(
         seq=0,
