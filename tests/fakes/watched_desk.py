@@ -69,7 +69,12 @@ class Watched:
 
 @asynccontextmanager
 async def watched_at(
-    address: str, folder: Path, feed: ReplayFeed, settings: Settings, exits: ExitParams = NO_EXITS
+    address: str,
+    folder: Path,
+    feed: ReplayFeed,
+    settings: Settings,
+    exits: ExitParams = NO_EXITS,
+    strategies: tuple[str, ...] = (STRATEGY,),
 ) -> AsyncIterator[Watched]:
     """A watched desk whose journal lies in ``folder``, connected."""
     clock = SystemClock()
@@ -81,7 +86,7 @@ async def watched_at(
             settings=GuardSettings(
                 settings.breakers, settings.live.max_bundle_age_days, round(settings.strategy.capital_cny * 100)
             ),
-            strategies=(STRATEGY,),
+            strategies=strategies,
         )
         ticks = TickDesk(partial(days_of_pack, feed), settings.breakers, raw_prices=True)
         stops = StopDesk(

@@ -261,17 +261,18 @@ def test_a_stop_of_one_strategy_sells_that_strategy_s_shares_alone(
 
     async def act() -> None:
         with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
-            async with watched_at(exchange.said["url"], tmp_path, feed, settings) as watched:
+            url, names = exchange.said["url"], ("core", "fast")
+            async with watched_at(url, tmp_path, feed, settings, strategies=names) as watched:
                 journal, epoch = watched.desk.journal, watched.desk.lease.epoch
                 trading = [in_force("core", settings, 6_000, after_one), in_force("fast", settings, 3_000, none)]
                 empty = [
                     SleeveBook(sleeve=name, share_bps=0, cash_fen=0, equity_fen=0, owes_fen=0, moved_fen=0, holdings=())
-                    for name in ("", "core", "fast")
+                    for name in ("", *names)
                 ]
                 settled_before = SleevesSettled(session=first - timedelta(days=1), books=tuple(empty))
                 await journal.append([*trading, settled_before], epoch)
                 await watched.connect()
-                await buy_in_the_morning(watched, first, 4, ("core", "fast"))
+                await buy_in_the_morning(watched, first, 4, names)
                 await watched.follow(closed(first))
                 bought = await settle(watched, first)
                 both = [symbol for symbol in bought["core"] if symbol in bought["fast"]]
