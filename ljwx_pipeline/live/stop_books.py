@@ -312,7 +312,7 @@ def _with_journal(watched: Sequence[Watched], connection: Connection) -> tuple[W
         name, symbol = one.held.strategy, one.held.symbol
         opened = _opened(days, one.held.held_sessions)
         held = replace(one.held, opened=opened, model_version=versions.get((name, symbol), BY_HAND))
-        found.append(replace(one, held=held, made=tuple(row for row in made_rows if _is_of(row, held))))
+        found.append(replace(one, held=held, made=tuple(dict(row) for row in made_rows if _is_of(row, held))))
     keys = [stop_key(one.held) for one in found]
     kept = select(breaker_states.c.scope, breaker_states.c.state)
     kept = kept.where(breaker_states.c.breaker == STOP, breaker_states.c.scope.in_(keys))
