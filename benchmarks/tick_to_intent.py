@@ -92,7 +92,7 @@ class AnswersAtOnce:
         return AccountReport(1, SESSION, 0, (), BEGINS)
 
     async def clock(self) -> ClockReport:
-        return ClockReport(SESSION, PhaseName.CONTINUOUS, BEGINS, SESSION + timedelta(days=1), 0.0, 1)
+        return ClockReport(SESSION, PhaseName.CONTINUOUS, BEGINS, SESSION + timedelta(days=1), 0.0, 1, exhausted=False)
 
     async def bars(self, session: date) -> SessionBars:
         return SessionBars(session, BEGINS, ())

@@ -9,7 +9,7 @@ bounded by what is held. Not here: the endpoints (``control_api.py``), the comma
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -26,7 +26,7 @@ from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import Execution, Leg, Side
-from ljwx_pipeline.live.stop_desk import BY_HAND
+from ljwx_pipeline.live.stop_books import BY_HAND
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.live.watch import Watch
 from ljwx_pipeline.trading.exchange_wire import ClockReport, NewOrder, PhaseName
@@ -258,9 +258,9 @@ class HandControl:
             entry_price_e4=position.entry_price_e4,
             peak_price_e4=position.peak_price_e4,
         )
-        asked = Stop(held, state=StopState.WAITING, leg=_MANUAL, unsent_id=identity)
+        asked = Stop(held, state=StopState.WAITING, leg=_MANUAL)
         stop, order = next_order(asked, self._selling_side(position, day, reserved, clock), self._stops)
-        return order, stop.wait or Wait.T_PLUS_1.value
+        return None if order is None else replace(order, client_order_id=identity), stop.wait or Wait.T_PLUS_1.value
 
     def _selling_side(self, position: HeldPosition, day: SymbolDay, reserved: int, clock: ClockReport) -> SellingSide:
         last = self._watch.ticks.last(position.symbol)

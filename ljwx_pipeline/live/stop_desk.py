@@ -1,33 +1,35 @@
 """Stops on ticks, in force: each position's stop is judged on believed ticks, and its order goes out through the desk.
 
+Positions are those of sleeves: each strategy's by its own rules, and a stop sells of its own sleeve alone, in its name.
+
 A stop that has triggered is kept in the journal with everything it decided, in one transaction with its order; what is
 in memory is read from there again after every change, so it is never ahead. A position's stop knows its orders by their
 identities alone: what another order did to the position is told by the account. Not here: when a stop triggers and what
-it sends (``trading/stops.py``), how orders travel (``order_desk.py``), when it is asked (``watch.py``).
+it sends (``trading/stops.py``), what the journal says of positions (``stop_books.py``), how orders travel
+(``order_desk.py``), when it is asked (``watch.py``).
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date
+from functools import partial
 from typing import Any
-
-from sqlalchemy import Connection, RowMapping, Select, select
 
 from ljwx_pipeline.config import RiskSettings, StopSettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Fence
 from ljwx_pipeline.live.events import AlertRaised, BreakerMoved, Event, OrderDecided, StopQueued, Tier
-from ljwx_pipeline.live.guard import DECIDED_BEFORE_DAYS, Guard
+from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay, TickDesk
-from ljwx_pipeline.live.guard_trades import StrategyTrades
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import Execution, Leg, OrderIntent, Side
 from ljwx_pipeline.live.risk_gate import FEN_PER_CNY, Quote, RiskView, gate_orders
-from ljwx_pipeline.live.tables import breaker_states, bundles, orders, outbox, positions_now, sessions, stops_queued
+from ljwx_pipeline.live.sleeves.strategies import strategy_of
+from ljwx_pipeline.live.stop_books import NOT_WATCHED, STOP, Watched, stop_books, stop_key, untold
 from ljwx_pipeline.market.hours import MarketPhase
 from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
 from ljwx_pipeline.trading.exchange_wire import NewOrder, OrderReport, OrderStatus, Tick
@@ -36,8 +38,6 @@ from ljwx_pipeline.trading.exits import ExitParams
 from ljwx_pipeline.trading.matching import floor_to_lot
 from ljwx_pipeline.trading.modes import Action
 from ljwx_pipeline.trading.stops import (
-    LEGS,
-    HeldByStrategy,
     SellingSide,
     Stop,
     StopState,
@@ -51,10 +51,6 @@ from ljwx_pipeline.trading.stops import (
 )
 from ljwx_pipeline.trading.strict_json import from_json, to_json
 
-#: What the journal keeps of a stop that has triggered, by position.
-STOP = "STOP"
-#: Model version of a position that no model opened.
-BY_HAND = "hand"
 _E4_PER_FEN = 100
 _FINAL = (OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.LAPSED, OrderStatus.REJECTED)
 #: What is in the way for minutes: nobody need be told each time.
@@ -64,33 +60,15 @@ _AUCTIONS = (MarketPhase.OPENING_AUCTION, MarketPhase.CLOSING_AUCTION)
 Identity = tuple[str, str, date]
 
 
-@dataclass(frozen=True)
-class OpenSale:
-    """An open order that sells a symbol, and what it may still sell in the session."""
-
-    client_order_id: str
-    strategy: str
-    left_shares: int
-
-
-@dataclass(frozen=True)
-class Holding:
-    """One symbol of the account, and the open sales in it."""
-
-    shares: int
-    sellable_shares: int
-    sales: tuple[OpenSale, ...]
-
-
 class StopDesk:
-    """The stops of one account's strategies.
+    """The stops of all strategies of one account.
 
     Parameters
     ----------
     journal, fence, desk, guard, ticks
         Where stops are kept, under which lease, how their orders leave, whether they may, and what the market says.
     exits
-        The rules, by strategy: what is not in it has no stops.
+        The rules of the strategy that trades an account whose journal names none; named ones have their own.
     settings, risk
         How such an order is sent, and the limits it must keep to.
     """
@@ -112,16 +90,17 @@ class StopDesk:
         self._desk = desk
         self._guard = guard
         self._ticks = ticks
-        self._exits = {name: one for name, one in exits.items() if one.active} if settings.on_ticks else {}
+        self._exits = exits
         self._settings = settings
         self._risk = risk
         self._next_session: date | None = None
-        self._holdings: Mapping[str, Holding] = {}
+        self._watched: Mapping[Identity, Watched] = {}
+        self._free_shares: Mapping[str, int] = {}
         self._queued: Mapping[tuple[str, str, str], str] = {}
         self.stops: Mapping[Identity, Stop] = {}
 
     async def refresh(self, next_session: date | None) -> None:
-        """Read positions, orders and triggered stops from the journal again: at the start, and after whatever changed.
+        """Read what is held, ordered and triggered from the journal again: at the start, and after whatever changed.
 
         Parameters
         ----------
@@ -134,38 +113,27 @@ class StopDesk:
             When the journal cannot be read.
         """
         self._next_session = next_session
-        if not self._exits:
+        if not self._settings.on_ticks:
             return
-        books = self._guard.book.trades
-        alone = len(books) == 1
-        found = await self._journal.read(_found)
+        found = await self._journal.read(partial(stop_books, self._exits))
+        if found.watched is None:
+            return  # a close that is being settled: it stands as it stood, and nothing trades meanwhile
         stops: dict[Identity, Stop] = {}
-        alerts: list[Event] = []
-        for name in self._exits:
-            lots = books.get(name, StrategyTrades()).book
-            for row in found.positions:
-                symbol = row["symbol"]
-                shares = row["shares"] if alone else min(row["shares"], lots.shares_of(symbol))
-                if shares <= 0:
-                    continue
-                held = HeldByStrategy(
-                    strategy=name,
-                    model_version=found.versions.get((name, symbol), BY_HAND),
-                    symbol=symbol,
-                    opened=_opened(found.sessions, row["held_sessions"]),
-                    shares=shares,
-                    held_sessions=row["held_sessions"],
-                    entry_price_e4=row["entry_price_e4"],
-                    peak_price_e4=row["peak_price_e4"] or (0 if row["held_sessions"] else row["entry_price_e4"]),
-                )
-                try:
-                    stops[held.identity] = self._restored(held, found)
-                except TradingError as error:
-                    alerts.append(AlertRaised(tier=Tier.CRITICAL, code="STOP_NOT_WATCHED", message=str(error)))
-        untold = [one for one in alerts if isinstance(one, AlertRaised) and one.message not in found.alerts]
-        if untold:
-            await self._journal.append(untold, None)
-        self._holdings, self._queued = found.holdings, dict(found.queued)
+        faults = list(found.faults)
+        for one in found.watched:
+            try:
+                stops[one.held.identity] = restored(one, self._settings)
+            except TradingError as error:
+                faults.append(str(error))
+        if faults:
+            alerts = [
+                AlertRaised(tier=Tier.CRITICAL, code=NOT_WATCHED, message=message)
+                for message in await self._journal.read(partial(untold, faults))
+            ]
+            if alerts:
+                await self._journal.append(alerts, None)
+        self._watched = {one.held.identity: one for one in found.watched}
+        self._free_shares, self._queued = found.free_shares, dict(found.queued)
         self.stops = stops
 
     async def on_tick(self, tick: Tick, now_ns: int) -> None:
@@ -180,20 +148,23 @@ class StopDesk:
         if day is None:
             return
         phase = day.facts.hours.phase_at(tick.at_ns)
-        for stop in [one for one in self.stops.values() if one.position.symbol == tick.symbol]:
-            after = judged(stop, tick, phase, self._exits[stop.position.strategy])
+        for identity in [identity for identity in self.stops if identity[1] == tick.symbol]:
+            stop = self.stops.get(identity)
+            if stop is None:  # an order before it changed what is held
+                continue
+            after = judged(stop, tick, phase, self._watched[identity].exits)
             if is_left_behind(after, tick.bid_e4) and self._allowed(after, Action.CANCEL) == "":
                 await self._desk.cancel(after.order_id)
                 await self.refresh(self._next_session)
-                after = self.stops.get(after.position.identity, after)
+                after = self.stops.get(identity, after)
             if after.state is StopState.WAITING:
                 await self._work(after, day, now_ns, known=stop)
 
     async def work(self, now_ns: int) -> None:
         """Let every stop that waits try again: each second, and when a session begins; raises as `on_tick`."""
-        for stop in [one for one in self.stops.values() if one.state is StopState.WAITING]:
-            day = self._ticks.days.get(stop.position.symbol)
-            if day is not None:
+        for identity in list(self.stops):
+            stop, day = self.stops.get(identity), self._ticks.days.get(identity[1])
+            if stop is not None and stop.state is StopState.WAITING and day is not None:
                 await self._work(stop, day, now_ns, known=stop)
 
     def sentences(self) -> list[str]:
@@ -254,10 +225,10 @@ class StopDesk:
         phase = facts.hours.phase_at(now_ns)
         if last is None and phase.trades and phase not in _AUCTIONS:
             return None
-        holding = self._holdings.get(held.symbol, Holding(0, 0, ()))
-        others = [one for one in holding.sales if one.client_order_id not in stop.orders]
-        sellable = min(holding.sellable_shares, held.shares)
-        reserved = min(sellable, sum(one.left_shares for one in others if one.strategy == held.strategy))
+        watched, free = self._watched[held.identity], self._free_shares.get(held.symbol, 0)
+        sellable = min(watched.sellable_shares, held.shares)
+        reserved = min(sellable, watched.reserved_shares)
+        sellable = min(sellable, reserved + free)
         price_e4 = self._ticks.price_e4(held.symbol)
         # larger than one order may be: it goes in parts
         most = int(self._risk.max_order_cny * FEN_PER_CNY) * _E4_PER_FEN // max(price_e4, 1)
@@ -271,13 +242,13 @@ class StopDesk:
             limit_down_e4=facts.limit_down_e4,
             sellable_shares=min(sellable, reserved + most) if most else sellable,
             reserved_shares=reserved,
-            account_free_shares=max(0, holding.sellable_shares - sum(one.left_shares for one in others)),
+            account_free_shares=free,
             lot_min=day.lot_min,
             lot_step=day.lot_step,
         )
 
     def _allowed(self, stop: Stop, action: Action) -> str:
-        return self._guard.standing(stop.position.strategy).denial(action)
+        return self._guard.standing(strategy_of(stop.position.strategy)).denial(action)
 
     async def _denial(self, stop: Stop, order: NewOrder, market: SellingSide, day: SymbolDay) -> str:
         """Return which breaker, mode or limit denies the order; empty where none does."""
@@ -292,7 +263,9 @@ class StopDesk:
             reference_price_e4=price_e4,
         )
         suspects = {order.symbol} if self._ticks.is_suspect(order.symbol) else ()
-        restraint = await self._guard.restraint(stop.position.strategy, order.session, market.at_ns, suspects)
+        restraint = await self._guard.restraint(
+            strategy_of(stop.position.strategy), order.session, market.at_ns, suspects
+        )
         view = RiskView(
             equity_fen=0,
             previous_equity_fen=0,
@@ -324,114 +297,53 @@ class StopDesk:
             decided_at_ns=now_ns,
         )
 
-    def _restored(self, held: HeldByStrategy, found: _Found) -> Stop:
-        """Return the stop of a position as the journal holds it, moved on to what its order has come to."""
-        params = self._exits[held.strategy]
-        text = found.texts.get(_key(held))
-        stop = watch(held, params) if text is None else position_changed(_read(text), held, params)
-        made = tuple(row["client_order_id"] for row in found.made if _is_of(row, held))
-        stop = replace(stop, orders=made)
-        order = next((row for row in found.made if row["client_order_id"] == stop.order_id), None)
-        if order is None or order["is_open"]:
-            return stop
-        return reported(stop, _report(order), self._settings)
 
+def restored(one: Watched, settings: StopSettings) -> Stop:
+    """Return the stop of a position as the journal holds it, moved on to what its orders have come to.
 
-@dataclass(frozen=True)
-class _Found:
-    """What one look at the journal found."""
-
-    positions: Sequence[RowMapping]
-    sessions: Sequence[date]
-    versions: Mapping[tuple[str, str], str]
-    texts: Mapping[str, str]
-    made: Sequence[RowMapping]
-    holdings: Mapping[str, Holding]
-    queued: Mapping[tuple[str, str, str], str]
-    alerts: frozenset[str]
-
-
-def _found(connection: Connection) -> _Found:
-    def rows(statement: Select[Any]) -> list[RowMapping]:
-        return list(connection.execute(statement).mappings())
-
-    days = [date.fromisoformat(one) for one in connection.execute(select(sessions.c.session)).scalars()]
-    days.sort()
-    positions = rows(select(positions_now).where(positions_now.c.shares > 0).order_by(positions_now.c.symbol))
-    held = [row["symbol"] for row in positions]
-    # an order is decided at most a long holiday before its session: nothing older is of a position that is held
-    oldest = max((row["held_sessions"] for row in positions), default=0)
-    since = (_opened(days, oldest) - timedelta(days=DECIDED_BEFORE_DAYS)).isoformat()
-    opened_by = (
-        select(orders.c.strategy, orders.c.symbol, bundles.c.model_version)
-        .join(bundles, bundles.c.bundle_hash == orders.c.bundle_hash)
-        .where(
-            orders.c.session >= since, orders.c.side == Side.BUY, orders.c.filled_shares > 0, orders.c.symbol.in_(held)
-        )
-        .order_by(orders.c.session)
-    )
-    today = days[-1].isoformat() if days else ""
-    sales = rows(select(orders).where(orders.c.is_open == 1, orders.c.side == Side.SELL))
-    by_symbol: dict[str, list[OpenSale]] = {}
-    for row in sales:
-        if (row["valid_session"] or row["session"]) <= today:
-            sale = OpenSale(row["client_order_id"], row["strategy"], row["shares"] - row["filled_shares"])
-            by_symbol.setdefault(row["symbol"], []).append(sale)
-    made = rows(
-        select(orders)
-        .where(orders.c.session >= since, orders.c.leg.in_(list(LEGS.values())), orders.c.symbol.in_(held))
-        .order_by(orders.c.decided_at_ns, orders.c.client_order_id)
-    )
-    texts = select(breaker_states.c.scope, breaker_states.c.state).where(breaker_states.c.breaker == STOP)
-    told = select(outbox.c.message).where(outbox.c.code == "STOP_NOT_WATCHED")
-    return _Found(
-        positions=positions,
-        sessions=days,
-        versions={(row["strategy"], row["symbol"]): row["model_version"] for row in rows(opened_by)},
-        texts={row["scope"]: row["state"] for row in rows(texts)},
-        made=made,
-        holdings={
-            row["symbol"]: Holding(row["shares"], row["sellable_shares"], tuple(by_symbol.get(row["symbol"], ())))
-            for row in positions
-        },
-        queued={
-            (row["strategy"], row["symbol"], row["leg"]): row["valid_session"] for row in rows(select(stops_queued))
-        },
-        alerts=frozenset(connection.execute(told).scalars()),
-    )
-
-
-def _opened(known: Sequence[date], held_sessions: int) -> date:
-    """Return the session of a position's first purchase; one from before all known ones is of the first."""
-    return known[max(0, len(known) - 1 - held_sessions)] if known else date(1970, 1, 1)
-
-
-def _is_of(row: RowMapping, held: HeldByStrategy) -> bool:
-    """Return whether an order is of a stop of this position, not of an earlier one in the same name.
-
-    What is bought in a session cannot be sold in it: an order of that session sold what was held before.
+    Raises
+    ------
+    TradingError
+        When it cannot be read, or a price that a rule needs is not known.
     """
-    own = (row["strategy"], row["symbol"]) == (held.strategy, held.symbol)
-    return own and date.fromisoformat(row["session"]) > held.opened
+    stop = watch(one.held, one.exits) if one.text is None else position_changed(_read(one.text), one.held, one.exits)
+    stop = replace(stop, orders=tuple(row["client_order_id"] for row in one.made))
+    order = next((row for row in one.made if row["client_order_id"] == stop.order_id), None)
+    if order is not None and not order["is_open"]:
+        stop = reported(stop, _report(order), settings)
+    return _working(stop, one)
 
 
-def _key(held: HeldByStrategy) -> str:
-    return f"{held.strategy}|{held.symbol}|{held.opened.isoformat()}"
+def _working(stop: Stop, one: Watched) -> Stop:
+    """Return ``stop`` working where an order of its own is open after all, though it was held to be final."""
+    late = next((row for row in one.made if row["is_open"]), None)
+    if late is None or stop.state is not StopState.WAITING:
+        return stop
+    return replace(
+        stop,
+        state=StopState.WORKING,
+        wait="",
+        order_id=late["client_order_id"],
+        order_limit_e4=late["limit_price_e4"],
+    )
 
 
 def _moved(stop: Stop) -> BreakerMoved:
     text = json.dumps(to_json(stop), separators=(",", ":"))
-    return BreakerMoved(breaker=STOP, scope=_key(stop.position), state=text)
+    return BreakerMoved(breaker=STOP, scope=stop_key(stop.position), state=text)
 
 
 def _read(text: str) -> Stop:
     try:
-        return from_json(Stop, json.loads(text))
+        kept = json.loads(text)
+        if isinstance(kept, dict):
+            kept.pop("unsent_id", None)  # written by earlier releases, and never of any use
+        return from_json(Stop, kept)
     except ValueError as error:
         raise TradingError(f"a stop that the journal holds cannot be read ({error})", "a person looks") from None
 
 
-def _report(row: RowMapping) -> OrderReport:
+def _report(row: Mapping[str, Any]) -> OrderReport:
     """Return where a final order stands, as the broker would say it."""
     return OrderReport(
         seq=0,

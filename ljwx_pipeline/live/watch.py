@@ -91,7 +91,8 @@ class Watch:
         self._next_session: date | None = None
         self._books: tuple[int, list[HeldPosition]] = (0, [])
         self._reading = False
-        self._queued = asyncio.Event()
+        self._wake = asyncio.Event()
+        self._stops_changed = self._stops_due = False
         self._unanswered = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -134,7 +135,7 @@ class Watch:
             self._begin(clock.session)
         await self._read_books()
         await self.guard.is_well(*conditions, since=since)
-        await self._stops()
+        self._look_at_stops(changed=True)
 
     async def on_silent(self, error: BrokerSilent) -> None:
         """Let nothing new leave while the stream is not read; the account is valued by the last good prices."""
@@ -156,6 +157,8 @@ class Watch:
     async def on_messages(self, messages: Sequence[Durable]) -> None:
         """Fold in durable messages that were taken in; call it before the frame's ticks, and before the next frame.
 
+        Stops are told that something has changed, and are read again by whoever trades them: no order is waited for.
+
         Raises
         ------
         BrokerSilent
@@ -172,7 +175,7 @@ class Watch:
                 self._begin(one.session)
                 self._next_session = (await self._broker.clock()).next_session
         await self._read_books()
-        await self._stops()
+        self._look_at_stops(changed=True)
 
     def on_ticks(self, ticks: Sequence[Tick]) -> None:
         """Judge a frame's ticks, build bars and queue what is believed; nothing is awaited and nothing is written."""
@@ -180,7 +183,7 @@ class Watch:
         if believed_ns:
             self.market.saw(believed_ns)
             self.market.heard_tick()
-            self._queued.set()
+            self._wake.set()
 
     async def restraint(self, close: Close) -> Restraint:
         """Return what denies the account's orders decided at ``close``: for `CloseTrader`'s ``restraint``."""
@@ -197,7 +200,7 @@ class Watch:
     # -- tasks beside the follower -------------------------------------------------------------------------------------
 
     async def trade_ticks(self) -> None:
-        """Trade stops on queued ticks until cancelled: a task of its own, so that a slow broker holds up no stream.
+        """Trade stops until cancelled: a task of its own, so that a slow broker holds up no stream.
 
         Raises
         ------
@@ -205,16 +208,18 @@ class Watch:
             As `StopDesk.on_tick`.
         """
         while True:
-            await self._queued.wait()
-            self._queued.clear()
+            await self._wake.wait()
+            self._wake.clear()
             await self.trade_queued()
 
     async def trade_queued(self) -> int:
-        """Trade stops on every tick that is queued now; return how many there were. Raises as `trade_ticks`."""
+        """Trade stops on what is due and on every tick queued now; return how many. Raises as `trade_ticks`."""
         traded = 0
         async with self._turn:
+            await self._trade_due()
             while (tick := self.ticks.pop()) is not None:
                 traded += 1
+                await self._trade_due()  # what was held may have changed while an order was on its way
                 try:
                     await self.stops.on_tick(tick, self.market.now_ns())
                 except BrokerSilent as error:
@@ -244,10 +249,7 @@ class Watch:
         if self._settings.listens and not self._reading and self._in_session(now_ns) and self._books[1]:
             await self.guard.value(self.valuation().equity_fen, now_ns)
         if Condition.BROKER_UNREACHABLE not in self.guard.book.wrong:
-            try:
-                await self._stops(fresh=False)
-            except BrokerSilent as error:
-                await self.on_unanswered(error)
+            self._look_at_stops(changed=False)
 
     def valuation(self) -> Valuation:
         """Return the account by the last good prices, whoever answers or not."""
@@ -264,11 +266,23 @@ class Watch:
         self._books = await self._journal.read(_books)
         self._reading = False
 
-    async def _stops(self, *, fresh: bool = True) -> None:
-        async with self._turn:
-            if fresh:
-                await self.stops.refresh(self._next_session)
-            await self.stops.work(self.market.now_ns())
+    def _look_at_stops(self, *, changed: bool) -> None:
+        """Have what waits tried again by whoever trades stops; ``changed``: and read the journal again before."""
+        self._stops_changed |= changed
+        self._stops_due = True
+        self._wake.set()
+
+    async def _trade_due(self) -> None:
+        """Read what has changed, and let what waits try again. The caller holds the turn."""
+        if self._stops_changed:
+            self._stops_changed = False
+            await self.stops.refresh(self._next_session)
+        if self._stops_due:
+            self._stops_due = False
+            try:
+                await self.stops.work(self.market.now_ns())
+            except BrokerSilent as error:
+                await self.on_unanswered(error)
 
     def _in_session(self, now_ns: int) -> bool:
         hours = self.ticks.hours()

@@ -119,8 +119,6 @@ class Stop:
         After a refusal: not before.
     order_id, order_limit_e4
         Of the open order.
-    unsent_id
-        Of an order that the broker never saw.
     orders
         Client order ids of all orders it made, oldest first.
     """
@@ -134,7 +132,6 @@ class Stop:
     retry_at_ns: int = 0
     order_id: str = ""
     order_limit_e4: int = 0
-    unsent_id: str = ""
     orders: tuple[str, ...] = ()
 
     @property
@@ -236,7 +233,7 @@ def next_order(stop: Stop, market: SellingSide, settings: StopSettings) -> tuple
 
     The order sells what it may of the position, at ``limit_offset_bps`` below the best bid in continuous trading, never
     outside the price cage or below the lower limit, and at the lower limit in an auction. It counts as open from here
-    on, whether it arrives or not: `reported` and `never_arrived` say what became of it.
+    on, whether it arrives or not: `reported` says what became of it. Each order has an id of its own.
     """
     if stop.state is not StopState.WAITING:
         return stop, None
@@ -262,7 +259,6 @@ def next_order(stop: Stop, market: SellingSide, settings: StopSettings) -> tuple
         wait="",
         order_id=order.client_order_id,
         order_limit_e4=order.limit_price_e4,
-        unsent_id="",
         orders=stop.orders if order.client_order_id in stop.orders else (*stop.orders, order.client_order_id),
     )
     return working, order
@@ -312,16 +308,6 @@ def reported(stop: Stop, report: OrderReport, settings: StopSettings) -> Stop:
     return replace(closed, state=StopState.WAITING, wait=report.reason, retry_at_ns=retry_at_ns)
 
 
-def never_arrived(stop: Stop) -> Stop:
-    """Return ``stop`` after the broker said that it never saw the open order: in this session it keeps its id.
-
-    A request that is still on its way cannot double it then.
-    """
-    if stop.state is not StopState.WORKING:
-        return stop
-    return replace(stop, state=StopState.WAITING, order_id="", order_limit_e4=0, unsent_id=stop.order_id)
-
-
 def position_changed(stop: Stop, position: HeldByStrategy, params: ExitParams) -> Stop:
     """Return ``stop`` after the account said what is held: on a new session, or after another order's fill.
 
@@ -369,8 +355,6 @@ def _sellable_now(stop: Stop, market: SellingSide) -> int:
 def _order_id(stop: Stop, session: date) -> str:
     held = stop.position
     parts = (held.strategy, held.model_version, held.symbol, session.isoformat(), Side.SELL.value)
-    if stop.unsent_id.startswith("|".join(parts) + "|"):
-        return stop.unsent_id
     made = len(stop.orders)
     return "|".join((*parts, stop.leg if made == 0 else f"{stop.leg}.{made + 1}"))
 

@@ -51,6 +51,7 @@ class Watched:
     async def connect(self) -> None:
         assert isinstance(await self.desk.orders.recover(), Reconciled)
         await self.watch.on_connected()
+        await self.watch.trade_queued()
 
     async def follow(self, until: Callable[[Frame], Awaitable[bool]]) -> None:
         """Follow the stream as the runner does, until ``until`` says so of a frame that was dealt with."""
@@ -61,13 +62,19 @@ class Watched:
             self.watch.on_ticks(frame.ticks)
             await self.watch.trade_queued()
             await self.watch.each_second()
+            await self.watch.trade_queued()
             if await until(frame):
                 return
 
 
 @asynccontextmanager
 async def watched_at(
-    address: str, folder: Path, feed: ReplayFeed, settings: Settings, exits: ExitParams = NO_EXITS
+    address: str,
+    folder: Path,
+    feed: ReplayFeed,
+    settings: Settings,
+    exits: ExitParams = NO_EXITS,
+    strategies: tuple[str, ...] = (STRATEGY,),
 ) -> AsyncIterator[Watched]:
     """A watched desk whose journal lies in ``folder``, connected."""
     clock = SystemClock()
@@ -79,7 +86,7 @@ async def watched_at(
             settings=GuardSettings(
                 settings.breakers, settings.live.max_bundle_age_days, round(settings.strategy.capital_cny * 100)
             ),
-            strategies=(STRATEGY,),
+            strategies=strategies,
         )
         ticks = TickDesk(partial(days_of_pack, feed), settings.breakers, raw_prices=True)
         stops = StopDesk(

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from ljwx_pipeline.config import Settings
+from ljwx_pipeline.config import ExitSettings, Settings
+from ljwx_pipeline.live.events import SleeveBook, SleevesSettled, StrategyChanged, StrategyState
 from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.from_broker import MessageIntake
+from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT
+from ljwx_pipeline.live.sleeves.attribution import carry
+from ljwx_pipeline.live.sleeves.book import Books
+from ljwx_pipeline.live.sleeves.reading import last_books, records_since
+from ljwx_pipeline.live.sleeves.strategies import SCHEDULES, StrategySpec
+from ljwx_pipeline.live.stop_books import Watched as WatchedPosition
+from ljwx_pipeline.live.stop_desk import restored
 from ljwx_pipeline.live.tables import breaker_states, fills, orders, outbox, positions_now, stops_queued
 from ljwx_pipeline.session_pack import read_session_pack
-from ljwx_pipeline.trading.exchange_wire import Frame, Phase, PhaseName
+from ljwx_pipeline.trading.exchange_wire import FaultKind, Frame, Phase, PhaseName
 from ljwx_pipeline.trading.exits import ExitParams
-from ljwx_pipeline.trading.stops import StopState
+from ljwx_pipeline.trading.stops import HeldByStrategy, Stop, StopState
+from ljwx_pipeline.trading.strict_json import to_json
+from tests.fakes.desk_world import STRATEGY
 from tests.fakes.exchange_process import exchange_process
 from tests.fakes.watched_desk import NO_EXITS, OPTIONS, Watched, limit_buy, watched_at, write_small_pack
 
@@ -40,7 +55,9 @@ def rows(watched: Watched, table: Any, *where: Any) -> list[Any]:
         return list(connection.execute(select(table).where(*where)).mappings())
 
 
-async def buy_in_the_morning(watched: Watched, session: date, names: int) -> list[str]:
+async def buy_in_the_morning(
+    watched: Watched, session: date, names: int, strategies: tuple[str, ...] = (STRATEGY,)
+) -> list[str]:
     """Follow until trading has begun on ``session``, buy at the ask, inside the cage, and wait for the first fill."""
     bought: list[str] = []
 
@@ -57,7 +74,11 @@ async def buy_in_the_morning(watched: Watched, session: date, names: int) -> lis
             if day.facts.hours.continuous_ns(tick.at_ns) <= 0:
                 continue
             bought.append(symbol)
-            await watched.desk.orders.place([limit_buy(session, symbol, 200, tick.ask_e4, tick.at_ns)])
+            one = limit_buy(session, symbol, 200, tick.ask_e4, tick.at_ns)
+            identities = {name: one.client_order_id.replace(STRATEGY, name) for name in strategies}
+            await watched.desk.orders.place(
+                [replace(one, client_order_id=identity, strategy=name) for name, identity in identities.items()]
+            )
         return False
 
     await watched.follow(until)
@@ -169,3 +190,146 @@ def test_a_stop_sends_nothing_while_the_guard_forbids_it_and_says_why(
                 assert kept
 
     asyncio.run(act())
+
+
+def test_frames_are_read_while_a_stop_s_order_is_on_its_way_to_a_slow_broker(
+    tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings
+) -> None:
+    first = feed.sessions[0]
+
+    async def act() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with watched_at(exchange.said["url"], tmp_path, feed, settings, NEXT_DAY) as watched:
+                await watched.connect()
+                await buy_in_the_morning(watched, first, 2)
+                await watched.follow(closed(first))
+                exchange.fault(FaultKind.DELAY, count=1, seconds=1.0)
+                trading = asyncio.create_task(watched.watch.trade_ticks())
+                try:
+                    slow = await _followed_until_an_order_was_answered(watched)
+                finally:
+                    trading.cancel()
+                assert slow["frames"] >= 3
+                assert slow["with messages"] >= 1
+                assert slow["longest_s"] < 0.6
+                (answered,) = {row["state"] for row in rows(watched, orders, orders.c.leg.in_(STOP_LEGS))} - {
+                    "intended"
+                }
+                assert answered != "unknown"
+
+    asyncio.run(act())
+
+
+async def _followed_until_an_order_was_answered(watched: Watched) -> dict[str, float]:
+    """Follow as the runner does; return what was read while the first stop's order was not answered yet."""
+    seen = {"frames": 0.0, "with messages": 0.0, "longest_s": 0.0}
+    after = await watched.desk.journal.read(MessageIntake(watched.desk.journal.log, watched.desk.broker.name).position)
+    async for frame in watched.desk.broker.stream(after):
+        await watched.desk.orders.take_in(frame.durable)
+        began_s = time.monotonic()
+        await watched.watch.on_messages(frame.durable)
+        seen["longest_s"] = max(seen["longest_s"], time.monotonic() - began_s)
+        watched.watch.on_ticks(frame.ticks)
+        await asyncio.sleep(0.01)
+        sent = rows(watched, orders, orders.c.leg.in_(STOP_LEGS))
+        if any(row["state"] == "intended" for row in sent):
+            seen["frames"] += 1
+            seen["with messages"] += bool(frame.durable)
+        elif sent:
+            break
+    return seen
+
+
+def in_force(name: str, settings: Settings, share_bps: int, exits: ExitSettings) -> StrategyChanged:
+    own = settings.strategy.model_copy(update={"exits": exits, "min_hold_sessions": 1})
+    spec = StrategySpec(name, share_bps, "", "", SCHEDULES[0], paused=False, strategy=own)
+    return StrategyChanged(
+        strategy=name,
+        state=StrategyState.ACTIVE,
+        settings=spec.settings_json(),
+        capital_share_bps=share_bps,
+        by="ljwx.toml",
+    )
+
+
+def test_a_stop_of_one_strategy_sells_that_strategy_s_shares_alone(
+    tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings
+) -> None:
+    first, second = feed.sessions[0], feed.sessions[1]
+    none = settings.strategy.exits
+    after_one = none.model_copy(update={"max_hold_sessions": 1})
+
+    async def act() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            url, names = exchange.said["url"], ("core", "fast")
+            async with watched_at(url, tmp_path, feed, settings, strategies=names) as watched:
+                journal, epoch = watched.desk.journal, watched.desk.lease.epoch
+                trading = [in_force("core", settings, 6_000, after_one), in_force("fast", settings, 3_000, none)]
+                empty = [
+                    SleeveBook(sleeve=name, share_bps=0, cash_fen=0, equity_fen=0, owes_fen=0, moved_fen=0, holdings=())
+                    for name in ("", *names)
+                ]
+                settled_before = SleevesSettled(session=first - timedelta(days=1), books=tuple(empty))
+                await journal.append([*trading, settled_before], epoch)
+                await watched.connect()
+                await buy_in_the_morning(watched, first, 4, names)
+                await watched.follow(closed(first))
+                bought = await settle(watched, first)
+                both = [symbol for symbol in bought["core"] if symbol in bought["fast"]]
+                assert both, "no name was filled for both: take another seed"
+                await watched.follow(closed(second))
+                sold = rows(watched, fills, fills.c.side == "sell")
+                made = rows(watched, orders, orders.c.leg.in_(STOP_LEGS))
+                assert sold, "every name was suspended or sealed: take another seed"
+                assert {row["strategy"] for row in made} == {"core"}
+                left = await settle(watched, second)
+                assert left["fast"] == bought["fast"]
+                for symbol in {row["symbol"] for row in sold}:
+                    assert sum(row["shares"] for row in sold if row["symbol"] == symbol) <= bought["core"][symbol]
+                assert any(symbol not in left["core"] for symbol in both)
+
+    asyncio.run(act())
+
+
+async def settle(watched: Watched, session: date) -> Mapping[str, dict[str, int]]:
+    """Settle the sleeves' books of ``session`` as its close does; return shares by sleeve and symbol."""
+    before, stated = await watched.desk.journal.read(last_books)
+    found = await watched.desk.journal.read(lambda c: records_since(c, before, session, lambda _: {}))
+    books = Books(stated)
+    for record in found:
+        carry(books, record)
+    await watched.desk.journal.append([SleevesSettled(session=session, books=books.stated())], watched.desk.lease.epoch)
+    return {name: {one: books.shares(name, one) for one in books.symbols_of(name)} for name in ("core", "fast")}
+
+
+HELD = HeldByStrategy("core", "7", "600000.SH", date(2025, 3, 3), 1_000, 3, 100_000, 110_000)
+FIRST_ID = "core|7|600000.SH|2025-03-06|sell|stop"
+
+
+def kept(**changed: object) -> Any:
+    """Return the position with its stop as the journal keeps it: its first order is out."""
+    stop = Stop(
+        HELD, StopState.WORKING, leg="stop", triggered_at_ns=1, trigger_price_e4=95_000, order_id=FIRST_ID,
+        order_limit_e4=94_000, orders=(FIRST_ID,),
+    )  # fmt: skip
+    row = {
+        "client_order_id": FIRST_ID, "exchange_order_id": "", "symbol": HELD.symbol, "side": "sell", "shares": 1_000,
+        "execution": "continuous", "limit_price_e4": 94_000, "session": "2025-03-06", "valid_session": "2025-03-06",
+        "state": "cancelled", "reason": CANCELLED_UNSENT, "filled_shares": 0, "is_open": 0, "decided_at_ns": 1,
+    }  # fmt: skip
+    text = json.dumps({**to_json(stop), "unsent_id": ""})  # as an earlier release wrote it
+    return WatchedPosition(HELD, "core", AT_ONCE, 1_000, 0, text, ({**row, **changed},))
+
+
+def test_an_order_that_was_cancelled_before_it_arrived_is_over_and_the_next_has_another_id(settings: Settings) -> None:
+    stop = restored(kept(), settings.stops)
+    assert (stop.state, stop.wait, stop.order_id) == (StopState.WAITING, CANCELLED_UNSENT, "")
+    assert stop.orders == (FIRST_ID,)
+
+
+def test_a_stop_whose_order_works_after_all_sends_no_second_one(settings: Settings) -> None:
+    one = kept()
+    waiting = restored(one, settings.stops)
+    text = json.dumps(to_json(waiting))
+    late = restored(replace(one, text=text, made=({**one.made[0], "state": "accepted", "is_open": 1},)), settings.stops)
+    assert (late.state, late.order_id, late.order_limit_e4) == (StopState.WORKING, FIRST_ID, 94_000)

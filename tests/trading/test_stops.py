@@ -35,7 +35,6 @@ from ljwx_pipeline.trading.stops import (
     filled,
     is_left_behind,
     judged,
-    never_arrived,
     next_order,
     owner_of,
     position_changed,
@@ -249,19 +248,6 @@ def test_a_refusal_is_tried_again_after_a_while_and_under_another_id() -> None:
     assert again.client_order_id.endswith("|stop.2")
 
 
-def test_an_order_that_never_arrived_keeps_its_id_so_that_a_late_request_cannot_double_it() -> None:
-    stop, order = working()
-    waiting = never_arrived(stop)
-    assert owner_of([waiting], order.client_order_id) is waiting
-    _, again = next_order(waiting, market(bid_e4=91_000), SETTINGS)
-    assert again is not None
-    assert again.client_order_id == order.client_order_id
-    tomorrow = market(session=DAY + timedelta(days=1))
-    _, later = next_order(waiting, tomorrow, SETTINGS)
-    assert later is not None
-    assert later.client_order_id != order.client_order_id
-
-
 def test_an_order_that_the_market_fell_through_is_left_behind() -> None:
     stop, order = working()
     assert not is_left_behind(stop, 91_000)
@@ -411,11 +397,6 @@ class ThreeStopsOfOneSymbol(RuleBasedStateMachine):
         order_id = data.draw(st.sampled_from(sorted(self.open)))
         del self.open[order_id]
         self.told(order_id, report(order_id, state, "ON_DEMAND", self.now))
-
-    @rule(k=st.integers(0, 2))
-    def lose_one(self, k: int) -> None:
-        self.open.pop(self.stops[k].order_id, None)
-        self.stops[k] = never_arrived(self.stops[k])
 
     @rule(seconds=st.integers(1, 30))
     def wait(self, seconds: int) -> None:

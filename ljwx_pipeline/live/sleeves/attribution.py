@@ -16,7 +16,7 @@ All of it is pure. Not here: where the numbers come from (``reading.py``), capit
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
@@ -85,12 +85,10 @@ class SessionRecord:
 def carry(books: Books, record: SessionRecord) -> list[str]:
     """Carry ``books`` over one session and return what the account holds that no order or action explains."""
     _begin(books, record.moved)
-    of_order: dict[str, list[SleeveWant]] = {}
-    for want in record.wants:
-        of_order.setdefault(want.client_order_id, []).append(want)
+    of_order = wants_by_order(record)
     # sales first, so that a name that is sold and bought again begins anew
     for total in sorted(record.totals, key=lambda one: (one.side is Side.BUY, one.client_order_id)):
-        wants = of_order.get(total.client_order_id, []) if total.client_order_id else []
+        wants = of_order.get(total.client_order_id, [])
         if total.side is Side.BUY:
             _bought(books, total, wants)
         else:
@@ -99,6 +97,28 @@ def carry(books: Books, record: SessionRecord) -> list[str]:
     unexplained = _correct(books, record)
     _mark(books, record)
     return unexplained
+
+
+def carry_sold(books: Books, record: SessionRecord, unfinished: Collection[str]) -> None:
+    """Carry ``books`` to what each sleeve has left of what it held before a session that is under way.
+
+    Final sales are taken from it; ``unfinished`` ones are not, whatever they have sold: what a sleeve has of an order
+    is known once the order's total is. Nothing bought in the session counts.
+    """
+    _begin(books, record.moved)
+    sales = [one for one in record.totals if one.side is Side.SELL and one.client_order_id not in unfinished]
+    of_order = wants_by_order(record)
+    for total in sorted(sales, key=lambda one: one.client_order_id):
+        _sold(books, total, of_order.get(total.client_order_id, []))
+
+
+def wants_by_order(record: SessionRecord) -> dict[str, list[SleeveWant]]:
+    """Return what the sleeves wanted of each order; one that no sleeve asked for is not among them."""
+    found: dict[str, list[SleeveWant]] = {}
+    for want in record.wants:
+        if want.client_order_id:
+            found.setdefault(want.client_order_id, []).append(want)
+    return found
 
 
 def _begin(books: Books, moved: Iterable[Moved]) -> None:

@@ -27,6 +27,7 @@ from ljwx_pipeline.live.sleeves.strategies import (
     plan,
     read_keys,
     specs_of,
+    strategy_of,
 )
 
 
@@ -160,7 +161,7 @@ def _standing(connection: Connection) -> tuple[tuple[InForce, ...], frozenset[st
     """Return the strategies, and those with anything in their books."""
     _, books = last_books(connection)
     holding = {
-        book.sleeve.partition("@")[0]
+        strategy_of(book.sleeve)
         for book in books
         if book.sleeve != NOBODY and (book.holdings or book.cash_fen or book.share_bps)
     }

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, func, select
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.event_codec import from_json
 from ljwx_pipeline.live.events import (
+    HeldPosition,
     SessionClosed,
     SignalsScored,
     SleeveBook,
@@ -26,10 +27,12 @@ from ljwx_pipeline.live.sleeves.attribution import Moved, OrderTotal, SessionRec
 from ljwx_pipeline.live.sleeves.strategies import InForce
 from ljwx_pipeline.live.tables import (
     account,
+    account_now,
     bookings,
     events_log,
     fills,
     orders,
+    positions_now,
     sleeve_accounts,
     sleeve_closes,
     sleeve_holdings,
@@ -137,9 +140,26 @@ def history(connection: Connection, sleeve: str, before: date) -> tuple[PastClos
     return tuple(PastClose(*row) for row in rows)
 
 
+def session_so_far(connection: Connection, session: date) -> SessionRecord:
+    """Return what has happened in ``session``, which is under way: no close is known, and nothing was crossed yet."""
+    held = connection.execute(select(positions_now).order_by(positions_now.c.symbol)).mappings()
+    cash_fen = int(connection.execute(select(account_now.c.cash_fen)).scalar() or 0)
+    return _happened(connection, session, {}, cash_fen, tuple(HeldPosition(**row) for row in held))
+
+
 def _record(connection: Connection, session: date, closes: Closes) -> SessionRecord:
-    day = session.isoformat()
     closed = close_of(session, connection)
+    return _happened(connection, session, closes(session), closed.cash_fen, closed.positions)
+
+
+def _happened(
+    connection: Connection,
+    session: date,
+    closes_e4: Mapping[str, int],
+    cash_fen: int,
+    positions: tuple[HeldPosition, ...],
+) -> SessionRecord:
+    day = session.isoformat()
     booked = select(bookings).where(bookings.c.session == day).order_by(bookings.c.booked_at_ns, bookings.c.booking_id)
     wanted = select(sleeve_wants).where(sleeve_wants.c.valid_session == day)
     return SessionRecord(
@@ -163,9 +183,9 @@ def _record(connection: Connection, session: date, closes: Closes) -> SessionRec
                 wanted.order_by(sleeve_wants.c.session, sleeve_wants.c.sleeve, sleeve_wants.c.symbol)
             ).mappings()
         ),
-        closes_e4=closes(session),
-        cash_fen=closed.cash_fen,
-        positions=closed.positions,
+        closes_e4=closes_e4,
+        cash_fen=cash_fen,
+        positions=positions,
     )
 
 
