@@ -49,6 +49,8 @@ from ljwx_pipeline.live.tables import (
 JOURNAL_NAME = "journal.sqlite"
 BACKUP_FAILED = "BACKUP_FAILED"
 _ALERT_PAUSE = timedelta(hours=1)
+#: A session that was traded, in ``sessions``.
+_RECORDED = sessions.c.bars_hash.is_not(None)
 #: The whole of an account's or a strategy's capital.
 _ALL_BPS = 10_000
 
@@ -140,8 +142,15 @@ class Journal:
 
     def sessions(self) -> dict[date, str]:
         """Return every recorded session with the hash of the bars it was decided on, ascending."""
-        rows = self._rows(select(sessions).where(sessions.c.bars_hash.is_not(None)).order_by(sessions.c.session))
+        rows = self._rows(select(sessions).where(_RECORDED).order_by(sessions.c.session))
         return {date.fromisoformat(row["session"]): row["bars_hash"] for row in rows}
+
+    def sessions_done(self) -> tuple[int, date | None]:
+        """Return how many sessions are recorded, and the last of them; None before the first."""
+        counted = select(func.count(), func.max(sessions.c.session)).where(_RECORDED)
+        with self.store.reading() as connection:
+            count, last = connection.execute(counted).one()
+        return count, None if last is None else date.fromisoformat(last)
 
     def last_account(self) -> Mapping[str, Any] | None:
         """Return the newest account row; None before the first session."""

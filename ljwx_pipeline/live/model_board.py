@@ -193,7 +193,10 @@ class ModelBoard:
             said = [*([] if champion is None else [champion]), *beside]
             if champion is not None and beside:
                 await self._append(partial(compared, factors, self._label, session, strategy, said))
-            models = {one.stage: Model(one.bundle, Answered(session, one.given, one.ends)) for one in said}
+            models = {
+                one.stage: Model(one.bundle, Answered(session, one.given, partial(self._ends_in_time, one.ends)))
+                for one in said
+            }
             return self._staged(line, models, silence)
 
     # -- stages --------------------------------------------------------------------------------------------------
@@ -342,6 +345,9 @@ class ModelBoard:
         said, seconds = in_time(rules.max_latency_s, partial(scorer.predict, inputs), self._clock)
         share = unscored_frac(said.score, inputs.scorable, limit=rules.max_unscored_frac)
         return Score(stage, bundle, said.score, share, seconds, scorer.interval_ends)
+
+    def _ends_in_time(self, ends: Callable[[date], IntervalEnds], session: date) -> IntervalEnds:
+        return in_time(self.staging.rules.max_latency_s, partial(ends, session), self._clock)[0]
 
     # -- small things --------------------------------------------------------------------------------------------
 

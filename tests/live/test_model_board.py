@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -19,6 +20,7 @@ from ljwx_pipeline.live.candidates import session_before
 from ljwx_pipeline.live.events import BundleReleased, BundleStaged, BundleWithdrawn, CandidateJudged, ModelScored, Noted
 from ljwx_pipeline.live.model_board import StagedModels
 from ljwx_pipeline.live.score_checks import rank_correlation
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.stage_log import Staging, judged, read_line, verdict
 from ljwx_pipeline.live.stages import Line
 from ljwx_pipeline.live.tables import outbox
@@ -460,6 +462,14 @@ def test_scores_of_one_session_are_no_other_s_and_intervals_that_break_are_told(
         found.champion.scorer.scores(one.sessions[1])
     ends = found.champion.scorer.interval_ends(one.sessions[0])
     assert "holds no prediction intervals" in ends.fault
+
+    def hangs(self: BundleScorer, session: date) -> Any:
+        time.sleep(2.0)
+
+    one.board.staging = Staging(one.staging.strategies, one.rules.model_copy(update={"max_latency_s": 0.2}))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(BundleScorer, "interval_ends", hangs)
+        assert "no answer within 0.2 s" in found.champion.scorer.interval_ends(one.sessions[0]).fault
 
     def breaks(session: date) -> Any:
         raise ZeroDivisionError("no width")
