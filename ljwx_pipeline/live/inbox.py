@@ -29,7 +29,7 @@ from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import BundleError, LiveError, LjwxError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.locking import exclusive
-from ljwx_pipeline.live.journal import DeployedBundle, Journal
+from ljwx_pipeline.live.journal import DeployedBundle, Journal, WithdrawnModel
 from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.scoring.bundle import MALFORMED, MANIFEST, Manifest, ModelBundle, load_bundle, verify_files
 from ljwx_pipeline.scoring.signing import public_key
@@ -58,6 +58,20 @@ class Accepted:
     bundle_hash: str
     model_version: str
     new: bool
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """A verified bundle that lies among the accepted ones; ``known`` to the journal from before or not."""
+
+    path: Path
+    bundle: ModelBundle
+    version: str
+    known: bool
+
+
+#: What was taken in so far.
+_Standing = tuple[list[str], WithdrawnModel | None]
 
 
 class Inbox:
@@ -122,7 +136,9 @@ class Inbox:
             delivery = unpack(body)
             with self._turn():
                 self._collect()
-                return self._accept(delivery, key)
+                kept = self._keep(delivery, key)
+                before = self._standing(kept)
+            return self._examined_aside(kept, before)
         except (BundleError, LiveError) as error:
             self._journal.record_event_at_most_every(REFUSAL_PAUSE, "bundle_refused", str(error))
             raise
@@ -294,6 +310,31 @@ class Inbox:
         return self._journal.append_due(lambda _: events)
 
     def _accept(self, delivery: Delivery, key: str) -> Accepted:
+        kept = self._keep(delivery, key)
+        try:
+            examined = self._examined(kept.bundle)
+        except BundleError:
+            self._let_go(kept)
+            raise
+        return self._staged(kept, examined=examined)
+
+    def _examined_aside(self, kept: _Kept, before: _Standing) -> Accepted:
+        """Examine without the turn: predictions may take minutes, a withdrawal or a close does not wait for them."""
+        try:
+            examined = self._examined(kept.bundle)
+            with self._turn():
+                if self._standing(kept) != before:
+                    raise BundleError(
+                        "something newer was taken in while it was examined", "deploy it again if it is to trade"
+                    )
+                return self._staged(kept, examined=examined)
+        except BundleError:
+            with self._turn():
+                self._let_go(kept)
+            raise
+
+    def _keep(self, delivery: Delivery, key: str) -> _Kept:
+        """Lay a verified bundle where the accepted ones lie; nothing is noted yet."""
         made_for = Manifest.from_json(delivery.files[MANIFEST].encode()).model_name
         self._require_own_market(made_for, "bundle")
         kept = self._bundles / delivery.bundle_hash
@@ -308,15 +349,21 @@ class Inbox:
         except BundleError:
             self._set_aside(path)
             raise
-        known = delivery.bundle_hash in self._journal.bundles()
-        try:
-            examined = self._examined(bundle)
-        except BundleError:
-            if not known:  # one that traded may be what the runner has to fall back to
-                self._set_aside(path)
-            raise
-        new = self._stage(_deployed(bundle, delivery.version), bundle) if examined or known else True
-        return Accepted(bundle.bundle_hash, delivery.version, new)
+        return _Kept(path, bundle, delivery.version, delivery.bundle_hash in self._journal.bundles())
+
+    def _let_go(self, kept: _Kept) -> None:
+        # one that traded may be what the runner has to fall back to
+        if not kept.known and kept.path.is_dir():
+            self._set_aside(kept.path)
+
+    def _staged(self, kept: _Kept, *, examined: bool) -> Accepted:
+        new = self._stage(_deployed(kept.bundle, kept.version), kept.bundle) if examined or kept.known else True
+        return Accepted(kept.bundle.bundle_hash, kept.version, new)
+
+    def _standing(self, kept: _Kept) -> _Standing:
+        """Return what else was taken in so far: the other bundles in their order, and the withdrawal that holds."""
+        others = [one for one in self._journal.bundles() if one != kept.bundle.bundle_hash]
+        return others, self._journal.withdrawn()
 
     def _examined(self, bundle: ModelBundle) -> bool:
         return self._examine is None or self._examine(bundle)

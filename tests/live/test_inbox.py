@@ -14,8 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import BundleError, LiveError
+from ljwx_pipeline.live import inbox as inbox_module
 from ljwx_pipeline.live.inbox import MAX_REQUEST_AGE_S, Inbox
 from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.scoring.bundle import ModelBundle
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
 from tests.fakes.bundles import CARD_TEXT, FACTOR_HASH, grouped_model, tiny_bundle
@@ -255,6 +257,26 @@ def test_another_signed_bundle_under_a_spooled_one_s_name_is_set_aside(desk: Des
     assert desk.inbox.collect() == ()
     assert (desk.kept, names(desk.live / "refused")) == ([], [good.name])
     assert f"it holds bundle {other.name[:12]}" in desk.events()[-1][1]
+
+
+def test_while_a_bundle_is_examined_others_come_in_and_it_gives_way_to_them(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "TURN_TIMEOUT_S", 0.2)
+    slow, newer = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
+
+    def examine(bundle: ModelBundle) -> bool:
+        if bundle.bundle_hash == slow.name:
+            desk.live.joinpath("inbox").mkdir()
+            assert desk.inbox.collect() == ()  # a close that takes in what was spooled
+            assert desk.send(newer, version="4").new
+        return True
+
+    desk.inbox._examine = examine
+    with pytest.raises(BundleError, match="something newer was taken in while it was examined"):
+        desk.send(slow)
+    assert list(desk.journal.bundles()) == [newer.name]
+    assert desk.kept == [newer.name]
 
 
 def test_rolling_back_is_deploying_the_old_one_again(desk: Desk) -> None:
