@@ -88,7 +88,7 @@ class Inbox:
     model_name
         Registered name of the models this runner trades; it names the market, and a bundle of another is not ours.
     journal
-        Notes what was accepted and refused; used by the calling thread alone.
+        Notes what was accepted and refused.
     staging
         Which strategies a bundle is for, and with which stage it begins; None: it is champion at once.
     examine

@@ -93,7 +93,7 @@ class RunnerState:
 
 
 class Journal:
-    """One process's view of the journal. Each thread opens its own.
+    """One process's view of the journal; its threads may share it, each call is a transaction of its own connection.
 
     Parameters
     ----------

@@ -454,6 +454,21 @@ def test_a_bundle_damaged_on_disk_gives_way_to_the_former_one(world: MakeWorld) 
     assert alerts(one) == [("critical", "MODEL_FELL_BACK")]
 
 
+def test_a_look_at_a_journal_that_stands_still_reads_no_bundles_again(
+    world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = world()
+    one.push(one.bundle(boosted(1)), "1")
+    one.run(one.board.adopt())
+    one.run(one.board.adopt())  # its own note was new
+    with monkeypatch.context() as patched:
+        patched.delattr("ljwx_pipeline.live.model_board.read_line")
+        one.run(one.board.adopt())
+    one.push(one.bundle(linear(2)), "2")
+    one.run(one.board.adopt())
+    assert trading(one.board.models_for(""))[0] == "2"
+
+
 def test_scores_of_one_session_are_no_other_s_and_intervals_that_break_are_told(world: MakeWorld) -> None:
     one = world()
     one.push(one.bundle(boosted(1)), "1")
