@@ -26,7 +26,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock
-from ljwx_pipeline.errors import BundleError, LiveError, LjwxError
+from ljwx_pipeline.errors import BundleError, LiveError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.live.journal import DeployedBundle, Journal, WithdrawnModel
@@ -90,7 +90,7 @@ class Inbox:
     journal
         Notes what was accepted and refused.
     staging
-        Which strategies a bundle is for, and with which stage it begins; None: it is champion at once.
+        Which strategies a bundle is for, and with which stage it begins.
     examine
         Refuses a bundle by a ``BundleError`` before it is staged; returns False while that cannot be told yet, for
         want of a session pack: a new bundle then waits in ``live/bundles`` for `adopt`.
@@ -105,7 +105,7 @@ class Inbox:
         model_name: str,
         journal: Journal,
         clock: Clock,
-        staging: Staging | None = None,
+        staging: Staging,
         examine: Callable[[ModelBundle], bool] | None = None,
     ) -> None:
         self._live_dir = live_dir
@@ -119,7 +119,6 @@ class Inbox:
         self._clock = clock
         self._staging = staging
         self._examine = examine
-        self._unusable: dict[str, str] = {}
 
     def receive(self, body: bytes, headers: Mapping[str, str]) -> Accepted:
         """Accept the bundle in a signed request.
@@ -219,25 +218,6 @@ class Inbox:
             return False
         return bundle.stat().st_mtime_ns <= withdrawal.stat().st_mtime_ns
 
-    def current(self) -> tuple[DeployedBundle, ModelBundle] | None:
-        """Return the bundle that arrived last, loaded and verified; None before the first, or after a withdrawal.
-
-        A bundle damaged on disk since its arrival is passed over, with an event, for the one before it; none from
-        before a withdrawal.
-        """
-        for deployed in reversed(self._journal.tradable_bundles().values()):
-            try:
-                return deployed, self.load(deployed.bundle_hash)
-            except LjwxError as error:
-                self._tell_unusable(deployed.bundle_hash, str(error))
-        return None
-
-    def _tell_unusable(self, bundle_hash: str, why: str) -> None:
-        # asked for at every poll: said once, and again only when the reason is another one
-        if self._unusable.get(bundle_hash) != why:
-            self._unusable[bundle_hash] = why
-            self._journal.record_event("bundle_unusable", why)
-
     def load(self, bundle_hash: str) -> ModelBundle:
         """Return an accepted bundle, verified again: the one of this hash, whatever else its folder may hold by now."""
         return self._loaded(self._bundles / bundle_hash, bundle_hash, public_key(self._keys_dir))
@@ -258,8 +238,7 @@ class Inbox:
             yield
 
     def _require_own_market(self, made_for: str, what: str) -> None:
-        traded = {self._model_name} if self._staging is None else self._staging.models
-        if made_for not in traded:
+        if made_for not in self._staging.models:
             raise LiveError(
                 f"the {what} is a {made_for}, this runner trades {self._model_name}",
                 "send it to the runner of its own market",
@@ -304,8 +283,6 @@ class Inbox:
         return Accepted("", found.version, new)
 
     def _take_back(self, identity: str, *, model_name: str | None, model_version: str, reason: str) -> bool:
-        if self._staging is None:
-            return self._journal.record_withdrawal(identity, model_version=model_version, reason=reason)
         events = self._staging.withdrawn(identity, model_name=model_name, model_version=model_version, reason=reason)
         return self._journal.append_due(lambda _: events)
 
@@ -370,10 +347,7 @@ class Inbox:
 
     def _stage(self, deployed: DeployedBundle, bundle: ModelBundle, *, served: bool = False) -> bool:
         """Give an accepted bundle its stage and return whether that changed anything."""
-        staging, name = self._staging, bundle.manifest.model_name
-        if staging is None:
-            return self._journal.record_bundle(deployed)
-        due = staging.served if served else staging.arrived
+        due, name = self._staging.served if served else self._staging.arrived, bundle.manifest.model_name
         return self._journal.append_due(lambda connection: due(connection, deployed, name))
 
     def _refuse(self, folder: Path, why: str) -> None:

@@ -181,7 +181,7 @@ def serve(
         When it ended uncleanly too often.
     """
     clock = SystemClock()
-    manager = ServiceManager.of_environment(os.environ, clock)
+    manager = ServiceManager.of_environment(os.environ)
     starts = Starts(home / LIVE_DIR, clock)
     asked = threading.Event()
 

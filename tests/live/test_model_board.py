@@ -481,10 +481,11 @@ def test_scores_of_one_session_are_no_other_s_and_intervals_that_break_are_told(
     def hangs(self: BundleScorer, session: date) -> Any:
         time.sleep(2.0)
 
-    one.board.staging = Staging(one.staging.strategies, one.rules.model_copy(update={"max_latency_s": 0.2}))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(BundleScorer, "interval_ends", hangs)
-        assert "no answer within 0.2 s" in found.champion.scorer.interval_ends(one.sessions[0]).fault
+        slow = one.run(one.board.scores(one.sessions[0])).champion.scorer
+    one.board.staging = Staging(one.staging.strategies, one.rules.model_copy(update={"max_latency_s": 0.2}))
+    assert "no answer within 0.2 s" in slow.interval_ends(one.sessions[0]).fault
 
     def breaks(session: date) -> Any:
         raise ZeroDivisionError("no width")

@@ -26,6 +26,7 @@ from ljwx_pipeline.promotion.deploy import RunnerLink, deploy, withdraw
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
 from ljwx_pipeline.scoring.withdrawal import MAX_BY, MAX_REASON, Withdrawal, pack_withdrawal, unpack_withdrawal
+from tests.fakes.arrivals import at_once, trading
 from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
 from tests.fakes.live_home import live_home, live_settings
 
@@ -51,6 +52,7 @@ class Side:
             model_name="tiny",
             journal=self.journal,
             clock=self.clock,
+            staging=at_once("tiny"),
         )
 
     def bundle(self, digit: str) -> Path:
@@ -69,7 +71,7 @@ class Side:
         return self.inbox.receive_withdrawal(body, request_headers(body, moment=self.clock.now(), key=self.key)).new
 
     def trades(self) -> str | None:
-        current = self.inbox.current()
+        current = trading(self.inbox, self.journal)
         return None if current is None else current[0].model_version
 
 
@@ -226,7 +228,7 @@ def test_a_withdrawal_kept_but_not_noted_is_noted_at_the_next_start(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "record_withdrawal", dies)
+        patched.setattr(Journal, "append_due", dies)
         with pytest.raises(KeyboardInterrupt):
             side.withdraw()
     assert side.trades() == "3"
