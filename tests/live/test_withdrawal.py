@@ -22,6 +22,7 @@ from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.inbox import MAX_WITHDRAWAL_BYTES, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.main import run_replay
+from ljwx_pipeline.live.stage_log import read_line
 from ljwx_pipeline.promotion.deploy import RunnerLink, deploy, withdraw
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
@@ -201,7 +202,10 @@ def test_a_bundle_from_before_a_withdrawal_does_not_stand_in_for_a_damaged_one(s
     side.send("b", "4")
     kept = side.live / "bundles" / side.bundle("b").name / "model.txt"
     kept.write_bytes(kept.read_bytes().replace(b"tree", b"tres", 1))
-    assert side.trades() is None
+    with pytest.raises(BundleError):
+        side.trades()
+    with side.journal.store.reading() as connection:
+        assert read_line(connection, "").former == (), "nobody that it could give way to"
 
 
 def test_a_journal_that_is_begun_anew_knows_the_withdrawal(side: Side) -> None:
