@@ -191,9 +191,8 @@ def test_a_journal_of_an_earlier_state_trades_under_a_higher_epoch_than_was_ever
     for name in ("journal.sqlite-wal", "journal.sqlite-shm"):
         (journal.parent / name).unlink(missing_ok=True)
     kept.replace(journal)
-    with serving(home) as runner:  # it leads anew, and answers again, under the higher epoch
-        wait_for(lambda: runner.sessions == SESSIONS)
-        finish(runner)
+    account = run_replay(home.home, chosen, keys_dir=home.keys)
+    assert (account.mode, account.sessions) == ("finished", SESSIONS)
     found = books(home, settings)
     assert len(found["account"]) == SESSIONS
     with closing(connect(journal)) as db:
