@@ -74,8 +74,8 @@ def exchange_held(live_dir: Path) -> bool:
 def account_misfit(journal: Journal, feed: ReplayFeed, *, capital_fen: int) -> str:
     """Return why the account in ``journal`` cannot go on over ``feed``; empty when it can.
 
-    It can when it opened with the same capital, the sessions it has traded have the same bars in the feed, and the
-    feed goes on where it stands.
+    It can when it opened with the same capital, the sessions it has traded have the same bars in the feed, the feed
+    goes on where it stands, and it knows every symbol that is held.
     """
     done = journal.sessions()
     if not done:
@@ -90,6 +90,9 @@ def account_misfit(journal: Journal, feed: ReplayFeed, *, capital_fen: int) -> s
     for session in feed.sessions:
         if min(done) <= session <= last and done.get(session) != feed.bars_hash(session):
             return f"the bars of {session} are not those that the paper account traded on"
+    strangers = sorted(set(journal.positions(last)) - set(feed.symbols))
+    if strangers:
+        return f"the paper account holds {', '.join(strangers)}, which the session pack does not have"
     return ""
 
 

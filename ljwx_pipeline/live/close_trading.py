@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
-from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings
+from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings, stranger_held
 from ljwx_pipeline.live.events import (
     Event,
     Noted,
@@ -181,7 +181,7 @@ class CloseTrader:
         Raises
         ------
         LiveError
-            When the feed does not hold the session: it cannot be scored, and nothing is decided.
+            When the feed does not hold the session, or a symbol that is held: nothing is decided.
         """
         async with self._turn:
             return await self._decide(close)
@@ -194,6 +194,9 @@ class CloseTrader:
             return True
         self._require_held(close.session)
         standing = await self._journal.read(partial(self._standing, close.session))
+        for one in standing.account.held:
+            if one.symbol not in self._lots:
+                raise stranger_held(one.symbol)
         funding = _funding(sleeves)
         books: tuple[SleeveBook, ...] = standing.books
         beside: list[Event] = []

@@ -43,7 +43,7 @@ class OfflineControl:
     strategies, capital_fen
         As `Guard` takes them.
     wait_s
-        How long a lease that nobody may renew is waited for.
+        How long the lock, which a standby takes for each look, and a lease that nobody may renew are waited for.
     """
 
     def __init__(
@@ -134,24 +134,25 @@ class OfflineControl:
 
     @contextmanager
     def _alone(self) -> Iterator[Lease]:
-        """Hold lock and lease for as long as the block lasts."""
+        """Hold lock and lease for as long as the block lasts; wait for whoever has one of them for a moment."""
         lease, pause = Lease(self._store, self._clock), threading.Event()
-        with sole_runner(self._live_dir) as alone:
-            if not alone:
-                raise LiveError(
-                    f"a runner holds {self._live_dir} and does not answer",
-                    "end that process: what it holds then stops, and this can be written; at the broker's own terminal "
-                    "orders can be cancelled at once",
-                )
-            until_s = self._clock.monotonic_s() + self._wait_s
-            while not lease.acquire():
-                if self._clock.monotonic_s() > until_s:
-                    raise LiveError(
-                        "a runner on another machine holds the journal's lease and renews it",
-                        "ask that runner there, or end it first",
-                    )
-                pause.wait(_LOOK_EVERY_S)
-            try:
-                yield lease
-            finally:
-                lease.release()
+        until_s = self._clock.monotonic_s() + self._wait_s
+        while True:
+            with sole_runner(self._live_dir) as alone:
+                if alone and lease.acquire():
+                    try:
+                        yield lease
+                    finally:
+                        lease.release()
+                    return
+            if self._clock.monotonic_s() > until_s:
+                raise _held(f"{self._live_dir} locked" if not alone else "the journal's lease and renews it")
+            pause.wait(_LOOK_EVERY_S)
+
+
+def _held(what: str) -> LiveError:
+    return LiveError(
+        f"a runner, maybe on another machine, holds {what}, and none answers here",
+        "end that process: what it holds then stops, and this can be written; at the broker's own terminal orders can "
+        "be cancelled at once",
+    )

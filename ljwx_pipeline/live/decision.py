@@ -106,6 +106,14 @@ def strategy_name(strategy: StrategySettings) -> str:
     return strategy.kind.replace("_", "-")
 
 
+def stranger_held(symbol: str) -> LiveError:
+    """Return what is said of a position in a symbol that the session pack does not have."""
+    return LiveError(
+        f"the account holds {symbol}, which the session pack does not have: it can be neither scored nor sold",
+        "run the pipeline, whose deployment writes the pack with every symbol of the market",
+    )
+
+
 class Decider:
     """Decides the sessions of one feed for one strategy.
 
@@ -165,7 +173,7 @@ class Decider:
         Raises
         ------
         LiveError
-            When an exit is set and the broker does not know the price it needs.
+            When a held symbol is none of the feed's, or an exit is set and the broker does not know the price it needs.
         """
         intents = self.intents(session, books, scores, may_buy, model)
         return self.judged(
@@ -279,7 +287,10 @@ class Decider:
         """Return shares, age, entry and peak price by symbol of the feed, one row each."""
         held = np.zeros((4, len(self._feed.symbols)), dtype=np.int64)
         for position in positions:
-            held[:, self._rows[position.symbol]] = (
+            row = self._rows.get(position.symbol)
+            if row is None:
+                raise stranger_held(position.symbol)
+            held[:, row] = (
                 position.shares,
                 position.held_sessions,
                 position.entry_price_e4,

@@ -14,15 +14,14 @@ from datetime import date
 from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.live.events import Event, TickQuarantined
 from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.online.facts import session_facts
 from ljwx_pipeline.live.ticks.bars import SessionBarsBuilder
 from ljwx_pipeline.live.ticks.conflation import ConflatingQueue
 from ljwx_pipeline.live.ticks.validation import SymbolFacts, TickValidator, Verdict
-from ljwx_pipeline.market.hours import SessionHours, session_hours
-from ljwx_pipeline.market.rulebook import BPS
+from ljwx_pipeline.market.hours import SessionHours
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.breaker_machines import Fault, feed_fault
 from ljwx_pipeline.trading.exchange_wire import Tick
-from ljwx_pipeline.trading.market_arrays import ADJUSTED_TOLERANCE_BPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,26 +41,17 @@ DaysOf = Callable[[date], Mapping[str, SymbolDay]]
 def days_of_pack(feed: ReplayFeed, session: date) -> Mapping[str, SymbolDay]:
     """Return what ``feed`` knows of ``session`` before it begins; nothing where it does not hold the session.
 
-    Adjusted prices are not on the tick and their limits not exact: these are drawn as far outside the true ones as the
-    market's own lie inside.
+    Whoever makes signals of the ticks knows the same symbols by the same facts (``online/facts.py``).
     """
     if session not in feed.sessions:
         return {}
-    market, column = feed.market, feed.column(session)
-    prices = (market.pre_close_e4, market.limit_up_e4, market.limit_down_e4)
-    raw = feed.pack.manifest.adjustment == "raw"
+    market = feed.market
+    rows = {symbol: row for row, symbol in enumerate(feed.symbols)}
     found = {}
-    for row, symbol in enumerate(feed.symbols):
-        pre, up, down = (int(one[row, column]) for one in prices)
-        if pre <= 0:
-            continue  # suspended, or its reference is not known: whatever is said of it is a stranger's
-        if not raw:
-            up += up * 2 * ADJUSTED_TOLERANCE_BPS // BPS
-            down -= down * 2 * ADJUSTED_TOLERANCE_BPS // BPS
-        board = Board(int(market.board[row]))
-        hours = session_hours(session, board, symbol.rsplit(".", 1)[-1])
-        facts = SymbolFacts(symbol, pre, max(up, pre), min(max(down, 1), pre), hours)
-        found[symbol] = SymbolDay(facts, board, int(market.lot_min[row]), int(market.lot_step[row]))
+    for facts in session_facts(market, session, raw_prices=feed.pack.manifest.adjustment == "raw"):
+        row = rows[facts.symbol]
+        lots = int(market.lot_min[row]), int(market.lot_step[row])
+        found[facts.symbol] = SymbolDay(facts, Board(int(market.board[row])), *lots)
     return found
 
 

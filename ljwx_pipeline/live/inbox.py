@@ -26,10 +26,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock
-from ljwx_pipeline.errors import BundleError, LiveError, LjwxError
+from ljwx_pipeline.errors import BundleError, LiveError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.locking import exclusive
-from ljwx_pipeline.live.journal import DeployedBundle, Journal
+from ljwx_pipeline.live.journal import DeployedBundle, Journal, WithdrawnModel
 from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.scoring.bundle import MALFORMED, MANIFEST, Manifest, ModelBundle, load_bundle, verify_files
 from ljwx_pipeline.scoring.signing import public_key
@@ -60,6 +60,20 @@ class Accepted:
     new: bool
 
 
+@dataclass(frozen=True)
+class _Kept:
+    """A verified bundle that lies among the accepted ones; ``known`` to the journal from before or not."""
+
+    path: Path
+    bundle: ModelBundle
+    version: str
+    known: bool
+
+
+#: What was taken in so far.
+_Standing = tuple[list[str], WithdrawnModel | None]
+
+
 class Inbox:
     """Accepts bundles into ``live/bundles``.
 
@@ -74,9 +88,9 @@ class Inbox:
     model_name
         Registered name of the models this runner trades; it names the market, and a bundle of another is not ours.
     journal
-        Notes what was accepted and refused; used by the calling thread alone.
+        Notes what was accepted and refused.
     staging
-        Which strategies a bundle is for, and with which stage it begins; None: it is champion at once.
+        Which strategies a bundle is for, and with which stage it begins.
     examine
         Refuses a bundle by a ``BundleError`` before it is staged; returns False while that cannot be told yet, for
         want of a session pack: a new bundle then waits in ``live/bundles`` for `adopt`.
@@ -91,7 +105,7 @@ class Inbox:
         model_name: str,
         journal: Journal,
         clock: Clock,
-        staging: Staging | None = None,
+        staging: Staging,
         examine: Callable[[ModelBundle], bool] | None = None,
     ) -> None:
         self._live_dir = live_dir
@@ -105,7 +119,6 @@ class Inbox:
         self._clock = clock
         self._staging = staging
         self._examine = examine
-        self._unusable: dict[str, str] = {}
 
     def receive(self, body: bytes, headers: Mapping[str, str]) -> Accepted:
         """Accept the bundle in a signed request.
@@ -122,7 +135,9 @@ class Inbox:
             delivery = unpack(body)
             with self._turn():
                 self._collect()
-                return self._accept(delivery, key)
+                kept = self._keep(delivery, key)
+                before = self._standing(kept)
+            return self._examined_aside(kept, before)
         except (BundleError, LiveError) as error:
             self._journal.record_event_at_most_every(REFUSAL_PAUSE, "bundle_refused", str(error))
             raise
@@ -203,25 +218,6 @@ class Inbox:
             return False
         return bundle.stat().st_mtime_ns <= withdrawal.stat().st_mtime_ns
 
-    def current(self) -> tuple[DeployedBundle, ModelBundle] | None:
-        """Return the bundle that arrived last, loaded and verified; None before the first, or after a withdrawal.
-
-        A bundle damaged on disk since its arrival is passed over, with an event, for the one before it; none from
-        before a withdrawal.
-        """
-        for deployed in reversed(self._journal.tradable_bundles().values()):
-            try:
-                return deployed, self.load(deployed.bundle_hash)
-            except LjwxError as error:
-                self._tell_unusable(deployed.bundle_hash, str(error))
-        return None
-
-    def _tell_unusable(self, bundle_hash: str, why: str) -> None:
-        # asked for at every poll: said once, and again only when the reason is another one
-        if self._unusable.get(bundle_hash) != why:
-            self._unusable[bundle_hash] = why
-            self._journal.record_event("bundle_unusable", why)
-
     def load(self, bundle_hash: str) -> ModelBundle:
         """Return an accepted bundle, verified again: the one of this hash, whatever else its folder may hold by now."""
         return self._loaded(self._bundles / bundle_hash, bundle_hash, public_key(self._keys_dir))
@@ -242,8 +238,7 @@ class Inbox:
             yield
 
     def _require_own_market(self, made_for: str, what: str) -> None:
-        traded = {self._model_name} if self._staging is None else self._staging.models
-        if made_for not in traded:
+        if made_for not in self._staging.models:
             raise LiveError(
                 f"the {what} is a {made_for}, this runner trades {self._model_name}",
                 "send it to the runner of its own market",
@@ -288,12 +283,35 @@ class Inbox:
         return Accepted("", found.version, new)
 
     def _take_back(self, identity: str, *, model_name: str | None, model_version: str, reason: str) -> bool:
-        if self._staging is None:
-            return self._journal.record_withdrawal(identity, model_version=model_version, reason=reason)
         events = self._staging.withdrawn(identity, model_name=model_name, model_version=model_version, reason=reason)
         return self._journal.append_due(lambda _: events)
 
     def _accept(self, delivery: Delivery, key: str) -> Accepted:
+        kept = self._keep(delivery, key)
+        try:
+            examined = self._examined(kept.bundle)
+        except BundleError:
+            self._let_go(kept)
+            raise
+        return self._staged(kept, examined=examined)
+
+    def _examined_aside(self, kept: _Kept, before: _Standing) -> Accepted:
+        """Examine without the turn: predictions may take minutes, a withdrawal or a close does not wait for them."""
+        try:
+            examined = self._examined(kept.bundle)
+            with self._turn():
+                if self._standing(kept) != before:
+                    raise BundleError(
+                        "something newer was taken in while it was examined", "deploy it again if it is to trade"
+                    )
+                return self._staged(kept, examined=examined)
+        except BundleError:
+            with self._turn():
+                self._let_go(kept)
+            raise
+
+    def _keep(self, delivery: Delivery, key: str) -> _Kept:
+        """Lay a verified bundle where the accepted ones lie; nothing is noted yet."""
         made_for = Manifest.from_json(delivery.files[MANIFEST].encode()).model_name
         self._require_own_market(made_for, "bundle")
         kept = self._bundles / delivery.bundle_hash
@@ -308,25 +326,28 @@ class Inbox:
         except BundleError:
             self._set_aside(path)
             raise
-        known = delivery.bundle_hash in self._journal.bundles()
-        try:
-            examined = self._examined(bundle)
-        except BundleError:
-            if not known:  # one that traded may be what the runner has to fall back to
-                self._set_aside(path)
-            raise
-        new = self._stage(_deployed(bundle, delivery.version), bundle) if examined or known else True
-        return Accepted(bundle.bundle_hash, delivery.version, new)
+        return _Kept(path, bundle, delivery.version, delivery.bundle_hash in self._journal.bundles())
+
+    def _let_go(self, kept: _Kept) -> None:
+        # one that traded may be what the runner has to fall back to
+        if not kept.known and kept.path.is_dir():
+            self._set_aside(kept.path)
+
+    def _staged(self, kept: _Kept, *, examined: bool) -> Accepted:
+        new = self._stage(_deployed(kept.bundle, kept.version), kept.bundle) if examined or kept.known else True
+        return Accepted(kept.bundle.bundle_hash, kept.version, new)
+
+    def _standing(self, kept: _Kept) -> _Standing:
+        """Return what else was taken in so far: the other bundles in their order, and the withdrawal that holds."""
+        others = [one for one in self._journal.bundles() if one != kept.bundle.bundle_hash]
+        return others, self._journal.withdrawn()
 
     def _examined(self, bundle: ModelBundle) -> bool:
         return self._examine is None or self._examine(bundle)
 
     def _stage(self, deployed: DeployedBundle, bundle: ModelBundle, *, served: bool = False) -> bool:
         """Give an accepted bundle its stage and return whether that changed anything."""
-        staging, name = self._staging, bundle.manifest.model_name
-        if staging is None:
-            return self._journal.record_bundle(deployed)
-        due = staging.served if served else staging.arrived
+        due, name = self._staging.served if served else self._staging.arrived, bundle.manifest.model_name
         return self._journal.append_due(lambda connection: due(connection, deployed, name))
 
     def _refuse(self, folder: Path, why: str) -> None:

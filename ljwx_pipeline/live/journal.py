@@ -22,12 +22,9 @@ from ljwx_pipeline.live.event_log import EventLog
 from ljwx_pipeline.live.events import (
     AlertRaised,
     BackupMade,
-    BundleStaged,
-    BundleWithdrawn,
     Event,
     Noted,
     RunnerStated,
-    Stage,
     Tier,
 )
 from ljwx_pipeline.live.migrate import migrate
@@ -49,8 +46,8 @@ from ljwx_pipeline.live.tables import (
 JOURNAL_NAME = "journal.sqlite"
 BACKUP_FAILED = "BACKUP_FAILED"
 _ALERT_PAUSE = timedelta(hours=1)
-#: The whole of an account's or a strategy's capital.
-_ALL_BPS = 10_000
+#: A session that was traded, in ``sessions``.
+_RECORDED = sessions.c.bars_hash.is_not(None)
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ class RunnerState:
 
 
 class Journal:
-    """One process's view of the journal. Each thread opens its own.
+    """One process's view of the journal; its threads may share it, each call is a transaction of its own connection.
 
     Parameters
     ----------
@@ -140,8 +137,15 @@ class Journal:
 
     def sessions(self) -> dict[date, str]:
         """Return every recorded session with the hash of the bars it was decided on, ascending."""
-        rows = self._rows(select(sessions).where(sessions.c.bars_hash.is_not(None)).order_by(sessions.c.session))
+        rows = self._rows(select(sessions).where(_RECORDED).order_by(sessions.c.session))
         return {date.fromisoformat(row["session"]): row["bars_hash"] for row in rows}
+
+    def sessions_done(self) -> tuple[int, date | None]:
+        """Return how many sessions are recorded, and the last of them; None before the first."""
+        counted = select(func.count(), func.max(sessions.c.session)).where(_RECORDED)
+        with self.store.reading() as connection:
+            count, last = connection.execute(counted).one()
+        return count, None if last is None else date.fromisoformat(last)
 
     def last_account(self) -> Mapping[str, Any] | None:
         """Return the newest account row; None before the first session."""
@@ -166,12 +170,17 @@ class Journal:
     def bundles(self) -> dict[str, DeployedBundle]:
         """Return the accepted bundles by hash, in the order of their last deployment."""
         with self.store.reading() as connection:
-            return _bundles_after(connection, 0)
-
-    def tradable_bundles(self) -> dict[str, DeployedBundle]:
-        """Return the bundles deployed since the last withdrawal, in that order: the last one is to trade."""
-        with self.store.reading() as connection:
-            return _tradable_bundles(connection)
+            last = func.max(deployments.c.id)
+            deployed = select(deployments.c.bundle_hash, last.label("last")).group_by(deployments.c.bundle_hash)
+            newest = deployed.subquery()
+            joined = select(bundles).join(newest, newest.c.bundle_hash == bundles.c.bundle_hash)
+            rows = connection.execute(joined.order_by(newest.c.last)).all()
+        return {
+            row.bundle_hash: DeployedBundle(
+                row.bundle_hash, row.model_version, date.fromisoformat(row.last_train_session)
+            )
+            for row in rows
+        }
 
     def withdrawn(self) -> WithdrawnModel | None:
         """Return the withdrawal that holds; None when there was none, or a bundle was deployed since."""
@@ -206,29 +215,6 @@ class Journal:
             return [dict(row) for row in connection.execute(statement).mappings()]
 
     # -- writing -------------------------------------------------------------------------------------------------
-
-    def record_bundle(self, bundle: DeployedBundle) -> bool:
-        """Store an accepted bundle as the one to trade; return False when it already was that one."""
-        staged = BundleStaged(
-            strategy="",
-            stage=Stage.CHAMPION,
-            bundle_hash=bundle.bundle_hash,
-            model_version=bundle.model_version,
-            last_train_session=bundle.last_train_session,
-            capital_share_bps=_ALL_BPS,
-        )
-        with self.store.writing() as connection:
-            if next(reversed(_tradable_bundles(connection)), None) == bundle.bundle_hash:
-                return False
-            self.log.append_within(connection, [staged], self._epoch)
-        return True
-
-    def record_withdrawal(self, identity: str, *, model_version: str, reason: str) -> bool:
-        """Store that no model is to trade until the next deployment; return False when this one was taken before."""
-        taken = BundleWithdrawn(identity=identity, strategy="", model_version=model_version, reason=reason)
-        with self.store.writing() as connection:
-            before = self.log.append_within(connection, [], self._epoch)
-            return self.log.append_within(connection, [taken], self._epoch) > before
 
     def append_due(self, due: Callable[[Connection], Sequence[Event]]) -> bool:
         """Append what ``due`` finds in the journal as it stands, in one transaction; return whether it was anything."""
@@ -303,19 +289,3 @@ class Journal:
 
     def _append(self, event: Event) -> None:
         self.log.append([event], self._epoch)
-
-
-def _tradable_bundles(connection: Connection) -> dict[str, DeployedBundle]:
-    last = connection.execute(select(func.coalesce(func.max(withdrawals.c.after_deployment), 0))).scalar_one()
-    return _bundles_after(connection, int(last))
-
-
-def _bundles_after(connection: Connection, deployment: int) -> dict[str, DeployedBundle]:
-    last = func.max(deployments.c.id)
-    deployed = select(deployments.c.bundle_hash, last.label("last")).group_by(deployments.c.bundle_hash)
-    newest = deployed.having(last > deployment).subquery()
-    joined = select(bundles).join(newest, newest.c.bundle_hash == bundles.c.bundle_hash).order_by(newest.c.last)
-    return {
-        row.bundle_hash: DeployedBundle(row.bundle_hash, row.model_version, date.fromisoformat(row.last_train_session))
-        for row in connection.execute(joined)
-    }

@@ -45,6 +45,20 @@ class Place:
     owns_exchange: bool
 
 
+class EpochForgotten(Deposed):
+    """The broker has seen this epoch or a higher one than this process leads under: a restored journal forgot it.
+
+    Parameters
+    ----------
+    seen
+        The highest that the broker has seen.
+    """
+
+    def __init__(self, seen: int) -> None:
+        super().__init__(f"the broker has seen epoch {seen}, the journal has forgotten it", "lead above it")
+        self.seen = seen
+
+
 class Candidate:
     """One process on its way to lead, and its journal and lease once it does.
 
@@ -90,11 +104,16 @@ class Candidate:
             return True
 
     def lead_above(self, epoch: int) -> None:
-        """Trade under a higher epoch than ``epoch``, which the broker has seen and a restored journal has forgotten."""
-        if self.lease.epoch <= epoch:
-            if not self.lease.acquire(at_least=epoch + 1):
-                raise Deposed("another runner took the lease", "end this process; the other one trades on")
-            self.journal.write_as(self.lease.epoch)
+        """Lead under a higher epoch than ``epoch``; to be called while no other task of this process writes.
+
+        Raises
+        ------
+        Deposed
+            When another process has taken over.
+        """
+        if not self.lease.acquire(at_least=epoch + 1):
+            raise Deposed("another runner took the lease", "end this process; the other one trades on")
+        self.journal.write_as(self.lease.epoch)
 
     def require_fit(self, feed: ReplayFeed) -> None:
         """Refuse a pack that the account cannot go on over, though it was put in place while this process led.

@@ -12,6 +12,7 @@ stopped just there.
 
 from __future__ import annotations
 
+import threading
 from datetime import timedelta
 
 from sqlalchemy import select, update
@@ -27,7 +28,7 @@ TERM_S = 6.0
 
 
 class Lease:
-    """One process's claim to be the runner that trades.
+    """One process's claim to be the runner that trades; any of its threads may ask, one changes the row at a time.
 
     Parameters
     ----------
@@ -50,6 +51,8 @@ class Lease:
         self._holds_until_s = 0.0
         self._seen: tuple[int, int] | None = None
         self._seen_at_s = 0.0
+        # a renewal whose task was cancelled goes on in its thread: it must not bring back what is given back beside it
+        self._turn = threading.Lock()
 
     @property
     def epoch(self) -> int:
@@ -77,6 +80,10 @@ class Lease:
             Lowest epoch to take it under: one more than the highest that the broker has seen, when the journal was
             restored and has forgotten it.
         """
+        with self._turn:
+            return self._acquire(at_least)
+
+    def _acquire(self, at_least: int) -> bool:
         now_s = self._clock.monotonic_s()
         with self._store.reading() as connection:
             row = connection.execute(select(lease)).one()
@@ -102,18 +109,21 @@ class Lease:
         LiveError
             When the database cannot be written: the lease runs out unless a later renewal succeeds.
         """
-        now_s, epoch = self._clock.monotonic_s(), self.epoch
-        row = self._row()
-        if row != (self.holder, epoch) or not self._write(epoch, None, epoch=epoch, holder=self.holder, until_s=now_s):
-            self._epoch = None
-            raise _lost(f"held epoch {epoch}, the journal is at {row[1]}")
-        self._holds_until_s = now_s + self.term_s
+        with self._turn:
+            now_s, epoch = self._clock.monotonic_s(), self.epoch
+            row = self._row()
+            held = row == (self.holder, epoch)
+            if not held or not self._write(epoch, None, epoch=epoch, holder=self.holder, until_s=now_s):
+                self._epoch = None
+                raise _lost(f"held epoch {epoch}, the journal is at {row[1]}")
+            self._holds_until_s = now_s + self.term_s
 
     def release(self) -> None:
         """Give the lease back, so that whoever waits need not; nothing when it was lost."""
-        if self._epoch is not None:
-            self._write(self._epoch, None, epoch=self._epoch, holder="", until_s=self._clock.monotonic_s())
-            self._epoch = None
+        with self._turn:
+            if self._epoch is not None:
+                self._write(self._epoch, None, epoch=self._epoch, holder="", until_s=self._clock.monotonic_s())
+                self._epoch = None
 
     def _row(self) -> tuple[str, int]:
         with self._store.reading() as connection:

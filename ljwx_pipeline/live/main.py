@@ -24,9 +24,10 @@ from ljwx_pipeline.live.events import AlertRaised
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.live.leader_parts import EVERY_STRATEGY, ProcessSettings
 from ljwx_pipeline.live.leadership import Place
 from ljwx_pipeline.live.places import LIVE_DIR, journal_place
-from ljwx_pipeline.live.process import EVERY_STRATEGY, LiveProcess, ProcessSettings, first_of
+from ljwx_pipeline.live.process import LiveProcess
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.sleeves.desk import Configured
 from ljwx_pipeline.live.snapshot import AccountSnapshot, account_snapshot
@@ -34,6 +35,7 @@ from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.live.supervision.sd_notify import ServiceManager
 from ljwx_pipeline.live.supervision.starts import Starts, may_start
 from ljwx_pipeline.live.supervision.watchdog import Watchdog
+from ljwx_pipeline.live.tasks import first_of
 from ljwx_pipeline.live.trading import FEED_DIR, TradingSettings
 
 KEYS_DIR = "keys"
@@ -179,7 +181,7 @@ def serve(
         When it ended uncleanly too often.
     """
     clock = SystemClock()
-    manager = ServiceManager.of_environment(os.environ, clock)
+    manager = ServiceManager.of_environment(os.environ)
     starts = Starts(home / LIVE_DIR, clock)
     asked = threading.Event()
 
@@ -279,17 +281,26 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
             server = uvicorn.Server(
                 uvicorn.Config(api, log_level="warning", timeout_graceful_shutdown=5, lifespan="off")
             )
-            await server.serve(sockets=[listener])
+            serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+            try:
+                await asyncio.shield(serving)
+            finally:
+                server.should_exit = True  # the port is free again and every answer given before anything else is done
+                await serving
 
-    asked: set[asyncio.Task[None]] = set()  # the loop holds tasks weakly
+    hung_up = asyncio.Event()
 
-    def read_again() -> None:
-        task = asyncio.get_running_loop().create_task(process.loop.reload())
-        asked.add(task)
-        task.add_done_callback(asked.discard)
+    async def read_again() -> None:
+        while True:
+            await hung_up.wait()
+            hung_up.clear()
+            await process.loop.reload()
 
-    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, read_again)
-    await process.loop.run(once=False, beside=answer)
+    async def lead() -> None:
+        await process.loop.run(once=False, beside=answer)
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, hung_up.set)
+    await first_of(lead(), read_again())
 
 
 def _other_runner_s_account(process: RunnerProcess, clock: Clock) -> AccountSnapshot:

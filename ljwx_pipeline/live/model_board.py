@@ -29,6 +29,7 @@ from ljwx_pipeline.live.events import BundleReleased, Event, Noted, Stage
 from ljwx_pipeline.live.intervals import IntervalEnds
 from ljwx_pipeline.live.journal import DeployedBundle
 from ljwx_pipeline.live.model import Model, SilentScorer
+from ljwx_pipeline.live.projections import standing
 from ljwx_pipeline.live.score_checks import ModelFailed, in_time, rank_correlation, require_alike, unscored_frac
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.live.smoke import smoke
@@ -127,6 +128,7 @@ class ModelBoard:
         self._lines: dict[str, Line] = {}
         self._announced: dict[str, str] = {}
         self._told: set[tuple[str, date | None, str]] = set()
+        self._adopted_at: tuple[int, Staging] | None = None
         self._turn = asyncio.Lock()
 
     def attach(self, factors: FactorHistory) -> None:
@@ -151,6 +153,10 @@ class ModelBoard:
     async def adopt(self) -> None:
         """Take over what the journal says of stages: bundles that came, went or were taken back since."""
         async with self._turn:
+            seq = (await self._journal.read(standing))[1]
+            if self._adopted_at == (seq, self.staging) and all(self._is_loaded(line) for line in self._lines.values()):
+                return  # nothing was written since: a poll costs no look at all that ever became of bundles
+            self._adopted_at = (seq, self.staging)
             lines = [await self._adopted(strategy) for strategy in self.staging.strategies]
             if await self._journal.read(self.staging.joining) and await self._append(self.staging.joining):
                 lines = [await self._adopted(strategy) for strategy in self.staging.strategies]
@@ -193,7 +199,10 @@ class ModelBoard:
             said = [*([] if champion is None else [champion]), *beside]
             if champion is not None and beside:
                 await self._append(partial(compared, factors, self._label, session, strategy, said))
-            models = {one.stage: Model(one.bundle, Answered(session, one.given, one.ends)) for one in said}
+            models = {
+                one.stage: Model(one.bundle, Answered(session, one.given, partial(self._ends_in_time, one.ends)))
+                for one in said
+            }
             return self._staged(line, models, silence)
 
     # -- stages --------------------------------------------------------------------------------------------------
@@ -210,6 +219,9 @@ class ModelBoard:
         if champion is not None and champion.bundle.bundle_hash in self._scorers:
             await self._announce(strategy, champion.bundle)
         return line
+
+    def _is_loaded(self, line: Line) -> bool:
+        return all(holder.bundle.bundle_hash in self._scorers for holder in _holders(line).values())
 
     async def _unloadable(self, line: Line) -> list[tuple[Stage, str, date | None, str]]:
         """Load what is not yet; return stage, hash and reason of each bundle that cannot be."""
@@ -342,6 +354,9 @@ class ModelBoard:
         said, seconds = in_time(rules.max_latency_s, partial(scorer.predict, inputs), self._clock)
         share = unscored_frac(said.score, inputs.scorable, limit=rules.max_unscored_frac)
         return Score(stage, bundle, said.score, share, seconds, scorer.interval_ends)
+
+    def _ends_in_time(self, ends: Callable[[date], IntervalEnds], session: date) -> IntervalEnds:
+        return in_time(self.staging.rules.max_latency_s, partial(ends, session), self._clock)[0]
 
     # -- small things --------------------------------------------------------------------------------------------
 

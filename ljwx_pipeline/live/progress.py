@@ -1,4 +1,4 @@
-"""The heartbeat: when the loop last got something done, not whether its thread exists."""
+"""The heartbeat: when the loop last got something done, not whether its thread exists; and what it says of itself."""
 
 from __future__ import annotations
 
@@ -48,6 +48,11 @@ class Progress:
         """Note that a piece of work was completed."""
         with self._lock:
             self._mode, self._message, self._at = mode, message, self._clock.monotonic_s()
+
+    def tell(self, mode: Mode, message: str = "") -> None:
+        """Change what is said without any work having been completed: what stalls goes on stalling."""
+        with self._lock:
+            self._mode, self._message = mode, message
 
     def read(self) -> Heartbeat:
         """Return the last beat and its age."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from ljwx_pipeline.config import CostSettings, UniverseSettings
+from ljwx_pipeline.config import BreakerSettings, CostSettings, UniverseSettings
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.live.decision import Decider, RunnerSettings
+from ljwx_pipeline.live.feature_file import FEATURES_DIR, read_features
 from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.online.cross_check import features_alerts
 from ljwx_pipeline.live.scorer import FactorHistory
 from ljwx_pipeline.session_pack import MANIFEST
 from ljwx_pipeline.trading.market_arrays import optional_columns
@@ -57,4 +59,21 @@ class PackTrading:
         self.feed = ReplayFeed.open(live_dir / FEED_DIR, columns=optional_columns(settings.costs))
         self.factors = FactorHistory(self.feed, settings.catalogue, settings.universe, benchmark=settings.benchmark)
         self.factors.check_against_online_store()
-        self.decider = Decider(self.feed, settings.runner)
+        Decider(self.feed, settings.runner)  # refuses what no account can trade, before the first close
+
+    def features_beside(self, live_dir: Path, settings: TradingSettings, breakers: BreakerSettings) -> tuple[str, ...]:
+        """Return what the pipeline's features file says otherwise than the runner's own factors, if there is one."""
+        folder = live_dir / FEATURES_DIR
+        if not folder.is_dir():
+            return ()
+        reading = read_features(
+            folder,
+            decided=self.feed.pack.last_research_session,
+            sessions=self.feed.sessions,
+            factor_hash=settings.catalogue.version_hash,
+            factors=settings.catalogue.names,
+            settings=breakers,
+        )
+        if reading.features is None or reading.features.session != self.factors.at:
+            return reading.notes
+        return (*reading.notes, *features_alerts(reading.features, self.factors))

@@ -21,10 +21,9 @@ from sqlalchemy import select
 from ljwx_pipeline.config import Settings, load_settings
 from ljwx_pipeline.exchange.main import ServeSettings, serve
 from ljwx_pipeline.exchange.opening import ExchangeSettings
-from ljwx_pipeline.live import process, store
+from ljwx_pipeline.live import leader_parts, process, store
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Fence
-from ljwx_pipeline.live.decision import Decider
 from ljwx_pipeline.live.events import BundleStaged, Stage
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.intervals import IntervalEnds
@@ -67,7 +66,6 @@ class SeededTrading(PackTrading):
     def __init__(self, live_dir: Path, settings: TradingSettings) -> None:
         self.stamp = pack_stamp(live_dir)
         self.feed = ReplayFeed.open(live_dir / FEED_DIR)
-        self.decider = Decider(self.feed, settings.runner)
         self.factors = SimpleNamespace(feed=self.feed)
 
 
@@ -126,7 +124,7 @@ def replay(
     if die_at is not None:
         _arm(die_at, after=after)
     process.PackTrading = SeededTrading
-    process.ModelBoard = SeededBoard
+    leader_parts.ModelBoard = SeededBoard
     settings = seeded_settings(exchange_url, seconds_per_session=seconds_per_session)
     account = run_replay(home, settings, keys_dir=home / "keys")
     assert account.mode == "finished"

@@ -22,6 +22,7 @@ from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.main import serve
 from ljwx_pipeline.live.process import LiveProcess
 from ljwx_pipeline.live.progress import Mode, Progress
+from tests.fakes.arrivals import at_once
 from tests.fakes.live_home import live_home, live_settings
 from tests.fakes.sqlite_file import connect
 
@@ -44,7 +45,13 @@ def parts(tmp_path: Path, clock: ManualClock) -> ApiParts:
 
     def inbox(opened: Journal) -> Inbox:
         return Inbox(
-            live_dir=tmp_path, keys_dir=tmp_path / "keys", factor_hash="", model_name="", journal=opened, clock=clock
+            live_dir=tmp_path,
+            keys_dir=tmp_path / "keys",
+            factor_hash="",
+            model_name="",
+            journal=opened,
+            clock=clock,
+            staging=at_once(""),
         )
 
     return ApiParts(journal=journal, inbox=inbox, progress=Progress(clock), max_age_s=60.0, capital_fen=100_000)

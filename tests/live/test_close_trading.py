@@ -14,11 +14,14 @@ from sqlalchemy import func, select
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.backtest.result import BacktestResult
+from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LiveError, TradingError
+from ljwx_pipeline.live.account_files import account_misfit
 from ljwx_pipeline.live.close_trading import books_at
 from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.model import Model, SilentScorer
 from ljwx_pipeline.live.tables import events_log, orders
 from ljwx_pipeline.session_pack import read_session_pack
@@ -30,6 +33,7 @@ from tests.fakes.desk_world import Desk, desk_at
 from tests.fakes.exchange_process import exchange_process
 from tests.fakes.followed import Followed, stage, until
 from tests.fakes.given_scores import BUNDLE, GivenScores, wide_open
+from tests.fakes.journal_events import closed, held
 from tests.fakes.live_market import live_tables, write_pack
 
 FEED_SESSIONS = 30
@@ -164,6 +168,25 @@ def test_a_stop_without_its_price_is_not_decided(settings: Settings, feed: Repla
     decider.orders(feed.sessions[0], books(known), scores, None, DECIDING)
     with pytest.raises(LiveError, match="its stop cannot be judged"):
         decider.orders(feed.sessions[0], books(replace(known, **{unknown: 0})), scores, None, DECIDING)
+
+
+def test_a_position_that_the_pack_does_not_have_is_named_and_nothing_is_decided(
+    settings: Settings, feed: ReplayFeed
+) -> None:
+    decider, scores = Decider(feed, wide_open(settings)), GivenScores(feed, 0).scores(feed.sessions[0])
+    stranger = PositionReport("600000.SH", 100, 100, 1, 100_000, 110_000, 105_000)
+    with pytest.raises(LiveError, match=r"holds 600000\.SH, which the session pack does not have"):
+        decider.orders(feed.sessions[0], books(stranger), scores, None, DECIDING)
+
+
+def test_an_account_does_not_go_on_over_a_pack_that_lacks_what_it_holds(tmp_path: Path, feed: ReplayFeed) -> None:
+    day = feed.sessions[0]
+    journal = Journal(tmp_path / "journal.sqlite", SystemClock())
+    journal.log.append([replace(closed(day, positions=(held("600000.SH"),)), bars_hash=feed.bars_hash(day))], 0)
+    assert account_misfit(journal, feed, capital_fen=0).endswith(
+        "holds 600000.SH, which the session pack does not have"
+    )
+    journal.close()
 
 
 def test_a_strategy_that_no_account_can_trade_is_refused_at_start(settings: Settings, feed: ReplayFeed) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -305,10 +306,23 @@ def test_what_allows_more_or_sends_needs_a_runner(journal: Path, capsys: pytest.
 
 
 def test_a_runner_that_does_not_answer_is_not_written_past(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    store, clock = Store(journal / "account" / "journal.sqlite"), SystemClock()
+    offline_now = OfflineControl(journal, store, clock, strategies=("s",), capital_fen=1, wait_s=0.3)
     with sole_runner(journal) as alone:
         assert alone
-        assert "does not answer" in offline(capsys, "kill", "--reason", "fire", code=REFUSED)
+        with pytest.raises(LiveError, match=r"locked, and none answers here: end that process"):
+            offline_now.kill(by="wu", reason="fire")
+    store.close()
     assert not [one for one in offline(capsys, "status")["breakers"] if one["tripped"]]
+
+
+def test_a_standby_that_looks_at_that_moment_is_waited_for(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with ExitStack() as looking:
+        assert looking.enter_context(sole_runner(journal))
+        over = threading.Timer(0.4, looking.pop_all().close)
+        over.start()
+        assert offline(capsys, "kill", "--reason", "fire", "--by", "wu")["mode"] == "halted"
+        over.join()
 
 
 def test_a_lease_that_another_machine_renews_is_respected(journal: Path) -> None:

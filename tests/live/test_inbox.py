@@ -14,10 +14,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import BundleError, LiveError
+from ljwx_pipeline.live import inbox as inbox_module
 from ljwx_pipeline.live.inbox import MAX_REQUEST_AGE_S, Inbox
-from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.live.journal import DeployedBundle, Journal
+from ljwx_pipeline.scoring.bundle import ModelBundle
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
+from tests.fakes.arrivals import at_once, trading
 from tests.fakes.bundles import CARD_TEXT, FACTOR_HASH, grouped_model, tiny_bundle
 from tests.fakes.sqlite_file import connect
 
@@ -48,6 +51,9 @@ class Desk:
         rows = connect(self.journal.path).execute("SELECT kind, message FROM events ORDER BY id")
         return [tuple(row) for row in rows]
 
+    def trading(self) -> tuple[DeployedBundle, ModelBundle] | None:
+        return trading(self.inbox, self.journal)
+
     @property
     def kept(self) -> list[str]:
         return names(self.live / "bundles")
@@ -72,7 +78,13 @@ def desk(tmp_path: Path) -> Desk:
     clock = ManualClock(NOW)
     journal = Journal(live / "account" / "journal.sqlite", clock)
     inbox = Inbox(
-        live_dir=live, keys_dir=keys, factor_hash=FACTOR_HASH, model_name="tiny", journal=journal, clock=clock
+        live_dir=live,
+        keys_dir=keys,
+        factor_hash=FACTOR_HASH,
+        model_name="tiny",
+        journal=journal,
+        clock=clock,
+        staging=at_once("tiny"),
     )
     return Desk(live, tmp_path / "made", key, journal, inbox, clock)
 
@@ -89,14 +101,14 @@ def test_a_signed_bundle_is_accepted_once(desk: Desk) -> None:
     assert first.bundle_hash == second.bundle_hash == bundle.name
     assert desk.kept == [bundle.name]
     assert [kind for kind, _ in desk.events()] == ["bundle_deployed"]
-    deployed, loaded = desk.inbox.current()
+    deployed, loaded = desk.trading()
     assert (deployed.model_version, deployed.last_train_session) == ("3", loaded.manifest.last_session)
 
 
 def test_a_bundle_of_many_members_arrives_whole(desk: Desk) -> None:
     bundle = tiny_bundle(desk.made, desk.key, grouped_model())
     desk.send(bundle)
-    _, loaded = desk.inbox.current()
+    _, loaded = desk.trading()
     assert loaded.model.members == grouped_model().members
     assert loaded.card == CARD_TEXT
     desk.spool(bundle)
@@ -176,7 +188,7 @@ def test_a_bundle_for_other_factors_is_refused_and_the_model_stays(desk: Desk) -
     with pytest.raises(BundleError, match="this code computes factors"):
         desk.send(other, version="4")
     assert desk.kept == [good.name]
-    assert desk.inbox.current()[0].bundle_hash == good.name
+    assert desk.trading()[0].bundle_hash == good.name
     assert [kind for kind, _ in desk.events()] == ["bundle_deployed", "bundle_refused"]
 
 
@@ -214,15 +226,16 @@ def test_a_damaged_spooled_bundle_is_set_aside_and_the_next_one_still_taken(desk
     assert [kind for kind, _ in desk.events()].count("bundle_refused") == 3
 
 
-def test_a_kept_bundle_damaged_later_is_passed_over_and_healed_by_sending_it_again(desk: Desk) -> None:
+def test_a_kept_bundle_damaged_later_is_never_loaded_and_healed_by_sending_it_again(desk: Desk) -> None:
     old, new = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
     desk.send(old)
     desk.send(new, version="4")
-    assert desk.inbox.current()[0].bundle_hash == new.name
+    assert desk.trading()[0].bundle_hash == new.name
     damage(desk.live / "bundles" / new.name)
-    assert desk.inbox.current()[0].bundle_hash == old.name
+    with pytest.raises(BundleError):
+        desk.trading()
     assert not desk.send(new, version="4").new
-    assert desk.inbox.current()[0].bundle_hash == new.name
+    assert desk.trading()[0].bundle_hash == new.name
 
 
 def test_another_signed_bundle_under_an_accepted_one_s_name_is_never_traded(desk: Desk) -> None:
@@ -230,13 +243,12 @@ def test_another_signed_bundle_under_an_accepted_one_s_name_is_never_traded(desk
     desk.send(first, version="1")
     desk.send(good, version="2")
     exchange(desk.live / "bundles" / good.name, other)
-    deployed, loaded = desk.inbox.current()
-    assert deployed.bundle_hash == loaded.bundle_hash == first.name
-    assert desk.events()[-1][0] == "bundle_unusable"
-    assert f"holds bundle {other.name[:12]}, not bundle {good.name[:12]}" in desk.events()[-1][1]
+    with pytest.raises(BundleError, match=f"holds bundle {other.name[:12]}, not bundle {good.name[:12]}"):
+        desk.trading()
     again = desk.send(good, version="2")
     assert (again.bundle_hash, again.model_version, again.new) == (good.name, "2", False)
-    assert [part.bundle_hash for part in desk.inbox.current()] == [good.name] * 2
+    deployed, loaded = desk.trading()
+    assert deployed.bundle_hash == loaded.bundle_hash == good.name
     assert list(desk.journal.bundles()) == [first.name, good.name]
 
 
@@ -257,12 +269,32 @@ def test_another_signed_bundle_under_a_spooled_one_s_name_is_set_aside(desk: Des
     assert f"it holds bundle {other.name[:12]}" in desk.events()[-1][1]
 
 
+def test_while_a_bundle_is_examined_others_come_in_and_it_gives_way_to_them(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inbox_module, "TURN_TIMEOUT_S", 0.2)
+    slow, newer = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
+
+    def examine(bundle: ModelBundle) -> bool:
+        if bundle.bundle_hash == slow.name:
+            desk.live.joinpath("inbox").mkdir()
+            assert desk.inbox.collect() == ()  # a close that takes in what was spooled
+            assert desk.send(newer, version="4").new
+        return True
+
+    desk.inbox._examine = examine
+    with pytest.raises(BundleError, match="something newer was taken in while it was examined"):
+        desk.send(slow)
+    assert list(desk.journal.bundles()) == [newer.name]
+    assert desk.kept == [newer.name]
+
+
 def test_rolling_back_is_deploying_the_old_one_again(desk: Desk) -> None:
     old, new = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
     desk.send(old)
     desk.send(new, version="4")
     assert desk.send(old).new
-    assert desk.inbox.current()[0].bundle_hash == old.name
+    assert desk.trading()[0].bundle_hash == old.name
 
 
 def test_bundles_that_a_new_journal_does_not_know_are_adopted(desk: Desk) -> None:
@@ -279,6 +311,7 @@ def test_bundles_that_a_new_journal_does_not_know_are_adopted(desk: Desk) -> Non
         model_name="tiny",
         journal=journal,
         clock=desk.clock,
+        staging=at_once("tiny"),
     )
     inbox.adopt()
     assert list(journal.bundles()) == [bundle.name]
@@ -329,20 +362,3 @@ def test_a_signed_malformed_request_is_refused(desk: Desk, body: bytes) -> None:
     with pytest.raises(BundleError):
         desk.inbox.receive(body, request_headers(body, moment=NOW, key=desk.key))
     assert [kind for kind, _ in desk.events()] == ["bundle_refused"]
-
-
-def test_a_bundle_of_another_catalogue_is_told_of_once_however_often_it_is_passed_over(desk: Desk) -> None:
-    """A runner of another catalogue polls each second; a row a poll and bundle would fill the disk."""
-    desk.send(tiny_bundle(desk.made, desk.key))
-    other = Inbox(
-        live_dir=desk.live,
-        keys_dir=desk.made / "keys",
-        factor_hash="e" * 64,
-        model_name="tiny",
-        journal=desk.journal,
-        clock=desk.clock,
-    )
-    assert [other.current() for _ in range(5)] == [None] * 5
-    told = [message for kind, message in desk.events() if kind == "bundle_unusable"]
-    assert len(told) == 1
-    assert "this code computes factors eeeeeeeeeeee" in told[0]

@@ -17,6 +17,7 @@ from ljwx_pipeline.live.backup_shelf import Retention
 from ljwx_pipeline.live.events import OrderSent
 from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState
 from ljwx_pipeline.live.orders import OrderState, Side, client_order_id
+from tests.fakes.arrivals import deploy_into
 from tests.fakes.journal_events import DAY, NEXT, closed, decided, filled, held, reported
 from tests.fakes.sqlite_file import connect
 
@@ -27,7 +28,7 @@ NOW = datetime(2025, 11, 3, 7, 5, tzinfo=UTC)
 @pytest.fixture
 def journal(tmp_path: Path) -> Iterator[Journal]:
     journal = Journal(tmp_path / "journal.sqlite", ManualClock(NOW))
-    journal.record_bundle(ONE)
+    deploy_into(journal, "m", ONE)
     yield journal
     journal.close()
 
@@ -67,10 +68,10 @@ def test_events_that_are_told_together_are_written_together_or_not_at_all(journa
 
 
 def test_the_bundle_deployed_last_is_the_last_one_even_after_a_rollback(journal: Journal) -> None:
-    assert not journal.record_bundle(ONE), "it is the one that trades already"
-    assert journal.record_bundle(TWO)
+    assert not deploy_into(journal, "m", ONE), "it is the one that trades already"
+    assert deploy_into(journal, "m", TWO)
     assert list(journal.bundles().values()) == [ONE, TWO]
-    assert journal.record_bundle(ONE)
+    assert deploy_into(journal, "m", ONE)
     assert list(journal.bundles().values()) == [TWO, ONE]
 
 

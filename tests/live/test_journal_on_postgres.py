@@ -25,6 +25,7 @@ from ljwx_pipeline.live.restore import Restore, Until
 from ljwx_pipeline.live.store import Store, database_url
 from ljwx_pipeline.live.tables import lease
 from tests.fakes import postgres
+from tests.fakes.arrivals import deploy_into
 from tests.fakes.journal_events import (
     BUNDLE,
     DAY,
@@ -87,7 +88,7 @@ def test_tables_derived_anew_equal_those_that_grew(journal: Journal) -> None:
 
 
 def test_an_order_is_decided_sent_and_ended_and_its_session_closes_once(journal: Journal) -> None:
-    journal.record_bundle(DeployedBundle(BUNDLE, "1", DAY))
+    deploy_into(journal, "m", DeployedBundle(BUNDLE, "1", DAY))
     sent = OrderSent(client_order_id="a", fencing_epoch=0, sent_at_ns=1)
     journal.log.append([decided(bundle_hash=BUNDLE), sent, reported(OrderState.ACCEPTED)], 0)
     assert journal.order_counts() == {"accepted": 1}

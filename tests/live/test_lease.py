@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -89,6 +90,35 @@ def test_one_given_back_is_free_at_once(store: Store) -> None:
     assert not one.holds()
     assert other.acquire()
     assert other.epoch == 2
+
+
+def test_a_renewal_on_its_way_in_a_thread_does_not_bring_back_a_lease_that_is_given_back(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = claim(store, SplitClock(), "one")
+    assert one.acquire()
+    looked, go_on = threading.Event(), threading.Event()
+    row = Lease._row
+
+    def slow(self: Lease) -> tuple[str, int]:
+        found = row(self)
+        looked.set()
+        assert go_on.wait(5)
+        return found
+
+    monkeypatch.setattr(Lease, "_row", slow)
+    renewing = threading.Thread(target=one.renew)
+    renewing.start()
+    assert looked.wait(5)
+    giving_back = threading.Thread(target=one.release)
+    giving_back.start()
+    giving_back.join(0.2)
+    go_on.set()
+    renewing.join(5)
+    giving_back.join(5)
+    with store.reading() as connection:
+        assert connection.execute(select(lease.c.holder)).scalar_one() == ""
+    assert claim(store, SplitClock(), "other").acquire(), "whoever waits need not wait a term"
 
 
 @pytest.mark.parametrize("jump", [timedelta(days=-400), timedelta(days=400)])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import date
@@ -19,6 +20,7 @@ from ljwx_pipeline.live.candidates import session_before
 from ljwx_pipeline.live.events import BundleReleased, BundleStaged, BundleWithdrawn, CandidateJudged, ModelScored, Noted
 from ljwx_pipeline.live.model_board import StagedModels
 from ljwx_pipeline.live.score_checks import rank_correlation
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.stage_log import Staging, judged, read_line, verdict
 from ljwx_pipeline.live.stages import Line
 from ljwx_pipeline.live.tables import outbox
@@ -452,6 +454,21 @@ def test_a_bundle_damaged_on_disk_gives_way_to_the_former_one(world: MakeWorld) 
     assert alerts(one) == [("critical", "MODEL_FELL_BACK")]
 
 
+def test_a_look_at_a_journal_that_stands_still_reads_no_bundles_again(
+    world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = world()
+    one.push(one.bundle(boosted(1)), "1")
+    one.run(one.board.adopt())
+    one.run(one.board.adopt())  # its own note was new
+    with monkeypatch.context() as patched:
+        patched.delattr("ljwx_pipeline.live.model_board.read_line")
+        one.run(one.board.adopt())
+    one.push(one.bundle(linear(2)), "2")
+    one.run(one.board.adopt())
+    assert trading(one.board.models_for(""))[0] == "2"
+
+
 def test_scores_of_one_session_are_no_other_s_and_intervals_that_break_are_told(world: MakeWorld) -> None:
     one = world()
     one.push(one.bundle(boosted(1)), "1")
@@ -460,6 +477,15 @@ def test_scores_of_one_session_are_no_other_s_and_intervals_that_break_are_told(
         found.champion.scorer.scores(one.sessions[1])
     ends = found.champion.scorer.interval_ends(one.sessions[0])
     assert "holds no prediction intervals" in ends.fault
+
+    def hangs(self: BundleScorer, session: date) -> Any:
+        time.sleep(2.0)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(BundleScorer, "interval_ends", hangs)
+        slow = one.run(one.board.scores(one.sessions[0])).champion.scorer
+    one.board.staging = Staging(one.staging.strategies, one.rules.model_copy(update={"max_latency_s": 0.2}))
+    assert "no answer within 0.2 s" in slow.interval_ends(one.sessions[0]).fault
 
     def breaks(session: date) -> Any:
         raise ZeroDivisionError("no width")

@@ -16,12 +16,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from ljwx_pipeline.clock import ManualClock
+from ljwx_pipeline.clock import ManualClock, SystemClock
 from ljwx_pipeline.config import Settings, load_settings
 from ljwx_pipeline.errors import Deposed, LiveError
 from ljwx_pipeline.live.account_files import LOCK_NAME
 from ljwx_pipeline.live.close_trading import Close, CloseTrader
+from ljwx_pipeline.live.leadership import Candidate
 from ljwx_pipeline.live.main import RunnerProcess, run_replay
+from ljwx_pipeline.live.progress import Mode
 from tests.fakes.exchange_world import opened
 from tests.fakes.live_home import CONFIG, Home, live_home, live_settings
 from tests.fakes.runner_books import Books, assert_agree, runner_books
@@ -196,6 +198,56 @@ def test_a_journal_of_an_earlier_state_trades_under_a_higher_epoch_than_was_ever
     with closing(connect(journal)) as db:
         epochs = {row[0] for row in db.execute("SELECT epoch FROM events_log WHERE kind = 'OrderSent'")}
     assert max(epochs) > 2, "the exchange had seen 2"
+
+
+def test_a_fault_in_looking_ends_no_process_that_stands_by(
+    tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = settings.model_copy(update={"live": settings.live.model_copy(update={"poll_seconds": 0.01})})
+    process = RunnerProcess(tmp_path, quick, keys_dir=tmp_path / "keys", clock=SystemClock())
+    look, looks = Candidate.look, iter([False, True, False])
+
+    def looked(self: Candidate) -> bool:
+        fails = next(looks, None)
+        if fails:
+            raise LiveError("the database is restarted", "wait for it")
+        return look(self) if fails is None else False
+
+    monkeypatch.setattr(Candidate, "look", looked)
+
+    async def run() -> None:
+        running = asyncio.create_task(process.loop.run(once=False))
+        while process.progress.read().mode is not Mode.WAITING:
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        process.loop.stop()
+        assert await running, "it led in the end"
+
+    asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_close_that_hangs_is_no_market_that_rests(
+    home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = RunnerProcess(home.home, live_settings(settings), keys_dir=home.keys, clock=SystemClock())
+    hung = asyncio.Event()
+
+    async def hangs(self: CloseTrader, close: Close) -> bool:
+        hung.set()
+        await asyncio.Event().wait()
+        return True
+
+    monkeypatch.setattr(CloseTrader, "decide", hangs)
+
+    async def run() -> None:
+        running = asyncio.create_task(process.loop.run(once=False))
+        await hung.wait()
+        await asyncio.sleep(1.0)  # twenty polls
+        assert process.progress.read().age_s > 0.9
+        process.loop.stop()
+        await running
+
+    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_on_a_full_disk_it_halts_says_so_and_sends_nothing_until_there_is_room(

@@ -92,7 +92,7 @@ def test_as_shipped_a_pushed_bundle_is_champion_at_once_and_all_of_the_capital(r
         model_version="a",
         last_train_session=A.last_train_session,
         capital_share_bps=ALL_BPS,
-    ), "what the journal's record_bundle writes"
+    )
 
 
 def test_a_bundle_goes_through_shadow_and_canary_and_the_capital_is_always_whole(rules: StageSettings) -> None:

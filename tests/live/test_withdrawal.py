@@ -22,10 +22,12 @@ from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.inbox import MAX_WITHDRAWAL_BYTES, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.main import run_replay
+from ljwx_pipeline.live.stage_log import read_line
 from ljwx_pipeline.promotion.deploy import RunnerLink, deploy, withdraw
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
 from ljwx_pipeline.scoring.withdrawal import MAX_BY, MAX_REASON, Withdrawal, pack_withdrawal, unpack_withdrawal
+from tests.fakes.arrivals import at_once, trading
 from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
 from tests.fakes.live_home import live_home, live_settings
 
@@ -51,6 +53,7 @@ class Side:
             model_name="tiny",
             journal=self.journal,
             clock=self.clock,
+            staging=at_once("tiny"),
         )
 
     def bundle(self, digit: str) -> Path:
@@ -69,7 +72,7 @@ class Side:
         return self.inbox.receive_withdrawal(body, request_headers(body, moment=self.clock.now(), key=self.key)).new
 
     def trades(self) -> str | None:
-        current = self.inbox.current()
+        current = trading(self.inbox, self.journal)
         return None if current is None else current[0].model_version
 
 
@@ -199,7 +202,10 @@ def test_a_bundle_from_before_a_withdrawal_does_not_stand_in_for_a_damaged_one(s
     side.send("b", "4")
     kept = side.live / "bundles" / side.bundle("b").name / "model.txt"
     kept.write_bytes(kept.read_bytes().replace(b"tree", b"tres", 1))
-    assert side.trades() is None
+    with pytest.raises(BundleError):
+        side.trades()
+    with side.journal.store.reading() as connection:
+        assert read_line(connection, "").former == (), "nobody that it could give way to"
 
 
 def test_a_journal_that_is_begun_anew_knows_the_withdrawal(side: Side) -> None:
@@ -226,7 +232,7 @@ def test_a_withdrawal_kept_but_not_noted_is_noted_at_the_next_start(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(Journal, "record_withdrawal", dies)
+        patched.setattr(Journal, "append_due", dies)
         with pytest.raises(KeyboardInterrupt):
             side.withdraw()
     assert side.trades() == "3"

@@ -28,6 +28,7 @@ from ljwx_pipeline.scoring.signing import public_key_of, signing_key
 from ljwx_pipeline.scoring.withdrawal import unpack_withdrawal
 from ljwx_pipeline.tracking import ChampionRecord
 from ljwx_pipeline.tracking.champion import state_of
+from tests.fakes.arrivals import at_once, trading
 from tests.fakes.bundles import FACTOR_HASH, tiny_bundle
 from tests.fakes.mlflow_home import SETTINGS, open_registry, registry_in
 
@@ -88,9 +89,10 @@ class Market:
             model_name="tiny",
             journal=journal,
             clock=clock,
+            staging=at_once("tiny"),
         )
         inbox.collect()
-        current, withdrawn = inbox.current(), journal.withdrawn()
+        current, withdrawn = trading(inbox, journal), journal.withdrawn()
         journal.close()
         assert not (self.home / "live" / "refused").exists()
         return (

@@ -21,8 +21,9 @@ def session_facts(market: MarketArrays, session: date, *, raw_prices: bool) -> t
     """Return the facts of ``session``, by symbol.
 
     A symbol without a reference price has no limits that could hold its ticks to anything: it is left out, and its
-    ticks are a stranger's. The opening auction is held to the session's limits. Those of adjusted prices are not exact,
-    and the market's lie inside the true ones by the tolerance: these are drawn as far outside.
+    ticks are a stranger's. One whose reference lies outside its limits is known all the same, its limits reach as far.
+    The opening auction is held to the session's limits. Those of adjusted prices are not exact, and the market's lie
+    inside the true ones by the tolerance: these are drawn as far outside.
 
     Raises
     ------
@@ -37,8 +38,8 @@ def session_facts(market: MarketArrays, session: date, *, raw_prices: bool) -> t
         if not raw_prices:
             up += up * 2 * ADJUSTED_TOLERANCE_BPS // BPS
             down -= down * 2 * ADJUSTED_TOLERANCE_BPS // BPS
-        down = max(down, LOWEST_PRICE_E4)
-        if before > 0 and down <= before <= up:
+        if before > 0:
             hours = session_hours(session, Board(int(market.board[row])), symbol.rpartition(".")[2])
-            found.append(SymbolFacts(symbol, before, up, down, hours))
+            lowest = min(max(down, LOWEST_PRICE_E4), before)
+            found.append(SymbolFacts(symbol, before, max(up, before), lowest, hours))
     return tuple(found)

@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from ljwx_pipeline.config import LiveStrategySettings, RiskSettings, StrategySettings, UniverseSettings
+from ljwx_pipeline.config import LiveStrategySettings, RiskSettings, StrategySettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.decision import strategy_name
 from ljwx_pipeline.live.events import Stage, StrategyChanged, StrategyState
@@ -57,10 +57,6 @@ class StrategySpec:
     def state(self) -> StrategyState:
         """Whether it decides."""
         return StrategyState.PAUSED if self.paused else StrategyState.ACTIVE
-
-    def universe_settings(self, base: UniverseSettings) -> UniverseSettings:
-        """Return who may be scored for it: ``[universe]``, with its own index where it names one."""
-        return base.model_copy(update={"index": self.universe}) if self.universe else base
 
     def settings_json(self) -> str:
         """Return what the journal keeps beside name, state and share: canonical, equal for equal settings."""

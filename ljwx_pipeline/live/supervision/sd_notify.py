@@ -11,7 +11,6 @@ import os
 import socket
 from collections.abc import Mapping
 
-from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import ConfigError, EnvironmentFault
 
 #: How long one message may wait for a reader whose queue is full.
@@ -28,8 +27,6 @@ class ServiceManager:
     ----------
     address
         Path of a unix datagram socket, an abstract one with ``@`` first; empty: nobody listens.
-    clock
-        Its monotonic seconds stand in what is said of a reload.
     watchdog_s
         The process is killed when nothing was heard for so long; None: it is not watched.
 
@@ -39,7 +36,7 @@ class ServiceManager:
         When the address is neither.
     """
 
-    def __init__(self, address: str, clock: Clock, *, watchdog_s: float | None = None) -> None:
+    def __init__(self, address: str, *, watchdog_s: float | None = None) -> None:
         if address and address[0] not in "/@":
             raise ConfigError(
                 f"NOTIFY_SOCKET is {address!r}, neither a path nor an abstract unix socket",
@@ -47,11 +44,10 @@ class ServiceManager:
             )
         self.watchdog_s = watchdog_s if address else None
         self._address = address
-        self._clock = clock
         self._status = ""
 
     @classmethod
-    def of_environment(cls, environment: Mapping[str, str], clock: Clock) -> ServiceManager:
+    def of_environment(cls, environment: Mapping[str, str]) -> ServiceManager:
         """Return the one that NOTIFY_SOCKET, WATCHDOG_USEC and WATCHDOG_PID name.
 
         Raises
@@ -64,7 +60,7 @@ class ServiceManager:
         if said and not (said.isascii() and said.isdecimal() and int(said) > 0):
             raise ConfigError(f"WATCHDOG_USEC is {said!r}, no number of microseconds", "correct or unset it")
         address = environment.get("NOTIFY_SOCKET", "")
-        return cls(address, clock, watchdog_s=int(said) / _US_PER_S if said and watched else None)
+        return cls(address, watchdog_s=int(said) / _US_PER_S if said and watched else None)
 
     @property
     def listens(self) -> bool:
@@ -72,7 +68,7 @@ class ServiceManager:
         return bool(self._address)
 
     def ready(self, status: str) -> None:
-        """Say that start-up (or a reload) is over and the runner does its work."""
+        """Say that start-up is over and the runner does its work."""
         self._send("READY=1", self._told(status))
 
     def status(self, status: str) -> None:
@@ -87,11 +83,6 @@ class ServiceManager:
     def stopping(self, status: str) -> None:
         """Say that the runner is about to end."""
         self._send("STOPPING=1", self._told(status))
-
-    def reloading(self, status: str) -> None:
-        """Say that it reads its settings again; `ready` must follow."""
-        now_us = int(self._clock.monotonic_s() * _US_PER_S)
-        self._send("RELOADING=1", f"MONOTONIC_USEC={now_us}", self._told(status))
 
     def _told(self, status: str) -> str:
         self._status = _one_line(status)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ljwx_pipeline.live.guard_ticks import days_of_pack
 from ljwx_pipeline.live.online.facts import LOWEST_PRICE_E4, session_facts
 from ljwx_pipeline.live.ticks.validation import TickValidator
 from ljwx_pipeline.market.rulebook import BPS
@@ -42,6 +43,19 @@ def test_a_name_without_a_reference_price_is_a_stranger_and_one_without_limits_i
     assert [one.symbol for one in found] == [f"S{k:05d}.SIM" for k in (0, 2, 3, 4)]
     assert found[1].limit_down_e4 == LOWEST_PRICE_E4
     TickValidator(session, found, BREAKERS, raw_prices=True)
+
+
+def test_whoever_judges_ticks_and_whoever_scores_them_know_the_same_symbols(tmp_path: Path) -> None:
+    world = online_world(tmp_path, mixed_catalogue(), symbols=5)
+    market, session = world.feed.market, world.feed.sessions[1]
+    before = market.pre_close_e4.copy()
+    before[1, world.feed.column(session)] *= 2  # a corrected close, above the limits of the one before
+    world.feed.market = replace(market, pre_close_e4=before)
+    judged = days_of_pack(world.feed, session)
+    scored = session_facts(world.feed.market, session, raw_prices=True)
+    assert len(judged) == 5
+    assert [one.facts for one in judged.values()] == list(scored)
+    assert scored[1].pre_close_e4 == scored[1].limit_up_e4
 
 
 def test_adjusted_prices_are_held_to_limits_outside_the_true_ones(tmp_path: Path) -> None:

@@ -50,43 +50,28 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Listene
 
 
 def test_each_word_of_the_protocol_arrives_as_it_is_specified(listener: Listener) -> None:
-    clock = ManualClock(NOW)
-    clock.set(NOW + timedelta(seconds=2.5))
-    manager = ServiceManager(listener.address, clock)
+    manager = ServiceManager(listener.address)
     manager.status("migrating\nthe journal")
     manager.ready("trading")
     manager.watchdog()
-    manager.reloading("reading settings")
-    manager.ready("trading")
     manager.stopping("asked to")
     assert listener.heard() == [
         ["STATUS=migrating the journal"],
         ["READY=1", "STATUS=trading"],
         ["WATCHDOG=1"],
-        ["RELOADING=1", "MONOTONIC_USEC=2500000", "STATUS=reading settings"],
-        ["READY=1", "STATUS=trading"],
         ["STOPPING=1", "STATUS=asked to"],
     ]
 
 
-def test_the_instant_of_a_reload_is_the_kernels_monotonic_one(listener: Listener) -> None:
-    import time
-
-    before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-    ServiceManager(listener.address, SystemClock()).reloading("")
-    said = int(listener.heard()[0][1].removeprefix("MONOTONIC_USEC="))
-    assert before - 1 <= said <= time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
-
-
 def test_the_same_status_is_said_once_and_a_long_one_is_cut(listener: Listener) -> None:
-    manager = ServiceManager(listener.address, ManualClock(NOW))
+    manager = ServiceManager(listener.address)
     for _ in range(3):
         manager.status("x" * 1000)
     assert listener.heard() == [["STATUS=" + "x" * MAX_STATUS_CHARACTERS]]
 
 
 def test_where_nobody_listens_nothing_is_sent_and_nobody_is_watched() -> None:
-    manager = ServiceManager.of_environment({"WATCHDOG_USEC": "5"}, ManualClock(NOW))
+    manager = ServiceManager.of_environment({"WATCHDOG_USEC": "5"})
     manager.ready("alone")
     manager.watchdog()
     assert not manager.listens
@@ -103,7 +88,7 @@ def test_where_nobody_listens_nothing_is_sent_and_nobody_is_watched() -> None:
     ],
 )
 def test_the_environment_says_whether_this_process_is_watched(said: dict[str, str], watchdog_s: float | None) -> None:
-    manager = ServiceManager.of_environment({"NOTIFY_SOCKET": "/run/notify", **said}, ManualClock(NOW))
+    manager = ServiceManager.of_environment({"NOTIFY_SOCKET": "/run/notify", **said})
     assert manager.watchdog_s == watchdog_s
 
 
@@ -117,18 +102,18 @@ def test_the_environment_says_whether_this_process_is_watched(said: dict[str, st
 )
 def test_an_environment_without_sense_is_named(environment: dict[str, str], said: str) -> None:
     with pytest.raises(ConfigError, match=said):
-        ServiceManager.of_environment(environment, ManualClock(NOW))
+        ServiceManager.of_environment(environment)
 
 
 def test_a_socket_that_is_gone_is_an_error_of_the_machine(tmp_path: Path) -> None:
     with pytest.raises(EnvironmentFault, match="takes no message"):
-        ServiceManager(str(tmp_path / "nobody"), ManualClock(NOW)).watchdog()
+        ServiceManager(str(tmp_path / "nobody")).watchdog()
 
 
 def watched(listener: Listener, max_age_s: float = 60.0) -> tuple[ManualClock, Progress, Watchdog]:
     clock = ManualClock(NOW)
     progress = Progress(clock)
-    manager = ServiceManager(listener.address, clock, watchdog_s=30.0)
+    manager = ServiceManager(listener.address, watchdog_s=30.0)
     return clock, progress, Watchdog(manager, progress, max_age_s=max_age_s, books_agree=lambda: False)
 
 
@@ -149,9 +134,7 @@ def test_the_watchdog_is_fed_by_progress_and_starves_without(listener: Listener)
 
 def test_start_up_is_over_once_the_books_agree_and_that_is_said_once(listener: Listener) -> None:
     progress, agreed = Progress(ManualClock(NOW)), False
-    watchdog = Watchdog(
-        ServiceManager(listener.address, ManualClock(NOW)), progress, max_age_s=60, books_agree=lambda: agreed
-    )
+    watchdog = Watchdog(ServiceManager(listener.address), progress, max_age_s=60, books_agree=lambda: agreed)
     assert watchdog.look_s == STARTING_LOOK_S
     for mode in (Mode.STARTING, Mode.OUTAGE, Mode.HALTED, Mode.TRADING):
         progress.beat(mode)
@@ -181,7 +164,7 @@ def test_while_it_ends_nothing_else_is_said_of_what_it_does(listener: Listener) 
 
 
 def test_a_manager_that_is_gone_keeps_nobody_from_ending(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    manager = ServiceManager(str(tmp_path / "nobody"), SystemClock())
+    manager = ServiceManager(str(tmp_path / "nobody"))
     watchdog = Watchdog(manager, Progress(SystemClock()), max_age_s=60, books_agree=lambda: True)
     watchdog.stopping("asked to")
     assert watchdog.fault in capsys.readouterr().err
@@ -203,7 +186,7 @@ def run_for(watchdog: Watchdog, until: Callable[[], bool]) -> None:
 
 def test_it_looks_several_times_a_term_and_stops_speaking_when_the_work_stops(listener: Listener) -> None:
     progress = Progress(SystemClock())
-    manager = ServiceManager(listener.address, SystemClock(), watchdog_s=0.08)
+    manager = ServiceManager(listener.address, watchdog_s=0.08)
     watchdog = Watchdog(manager, progress, max_age_s=0.2, books_agree=lambda: False)
     told: list[list[str]] = []
 
@@ -219,7 +202,7 @@ def test_it_looks_several_times_a_term_and_stops_speaking_when_the_work_stops(li
 
 def test_a_manager_that_is_away_for_a_moment_is_told_again(tmp_path: Path) -> None:
     address = str(tmp_path / "notify")
-    manager = ServiceManager(address, SystemClock(), watchdog_s=0.04)
+    manager = ServiceManager(address, watchdog_s=0.04)
     watchdog = Watchdog(manager, Progress(SystemClock()), max_age_s=60, books_agree=lambda: False)
     run_for(watchdog, lambda: bool(watchdog.fault))
     assert "takes no message" in watchdog.fault
