@@ -215,15 +215,14 @@ class Guard:
             When the journal cannot be read or written: the condition stands until a later step is written.
         """
         async with self._turn:
-            read = self._book.read
-            found = await self._journal.read(lambda connection: told_since(connection, read))
-            await self._make(lambda book: _folded_all(book, found, self._settings.breakers))
+            await self._make(await self._followed())
 
     async def value(self, equity_fen: int, at_ns: int) -> None:
-        """Count losses from the account's value; raises as `follow`."""
+        """Count losses from the account's value, within the session that the log has come to; raises as `follow`."""
         async with self._turn:
+            followed, settings = await self._followed(), self._settings.breakers
             marks = at_ns - self._marked_ns >= MARKS_EVERY_NS or at_ns < self._marked_ns
-            await self._make(lambda book: valued(book, equity_fen, at_ns, self._settings.breakers), marks=marks)
+            await self._make(lambda book: valued(followed(book), equity_fen, at_ns, settings), marks=marks)
             self._marked_ns = at_ns if marks else self._marked_ns
 
     async def look_at_feed(self, fault: Fault | None, at_ns: int) -> None:
@@ -330,11 +329,18 @@ class Guard:
         async with self._turn:
             await self._make(lambda book: replace(book, modes={**book.modes, strategy: mode}), beside=[said])
 
+    async def _followed(self) -> Callable[[GuardBook], GuardBook]:
+        """Return the step that folds in what the log has told since the last one. The caller holds the turn."""
+        read = self._book.read
+        last, told = await self._journal.read(lambda connection: told_since(connection, read))
+        return lambda book: _folded(book, last, told, self._settings.breakers)
+
     async def _look(
         self, breaker: Breaker, key: str, fault: Fault | None, at_ns: int, *, recovery_s: float = 0.0
     ) -> None:
         async with self._turn:
-            await self._make(lambda book: looked(book, breaker, key, fault, at_ns, recovery_s=recovery_s))
+            followed = await self._followed()
+            await self._make(lambda book: looked(followed(book), breaker, key, fault, at_ns, recovery_s=recovery_s))
 
     def _at_once(self, step: Callable[[GuardBook], GuardBook]) -> None:
         """Put a step that only forbids in force before it is written, also in what is being written right now.
@@ -391,8 +397,7 @@ class Guard:
         return instant_ns(self._clock.now())
 
 
-def _folded_all(book: GuardBook, found: tuple[int, list[Told]], settings: BreakerSettings) -> GuardBook:
-    last, told = found
+def _folded(book: GuardBook, last: int, told: Iterable[Told], settings: BreakerSettings) -> GuardBook:
     for seq, at_ns, event, order in told:
         book = folded(book, seq, at_ns, event, order, settings)
     return replace(book, read=max(book.read, last))

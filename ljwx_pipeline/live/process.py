@@ -36,6 +36,7 @@ from ljwx_pipeline.scoring.bundle import ModelBundle
 
 #: An idle runner says that it is there at most this often: whoever reads the journal tells it from a stopped one.
 KEEP_ALIVE_S = 10.0
+ALL_DONE = "every session of the pack is done"
 #: How often a process that waits looks whether it may lead.
 STANDBY_LOOK_S = 0.25
 #: Seconds after which an order that never reached the broker does not mean any more what it meant.
@@ -261,7 +262,7 @@ class LiveProcess:
         connection = await self._connected(parts, trading)
         ended = self._word.finished and parts.finished_with == trading.stamp
         if ended and await nothing_new(parts, trading, connection.broker):
-            self._word.beat()
+            await self._word.say(Mode.FINISHED, ALL_DONE)  # of the model that stands there now
             return True
         parts.finished_with = trading.stamp
         self._following = self._made(parts, trading, connection, once=once)
@@ -276,7 +277,7 @@ class LiveProcess:
         except PackChanged:
             return False
         await parts.board.adopt()
-        await self._word.say(Mode.FINISHED, "every session of the pack is done")
+        await self._word.say(Mode.FINISHED, ALL_DONE)
         return True
 
     def _made(self, parts: LeaderParts, trading: PackTrading, connection: Connection, *, once: bool) -> Following:

@@ -589,6 +589,7 @@ async def _step(one: World, n: int, what: str, how: Any) -> None:
 
 
 async def _pull_or_reset(one: World, *, pull: bool) -> None:
+    await one.guard.follow()  # a kill is in force before the log is read: in the session that the guard had come to
     if pull:
         await one.guard.kill(by="wu", reason="because")
     elif one.guard.book.states[Breaker.KILL_SWITCH, ""].trip is not None:
