@@ -330,10 +330,13 @@ class Guard:
             await self._make(lambda book: replace(book, modes={**book.modes, strategy: mode}), beside=[said])
 
     async def _followed(self) -> Callable[[GuardBook], GuardBook]:
-        """Return the step that folds in what the log has told since the last one. The caller holds the turn."""
+        """Return the step that folds in what counts of all the log has told since. The caller holds the turn.
+
+        Where nothing counts the step moves nothing: a look at the clock is no line of the journal.
+        """
         read = self._book.read
         last, told = await self._journal.read(lambda connection: told_since(connection, read))
-        return lambda book: _folded(book, last, told, self._settings.breakers)
+        return lambda book: _folded(book, last, told, self._settings.breakers) if told else book
 
     async def _look(
         self, breaker: Breaker, key: str, fault: Fault | None, at_ns: int, *, recovery_s: float = 0.0

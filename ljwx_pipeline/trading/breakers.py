@@ -108,7 +108,7 @@ _RULES = (
     ),
     BreakerRule(
         Breaker.CLOCK_SKEW, "breakers.max_clock_skew_s",
-        "our clock further from the exchange's, or jumping so far",
+        "our clock jumping so far, or so far from that of a market in real time, which none is yet",
         Scope.ACCOUNT, Stops.EVERYTHING, (ResetRule.RECOVERY,),
     ),
     BreakerRule(
