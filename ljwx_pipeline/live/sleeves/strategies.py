@@ -192,8 +192,8 @@ def _unfit(name: str, keys: LiveStrategySettings, indices: Collection[str] | Non
         found.append(f"{at}.schedule = {keys.schedule!r} is not possible: write {' or '.join(map(repr, SCHEDULES))}")
     if keys.model and not _MODEL.fullmatch(keys.model):
         found.append(
-            f'{at}.model = {keys.model!r} is no name of a registered model: write one of `ljwx models list`, or "" for the '
-            "market's own"
+            f"{at}.model = {keys.model!r} is no name of a registered model: write one of `ljwx models list`, "
+            'or "" for the market\'s own'
         )
     if keys.universe and indices is not None and keys.universe not in indices:
         found.append(
