@@ -12,6 +12,7 @@ import pytest
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.live.feed import ReplayFeed
+from ljwx_pipeline.live.sleeves.desk import Configured
 from ljwx_pipeline.live.sleeves.universe import keep_members
 from ljwx_pipeline.live.tables import account, events, signals, sleeve_wants
 from ljwx_pipeline.market.ranges import index_member_mask
@@ -109,9 +110,19 @@ def test_the_other_strategies_decide_as_they_would_without_it(
     )
 
 
-def test_the_pack_tells_its_indices_and_their_members_of_each_session(tmp_path: Path, feed: ReplayFeed) -> None:
+def test_the_pack_tells_its_indices_and_their_members_of_each_session(
+    tmp_path: Path, feed: ReplayFeed, settings: Settings
+) -> None:
     assert told_indices(tmp_path / "feed") == (INDEX,)
     assert told_indices(tmp_path / "elsewhere") is None
+    read = Configured({}, settings.strategy, settings.risk, pack=tmp_path / "feed")
+    (narrow,), mistakes = read.specs({"narrow": keys(0.5, universe=INDEX)})
+    assert (narrow.universe, mistakes) == (INDEX, ())
+    _, (mistake,) = read.specs({"narrow": keys(0.5, universe="000905.SH")})
+    assert (
+        f"narrow.universe = '000905.SH' is no index whose members the session pack tells: write one of {INDEX}"
+        in mistake
+    )
     names = sorted(feed.symbols)
     for session, members in ((feed.sessions[0], names[:10]), (feed.sessions[-1], names[:5] + names[14:19])):
         scores = np.ones(len(feed.symbols))
