@@ -71,6 +71,7 @@ def model_bundle(
         params=trained.params,
         rounds=trained.rounds,
         group_measure=dataset.group_measure,
+        universe=line.settings.universe.model_dump(mode="json"),
     )
     card = model_card(manifest, trained.model, card_evidence(line, promotion_decision, rows=trained.rows))
     key = signing_key(ljwx_home() / "keys")

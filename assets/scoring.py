@@ -274,7 +274,7 @@ def session_pack(
         feed=feed,
         securities=securities,
         st_spells=st_spells,
-        index_members=index_members[index_members["index_code"] == line.settings.universe.index],
+        index_members=index_members,
         corporate_actions=corporate_actions,
         beside={name: since(table, sessions[first]) for name, table in beside.items()},
         online_features=online,

@@ -168,6 +168,19 @@ def read_session_pack(folder: Path) -> SessionPack:
             # a writer has put a new pack in place meanwhile and removed the old one's files
 
 
+def told_indices(folder: Path) -> tuple[str, ...] | None:
+    """Return the indices whose members the pack in ``folder`` tells, by code; None where no pack lies there.
+
+    Raises
+    ------
+    LiveError
+        As `read_session_pack`.
+    """
+    if not (folder / MANIFEST).is_file():
+        return None
+    return tuple(sorted(read_session_pack(folder).index_members["index_code"].unique()))
+
+
 def pack_sessions(bars: pd.DataFrame) -> pd.DatetimeIndex:
     """Return the sessions of ``bars``, ascending."""
     return pd.DatetimeIndex(bars["session_date"].unique(), name="session_date").sort_values()

@@ -58,9 +58,10 @@ def test_the_strategies_are_shown_as_a_table_and_as_json(journal: Journal, capsy
     settings = load_settings()
     specs, _ = specs_of({"core": LiveStrategySettings.model_validate(KEYS)}, settings.strategy, settings.risk)
     EventLog(journal.store, SystemClock()).append(plan((), specs, holding=(), by="ada").events, 0)
-    header, _, line = said(capsys, "strategies").strip().splitlines()
+    header, _, line, note = said(capsys, "strategies").strip().splitlines()
     assert header.split()[:4] == ["strategy", "state", "share", "%"]
     assert line.split()[:3] == ["core", "active", "25.00"]
+    assert note == "core: no bundle of the market's model trades: nothing is bought"
     (found,) = json.loads(said(capsys, "strategies", "--json"))["strategies"]
     assert (found["sleeve"], found["share_bps"], found["by"], found["result_fen"]) == ("core", 2_500, "ada", None)
 

@@ -55,7 +55,8 @@ WHERE session = (SELECT max(session) FROM signals) ORDER BY score DESC, symbol L
 """
 _WITHDRAWN = """
 SELECT model_version, reason, at FROM withdrawals
-WHERE after_deployment = (SELECT coalesce(max(id), 0) FROM deployments) ORDER BY at DESC LIMIT 1
+WHERE strategy = '' AND after_deployment >= (SELECT coalesce(max(id), 0) FROM deployments WHERE strategy = '')
+ORDER BY at DESC LIMIT 1
 """
 _EVENTS = "SELECT id, at, kind, session, message FROM events ORDER BY id DESC LIMIT ?"
 
@@ -81,7 +82,7 @@ class Reader:
         return rows[0] if rows else None
 
     def withdrawn(self) -> Row | None:
-        """Return the withdrawal that holds: no model trades; None where one does, or none ever did."""
+        """Return the withdrawal that holds: the market's model does not trade; None where it does, or never did."""
         rows = self._rows(_WITHDRAWN)
         return rows[0] if rows else None
 

@@ -58,6 +58,7 @@ from ljwx_pipeline.live.sleeves.strategies import (
     sleeve_of,
     sole_strategy,
 )
+from ljwx_pipeline.live.sleeves.universe import keep_members
 from ljwx_pipeline.live.tables import account
 from ljwx_pipeline.live.working_orders import WorkingOrders, working_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
@@ -139,7 +140,7 @@ class CloseTrader:
     journal, desk
         Where it reads the books, and where orders go.
     models
-        Returns the models that trade now for a strategy by name; none, and it holds what it holds.
+        Returns the models that trade now for a strategy; none, and it holds what it holds.
     turn
         Held while a close is decided: of `StrategyDesk`, so that no change comes in between.
     denials
@@ -156,7 +157,7 @@ class CloseTrader:
         settings: RunnerSettings,
         journal: AsyncJournal,
         desk: OrderDesk,
-        models: Callable[[str], Sequence[StagedModel]],
+        models: Callable[[StrategySpec], Sequence[StagedModel]],
         turn: asyncio.Lock,
         denials: Callable[[str, Close], Awaitable[Denials]] = _allowed,
         restraint: Callable[[Close], Awaitable[Restraint]] | None = None,
@@ -256,7 +257,7 @@ class CloseTrader:
         return found
 
     def _staged(self, spec: StrategySpec) -> list[_Sleeve]:
-        staged = {one.stage: one for one in self._models(spec.name) if one.stage is not Stage.SHADOW}
+        staged = {one.stage: one for one in self._models(spec) if one.stage is not Stage.SHADOW}
         canary = staged.get(Stage.CANARY)
         of_canary = 0 if canary is None else spec.share_bps * canary.capital_share_bps // BPS
         champion = staged.get(Stage.CHAMPION)
@@ -319,6 +320,11 @@ class CloseTrader:
         # scoring takes as long as it takes: the stream and the lease are looked after meanwhile
         scores = await asyncio.to_thread(model.scorer.scores, close.session)
         beside: list[Event] = []
+        if sleeve.spec.universe:
+            fault = keep_members(scores, sleeve.spec.universe, self._feed, close.session)
+            if fault:
+                said = f"{sleeve.name} scores nobody at {close.session}: {fault}"
+                beside.append(Noted(topic="nothing_is_bought", message=said, session=close.session))
         buyable = None
         if decider.abstains:
             ends = await asyncio.to_thread(model.scorer.interval_ends, close.session)

@@ -28,6 +28,7 @@ from ljwx_pipeline.live.leader_parts import Connection, LeaderParts
 from ljwx_pipeline.live.model_board import StagedModels
 from ljwx_pipeline.live.progress import Mode
 from ljwx_pipeline.live.runner_word import RunnerWord
+from ljwx_pipeline.live.sleeves.reading import models_in_force
 from ljwx_pipeline.live.tasks import first_of
 from ljwx_pipeline.live.trading import PackTrading, pack_stamp
 from ljwx_pipeline.trading.exchange_wire import Durable, PhaseName, Tick
@@ -99,14 +100,14 @@ class Following:
         self._word = word
         self._ready = ready
         self._pause = pause
-        self._staged: tuple[StagedModel, ...] = ()
+        self._staged: dict[str, tuple[StagedModel, ...]] = {}
         self._at_work = False
         self._trader = CloseTrader(
             feed=trading.feed,
             settings=settings.runner,
             journal=parts.journal,
             desk=connection.desk,
-            models=lambda _: self._staged,
+            models=lambda strategy: self._staged.get(strategy.model, ()),
             turn=parts.strategies.turn,
             denials=connection.watch.denials,
             restraint=connection.watch.restraint,
@@ -158,13 +159,15 @@ class Following:
             await parts.collect()
         if trading.stamp != await asyncio.to_thread(pack_stamp, self._settings.live_dir):
             raise PackChanged("a new session pack lies there", "it is opened at once")
-        scored = await parts.board.scores(close.session)
-        if scored.champion is None:
+        models = await parts.journal.read(models_in_force)
+        scored = {model: await parts.board.scores(close.session, model) for model in models}
+        champions = {model: one.champion for model, one in scored.items() if one.champion is not None}
+        if not champions:
             raise NobodyTrades("no model has been deployed yet", "deploy one: run the pipeline")
         await self._word.say(Mode.TRADING, f"session {close.session}")
-        trained_to = scored.champion.deployed.last_train_session
+        trained_to = {model: one.deployed.last_train_session for model, one in champions.items()}
         await parts.watching.before(close, trained_to=trained_to, feed=trading.feed)
-        self._staged = _staged(scored)
+        self._staged = {model: _staged(one) for model, one in scored.items()}
         await self._trader.decide(close)
         # before the market may go on: an order that never arrived is sent in time
         await self._connection.desk.settle_all()
@@ -277,6 +280,6 @@ def _nobody(tick: Tick) -> None:
 
 
 def _staged(models: StagedModels) -> tuple[StagedModel, ...]:
-    """Return what trades for every strategy, with which part of its capital."""
+    """Return what trades for the strategies of one model, with which part of their capital."""
     scoring = {Stage.CHAMPION: models.champion, Stage.CANARY: models.canary}
     return tuple(StagedModel(one.stage, one.capital_share_bps, scoring[one.stage]) for one in models.sleeves)

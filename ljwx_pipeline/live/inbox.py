@@ -6,6 +6,7 @@
     live/inbox/<id>.withdrawal.json   likewise: from then on no model is to trade, until another bundle comes
     live/bundles/<bundle_hash>/       accepted: signature, hashes and factor hash are right
     live/withdrawal.json              the last withdrawal accepted, or what could not be read as one
+    live/<model>.withdrawal.json      likewise, of a model that is not the market's own
     live/refused/<name>               what was not, kept for whoever has to find out why
 
 What was spooled came before what is sent now: it is taken in first. The same bundle twice changes nothing, the same
@@ -25,10 +26,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
+from sqlalchemy import Connection
+
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import BundleError, LiveError
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.locking import exclusive
+from ljwx_pipeline.live.events import Event
 from ljwx_pipeline.live.journal import DeployedBundle, Journal, WithdrawnModel
 from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.scoring.bundle import MALFORMED, MANIFEST, Manifest, ModelBundle, load_bundle, verify_files
@@ -86,11 +90,12 @@ class Inbox:
     factor_hash
         Version hash of this code's factor catalogue; a bundle for another one is refused.
     model_name
-        Registered name of the models this runner trades; it names the market, and a bundle of another is not ours.
+        Registered name of the market's own model.
     journal
         Notes what was accepted and refused.
     staging
-        Which strategies a bundle is for, and with which stage it begins.
+        Which line the market's own bundles are for, and with which stage they begin. Beside it, what strategies in
+        force trade is ours; no other bundle is.
     examine
         Refuses a bundle by a ``BundleError`` before it is staged; returns False while that cannot be told yet, for
         want of a session pack: a new bundle then waits in ``live/bundles`` for `adopt`.
@@ -192,15 +197,17 @@ class Inbox:
             self._adopt()
 
     def _adopt(self) -> None:
-        known, withdrawal = self._journal.bundles(), self._live_dir / KEPT_WITHDRAWAL
-        kept = [path for path in _oldest_first(self._bundles, withdrawal) if path.name not in known]
-        last = next((path for path in reversed(kept) if path != withdrawal), None)
+        known, lines = self._journal.bundles(), self._lines()
+        withdrawals = [self._live_dir / KEPT_WITHDRAWAL, *self._live_dir.glob(f"*{SUFFIX}")]
+        kept = [path for path in _oldest_first(self._bundles, *withdrawals) if path.name not in known]
+        last = {_made_for(path): path for path in kept if path not in withdrawals}
         for path in kept:
             try:
-                if path == withdrawal:
+                if path in withdrawals:
                     self._note_kept_withdrawal(path)
                     continue
-                if self._withdrawn_since(path):
+                made_for = _made_for(path)
+                if made_for and (made_for not in lines.models or self._withdrawn_since(path, made_for)):
                     continue
                 bundle = self.load(path.name)
                 version = delivered_version(path)
@@ -209,14 +216,29 @@ class Inbox:
                 self._refuse(path, str(error))
                 continue
             if examined:
-                self._stage(_deployed(bundle, version), bundle, served=not known and path != last)
+                self._stage(_deployed(bundle, version), bundle, served=not known and path != last[made_for])
 
-    def _withdrawn_since(self, bundle: Path) -> bool:
-        """Return whether the withdrawal that holds came after a bundle that was never staged."""
-        withdrawal = self._live_dir / KEPT_WITHDRAWAL
-        if self._journal.withdrawn() is None or not withdrawal.exists():
+    def _withdrawn_since(self, bundle: Path, made_for: str) -> bool:
+        """Return whether the withdrawal that holds came after a bundle that was never staged.
+
+        One that nobody could read, kept as the market's own, may have meant this model.
+        """
+        if self._journal.withdrawn(self._line_of(made_for)) is None:
             return False
-        return bundle.stat().st_mtime_ns <= withdrawal.stat().st_mtime_ns
+        came = [path for path in (self._withdrawal_of(made_for), self._live_dir / KEPT_WITHDRAWAL) if path.exists()]
+        return any(bundle.stat().st_mtime_ns <= path.stat().st_mtime_ns for path in came)
+
+    def _withdrawal_of(self, model_name: str) -> Path:
+        name = KEPT_WITHDRAWAL if model_name == self._model_name else f"{model_name}{SUFFIX}"
+        return self._live_dir / name
+
+    def _lines(self) -> Staging:
+        with self._journal.store.reading() as connection:
+            return self._staging.in_force(connection)
+
+    def _line_of(self, model_name: str) -> str:
+        """Return the first line that trades ``model_name``: all of them are told the same."""
+        return (self._lines().trading(model_name) or [""])[0]
 
     def load(self, bundle_hash: str) -> ModelBundle:
         """Return an accepted bundle, verified again: the one of this hash, whatever else its folder may hold by now."""
@@ -238,17 +260,18 @@ class Inbox:
             yield
 
     def _require_own_market(self, made_for: str, what: str) -> None:
-        if made_for not in self._staging.models:
+        models = self._lines().models
+        if made_for not in models:
             raise LiveError(
-                f"the {what} is a {made_for}, this runner trades {self._model_name}",
-                "send it to the runner of its own market",
+                f"the {what} is a {made_for}, this runner trades {', '.join(sorted(models))}",
+                "send it to the runner of its own market, or let a strategy of this one trade it first",
             )
 
     def _withdraw(self, body: bytes, key: str) -> Accepted:
         withdrawal = unpack_withdrawal(body, public_key=key)
         if not self._journal.knows_withdrawal(withdrawal.identity):
             self._require_own_market(withdrawal.model_name, "withdrawn model")
-            write_bytes(self._live_dir / KEPT_WITHDRAWAL, body)
+            write_bytes(self._withdrawal_of(withdrawal.model_name), body)
         return self._note_withdrawal(body, key)
 
     def _told_to_withdraw(self, spooled: Path) -> Accepted:
@@ -283,8 +306,11 @@ class Inbox:
         return Accepted("", found.version, new)
 
     def _take_back(self, identity: str, *, model_name: str | None, model_version: str, reason: str) -> bool:
-        events = self._staging.withdrawn(identity, model_name=model_name, model_version=model_version, reason=reason)
-        return self._journal.append_due(lambda _: events)
+        return self._journal.append_due(
+            lambda connection: self._staging.in_force(connection).withdrawn(
+                identity, model_name=model_name, model_version=model_version, reason=reason
+            )
+        )
 
     def _accept(self, delivery: Delivery, key: str) -> Accepted:
         kept = self._keep(delivery, key)
@@ -338,17 +364,23 @@ class Inbox:
         return Accepted(kept.bundle.bundle_hash, kept.version, new)
 
     def _standing(self, kept: _Kept) -> _Standing:
-        """Return what else was taken in so far: the other bundles in their order, and the withdrawal that holds."""
-        others = [one for one in self._journal.bundles() if one != kept.bundle.bundle_hash]
-        return others, self._journal.withdrawn()
+        """Return what else was taken in of its model: the other bundles in their order, the withdrawal that holds."""
+        line = self._line_of(kept.bundle.manifest.model_name)
+        others = [one for one in self._journal.bundles(line) if one != kept.bundle.bundle_hash]
+        return others, self._journal.withdrawn(line)
 
     def _examined(self, bundle: ModelBundle) -> bool:
         return self._examine is None or self._examine(bundle)
 
     def _stage(self, deployed: DeployedBundle, bundle: ModelBundle, *, served: bool = False) -> bool:
         """Give an accepted bundle its stage and return whether that changed anything."""
-        due, name = self._staging.served if served else self._staging.arrived, bundle.manifest.model_name
-        return self._journal.append_due(lambda connection: due(connection, deployed, name))
+        name = bundle.manifest.model_name
+
+        def due(connection: Connection) -> tuple[Event, ...]:
+            lines = self._staging.in_force(connection)
+            return (lines.served if served else lines.arrived)(connection, deployed, name)
+
+        return self._journal.append_due(due)
 
     def _refuse(self, folder: Path, why: str) -> None:
         # a folder's name may hold bytes that are no UTF-8, which the journal could not store
@@ -366,6 +398,14 @@ class Inbox:
 
 def _deployed(bundle: ModelBundle, version: str) -> DeployedBundle:
     return DeployedBundle(bundle.bundle_hash, version, bundle.manifest.last_session)
+
+
+def _made_for(kept: Path) -> str:
+    """Return the model that a kept bundle says it is of; empty for what is no bundle any more."""
+    try:
+        return Manifest.from_json((kept / MANIFEST).read_bytes()).model_name
+    except (BundleError, OSError):
+        return ""  # loading it says why
 
 
 def _oldest_first(folder: Path, *others: Path) -> list[Path]:

@@ -167,11 +167,13 @@ class Journal:
         """Return the number of fills."""
         return int(self._rows(select(func.count().label("n")).select_from(fills))[0]["n"])
 
-    def bundles(self) -> dict[str, DeployedBundle]:
-        """Return the accepted bundles by hash, in the order of their last deployment."""
+    def bundles(self, line: str | None = None) -> dict[str, DeployedBundle]:
+        """Return the accepted bundles by hash, in the order of their last deployment: of ``line``, or of all."""
         with self.store.reading() as connection:
             last = func.max(deployments.c.id)
             deployed = select(deployments.c.bundle_hash, last.label("last")).group_by(deployments.c.bundle_hash)
+            if line is not None:
+                deployed = deployed.where(deployments.c.strategy == line)
             newest = deployed.subquery()
             joined = select(bundles).join(newest, newest.c.bundle_hash == bundles.c.bundle_hash)
             rows = connection.execute(joined.order_by(newest.c.last)).all()
@@ -182,10 +184,14 @@ class Journal:
             for row in rows
         }
 
-    def withdrawn(self) -> WithdrawnModel | None:
-        """Return the withdrawal that holds; None when there was none, or a bundle was deployed since."""
-        last = select(func.coalesce(func.max(deployments.c.id), 0)).scalar_subquery()
-        holds = select(withdrawals).where(withdrawals.c.after_deployment == last)
+    def withdrawn(self, line: str = "") -> WithdrawnModel | None:
+        """Return the withdrawal that holds for ``line``, the market's own model if not named.
+
+        None when there was none, or a bundle was deployed to it since.
+        """
+        newest = select(func.coalesce(func.max(deployments.c.id), 0)).where(deployments.c.strategy == line)
+        of_line = withdrawals.c.strategy == line
+        holds = select(withdrawals).where(of_line, withdrawals.c.after_deployment >= newest.scalar_subquery())
         rows = self._rows(holds.order_by(withdrawals.c.at.desc()).limit(1))
         return WithdrawnModel(rows[0]["model_version"], rows[0]["reason"], rows[0]["at"]) if rows else None
 

@@ -27,7 +27,7 @@ from ljwx_pipeline.live.trading import FEED_DIR, TradingSettings
 from ljwx_pipeline.live.watch import Watch
 from ljwx_pipeline.live.watching import Watching, WatchingSettings
 
-#: Whom the runner's one model is staged for.
+#: Whom the market's own model is staged for: every strategy that names no other.
 EVERY_STRATEGY = ""
 _LONGEST_TICK_S = 600
 
@@ -75,7 +75,7 @@ class LeaderParts:
 
     @property
     def models(self) -> StagedModels:
-        """The models as they were last adopted."""
+        """The market's own models as they were last adopted: what signals are made by, and what the status tells."""
         return self.board.models_for(EVERY_STRATEGY)
 
     async def collect(self) -> None:
@@ -115,10 +115,10 @@ async def leader_parts(
             label=settings.label,
             load=inbox.load,
         )
+        strategies = StrategyDesk(journal=journal, epoch=lambda: candidate.lease.epoch, configured=settings.configured)
+        await strategies.start()  # first: who trades says whose bundles are taken
         await asyncio.to_thread(inbox.adopt)
         await board.adopt()
-        strategies = StrategyDesk(journal=journal, epoch=lambda: candidate.lease.epoch, configured=settings.configured)
-        await strategies.start()
         # what is in force now is watched
         watched_by = WatchingSettings(
             settings.trading.runner, settings.breakers, settings.stops, settings.trading.costs

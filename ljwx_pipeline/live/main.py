@@ -87,7 +87,7 @@ class RunnerProcess:
             stops=settings.stops,
             label=settings.label,
             staging=Staging({EVERY_STRATEGY: self._model_name}, settings.live.stages),
-            configured=lambda: Configured.of(settings if reread is None else reread()),
+            configured=lambda: Configured.of(settings if reread is None else reread(), self.live_dir / FEED_DIR),
         )
         self._keys_dir = keys_dir
         self._clock = clock

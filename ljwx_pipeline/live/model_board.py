@@ -118,6 +118,7 @@ class ModelBoard:
         load: Callable[[str], ModelBundle],
     ) -> None:
         self.staging = staging
+        self._in_force = staging
         self._journal = journal
         self._fence = fence
         self._clock = clock
@@ -157,12 +158,18 @@ class ModelBoard:
             if self._adopted_at == (seq, self.staging) and all(self._is_loaded(line) for line in self._lines.values()):
                 return  # nothing was written since: a poll costs no look at all that ever became of bundles
             self._adopted_at = (seq, self.staging)
-            lines = [await self._adopted(strategy) for strategy in self.staging.strategies]
-            if await self._journal.read(self.staging.joining) and await self._append(self.staging.joining):
-                lines = [await self._adopted(strategy) for strategy in self.staging.strategies]
+            self._in_force = now = await self._journal.read(self.staging.in_force)
+            lines = [await self._adopted(strategy) for strategy in now.strategies]
+            if await self._journal.read(now.joining) and await self._append(now.joining):
+                lines = [await self._adopted(strategy) for strategy in now.strategies]
             self._lines = {line.strategy: line for line in lines}
             staged = {holder.bundle.bundle_hash for line in lines for holder in _holders(line).values()}
             self._scorers = {found: scorer for found, scorer in self._scorers.items() if found in staged}
+
+    @property
+    def somebody_scores(self) -> bool:
+        """Whether any line had a champion, or had one withdrawn, as they were last adopted."""
+        return any(self.models_for(line).champion is not None for line in self._lines)
 
     def models_for(self, strategy: str) -> StagedModels:
         """Return the models of ``strategy`` as they were last adopted."""
@@ -386,8 +393,8 @@ class ModelBoard:
 
     def _champion_beside(self, bundle: ModelBundle) -> ModelBundle | None:
         """Return the champion of a strategy that trades the model of ``bundle``, if there is another one."""
-        trading = [name for name, model in self.staging.strategies.items() if model == bundle.manifest.model_name]
-        for line in [self._lines[name] for name in sorted(trading) if name in self._lines]:
+        trading = self._in_force.trading(bundle.manifest.model_name)
+        for line in [self._lines[name] for name in trading if name in self._lines]:
             scorer = None if line.champion is None else self._scorers.get(line.champion.bundle.bundle_hash)
             if scorer is not None and scorer.bundle.bundle_hash != bundle.bundle_hash:
                 return scorer.bundle

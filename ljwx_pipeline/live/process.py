@@ -256,7 +256,7 @@ class LiveProcess:
         await parts.collect()
         trading = await self._opened(parts)
         await parts.board.adopt()
-        if parts.models.champion is None:
+        if not parts.board.somebody_scores:
             await self._word.say(Mode.WAITING, "no model has been deployed yet")
             return True
         connection = await self._connected(parts, trading)

@@ -6,9 +6,10 @@ Not here: what a factor is (``factors/``), who may be scored (``dataset/universe
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -190,6 +191,27 @@ class FactorHistory:
                 f"write the pack anew from a source that tells {measure}, or train and deploy a model on this one",
             )
 
+    def require_universe(self, trained_on: Mapping[str, Any] | None) -> None:
+        """Refuse a model that learned from other names than ``[universe]`` lets in; one that does not tell is taken.
+
+        Raises
+        ------
+        LiveError
+            Naming each key that is another.
+        """
+        ours = self._universe.model_dump(mode="json")
+        theirs = ours if trained_on is None else trained_on
+        differ = [
+            f"universe.{key} was {theirs.get(key)!r} in training, is {ours.get(key)!r} here"
+            for key in sorted(ours.keys() | theirs.keys())
+            if ours.get(key) != theirs.get(key)
+        ]
+        if differ:
+            raise LiveError(
+                f"the model learned from another universe: {', '.join(differ)}",
+                "train and deploy a model on this universe, or write [universe] as it was in training",
+            )
+
     def past(self, after: date, until: date, by: GroupBy) -> Iterator[PastSession]:
         """Yield the sessions of pack and feed after ``after`` up to ``until``, for a model of groups by ``by``.
 
@@ -313,11 +335,12 @@ class BundleScorer:
     Raises
     ------
     LiveError
-        For a bundle with members by group where the pack lacks the table that tells the groups, or tells them by
-        another measure than training did.
+        For a bundle that learned from another universe, or with members by group where the pack lacks the table that
+        tells the groups, or tells them by another measure than training did.
     """
 
     def __init__(self, bundle: ModelBundle, factors: FactorHistory) -> None:
+        factors.require_universe(bundle.manifest.universe)
         factors.require_groups(bundle.manifest.group_by, bundle.manifest.group_measure)
         self._bundle = bundle
         self._factors = factors

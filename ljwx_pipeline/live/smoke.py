@@ -60,15 +60,17 @@ def smoke(
     Raises
     ------
     BundleError
-        When the bundle was made for another kind of market or its groups cannot be told here; when no name of the last
-        sessions may be scored, so that nothing shows; or for the first thing wrong with its scores: an error, too slow,
-        too few, infinite, constant, other bits for the same rows in another order, too far from the champion's.
+        When the bundle was made for another kind of market or universe, or its groups cannot be told here; when no name
+        of the last sessions may be scored, so that nothing shows; or for the first thing wrong with its scores: an
+        error, too slow, too few, infinite, constant, other bits for the same rows in another order, too far from the
+        champion's.
     """
     manifest, pack = bundle.manifest, factors.feed.pack.manifest
     if manifest.simulated != pack.simulated:
         theirs, ours = ("simulated" if told else "real" for told in (manifest.simulated, pack.simulated))
         raise _refusal(bundle, f"it was trained on a {theirs} market, the session pack is of a {ours} one")
     try:
+        factors.require_universe(manifest.universe)
         factors.require_groups(manifest.group_by, manifest.group_measure)
         inputs = {manifest.group_by: factors.last_inputs(settings.smoke_sessions, manifest.group_by)}
         found = [_session(bundle, one, settings, clock) for one in inputs[manifest.group_by]]

@@ -25,6 +25,7 @@ from ljwx_pipeline.live.events import (
     Stage,
 )
 from ljwx_pipeline.live.journal import DeployedBundle
+from ljwx_pipeline.live.sleeves.reading import models_in_force
 from ljwx_pipeline.live.stages import Line, arrived
 from ljwx_pipeline.live.tables import events_log
 from ljwx_pipeline.monitoring.sequential import Comparison, block_means, compare_differences
@@ -34,12 +35,15 @@ _KINDS = {kind.__name__: kind for kind in (BundleStaged, BundleReleased, BundleW
 
 @dataclass(frozen=True)
 class Staging:
-    """Where a pushed bundle goes: to every strategy that trades its model.
+    """Where a pushed bundle goes: to the lines that trade its model.
+
+    Strategies of one model share its line, so that whoever comes later stands where it stands. The market's own model
+    has the line without a name, another model the line of its name.
 
     Parameters
     ----------
     strategies
-        Registered name of its model by strategy.
+        Registered name of its model by line.
     rules
         What each stage asks for.
     """
@@ -52,9 +56,14 @@ class Staging:
         """Names of the models that somebody trades."""
         return frozenset(self.strategies.values())
 
+    def in_force(self, connection: Connection) -> Staging:
+        """Return these lines and one for every other model that a strategy in force trades."""
+        named = {model: model for model in models_in_force(connection) if model}
+        return Staging({**self.strategies, **named}, self.rules)
+
     def arrived(self, connection: Connection, bundle: DeployedBundle, model_name: str) -> tuple[Event, ...]:
         """Return what follows from a verified bundle of ``model_name``."""
-        lines = [read_line(connection, strategy) for strategy in self._trading(model_name)]
+        lines = [read_line(connection, strategy) for strategy in self.trading(model_name)]
         return tuple(event for line in lines for event in arrived(line, bundle, self.rules))
 
     def joining(self, connection: Connection) -> tuple[Event, ...]:
@@ -64,7 +73,7 @@ class Staging:
         for strategy, line in lines.items():
             if line != Line(strategy):
                 continue
-            beside = [lines[other].champion for other in self._trading(self.strategies[strategy])]
+            beside = [lines[other].champion for other in self.trading(self.strategies[strategy])]
             if champion := next((one for one in beside if one is not None), None):
                 events += arrived(line, champion.bundle, self.rules)
         return tuple(events)
@@ -79,7 +88,7 @@ class Staging:
 
         The first event carries the withdrawal's own identity.
         """
-        meant = sorted(self.strategies) if model_name is None else self._trading(model_name)
+        meant = sorted(self.strategies) if model_name is None else self.trading(model_name)
         return tuple(
             BundleWithdrawn(
                 identity=f"{identity} {strategy}" if number else identity,
@@ -90,7 +99,8 @@ class Staging:
             for number, strategy in enumerate(meant)
         )
 
-    def _trading(self, model_name: str) -> list[str]:
+    def trading(self, model_name: str) -> list[str]:
+        """Return the lines that trade ``model_name``, by name."""
         return sorted(strategy for strategy, model in self.strategies.items() if model == model_name)
 
 

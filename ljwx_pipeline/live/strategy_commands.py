@@ -40,6 +40,7 @@ def show_strategies(settings: Settings, arguments: argparse.Namespace) -> int:
         store.close()
     body = {"journal": store.name, "strategies": [as_json(one) for one in found]}
     text = grid(_HEADERS, [_line(one) for one in found]) if found else "no strategy has traded this account yet"
+    text = "\n".join([text, *(f"{one.sleeve}: {one.note}" for one in found if one.note)])
     return show_result(arguments, body, text)
 
 

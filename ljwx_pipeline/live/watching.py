@@ -7,6 +7,7 @@ what each part does (``guard.py``, ``watch.py``, ``stop_desk.py``, ``control.py`
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -29,6 +30,7 @@ from ljwx_pipeline.live.guard import Guard, GuardSettings
 from ljwx_pipeline.live.guard_ticks import DaysOf, TickDesk
 from ljwx_pipeline.live.market_time import MarketTime
 from ljwx_pipeline.live.order_desk import OrderDesk
+from ljwx_pipeline.live.sleeves.reading import strategies_in_force
 from ljwx_pipeline.live.stop_desk import StopDesk
 from ljwx_pipeline.live.tables import sessions
 from ljwx_pipeline.live.watch import Watch, WatchSettings
@@ -117,17 +119,24 @@ class Watching:
         self._hand = HandControl(watch=watch, journal=self._journal, desk=desk, broker=broker, stops=settings.stops)
         return watch
 
-    async def before(self, close: Close, *, trained_to: date, feed: ReplayFeed) -> None:
+    async def before(self, close: Close, *, trained_to: Mapping[str, date], feed: ReplayFeed) -> None:
         """Look at the age of every strategy's model and features before ``close`` is decided; raises as `Guard.follow`.
 
-        All strategies of a runner score by its one model.
+        Parameters
+        ----------
+        trained_to
+            Last training session of the champion by model, as strategies name it; a strategy without one has no age.
         """
         newest = max((day for day in feed.sessions if day <= close.session), default=date.min)
         features_age = await self._journal.read(partial(_sessions_between, newest, close.session))
         await self.guard.follow()  # strategies that came since are looked at, too
+        named = {one.name: one.spec for one in await self._journal.read(strategies_in_force)}
+        models = {name: spec.model for name, spec in named.items() if spec is not None}
         for name in self.guard.strategies:
             await self.guard.look_at_features(name, features_age, close.at_ns)
-            await self.guard.look_at_model(name, (close.session - trained_to).days, close.at_ns)
+            if models.get(name) in trained_to:
+                age_days = (close.session - trained_to[models[name]]).days
+                await self.guard.look_at_model(name, age_days, close.at_ns)
 
     # -- a person's hand -----------------------------------------------------------------------------------------------
 

@@ -39,7 +39,9 @@ from ljwx_pipeline.errors import BundleError, ModelError
 from ljwx_pipeline.scoring.model import GroupBy, Kind, Member, Model, Output, Prediction
 from ljwx_pipeline.scoring.signing import is_signed, public_key_of, sign
 
-FORMAT = 2
+FORMAT = 3
+#: The format before, whose manifests tell no universe; read as well.
+WITHOUT_UNIVERSE = 2
 MANIFEST = "manifest.json"
 CARD = "card.md"
 #: Documents a bundle may hold beside the card, each written and read by the package that it is named by.
@@ -101,6 +103,8 @@ class Manifest:
     group_measure
         What the groups of ``group_by`` were made by in training (``dataset.groups.group_measure``); empty without
         groups. Rows grouped by another are not scored.
+    universe
+        ``[universe]`` of the training, key by key; None where that is not told, as in format 2.
     members, group_by
         Of the model; filled in by ``write_bundle``.
     files
@@ -121,6 +125,7 @@ class Manifest:
     params: Mapping[str, Any]
     rounds: int
     group_measure: str = ""
+    universe: Mapping[str, Any] | None = None
     members: tuple[Member, ...] = ()
     group_by: GroupBy = "none"
     files: Mapping[str, ListedFile] = field(default_factory=dict)
@@ -161,12 +166,15 @@ class Manifest:
                 "the bundle is of format 1, which held no model card and is no longer read",
                 "train a new model with `ljwx run`, or run the release that wrote it",
             )
-        if version != FORMAT:
+        if version not in (FORMAT, WITHOUT_UNIVERSE):
             raise BundleError(
-                f"bundle format {version!r} is unknown to this release, which reads format {FORMAT}",
+                f"bundle format {version!r} is unknown to this release, which reads formats {WITHOUT_UNIVERSE} and "
+                f"{FORMAT}",
                 "install the release that wrote it or train again",
             )
         try:
+            if ("universe" in tree) != (version == FORMAT):
+                raise KeyError("universe")
             manifest = _manifest_of(tree)
         except MALFORMED as error:
             raise BundleError(f"{MANIFEST} lacks or misspells a key ({error!r})", _RESTORE) from None
@@ -489,6 +497,7 @@ def _manifest_of(tree: dict[str, Any]) -> Manifest:
         "a text": all(isinstance(text, str) for text in texts),
         "simulated": isinstance(manifest.simulated, bool),
         "params": isinstance(manifest.params, dict),
+        "universe": manifest.universe is None or isinstance(manifest.universe, dict),
         "rounds": type(manifest.rounds) is int,
         "group_by": manifest.group_by in get_args(GroupBy),
         "members": all(_is_member(member) for member in manifest.members),
@@ -543,7 +552,7 @@ def _text(path: Path, content: bytes) -> str:
 
 
 def _message(bundle_hash: str) -> bytes:
-    return f"ljwx bundle {FORMAT}\n{bundle_hash}\n".encode()
+    return f"ljwx bundle 2\n{bundle_hash}\n".encode()  # of every format: the signed manifest says which
 
 
 def _sha256(content: bytes) -> str:

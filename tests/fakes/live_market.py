@@ -88,6 +88,7 @@ def write_pack(
     feed_sessions: int = 30,
     online_features: pd.DataFrame,
     beside: Mapping[str, pd.DataFrame] | None = None,
+    index_members: pd.DataFrame | None = None,
 ) -> None:
     """Write the session pack of ``tables``, with ``beside`` those by name that only some factors or models read."""
     history, feed = tables.split(feed_sessions)
@@ -97,7 +98,7 @@ def write_pack(
         feed=feed,
         securities=tables.securities,
         st_spells=tables.st_spells,
-        index_members=empty_table("index_members"),
+        index_members=empty_table("index_members") if index_members is None else index_members,
         corporate_actions=tables.corporate_actions,
         online_features=online_features,
         adjustment="raw",

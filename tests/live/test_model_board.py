@@ -15,6 +15,7 @@ from sqlalchemy import select
 
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import BundleError, LiveError
+from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.label import forward_returns
 from ljwx_pipeline.live.candidates import session_before
 from ljwx_pipeline.live.events import BundleReleased, BundleStaged, BundleWithdrawn, CandidateJudged, ModelScored, Noted
@@ -25,6 +26,8 @@ from ljwx_pipeline.live.stage_log import Staging, judged, read_line, verdict
 from ljwx_pipeline.live.stages import Line
 from ljwx_pipeline.live.tables import outbox
 from ljwx_pipeline.market.adjustment import factor_panel
+from ljwx_pipeline.scoring.bundle import load_bundle
+from ljwx_pipeline.scoring.signing import public_key
 from tests.fakes.live_home import Home, live_home
 from tests.fakes.model_world import World, boosted, linear
 
@@ -358,6 +361,21 @@ def test_a_bundle_that_fails_its_smoke_predictions_is_refused_before_it_has_a_st
     assert [event.bundle_hash for event in one.logged(BundleStaged)] == [good.name]
     (refused,) = [note for note in one.logged(Noted) if note.topic == "bundle_refused"]
     assert "fails its smoke predictions" in refused.message
+
+
+def test_a_bundle_for_another_universe_is_refused_with_what_differs_and_the_model_stays(world: MakeWorld) -> None:
+    one = world()
+    ours = one.settings.universe.model_dump(mode="json")
+    good = one.bundle(boosted(1), universe=ours)
+    other = one.bundle(linear(2), universe={**ours, "index": "000300.SH"})
+    one.push(good, "1")
+    with pytest.raises(BundleError, match=r"universe\.index was '000300\.SH' in training, is '' here") as told:
+        one.push(other, "2")
+    assert "min_listed" not in str(told.value)
+    assert trading(one.run(one.board.scores(one.sessions[0]))) == ("1", None, None)
+    known = load_bundle(other, factor_hash=alpha158().version_hash, public_key=public_key(one.home.keys))
+    with pytest.raises(LiveError, match="learned from another universe"):
+        BundleScorer(known, one.factors())
 
 
 def test_a_former_champion_that_fails_the_smoke_predictions_now_is_refused_and_kept(world: MakeWorld) -> None:

@@ -244,8 +244,21 @@ def resign(bundle: Path, tree: dict[str, object]) -> Path:
 
 def test_an_unknown_format_is_refused_even_when_signed(bundle: Path) -> None:
     tree = json.loads((bundle / "manifest.json").read_text())
-    with pytest.raises(BundleError, match="format 3 is unknown"):
-        load(resign(bundle, {**tree, "format": 3}))
+    with pytest.raises(BundleError, match="format 4 is unknown to this release, which reads formats 2 and 3"):
+        load(resign(bundle, {**tree, "format": 4}))
+
+
+def test_the_universe_it_learned_from_is_told_and_a_bundle_of_format_2_tells_none(tmp_path: Path) -> None:
+    told = {"index": "000300.SH", "min_listed_sessions": 60}
+    bundle = tiny_bundle(tmp_path, KEY, universe=told)
+    assert load(bundle).manifest.universe == told
+    tree = json.loads((bundle / "manifest.json").read_text())
+    del tree["universe"]
+    with pytest.raises(BundleError, match="lacks or misspells a key"):
+        load(resign(bundle, tree))
+    assert load(resign(bundle, {**tree, "format": 2})).manifest.universe is None
+    with pytest.raises(BundleError, match="lacks or misspells a key"):
+        load(resign(bundle, {**tree, "format": 2, "universe": told}))
 
 
 def test_a_bundle_of_format_1_is_refused_with_the_way_out(bundle: Path) -> None:

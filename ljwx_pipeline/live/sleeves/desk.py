@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from sqlalchemy import Connection
 
-from ljwx_pipeline.config import LiveStrategySettings, RiskSettings, Settings, StrategySettings
+from ljwx_pipeline.config import LiveStrategySettings, RiskSettings, Settings, StrategySettings, registered_model
 from ljwx_pipeline.errors import LiveError, LjwxError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.events import Noted, StrategyState
@@ -24,25 +25,49 @@ from ljwx_pipeline.live.sleeves.strategies import (
     BY_FILE,
     InForce,
     Plan,
+    StrategySpec,
     plan,
     read_keys,
     specs_of,
     strategy_of,
 )
+from ljwx_pipeline.session_pack import told_indices
 
 
 @dataclass(frozen=True)
 class Configured:
-    """What the configuration says: the sections by name, and ``[strategy]`` and ``[risk]`` beside them."""
+    """What the configuration says: the sections by name, and what they are read beside.
+
+    Parameters
+    ----------
+    market_model
+        Registered name of the market's own model.
+    pack
+        Folder of the session pack, which tells the members of indices; None where there is none to ask.
+    """
 
     sections: Mapping[str, LiveStrategySettings]
     base: StrategySettings
     risk: RiskSettings
+    market_model: str = ""
+    pack: Path | None = None
 
     @classmethod
-    def of(cls, settings: Settings) -> Configured:
+    def of(cls, settings: Settings, pack: Path | None = None) -> Configured:
         """Return what ``settings`` say."""
-        return cls(settings.live.strategies, settings.strategy, settings.risk)
+        return cls(settings.live.strategies, settings.strategy, settings.risk, registered_model(settings), pack)
+
+    def specs(self, sections: Mapping[str, LiveStrategySettings]) -> tuple[tuple[StrategySpec, ...], tuple[str, ...]]:
+        """Return the strategies of ``sections`` and every mistake in them; reads the pack where one names an index.
+
+        Raises
+        ------
+        LiveError
+            For a pack that cannot be read.
+        """
+        asks = any(keys.universe for keys in sections.values())
+        indices = told_indices(self.pack) if asks and self.pack is not None else None
+        return specs_of(sections, self.base, self.risk, market_model=self.market_model, indices=indices)
 
 
 class StrategyDesk:
@@ -105,7 +130,7 @@ class StrategyDesk:
         """
         _require_person(by)
         configured = await asyncio.to_thread(self._configured)
-        specs, mistakes = specs_of({name: read_keys(name, body)}, configured.base, configured.risk)
+        specs, mistakes = await asyncio.to_thread(configured.specs, {name: read_keys(name, body)})
         Plan((), (), mistakes).require_accepted()
         async with self.turn:
             old, holding = await self._journal.read(_standing)
@@ -137,7 +162,7 @@ class StrategyDesk:
 
     async def _follow_file(self, keep: Callable[[tuple[InForce, ...]], list[str]]) -> tuple[str, ...]:
         configured = await asyncio.to_thread(self._configured)
-        specs, mistakes = specs_of(configured.sections, configured.base, configured.risk)
+        specs, mistakes = await asyncio.to_thread(configured.specs, configured.sections)
         Plan((), (), mistakes).require_accepted()
         async with self.turn:
             old, holding = await self._journal.read(_standing)

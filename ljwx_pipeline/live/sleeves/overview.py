@@ -27,6 +27,8 @@ class Shown:
         Registered model that it trades by; empty for the market's own.
     bundle_hash
         What holds its stage; empty for nothing.
+    note
+        Why it does not trade by its model, for people; empty where it does.
     result_fen
         Of the newest session: change of equity, capital that was moved left out; None before there are two closes.
     """
@@ -38,6 +40,7 @@ class Shown:
     share_bps: int
     model: str
     bundle_hash: str
+    note: str
     by: str
     session: date | None
     equity_fen: int
@@ -60,9 +63,11 @@ def overview(connection: Connection) -> tuple[Shown, ...]:
         for stage in (Stage.CHAMPION, Stage.CANARY):
             book = by_name.get(sleeve_of(one.name, stage))
             if book is not None or stage is Stage.CHAMPION:
-                # bundles of the market's only strategy are staged without its name
-                bundle = held.get((one.name, stage)) or held.get(("", stage), "")
-                found.append(_shown(one, stage, book, bundle, session, before))
+                spec = one.spec
+                model = "" if spec is None else spec.model
+                # what is staged for a model is staged for all who trade it; the market's own stands without a name
+                bundle = held.get((model, stage), "")
+                found.append(_shown(one, stage, book, model, bundle, session, before))
     nobody = by_name.get(NOBODY)
     if nobody is not None and (nobody.equity_fen or nobody.holdings):
         found.append(
@@ -74,6 +79,7 @@ def overview(connection: Connection) -> tuple[Shown, ...]:
                 share_bps=0,
                 model="",
                 bundle_hash="",
+                note="",
                 by="",
                 session=session,
                 equity_fen=nobody.equity_fen,
@@ -87,17 +93,25 @@ def overview(connection: Connection) -> tuple[Shown, ...]:
 
 
 def _shown(
-    one: InForce, stage: Stage, book: SleeveBook | None, bundle: str, session: date | None, before: dict[str, int]
+    one: InForce,
+    stage: Stage,
+    book: SleeveBook | None,
+    model: str,
+    bundle: str,
+    session: date | None,
+    before: dict[str, int],
 ) -> Shown:
-    spec = one.spec
+    named = model or "the market's model"
+    waits = stage is Stage.CHAMPION and not bundle and one.state is not StrategyState.REDUCING
     return Shown(
         sleeve=sleeve_of(one.name, stage),
         strategy=one.name,
         stage=stage,
         state=one.state,
         share_bps=one.share_bps if book is None else book.share_bps,
-        model="" if spec is None else spec.model,
+        model=model,
         bundle_hash=bundle,
+        note=f"no bundle of {named} trades: nothing is bought" if waits else "",
         by=one.by,
         session=None if book is None else session,
         equity_fen=0 if book is None else book.equity_fen,

@@ -64,6 +64,12 @@ def strategies_in_force(connection: Connection) -> tuple[InForce, ...]:
     )
 
 
+def models_in_force(connection: Connection) -> tuple[str, ...]:
+    """Return the models that somebody trades by, by name: empty for the market's, which an account begins with."""
+    there = [one.spec for one in strategies_in_force(connection) if one.state is not StrategyState.REMOVED]
+    return tuple(sorted({spec.model for spec in there if spec is not None})) or ("",)
+
+
 def last_books(connection: Connection) -> tuple[date | None, tuple[SleeveBook, ...]]:
     """Return the newest books by name, and the session that they are of; None before the first."""
     day = connection.execute(select(func.max(sleeve_accounts.c.session))).scalar()

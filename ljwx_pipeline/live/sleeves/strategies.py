@@ -29,6 +29,7 @@ SCHEDULES = ("close",)
 #: Who changed it: a strategy that the file changed last follows the file, at a start too.
 BY_FILE = "ljwx.toml"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 
 
 @dataclass(frozen=True)
@@ -40,9 +41,9 @@ class StrategySpec:
     share_bps
         Part of the account's capital, 1/10,000.
     model
-        Registered model that it trades by; empty for the market's own, and nothing else is accepted yet.
+        Registered model that it trades by; empty for the market's own.
     universe
-        Index whose members alone it scores; empty for what ``[universe]`` says, and nothing else is accepted yet.
+        Index whose members alone it scores, of those whom ``[universe]`` lets in; empty for all of these.
     """
 
     name: str
@@ -142,7 +143,12 @@ def read_keys(name: str, given: object) -> LiveStrategySettings:
 
 
 def specs_of(
-    given: Mapping[str, LiveStrategySettings], base: StrategySettings, risk: RiskSettings
+    given: Mapping[str, LiveStrategySettings],
+    base: StrategySettings,
+    risk: RiskSettings,
+    *,
+    market_model: str = "",
+    indices: Collection[str] | None = None,
 ) -> tuple[tuple[StrategySpec, ...], tuple[str, ...]]:
     """Return the strategies that the sections stand for, by name, and every mistake in them.
 
@@ -150,12 +156,16 @@ def specs_of(
     ----------
     base, risk
         ``[strategy]``, which each overrides parts of, and the limits that each must be able to keep.
+    market_model
+        Registered name of the market's own model: written out it is the same as left empty.
+    indices
+        Those whose members the session pack tells; None where there is no pack yet to ask.
     """
     if not given:
         return (sole_strategy(base),), ()
     specs, mistakes = [], []
     for name, keys in sorted(given.items()):
-        at, found = f"live.strategies.{name}", _unfit(name, keys)
+        at, found = f"live.strategies.{name}", _unfit(name, keys, indices)
         strategy = _overridden(f"{at}.strategy", keys.strategy, base, found)
         if strategy is not None and strategy.largest_weight_frac > risk.max_weight_per_name_frac:
             found.append(
@@ -166,11 +176,12 @@ def specs_of(
         mistakes += found
         if strategy is not None and not found:
             share = round(keys.capital_share_frac * BPS)
-            specs.append(StrategySpec(name, share, keys.model, keys.universe, keys.schedule, keys.paused, strategy))
+            model = "" if keys.model == market_model else keys.model
+            specs.append(StrategySpec(name, share, model, keys.universe, keys.schedule, keys.paused, strategy))
     return tuple(specs), tuple(mistakes)
 
 
-def _unfit(name: str, keys: LiveStrategySettings) -> list[str]:
+def _unfit(name: str, keys: LiveStrategySettings, indices: Collection[str] | None) -> list[str]:
     at, found = f"live.strategies.{name}", []
     if not _NAME.fullmatch(name) or name == ACCOUNT:
         found.append(
@@ -179,12 +190,16 @@ def _unfit(name: str, keys: LiveStrategySettings) -> list[str]:
         )
     if keys.schedule not in SCHEDULES:
         found.append(f"{at}.schedule = {keys.schedule!r} is not possible: write {' or '.join(map(repr, SCHEDULES))}")
-    for key, value in (("model", keys.model), ("universe", keys.universe)):
-        if value:
-            found.append(
-                f"{at}.{key} = {value!r} is not possible yet, all strategies of a runner score by its one {key}: "
-                'write ""'
-            )
+    if keys.model and not _MODEL.fullmatch(keys.model):
+        found.append(
+            f"{at}.model = {keys.model!r} is no name of a registered model: write one of `ljwx models list`, "
+            'or "" for the market\'s own'
+        )
+    if keys.universe and indices is not None and keys.universe not in indices:
+        found.append(
+            f"{at}.universe = {keys.universe!r} is no index whose members the session pack tells: write one of "
+            f'{", ".join(sorted(indices)) or "none"}, or "" for all whom [universe] lets in'
+        )
     if round(keys.capital_share_frac * BPS) == 0:
         found.append(f"{at}.capital_share_frac = {keys.capital_share_frac} is less than 0.0001, the smallest share")
     return found

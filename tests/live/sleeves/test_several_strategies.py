@@ -75,7 +75,7 @@ class Trading:
             settings=settings,
             journal=desk.journal,
             desk=desk.orders,
-            models=lambda strategy: self.models.get(strategy, []),
+            models=lambda strategy: self.models.get(strategy.name, []),
             turn=self.strategies.turn,
             denials=self.denied,
         )

@@ -35,7 +35,7 @@ def specs(settings: Settings, **given_keys: dict[str, object]) -> tuple[Strategy
 
 def mistakes(settings: Settings, name: str = "a", **changed: object) -> str:
     section = LiveStrategySettings.model_validate({**KEYS, **changed})
-    return "; ".join(specs_of({name: section}, settings.strategy, settings.risk)[1])
+    return "; ".join(specs_of({name: section}, settings.strategy, settings.risk, indices={"000016.SH"})[1])
 
 
 def after(planned: Plan, before: tuple[InForce, ...] = ()) -> tuple[InForce, ...]:
@@ -57,9 +57,29 @@ def test_without_a_section_there_is_one_strategy_with_everything(settings: Setti
     assert (only, only.name, only.share_bps) == (sole_strategy(settings.strategy), "topk-dropout", 10_000)
 
 
+def test_the_market_s_own_model_written_out_is_the_same_as_left_empty_and_indices_are_the_pack_s(
+    settings: Settings,
+) -> None:
+    section = {
+        name: LiveStrategySettings.model_validate({**KEYS, "model": model, "universe": "000016.SH"})
+        for name, model in (("a", "ours"), ("b", ""), ("c", "other-0123"))
+    }
+    for indices in ({"000016.SH", "000300.SH"}, None):  # None: no pack lies there yet
+        found, wrong = specs_of(section, settings.strategy, settings.risk, market_model="ours", indices=indices)
+        assert wrong == ()
+        assert [(one.model, one.universe) for one in found] == [
+            ("", "000016.SH"),
+            ("", "000016.SH"),
+            ("other-0123", "000016.SH"),
+        ]
+    assert "tells: write one of none, or" in "; ".join(
+        specs_of(section, settings.strategy, settings.risk, market_model="ours", indices=())[1]
+    )
+
+
 def test_what_the_journal_keeps_is_the_whole_strategy(settings: Settings) -> None:
     (read,) = specs(settings, a={"strategy": {"top_k": 12, "exits": {"stop_loss_frac": 0.1}}})
-    one = replace(read, model="another", universe="000300.SH")  # what a later release may write
+    one = replace(read, model="another", universe="000300.SH")
     assert one.strategy.top_k == 12
     assert one.strategy.exits == settings.strategy.exits.model_copy(update={"stop_loss_frac": 0.1})
     (kept,) = after(plan((), (one,), holding=(), by=BY_FILE))
@@ -70,11 +90,11 @@ def test_what_the_journal_keeps_is_the_whole_strategy(settings: Settings) -> Non
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
+        ({"model": "../other"}, "a.model = '../other' is no name of a registered model"),
         (
-            {"model": "other"},
-            "a.model = 'other' is not possible yet, all strategies of a runner score by its one model",
+            {"universe": "000300.SH"},
+            "a.universe = '000300.SH' is no index whose members the session pack tells: write one of 000016.SH, or",
         ),
-        ({"universe": "000300.SH"}, "a.universe = '000300.SH' is not possible yet"),
         ({"schedule": "open"}, "live.strategies.a.schedule = 'open' is not possible: write 'close'"),
         ({"strategy": {"top_kk": 3}}, "unknown key live.strategies.a.strategy.top_kk, did you mean top_k?"),
         ({"strategy": {"top_k": "many"}}, "live.strategies.a.strategy.top_k = 'many' is refused"),
