@@ -264,6 +264,7 @@ def _live(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     home = market_home(settings)
     if not arguments.once:
+        print(f"the runner of {home.name}: `ljwx live status` says how it stands, Ctrl-C ends it", file=sys.stderr)
         return serve(home, settings, reread=lambda: _settings(arguments))
     account = run_replay(home, settings)
     print(json.dumps(account.as_dict(), indent=2))
