@@ -135,7 +135,11 @@ def build_parser() -> argparse.ArgumentParser:
     _add_settings_options(up)
     up.set_defaults(handler=_up)
 
-    live = commands.add_parser("live", help="the live runner on a paper account, its journal, and what trading cost")
+    live = commands.add_parser(
+        "live",
+        help="the live runner on a paper account, its journal, and what trading cost",
+        description="without a command: the live runner on the market's paper account, until Ctrl-C",
+    )
     _add_settings_options(live)
     live.add_argument("--once", action="store_true", help="replay the held-out sessions, print the account and stop")
     live.set_defaults(handler=_live)
@@ -260,6 +264,7 @@ def _live(arguments: argparse.Namespace) -> int:
     settings = _settings(arguments)
     home = market_home(settings)
     if not arguments.once:
+        print(f"the runner of {home.name}: `ljwx live status` says how it stands, Ctrl-C ends it", file=sys.stderr)
         return serve(home, settings, reread=lambda: _settings(arguments))
     account = run_replay(home, settings)
     print(json.dumps(account.as_dict(), indent=2))

@@ -220,8 +220,8 @@ def _restore(settings: Settings, arguments: argparse.Namespace) -> int:
             restore.carry_out(plan, log, into, lambda seq: told(f"{seq:,} of {plan.upto_seq:,}"))
     text = (
         f"{into}: {plan.sentence()}\n"
-        "The old one is untouched. To trade on from the new one, end the runner, move the old one aside and put the "
-        "new one in its place; the runner reconciles it with the broker before it sends anything"
+        "The old one is untouched. To trade on from the new one, end the runner, move the old one aside (its -wal and "
+        "-shm, too) and put the new one in its place; the runner reconciles it with the broker before it sends anything"
     )
     return show_result(arguments, body, text)
 

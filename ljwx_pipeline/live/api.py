@@ -35,6 +35,8 @@ FRONT_PAGE = f"""<!doctype html>
 <ul>
 <li><a href="/status">/status</a>: mode, model and account as JSON</li>
 <li><a href="/standing">/standing</a>: what may be done now, and why; <code>ljwx live status</code> asks it</li>
+<li><a href="/strategies">/strategies</a>: who trades the account, with what share and result</li>
+<li><a href="/signals">/signals</a>: the session's provisional scores, with <code>live.tick_seconds</code> above 0</li>
 <li><a href="/health">/health</a>: 200 while the loop gets on, 503 when it is stalled or halted</li>
 <li><code>POST {BUNDLES_PATH}</code>: the way in for signed model bundles; the deploy job uses it</li>
 <li><code>POST {WITHDRAWALS_PATH}</code>: the signed word that no model trades; <code>ljwx demote</code> uses it</li>

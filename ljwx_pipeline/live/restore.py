@@ -158,7 +158,7 @@ class Restore:
         if not whole:
             raise LiveError(
                 f"the journal cannot be read ({fault}), and {self._shelf.folder} holds no backup with a log",
-                "name the folder of its backups with --backups",
+                "copy a backup of it into that folder: `ljwx live backups` lists what lies there",
             )
         path = self._shelf.require_whole(whole[-1])
         with self._shelf.alone(), restored(self._copies, path, self._shelf.folder, "log") as store:
