@@ -39,6 +39,7 @@ from tests.live.test_stop_desk import buy_in_the_morning, closed, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSED = LiveError.exit_code
+SENT_AS = "application/json"
 
 
 @pytest.fixture(scope="module")
@@ -259,6 +260,9 @@ def test_the_interface_takes_json_objects_of_exactly_its_fields_alone(
                     assert (await client.post("/kill", json={**body, "by": ""})).status_code == 409
                     assert (await client.post("/mode", json={**body, "mode": "mad", "strategy": ""})).status_code == 422
                     assert (await client.post("/kill", json={**body, "reason": "x" * 20_000})).status_code == 413
+                    for odd in ("M\udcfcller", "half \ud800", "nothing\0"):
+                        sent = {"content": json.dumps({**body, "reason": odd}), "headers": {"content-type": SENT_AS}}
+                        assert (await client.post("/kill", **sent)).status_code == 422
                     assert (await client.get("/standing")).json()["breakers"]
                     assert all(not one["tripped"] for one in (await client.get("/standing")).json()["breakers"])
 
@@ -298,6 +302,14 @@ def test_without_a_runner_the_journal_is_looked_at_killed_and_halted(
     with store.reading() as connection:
         assert connection.execute(select(breakers.c.tripped, breakers.c.reason)).all() == [(1, "fire")]
     store.close()
+
+
+def test_words_of_a_terminal_with_another_encoding_stop_no_kill_switch(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = offline(capsys, "kill", "--reason", "M\udcfcller", "--by", "w\udcfc")
+    (pulled,) = [one for one in said["breakers"] if one["tripped"]]
+    assert (said["mode"], pulled["reason"]) == ("halted", r"M\udcfcller")
 
 
 def test_what_allows_more_or_sends_needs_a_runner(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:
