@@ -66,7 +66,7 @@ def _add_words(parser: argparse.ArgumentParser, *, required: bool = True) -> Non
 
 
 def _words(given: str) -> str:
-    """Return the words with bytes that are no UTF-8 written as codes: no kill switch fails for a terminal's encoding."""
+    """Return the words, bytes that are no UTF-8 as codes: no kill switch fails for a terminal's encoding."""
     return given.encode(errors="backslashreplace").decode()
 
 

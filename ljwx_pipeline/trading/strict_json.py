@@ -1,8 +1,9 @@
 """Frozen dataclasses to JSON and back, strictly: a field that is unknown, missing or of another type is an error.
 
 Fields may be of type ``str``, ``int``, ``bool``, ``float``, ``date``, a ``StrEnum``, another such dataclass, a tuple
-of one of these, or one of these or None. A number given for text, a bool or a float for an integer, NaN and integers
-beyond 64 bits, and text that is no UTF-8 or holds a NUL, are refused. Not here: which messages there are (``exchange_wire.py``).
+of one of these, or one of these or None. A number given for text, a bool or a float for an integer, NaN, integers
+beyond 64 bits, and text that is no UTF-8 or holds a NUL are refused. Not here: which messages there are
+(``exchange_wire.py``).
 """
 
 from __future__ import annotations
