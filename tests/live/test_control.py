@@ -25,6 +25,7 @@ from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.control_api import CloseAsked, KillAsked, control_router
 from ljwx_pipeline.live.control_offline import OfflineControl
+from ljwx_pipeline.live.events import Event, OrderDecided
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.lease import Lease
@@ -152,6 +153,32 @@ def test_what_may_be_sold_is_sold_at_once_at_a_limit(
                 (row,) = rows(watched, orders, orders.c.client_order_id == order["client_order_id"])
                 assert row["state"] in ("filled", "lapsed")
                 assert row["reason"] not in ("PRICE_CAGE", "PRICE_LIMIT", "LOT")
+
+    asyncio.run(act())
+
+
+def test_of_two_closes_at_once_the_second_sees_what_the_first_one_sold(
+    tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with watched_at(exchange.said["url"], tmp_path, feed, settings) as watched:
+                await watched.connect()
+                await buy_in_the_morning(watched, feed.sessions[0], 2)
+                await watched.follow(closed(feed.sessions[0]))
+                held = {row["symbol"]: row["shares"] for row in rows(watched, positions_now)}
+                place = watched.desk.orders.place
+
+                async def slowly(placed: list[OrderDecided], beside: list[Event]) -> None:
+                    await asyncio.sleep(0.2)
+                    await place(placed, beside)
+
+                monkeypatch.setattr(watched.desk.orders, "place", slowly)
+                asked = CloseAsked(symbol="", shares=0, dry_run=False, by="wu", reason="a double click")
+                once, again = await asyncio.gather(watched.control.close(asked), watched.control.close(asked))
+                assert again["cancelled"] == [one["client_order_id"] for one in once["orders"]]
+                working = rows(watched, orders, orders.c.is_open == 1)
+                assert {row["symbol"]: row["shares"] for row in working} == held
 
     asyncio.run(act())
 
