@@ -57,8 +57,17 @@ def add_live_control_commands(add: Add) -> None:
 
 
 def _add_words(parser: argparse.ArgumentParser, *, required: bool = True) -> None:
-    parser.add_argument("--reason", required=required, default="", metavar="TEXT", help="why; kept in the journal")
-    parser.add_argument("--by", default="", metavar="NAME", help="who asks; default: the user of this machine")
+    parser.add_argument(
+        "--reason", type=_words, required=required, default="", metavar="TEXT", help="why; kept in the journal"
+    )
+    parser.add_argument(
+        "--by", type=_words, default="", metavar="NAME", help="who asks; default: the user of this machine"
+    )
+
+
+def _words(given: str) -> str:
+    """Return the words, bytes that are no UTF-8 as codes: no kill switch fails for a terminal's encoding."""
+    return given.encode(errors="backslashreplace").decode()
 
 
 def _status(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -136,7 +145,7 @@ def _who(arguments: argparse.Namespace) -> str:
     if arguments.by:
         return str(arguments.by)
     try:
-        return getpass.getuser()
+        return _words(getpass.getuser())
     except (KeyError, OSError, ImportError):
         raise ConfigError("this machine's user has no name", "say who asks with --by NAME") from None
 

@@ -8,6 +8,7 @@ bounded by what is held. Not here: the endpoints (``control_api.py``), the comma
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
@@ -98,6 +99,7 @@ class HandControl:
         self._desk = desk
         self._broker = broker
         self._stops = stops
+        self._closing = asyncio.Lock()  # the second of two closes at once sees what the first one sold
 
     async def standing(self) -> dict[str, Any]:
         """Return mode, reasons, breakers, positions by the last good prices, open orders, stops, alerts."""
@@ -153,6 +155,10 @@ class HandControl:
         """
         if not asked.by.strip() or not asked.reason.strip():
             raise LiveError(f"{asked.by!r} asked for a close because of {asked.reason!r}", "say who closes, and why")
+        async with self._closing:
+            return await self._close(asked)
+
+    async def _close(self, asked: CloseAsked) -> dict[str, Any]:
         denial = self._watch.guard.standing().denial(Action.CLOSE_BY_HAND)
         if denial:
             raise LiveError(f"nothing may be closed by hand: {denial}", "see `ljwx live status`, and mend it first")

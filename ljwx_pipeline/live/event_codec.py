@@ -29,8 +29,8 @@ def to_json(value: Any) -> str:
     Raises
     ------
     LiveError
-        When a field does not hold what its annotation says (NumPy's numbers are not ``int``), or a number that is not
-        finite.
+        When a field does not hold what its annotation says (NumPy's numbers are not ``int``), a number that is not
+        finite, or text that is no UTF-8 or holds a NUL.
     """
     kind: Any = type(value)
     plain = _encoder(kind)(value, kind.__name__)
@@ -87,7 +87,7 @@ def _encoder(kind: Any) -> Step:
         return lambda value, name: _of(value, name, date).isoformat()
     if isinstance(kind, type) and issubclass(kind, StrEnum):
         return lambda value, name: _of(value, name, kind).value
-    return lambda value, name: _scalar(value, name, kind)
+    return _text if kind is str else lambda value, name: _scalar(value, name, kind)
 
 
 @cache
@@ -144,6 +144,19 @@ def _of(value: Any, name: str, kind: type[Any]) -> Any:
     if type(value) is not kind:
         raise _refuse(name, value, f"a {kind.__name__}")
     return value
+
+
+def _text(value: Any, name: str) -> str:
+    """Return text that every database can hold: its driver would else end the process by an error of its own."""
+    text: str = _of(value, name, str)
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise _refuse(name, value, "text that is UTF-8") from None
+    if "\0" in text:
+        raise _refuse(name, value, "text without a NUL")
+    return text
 
 
 def _scalar(value: Any, name: str, kind: Any) -> Any:

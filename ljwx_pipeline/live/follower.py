@@ -19,7 +19,7 @@ from ljwx_pipeline.live.close_trading import Close
 from ljwx_pipeline.live.events import ReconciliationFailed
 from ljwx_pipeline.live.from_broker import MessageIntake
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.trading.exchange_wire import Durable, PhaseName, Tick
+from ljwx_pipeline.trading.exchange_wire import Durable, Phase, PhaseName, Tick
 
 #: Waits between two attempts to reach a broker that is silent, seconds; the last one is repeated.
 BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
@@ -129,7 +129,8 @@ class Follower:
             self._hooks.on_ticks(frame.ticks)
             if frame.durable:
                 self._hooks.progressed(f"{len(frame.durable)} messages of {self._broker.name}")
-            if taken.closed and await self._close(done):
+            # by the frame: a comparison beside this may have written the close down before it was told here
+            if _tells_a_close(frame.durable) and await self._close(done):
                 return True
         return False
 
@@ -140,3 +141,7 @@ class Follower:
         if closed is not None and clock.next_session is not None:
             await self._hooks.on_close(Close(closed, clock.next_session, clock.at_ns))
         return done is not None and done(closed, clock.exhausted)
+
+
+def _tells_a_close(messages: Sequence[Durable]) -> bool:
+    return any(isinstance(one, Phase) and one.phase is PhaseName.CLOSED for one in messages)

@@ -301,7 +301,8 @@ class Inbox:
 
     def _note_withdrawal(self, body: bytes, key: str) -> Accepted:
         found = unpack_withdrawal(body, public_key=key)
-        why = ": ".join(part for part in (found.by, found.reason) if part)
+        # it is signed, so it counts, also where its words hold bytes that are no UTF-8
+        why = _storable(": ".join(part for part in (found.by, found.reason) if part))
         new = self._take_back(found.identity, model_name=found.model_name, model_version=found.version, reason=why)
         return Accepted("", found.version, new)
 
@@ -384,8 +385,7 @@ class Inbox:
 
     def _refuse(self, folder: Path, why: str) -> None:
         # a folder's name may hold bytes that are no UTF-8, which the journal could not store
-        message = f"{folder.name}: {why}".encode(errors="backslashreplace").decode()
-        self._journal.record_event("bundle_refused", message)
+        self._journal.record_event("bundle_refused", _storable(f"{folder.name}: {why}"))
         self._set_aside(folder)
 
     def _set_aside(self, folder: Path) -> None:
@@ -394,6 +394,11 @@ class Inbox:
         if target.is_dir():
             shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
+
+
+def _storable(text: str) -> str:
+    """Return ``text`` with what no journal can hold written as its code."""
+    return text.encode(errors="backslashreplace").decode().replace("\0", r"\x00")
 
 
 def _deployed(bundle: ModelBundle, version: str) -> DeployedBundle:

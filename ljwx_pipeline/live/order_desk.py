@@ -258,12 +258,21 @@ class OrderDesk:
                 await self._take_in(await self._broker.events(read))
                 read = await self._journal.read(self._intake.position)
                 if read != statement.seq:
+                    last = (await self._broker.clock()).last_seq
+                    if last < read:
+                        return await self._forgotten(statement, last, read)
                     continue  # it said something meanwhile: the statement is of another moment
                 return await self._journal.write(partial(self._compare, statement, theirs, self._fence.epoch))
         raise BrokerSilent(
             f"{self._broker.name} said something new during each of {_STATEMENTS} comparisons of the account",
             "it is compared again; trade less often, or compare at lunch or after the close",
         )
+
+    async def _forgotten(self, statement: AccountReport, last: int, read: int) -> ReconciliationFailed:
+        told = f"{last} is its last message and {read} were read here: it was begun anew or is an older copy"
+        failed = ReconciliationFailed(broker=self._broker.name, session=statement.session, differences=(told,))
+        await self._journal.append([failed], self._fence.epoch)
+        return failed
 
     def _compare(
         self, statement: AccountReport, theirs: Mapping[str, OrderReport], epoch: int, connection: Connection

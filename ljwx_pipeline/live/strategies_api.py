@@ -69,7 +69,7 @@ def strategies_router(strategies: Strategies) -> APIRouter:
                 return _refusal(413, f"the request is larger than {_MOST_BYTES} bytes: no strategy is")
         try:
             body = json.loads(bytes(text))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             return _refusal(422, f"the request is no JSON ({error}): send the keys of the strategy's section")
         return await _answered(strategies.put(name, body, by=by))
 
@@ -102,4 +102,5 @@ def _not_json(request: Request) -> JSONResponse | None:
 
 
 def _refusal(status: int, detail: str) -> JSONResponse:
-    return JSONResponse({"detail": detail}, status_code=status)
+    # what is named may be half of a surrogate pair, which JSON can spell and an answer cannot hold
+    return JSONResponse({"detail": detail.encode(errors="backslashreplace").decode()}, status_code=status)

@@ -1,8 +1,9 @@
 """Frozen dataclasses to JSON and back, strictly: a field that is unknown, missing or of another type is an error.
 
 Fields may be of type ``str``, ``int``, ``bool``, ``float``, ``date``, a ``StrEnum``, another such dataclass, a tuple
-of one of these, or one of these or None. A number given for text, a bool or a float for an integer, NaN and integers
-beyond 64 bits are refused. Not here: which messages there are (``exchange_wire.py``).
+of one of these, or one of these or None. A number given for text, a bool or a float for an integer, NaN, integers
+beyond 64 bits, and text that is no UTF-8 or holds a NUL are refused. Not here: which messages there are
+(``exchange_wire.py``).
 """
 
 from __future__ import annotations
@@ -126,6 +127,9 @@ def _tuple_of(inner: Decode) -> Decode:
 def _text(value: Any) -> str:
     if type(value) is not str:
         raise TypeError("text is expected")
+    if "\0" in value:
+        raise ValueError("text without a NUL is expected")
+    value.encode()  # JSON can spell half of a surrogate pair, which no journal can hold: UnicodeEncodeError
     return value
 
 

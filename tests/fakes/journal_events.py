@@ -206,7 +206,7 @@ def disordered(messages: list[Event]) -> st.SearchStrategy[list[Event]]:
 
 
 _NAMES = st.sampled_from(["s", "t"])
-_TEXT = st.text(max_size=8)
+_TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=8)
 _DAYS = st.dates(date(2025, 11, 3), date(2025, 11, 6))
 _SYMBOLS = st.sampled_from(["S00001.SIM", "S00002.SIM", "S00003.SIM"])
 _POSITIONS = st.lists(_SYMBOLS, unique=True, max_size=3).map(lambda some: tuple(held(symbol) for symbol in some))

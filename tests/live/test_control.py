@@ -25,6 +25,7 @@ from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.control_api import CloseAsked, KillAsked, control_router
 from ljwx_pipeline.live.control_offline import OfflineControl
+from ljwx_pipeline.live.events import Event, OrderDecided
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.lease import Lease
@@ -39,6 +40,7 @@ from tests.live.test_stop_desk import buy_in_the_morning, closed, rows
 
 ROOT = Path(__file__).resolve().parents[2]
 REFUSED = LiveError.exit_code
+SENT_AS = "application/json"
 
 
 @pytest.fixture(scope="module")
@@ -155,6 +157,32 @@ def test_what_may_be_sold_is_sold_at_once_at_a_limit(
     asyncio.run(act())
 
 
+def test_of_two_closes_at_once_the_second_sees_what_the_first_one_sold(
+    tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with watched_at(exchange.said["url"], tmp_path, feed, settings) as watched:
+                await watched.connect()
+                await buy_in_the_morning(watched, feed.sessions[0], 2)
+                await watched.follow(closed(feed.sessions[0]))
+                held = {row["symbol"]: row["shares"] for row in rows(watched, positions_now)}
+                place = watched.desk.orders.place
+
+                async def slowly(placed: list[OrderDecided], beside: list[Event]) -> None:
+                    await asyncio.sleep(0.2)
+                    await place(placed, beside)
+
+                monkeypatch.setattr(watched.desk.orders, "place", slowly)
+                asked = CloseAsked(symbol="", shares=0, dry_run=False, by="wu", reason="a double click")
+                once, again = await asyncio.gather(watched.control.close(asked), watched.control.close(asked))
+                assert again["cancelled"] == [one["client_order_id"] for one in once["orders"]]
+                working = rows(watched, orders, orders.c.is_open == 1)
+                assert {row["symbol"]: row["shares"] for row in working} == held
+
+    asyncio.run(act())
+
+
 def test_a_broker_that_falls_silent_makes_the_runner_read_only_and_the_risk_is_shown(
     tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings
 ) -> None:
@@ -259,6 +287,9 @@ def test_the_interface_takes_json_objects_of_exactly_its_fields_alone(
                     assert (await client.post("/kill", json={**body, "by": ""})).status_code == 409
                     assert (await client.post("/mode", json={**body, "mode": "mad", "strategy": ""})).status_code == 422
                     assert (await client.post("/kill", json={**body, "reason": "x" * 20_000})).status_code == 413
+                    for odd in ("M\udcfcller", "half \ud800", "nothing\0"):
+                        sent = {"content": json.dumps({**body, "reason": odd}), "headers": {"content-type": SENT_AS}}
+                        assert (await client.post("/kill", **sent)).status_code == 422
                     assert (await client.get("/standing")).json()["breakers"]
                     assert all(not one["tripped"] for one in (await client.get("/standing")).json()["breakers"])
 
@@ -298,6 +329,14 @@ def test_without_a_runner_the_journal_is_looked_at_killed_and_halted(
     with store.reading() as connection:
         assert connection.execute(select(breakers.c.tripped, breakers.c.reason)).all() == [(1, "fire")]
     store.close()
+
+
+def test_words_of_a_terminal_with_another_encoding_stop_no_kill_switch(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = offline(capsys, "kill", "--reason", "M\udcfcller", "--by", "w\udcfc")
+    (pulled,) = [one for one in said["breakers"] if one["tripped"]]
+    assert (said["mode"], pulled["reason"]) == ("halted", r"M\udcfcller")
 
 
 def test_what_allows_more_or_sends_needs_a_runner(journal: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.event_codec import from_json, to_json
-from ljwx_pipeline.live.events import Event, FillReported, SignalsScored
+from ljwx_pipeline.live.events import Event, FillReported, Noted, SignalsScored
 from tests.fakes.journal_events import DAY, closed, decided, filled, held, others
 
 
@@ -61,6 +61,12 @@ def test_a_missing_field_and_broken_json_are_refused() -> None:
 def test_money_that_is_no_plain_integer_is_not_even_written(number: object) -> None:
     with pytest.raises(LiveError, match="value_fen"):
         to_json(replace(filled(), value_fen=number))
+
+
+@pytest.mark.parametrize(("text", "words"), [("M\udcfcller", "UTF-8"), ("nothing\0", "NUL")])
+def test_text_that_no_database_can_hold_is_refused(text: str, words: str) -> None:
+    with pytest.raises(LiveError, match=words):
+        to_json(Noted(topic="note", message=text, session=None))
 
 
 def test_nested_parts_are_checked_too() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -14,11 +15,13 @@ from sqlalchemy import select
 
 from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.config import Settings
+from ljwx_pipeline.live.events import Reconciled
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.follower import BooksDiffer
 from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.tables import account, orders, signals
 from ljwx_pipeline.session_pack import read_session_pack
+from ljwx_pipeline.trading.exchange_wire import Frame, Phase, PhaseName
 from tests.fakes.desk_world import books, desk_at
 from tests.fakes.exchange_process import exchange_process
 from tests.fakes.followed import Followed, end_of_pack, stage, until
@@ -137,6 +140,30 @@ def test_stopped_after_each_session_and_started_again_it_ends_in_the_same_books(
     at_once = asyncio.run(run(tmp_path / "once", [last]))
     again = asyncio.run(run(tmp_path / "again", list(feed.sessions[:6])))
     assert again == at_once
+
+
+def test_a_close_that_a_comparison_heard_of_first_is_decided_all_the_same(
+    tmp_path: Path, feed: ReplayFeed, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        with exchange_process(tmp_path / "feed", tmp_path / "exchange", *OPTIONS) as exchange:
+            async with desk_at(exchange.said["url"], tmp_path) as desk:
+                stream = desk.broker.stream
+
+                async def compared_first(after: int) -> AsyncIterator[Frame]:
+                    async for frame in stream(after):
+                        if any(isinstance(one, Phase) and one.phase is PhaseName.CLOSED for one in frame.durable):
+                            assert isinstance(await desk.orders.recover(), Reconciled)
+                        yield frame
+
+                monkeypatch.setattr(desk.broker, "stream", compared_first)
+                await stage(desk, BUNDLE)
+                followed = Followed(desk, feed, wide_open(settings), Model(BUNDLE, GivenScores(feed, 1)))
+                async with asyncio.timeout(30):
+                    await followed.follower.follow(until(feed.sessions[3]))
+                assert [one.session for one in followed.closes] == list(feed.sessions[:4])
+
+    asyncio.run(run())
 
 
 def test_books_that_differ_stop_the_loop_before_anything_is_sent(

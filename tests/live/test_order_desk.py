@@ -230,6 +230,22 @@ def test_books_that_differ_are_told_and_not_overwritten(pack: Path, symbols: lis
     asyncio.run(day())
 
 
+def test_an_exchange_that_forgot_what_it_said_differs_and_is_no_outage(
+    pack: Path, symbols: list[str], tmp_path: Path
+) -> None:
+    async def day() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with desk_at(exchange.said["url"], tmp_path) as desk:
+                await trade(desk, symbols, sessions=1)
+        with exchange_process(pack, tmp_path / "begun-anew", *OPTIONS) as exchange:
+            async with desk_at(exchange.said["url"], tmp_path) as desk:
+                found = await desk.orders.recover()
+                assert isinstance(found, ReconciliationFailed)
+                assert "it was begun anew or is an older copy" in found.differences[0]
+
+    asyncio.run(day())
+
+
 def replace_id(order: object, identity: str) -> object:
     from ljwx_pipeline.live.order_desk import _new_order
 

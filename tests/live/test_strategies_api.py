@@ -108,8 +108,11 @@ def test_a_page_from_elsewhere_and_what_is_no_strategy_are_turned_away(world: Wo
         code, found = world.ask(method, path, KEYS, headers={"content-type": "text/plain"})
         assert (code, found["detail"]) == (415, "content-type is text/plain: send application/json")
     assert world.ask("PUT", "/strategies/a?by=ada", "x" * 70_000)[0] == 413
-    answer = world.http.put("/strategies/a", content="{", headers={"content-type": "application/json"})
-    assert (answer.status_code, "no JSON" in answer.json()["detail"]) == (422, True)
+    for deep in ("{", "[" * 60_000):
+        answer = world.http.put("/strategies/a", content=deep, headers={"content-type": "application/json"})
+        assert (answer.status_code, "no JSON" in answer.json()["detail"]) == (422, True)
+    assert world.ask("PUT", "/strategies/a?by=ada", {**KEYS, "\ud800": ""})[0] == 422
+    assert world.ask("PUT", "/strategies/a?by=%00", KEYS)[0] == 422
 
 
 def test_the_file_is_followed_on_demand_and_a_mistake_in_it_leaves_everything_as_it_is(world: World) -> None:

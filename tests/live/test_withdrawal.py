@@ -96,6 +96,15 @@ def test_a_signed_withdrawal_is_taken_once_and_a_bundle_ends_it(side: Side) -> N
     assert side.trades() is None
 
 
+def test_a_withdrawal_counts_whatever_bytes_its_words_hold(side: Side) -> None:
+    side.send("a", "3")
+    assert side.withdraw(replace(WORD, by="w\udcfc", reason="too\0risky"))
+    withdrawn = side.journal.withdrawn()
+    assert withdrawn is not None
+    assert withdrawn.sentence().endswith(r"(w\udcfc: too\x00risky)")
+    assert side.trades() is None
+
+
 def test_a_stranger_s_or_another_market_s_withdrawal_stops_nothing(side: Side) -> None:
     side.send("a", "3")
     with pytest.raises(BundleError, match="not signed by the trusted key"):

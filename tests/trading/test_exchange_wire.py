@@ -44,6 +44,8 @@ def values(hint: Any) -> st.SearchStrategy[Any]:
         return messages(hint)
     if hint is int:
         return INTEGERS
+    if hint is str:
+        return st.text(st.characters(codec="utf-8", exclude_characters="\0"))
     return st.floats(allow_nan=False, allow_infinity=False) if hint is float else st.from_type(hint)
 
 
