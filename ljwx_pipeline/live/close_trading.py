@@ -39,7 +39,7 @@ from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg, OrderIntent,
 from ljwx_pipeline.live.risk_gate import FREE, Denial, Restraint
 from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry
 from ljwx_pipeline.live.sleeves.book import Books as SleeveBooks
-from ljwx_pipeline.live.sleeves.funding import BPS, Funding, fund, gone
+from ljwx_pipeline.live.sleeves.funding import Funding, fund, gone
 from ljwx_pipeline.live.sleeves.netting import AccountOrder, Lot, Netted, SleeveIntent, net
 from ljwx_pipeline.live.sleeves.reading import (
     PastClose,
@@ -62,8 +62,8 @@ from ljwx_pipeline.live.tables import account
 from ljwx_pipeline.live.working_orders import WorkingOrders, working_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.uncertainty.abstain import may_buy
+from ljwx_pipeline.units import BPS, E4_PER_FEN
 
-_E4_PER_FEN = 100
 #: Model in the identity of an order by which a strategy that leaves sells.
 _LEAVING = "reduce"
 
@@ -495,7 +495,7 @@ def books_at(session: date, connection: Connection) -> Books:
         held=closed.positions,
         cash_fen=closed.cash_fen,
         equity_fen=closed.equity_fen,
-        value_fen={one.symbol: one.shares * one.last_price_e4 // _E4_PER_FEN for one in closed.positions},
+        value_fen={one.symbol: one.shares * one.last_price_e4 // E4_PER_FEN for one in closed.positions},
         past_equity_fen=[row.equity_fen for row in rows],
         past_cash_fen=[row.cash_fen for row in rows],
     )

@@ -26,15 +26,16 @@ from ljwx_pipeline.live.guard_journal import DECIDED_BEFORE_DAYS as DECIDED_BEFO
 from ljwx_pipeline.live.guard_journal import Told, read_book, sent_lately, told_mode, told_since
 from ljwx_pipeline.live.order_desk import Outstanding
 from ljwx_pipeline.live.orders import Leg
-from ljwx_pipeline.live.risk_gate import MINUTE_NS, Restraint
+from ljwx_pipeline.live.risk_gate import Restraint
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.trading.breaker_machines import Fault, features_fault, killed, model_fault
 from ljwx_pipeline.trading.breakers import RULES, Breaker, Scope, reset_by_person
 from ljwx_pipeline.trading.exchange_wire import Side as WireSide
 from ljwx_pipeline.trading.modes import Action, Condition, Standing, TradingMode
+from ljwx_pipeline.units import NS_PER_MINUTE
 
 #: A highest equity that alone moved is written at most so often.
-MARKS_EVERY_NS = MINUTE_NS
+MARKS_EVERY_NS = NS_PER_MINUTE
 #: What is not known to hold when a process starts: connecting and comparing clear it.
 _AT_START = {
     Condition.BROKER_UNREACHABLE: "not connected yet",

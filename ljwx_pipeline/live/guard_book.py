@@ -61,6 +61,7 @@ from ljwx_pipeline.trading.breakers import (
 from ljwx_pipeline.trading.modes import Condition, Reason, Standing, TradingMode
 from ljwx_pipeline.trading.modes import standing as standing_of
 from ljwx_pipeline.trading.round_trips import ClosedTrade
+from ljwx_pipeline.units import E4_PER_FEN
 
 #: What the journal keeps beside the breakers' own states: a strategy's trades, and the last event they hold.
 TRADES, FOLLOWED = "TRADES", "FOLLOWED"
@@ -73,7 +74,6 @@ Key = tuple[Breaker, str]
 
 #: Stands for the session of a journal that has seen none.
 BEFORE_ALL = date(1970, 1, 1)
-_E4_PER_FEN = 100
 
 
 @dataclass(frozen=True)
@@ -332,7 +332,7 @@ def _begun(book: GuardBook, session: date, at_ns: int) -> GuardBook:
 
 def _explained(book: GuardBook, event: Reconciled) -> GuardBook:
     """Return ``book`` after a statement that is not what was reckoned here: losses are counted from it on."""
-    value_fen = event.cash_fen + sum(one.shares * one.last_price_e4 // _E4_PER_FEN for one in event.positions)
+    value_fen = event.cash_fen + sum(one.shares * one.last_price_e4 // E4_PER_FEN for one in event.positions)
     counted = book.moved(
         (Breaker.DRAWDOWN, Breaker.DAY_LOSS), "", lambda state: replace(state, mark_fen=max(value_fen, 0))
     )

@@ -25,8 +25,7 @@ from ljwx_pipeline.trading.exchange_wire import Booking, BookingKind, FillReport
 from ljwx_pipeline.trading.exchange_wire import Side as WireSide
 from ljwx_pipeline.trading.round_trips import ClosedTrade, Lot, LotBook
 from ljwx_pipeline.trading.strict_json import from_json, to_json
-
-_E4_PER_FEN = 100
+from ljwx_pipeline.units import E4_PER_FEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +199,7 @@ class StrategyTrades:
                 symbol=whole.symbol,
                 side=WireSide(whole.side),
                 shares=shares,
-                price_e4=value_fen * _E4_PER_FEN // shares,
+                price_e4=value_fen * E4_PER_FEN // shares,
                 value_fen=value_fen,
                 commission_fen=fees_fen,
                 stamp_duty_fen=0,
@@ -228,7 +227,7 @@ class StrategyTrades:
         """Return the trades with lots of ``shares`` in ``symbol``: the oldest go, what is new cost the entry price."""
         more = shares - self.book.shares_of(symbol)
         if more > 0:
-            lot = Lot(symbol, more, more * entry_price_e4 // _E4_PER_FEN)
+            lot = Lot(symbol, more, more * entry_price_e4 // E4_PER_FEN)
             return replace(self, book=replace(self.book, lots=(*self.book.lots, lot)))
         if more < 0:
             return replace(self, book=replace(self.book, lots=_without(self.book.lots, symbol, -more)))

@@ -58,8 +58,8 @@ from ljwx_pipeline.trading.exchange_wire import (
 )
 from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
 from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.units import NS_PER_S
 
-_NS_PER_S = 1_000_000_000
 #: Orders on their way at once.
 _SENT_AT_ONCE = 8
 #: How often, and how long apart, an overdue renewal of the lease is waited for before nothing is sent.
@@ -118,7 +118,7 @@ class OrderDesk:
         self._fenced = FencedBroker(broker, fence)
         self._fence = fence
         self._clock = clock
-        self._max_age_ns = round(max_order_age_s * _NS_PER_S)
+        self._max_age_ns = round(max_order_age_s * NS_PER_S)
         self._may_send = may_send
         self._intake = MessageIntake(journal.log, broker.name)
         self._turn = asyncio.Lock()

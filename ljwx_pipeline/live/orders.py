@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
+from ljwx_pipeline.units import E4_PER_FEN
+
 
 class Side(StrEnum):
     """Direction of an order; the runner never sells short, so a sell always closes."""
@@ -89,7 +91,7 @@ class OrderIntent:
     @property
     def value_fen(self) -> int:
         """Shares at the reference price, fen, rounded down."""
-        return self.shares * self.reference_price_e4 // 100
+        return self.shares * self.reference_price_e4 // E4_PER_FEN
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from ljwx_pipeline.live.guard import DECIDED_BEFORE_DAYS
 from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry, carry_sold, wants_by_order
 from ljwx_pipeline.live.sleeves.book import NOBODY, Books
-from ljwx_pipeline.live.sleeves.funding import BPS
 from ljwx_pipeline.live.sleeves.reading import last_books, session_so_far, strategies_in_force
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.live.tables import (
@@ -41,6 +40,7 @@ from ljwx_pipeline.live.tables import (
 )
 from ljwx_pipeline.trading.exits import ExitParams
 from ljwx_pipeline.trading.stops import LEGS, HeldByStrategy
+from ljwx_pipeline.units import BPS
 
 #: What the journal keeps of a stop that has triggered, by position.
 STOP = "STOP"

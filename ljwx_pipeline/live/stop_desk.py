@@ -27,7 +27,7 @@ from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay, TickDesk
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import Execution, Leg, OrderIntent, Side
-from ljwx_pipeline.live.risk_gate import FEN_PER_CNY, Quote, RiskView, gate_orders
+from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.live.stop_books import NOT_WATCHED, STOP, Watched, stop_books, stop_key, untold
 from ljwx_pipeline.market.hours import MarketPhase
@@ -50,8 +50,8 @@ from ljwx_pipeline.trading.stops import (
     watch,
 )
 from ljwx_pipeline.trading.strict_json import from_json, to_json
+from ljwx_pipeline.units import E4_PER_FEN, FEN_PER_CNY, NS_PER_S
 
-_E4_PER_FEN = 100
 _FINAL = (OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.LAPSED, OrderStatus.REJECTED)
 #: What is in the way for minutes: nobody need be told each time.
 _PASSING = (Wait.NOT_TRADING, Wait.RESERVED, Wait.RETRY, Wait.MARKET_CLOSED)
@@ -184,7 +184,7 @@ class StopDesk:
             return
         denial = await self._denial(after, order, market, day)
         if denial:
-            retry_at_ns = now_ns + round(self._settings.retry_s * 1e9)
+            retry_at_ns = now_ns + round(self._settings.retry_s * NS_PER_S)
             await self._keep(replace(stop, wait=denial, retry_at_ns=retry_at_ns), known)
             return
         try:
@@ -231,7 +231,7 @@ class StopDesk:
         sellable = min(sellable, reserved + free)
         price_e4 = self._ticks.price_e4(held.symbol)
         # larger than one order may be: it goes in parts
-        most = int(self._risk.max_order_cny * FEN_PER_CNY) * _E4_PER_FEN // max(price_e4, 1)
+        most = int(self._risk.max_order_cny * FEN_PER_CNY) * E4_PER_FEN // max(price_e4, 1)
         most = int(floor_to_lot(most, day.lot_min, day.lot_step))
         return SellingSide(
             session=facts.hours.session,

@@ -34,6 +34,7 @@ from ljwx_pipeline.scoring.bundle import load_bundle
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.trading.market_arrays import optional_columns
 from ljwx_pipeline.uncertainty.abstain import may_buy
+from ljwx_pipeline.units import E4
 
 
 def order_stages(
@@ -166,9 +167,7 @@ def _decision(was: RecordedOrder, made: DecidedOrder | None) -> Stage:
         "denial": (was.denial, made.denial),
     }
     differ = tuple(f"{field} was {then}, is {here}" for field, (then, here) in said.items() if then != here)
-    told = (
-        f"{now.side} {now.shares} at a reference price of {now.reference_price_e4 / 10_000:.4f} CNY, place {now.rank}"
-    )
+    told = f"{now.side} {now.shares} at a reference price of {now.reference_price_e4 / E4:.4f} CNY, place {now.rank}"
     if differ:
         return Stage(name, "differs", f"{'; '.join(differ)}", differences=differ)
     return Stage(name, "equal", told + (f", denied: {made.denial}" if made.denial else ""))

@@ -28,7 +28,7 @@ from __future__ import annotations
 from enum import IntEnum
 
 from ljwx_pipeline.compiled import trading_kernel
-from ljwx_pipeline.market.rulebook import BPS
+from ljwx_pipeline.units import BPS
 
 
 class FillModel(IntEnum):
