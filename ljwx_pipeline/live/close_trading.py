@@ -35,7 +35,12 @@ from ljwx_pipeline.live.events import (
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg, OrderIntent, Side, client_order_id
+from ljwx_pipeline.live.orders import (
+    DecidedOrder,
+    Leg,
+    OrderIntent,
+    client_order_id,
+)
 from ljwx_pipeline.live.risk_gate import FREE, Denial, Restraint
 from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry
 from ljwx_pipeline.live.sleeves.book import Books as SleeveBooks
@@ -61,6 +66,7 @@ from ljwx_pipeline.live.sleeves.strategies import (
 from ljwx_pipeline.live.tables import account
 from ljwx_pipeline.live.working_orders import WorkingOrders, working_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
 from ljwx_pipeline.uncertainty.abstain import may_buy
 from ljwx_pipeline.units import BPS, E4_PER_FEN
 

@@ -25,13 +25,11 @@ from ljwx_pipeline.live.events import AlertRaised, HeldPosition, OrderDecided, T
 from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import Execution, Leg, Side
+from ljwx_pipeline.live.orders import Leg
 from ljwx_pipeline.live.stop_books import BY_HAND
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.live.watch import Watch
-from ljwx_pipeline.trading.exchange_wire import ClockReport, NewOrder, PhaseName
-from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.trading.exchange_wire import ClockReport, Execution, NewOrder, PhaseName, Side
 from ljwx_pipeline.trading.matching import floor_to_lot
 from ljwx_pipeline.trading.modes import Action
 from ljwx_pipeline.trading.stops import HeldByStrategy, SellingSide, Stop, StopState, Wait, next_order
@@ -233,7 +231,7 @@ class HandControl:
             if wait == Wait.NOT_TRADING or clock.next_session is None or still_open:
                 continue  # trading goes on soon, nobody knows a next session, or it has an order in the name already
             identity = self._identity(symbol, clock.next_session, books.made)
-            order = NewOrder(identity, clock.next_session, symbol, WireSide.SELL, rest, 0, WireExecution.SESSION, 0)
+            order = NewOrder(identity, clock.next_session, symbol, Side.SELL, rest, 0, Execution.SESSION, 0)
             made.append(self._decided(order, clock))
             left[symbol] = f"{wait}: {rest} shares wait for {clock.next_session}"
         return made, left
@@ -299,7 +297,7 @@ class HandControl:
             side=Side.SELL,
             shares=order.shares,
             rank=0,
-            execution=Execution(order.execution),
+            execution=order.execution,
             limit_price_e4=order.limit_price_e4,
             reference_price_e4=self._watch.ticks.price_e4(order.symbol),
             denial="",

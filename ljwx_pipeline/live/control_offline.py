@@ -19,7 +19,10 @@ from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.control_view import book_view, journal_view
 from ljwx_pipeline.live.event_log import EventLog
-from ljwx_pipeline.live.events import ModeChanged, TradingMode, instant_ns
+from ljwx_pipeline.live.events import (
+    ModeChanged,
+    instant_ns,
+)
 from ljwx_pipeline.live.guard_book import GuardBook, written
 from ljwx_pipeline.live.guard_journal import read_book
 from ljwx_pipeline.live.lease import TERM_S, Lease
@@ -27,6 +30,7 @@ from ljwx_pipeline.live.migrate import HEAD, revision_of
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.trading.breaker_machines import killed
 from ljwx_pipeline.trading.breakers import Breaker
+from ljwx_pipeline.trading.modes import TradingMode
 
 _LOOK_EVERY_S = 0.2
 

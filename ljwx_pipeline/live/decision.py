@@ -18,11 +18,16 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import LiveSettings, RiskSettings, StrategySettings, UncertaintySettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, Side, client_order_id
+from ljwx_pipeline.live.orders import (
+    DecidedOrder,
+    OrderIntent,
+    client_order_id,
+)
 from ljwx_pipeline.live.risk_gate import FREE, Denial, Quote, Restraint, RiskView, gate_orders
 from ljwx_pipeline.live.working_orders import NONE_WORKING, WorkingOrders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.trading.decide import DecisionParams, decide
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.trading.exits import ExitParams, forced_out
 from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
 

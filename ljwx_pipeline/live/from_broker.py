@@ -30,7 +30,10 @@ from ljwx_pipeline.live.events import (
     SessionOpened,
     StreamRead,
 )
-from ljwx_pipeline.live.orders import REOPENED, Execution, OrderState, Side
+from ljwx_pipeline.live.orders import (
+    REOPENED,
+    OrderState,
+)
 from ljwx_pipeline.live.tables import (
     account_now,
     bookings,
@@ -204,9 +207,9 @@ class MessageIntake:
                     exchange_order_id=message.exchange_order_id,
                     session=message.session,
                     symbol=message.symbol,
-                    side=Side(message.side),
+                    side=message.side,
                     shares=message.shares,
-                    execution=Execution(message.execution),
+                    execution=message.execution,
                     limit_price_e4=0,
                     adopted_at_ns=message.at_ns,
                 )
@@ -274,7 +277,7 @@ def _fill(message: FillReport) -> FillReported:
         exchange_order_id=message.exchange_order_id,
         session=message.session,
         symbol=message.symbol,
-        side=Side(message.side),
+        side=message.side,
         shares=message.shares,
         price_e4=message.price_e4,
         value_fen=message.value_fen,

@@ -34,7 +34,6 @@ from ljwx_pipeline.live.events import (
     StrategyState,
     Tier,
 )
-from ljwx_pipeline.live.events import TradingMode as StoredMode
 from ljwx_pipeline.live.guard_trades import (
     OrderFacts,
     StrategyTrades,
@@ -43,7 +42,10 @@ from ljwx_pipeline.live.guard_trades import (
     shares_held,
     trades_text,
 )
-from ljwx_pipeline.live.orders import OPEN_STATES, OrderState, Side
+from ljwx_pipeline.live.orders import (
+    OPEN_STATES,
+    OrderState,
+)
 from ljwx_pipeline.trading.breaker_machines import Fault, after_answer, after_equity, after_look, after_trade
 from ljwx_pipeline.trading.breaker_machines import session_began as breaker_session_began
 from ljwx_pipeline.trading.breakers import (
@@ -58,6 +60,7 @@ from ljwx_pipeline.trading.breakers import (
     expected_breakers,
     state_text,
 )
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.trading.modes import Condition, Reason, Standing, TradingMode
 from ljwx_pipeline.trading.modes import standing as standing_of
 from ljwx_pipeline.trading.round_trips import ClosedTrade
@@ -267,17 +270,7 @@ def mode_event(told: TradingMode, book: GuardBook) -> list[Event]:
         return []
     why = "; ".join(dict.fromkeys(_sentence(book, reason) for reason in now.reasons))
     said = why or "nothing speaks against it any more"
-    return [ModeChanged(scope=STANDING_SCOPE, mode=StoredMode(now.mode.value), by=RUNNER, reason=said)]
-
-
-def both(one: Standing, other: Standing) -> Standing:
-    """Return what both allow, with the reasons of both, the strictest first."""
-    strictness = tuple(TradingMode)
-    reasons = sorted(
-        dict.fromkeys((*one.reasons, *other.reasons)),
-        key=lambda reason: (-strictness.index(reason.mode), len(reason.allows)),
-    )
-    return Standing(max(one.mode, other.mode, key=strictness.index), one.allows & other.allows, tuple(reasons))
+    return [ModeChanged(scope=STANDING_SCOPE, mode=now.mode, by=RUNNER, reason=said)]
 
 
 def followed_text(book: GuardBook) -> str:

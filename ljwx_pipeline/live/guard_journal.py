@@ -27,7 +27,6 @@ from ljwx_pipeline.live.guard_book import (
     read_followed,
 )
 from ljwx_pipeline.live.guard_trades import OrderFacts, Part, StrategyTrades, in_line_with, read_trades
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.sleeves.netting import ACCOUNT
 from ljwx_pipeline.live.sleeves.reading import strategies_in_force
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
@@ -42,6 +41,7 @@ from ljwx_pipeline.live.tables import (
     sleeve_wants,
 )
 from ljwx_pipeline.trading.breakers import Breaker, expected_breakers, read_state, state_text
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.trading.modes import TradingMode
 from ljwx_pipeline.units import NS_PER_MINUTE
 

@@ -43,7 +43,10 @@ from ljwx_pipeline.live.events import (
     instant_ns,
 )
 from ljwx_pipeline.live.from_broker import MessageIntake, Taken, reopened_orders
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.orders import (
+    Leg,
+    OrderState,
+)
 from ljwx_pipeline.live.sleeves.netting import ACCOUNT
 from ljwx_pipeline.live.tables import orders, sleeve_wants
 from ljwx_pipeline.trading.exchange_wire import (
@@ -51,13 +54,13 @@ from ljwx_pipeline.trading.exchange_wire import (
     AccountReport,
     ClockReport,
     Durable,
+    Execution,
     NewOrder,
     OrderReport,
     Phase,
     PhaseName,
+    Side,
 )
-from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
 from ljwx_pipeline.units import NS_PER_S
 
 #: Orders on their way at once.
@@ -367,7 +370,7 @@ class OrderDesk:
         """Return whether an order that the broker never saw is still what was decided."""
         if market.session is not None and one.order.session < market.session:
             return False
-        if one.order.execution is WireExecution.CONTINUOUS:
+        if one.order.execution is Execution.CONTINUOUS:
             return market.at_ns - one.decided_at_ns <= self._max_age_ns
         return not (market.session == one.order.session and market.phase is PhaseName.CLOSED)
 
@@ -396,10 +399,10 @@ def _new_order(one: OrderDecided) -> NewOrder:
         client_order_id=one.client_order_id,
         session=one.valid_session,
         symbol=one.symbol,
-        side=WireSide(one.side),
+        side=one.side,
         shares=one.shares,
         rank=one.rank,
-        execution=WireExecution(one.execution),
+        execution=one.execution,
         limit_price_e4=one.limit_price_e4,
     )
 
@@ -440,10 +443,10 @@ def _outstanding(row: RowMapping, behind: tuple[str, ...]) -> Outstanding:
             client_order_id=row["client_order_id"],
             session=date.fromisoformat(row["valid_session"] or row["session"]),
             symbol=row["symbol"],
-            side=WireSide(Side(row["side"])),
+            side=Side(row["side"]),
             shares=row["shares"],
             rank=row["rank"],
-            execution=WireExecution(Execution(row["execution"])),
+            execution=Execution(row["execution"]),
             limit_price_e4=row["limit_price_e4"],
         ),
         strategy=row["strategy"],

@@ -25,7 +25,6 @@ from ljwx_pipeline.live.events import (
     SignalsScored,
     StreamRead,
 )
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.project_notes import add_note
 from ljwx_pipeline.live.tables import (
     account,
@@ -38,6 +37,7 @@ from ljwx_pipeline.live.tables import (
     signals,
     streams,
 )
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.units import E4_PER_FEN
 
 _CASH = select(account_now.c.cash_fen)

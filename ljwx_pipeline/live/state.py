@@ -12,8 +12,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from ljwx_pipeline.live.events import HeldPosition, Stage, StrategyState, TradingMode
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.events import (
+    HeldPosition,
+    Stage,
+    StrategyState,
+)
+from ljwx_pipeline.live.orders import (
+    Leg,
+    OrderState,
+)
 from ljwx_pipeline.live.projections import standing
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import (
@@ -30,6 +37,8 @@ from ljwx_pipeline.live.tables import (
     strategies,
     streams,
 )
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
+from ljwx_pipeline.trading.modes import TradingMode
 
 
 @dataclass(frozen=True)

@@ -26,14 +26,15 @@ from ljwx_pipeline.live.events import AlertRaised, BreakerMoved, Event, OrderDec
 from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay, TickDesk
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import Execution, Leg, OrderIntent, Side
+from ljwx_pipeline.live.orders import (
+    Leg,
+    OrderIntent,
+)
 from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.live.stop_books import NOT_WATCHED, STOP, Watched, stop_books, stop_key, untold
 from ljwx_pipeline.market.hours import MarketPhase
-from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
-from ljwx_pipeline.trading.exchange_wire import NewOrder, OrderReport, OrderStatus, Tick
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.trading.exchange_wire import Execution, NewOrder, OrderReport, OrderStatus, Side, Tick
 from ljwx_pipeline.trading.exits import ExitParams
 from ljwx_pipeline.trading.matching import floor_to_lot
 from ljwx_pipeline.trading.modes import Action
@@ -290,7 +291,7 @@ class StopDesk:
             side=Side.SELL,
             shares=order.shares,
             rank=order.rank,
-            execution=Execution(order.execution),
+            execution=order.execution,
             limit_price_e4=order.limit_price_e4,
             reference_price_e4=self._ticks.price_e4(order.symbol),
             denial="",
@@ -350,9 +351,9 @@ def _report(row: Mapping[str, Any]) -> OrderReport:
         client_order_id=row["client_order_id"],
         exchange_order_id=row["exchange_order_id"],
         symbol=row["symbol"],
-        side=WireSide(row["side"]),
+        side=Side(row["side"]),
         shares=row["shares"],
-        execution=WireExecution(row["execution"]),
+        execution=Execution(row["execution"]),
         session=date.fromisoformat(row["valid_session"] or row["session"]),
         state=OrderStatus(row["state"]) if row["state"] in _FINAL else OrderStatus.LAPSED,
         reason=row["reason"],

@@ -13,8 +13,8 @@ from datetime import date
 
 from sqlalchemy import Connection, select
 
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.tables import orders
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.units import E4_PER_FEN
 
 

@@ -15,11 +15,11 @@ from ljwx_pipeline.live.events import (
     StrategyChanged,
     StrategyState,
     StreamRead,
-    TradingMode,
 )
 from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.state import StagedBundle, StoredStrategy, TrippedBreaker, WaitingStop, load_state
 from ljwx_pipeline.live.store import Store
+from ljwx_pipeline.trading.modes import TradingMode
 from tests.fakes.journal_events import BUNDLE, DAY, NEXT, closed, decided, filled, held, reported, staged
 from tests.fakes.journals import empty_store, log_of
 

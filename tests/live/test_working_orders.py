@@ -18,11 +18,15 @@ from ljwx_pipeline.live.events import OrderAdopted, OrderDecided, OrderReported
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.model import Model
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.orders import (
+    Leg,
+    OrderState,
+)
 from ljwx_pipeline.live.risk_gate import Denial
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.live.working_orders import NONE_WORKING, WorkingOrders, working_orders
 from ljwx_pipeline.session_pack import read_session_pack
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
 from tests.fakes.desk_world import Desk, desk_at
 from tests.fakes.exchange_process import exchange_process
 from tests.fakes.followed import Followed, stage, until

@@ -15,7 +15,8 @@ from datetime import date
 
 from ljwx_pipeline.live.analysis.ledger import TradedFill, TradedOrder
 from ljwx_pipeline.live.analysis.prices import Bars, decision_price_e4
-from ljwx_pipeline.live.orders import OrderState, Side
+from ljwx_pipeline.live.orders import OrderState
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.units import BPS, E4_PER_FEN
 
 ALL = "all"

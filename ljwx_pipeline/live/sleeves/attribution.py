@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from datetime import date
 
 from ljwx_pipeline.live.events import HeldPosition, SleeveWant
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.sleeves.book import NOBODY, Books, Holding
 from ljwx_pipeline.live.sleeves.parts import in_lots, prefix_floor
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.units import E4_PER_FEN
 
 
