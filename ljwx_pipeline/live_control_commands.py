@@ -196,7 +196,7 @@ def _offline(settings: Settings) -> Iterator[OfflineControl]:
             store,
             SystemClock(),
             strategies=(settings.strategy.kind.replace("_", "-"),),
-            capital_fen=round(settings.strategy.capital_cny * 100),
+            capital_fen=round(settings.strategy.capital_cny * FEN_PER_CNY),
         )
     finally:
         store.close()

@@ -47,7 +47,7 @@ from ljwx_pipeline.trading.matching import (
 from ljwx_pipeline.trading.opening_limits import OpeningLimits
 from ljwx_pipeline.trading.order_reason import SCORE
 from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
-from ljwx_pipeline.units import BPS, E4_PER_FEN
+from ljwx_pipeline.units import BPS, E4_PER_FEN, FEN_PER_CNY
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -434,7 +434,7 @@ def simulate(
         raise TradingError(f"the ranking has shape {best_first.shape}, the scores {scores.shape}", "rank these scores")
     n, sessions = len(market.symbols), end - begin + 1
     opening = market.opening_limits or OpeningLimits.none(len(market.sessions))
-    capital_fen = round(strategy.capital_cny * 100)
+    capital_fen = round(strategy.capital_cny * FEN_PER_CNY)
     state = np.array([0, 0, 0, capital_fen, capital_fen, capital_fen * E4_PER_FEN, 0], dtype=np.int64)
     positions, held_names = np.zeros((6, n), dtype=np.int64), np.zeros(n, dtype=np.int32)
     figures = np.zeros((_FIGURES, sessions), dtype=np.int64)

@@ -20,7 +20,7 @@ from sqlalchemy import Connection, select
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
-from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings, stranger_held
+from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings, stranger_held
 from ljwx_pipeline.live.events import (
     Event,
     Noted,
@@ -43,7 +43,7 @@ from ljwx_pipeline.live.orders import (
 )
 from ljwx_pipeline.live.risk_gate import FREE, Denial, Restraint
 from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry
-from ljwx_pipeline.live.sleeves.book import Books as SleeveBooks
+from ljwx_pipeline.live.sleeves.book import Books
 from ljwx_pipeline.live.sleeves.funding import Funding, fund, gone
 from ljwx_pipeline.live.sleeves.netting import AccountOrder, Lot, Netted, SleeveIntent, net
 from ljwx_pipeline.live.sleeves.reading import (
@@ -84,7 +84,7 @@ class Close:
 
 
 @dataclass(frozen=True)
-class StagedModel:
+class TradingModel:
     """A model that trades for a strategy: at which stage, with what part of the strategy's capital, 1/10,000.
 
     The champion has what the others leave, whatever is written here. ``model`` None: nobody scores at that stage now,
@@ -109,7 +109,7 @@ async def _allowed(strategy: str, close: Close) -> Denials:  # noqa: ARG001 - wh
 
 
 @dataclass(frozen=True)
-class _Sleeve:
+class TradingSleeve:
     """One sleeve that there is at this close; ``spec`` None: its strategy leaves."""
 
     name: str
@@ -120,6 +120,7 @@ class _Sleeve:
 
     @property
     def decides(self) -> bool:
+        """Whether it wants anything at all; it leaves, or has a model and is not paused."""
         return self.spec is None or (self.model is not None and not self.spec.paused)
 
 
@@ -130,7 +131,7 @@ class _Standing:
     settled: date | None
     books: tuple[SleeveBook, ...]
     records: tuple[SessionRecord, ...]
-    account: Books
+    account: Portfolio
 
 
 class CloseTrader:
@@ -162,7 +163,7 @@ class CloseTrader:
         settings: RunnerSettings,
         journal: AsyncJournal,
         desk: OrderDesk,
-        models: Callable[[str], Sequence[StagedModel]],
+        models: Callable[[str], Sequence[TradingModel]],
         turn: asyncio.Lock,
         denials: Callable[[str, Close], Awaitable[Denials]] = _allowed,
         restraint: Callable[[Close], Awaitable[Restraint]] | None = None,
@@ -218,7 +219,7 @@ class CloseTrader:
         for sleeve in trading:
             if not sleeve.decides:
                 continue
-            own = await self._books_of(sleeve, by_name[sleeve.name], standing, close.session, funding)
+            own = await self._portfolio_of(sleeve, by_name[sleeve.name], standing, close.session, funding)
             intents, said = await self._wanted(sleeve, own, close, alone=funding.sole is not None)
             wanted += intents
             beside += said
@@ -244,13 +245,13 @@ class CloseTrader:
         sole = sole_strategy(self._settings.strategy)
         return (InForce(sole.name, sole.state, sole.share_bps, sole.settings_json(), BY_FILE),)
 
-    def _sleeves(self, strategies: Sequence[InForce]) -> list[_Sleeve]:
+    def _sleeves(self, strategies: Sequence[InForce]) -> list[TradingSleeve]:
         found = []
         for one in strategies:
             if one.state is StrategyState.REMOVED:
                 continue
             if one.state is StrategyState.REDUCING:
-                found.append(_Sleeve(one.name, one.name, 0, None, None))
+                found.append(TradingSleeve(one.name, one.name, 0, None, None))
                 continue
             spec = one.spec
             if spec is None:
@@ -258,21 +259,21 @@ class CloseTrader:
                     f"strategy {one.name} has parameters in the journal that this program cannot read",
                     "nothing was decided; set it anew with `ljwx live reload` or run the release that wrote it",
                 )
-            found += self._staged(spec)
+            found += self._of_strategy(spec)
         return found
 
-    def _staged(self, spec: StrategySpec) -> list[_Sleeve]:
+    def _of_strategy(self, spec: StrategySpec) -> list[TradingSleeve]:
         staged = {one.stage: one for one in self._models(spec.name) if one.stage is not Stage.SHADOW}
         canary = staged.get(Stage.CANARY)
         of_canary = 0 if canary is None else spec.share_bps * canary.capital_share_bps // BPS
         champion = staged.get(Stage.CHAMPION)
         found = [
-            _Sleeve(
+            TradingSleeve(
                 spec.name, spec.name, spec.share_bps - of_canary, spec, None if champion is None else champion.model
             )
         ]
         if canary is not None and of_canary:
-            found.append(_Sleeve(sleeve_of(spec.name, Stage.CANARY), spec.name, of_canary, spec, canary.model))
+            found.append(TradingSleeve(sleeve_of(spec.name, Stage.CANARY), spec.name, of_canary, spec, canary.model))
         return found
 
     def _require_held(self, session: date) -> None:
@@ -285,23 +286,23 @@ class CloseTrader:
     def _standing(self, session: date, connection: Connection) -> _Standing:
         settled, books = last_books(connection)
         records = () if settled == session else records_since(connection, settled, session, self._closes)
-        return _Standing(settled, books, records, books_at(session, connection))
+        return _Standing(settled, books, records, portfolio_at(session, connection))
 
     def _closes(self, session: date) -> Mapping[str, int]:
         self._require_held(session)
         closes = self._feed.market.close_e4[:, self._feed.column(session)]
         return {self._feed.symbols[row]: int(closes[row]) for row in np.flatnonzero(closes > 0)}
 
-    async def _books_of(
-        self, sleeve: _Sleeve, book: SleeveBook, standing: _Standing, session: date, funding: Funding
-    ) -> Books:
+    async def _portfolio_of(
+        self, sleeve: TradingSleeve, book: SleeveBook, standing: _Standing, session: date, funding: Funding
+    ) -> Portfolio:
         if funding.sole == sleeve.name and book.share_bps == BPS:
             return standing.account
         past = await self._journal.read(partial(history, sleeve=sleeve.name, before=session))
         owes = max(0, book.owes_fen)
         equity = max(0, book.equity_fen - owes)
         past_equity, past_cash = _without_moves(past, book, equity)
-        return Books(
+        return Portfolio(
             held=book.holdings,
             cash_fen=max(0, book.cash_fen - owes),
             equity_fen=equity,
@@ -311,7 +312,7 @@ class CloseTrader:
         )
 
     async def _wanted(
-        self, sleeve: _Sleeve, books: Books, close: Close, *, alone: bool
+        self, sleeve: TradingSleeve, books: Portfolio, close: Close, *, alone: bool
     ) -> tuple[list[SleeveIntent], list[Event]]:
         """Return what one sleeve wants, with what speaks against it, and what there is to be written beside it.
 
@@ -354,7 +355,9 @@ class CloseTrader:
         ]
         return wanted, beside
 
-    def _everything(self, sleeve: _Sleeve, books: Books, close: Close, denials: Denials) -> list[SleeveIntent]:
+    def _everything(
+        self, sleeve: TradingSleeve, books: Portfolio, close: Close, denials: Denials
+    ) -> list[SleeveIntent]:
         """Return the sale of all that a strategy which leaves holds, as far as it traded in the session."""
         closes = self._closes(close.session)
         held = [one for one in books.held if one.symbol in closes]
@@ -394,7 +397,7 @@ class CloseTrader:
         self,
         netted: Netted,
         wanted: Sequence[SleeveIntent],
-        books: Books,
+        books: Portfolio,
         close: Close,
         bundle_age_days: int,
         restraint: Restraint,
@@ -439,7 +442,7 @@ def _order(one: AccountOrder, decided: DecidedOrder, close: Close) -> OrderDecid
     )
 
 
-def _funding(sleeves: Sequence[_Sleeve]) -> Funding:
+def _funding(sleeves: Sequence[TradingSleeve]) -> Funding:
     return Funding(
         {one.name: one.share_bps for one in sleeves},
         {sleeve_of(one.strategy, Stage.CANARY): one.strategy for one in sleeves},
@@ -454,7 +457,7 @@ def _settled(
     lots: Mapping[str, Lot],
 ) -> tuple[tuple[SleeveBook, ...], list[Event]]:
     """Return the sleeves' books after ``session``, and the events that say so."""
-    books = SleeveBooks(standing.books)
+    books = Books(standing.books)
     newest = standing.records[-1]
     unexplained: list[str] = []
     for record in standing.records:
@@ -486,7 +489,7 @@ def _without_moves(past: Sequence[PastClose], book: SleeveBook, own_fen: int) ->
     return equities[::-1], cash[::-1]
 
 
-def books_at(session: date, connection: Connection) -> Books:
+def portfolio_at(session: date, connection: Connection) -> Portfolio:
     """Return the account at the close of ``session`` as the journal's log states it.
 
     Raises
@@ -497,7 +500,7 @@ def books_at(session: date, connection: Connection) -> Books:
     past = select(account.c.equity_fen, account.c.cash_fen).where(account.c.session < session.isoformat())
     rows = connection.execute(past.order_by(account.c.session)).all()
     closed = close_of(session, connection)
-    return Books(
+    return Portfolio(
         held=closed.positions,
         cash_fen=closed.cash_fen,
         equity_fen=closed.equity_fen,

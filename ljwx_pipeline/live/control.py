@@ -48,7 +48,7 @@ class OpenOrder:
 
 
 @dataclass(frozen=True)
-class _Books:
+class _Account:
     """What is held and open, and the orders that a person had before."""
 
     held: Mapping[str, HeldPosition]
@@ -123,7 +123,7 @@ class HandControl:
         """Pull the kill switch, then cancel whatever is open, and say what could not be cancelled, or written."""
         guard = self._watch.guard
         not_written = await pulled(guard, asked)
-        open_orders = (await self._journal.read(_books)).open
+        open_orders = (await self._journal.read(_account)).open
         cancelled, left = await self._cancelled(open_orders)
         if left and not not_written:
             said = "; ".join(f"{identity}: {why}" for identity, why in left.items())
@@ -155,15 +155,15 @@ class HandControl:
         if denial:
             raise LiveError(f"nothing may be closed by hand: {denial}", "see `ljwx live status`, and mend it first")
         clock = await self._broker.clock()
-        books = await self._journal.read(_books)
-        wanted = self._wanted(asked, books)
-        cancels = [one for one in books.open if one.symbol in wanted]
+        account = await self._journal.read(_account)
+        wanted = self._wanted(asked, account)
+        cancels = [one for one in account.open if one.symbol in wanted]
         if asked.dry_run:
-            planned, left = self._orders(wanted, books, clock, freed=True)
+            planned, left = self._orders(wanted, account, clock, freed=True)
             return _said(asked, [one.client_order_id for one in cancels], {}, planned, left)
         cancelled, not_cancelled = await self._cancelled(cancels)
-        books = await self._journal.read(_books)
-        placed, left = self._orders(wanted, books, clock, freed=False)
+        account = await self._journal.read(_account)
+        placed, left = self._orders(wanted, account, clock, freed=False)
         if placed:
             what = ", ".join(f"{one.shares} {one.symbol}" for one in placed)
             message = f"{asked.by.strip()} closes {what}: {asked.reason.strip()}"
@@ -171,9 +171,9 @@ class HandControl:
             await self._desk.place(placed, [note])
         return _said(asked, cancelled, not_cancelled, placed, left)
 
-    def _wanted(self, asked: CloseAsked, books: _Books) -> dict[str, int]:
+    def _wanted(self, asked: CloseAsked, account: _Account) -> dict[str, int]:
         """Return how many shares of which symbols are to be closed."""
-        held = {symbol: one.shares for symbol, one in books.held.items() if one.shares > 0}
+        held = {symbol: one.shares for symbol, one in account.held.items() if one.shares > 0}
         if not asked.symbol:
             if asked.shares:
                 raise LiveError(f"{asked.shares} shares of every position were to be closed", "name the symbol")
@@ -198,7 +198,7 @@ class HandControl:
         return {asked.symbol: asked.shares or held[asked.symbol]}
 
     def _orders(
-        self, wanted: Mapping[str, int], books: _Books, clock: ClockReport, *, freed: bool
+        self, wanted: Mapping[str, int], account: _Account, clock: ClockReport, *, freed: bool
     ) -> tuple[list[OrderDecided], dict[str, str]]:
         """Return the orders that close ``wanted``, and by symbol why some of it waits or cannot be sold.
 
@@ -210,34 +210,34 @@ class HandControl:
         made: list[OrderDecided] = []
         left: dict[str, str] = {}
         for symbol, asked in sorted(wanted.items()):
-            position = books.held.get(symbol)
+            position = account.held.get(symbol)
             if position is None or position.shares <= 0:
                 left[symbol] = "sold meanwhile"
                 continue
-            sales = [one.left_shares for one in books.open if one.symbol == symbol and one.side is Side.SELL]
+            sales = [one.left_shares for one in account.open if one.symbol == symbol and one.side is Side.SELL]
             reserved = 0 if freed else sum(sales)
             shares = min(asked, position.shares - reserved)
             if shares <= 0:
                 left[symbol] = Wait.RESERVED.value
                 continue
-            now, wait = self._now(position, shares, reserved, books, clock)
+            now, wait = self._now(position, shares, reserved, account, clock)
             rest = shares - (now.shares if now is not None else 0)
             if now is not None:
                 made.append(self._decided(now, clock))
             if rest == 0:
                 continue
             left[symbol] = f"{wait}: {rest} shares stay"
-            still_open = not freed and any(one.symbol == symbol for one in books.open)
+            still_open = not freed and any(one.symbol == symbol for one in account.open)
             if wait == Wait.NOT_TRADING or clock.next_session is None or still_open:
                 continue  # trading goes on soon, nobody knows a next session, or it has an order in the name already
-            identity = self._identity(symbol, clock.next_session, books.made)
+            identity = self._identity(symbol, clock.next_session, account.made)
             order = NewOrder(identity, clock.next_session, symbol, Side.SELL, rest, 0, Execution.SESSION, 0)
             made.append(self._decided(order, clock))
             left[symbol] = f"{wait}: {rest} shares wait for {clock.next_session}"
         return made, left
 
     def _now(
-        self, position: HeldPosition, shares: int, reserved: int, books: _Books, clock: ClockReport
+        self, position: HeldPosition, shares: int, reserved: int, account: _Account, clock: ClockReport
     ) -> tuple[NewOrder | None, str]:
         """Return the order that sells now what may be sold now, and the code of what is in the way of the rest."""
         day = self._watch.ticks.days.get(position.symbol)
@@ -245,7 +245,7 @@ class HandControl:
             return None, Wait.MARKET_CLOSED.value
         if day is None or day.facts.hours.session != clock.session:
             return None, "SUSPENDED"
-        identity = self._identity(position.symbol, clock.session, books.made)
+        identity = self._identity(position.symbol, clock.session, account.made)
         held = HeldByStrategy(
             strategy=identity.split("|")[0],
             model_version=BY_HAND,
@@ -345,11 +345,11 @@ def _said(
     }
 
 
-def _books(connection: Connection) -> _Books:
+def _account(connection: Connection) -> _Account:
     held = [HeldPosition(**row) for row in connection.execute(select(positions_now)).mappings()]
     found = connection.execute(select(orders).where(orders.c.is_open == 1)).mappings().all()
     made = connection.execute(select(orders.c.client_order_id).where(orders.c.leg == _MANUAL)).scalars().all()
-    return _Books(
+    return _Account(
         held={one.symbol: one for one in held},
         open=[
             OpenOrder(row["client_order_id"], row["symbol"], Side(row["side"]), row["shares"] - row["filled_shares"])

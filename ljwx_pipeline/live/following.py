@@ -18,7 +18,7 @@ from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader, StagedModel
+from ljwx_pipeline.live.close_trading import Close, CloseTrader, TradingModel
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.events import ReconciliationFailed, Stage
 from ljwx_pipeline.live.followed_signals import FollowedSignals
@@ -99,14 +99,14 @@ class Following:
         self._word = word
         self._ready = ready
         self._pause = pause
-        self._staged: tuple[StagedModel, ...] = ()
+        self._models: tuple[TradingModel, ...] = ()
         self._at_work = False
         self._trader = CloseTrader(
             feed=trading.feed,
             settings=settings.runner,
             journal=parts.journal,
             desk=connection.desk,
-            models=lambda _: self._staged,
+            models=lambda _: self._models,
             turn=parts.strategies.turn,
             denials=connection.watch.denials,
             restraint=connection.watch.restraint,
@@ -164,7 +164,7 @@ class Following:
         await self._word.say(Mode.TRADING, f"session {close.session}")
         trained_to = scored.champion.deployed.last_train_session
         await parts.watching.before(close, trained_to=trained_to, feed=trading.feed)
-        self._staged = _staged(scored)
+        self._models = _trading_models(scored)
         await self._trader.decide(close)
         # before the market may go on: an order that never arrived is sent in time
         await self._connection.desk.settle_all()
@@ -276,7 +276,7 @@ def _nobody(tick: Tick) -> None:
     """Hear nothing of it."""
 
 
-def _staged(models: StagedModels) -> tuple[StagedModel, ...]:
+def _trading_models(models: StagedModels) -> tuple[TradingModel, ...]:
     """Return what trades for every strategy, with which part of its capital."""
     scoring = {Stage.CHAMPION: models.champion, Stage.CANARY: models.canary}
-    return tuple(StagedModel(one.stage, one.capital_share_bps, scoring[one.stage]) for one in models.sleeves)
+    return tuple(TradingModel(one.stage, one.capital_share_bps, scoring[one.stage]) for one in models.sleeves)

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.factors.catalogues import open_catalogue
-from ljwx_pipeline.live.close_trading import books_at
-from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings
+from ljwx_pipeline.live.close_trading import portfolio_at
+from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.main import KEYS_DIR
 from ljwx_pipeline.live.orders import DecidedOrder
@@ -89,12 +89,12 @@ def order_stages(
     yield _decision(order, next((one for one in decided if one.intent.client_order_id == order.order_id), None))
 
 
-def _books(order: RecordedOrder) -> Books:
+def _books(order: RecordedOrder) -> Portfolio:
     """Return the account at the session's close, as the journal's log states it."""
     store = Store(order.journal)
     try:
         with store.reading() as connection:
-            return books_at(order.session, connection)
+            return portfolio_at(order.session, connection)
     finally:
         store.close()
 

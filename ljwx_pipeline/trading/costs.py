@@ -20,7 +20,7 @@ from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.config import CostSettings
 from ljwx_pipeline.market.rulebook import statutory_fees
 from ljwx_pipeline.trading.fill_model import FillModel
-from ljwx_pipeline.units import BPS, E4_PER_FEN, E8
+from ljwx_pipeline.units import BPS, E4_PER_FEN, E8, FEN_PER_CNY
 
 Int = NDArray[np.int64]
 
@@ -87,7 +87,7 @@ def cost_rates(settings: CostSettings, session: date) -> CostRates:
     fill = FillModel.of(settings.fill)
     return CostRates(
         commission_e8=round(settings.commission_frac * E8),
-        commission_min_fen=round(settings.commission_min_cny * 100),
+        commission_min_fen=round(settings.commission_min_cny * FEN_PER_CNY),
         slippage_e8=round(settings.slippage_bps * E8 / BPS),
         max_participation_e8=round(settings.max_participation_frac * E8),
         stamp_buy_e8=stamp_buy,
