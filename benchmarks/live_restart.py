@@ -38,10 +38,7 @@ from ljwx_pipeline.live.events import (
     StreamRead,
 )
 from ljwx_pipeline.live.journal import Journal
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderState,
-)
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.restore import Restore, Until
 from ljwx_pipeline.trading.exchange_wire import Execution, Side
 

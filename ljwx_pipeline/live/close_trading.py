@@ -35,12 +35,7 @@ from ljwx_pipeline.live.events import (
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import (
-    DecidedOrder,
-    Leg,
-    OrderIntent,
-    client_order_id,
-)
+from ljwx_pipeline.live.orders import DecidedOrder, Leg, OrderIntent, client_order_id
 from ljwx_pipeline.live.risk_gate import FREE, Denial, Restraint
 from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry
 from ljwx_pipeline.live.sleeves.book import Books
@@ -55,14 +50,7 @@ from ljwx_pipeline.live.sleeves.reading import (
     strategies_in_force,
     was_decided,
 )
-from ljwx_pipeline.live.sleeves.strategies import (
-    BY_FILE,
-    InForce,
-    StrategySpec,
-    removed,
-    sleeve_of,
-    sole_strategy,
-)
+from ljwx_pipeline.live.sleeves.strategies import BY_FILE, InForce, StrategySpec, removed, sleeve_of, sole_strategy
 from ljwx_pipeline.live.tables import account
 from ljwx_pipeline.live.working_orders import WorkingOrders, working_orders
 from ljwx_pipeline.market.rulebook import lot_sizes

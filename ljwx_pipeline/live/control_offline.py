@@ -19,11 +19,9 @@ from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.control_view import book_view, journal_view
 from ljwx_pipeline.live.event_log import EventLog
-from ljwx_pipeline.live.events import (
-    ModeChanged,
-    instant_ns,
-)
-from ljwx_pipeline.live.guard_book import GuardBook, written
+from ljwx_pipeline.live.events import ModeChanged, instant_ns
+from ljwx_pipeline.live.guard_book import GuardBook
+from ljwx_pipeline.live.guard_events import written
 from ljwx_pipeline.live.guard_journal import read_book
 from ljwx_pipeline.live.lease import TERM_S, Lease
 from ljwx_pipeline.live.migrate import HEAD, revision_of

@@ -18,11 +18,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import LiveSettings, RiskSettings, StrategySettings, UncertaintySettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.orders import (
-    DecidedOrder,
-    OrderIntent,
-    client_order_id,
-)
+from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, client_order_id
 from ljwx_pipeline.live.risk_gate import FREE, Denial, Quote, Restraint, RiskView, gate_orders
 from ljwx_pipeline.live.working_orders import NONE_WORKING, WorkingOrders
 from ljwx_pipeline.market.rulebook import lot_sizes

@@ -15,10 +15,7 @@ from enum import StrEnum
 from typing import ClassVar
 
 from ljwx_pipeline.errors import LiveError
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderState,
-)
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.trading.exchange_wire import Execution, Side
 from ljwx_pipeline.trading.modes import TradingMode
 

@@ -30,10 +30,7 @@ from ljwx_pipeline.live.events import (
     SessionOpened,
     StreamRead,
 )
-from ljwx_pipeline.live.orders import (
-    REOPENED,
-    OrderState,
-)
+from ljwx_pipeline.live.orders import REOPENED, OrderState
 from ljwx_pipeline.live.tables import (
     account_now,
     bookings,

@@ -20,11 +20,12 @@ from ljwx_pipeline.errors import Deposed, LiveError, TradingError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Fence
 from ljwx_pipeline.live.events import Event, ModeChanged, Noted, instant_ns
-from ljwx_pipeline.live.guard_book import GuardBook, folded, looked, mirrored, mode_event, valued, written
+from ljwx_pipeline.live.guard_book import GuardBook, folded, looked, valued
+from ljwx_pipeline.live.guard_events import mirrored, mode_event, written
 from ljwx_pipeline.live.guard_journal import DECIDED_BEFORE_DAYS as DECIDED_BEFORE_DAYS
 from ljwx_pipeline.live.guard_journal import Told, read_book, sent_lately, told_mode, told_since
-from ljwx_pipeline.live.order_desk import Outstanding
 from ljwx_pipeline.live.orders import Leg
+from ljwx_pipeline.live.outstanding import Outstanding
 from ljwx_pipeline.live.risk_gate import Restraint
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.trading.breaker_machines import Fault, features_fault, killed, model_fault

@@ -15,17 +15,8 @@ from sqlalchemy import Connection, func, select
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.live.event_codec import from_json
 from ljwx_pipeline.live.events import EVENTS, Event, HeldPosition, StrategyState
-from ljwx_pipeline.live.guard_book import (
-    BEFORE_ALL,
-    FOLLOWED,
-    READ_KINDS,
-    STANDING_SCOPE,
-    TRADES,
-    GuardBook,
-    fresh_book,
-    lost,
-    read_followed,
-)
+from ljwx_pipeline.live.guard_book import BEFORE_ALL, READ_KINDS, GuardBook, fresh_book, lost
+from ljwx_pipeline.live.guard_events import FOLLOWED, STANDING_SCOPE, TRADES, read_followed
 from ljwx_pipeline.live.guard_trades import OrderFacts, Part, StrategyTrades, in_line_with, read_trades
 from ljwx_pipeline.live.sleeves.netting import ACCOUNT
 from ljwx_pipeline.live.sleeves.reading import strategies_in_force

@@ -15,10 +15,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ljwx_pipeline.config import RiskSettings
-from ljwx_pipeline.live.orders import (
-    DecidedOrder,
-    OrderIntent,
-)
+from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent
 from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.units import E4_PER_FEN, FEN_PER_CNY, NS_PER_MINUTE
 

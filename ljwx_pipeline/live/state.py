@@ -12,15 +12,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from ljwx_pipeline.live.events import (
-    HeldPosition,
-    Stage,
-    StrategyState,
-)
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderState,
-)
+from ljwx_pipeline.live.events import HeldPosition, Stage, StrategyState
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.projections import standing
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import (

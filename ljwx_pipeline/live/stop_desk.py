@@ -26,10 +26,7 @@ from ljwx_pipeline.live.events import AlertRaised, BreakerMoved, Event, OrderDec
 from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay, TickDesk
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderIntent,
-)
+from ljwx_pipeline.live.orders import Leg, OrderIntent
 from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.live.stop_books import NOT_WATCHED, STOP, Watched, stop_books, stop_key, untold

@@ -25,12 +25,7 @@ from enum import StrEnum
 from ljwx_pipeline.config import StopSettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.hours import MarketPhase
-from ljwx_pipeline.market.rulebook import (
-    TICK_E4,
-    OrderKind,
-    max_order_shares,
-    worst_order_price_e4,
-)
+from ljwx_pipeline.market.rulebook import TICK_E4, OrderKind, max_order_shares, worst_order_price_e4
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.exchange_wire import (
     OPEN_STATUSES,

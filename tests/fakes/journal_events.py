@@ -48,10 +48,7 @@ from ljwx_pipeline.live.events import (
     TickQuarantined,
     Tier,
 )
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderState,
-)
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.trading.exchange_wire import Execution, Side
 from ljwx_pipeline.trading.modes import TradingMode
 

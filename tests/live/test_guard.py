@@ -30,7 +30,8 @@ from ljwx_pipeline.live.events import (
     StreamRead,
 )
 from ljwx_pipeline.live.guard import Guard, GuardSettings
-from ljwx_pipeline.live.guard_book import STANDING_SCOPE, TRADES, GuardBook, fresh_book
+from ljwx_pipeline.live.guard_book import GuardBook, fresh_book
+from ljwx_pipeline.live.guard_events import STANDING_SCOPE, TRADES
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.orders import OrderState
 from ljwx_pipeline.live.store import Store

@@ -26,11 +26,8 @@ from ljwx_pipeline.live.events import (
     StrategyState,
 )
 from ljwx_pipeline.live.guard_trades import OrderFacts, Part, StrategyTrades, read_trades, trades_text
-from ljwx_pipeline.live.order_desk import Outstanding
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderState,
-)
+from ljwx_pipeline.live.orders import Leg, OrderState
+from ljwx_pipeline.live.outstanding import Outstanding
 from ljwx_pipeline.live.sleeves.netting import ACCOUNT
 from ljwx_pipeline.live.sleeves.parts import in_lots
 from ljwx_pipeline.live.tables import breakers, outbox

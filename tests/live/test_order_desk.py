@@ -14,7 +14,8 @@ from ljwx_pipeline.errors import Deposed
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.events import Reconciled, ReconciliationFailed
-from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT, STALE, OrderDesk, Outstanding
+from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT, STALE, OrderDesk
+from ljwx_pipeline.live.outstanding import Outstanding
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.session_pack import read_session_pack
 from ljwx_pipeline.trading.exchange_wire import FaultKind, PhaseName

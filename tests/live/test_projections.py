@@ -24,10 +24,7 @@ from ljwx_pipeline.live.events import (
     StopQueued,
     StreamRead,
 )
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderState,
-)
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.projections import derive
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import account_now, fills, orders, positions_now, stages, stops_queued

@@ -22,12 +22,7 @@ from ljwx_pipeline.live.events import (
     Tier,
 )
 from ljwx_pipeline.live.journal import DeployedBundle
-from ljwx_pipeline.live.stages import (
-    Line,
-    arrived,
-    due,
-    failed,
-)
+from ljwx_pipeline.live.stages import Line, arrived, due, failed
 from ljwx_pipeline.units import BPS
 
 FIRST = date(2026, 1, 5)

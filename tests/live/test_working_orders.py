@@ -18,10 +18,7 @@ from ljwx_pipeline.live.events import OrderAdopted, OrderDecided, OrderReported
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.model import Model
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderState,
-)
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.risk_gate import Denial
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.live.working_orders import NONE_WORKING, WorkingOrders, working_orders

@@ -15,15 +15,7 @@ from ljwx_pipeline.config import StopSettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.hours import MarketPhase, shanghai_ns
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.trading.exchange_wire import (
-    Execution,
-    FillReport,
-    NewOrder,
-    OrderReport,
-    OrderStatus,
-    Side,
-    Tick,
-)
+from ljwx_pipeline.trading.exchange_wire import Execution, FillReport, NewOrder, OrderReport, OrderStatus, Side, Tick
 from ljwx_pipeline.trading.exits import ExitParams, forced_out
 from ljwx_pipeline.trading.order_reason import OrderReason
 from ljwx_pipeline.trading.stops import (

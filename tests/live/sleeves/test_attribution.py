@@ -10,10 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.live.events import HeldPosition, SleeveBook, SleeveHolding, SleeveWant
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderIntent,
-)
+from ljwx_pipeline.live.orders import Leg, OrderIntent
 from ljwx_pipeline.live.sleeves.attribution import Moved, OrderTotal, SessionRecord, carry
 from ljwx_pipeline.live.sleeves.book import NOBODY, Books
 from ljwx_pipeline.live.sleeves.funding import Funding, fund

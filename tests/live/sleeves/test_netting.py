@@ -9,10 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import LiveError
-from ljwx_pipeline.live.orders import (
-    Leg,
-    OrderIntent,
-)
+from ljwx_pipeline.live.orders import Leg, OrderIntent
 from ljwx_pipeline.live.sleeves.netting import Lot, Netted, SleeveIntent, net
 from ljwx_pipeline.trading.exchange_wire import Side
 

@@ -9,12 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ljwx_pipeline.live.ticks.bars import (
-    MinuteBar,
-    SessionBarsBuilder,
-    bar_differences,
-    minute_end_ns,
-)
+from ljwx_pipeline.live.ticks.bars import MinuteBar, SessionBarsBuilder, bar_differences, minute_end_ns
 from ljwx_pipeline.trading.exchange_wire import Bar, Tick
 from ljwx_pipeline.units import NS_PER_MINUTE, NS_PER_S
 from tests.fakes.live_ticks import HOURS, PRE_CLOSE_E4, Trade, at, sessions_of_trades, snapshots
