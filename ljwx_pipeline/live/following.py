@@ -18,7 +18,8 @@ from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader, TradingModel
+from ljwx_pipeline.live.close_books import TradingModel
+from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.events import ReconciliationFailed, Stage
 from ljwx_pipeline.live.followed_signals import FollowedSignals

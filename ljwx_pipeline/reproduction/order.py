@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.factors.catalogues import open_catalogue
-from ljwx_pipeline.live.close_trading import portfolio_at
+from ljwx_pipeline.live.close_books import portfolio_at
 from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.main import KEYS_DIR

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import date
 
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader, TradingModel
+from ljwx_pipeline.live.close_books import TradingModel
+from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.events import BundleStaged, Stage
 from ljwx_pipeline.live.feed import ReplayFeed

@@ -18,7 +18,7 @@ from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LiveError, TradingError
 from ljwx_pipeline.live.account_files import account_misfit
-from ljwx_pipeline.live.close_trading import portfolio_at
+from ljwx_pipeline.live.close_books import portfolio_at
 from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import Journal

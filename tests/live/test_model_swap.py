@@ -12,7 +12,8 @@ from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader, TradingModel
+from ljwx_pipeline.live.close_books import TradingModel
+from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.events import BundleReleased, Stage
 from ljwx_pipeline.live.follower import Follower, Hooks
 from ljwx_pipeline.live.model import Model

@@ -12,7 +12,8 @@ from sqlalchemy import select
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.live.close_trading import Close, portfolio_at
+from ljwx_pipeline.live.close_books import portfolio_at
+from ljwx_pipeline.live.close_trading import Close
 from ljwx_pipeline.live.decision import Decider, DecidingModel
 from ljwx_pipeline.live.events import OrderAdopted, OrderDecided, OrderReported
 from ljwx_pipeline.live.feed import ReplayFeed

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import select
 
 from ljwx_pipeline.config import LiveStrategySettings, Settings
-from ljwx_pipeline.live.close_trading import Close, CloseTrader, Denials, TradingModel
+from ljwx_pipeline.live.close_books import TradingModel
+from ljwx_pipeline.live.close_trading import Close, CloseTrader, Denials
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.event_log import read_events
 from ljwx_pipeline.live.events import Stage
