@@ -26,6 +26,7 @@ from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import Leg
+from ljwx_pipeline.live.outstanding import sale_decided
 from ljwx_pipeline.live.stop_books import BY_HAND
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.live.watch import Watch
@@ -38,7 +39,7 @@ _MANUAL = Leg.MANUAL.value
 
 
 @dataclass(frozen=True)
-class OpenOrder:
+class _Cancellable:
     """An open order in a name that is to be closed."""
 
     client_order_id: str
@@ -52,7 +53,7 @@ class _Account:
     """What is held and open, and the orders that a person had before."""
 
     held: Mapping[str, HeldPosition]
-    open: Sequence[OpenOrder]
+    open: Sequence[_Cancellable]
     made: Sequence[str]
 
 
@@ -286,25 +287,16 @@ class HandControl:
         return stem if before == 0 else f"{stem}.{before + 1}"
 
     def _decided(self, order: NewOrder, clock: ClockReport) -> OrderDecided:
-        return OrderDecided(
-            client_order_id=order.client_order_id,
+        return sale_decided(
+            order,
             strategy=order.client_order_id.split("|")[0],
             leg=Leg.MANUAL,
             session=clock.session or order.session,
-            valid_session=order.session,
-            bundle_hash=None,
-            symbol=order.symbol,
-            side=Side.SELL,
-            shares=order.shares,
-            rank=0,
-            execution=order.execution,
-            limit_price_e4=order.limit_price_e4,
             reference_price_e4=self._watch.ticks.price_e4(order.symbol),
-            denial="",
             decided_at_ns=max(self._watch.market.now_ns(), clock.at_ns),
         )
 
-    async def _cancelled(self, wanted: Sequence[OpenOrder]) -> tuple[list[str], dict[str, str]]:
+    async def _cancelled(self, wanted: Sequence[_Cancellable]) -> tuple[list[str], dict[str, str]]:
         """Cancel ``wanted``; return what was, and of the others why not."""
         done: list[str] = []
         left: dict[str, str] = {}
@@ -352,7 +344,7 @@ def _account(connection: Connection) -> _Account:
     return _Account(
         held={one.symbol: one for one in held},
         open=[
-            OpenOrder(row["client_order_id"], row["symbol"], Side(row["side"]), row["shares"] - row["filled_shares"])
+            _Cancellable(row["client_order_id"], row["symbol"], Side(row["side"]), row["shares"] - row["filled_shares"])
             for row in found
         ],
         made=list(made),

@@ -20,7 +20,7 @@ from ljwx_pipeline.errors import Deposed, LiveError, TradingError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Fence
 from ljwx_pipeline.live.events import Event, ModeChanged, Noted, instant_ns
-from ljwx_pipeline.live.guard_book import GuardBook, folded, looked, valued
+from ljwx_pipeline.live.guard_book import GuardBook, folded, looked, stopped, valued
 from ljwx_pipeline.live.guard_events import mirrored, mode_event, written
 from ljwx_pipeline.live.guard_journal import DECIDED_BEFORE_DAYS as DECIDED_BEFORE_DAYS
 from ljwx_pipeline.live.guard_journal import Told, read_book, sent_lately, told_mode, told_since
@@ -28,7 +28,7 @@ from ljwx_pipeline.live.orders import Leg
 from ljwx_pipeline.live.outstanding import Outstanding
 from ljwx_pipeline.live.risk_gate import Restraint
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
-from ljwx_pipeline.trading.breaker_machines import Fault, features_fault, killed, model_fault
+from ljwx_pipeline.trading.breaker_machines import Fault, features_fault, model_fault
 from ljwx_pipeline.trading.breakers import RULES, Breaker, Scope, reset_by_person
 from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.trading.modes import Action, Condition, Standing, TradingMode, both
@@ -292,11 +292,7 @@ class Guard:
             As `follow`: it is in force, but in this process alone, until a later step writes it down.
         """
         now_ns = self._now_ns()
-        self._at_once(
-            lambda book: book.moved(
-                (Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=now_ns)
-            )
-        )
+        self._at_once(lambda book: stopped(book, by=by, reason=reason, at_ns=now_ns))
         async with self._turn:
             await self._make(lambda book: book)
 

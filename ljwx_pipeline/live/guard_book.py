@@ -28,7 +28,7 @@ from ljwx_pipeline.live.events import (
 )
 from ljwx_pipeline.live.guard_trades import OrderFacts, StrategyTrades, as_settled, in_line_with, shares_held
 from ljwx_pipeline.live.orders import OPEN_STATES, OrderState
-from ljwx_pipeline.trading.breaker_machines import Fault, after_answer, after_equity, after_look, after_trade
+from ljwx_pipeline.trading.breaker_machines import Fault, after_answer, after_equity, after_look, after_trade, killed
 from ljwx_pipeline.trading.breaker_machines import session_began as breaker_session_began
 from ljwx_pipeline.trading.breakers import Breaker, BreakerState, ResetRule, Trip, expected_breakers
 from ljwx_pipeline.trading.exchange_wire import Side
@@ -177,6 +177,17 @@ def looked(
 ) -> GuardBook:
     """Return ``book`` after a look at feed, clock, features or model."""
     return book.moved((breaker,), key, lambda state: after_look(state, fault, at_ns, recovery_s=recovery_s))
+
+
+def stopped(book: GuardBook, *, by: str, reason: str, at_ns: int) -> GuardBook:
+    """Return ``book`` after a person has pulled the kill switch.
+
+    Raises
+    ------
+    TradingError
+        When name or reason is empty.
+    """
+    return book.moved((Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=at_ns))
 
 
 def lost(book: GuardBook, key: Key, why: str, at_ns: int) -> GuardBook:

@@ -36,6 +36,29 @@ class Outstanding:
     behind: tuple[str, ...] = ()
 
 
+def sale_decided(
+    order: NewOrder, *, strategy: str, leg: Leg, session: date, reference_price_e4: int, decided_at_ns: int
+) -> OrderDecided:
+    """Return ``order``, a sale that no model asked for, as it is decided at ``session``."""
+    return OrderDecided(
+        client_order_id=order.client_order_id,
+        strategy=strategy,
+        leg=leg,
+        session=session,
+        valid_session=order.session,
+        bundle_hash=None,
+        symbol=order.symbol,
+        side=Side.SELL,
+        shares=order.shares,
+        rank=order.rank,
+        execution=order.execution,
+        limit_price_e4=order.limit_price_e4,
+        reference_price_e4=reference_price_e4,
+        denial="",
+        decided_at_ns=decided_at_ns,
+    )
+
+
 def about_to_leave(one: OrderDecided, wants: Sequence[SleeveWant]) -> Outstanding:
     """Return an order that was decided, with the sleeves of ``wants`` that share it, as it is sent the first time.
 

@@ -27,6 +27,7 @@ from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay, TickDesk
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import Leg, OrderIntent
+from ljwx_pipeline.live.outstanding import sale_decided
 from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.live.stop_books import NOT_WATCHED, STOP, Watched, stop_books, stop_key, untold
@@ -277,21 +278,12 @@ class StopDesk:
         return decided.denial
 
     def _decided(self, stop: Stop, order: NewOrder, now_ns: int) -> OrderDecided:
-        return OrderDecided(
-            client_order_id=order.client_order_id,
+        return sale_decided(
+            order,
             strategy=stop.position.strategy,
             leg=Leg(stop.leg),
             session=order.session,
-            valid_session=order.session,
-            bundle_hash=None,
-            symbol=order.symbol,
-            side=Side.SELL,
-            shares=order.shares,
-            rank=order.rank,
-            execution=order.execution,
-            limit_price_e4=order.limit_price_e4,
             reference_price_e4=self._ticks.price_e4(order.symbol),
-            denial="",
             decided_at_ns=now_ns,
         )
 
