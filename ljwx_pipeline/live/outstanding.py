@@ -68,7 +68,7 @@ def about_to_leave(one: OrderDecided, wants: Sequence[SleeveWant]) -> Outstandin
         When it does not say the session that it is good for.
     """
     return Outstanding(
-        order=_new_order(one),
+        order=new_order(one),
         state=OrderState.INTENDED,
         sent_times=1,
         decided_at_ns=one.decided_at_ns,
@@ -78,7 +78,8 @@ def about_to_leave(one: OrderDecided, wants: Sequence[SleeveWant]) -> Outstandin
     )
 
 
-def _new_order(one: OrderDecided) -> NewOrder:
+def new_order(one: OrderDecided) -> NewOrder:
+    """Return what the broker is told of an order that was decided; raises as `about_to_leave`."""
     if one.valid_session is None:
         raise LiveError(
             f"order {one.client_order_id} says no session that it is good for", "decide orders with their session"

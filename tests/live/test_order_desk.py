@@ -232,9 +232,9 @@ def test_books_that_differ_are_told_and_not_overwritten(pack: Path, symbols: lis
 
 
 def replace_id(order: object, identity: str) -> object:
-    from ljwx_pipeline.live.order_desk import _new_order
+    from ljwx_pipeline.live.outstanding import new_order
 
-    return replace(_new_order(order), client_order_id=identity)
+    return replace(new_order(order), client_order_id=identity)
 
 
 def test_what_answers_there_is_asked_who_it_is(pack: Path, tmp_path: Path) -> None:

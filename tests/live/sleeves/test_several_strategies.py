@@ -273,7 +273,7 @@ def test_paused_denied_and_without_a_model_nothing_is_bought_and_the_others_trad
 
 
 def test_the_history_that_sizing_looks_at_knows_no_moves_of_capital() -> None:
-    from ljwx_pipeline.live.close_trading import _without_moves
+    from ljwx_pipeline.live.close_books import _without_moves
     from ljwx_pipeline.live.events import SleeveBook
     from ljwx_pipeline.live.sleeves.reading import PastClose
 
