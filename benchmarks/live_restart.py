@@ -38,8 +38,9 @@ from ljwx_pipeline.live.events import (
     StreamRead,
 )
 from ljwx_pipeline.live.journal import Journal
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.restore import Restore, Until
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
 
 EVENTS, QUICK_EVENTS = 1_000_000, 20_000
 ORDERS_A_SESSION, SYMBOLS, COMMITS, STARTS = 200, 300, 1_000, 5

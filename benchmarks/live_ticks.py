@@ -20,9 +20,10 @@ from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.live.ticks.bars import SessionBarsBuilder
 from ljwx_pipeline.live.ticks.conflation import ConflatingQueue
 from ljwx_pipeline.live.ticks.validation import SymbolFacts, TickValidator, Verdict
-from ljwx_pipeline.market.hours import NS_PER_S, MarketPhase, session_hours
+from ljwx_pipeline.market.hours import MarketPhase, session_hours
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.exchange_wire import Frame, Tick, decode_frame, encode_frame
+from ljwx_pipeline.units import NS_PER_S
 
 SYMBOLS, ROUNDS, SEED = 300, 1_000, 7
 SESSION = date(2025, 3, 3)

@@ -39,7 +39,7 @@ from ljwx_pipeline.live.stop_desk import StopDesk
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.ticks.validation import SymbolFacts
 from ljwx_pipeline.live.watch import Watch, WatchSettings
-from ljwx_pipeline.market.hours import NS_PER_S, MarketPhase
+from ljwx_pipeline.market.hours import MarketPhase
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.exchange_wire import (
     AccountReport,
@@ -54,6 +54,7 @@ from ljwx_pipeline.trading.exchange_wire import (
     Tick,
 )
 from ljwx_pipeline.trading.exits import ExitParams
+from ljwx_pipeline.units import NS_PER_S
 
 STRATEGY, SHARES = "topk-dropout", 500
 BEGINS = HOURS.starts_of(MarketPhase.CONTINUOUS)[0]

@@ -28,7 +28,14 @@ R = TypeVar("R")
 
 #: Where trading's kernels and the constants in them stand, and the options that they are compiled with; below the
 #: library's folder.
-_TRADING = ("compiled.py", "trading/*.py", "backtest/engine.py", "market/rulebook*.py", "market/calendar.py")
+_TRADING = (
+    "compiled.py",
+    "units.py",
+    "trading/*.py",
+    "backtest/engine.py",
+    "market/rulebook*.py",
+    "market/calendar.py",
+)
 
 
 def kernel(function: Callable[P, R]) -> Callable[P, R]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from ljwx_pipeline.config import Settings, market_home
 from ljwx_pipeline.errors import ConfigError
+from ljwx_pipeline.units import FEN_PER_CNY
 
 #: Below the market's home.
 PACK_DIR = Path("live") / "feed"
@@ -88,7 +89,7 @@ def _exchange(settings: Settings, arguments: argparse.Namespace) -> int:
         state,
         ExchangeSettings(
             costs=settings.costs,
-            capital_fen=round(settings.strategy.capital_cny * 100),
+            capital_fen=round(settings.strategy.capital_cny * FEN_PER_CNY),
             seed=arguments.tick_seed,
             tick_seconds=arguments.tick_seconds,
         ),

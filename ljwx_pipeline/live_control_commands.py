@@ -16,6 +16,7 @@ from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.command_output import cell, grid, show_result
 from ljwx_pipeline.config import Settings, market_home
 from ljwx_pipeline.errors import ConfigError, LiveError
+from ljwx_pipeline.units import E4, FEN_PER_CNY
 
 if TYPE_CHECKING:  # the runner costs SQLAlchemy: loaded when a command runs, not when the parser is built
     from ljwx_pipeline.live.control_offline import OfflineControl
@@ -204,7 +205,7 @@ def _offline(settings: Settings) -> Iterator[OfflineControl]:
             store,
             SystemClock(),
             strategies=(settings.strategy.kind.replace("_", "-"),),
-            capital_fen=round(settings.strategy.capital_cny * 100),
+            capital_fen=round(settings.strategy.capital_cny * FEN_PER_CNY),
         )
     finally:
         store.close()
@@ -222,7 +223,7 @@ def _close_text(said: Mapping[str, Any], *, repeat: bool) -> str:
     lines = [f"{'would cancel' if said['dry_run'] else 'cancelled'} {one}" for one in said["cancelled"]]
     lines += [f"NOT CANCELLED {identity}: {why}" for identity, why in said["not_cancelled"].items()]
     for one in said["orders"]:
-        price = f" at {one['limit_price_e4'] / 10_000:.2f} CNY or better" if one["limit_price_e4"] else ""
+        price = f" at {one['limit_price_e4'] / E4:.2f} CNY or better" if one["limit_price_e4"] else ""
         lines.append(f"{verb}: sell {one['shares']} {one['symbol']} on {one['session']}{price} ({one['execution']})")
     lines += [f"{symbol}: {why}" for symbol, why in said["left"].items()]
     if not lines:
@@ -244,10 +245,11 @@ def _status_text(said: Mapping[str, Any]) -> str:
     rows = valued["positions"] if valued else said["positions"]
     if valued:
         closing = valued["closing_cash_fen"]
-        left = "" if closing is None else f"; {closing / 100:,.2f} CNY if all were closed at these prices, after fees"
-        blocks.append(f"equity {valued['equity_fen'] / 100:,.2f} CNY by the last good prices{left}")
+        after = "if all were closed at these prices, after fees"
+        left = "" if closing is None else f"; {closing / FEN_PER_CNY:,.2f} CNY {after}"
+        blocks.append(f"equity {valued['equity_fen'] / FEN_PER_CNY:,.2f} CNY by the last good prices{left}")
     elif said["cash_fen"] is not None:
-        blocks.append(f"cash {said['cash_fen'] / 100:,.2f} CNY")
+        blocks.append(f"cash {said['cash_fen'] / FEN_PER_CNY:,.2f} CNY")
     price = "price_e4" if valued else "last_price_e4"
     held = [[one["symbol"], cell(one["shares"]), cell(one["sellable_shares"]), _price(one[price])] for one in rows]
     blocks.append(grid(["position", "shares", "sellable", "price"], held) if held else "no position")
@@ -262,4 +264,4 @@ def _status_text(said: Mapping[str, Any]) -> str:
 
 
 def _price(price_e4: int) -> str:
-    return f"{price_e4 / 10_000:.2f}" if price_e4 else "?"
+    return f"{price_e4 / E4:.2f}" if price_e4 else "?"

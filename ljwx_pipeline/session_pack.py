@@ -41,13 +41,13 @@ from ljwx_pipeline.market.tables import BESIDE_TABLES
 from ljwx_pipeline.trading.exchange_wire import Bar
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
 from ljwx_pipeline.trading.strict_json import to_json
+from ljwx_pipeline.units import E4, FEN_PER_CNY
 
 FORMAT = 3
 #: The format whose files have plain names.
 PLAIN_NAMES = 2
 MANIFEST = "manifest.json"
 TABLES = ("history", "feed", "securities", "st_spells", "index_members", "corporate_actions")
-_E4, _FEN = 10_000, 100
 _BESIDE = "beside-"
 _AGAIN = "run the pipeline's deployment again to write the pack anew"
 
@@ -212,12 +212,12 @@ def official_bars(bars: pd.DataFrame) -> tuple[Bar, ...]:
         whole: list[int] = np.rint(np.where(np.isfinite(values), values, 0.0) * unit).astype(np.int64).tolist()
         return whole
 
-    prices = [integers(f"{name}_cny", _E4) for name in ("open", "high", "low", "close", "pre_close")]
+    prices = [integers(f"{name}_cny", E4) for name in ("open", "high", "low", "close", "pre_close")]
     columns = zip(
         bars["symbol"],
         *prices,
         integers("volume_shares", 1),
-        integers("amount_cny", _FEN),
+        integers("amount_cny", FEN_PER_CNY),
         bars["adj_factor"].to_numpy(dtype=np.float64).tolist(),
         strict=True,
     )

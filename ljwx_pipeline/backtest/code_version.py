@@ -18,6 +18,7 @@ _DECIDING = (
     "backtest/result.py",
     "backtest/sweep_measures.py",
     "compiled.py",
+    "units.py",
     "trading",
     "market",
 )

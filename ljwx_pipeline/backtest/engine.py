@@ -23,9 +23,8 @@ from ljwx_pipeline.backtest.result import ORDER_COLUMNS, BacktestResult
 from ljwx_pipeline.compiled import borrowed, trading_kernel
 from ljwx_pipeline.config import CostSettings, StrategySettings
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading.account import mark_kernel, open_session_kernel, settle_kernel
-from ljwx_pipeline.trading.costs import E4_PER_FEN, rates_table
+from ljwx_pipeline.trading.costs import rates_table
 from ljwx_pipeline.trading.decide import DecisionParams, decide_kernel, purchases, ranked
 from ljwx_pipeline.trading.exits import ExitParams, exits_kernel
 from ljwx_pipeline.trading.fill_model import FillModel, Reject
@@ -48,6 +47,7 @@ from ljwx_pipeline.trading.matching import (
 from ljwx_pipeline.trading.opening_limits import OpeningLimits
 from ljwx_pipeline.trading.order_reason import SCORE
 from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
+from ljwx_pipeline.units import BPS, E4_PER_FEN, FEN_PER_CNY
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
@@ -434,7 +434,7 @@ def simulate(
         raise TradingError(f"the ranking has shape {best_first.shape}, the scores {scores.shape}", "rank these scores")
     n, sessions = len(market.symbols), end - begin + 1
     opening = market.opening_limits or OpeningLimits.none(len(market.sessions))
-    capital_fen = round(strategy.capital_cny * 100)
+    capital_fen = round(strategy.capital_cny * FEN_PER_CNY)
     state = np.array([0, 0, 0, capital_fen, capital_fen, capital_fen * E4_PER_FEN, 0], dtype=np.int64)
     positions, held_names = np.zeros((6, n), dtype=np.int64), np.zeros(n, dtype=np.int32)
     figures = np.zeros((_FIGURES, sessions), dtype=np.int64)

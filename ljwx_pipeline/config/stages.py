@@ -8,6 +8,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from ljwx_pipeline.config.section import Section
+from ljwx_pipeline.units import BPS
 
 
 class StageSettings(Section):
@@ -26,4 +27,4 @@ class StageSettings(Section):
     @property
     def canary_share_bps(self) -> int:
         """A canary's part of its strategy's capital, 1/10,000."""
-        return round(self.canary_share_frac * 10_000)
+        return round(self.canary_share_frac * BPS)

@@ -24,9 +24,8 @@ import pandas as pd
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
-from ljwx_pipeline.trading.account import E4
-from ljwx_pipeline.trading.costs import E8
 from ljwx_pipeline.trading.market_arrays import MarketArrays
+from ljwx_pipeline.units import E4, E8
 
 
 @dataclass(frozen=True)

@@ -21,9 +21,8 @@ import pandas as pd
 
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.trading.account import E4
-from ljwx_pipeline.trading.costs import E4_PER_FEN
 from ljwx_pipeline.trading.market_arrays import MarketArrays
+from ljwx_pipeline.units import E4, E4_PER_FEN
 
 #: Columns of ``closed_trades``; of ``open_lots`` those that are in ``OPEN_COLUMNS``.
 TRADE_COLUMNS = (

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from ljwx_pipeline.evaluation.metrics import drawdowns, returns_of
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
 from ljwx_pipeline.plot_style import BLUE, GREY, INK, MUTED, ORANGE, RED, canvas, inline, plain_dates
+from ljwx_pipeline.units import BPS
 
 STRATEGY, GAIN, LOSS = BLUE, "#2f7fb8", RED
 #: Of the exposure picture: share invested, largest weight.
@@ -229,7 +230,7 @@ def quantile_figure(quantiles: NDArray[np.float64]) -> str:
     """Return mean forward return over the session's mean by score quantile, lowest score first, in basis points."""
     with canvas(9.2, 2.5, squeeze=True) as (axis, out):
         names = [str(place + 1) for place in range(len(quantiles))]
-        values = quantiles * 10_000
+        values = quantiles * BPS
         axis.bar(names, values, color=[GAIN if value >= 0 else LOSS for value in values], width=0.7)
         axis.axhline(0, color=MUTED, linewidth=0.8)
         axis.grid(visible=False, axis="x")

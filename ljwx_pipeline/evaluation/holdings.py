@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.trading.account import E4, ex_price_e4
-from ljwx_pipeline.trading.costs import E4_PER_FEN
+from ljwx_pipeline.trading.account import ex_price_e4
 from ljwx_pipeline.trading.market_arrays import MarketArrays
+from ljwx_pipeline.units import E4, E4_PER_FEN
 
 Int = NDArray[np.int64]
 

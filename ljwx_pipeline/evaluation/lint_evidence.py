@@ -22,6 +22,7 @@ from ljwx_pipeline.evaluation.holdings import Holdings
 from ljwx_pipeline.evaluation.metrics import annual_turnover, monthly_returns, returns_of, sharpe, unwanted_cash_frac
 from ljwx_pipeline.evaluation.total_returns import session_returns
 from ljwx_pipeline.trading.market_arrays import MarketArrays
+from ljwx_pipeline.units import E4
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]
@@ -231,7 +232,7 @@ def _bad_fills(result: BacktestResult, market: MarketArrays) -> tuple[int, int, 
     if not len(bad):
         return 0, 0, ""
     one = trades.iloc[bad[0]]
-    told = f"{one['symbol']} {one['session_date']:%Y-%m-%d} {one['price_e4'] / 10_000:.2f} CNY"
+    told = f"{one['symbol']} {one['session_date']:%Y-%m-%d} {one['price_e4'] / E4:.2f} CNY"
     return int(beyond.sum()), int(locked.sum()), told
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.backtest.result import BacktestResult
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
-from ljwx_pipeline.market.rulebook import BPS
+from ljwx_pipeline.units import BPS
 
 MONTHS_PER_YEAR = 12
 #: Below this standard deviation a series counts as constant.

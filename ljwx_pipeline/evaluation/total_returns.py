@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ljwx_pipeline.trading.account import E4
 from ljwx_pipeline.trading.market_arrays import MarketArrays
+from ljwx_pipeline.units import E4
 
 Float = NDArray[np.float64]
 

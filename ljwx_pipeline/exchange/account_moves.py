@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.exchange.entries import Trade
-from ljwx_pipeline.trading.account import E4, Account
-from ljwx_pipeline.trading.costs import E4_PER_FEN
+from ljwx_pipeline.trading.account import Account
 from ljwx_pipeline.trading.exchange_wire import BookingKind, PositionReport
 from ljwx_pipeline.trading.matching import (
     BASE,
@@ -29,6 +28,7 @@ from ljwx_pipeline.trading.matching import (
     VALUE,
     Fills,
 )
+from ljwx_pipeline.units import E4, E4_PER_FEN
 
 Int = NDArray[np.int64]
 _NONE = np.zeros(0, dtype=np.int64)

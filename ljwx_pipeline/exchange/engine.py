@@ -18,7 +18,7 @@ from ljwx_pipeline.exchange.account_moves import book_trade, open_session
 from ljwx_pipeline.exchange.journal import Change
 from ljwx_pipeline.exchange.ledger import Ledger
 from ljwx_pipeline.exchange.market import ExchangeMarket
-from ljwx_pipeline.exchange.order_desk import OrderDesk
+from ljwx_pipeline.exchange.order_desk import ExchangeDesk
 from ljwx_pipeline.exchange.refusals import NotFound, NotYet
 from ljwx_pipeline.exchange.session_matching import match_session
 from ljwx_pipeline.exchange.tick_matching import trade_on
@@ -47,7 +47,7 @@ class Exchange:
     """
 
     def __init__(self, ledger: Ledger) -> None:
-        self.desk = OrderDesk(ledger)
+        self.desk = ExchangeDesk(ledger)
         self._ledger = ledger
 
     @property

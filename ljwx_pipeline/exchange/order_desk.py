@@ -25,7 +25,7 @@ from ljwx_pipeline.trading.exchange_wire import (
 )
 
 
-class OrderDesk:
+class ExchangeDesk:
     """Takes and cancels orders; each is durable before it is answered.
 
     ``rejects_to_come`` new orders are rejected on demand.

@@ -14,7 +14,7 @@ from ljwx_pipeline.errors import LjwxError
 from ljwx_pipeline.exchange.engine import Exchange
 from ljwx_pipeline.exchange.market import ExchangeMarket
 from ljwx_pipeline.exchange.stream import Hub
-from ljwx_pipeline.exchange.timeline import NS
+from ljwx_pipeline.units import NS_PER_S
 
 #: Wall seconds between two looks for a new pack when every session is over, and between two tries of a failed step.
 POLL_S = 0.5
@@ -88,7 +88,7 @@ class Pacer:
 
     async def _sleep_until(self, session: date, at_ns: int) -> None:
         same = self._exchange.clock(self._speed).session == session
-        pause_s = (at_ns - self._exchange.at_ns) / NS / self._speed if same else self._night_s
+        pause_s = (at_ns - self._exchange.at_ns) / NS_PER_S / self._speed if same else self._night_s
         now_s = self._clock.monotonic_s()
         # a market that fell behind (a slow disk, a stopped process) does not hurry to make up for it
         self._due_s = max(self._due_s + pause_s, now_s)

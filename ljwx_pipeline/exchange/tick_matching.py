@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.exchange.entries import Entry, Trade
 from ljwx_pipeline.exchange.quotes import Quote
-from ljwx_pipeline.trading.costs import E8, PARTICIPATION, fees_kernel, trade_value_fen
+from ljwx_pipeline.trading.costs import PARTICIPATION, fees_kernel, trade_value_fen
 from ljwx_pipeline.trading.exchange_wire import Reason
 from ljwx_pipeline.trading.matching import floor_to_lot
+from ljwx_pipeline.units import E8
 
 Int = NDArray[np.int64]
 

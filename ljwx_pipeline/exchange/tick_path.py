@@ -20,7 +20,7 @@ from ljwx_pipeline.exchange.market import DayBars
 from ljwx_pipeline.exchange.quotes import Quotes, sided
 from ljwx_pipeline.exchange.timeline import TICK_GROUPS, Step, Timeline
 from ljwx_pipeline.market.rulebook import TICK_E4
-from ljwx_pipeline.trading.costs import E4_PER_FEN, E8
+from ljwx_pipeline.units import E4_PER_FEN, E8
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

@@ -18,10 +18,10 @@ from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.market.rulebook import PhaseKind, session_phases
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.exchange_wire import PhaseName
+from ljwx_pipeline.units import NS_PER_S
 
 #: Names tick in so many groups, one after the other.
 TICK_GROUPS = 3
-NS = 1_000_000_000
 #: A path needs a tick for each of its two extremes in the shortest session there was.
 LONGEST_TICK_SECONDS = 600
 
@@ -95,11 +95,11 @@ def timeline(session: date, *, tick_seconds: int) -> Timeline:
             if traded_s:
                 steps.append(Step(before_ns, PhaseName.LUNCH))
             steps.append(Step(start_ns, PhaseName.CONTINUOUS))
-            length_s = (end_ns - start_ns) // NS
+            length_s = (end_ns - start_ns) // NS_PER_S
             for turn in range(length_s // tick_seconds):
                 for group in range(TICK_GROUPS):
                     second = turn * tick_seconds - (group + 1) * tick_seconds // -TICK_GROUPS
-                    steps.append(Step(start_ns + second * NS, None, group, len(seconds[group])))
+                    steps.append(Step(start_ns + second * NS_PER_S, None, group, len(seconds[group])))
                     seconds[group].append(traded_s + second)
             traded_s += length_s
     last = len(seconds[0])

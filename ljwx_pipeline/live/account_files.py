@@ -16,6 +16,7 @@ from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import EnvironmentFault
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.units import FEN_PER_CNY
 
 #: Journal and the account of the runner's own exchange, moved together or not at all.
 ACCOUNT_DIR = "account"
@@ -82,7 +83,7 @@ def account_misfit(journal: Journal, feed: ReplayFeed, *, capital_fen: int) -> s
         return ""
     state = journal.runner_state()
     if state is not None and state.opening_capital_fen != capital_fen:
-        was, now = state.opening_capital_fen / 100, capital_fen / 100
+        was, now = state.opening_capital_fen / FEN_PER_CNY, capital_fen / FEN_PER_CNY
         return f"the paper account opened with {was:,.2f} CNY, strategy.capital_cny is now {now:,.2f}"
     last = max(done)
     if last not in feed.sessions:

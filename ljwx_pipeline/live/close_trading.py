@@ -3,8 +3,8 @@
 The close is decided once: books, signals and orders are durable together before anything is sent, and whoever comes
 after a crash finds them. Which strategies there are is read from the journal at every close, so that a change takes
 effect at the next one; a journal that names none is traded by ``[strategy]`` with all of the capital. Not here: one
-strategy's decision (``decision.py``), books and netting (``sleeves/``), how orders travel (``order_desk.py``), when a
-close has come (``follower.py``).
+strategy's decision (``decision.py``), the books that it is made on (``close_books.py``), netting (``sleeves/``), how
+orders travel (``order_desk.py``), when a close has come (``follower.py``).
 """
 
 from __future__ import annotations
@@ -16,55 +16,37 @@ from datetime import date
 from functools import partial
 
 import numpy as np
-from sqlalchemy import Connection, select
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
-from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings, stranger_held
-from ljwx_pipeline.live.events import (
-    Event,
-    Noted,
-    OrderDecided,
-    SignalsScored,
-    SleeveBook,
-    SleevesDecided,
-    SleevesSettled,
-    Stage,
-    StrategyState,
+from ljwx_pipeline.live.close_books import (
+    AtClose,
+    TradingModel,
+    TradingSleeve,
+    at_close,
+    funding_of,
+    settled_books,
+    sleeve_portfolio,
+    sleeves_of,
 )
+from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings, stranger_held
+from ljwx_pipeline.live.events import Event, Noted, OrderDecided, SignalsScored, SleeveBook, SleevesDecided
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import DecidedOrder, Execution, Leg, OrderIntent, Side, client_order_id
+from ljwx_pipeline.live.orders import DecidedOrder, Leg, OrderIntent, client_order_id
 from ljwx_pipeline.live.risk_gate import FREE, Denial, Restraint
-from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry
-from ljwx_pipeline.live.sleeves.book import Books as SleeveBooks
-from ljwx_pipeline.live.sleeves.funding import BPS, Funding, fund, gone
+from ljwx_pipeline.live.sleeves.funding import Funding
 from ljwx_pipeline.live.sleeves.netting import AccountOrder, Lot, Netted, SleeveIntent, net
-from ljwx_pipeline.live.sleeves.reading import (
-    PastClose,
-    close_of,
-    history,
-    last_books,
-    records_since,
-    strategies_in_force,
-    was_decided,
-)
-from ljwx_pipeline.live.sleeves.strategies import (
-    BY_FILE,
-    InForce,
-    StrategySpec,
-    removed,
-    sleeve_of,
-    sole_strategy,
-)
+from ljwx_pipeline.live.sleeves.reading import history, strategies_in_force, was_decided
+from ljwx_pipeline.live.sleeves.strategies import BY_FILE, InForce, StrategySpec, sole_strategy
 from ljwx_pipeline.live.sleeves.universe import keep_members
-from ljwx_pipeline.live.tables import account
 from ljwx_pipeline.live.working_orders import WorkingOrders, working_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
 from ljwx_pipeline.uncertainty.abstain import may_buy
+from ljwx_pipeline.units import BPS
 
-_E4_PER_FEN = 100
 #: Model in the identity of an order by which a strategy that leaves sells.
 _LEAVING = "reduce"
 
@@ -79,19 +61,6 @@ class Close:
 
 
 @dataclass(frozen=True)
-class StagedModel:
-    """A model that trades for a strategy: at which stage, with what part of the strategy's capital, 1/10,000.
-
-    The champion has what the others leave, whatever is written here. ``model`` None: nobody scores at that stage now,
-    and what it holds is held.
-    """
-
-    stage: Stage
-    capital_share_bps: int
-    model: Model | None
-
-
-@dataclass(frozen=True)
 class Denials:
     """Why a strategy may not open, or reduce; empty where it may. Codes, as in ``risk_gate.py``."""
 
@@ -101,31 +70,6 @@ class Denials:
 
 async def _allowed(strategy: str, close: Close) -> Denials:  # noqa: ARG001 - what is allowed to everybody
     return Denials()
-
-
-@dataclass(frozen=True)
-class _Sleeve:
-    """One sleeve that there is at this close; ``spec`` None: its strategy leaves."""
-
-    name: str
-    strategy: str
-    share_bps: int
-    spec: StrategySpec | None
-    model: Model | None
-
-    @property
-    def decides(self) -> bool:
-        return self.spec is None or (self.model is not None and not self.spec.paused)
-
-
-@dataclass(frozen=True)
-class _Standing:
-    """What the journal says at a close."""
-
-    settled: date | None
-    books: tuple[SleeveBook, ...]
-    records: tuple[SessionRecord, ...]
-    account: Books
 
 
 class CloseTrader:
@@ -157,7 +101,7 @@ class CloseTrader:
         settings: RunnerSettings,
         journal: AsyncJournal,
         desk: OrderDesk,
-        models: Callable[[StrategySpec], Sequence[StagedModel]],
+        models: Callable[[StrategySpec], Sequence[TradingModel]],
         turn: asyncio.Lock,
         denials: Callable[[str, Close], Awaitable[Denials]] = _allowed,
         restraint: Callable[[Close], Awaitable[Restraint]] | None = None,
@@ -189,20 +133,20 @@ class CloseTrader:
 
     async def _decide(self, close: Close) -> bool:
         strategies = await self._strategies()
-        sleeves = self._sleeves(strategies)
+        sleeves = sleeves_of(strategies, self._models)
         names = tuple(one.name for one in sleeves)
         if await self._journal.read(partial(was_decided, session=close.session, sleeves=names)):
             return True
         self._require_held(close.session)
-        standing = await self._journal.read(partial(self._standing, close.session))
+        standing = await self._journal.read(partial(at_close, close.session, self._closes))
         for one in standing.account.held:
             if one.symbol not in self._lots:
                 raise stranger_held(one.symbol)
-        funding = _funding(sleeves)
+        funding = funding_of(sleeves)
         books: tuple[SleeveBook, ...] = standing.books
         beside: list[Event] = []
         if standing.settled != close.session:
-            books, beside = _settled(standing, close.session, funding, strategies, self._lots)
+            books, beside = settled_books(standing, close.session, funding, strategies, self._lots)
         by_name = {book.sleeve: book for book in books}
         trading = [one for one in sleeves if one.name in by_name]
         if not any(one.decides for one in trading) and any(one.spec and not one.spec.paused for one in trading):
@@ -213,7 +157,7 @@ class CloseTrader:
         for sleeve in trading:
             if not sleeve.decides:
                 continue
-            own = await self._books_of(sleeve, by_name[sleeve.name], standing, close.session, funding)
+            own = await self._portfolio_of(sleeve, by_name[sleeve.name], standing, close.session, funding)
             intents, said = await self._wanted(sleeve, own, close, alone=funding.sole is not None)
             wanted += intents
             beside += said
@@ -239,37 +183,6 @@ class CloseTrader:
         sole = sole_strategy(self._settings.strategy)
         return (InForce(sole.name, sole.state, sole.share_bps, sole.settings_json(), BY_FILE),)
 
-    def _sleeves(self, strategies: Sequence[InForce]) -> list[_Sleeve]:
-        found = []
-        for one in strategies:
-            if one.state is StrategyState.REMOVED:
-                continue
-            if one.state is StrategyState.REDUCING:
-                found.append(_Sleeve(one.name, one.name, 0, None, None))
-                continue
-            spec = one.spec
-            if spec is None:
-                raise LiveError(
-                    f"strategy {one.name} has parameters in the journal that this program cannot read",
-                    "nothing was decided; set it anew with `ljwx live reload` or run the release that wrote it",
-                )
-            found += self._staged(spec)
-        return found
-
-    def _staged(self, spec: StrategySpec) -> list[_Sleeve]:
-        staged = {one.stage: one for one in self._models(spec) if one.stage is not Stage.SHADOW}
-        canary = staged.get(Stage.CANARY)
-        of_canary = 0 if canary is None else spec.share_bps * canary.capital_share_bps // BPS
-        champion = staged.get(Stage.CHAMPION)
-        found = [
-            _Sleeve(
-                spec.name, spec.name, spec.share_bps - of_canary, spec, None if champion is None else champion.model
-            )
-        ]
-        if canary is not None and of_canary:
-            found.append(_Sleeve(sleeve_of(spec.name, Stage.CANARY), spec.name, of_canary, spec, canary.model))
-        return found
-
     def _require_held(self, session: date) -> None:
         if session not in self._feed.sessions:
             raise LiveError(
@@ -277,36 +190,20 @@ class CloseTrader:
                 "run the pipeline, whose deployment writes the pack with it",
             )
 
-    def _standing(self, session: date, connection: Connection) -> _Standing:
-        settled, books = last_books(connection)
-        records = () if settled == session else records_since(connection, settled, session, self._closes)
-        return _Standing(settled, books, records, books_at(session, connection))
-
     def _closes(self, session: date) -> Mapping[str, int]:
         self._require_held(session)
         closes = self._feed.market.close_e4[:, self._feed.column(session)]
         return {self._feed.symbols[row]: int(closes[row]) for row in np.flatnonzero(closes > 0)}
 
-    async def _books_of(
-        self, sleeve: _Sleeve, book: SleeveBook, standing: _Standing, session: date, funding: Funding
-    ) -> Books:
+    async def _portfolio_of(
+        self, sleeve: TradingSleeve, book: SleeveBook, standing: AtClose, session: date, funding: Funding
+    ) -> Portfolio:
         if funding.sole == sleeve.name and book.share_bps == BPS:
             return standing.account
-        past = await self._journal.read(partial(history, sleeve=sleeve.name, before=session))
-        owes = max(0, book.owes_fen)
-        equity = max(0, book.equity_fen - owes)
-        past_equity, past_cash = _without_moves(past, book, equity)
-        return Books(
-            held=book.holdings,
-            cash_fen=max(0, book.cash_fen - owes),
-            equity_fen=equity,
-            value_fen={one.symbol: one.value_fen for one in book.holdings},
-            past_equity_fen=past_equity,
-            past_cash_fen=past_cash,
-        )
+        return sleeve_portfolio(book, await self._journal.read(partial(history, sleeve=sleeve.name, before=session)))
 
     async def _wanted(
-        self, sleeve: _Sleeve, books: Books, close: Close, *, alone: bool
+        self, sleeve: TradingSleeve, portfolio: Portfolio, close: Close, *, alone: bool
     ) -> tuple[list[SleeveIntent], list[Event]]:
         """Return what one sleeve wants, with what speaks against it, and what there is to be written beside it.
 
@@ -314,7 +211,7 @@ class CloseTrader:
         """
         denials = await self._denials(sleeve.strategy, close)
         if sleeve.spec is None or sleeve.model is None:
-            return self._everything(sleeve, books, close, denials), []
+            return self._everything(sleeve, portfolio, close, denials), []
         model, deployed = sleeve.model, sleeve.model.deployed
         decider = self._decider(sleeve.name, sleeve.spec)
         # scoring takes as long as it takes: the stream and the lease are looked after meanwhile
@@ -334,7 +231,11 @@ class CloseTrader:
             self._interval_faults[sleeve.name] = ends.fault
             buyable = may_buy(decider.uncertainty, ends.lower, ends.upper)
         intents = decider.intents(
-            close.session, books, scores, buyable, DecidingModel(deployed.model_version, deployed.last_train_session)
+            close.session,
+            portfolio,
+            scores,
+            buyable,
+            DecidingModel(deployed.model_version, deployed.last_train_session),
         )
         scored = {self._feed.symbols[row]: float(scores[row]) for row in np.flatnonzero(np.isfinite(scores))}
         beside.append(
@@ -354,10 +255,12 @@ class CloseTrader:
         ]
         return wanted, beside
 
-    def _everything(self, sleeve: _Sleeve, books: Books, close: Close, denials: Denials) -> list[SleeveIntent]:
+    def _everything(
+        self, sleeve: TradingSleeve, portfolio: Portfolio, close: Close, denials: Denials
+    ) -> list[SleeveIntent]:
         """Return the sale of all that a strategy which leaves holds, as far as it traded in the session."""
         closes = self._closes(close.session)
-        held = [one for one in books.held if one.symbol in closes]
+        held = [one for one in portfolio.held if one.symbol in closes]
         return [
             SleeveIntent(
                 sleeve.name,
@@ -394,7 +297,7 @@ class CloseTrader:
         self,
         netted: Netted,
         wanted: Sequence[SleeveIntent],
-        books: Books,
+        portfolio: Portfolio,
         close: Close,
         bundle_age_days: int,
         restraint: Restraint,
@@ -403,7 +306,7 @@ class CloseTrader:
         """Return the account's orders as the risk gate leaves them, and those that a sleeve may not even want."""
         intents = tuple(one.intent for one in netted.orders)
         judged = self._gate.judged(
-            close.session, intents, books, bundle_age_days=bundle_age_days, restraint=restraint, working=working
+            close.session, intents, portfolio, bundle_age_days=bundle_age_days, restraint=restraint, working=working
         )
         found = [_order(one, decided, close) for one, decided in zip(netted.orders, judged, strict=True)]
         found += [_order(_alone(one), DecidedOrder(one.intent, one.denial), close) for one in wanted if one.denial]
@@ -436,72 +339,4 @@ def _order(one: AccountOrder, decided: DecidedOrder, close: Close) -> OrderDecid
         reference_price_e4=intent.reference_price_e4,
         denial=decided.denial,
         decided_at_ns=close.at_ns,
-    )
-
-
-def _funding(sleeves: Sequence[_Sleeve]) -> Funding:
-    return Funding(
-        {one.name: one.share_bps for one in sleeves},
-        {sleeve_of(one.strategy, Stage.CANARY): one.strategy for one in sleeves},
-    )
-
-
-def _settled(
-    standing: _Standing,
-    session: date,
-    funding: Funding,
-    strategies: Sequence[InForce],
-    lots: Mapping[str, Lot],
-) -> tuple[tuple[SleeveBook, ...], list[Event]]:
-    """Return the sleeves' books after ``session``, and the events that say so."""
-    books = SleeveBooks(standing.books)
-    newest = standing.records[-1]
-    unexplained: list[str] = []
-    for record in standing.records:
-        unexplained += carry(books, record)
-    fund(books, funding, lots=lots, cash_fen=newest.cash_fen, positions=newest.positions)
-    stated = books.stated()
-    beside: list[Event] = [SleevesSettled(session=session, books=stated)]
-    if unexplained and standing.settled is not None:  # an account that has no books yet is explained by nothing
-        beside.append(Noted(topic="sleeves_corrected", message="; ".join(unexplained), session=session))
-    leaving = [one for one in strategies if one.state is StrategyState.REDUCING]
-    beside += [removed(one) for one in leaving if gone(books, one.name)]
-    return stated, beside
-
-
-def _without_moves(past: Sequence[PastClose], book: SleeveBook, own_fen: int) -> tuple[list[int], list[int]]:
-    """Return earlier equity and cash as if today's capital had been there: what was moved or is owed is no return."""
-    equities: list[int] = []
-    cash: list[int] = []
-    # walking back, a move scales all that lies before it
-    over, under, moved, equity = own_fen, max(1, book.equity_fen), book.moved_fen, book.equity_fen
-    for one in reversed(past):
-        if moved:
-            if equity - moved <= 0 or equity <= 0:
-                break  # it began with that capital
-            over, under = over * equity, under * (equity - moved)
-        equities.append(one.equity_fen * over // under)
-        cash.append(one.cash_fen * over // under)
-        moved, equity = one.moved_fen, one.equity_fen
-    return equities[::-1], cash[::-1]
-
-
-def books_at(session: date, connection: Connection) -> Books:
-    """Return the account at the close of ``session`` as the journal's log states it.
-
-    Raises
-    ------
-    LiveError
-        When the log holds no such close.
-    """
-    past = select(account.c.equity_fen, account.c.cash_fen).where(account.c.session < session.isoformat())
-    rows = connection.execute(past.order_by(account.c.session)).all()
-    closed = close_of(session, connection)
-    return Books(
-        held=closed.positions,
-        cash_fen=closed.cash_fen,
-        equity_fen=closed.equity_fen,
-        value_fen={one.symbol: one.shares * one.last_price_e4 // _E4_PER_FEN for one in closed.positions},
-        past_equity_fen=[row.equity_fen for row in rows],
-        past_cash_fen=[row.cash_fen for row in rows],
     )

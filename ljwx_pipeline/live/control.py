@@ -26,13 +26,12 @@ from ljwx_pipeline.live.events import AlertRaised, HeldPosition, OrderDecided, T
 from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import Execution, Leg, Side
+from ljwx_pipeline.live.orders import Leg
+from ljwx_pipeline.live.outstanding import sale_decided
 from ljwx_pipeline.live.stop_books import BY_HAND
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.live.watch import Watch
-from ljwx_pipeline.trading.exchange_wire import ClockReport, NewOrder, PhaseName
-from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.trading.exchange_wire import ClockReport, Execution, NewOrder, PhaseName, Side
 from ljwx_pipeline.trading.matching import floor_to_lot
 from ljwx_pipeline.trading.modes import Action
 from ljwx_pipeline.trading.stops import HeldByStrategy, SellingSide, Stop, StopState, Wait, next_order
@@ -41,7 +40,7 @@ _MANUAL = Leg.MANUAL.value
 
 
 @dataclass(frozen=True)
-class OpenOrder:
+class _Cancellable:
     """An open order in a name that is to be closed."""
 
     client_order_id: str
@@ -51,11 +50,11 @@ class OpenOrder:
 
 
 @dataclass(frozen=True)
-class _Books:
+class _Account:
     """What is held and open, and the orders that a person had before."""
 
     held: Mapping[str, HeldPosition]
-    open: Sequence[OpenOrder]
+    open: Sequence[_Cancellable]
     made: Sequence[str]
 
 
@@ -127,7 +126,7 @@ class HandControl:
         """Pull the kill switch, then cancel whatever is open, and say what could not be cancelled, or written."""
         guard = self._watch.guard
         not_written = await pulled(guard, asked)
-        open_orders = (await self._journal.read(_books)).open
+        open_orders = (await self._journal.read(_account)).open
         cancelled, left = await self._cancelled(open_orders)
         if left and not not_written:
             said = "; ".join(f"{identity}: {why}" for identity, why in left.items())
@@ -163,15 +162,15 @@ class HandControl:
         if denial:
             raise LiveError(f"nothing may be closed by hand: {denial}", "see `ljwx live status`, and mend it first")
         clock = await self._broker.clock()
-        books = await self._journal.read(_books)
-        wanted = self._wanted(asked, books)
-        cancels = [one for one in books.open if one.symbol in wanted]
+        account = await self._journal.read(_account)
+        wanted = self._wanted(asked, account)
+        cancels = [one for one in account.open if one.symbol in wanted]
         if asked.dry_run:
-            planned, left = self._orders(wanted, books, clock, freed=True)
+            planned, left = self._orders(wanted, account, clock, freed=True)
             return _said(asked, [one.client_order_id for one in cancels], {}, planned, left)
         cancelled, not_cancelled = await self._cancelled(cancels)
-        books = await self._journal.read(_books)
-        placed, left = self._orders(wanted, books, clock, freed=False)
+        account = await self._journal.read(_account)
+        placed, left = self._orders(wanted, account, clock, freed=False)
         if placed:
             what = ", ".join(f"{one.shares} {one.symbol}" for one in placed)
             message = f"{asked.by.strip()} closes {what}: {asked.reason.strip()}"
@@ -179,9 +178,9 @@ class HandControl:
             await self._desk.place(placed, [note])
         return _said(asked, cancelled, not_cancelled, placed, left)
 
-    def _wanted(self, asked: CloseAsked, books: _Books) -> dict[str, int]:
+    def _wanted(self, asked: CloseAsked, account: _Account) -> dict[str, int]:
         """Return how many shares of which symbols are to be closed."""
-        held = {symbol: one.shares for symbol, one in books.held.items() if one.shares > 0}
+        held = {symbol: one.shares for symbol, one in account.held.items() if one.shares > 0}
         if not asked.symbol:
             if asked.shares:
                 raise LiveError(f"{asked.shares} shares of every position were to be closed", "name the symbol")
@@ -206,7 +205,7 @@ class HandControl:
         return {asked.symbol: asked.shares or held[asked.symbol]}
 
     def _orders(
-        self, wanted: Mapping[str, int], books: _Books, clock: ClockReport, *, freed: bool
+        self, wanted: Mapping[str, int], account: _Account, clock: ClockReport, *, freed: bool
     ) -> tuple[list[OrderDecided], dict[str, str]]:
         """Return the orders that close ``wanted``, and by symbol why some of it waits or cannot be sold.
 
@@ -218,34 +217,34 @@ class HandControl:
         made: list[OrderDecided] = []
         left: dict[str, str] = {}
         for symbol, asked in sorted(wanted.items()):
-            position = books.held.get(symbol)
+            position = account.held.get(symbol)
             if position is None or position.shares <= 0:
                 left[symbol] = "sold meanwhile"
                 continue
-            sales = [one.left_shares for one in books.open if one.symbol == symbol and one.side is Side.SELL]
+            sales = [one.left_shares for one in account.open if one.symbol == symbol and one.side is Side.SELL]
             reserved = 0 if freed else sum(sales)
             shares = min(asked, position.shares - reserved)
             if shares <= 0:
                 left[symbol] = Wait.RESERVED.value
                 continue
-            now, wait = self._now(position, shares, reserved, books, clock)
+            now, wait = self._now(position, shares, reserved, account, clock)
             rest = shares - (now.shares if now is not None else 0)
             if now is not None:
                 made.append(self._decided(now, clock))
             if rest == 0:
                 continue
             left[symbol] = f"{wait}: {rest} shares stay"
-            still_open = not freed and any(one.symbol == symbol for one in books.open)
+            still_open = not freed and any(one.symbol == symbol for one in account.open)
             if wait == Wait.NOT_TRADING or clock.next_session is None or still_open:
                 continue  # trading goes on soon, nobody knows a next session, or it has an order in the name already
-            identity = self._identity(symbol, clock.next_session, books.made)
-            order = NewOrder(identity, clock.next_session, symbol, WireSide.SELL, rest, 0, WireExecution.SESSION, 0)
+            identity = self._identity(symbol, clock.next_session, account.made)
+            order = NewOrder(identity, clock.next_session, symbol, Side.SELL, rest, 0, Execution.SESSION, 0)
             made.append(self._decided(order, clock))
             left[symbol] = f"{wait}: {rest} shares wait for {clock.next_session}"
         return made, left
 
     def _now(
-        self, position: HeldPosition, shares: int, reserved: int, books: _Books, clock: ClockReport
+        self, position: HeldPosition, shares: int, reserved: int, account: _Account, clock: ClockReport
     ) -> tuple[NewOrder | None, str]:
         """Return the order that sells now what may be sold now, and the code of what is in the way of the rest."""
         day = self._watch.ticks.days.get(position.symbol)
@@ -253,7 +252,7 @@ class HandControl:
             return None, Wait.MARKET_CLOSED.value
         if day is None or day.facts.hours.session != clock.session:
             return None, "SUSPENDED"
-        identity = self._identity(position.symbol, clock.session, books.made)
+        identity = self._identity(position.symbol, clock.session, account.made)
         held = HeldByStrategy(
             strategy=identity.split("|")[0],
             model_version=BY_HAND,
@@ -294,25 +293,16 @@ class HandControl:
         return stem if before == 0 else f"{stem}.{before + 1}"
 
     def _decided(self, order: NewOrder, clock: ClockReport) -> OrderDecided:
-        return OrderDecided(
-            client_order_id=order.client_order_id,
+        return sale_decided(
+            order,
             strategy=order.client_order_id.split("|")[0],
             leg=Leg.MANUAL,
             session=clock.session or order.session,
-            valid_session=order.session,
-            bundle_hash=None,
-            symbol=order.symbol,
-            side=Side.SELL,
-            shares=order.shares,
-            rank=0,
-            execution=Execution(order.execution),
-            limit_price_e4=order.limit_price_e4,
             reference_price_e4=self._watch.ticks.price_e4(order.symbol),
-            denial="",
             decided_at_ns=max(self._watch.market.now_ns(), clock.at_ns),
         )
 
-    async def _cancelled(self, wanted: Sequence[OpenOrder]) -> tuple[list[str], dict[str, str]]:
+    async def _cancelled(self, wanted: Sequence[_Cancellable]) -> tuple[list[str], dict[str, str]]:
         """Cancel ``wanted``; return what was, and of the others why not."""
         done: list[str] = []
         left: dict[str, str] = {}
@@ -353,14 +343,14 @@ def _said(
     }
 
 
-def _books(connection: Connection) -> _Books:
+def _account(connection: Connection) -> _Account:
     held = [HeldPosition(**row) for row in connection.execute(select(positions_now)).mappings()]
     found = connection.execute(select(orders).where(orders.c.is_open == 1)).mappings().all()
     made = connection.execute(select(orders.c.client_order_id).where(orders.c.leg == _MANUAL)).scalars().all()
-    return _Books(
+    return _Account(
         held={one.symbol: one for one in held},
         open=[
-            OpenOrder(row["client_order_id"], row["symbol"], Side(row["side"]), row["shares"] - row["filled_shares"])
+            _Cancellable(row["client_order_id"], row["symbol"], Side(row["side"]), row["shares"] - row["filled_shares"])
             for row in found
         ],
         made=list(made),

@@ -19,14 +19,14 @@ from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.control_view import book_view, journal_view
 from ljwx_pipeline.live.event_log import EventLog
-from ljwx_pipeline.live.events import ModeChanged, TradingMode, instant_ns
-from ljwx_pipeline.live.guard_book import GuardBook, written
+from ljwx_pipeline.live.events import ModeChanged, instant_ns
+from ljwx_pipeline.live.guard_book import GuardBook, stopped
+from ljwx_pipeline.live.guard_events import written
 from ljwx_pipeline.live.guard_journal import read_book
 from ljwx_pipeline.live.lease import TERM_S, Lease
 from ljwx_pipeline.live.migrate import HEAD, revision_of
 from ljwx_pipeline.live.store import Store
-from ljwx_pipeline.trading.breaker_machines import killed
-from ljwx_pipeline.trading.breakers import Breaker
+from ljwx_pipeline.trading.modes import TradingMode
 
 _LOOK_EVERY_S = 0.2
 
@@ -89,13 +89,7 @@ class OfflineControl:
             When a process holds the runner's lock or lease, or the journal cannot be written.
         """
         now_ns = instant_ns(self._clock.now())
-
-        def pulled(book: GuardBook) -> GuardBook:
-            return book.moved(
-                (Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=now_ns)
-            )
-
-        return self._write(pulled, [])
+        return self._write(lambda book: stopped(book, by=by, reason=reason, at_ns=now_ns), [])
 
     def halt(self, strategy: str, *, by: str, reason: str) -> dict[str, Any]:
         """Halt the account (``strategy`` empty) or a strategy for whatever runner starts next; raises as `kill`."""

@@ -1,6 +1,6 @@
-"""One close, one decision: scores and the books in, judged orders out. Whoever trades a session calls it.
+"""One close, one decision: scores and the portfolio in, judged orders out. Whoever trades a session calls it.
 
-Nothing is written and nothing is sent here: the same books, scores and bars give the same orders with the same
+Nothing is written and nothing is sent here: the same portfolio, scores and bars give the same orders with the same
 identities. Not here: the kernels (``trading/``), the gate's limits (``risk_gate.py``), what becomes of the orders
 (``order_desk.py``).
 """
@@ -18,13 +18,15 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import LiveSettings, RiskSettings, StrategySettings, UncertaintySettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, Side, client_order_id
+from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, client_order_id
 from ljwx_pipeline.live.risk_gate import FREE, Denial, Quote, Restraint, RiskView, gate_orders
 from ljwx_pipeline.live.working_orders import NONE_WORKING, WorkingOrders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.trading.decide import DecisionParams, decide
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.trading.exits import ExitParams, forced_out
 from ljwx_pipeline.trading.sizing import SizingParams, exposure_bps
+from ljwx_pipeline.units import FEN_PER_CNY
 
 
 class Held(Protocol):
@@ -68,12 +70,12 @@ class RunnerSettings:
     @property
     def capital_fen(self) -> int:
         """The account's opening cash."""
-        return round(self.strategy.capital_cny * 100)
+        return round(self.strategy.capital_cny * FEN_PER_CNY)
 
 
 @dataclass(frozen=True)
-class Books:
-    """The account at the close that is decided on.
+class Portfolio:
+    """The account, or one sleeve of it, at the close that is decided on.
 
     Parameters
     ----------
@@ -155,7 +157,7 @@ class Decider:
     def orders(
         self,
         session: date,
-        books: Books,
+        portfolio: Portfolio,
         scores: NDArray[np.float64],
         may_buy: NDArray[np.int8] | None,
         model: DecidingModel,
@@ -175,30 +177,30 @@ class Decider:
         LiveError
             When a held symbol is none of the feed's, or an exit is set and the broker does not know the price it needs.
         """
-        intents = self.intents(session, books, scores, may_buy, model)
+        intents = self.intents(session, portfolio, scores, may_buy, model)
         return self.judged(
-            session, intents, books, bundle_age_days=(session - model.last_train_session).days, restraint=restraint
+            session, intents, portfolio, bundle_age_days=(session - model.last_train_session).days, restraint=restraint
         )
 
     def judged(
         self,
         session: date,
         intents: tuple[OrderIntent, ...],
-        books: Books,
+        portfolio: Portfolio,
         *,
         bundle_age_days: int,
         restraint: Restraint = FREE,
         working: WorkingOrders = NONE_WORKING,
     ) -> tuple[DecidedOrder, ...]:
-        """Return ``intents`` as the risk gate leaves them, with the account in ``books`` and what is open beside it."""
+        """Return ``intents`` as the risk gate leaves them, by the account in ``portfolio`` and what is open beside."""
         if working.unpriced and not restraint.opening_denied:  # what is open is worth nobody knows how much
             restraint = replace(restraint, opening_denied=str(Denial.MISSING_PRICE))
-        previous = books.past_equity_fen[-1] if books.past_equity_fen else self._settings.capital_fen
+        previous = portfolio.past_equity_fen[-1] if portfolio.past_equity_fen else self._settings.capital_fen
         view = RiskView(
-            equity_fen=books.equity_fen,
+            equity_fen=portfolio.equity_fen,
             previous_equity_fen=previous,
-            shares={one.symbol: one.shares - working.sale_shares.get(one.symbol, 0) for one in books.held},
-            position_values_fen=books.value_fen,
+            shares={one.symbol: one.shares - working.sale_shares.get(one.symbol, 0) for one in portfolio.held},
+            position_values_fen=portfolio.value_fen,
             open_buys_fen=working.buys_fen,
             bundle_age_days=bundle_age_days,
             max_bundle_age_days=self._settings.live.max_bundle_age_days,
@@ -209,14 +211,14 @@ class Decider:
     def intents(
         self,
         session: date,
-        books: Books,
+        portfolio: Portfolio,
         scores: NDArray[np.float64],
         may_buy: NDArray[np.int8] | None,
         model: DecidingModel,
     ) -> tuple[OrderIntent, ...]:
         """Return the orders that the close of ``session`` asks for, by rank, before the risk gate; see `orders`."""
-        self._require_known_prices(books.held)
-        shares, held, entry_e4, peak_e4 = self._holdings(books.held)
+        self._require_known_prices(portfolio.held)
+        shares, held, entry_e4, peak_e4 = self._holdings(portfolio.held)
         price_e4 = self._feed.market.close_e4[:, self._feed.column(session)].astype(np.int64)
         decided = decide(
             scores=scores,
@@ -225,10 +227,10 @@ class Decider:
             price_e4=price_e4,
             lot_min=self._lot_min,
             lot_step=self._lot_step,
-            cash_fen=books.cash_fen,
-            equity_fen=books.equity_fen,
+            cash_fen=portfolio.cash_fen,
+            equity_fen=portfolio.equity_fen,
             params=self._params,
-            exposure_bps=self._exposure_bps(books),
+            exposure_bps=self._exposure_bps(portfolio),
             forced=forced_out(
                 holdings_shares=shares,
                 held_sessions=held,
@@ -264,11 +266,11 @@ class Decider:
             )
         return tuple(intents)
 
-    def _exposure_bps(self, books: Books) -> int:
+    def _exposure_bps(self, portfolio: Portfolio) -> int:
         return int(
             exposure_bps(
-                np.array([*books.past_equity_fen, books.equity_fen], dtype=np.int64),
-                np.array([*books.past_cash_fen, books.cash_fen], dtype=np.int64),
+                np.array([*portfolio.past_equity_fen, portfolio.equity_fen], dtype=np.int64),
+                np.array([*portfolio.past_cash_fen, portfolio.cash_fen], dtype=np.int64),
                 self._sizing.as_array(),
             )
         )

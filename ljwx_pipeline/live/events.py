@@ -15,7 +15,9 @@ from enum import StrEnum
 from typing import ClassVar
 
 from ljwx_pipeline.errors import LiveError
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.orders import Leg, OrderState
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
+from ljwx_pipeline.trading.modes import TradingMode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -26,15 +28,6 @@ class Stage(StrEnum):
     SHADOW = "shadow"  # scored and compared, never traded
     CANARY = "canary"  # trades a share of the capital
     CHAMPION = "champion"
-
-
-class TradingMode(StrEnum):
-    """What the runner, or one strategy, may do."""
-
-    ACTIVE = "active"
-    REDUCING = "reducing"  # closes, never opens
-    READ_ONLY = "read_only"  # watches, sends nothing
-    HALTED = "halted"
 
 
 class StrategyState(StrEnum):

@@ -18,7 +18,8 @@ from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader, StagedModel
+from ljwx_pipeline.live.close_books import TradingModel
+from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.events import ReconciliationFailed, Stage
 from ljwx_pipeline.live.followed_signals import FollowedSignals
@@ -100,14 +101,14 @@ class Following:
         self._word = word
         self._ready = ready
         self._pause = pause
-        self._staged: dict[str, tuple[StagedModel, ...]] = {}
+        self._models: dict[str, tuple[TradingModel, ...]] = {}
         self._at_work = False
         self._trader = CloseTrader(
             feed=trading.feed,
             settings=settings.runner,
             journal=parts.journal,
             desk=connection.desk,
-            models=lambda strategy: self._staged.get(strategy.model, ()),
+            models=lambda strategy: self._models.get(strategy.model, ()),
             turn=parts.strategies.turn,
             denials=connection.watch.denials,
             restraint=connection.watch.restraint,
@@ -167,7 +168,7 @@ class Following:
         await self._word.say(Mode.TRADING, f"session {close.session}")
         trained_to = {model: one.deployed.last_train_session for model, one in champions.items()}
         await parts.watching.before(close, trained_to=trained_to, feed=trading.feed)
-        self._staged = {model: _staged(one) for model, one in scored.items()}
+        self._models = {model: _trading_models(one) for model, one in scored.items()}
         await self._trader.decide(close)
         # before the market may go on: an order that never arrived is sent in time
         await self._connection.desk.settle_all()
@@ -279,7 +280,7 @@ def _nobody(tick: Tick) -> None:
     """Hear nothing of it."""
 
 
-def _staged(models: StagedModels) -> tuple[StagedModel, ...]:
+def _trading_models(models: StagedModels) -> tuple[TradingModel, ...]:
     """Return what trades for the strategies of one model, with which part of their capital."""
     scoring = {Stage.CHAMPION: models.champion, Stage.CANARY: models.canary}
-    return tuple(StagedModel(one.stage, one.capital_share_bps, scoring[one.stage]) for one in models.sleeves)
+    return tuple(TradingModel(one.stage, one.capital_share_bps, scoring[one.stage]) for one in models.sleeves)

@@ -30,7 +30,7 @@ from ljwx_pipeline.live.events import (
     SessionOpened,
     StreamRead,
 )
-from ljwx_pipeline.live.orders import REOPENED, Execution, OrderState, Side
+from ljwx_pipeline.live.orders import REOPENED, OrderState
 from ljwx_pipeline.live.tables import (
     account_now,
     bookings,
@@ -55,8 +55,8 @@ from ljwx_pipeline.trading.exchange_wire import (
     Reason,
     SessionBars,
 )
+from ljwx_pipeline.units import E4_PER_FEN
 
-_E4_PER_FEN = 100
 #: Orders that somebody else placed have an id of ours made of the broker's.
 EXTERNAL = "external"
 
@@ -204,9 +204,9 @@ class MessageIntake:
                     exchange_order_id=message.exchange_order_id,
                     session=message.session,
                     symbol=message.symbol,
-                    side=Side(message.side),
+                    side=message.side,
                     shares=message.shares,
-                    execution=Execution(message.execution),
+                    execution=message.execution,
                     limit_price_e4=0,
                     adopted_at_ns=message.at_ns,
                 )
@@ -274,7 +274,7 @@ def _fill(message: FillReport) -> FillReported:
         exchange_order_id=message.exchange_order_id,
         session=message.session,
         symbol=message.symbol,
-        side=Side(message.side),
+        side=message.side,
         shares=message.shares,
         price_e4=message.price_e4,
         value_fen=message.value_fen,
@@ -314,7 +314,7 @@ def _closed(connection: Connection, session: date, bars: SessionBars) -> Session
         session=session,
         bars_hash=bars_hash(bars.bars),
         cash_fen=cash,
-        equity_fen=cash + sum(one.shares * one.last_price_e4 // _E4_PER_FEN for one in held),
+        equity_fen=cash + sum(one.shares * one.last_price_e4 // E4_PER_FEN for one in held),
         fees_fen=int(connection.execute(fees.where(fills.c.session == day)).scalar_one()),
         dividends_fen=int(connection.execute(dividends).scalar_one()),
         written_off_fen=int(connection.execute(written_off).scalar_one()),

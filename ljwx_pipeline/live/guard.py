@@ -20,21 +20,22 @@ from ljwx_pipeline.errors import Deposed, LiveError, TradingError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Fence
 from ljwx_pipeline.live.events import Event, ModeChanged, Noted, instant_ns
-from ljwx_pipeline.live.events import TradingMode as StoredMode
-from ljwx_pipeline.live.guard_book import GuardBook, both, folded, looked, mirrored, mode_event, valued, written
+from ljwx_pipeline.live.guard_book import GuardBook, folded, looked, stopped, valued
+from ljwx_pipeline.live.guard_events import mirrored, mode_event, written
 from ljwx_pipeline.live.guard_journal import DECIDED_BEFORE_DAYS as DECIDED_BEFORE_DAYS
 from ljwx_pipeline.live.guard_journal import Told, read_book, sent_lately, told_mode, told_since
-from ljwx_pipeline.live.order_desk import Outstanding
 from ljwx_pipeline.live.orders import Leg
-from ljwx_pipeline.live.risk_gate import MINUTE_NS, Restraint
+from ljwx_pipeline.live.outstanding import Outstanding
+from ljwx_pipeline.live.risk_gate import Restraint
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
-from ljwx_pipeline.trading.breaker_machines import Fault, features_fault, killed, model_fault
+from ljwx_pipeline.trading.breaker_machines import Fault, features_fault, model_fault
 from ljwx_pipeline.trading.breakers import RULES, Breaker, Scope, reset_by_person
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
-from ljwx_pipeline.trading.modes import Action, Condition, Standing, TradingMode
+from ljwx_pipeline.trading.exchange_wire import Side
+from ljwx_pipeline.trading.modes import Action, Condition, Standing, TradingMode, both
+from ljwx_pipeline.units import NS_PER_MINUTE
 
 #: A highest equity that alone moved is written at most so often.
-MARKS_EVERY_NS = MINUTE_NS
+MARKS_EVERY_NS = NS_PER_MINUTE
 #: What is not known to hold when a process starts: connecting and comparing clear it.
 _AT_START = {
     Condition.BROKER_UNREACHABLE: "not connected yet",
@@ -162,7 +163,7 @@ class Guard:
         Breakers and a person's modes alone are asked. That nobody answers, leads or has compared yet is what the desk
         is about to mend, or refuses by itself.
         """
-        action = Action.OPEN if one.order.side is WireSide.BUY else Action.REDUCE
+        action = Action.OPEN if one.order.side is Side.BUY else Action.REDUCE
         asked = Action.CLOSE_BY_HAND if one.leg is Leg.MANUAL else action
         book = replace(self._book, wrong={})
         # what several share is denied by what denies any of them; an order of nobody who is watched is the account's
@@ -291,11 +292,7 @@ class Guard:
             As `follow`: it is in force, but in this process alone, until a later step writes it down.
         """
         now_ns = self._now_ns()
-        self._at_once(
-            lambda book: book.moved(
-                (Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=now_ns)
-            )
-        )
+        self._at_once(lambda book: stopped(book, by=by, reason=reason, at_ns=now_ns))
         async with self._turn:
             await self._make(lambda book: book)
 
@@ -325,7 +322,7 @@ class Guard:
             await self.follow()  # it may have come a moment ago
         if strategy and strategy not in self._book.in_force:
             raise TradingError(f"there is no strategy {strategy!r}", f"name one of {', '.join(self.strategies)}")
-        said = ModeChanged(scope=strategy, mode=StoredMode(mode.value), by=by.strip(), reason=reason.strip())
+        said = ModeChanged(scope=strategy, mode=mode, by=by.strip(), reason=reason.strip())
         async with self._turn:
             await self._make(lambda book: replace(book, modes={**book.modes, strategy: mode}), beside=[said])
 

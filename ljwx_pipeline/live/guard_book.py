@@ -1,29 +1,22 @@
 """Everything that decides what may be done, as one value: breakers, trades, a person's modes, what is wrong right now.
 
-Each function takes a book and something that happened and returns the next book; `written` says which events make the
-step durable. No clock, no I/O. What the log tells (fills, answers, sessions) is folded along the log, so that the same
-log gives the same book wherever it was cut. Not here: reading and writing the journal (``guard.py``), what trips a
-breaker (``trading/breaker_machines.py``), what a mode allows (``trading/modes.py``).
+Each function takes a book and something that happened and returns the next book. No clock, no I/O. What the log tells
+(fills, answers, sessions) is folded along the log, so that the same log gives the same book wherever it was cut. Not
+here: which events make a step durable (``guard_events.py``), reading and writing the journal (``guard.py``), what trips
+a breaker (``trading/breaker_machines.py``), what a mode allows (``trading/modes.py``).
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 
 from ljwx_pipeline.config import BreakerSettings
-from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.live.events import (
-    AlertRaised,
     Booked,
-    BreakerMoved,
-    BreakerReset,
-    BreakerTripped,
     Event,
     FillReported,
-    ModeChanged,
     OrderReported,
     OrderUnknown,
     Reconciled,
@@ -32,48 +25,22 @@ from ljwx_pipeline.live.events import (
     SleevesSettled,
     StrategyChanged,
     StrategyState,
-    Tier,
 )
-from ljwx_pipeline.live.events import TradingMode as StoredMode
-from ljwx_pipeline.live.guard_trades import (
-    OrderFacts,
-    StrategyTrades,
-    as_settled,
-    in_line_with,
-    shares_held,
-    trades_text,
-)
-from ljwx_pipeline.live.orders import OPEN_STATES, OrderState, Side
-from ljwx_pipeline.trading.breaker_machines import Fault, after_answer, after_equity, after_look, after_trade
+from ljwx_pipeline.live.guard_trades import OrderFacts, StrategyTrades, as_settled, in_line_with, shares_held
+from ljwx_pipeline.live.orders import OPEN_STATES, OrderState
+from ljwx_pipeline.trading.breaker_machines import Fault, after_answer, after_equity, after_look, after_trade, killed
 from ljwx_pipeline.trading.breaker_machines import session_began as breaker_session_began
-from ljwx_pipeline.trading.breakers import (
-    Breaker,
-    BreakerState,
-    Change,
-    ChangeKind,
-    ResetRule,
-    Stops,
-    Trip,
-    change,
-    expected_breakers,
-    state_text,
-)
-from ljwx_pipeline.trading.modes import Condition, Reason, Standing, TradingMode
+from ljwx_pipeline.trading.breakers import Breaker, BreakerState, ResetRule, Trip, expected_breakers
+from ljwx_pipeline.trading.exchange_wire import Side
+from ljwx_pipeline.trading.modes import Condition, Standing, TradingMode
 from ljwx_pipeline.trading.modes import standing as standing_of
 from ljwx_pipeline.trading.round_trips import ClosedTrade
-
-#: What the journal keeps beside the breakers' own states: a strategy's trades, and the last event they hold.
-TRADES, FOLLOWED = "TRADES", "FOLLOWED"
-#: Scope of the mode that follows from everything, in the journal; the empty one and strategies' are a person's words.
-STANDING_SCOPE = "(standing)"
-#: Who changes what nobody asked for.
-RUNNER = "the runner"
+from ljwx_pipeline.units import E4_PER_FEN
 
 Key = tuple[Breaker, str]
 
 #: Stands for the session of a journal that has seen none.
 BEFORE_ALL = date(1970, 1, 1)
-_E4_PER_FEN = 100
 
 
 @dataclass(frozen=True)
@@ -212,101 +179,22 @@ def looked(
     return book.moved((breaker,), key, lambda state: after_look(state, fault, at_ns, recovery_s=recovery_s))
 
 
+def stopped(book: GuardBook, *, by: str, reason: str, at_ns: int) -> GuardBook:
+    """Return ``book`` after a person has pulled the kill switch.
+
+    Raises
+    ------
+    TradingError
+        When name or reason is empty.
+    """
+    return book.moved((Breaker.KILL_SWITCH,), "", lambda state: killed(state, person=by, reason=reason, at_ns=at_ns))
+
+
 def lost(book: GuardBook, key: Key, why: str, at_ns: int) -> GuardBook:
     """Return ``book`` with a breaker tripped whose state, or what it counts, cannot be read."""
     state = book.states.get(key, BreakerState(*key, book.session))
     trip = Trip(at_ns, book.session, "no state", "", why, unreadable=True)
     return book.with_state(replace(state, count=0, well_since_ns=0, trip=trip))
-
-
-def written(before: GuardBook | None, after: GuardBook, *, marks: bool = True) -> list[Event]:
-    """Return the events that make the step from ``before`` to ``after`` durable; None: everything is new.
-
-    Parameters
-    ----------
-    marks
-        False leaves out a highest equity that alone moved: it is worth keeping once a minute, not with each tick.
-    """
-    events: list[Event] = []
-    for (breaker, key), state in after.states.items():
-        old = None if before is None else before.states.get((breaker, key))
-        if old == state or (old is not None and not marks and old == replace(state, mark_fen=old.mark_fen)):
-            continue
-        step = change(old if old is not None else replace(state, trip=None), state)
-        events += [] if step is None else _told(step)
-        events.append(BreakerMoved(breaker=breaker.value, scope=key, state=state_text(state)))
-    for name, trades in after.trades.items():
-        if before is None or before.trades.get(name) != trades:
-            events.append(BreakerMoved(breaker=TRADES, scope=name, state=trades_text(trades)))
-    if before is None or (events and before.read != after.read) or before.equity_fen != after.equity_fen:
-        events.append(BreakerMoved(breaker=FOLLOWED, scope="", state=followed_text(after)))
-    return events
-
-
-def mirrored(kept: GuardBook, after: GuardBook, events: Iterable[Event]) -> GuardBook:
-    """Return the book as the journal holds it once ``events`` of the step from ``kept`` to ``after`` are written."""
-    states, trades = dict(kept.states), dict(kept.trades)
-    followed = kept
-    for event in events:
-        if not isinstance(event, BreakerMoved):
-            continue
-        if event.breaker == TRADES:
-            trades[event.scope] = after.trades[event.scope]
-        elif event.breaker == FOLLOWED:
-            followed = after
-        else:
-            key = (Breaker(event.breaker), event.scope)
-            states[key] = after.states[key]
-    return replace(followed, states=states, trades=trades)
-
-
-def mode_event(told: TradingMode, book: GuardBook) -> list[Event]:
-    """Return the account's mode as the journal is to hold it, unless it is ``told`` already, with every reason."""
-    now = book.standing()
-    if now.mode is told:
-        return []
-    why = "; ".join(dict.fromkeys(_sentence(book, reason) for reason in now.reasons))
-    said = why or "nothing speaks against it any more"
-    return [ModeChanged(scope=STANDING_SCOPE, mode=StoredMode(now.mode.value), by=RUNNER, reason=said)]
-
-
-def both(one: Standing, other: Standing) -> Standing:
-    """Return what both allow, with the reasons of both, the strictest first."""
-    strictness = tuple(TradingMode)
-    reasons = sorted(
-        dict.fromkeys((*one.reasons, *other.reasons)),
-        key=lambda reason: (-strictness.index(reason.mode), len(reason.allows)),
-    )
-    return Standing(max(one.mode, other.mode, key=strictness.index), one.allows & other.allows, tuple(reasons))
-
-
-def followed_text(book: GuardBook) -> str:
-    """Return how far the log was read, and what is known from there on."""
-    said = {"read": book.read, "session": book.session.isoformat(), "equity_fen": book.equity_fen}
-    return json.dumps(said, separators=(",", ":"))
-
-
-def read_followed(text: str) -> tuple[int, date, int]:
-    """Return event, session and equity of `followed_text`.
-
-    Raises
-    ------
-    TradingError
-        When it says none of it.
-    """
-    try:
-        said = json.loads(text)
-        read, session, equity_fen = said["read"], date.fromisoformat(said["session"]), said["equity_fen"]
-        if type(read) is not int or type(equity_fen) is not int or read < 0:
-            raise ValueError(f"event {read!r}, equity {equity_fen!r}")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise TradingError(f"how far the log was read is not known ({error!r})", "a person looks") from None
-    return read, session, equity_fen
-
-
-def _sentence(book: GuardBook, reason: Reason) -> str:
-    why = {one.value: why for one, why in book.wrong.items()}.get(reason.code, "")
-    return f"{reason.sentence}: {why}" if why else reason.sentence
 
 
 def _of_another_session(state: BreakerState, valid_session: date | None) -> bool:
@@ -332,7 +220,7 @@ def _begun(book: GuardBook, session: date, at_ns: int) -> GuardBook:
 
 def _explained(book: GuardBook, event: Reconciled) -> GuardBook:
     """Return ``book`` after a statement that is not what was reckoned here: losses are counted from it on."""
-    value_fen = event.cash_fen + sum(one.shares * one.last_price_e4 // _E4_PER_FEN for one in event.positions)
+    value_fen = event.cash_fen + sum(one.shares * one.last_price_e4 // E4_PER_FEN for one in event.positions)
     counted = book.moved(
         (Breaker.DRAWDOWN, Breaker.DAY_LOSS), "", lambda state: replace(state, mark_fen=max(value_fen, 0))
     )
@@ -417,22 +305,3 @@ def _answered(
     for name in () if order is None else _known(book, order):
         book = book.moved((Breaker.FAILURES,), name, lambda state: after_answer(state, failure, at_ns, settings))
     return book
-
-
-def _told(step: Change) -> list[Event]:
-    """Return the events of a trip or a reset, with the alert: critical where everything stops."""
-    if step.kind is ChangeKind.RESET:
-        by = step.by or str(step.rule)
-        reset = BreakerReset(breaker=step.breaker.value, scope=step.key, by=by, reason=step.reason)
-        return [reset, AlertRaised(tier=Tier.INFO, code=f"{step.breaker}_RESET", message=step.sentence())]
-    tripped = BreakerTripped(
-        breaker=step.breaker.value,
-        scope=step.key,
-        session=step.session,
-        value=step.value,
-        limit=step.limit,
-        reason=step.reason,
-    )
-    everything = BreakerState(step.breaker, step.key, step.session).rule.stops is Stops.EVERYTHING
-    tier = Tier.CRITICAL if everything else Tier.WARNING
-    return [tripped, AlertRaised(tier=tier, code=step.breaker.value, message=step.sentence())]

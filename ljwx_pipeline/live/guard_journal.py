@@ -15,20 +15,9 @@ from sqlalchemy import Connection, func, select
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.live.event_codec import from_json
 from ljwx_pipeline.live.events import EVENTS, Event, HeldPosition, StrategyState
-from ljwx_pipeline.live.guard_book import (
-    BEFORE_ALL,
-    FOLLOWED,
-    READ_KINDS,
-    STANDING_SCOPE,
-    TRADES,
-    GuardBook,
-    fresh_book,
-    lost,
-    read_followed,
-)
+from ljwx_pipeline.live.guard_book import BEFORE_ALL, READ_KINDS, GuardBook, fresh_book, lost
+from ljwx_pipeline.live.guard_events import FOLLOWED, STANDING_SCOPE, TRADES, read_followed
 from ljwx_pipeline.live.guard_trades import OrderFacts, Part, StrategyTrades, in_line_with, read_trades
-from ljwx_pipeline.live.orders import Side
-from ljwx_pipeline.live.risk_gate import MINUTE_NS
 from ljwx_pipeline.live.sleeves.netting import ACCOUNT
 from ljwx_pipeline.live.sleeves.reading import strategies_in_force
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
@@ -43,7 +32,9 @@ from ljwx_pipeline.live.tables import (
     sleeve_wants,
 )
 from ljwx_pipeline.trading.breakers import Breaker, expected_breakers, read_state, state_text
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.trading.modes import TradingMode
+from ljwx_pipeline.units import NS_PER_MINUTE
 
 #: An order is decided at most so many days before the session it is for: the longest holidays are shorter.
 DECIDED_BEFORE_DAYS = 31
@@ -182,7 +173,7 @@ def sent_lately(connection: Connection, valid_session: date, now_ns: int) -> tup
     since = (valid_session - timedelta(days=DECIDED_BEFORE_DAYS)).isoformat()
     of_late = (orders.c.session >= since, orders.c.sent_times > 0)
     sent = select(func.count()).where(*of_late, orders.c.valid_session == valid_session.isoformat())
-    lately = select(orders.c.decided_at_ns).where(*of_late, orders.c.decided_at_ns > now_ns - MINUTE_NS)
+    lately = select(orders.c.decided_at_ns).where(*of_late, orders.c.decided_at_ns > now_ns - NS_PER_MINUTE)
     return int(connection.execute(sent).scalar_one()), tuple(connection.execute(lately).scalars())
 
 

@@ -18,15 +18,12 @@ from datetime import date
 
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.live.events import Booked, FillReported, HeldPosition, SleeveBook, SleeveHolding
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.sleeves.parts import in_lots, prefix_floor
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
-from ljwx_pipeline.trading.exchange_wire import Booking, BookingKind, FillReport
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.trading.exchange_wire import Booking, BookingKind, FillReport, Side
 from ljwx_pipeline.trading.round_trips import ClosedTrade, Lot, LotBook
 from ljwx_pipeline.trading.strict_json import from_json, to_json
-
-_E4_PER_FEN = 100
+from ljwx_pipeline.units import E4_PER_FEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,9 +195,9 @@ class StrategyTrades:
                 client_order_id=client_order_id,
                 session=whole.session,
                 symbol=whole.symbol,
-                side=WireSide(whole.side),
+                side=whole.side,
                 shares=shares,
-                price_e4=value_fen * _E4_PER_FEN // shares,
+                price_e4=value_fen * E4_PER_FEN // shares,
                 value_fen=value_fen,
                 commission_fen=fees_fen,
                 stamp_duty_fen=0,
@@ -218,7 +215,7 @@ class StrategyTrades:
     def _traded(self, fill: FillReport) -> StrategyTrades:
         """Return the trades after ``fill``; shares that nobody saw bought cost what they are sold for."""
         book = self.book
-        missing = fill.shares - book.shares_of(fill.symbol) if fill.side is WireSide.SELL else 0
+        missing = fill.shares - book.shares_of(fill.symbol) if fill.side is Side.SELL else 0
         if missing > 0:
             cost_fen = -(-fill.value_fen * missing // fill.shares)
             book = replace(book, lots=(*book.lots, Lot(fill.symbol, missing, cost_fen)))
@@ -228,7 +225,7 @@ class StrategyTrades:
         """Return the trades with lots of ``shares`` in ``symbol``: the oldest go, what is new cost the entry price."""
         more = shares - self.book.shares_of(symbol)
         if more > 0:
-            lot = Lot(symbol, more, more * entry_price_e4 // _E4_PER_FEN)
+            lot = Lot(symbol, more, more * entry_price_e4 // E4_PER_FEN)
             return replace(self, book=replace(self.book, lots=(*self.book.lots, lot)))
         if more < 0:
             return replace(self, book=replace(self.book, lots=_without(self.book.lots, symbol, -more)))
@@ -330,7 +327,7 @@ def _fill(event: FillReported) -> FillReport:
         client_order_id=event.client_order_id,
         session=event.session,
         symbol=event.symbol,
-        side=WireSide(event.side),
+        side=event.side,
         shares=event.shares,
         price_e4=event.price_e4,
         value_fen=event.value_fen,

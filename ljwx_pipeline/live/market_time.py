@@ -11,8 +11,8 @@ from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.live.events import instant_ns
 from ljwx_pipeline.trading.breaker_machines import Fault, clock_fault
+from ljwx_pipeline.units import NS_PER_S
 
-_NS_PER_S = 1_000_000_000
 #: No tick of a simulated market is ahead of our clock, which is not its own.
 _ANY_TIME_NS = 2**62
 
@@ -51,7 +51,7 @@ class MarketTime:
         """
         if not self._simulated:
             return self._ours_ns()
-        return newest_ns + round((self._clock.monotonic_s() - self._tick_s) * _NS_PER_S)
+        return newest_ns + round((self._clock.monotonic_s() - self._tick_s) * NS_PER_S)
 
     def now_ns(self) -> int:
         """Return the market's time; 0 before a simulated one has said anything."""
@@ -59,7 +59,7 @@ class MarketTime:
             return self._ours_ns()
         if self._newest_ns == 0:
             return 0
-        return self._newest_ns + round((self._clock.monotonic_s() - self._heard_s) * _NS_PER_S)
+        return self._newest_ns + round((self._clock.monotonic_s() - self._heard_s) * NS_PER_S)
 
     def judging_ns(self) -> int:
         """Return the time that no tick may be ahead of."""
@@ -76,7 +76,7 @@ class MarketTime:
         now_ns, now_s = self._ours_ns(), self._clock.monotonic_s()
         then_ns, then_s = self._looked
         self._looked = (now_ns, now_s)
-        jumped = clock_fault(now_ns, then_ns + round((now_s - then_s) * _NS_PER_S), settings)
+        jumped = clock_fault(now_ns, then_ns + round((now_s - then_s) * NS_PER_S), settings)
         if jumped is not None or self._simulated or theirs_ns == 0:
             return jumped
         return clock_fault(now_ns, theirs_ns, settings)

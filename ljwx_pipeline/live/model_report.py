@@ -13,7 +13,8 @@ from sqlalchemy import Connection
 from ljwx_pipeline.config import LabelSettings, StageSettings
 from ljwx_pipeline.live.events import ModelScored, Stage
 from ljwx_pipeline.live.stage_log import judged, last_scored, read_line, strategies_known, verdict
-from ljwx_pipeline.live.stages import ALL_BPS, CANDIDATES, Holder, Line
+from ljwx_pipeline.live.stages import CANDIDATES, Holder, Line
+from ljwx_pipeline.units import BPS
 
 #: Sessions whose correlation and latency are averaged.
 SHOWN_SESSIONS = 20
@@ -75,7 +76,7 @@ def _row(
     bundle, champion = holder.bundle, line.champion
     last = last_scored(connection, line.strategy, bundle.bundle_hash, SHOWN_SESSIONS)
     given = 0 if line.canary is None else line.canary.capital_share_bps
-    shares = {Stage.CHAMPION: ALL_BPS - given, Stage.CANARY: given, Stage.SHADOW: 0}
+    shares = {Stage.CHAMPION: BPS - given, Stage.CANARY: given, Stage.SHADOW: 0}
     told: dict[str, Any] = dict.fromkeys(
         ("wanted_sessions", "judged_sessions", "rank_ic_difference", "lower", "upper", "verdict")
     )

@@ -4,7 +4,7 @@ The life of an order here: decided and about to be sent, both durable in one tra
 Silence makes it unknown, and an unknown order is asked about until the broker says where it stands or that it never
 was; only then, and only while it still means what it meant, is it sent again. Start-up, a connection that came back and
 the regular look are the same path: `OrderDesk.recover`. Not here: what is decided (``trading/``), what may be sent
-(``risk_gate.py``), what messages mean (``from_broker.py``).
+(``risk_gate.py``), which orders are open (``outstanding.py``), what messages mean (``from_broker.py``).
 """
 
 from __future__ import annotations
@@ -12,14 +12,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import date
 from functools import partial
 
-from sqlalchemy import Connection, RowMapping, select
+from sqlalchemy import Connection
 
 from ljwx_pipeline.clock import Clock
-from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import (
     Broker,
@@ -39,27 +36,22 @@ from ljwx_pipeline.live.events import (
     Reconciled,
     ReconciliationFailed,
     SleevesDecided,
-    SleeveWant,
     instant_ns,
 )
 from ljwx_pipeline.live.from_broker import MessageIntake, Taken, reopened_orders
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
-from ljwx_pipeline.live.sleeves.netting import ACCOUNT
-from ljwx_pipeline.live.tables import orders, sleeve_wants
+from ljwx_pipeline.live.orders import OrderState
+from ljwx_pipeline.live.outstanding import Outstanding, about_to_leave, open_orders, order_differences, unsettled
 from ljwx_pipeline.trading.exchange_wire import (
-    OPEN_STATUSES,
     AccountReport,
     ClockReport,
     Durable,
-    NewOrder,
+    Execution,
     OrderReport,
     Phase,
     PhaseName,
 )
-from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.units import NS_PER_S
 
-_NS_PER_S = 1_000_000_000
 #: Orders on their way at once.
 _SENT_AT_ONCE = 8
 #: How often, and how long apart, an overdue renewal of the lease is waited for before nothing is sent.
@@ -71,22 +63,6 @@ _STATEMENTS = 20
 STALE = "STALE_BEFORE_SENT"
 MALFORMED = "REFUSED_AS_MALFORMED"
 CANCELLED_UNSENT = "CANCELLED_BEFORE_SENT"
-
-
-@dataclass(frozen=True)
-class Outstanding:
-    """An open order of this runner: what it says, whose it is, and how often it was handed to the connection.
-
-    ``behind`` names the sleeves that share it; empty where it is of ``strategy`` alone.
-    """
-
-    order: NewOrder
-    strategy: str
-    leg: Leg
-    state: OrderState
-    sent_times: int
-    decided_at_ns: int
-    behind: tuple[str, ...] = ()
 
 
 class OrderDesk:
@@ -118,7 +94,7 @@ class OrderDesk:
         self._fenced = FencedBroker(broker, fence)
         self._fence = fence
         self._clock = clock
-        self._max_age_ns = round(max_order_age_s * _NS_PER_S)
+        self._max_age_ns = round(max_order_age_s * NS_PER_S)
         self._may_send = may_send
         self._intake = MessageIntake(journal.log, broker.name)
         self._turn = asyncio.Lock()
@@ -143,7 +119,7 @@ class OrderDesk:
         with self._on_their_way(one.client_order_id for one in going):
             await self._journal.append([*beside, *decided, *sent], epoch)
             wants = [want for event in beside if isinstance(event, SleevesDecided) for want in event.wants]
-            await self._send_all([_about_to_leave(one, wants) for one in going])
+            await self._send_all([about_to_leave(one, wants) for one in going])
 
     async def cancel(self, client_order_id: str) -> None:
         """Ask the broker to cancel what is left of an order; one that it never saw is finished here.
@@ -210,7 +186,7 @@ class OrderDesk:
             await self._cancelled(identity, OrderState.CANCELLED, CANCELLED_UNSENT)
         again: list[Outstanding] = []
         market: ClockReport | None = None
-        for one in await self._journal.read(_unsettled):
+        for one in await self._journal.read(unsettled):
             if one.order.client_order_id in self._under_way:
                 continue
             report = await self._broker.order(one.order.client_order_id) if one.sent_times else None
@@ -238,7 +214,7 @@ class OrderDesk:
         """Settle until nothing is unknown any more, with growing waits; raises as `settle`."""
         for wait_s in _settling_waits():
             await self.settle()
-            if not await self._journal.read(_unsettled):
+            if not await self._journal.read(unsettled):
                 return
             await asyncio.sleep(wait_s)
 
@@ -277,7 +253,7 @@ class OrderDesk:
     def _compare(
         self, statement: AccountReport, theirs: Mapping[str, OrderReport], epoch: int, connection: Connection
     ) -> Reconciled | ReconciliationFailed:
-        found = self._intake.compared(connection, statement, _order_differences(connection, theirs))
+        found = self._intake.compared(connection, statement, order_differences(connection, theirs))
         self._journal.log.append_within(connection, [found], epoch)
         return found
 
@@ -296,7 +272,7 @@ class OrderDesk:
         return await self._journal.write(lambda connection: self._intake.take_in(connection, messages, bars, epoch))
 
     async def _orders_of_open_sessions(self) -> dict[str, OrderReport]:
-        sessions = {one.order.session for one in await self._journal.read(_open_orders)}
+        sessions = {one.order.session for one in await self._journal.read(open_orders)}
         market = await self._broker.clock()
         sessions |= {day for day in (market.session, market.next_session) if day is not None}
         return {
@@ -376,7 +352,7 @@ class OrderDesk:
         """Return whether an order that the broker never saw is still what was decided."""
         if market.session is not None and one.order.session < market.session:
             return False
-        if one.order.execution is WireExecution.CONTINUOUS:
+        if one.order.execution is Execution.CONTINUOUS:
             return market.at_ns - one.decided_at_ns <= self._max_age_ns
         return not (market.session == one.order.session and market.phase is PhaseName.CLOSED)
 
@@ -384,106 +360,8 @@ class OrderDesk:
         return instant_ns(self._clock.now())
 
 
-def _about_to_leave(one: OrderDecided, wants: Sequence[SleeveWant]) -> Outstanding:
-    return Outstanding(
-        order=_new_order(one),
-        state=OrderState.INTENDED,
-        sent_times=1,
-        decided_at_ns=one.decided_at_ns,
-        strategy=one.strategy,
-        leg=one.leg,
-        behind=tuple(want.sleeve for want in wants if want.client_order_id == one.client_order_id),
-    )
-
-
-def _new_order(one: OrderDecided) -> NewOrder:
-    if one.valid_session is None:
-        raise LiveError(
-            f"order {one.client_order_id} says no session that it is good for", "decide orders with their session"
-        )
-    return NewOrder(
-        client_order_id=one.client_order_id,
-        session=one.valid_session,
-        symbol=one.symbol,
-        side=WireSide(one.side),
-        shares=one.shares,
-        rank=one.rank,
-        execution=WireExecution(one.execution),
-        limit_price_e4=one.limit_price_e4,
-    )
-
-
-def _open_orders(connection: Connection) -> list[Outstanding]:
-    found = connection.execute(
-        select(orders).where(orders.c.is_open == 1).order_by(orders.c.decided_at_ns, orders.c.rank)
-    )
-    return [_outstanding(row, _behind(connection, row)) for row in found.mappings().all()]
-
-
-def _behind(connection: Connection, row: RowMapping) -> tuple[str, ...]:
-    """Return the sleeves that an order which several share is for."""
-    if row["strategy"] != ACCOUNT:
-        return ()
-    wants = select(sleeve_wants.c.sleeve).where(
-        sleeve_wants.c.session == row["session"],
-        sleeve_wants.c.symbol == row["symbol"],
-        sleeve_wants.c.client_order_id == row["client_order_id"],
-    )
-    return tuple(connection.execute(wants.order_by(sleeve_wants.c.sleeve)).scalars())
-
-
 def _settling_waits() -> Iterator[float]:
     wait_s = _FIRST_SETTLING_WAIT_S
     while True:
         yield wait_s
         wait_s = min(2 * wait_s, _LONGEST_SETTLING_WAIT_S)
-
-
-def _unsettled(connection: Connection) -> list[Outstanding]:
-    return [one for one in _open_orders(connection) if one.state in (OrderState.INTENDED, OrderState.UNKNOWN)]
-
-
-def _outstanding(row: RowMapping, behind: tuple[str, ...]) -> Outstanding:
-    return Outstanding(
-        order=NewOrder(
-            client_order_id=row["client_order_id"],
-            session=date.fromisoformat(row["valid_session"] or row["session"]),
-            symbol=row["symbol"],
-            side=WireSide(Side(row["side"])),
-            shares=row["shares"],
-            rank=row["rank"],
-            execution=WireExecution(Execution(row["execution"])),
-            limit_price_e4=row["limit_price_e4"],
-        ),
-        strategy=row["strategy"],
-        leg=Leg(row["leg"]),
-        state=OrderState(row["state"]),
-        sent_times=row["sent_times"],
-        decided_at_ns=row["decided_at_ns"],
-        behind=behind,
-    )
-
-
-def _order_differences(connection: Connection, theirs: Mapping[str, OrderReport]) -> list[str]:
-    """Return how the open orders of both sides differ; what the stream has told already is no difference."""
-    rows = connection.execute(select(orders).where(orders.c.exchange_order_id != "", orders.c.is_open == 1)).mappings()
-    ours = {row["exchange_order_id"]: row for row in rows}
-    working = {identity: one for identity, one in theirs.items() if one.state in OPEN_STATUSES}
-    found = [
-        f"order {row['client_order_id']} is {row['state']} here and "
-        f"{theirs[identity].state if identity in theirs else 'unknown'} at the broker"
-        for identity, row in ours.items()
-        if identity not in working
-    ]
-    found += [
-        f"order {identity} ({one.side} {one.shares} {one.symbol}) works at the broker and not here"
-        for identity, one in working.items()
-        if identity not in ours
-    ]
-    found += [
-        f"order {ours[identity]['client_order_id']} has {ours[identity]['filled_shares']} shares filled here and "
-        f"{one.filled_shares} at the broker"
-        for identity, one in working.items()
-        if identity in ours and ours[identity]["filled_shares"] != one.filled_shares
-    ]
-    return sorted(found)

@@ -9,16 +9,15 @@ from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 
-
-class Side(StrEnum):
-    """Direction of an order; the runner never sells short, so a sell always closes."""
-
-    BUY = "buy"
-    SELL = "sell"
+from ljwx_pipeline.trading.exchange_wire import Side
+from ljwx_pipeline.units import E4_PER_FEN
 
 
 class OrderState(StrEnum):
-    """Where an order stands; it only ever moves forward, but for what was ended as never arrived and works."""
+    """Where an order stands here; it only ever moves forward, but for what was ended as never arrived and works.
+
+    An exchange's ``OrderStatus`` knows only what can be said of an order that it has.
+    """
 
     DENIED = "denied"  # by the risk gate: never sent
     INTENDED = "intended"  # durable here, not yet known to the broker
@@ -37,13 +36,6 @@ OPEN_STATES = (OrderState.INTENDED, OrderState.UNKNOWN, OrderState.ACCEPTED, Ord
 
 #: How the reason of an order begins that was ended here as never arrived, and works at the broker: it is cancelled.
 REOPENED = "REOPENED_AT_BROKER"
-
-
-class Execution(StrEnum):
-    """How an order is matched."""
-
-    SESSION = "session"  # once, by the fill model, on the whole session's bar
-    CONTINUOUS = "continuous"  # a limit order against the ticks
 
 
 class Leg(StrEnum):
@@ -89,7 +81,7 @@ class OrderIntent:
     @property
     def value_fen(self) -> int:
         """Shares at the reference price, fen, rounded down."""
-        return self.shares * self.reference_price_e4 // 100
+        return self.shares * self.reference_price_e4 // E4_PER_FEN
 
 
 @dataclass(frozen=True)

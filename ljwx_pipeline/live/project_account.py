@@ -25,7 +25,6 @@ from ljwx_pipeline.live.events import (
     SignalsScored,
     StreamRead,
 )
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.project_notes import add_note
 from ljwx_pipeline.live.tables import (
     account,
@@ -38,8 +37,8 @@ from ljwx_pipeline.live.tables import (
     signals,
     streams,
 )
-
-_E4_PER_FEN = 100
+from ljwx_pipeline.trading.exchange_wire import Side
+from ljwx_pipeline.units import E4_PER_FEN
 
 _CASH = select(account_now.c.cash_fen)
 _SET_CASH = update(account_now).values(cash_fen=bindparam("cash"))
@@ -208,7 +207,7 @@ def _closed_position(day: str, held: HeldPosition) -> dict[str, Any]:
         "sellable_shares": held.sellable_shares,
         "held_sessions": held.held_sessions,
         "price_e4": held.last_price_e4,
-        "value_fen": held.shares * held.last_price_e4 // _E4_PER_FEN,
+        "value_fen": held.shares * held.last_price_e4 // E4_PER_FEN,
     }
 
 

@@ -15,11 +15,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from ljwx_pipeline.config import RiskSettings
-from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent, Side
-
-FEN_PER_CNY = 100
-E4_PER_FEN = 100
-MINUTE_NS = 60_000_000_000
+from ljwx_pipeline.live.orders import DecidedOrder, OrderIntent
+from ljwx_pipeline.trading.exchange_wire import Side
+from ljwx_pipeline.units import E4_PER_FEN, FEN_PER_CNY, NS_PER_MINUTE
 
 
 class Denial(StrEnum):
@@ -126,7 +124,7 @@ class _Book:
         self.gross_fen = self.of_symbol.total()
         self.passed = view.orders_in_session
         # what our clock has not reached yet counts: it jumped back
-        self.lately = sum(view.now_ns - sent_ns < MINUTE_NS for sent_ns in view.sent_at_ns)
+        self.lately = sum(view.now_ns - sent_ns < NS_PER_MINUTE for sent_ns in view.sent_at_ns)
 
     def industry(self, symbol: str) -> str:
         return self.industries.get(symbol, "")

@@ -6,8 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ljwx_pipeline.live.journal import Journal
-
-FEN_PER_CNY = 100
+from ljwx_pipeline.units import FEN_PER_CNY
 
 
 @dataclass(frozen=True)

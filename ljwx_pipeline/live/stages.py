@@ -26,8 +26,8 @@ from ljwx_pipeline.live.events import (
 )
 from ljwx_pipeline.live.journal import DeployedBundle
 from ljwx_pipeline.monitoring.sequential import Verdict
+from ljwx_pipeline.units import BPS
 
-ALL_BPS = 10_000
 #: Codes of alerts: a champion failed and another trades, or none does; a candidate lost its stage.
 FELL_BACK, NOTHING_SCORED, CANDIDATE_ENDED = "MODEL_FELL_BACK", "NO_MODEL_SCORES", "CANDIDATE_ENDED"
 #: Those that stand beside a champion, the one nearest to its place first.
@@ -94,7 +94,7 @@ class Line:
         if first is None:
             return ()
         given = 0 if self.canary is None else self.canary.capital_share_bps
-        found = [Sleeve(self.strategy, Stage.CHAMPION, first.bundle_hash, ALL_BPS - given)]
+        found = [Sleeve(self.strategy, Stage.CHAMPION, first.bundle_hash, BPS - given)]
         if self.canary is not None:
             found.append(Sleeve(self.strategy, Stage.CANARY, self.canary.bundle.bundle_hash, given))
         return tuple(found)
@@ -232,14 +232,14 @@ def failed(line: Line, stage: Stage, session: date | None, reason: str) -> tuple
             bundle_hash=back.bundle_hash,
             model_version=back.model_version,
             last_train_session=back.last_train_session,
-            capital_share_bps=ALL_BPS,
+            capital_share_bps=BPS,
         ),
         AlertRaised(tier=Tier.CRITICAL, code=FELL_BACK, message=message),
     )
 
 
 def _staged(line: Line, stage: Stage, bundle: DeployedBundle, rules: StageSettings) -> BundleStaged:
-    shares = {Stage.CHAMPION: ALL_BPS, Stage.CANARY: rules.canary_share_bps, Stage.SHADOW: 0}
+    shares = {Stage.CHAMPION: BPS, Stage.CANARY: rules.canary_share_bps, Stage.SHADOW: 0}
     return BundleStaged(
         strategy=line.strategy,
         stage=stage,

@@ -12,9 +12,10 @@ from typing import Any
 
 from sqlalchemy import Connection, Table, select
 
-from ljwx_pipeline.live.events import HeldPosition, Stage, StrategyState, TradingMode
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.events import HeldPosition, Stage, StrategyState
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.projections import standing
+from ljwx_pipeline.live.stages import Sleeve
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import (
     account_now,
@@ -30,6 +31,8 @@ from ljwx_pipeline.live.tables import (
     strategies,
     streams,
 )
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
+from ljwx_pipeline.trading.modes import TradingMode
 
 
 @dataclass(frozen=True)
@@ -55,16 +58,6 @@ class OpenOrder:
     sent_times: int
     decided_at_ns: int
     sent_at_ns: int | None
-
-
-@dataclass(frozen=True)
-class StagedBundle:
-    """The bundle that holds a stage of a strategy, and its part of the strategy's capital, 1/10,000."""
-
-    strategy: str
-    stage: Stage
-    bundle_hash: str
-    capital_share_bps: int
 
 
 @dataclass(frozen=True)
@@ -131,7 +124,7 @@ class LiveState:
     breaker_states: Mapping[tuple[str, str], str]
     modes: Mapping[str, TradingMode]
     strategies: tuple[StoredStrategy, ...]
-    stages: tuple[StagedBundle, ...]
+    stages: tuple[Sleeve, ...]
     streams: Mapping[str, int]
     unreconciled: Mapping[str, str]
 
@@ -180,7 +173,7 @@ def load_state(store: Store) -> LiveState:
                 for row in _rows(connection, strategies)
             ),
             stages=tuple(
-                StagedBundle(row["strategy"], Stage(row["stage"]), row["bundle_hash"], row["capital_share_bps"])
+                Sleeve(row["strategy"], Stage(row["stage"]), row["bundle_hash"], row["capital_share_bps"])
                 for row in _rows(connection, stages)
             ),
             streams={row["broker"]: row["exchange_seq"] for row in _rows(connection, streams)},

@@ -22,10 +22,8 @@ from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from ljwx_pipeline.live.events import SleeveBook, StrategyState
 from ljwx_pipeline.live.guard import DECIDED_BEFORE_DAYS
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry, carry_sold, wants_by_order
 from ljwx_pipeline.live.sleeves.book import NOBODY, Books
-from ljwx_pipeline.live.sleeves.funding import BPS
 from ljwx_pipeline.live.sleeves.reading import last_books, session_so_far, strategies_in_force
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.live.tables import (
@@ -39,8 +37,10 @@ from ljwx_pipeline.live.tables import (
     sleeve_wants,
     stops_queued,
 )
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.trading.exits import ExitParams
 from ljwx_pipeline.trading.stops import LEGS, HeldByStrategy
+from ljwx_pipeline.units import BPS
 
 #: What the journal keeps of a stop that has triggered, by position.
 STOP = "STOP"

@@ -26,14 +26,13 @@ from ljwx_pipeline.live.events import AlertRaised, BreakerMoved, Event, OrderDec
 from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay, TickDesk
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import Execution, Leg, OrderIntent, Side
-from ljwx_pipeline.live.risk_gate import FEN_PER_CNY, Quote, RiskView, gate_orders
+from ljwx_pipeline.live.orders import Leg, OrderIntent
+from ljwx_pipeline.live.outstanding import sale_decided
+from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
 from ljwx_pipeline.live.stop_books import NOT_WATCHED, STOP, Watched, stop_books, stop_key, untold
 from ljwx_pipeline.market.hours import MarketPhase
-from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
-from ljwx_pipeline.trading.exchange_wire import NewOrder, OrderReport, OrderStatus, Tick
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.trading.exchange_wire import Execution, NewOrder, OrderReport, OrderStatus, Side, Tick
 from ljwx_pipeline.trading.exits import ExitParams
 from ljwx_pipeline.trading.matching import floor_to_lot
 from ljwx_pipeline.trading.modes import Action
@@ -50,8 +49,8 @@ from ljwx_pipeline.trading.stops import (
     watch,
 )
 from ljwx_pipeline.trading.strict_json import from_json, to_json
+from ljwx_pipeline.units import E4_PER_FEN, FEN_PER_CNY, NS_PER_S
 
-_E4_PER_FEN = 100
 _FINAL = (OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.LAPSED, OrderStatus.REJECTED)
 #: What is in the way for minutes: nobody need be told each time.
 _PASSING = (Wait.NOT_TRADING, Wait.RESERVED, Wait.RETRY, Wait.MARKET_CLOSED)
@@ -184,7 +183,7 @@ class StopDesk:
             return
         denial = await self._denial(after, order, market, day)
         if denial:
-            retry_at_ns = now_ns + round(self._settings.retry_s * 1e9)
+            retry_at_ns = now_ns + round(self._settings.retry_s * NS_PER_S)
             await self._keep(replace(stop, wait=denial, retry_at_ns=retry_at_ns), known)
             return
         try:
@@ -231,7 +230,7 @@ class StopDesk:
         sellable = min(sellable, reserved + free)
         price_e4 = self._ticks.price_e4(held.symbol)
         # larger than one order may be: it goes in parts
-        most = int(self._risk.max_order_cny * FEN_PER_CNY) * _E4_PER_FEN // max(price_e4, 1)
+        most = int(self._risk.max_order_cny * FEN_PER_CNY) * E4_PER_FEN // max(price_e4, 1)
         most = int(floor_to_lot(most, day.lot_min, day.lot_step))
         return SellingSide(
             session=facts.hours.session,
@@ -279,21 +278,12 @@ class StopDesk:
         return decided.denial
 
     def _decided(self, stop: Stop, order: NewOrder, now_ns: int) -> OrderDecided:
-        return OrderDecided(
-            client_order_id=order.client_order_id,
+        return sale_decided(
+            order,
             strategy=stop.position.strategy,
             leg=Leg(stop.leg),
             session=order.session,
-            valid_session=order.session,
-            bundle_hash=None,
-            symbol=order.symbol,
-            side=Side.SELL,
-            shares=order.shares,
-            rank=order.rank,
-            execution=Execution(order.execution),
-            limit_price_e4=order.limit_price_e4,
             reference_price_e4=self._ticks.price_e4(order.symbol),
-            denial="",
             decided_at_ns=now_ns,
         )
 
@@ -350,9 +340,9 @@ def _report(row: Mapping[str, Any]) -> OrderReport:
         client_order_id=row["client_order_id"],
         exchange_order_id=row["exchange_order_id"],
         symbol=row["symbol"],
-        side=WireSide(row["side"]),
+        side=Side(row["side"]),
         shares=row["shares"],
-        execution=WireExecution(row["execution"]),
+        execution=Execution(row["execution"]),
         session=date.fromisoformat(row["valid_session"] or row["session"]),
         state=OrderStatus(row["state"]) if row["state"] in _FINAL else OrderStatus.LAPSED,
         reason=row["reason"],

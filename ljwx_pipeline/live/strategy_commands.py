@@ -17,6 +17,7 @@ from ljwx_pipeline.live.places import journal_place, require_journal
 from ljwx_pipeline.live.sleeves.overview import Shown, overview
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.strategies_api import RELOAD_PATH, as_json
+from ljwx_pipeline.units import FEN_PER_CNY
 
 _ANSWER_S = 30.0
 _HEADERS = ("strategy", "state", "share %", "model", "equity CNY", "cash CNY", "positions", "result CNY", "set by")
@@ -86,4 +87,4 @@ def _line(one: Shown) -> list[str]:
 
 
 def _cny(fen: int) -> str:
-    return f"{fen / 100:,.2f}"
+    return f"{fen / FEN_PER_CNY:,.2f}"

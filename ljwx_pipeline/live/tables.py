@@ -24,7 +24,8 @@ from sqlalchemy import (
     text,
 )
 
-from ljwx_pipeline.live.orders import OrderState, Side
+from ljwx_pipeline.live.orders import OrderState
+from ljwx_pipeline.trading.exchange_wire import Side
 
 #: Raise it with any change of the derived tables or of what is written into them: journals are then derived anew.
 PROJECTION_VERSION = 3

@@ -14,8 +14,7 @@ from datetime import date
 from ljwx_pipeline.config import CostSettings
 from ljwx_pipeline.live.events import HeldPosition
 from ljwx_pipeline.trading.costs import cost_rates, fees_fen, fill_price_e4, trade_value_fen
-
-_E4_PER_FEN = 100
+from ljwx_pipeline.units import E4_PER_FEN
 
 
 @dataclass(frozen=True)
@@ -77,10 +76,10 @@ def valuation(
     valued, closing_fen, locked_fen = [], cash_fen, 0
     for one in positions:
         price = price_e4(one.symbol) or one.last_price_e4
-        value = one.shares * price // _E4_PER_FEN
-        profit = value - one.shares * one.entry_price_e4 // _E4_PER_FEN if one.entry_price_e4 else None
+        value = one.shares * price // E4_PER_FEN
+        profit = value - one.shares * one.entry_price_e4 // E4_PER_FEN if one.entry_price_e4 else None
         valued.append(ValuedPosition(one.symbol, one.shares, one.sellable_shares, price, value, profit))
-        locked_fen += max(0, one.shares - one.sellable_shares) * price // _E4_PER_FEN
+        locked_fen += max(0, one.shares - one.sellable_shares) * price // E4_PER_FEN
         if rates is not None and price > 0 and one.shares > 0:
             sold_at = int(fill_price_e4(price, price, 0, rates.slippage_e8, False))
             proceeds = int(trade_value_fen(one.shares, sold_at, False))

@@ -13,10 +13,9 @@ from datetime import date
 
 from sqlalchemy import Connection, select
 
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.tables import orders
-
-_E4_PER_FEN = 100
+from ljwx_pipeline.trading.exchange_wire import Side
+from ljwx_pipeline.units import E4_PER_FEN
 
 
 @dataclass(frozen=True)
@@ -62,5 +61,5 @@ def working_orders(valid_session: date, closes_e4: Mapping[str, int], connection
         price_e4 = max(row["limit_price_e4"], row["reference_price_e4"], closes_e4.get(symbol, 0))
         if price_e4 == 0:
             unpriced.add(symbol)
-        buys[symbol] += -(-left * price_e4 // _E4_PER_FEN)
+        buys[symbol] += -(-left * price_e4 // E4_PER_FEN)
     return WorkingOrders(sales, buys, frozenset(unpriced))

@@ -18,7 +18,6 @@ from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.rulebook_sessions import PhaseKind, session_phases
 from ljwx_pipeline.market.symbols import Board
 
-NS_PER_S = 1_000_000_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 

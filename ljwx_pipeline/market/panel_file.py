@@ -18,8 +18,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.errors import DataQualityError
 from ljwx_pipeline.market.panel import Panel
-
-_NANOSECONDS_A_DAY = 86_400_000_000_000
+from ljwx_pipeline.units import NS_PER_DAY
 
 
 def read_panel(path: Path, fields: Sequence[str]) -> Panel:
@@ -89,7 +88,7 @@ def _sessions(file: pq.ParquetFile) -> tuple[pd.DatetimeIndex, NDArray[np.int32]
     present = np.zeros(int(days.max()) - first + 1, dtype=np.bool_)
     present[days - first] = True
     position = np.cumsum(present, dtype=np.int32) - np.int32(1)
-    found = (np.flatnonzero(present) + first) * _NANOSECONDS_A_DAY
+    found = (np.flatnonzero(present) + first) * NS_PER_DAY
     return pd.DatetimeIndex(found.astype("datetime64[ns]"), name="session_date"), position[days - first]
 
 

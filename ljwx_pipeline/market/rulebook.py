@@ -16,7 +16,6 @@ from ljwx_pipeline.market.rulebook_fees import (
     statutory_fees,
 )
 from ljwx_pipeline.market.rulebook_limits import (
-    BPS,
     DELISTING_RULES,
     FREE_BPS,
     LIMIT_RULES,
@@ -75,7 +74,6 @@ from ljwx_pipeline.market.rulebook_sessions import (
 __all__ = [
     "BOOK_FIRST",
     "BOOK_LAST",
-    "BPS",
     "CAGE_RULES",
     "COMMISSION_RULES",
     "DELISTING_RULES",

@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from ljwx_pipeline.market import rulebook_notices as notices
 from ljwx_pipeline.market.rulebook_notices import BOOK_FIRST, Notice, check_in_book
 from ljwx_pipeline.market.symbols import Board
+from ljwx_pipeline.units import BPS
 
 Int = NDArray[np.int64]
 
 TICK_E4 = 100
-BPS = 10_000
 #: Stands in basis points for "no limit".
 FREE_BPS = -1
 #: Limit prices of a session without limits: no A-share price comes near either.

@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market import rulebook_notices as notices
-from ljwx_pipeline.market.rulebook_limits import BPS, NO_LIMIT_DOWN_E4, NO_LIMIT_UP_E4, TICK_E4
+from ljwx_pipeline.market.rulebook_limits import NO_LIMIT_DOWN_E4, NO_LIMIT_UP_E4, TICK_E4
 from ljwx_pipeline.market.rulebook_notices import BOOK_FIRST, Notice, check_in_book
 from ljwx_pipeline.market.symbols import Board
+from ljwx_pipeline.units import BPS
 
 Int = NDArray[np.int64]
 

@@ -15,7 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ljwx_pipeline.market.calendar import CALENDAR_START, sessions_between
-from ljwx_pipeline.market.rulebook import BOOK_FIRST, BOOK_LAST, BPS, limit_bps, price_limit_frac
+from ljwx_pipeline.market.rulebook import BOOK_FIRST, BOOK_LAST, limit_bps, price_limit_frac
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.quality.scan_kernel import (
     BEYOND_LIMIT,
@@ -27,6 +27,7 @@ from ljwx_pipeline.quality.scan_kernel import (
     Bits,
     scan_rows,
 )
+from ljwx_pipeline.units import BPS
 
 Int = NDArray[np.int64]
 #: Each row's symbol as a number, and the symbols by number.

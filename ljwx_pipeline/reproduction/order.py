@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.factors.catalogues import open_catalogue
-from ljwx_pipeline.live.close_trading import books_at
-from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings
+from ljwx_pipeline.live.close_books import portfolio_at
+from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.main import KEYS_DIR
 from ljwx_pipeline.live.orders import DecidedOrder
@@ -34,6 +34,7 @@ from ljwx_pipeline.scoring.bundle import load_bundle
 from ljwx_pipeline.scoring.signing import public_key
 from ljwx_pipeline.trading.market_arrays import optional_columns
 from ljwx_pipeline.uncertainty.abstain import may_buy
+from ljwx_pipeline.units import E4
 
 
 def order_stages(
@@ -88,12 +89,12 @@ def order_stages(
     yield _decision(order, next((one for one in decided if one.intent.client_order_id == order.order_id), None))
 
 
-def _books(order: RecordedOrder) -> Books:
+def _books(order: RecordedOrder) -> Portfolio:
     """Return the account at the session's close, as the journal's log states it."""
     store = Store(order.journal)
     try:
         with store.reading() as connection:
-            return books_at(order.session, connection)
+            return portfolio_at(order.session, connection)
     finally:
         store.close()
 
@@ -166,9 +167,7 @@ def _decision(was: RecordedOrder, made: DecidedOrder | None) -> Stage:
         "denial": (was.denial, made.denial),
     }
     differ = tuple(f"{field} was {then}, is {here}" for field, (then, here) in said.items() if then != here)
-    told = (
-        f"{now.side} {now.shares} at a reference price of {now.reference_price_e4 / 10_000:.4f} CNY, place {now.rank}"
-    )
+    told = f"{now.side} {now.shares} at a reference price of {now.reference_price_e4 / E4:.4f} CNY, place {now.rank}"
     if differ:
         return Stage(name, "differs", f"{'; '.join(differ)}", differences=differ)
     return Stage(name, "equal", told + (f", denied: {made.denial}" if made.denial else ""))

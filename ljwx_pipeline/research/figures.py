@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.plot_style import BLUE, GREY, INK, MUTED, RED, canvas, inline, plain_dates
 from ljwx_pipeline.research.tear_sheet import DELAYS, FactorSheet, SetSheet, Yardstick, monthly_means
+from ljwx_pipeline.units import BPS
 
 #: From the lowest quantile to the highest.
 QUANTILE_COLOURS = ("#c2513f", "#dd9a8c", GREY, "#86aed6", BLUE)
@@ -74,7 +75,7 @@ def quantile_figure(sheet: FactorSheet, stick: Yardstick) -> str:
     shown = [h for h in dict.fromkeys((1, stick.label.horizon_sessions, stick.horizons[-1])) if h in stick.horizons]
     with canvas(HALF, 4.3, salt=f"{SALT}quantiles {sheet.factor.name}", nrows=len(shown), sharex=True) as (axes, out):
         for axis, horizon in zip(np.atleast_1d(axes), shown, strict=True):
-            values = sheet.quantile_excess[stick.horizons.index(horizon)] / horizon * 10_000
+            values = sheet.quantile_excess[stick.horizons.index(horizon)] / horizon * BPS
             axis.bar([str(place + 1) for place in range(quantiles)], values, color=QUANTILE_COLOURS, width=0.7)
             axis.axhline(0, color=MUTED, linewidth=0.8)
             axis.grid(visible=False, axis="x")

@@ -23,7 +23,6 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.trading.costs import E4_PER_FEN
 from ljwx_pipeline.trading.matching import (
     BASE,
     COMMISSION_FEN,
@@ -35,11 +34,11 @@ from ljwx_pipeline.trading.matching import (
     VALUE,
     Fills,
 )
+from ljwx_pipeline.units import E4, E4_PER_FEN
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
 Bool = NDArray[np.bool_]
-E4 = 10_000
 
 
 @trading_kernel

@@ -12,11 +12,11 @@ from datetime import date
 
 from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.market.hours import NS_PER_S, SessionHours
+from ljwx_pipeline.market.hours import SessionHours
 from ljwx_pipeline.trading.breakers import RULES, Breaker, BreakerState, ResetRule
 from ljwx_pipeline.trading.round_trips import ClosedTrade
+from ljwx_pipeline.units import FEN_PER_CNY, NS_PER_S
 
-_FEN_PER_CNY = 100
 _RECOVERING = tuple(rule.breaker for rule in RULES.values() if ResetRule.RECOVERY in rule.resets)
 
 
@@ -118,7 +118,7 @@ def after_equity(state: BreakerState, equity_fen: int, at_ns: int, settings: Bre
             f"{settings.max_day_drawdown_frac:.2%}",
             f"equity fell from {_cny(marked.mark_fen)} to {_cny(equity_fen)}",
         )
-    if lost_fen < settings.max_day_loss_cny * _FEN_PER_CNY:
+    if lost_fen < settings.max_day_loss_cny * FEN_PER_CNY:
         return marked
     return marked.tripped(
         at_ns,
@@ -232,4 +232,4 @@ def _counts_equity(state: BreakerState) -> bool:
 
 
 def _cny(fen: int) -> str:
-    return f"{fen / _FEN_PER_CNY:,.2f} CNY"
+    return f"{fen / FEN_PER_CNY:,.2f} CNY"

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.errors import TradingError
+from ljwx_pipeline.units import E4
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]
-E4 = 10_000
 
 #: Columns of ``ActionList.rows``: position of the symbol, then per share held cash (1e-4 CNY), bonus shares and shares
 #: offered in a rights issue (both 1e-4 shares), and the price of one offered share (1e-4 CNY).

@@ -20,13 +20,9 @@ from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.config import CostSettings
 from ljwx_pipeline.market.rulebook import statutory_fees
 from ljwx_pipeline.trading.fill_model import FillModel
+from ljwx_pipeline.units import BPS, E4_PER_FEN, E8, FEN_PER_CNY
 
 Int = NDArray[np.int64]
-
-#: One in the unit of rates.
-E8 = 100_000_000
-#: 1e-4 CNY in a fen.
-E4_PER_FEN = 100
 
 
 @dataclass(frozen=True)
@@ -91,8 +87,8 @@ def cost_rates(settings: CostSettings, session: date) -> CostRates:
     fill = FillModel.of(settings.fill)
     return CostRates(
         commission_e8=round(settings.commission_frac * E8),
-        commission_min_fen=round(settings.commission_min_cny * 100),
-        slippage_e8=round(settings.slippage_bps * E8 / 10_000),
+        commission_min_fen=round(settings.commission_min_cny * FEN_PER_CNY),
+        slippage_e8=round(settings.slippage_bps * E8 / BPS),
         max_participation_e8=round(settings.max_participation_frac * E8),
         stamp_buy_e8=stamp_buy,
         stamp_sell_e8=stamp_sell,

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.config import StrategySettings
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading.holdings import sell_forced
 from ljwx_pipeline.trading.score_weighted import score_weighted_kernel
 from ljwx_pipeline.trading.topk_dropout import topk_dropout_kernel
+from ljwx_pipeline.units import BPS
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

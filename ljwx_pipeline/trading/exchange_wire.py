@@ -66,7 +66,7 @@ def is_client_order_id(text: str) -> bool:
 
 
 class Side(StrEnum):
-    """Direction of an order; nothing is sold short."""
+    """Direction of an order; nothing is sold short, so a sell always closes."""
 
     BUY = "buy"
     SELL = "sell"

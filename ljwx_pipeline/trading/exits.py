@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 
 from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.config import ExitSettings
-from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading.order_reason import STOP_LOSS, TAKE_PROFIT, TIME, TRAILING
+from ljwx_pipeline.units import BPS
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

@@ -28,7 +28,8 @@ from __future__ import annotations
 from enum import IntEnum
 
 from ljwx_pipeline.compiled import trading_kernel
-from ljwx_pipeline.market.rulebook import BPS
+from ljwx_pipeline.market.rulebook import TICK_E4
+from ljwx_pipeline.units import BPS
 
 
 class FillModel(IntEnum):
@@ -78,7 +79,6 @@ class Reject(IntEnum):
 _NONE, _SUSPENDED, _LIMIT_UP, _LIMIT_DOWN = 0, 1, 2, 3
 _LIMIT_PRICE, _OUTSIDE_BAR, _NO_PRICE = 8, 9, 10
 _CLOSE, _OPEN, _VWAP = 0, 1, 2
-TICK_E4 = 100
 
 
 @trading_kernel

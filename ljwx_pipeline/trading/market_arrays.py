@@ -26,20 +26,14 @@ from ljwx_pipeline.config import CostSettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.calendar import sessions_between
 from ljwx_pipeline.market.ranges import range_mask
-from ljwx_pipeline.market.rulebook import (
-    BPS,
-    LISTING_RULES,
-    NO_LIMIT_DOWN_E4,
-    limit_bps,
-    limit_prices_e4,
-    lot_sizes,
-)
+from ljwx_pipeline.market.rulebook import LISTING_RULES, NO_LIMIT_DOWN_E4, limit_bps, limit_prices_e4, lot_sizes
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.trading.corporate_actions import E4, RIGHTS_COLUMNS, ActionList, booked_actions, derived_actions
+from ljwx_pipeline.trading.corporate_actions import RIGHTS_COLUMNS, ActionList, booked_actions, derived_actions
 from ljwx_pipeline.trading.fill_model import FillModel
 from ljwx_pipeline.trading.matching import SessionQuotes
 from ljwx_pipeline.trading.opening_limits import OpeningLimits
 from ljwx_pipeline.trading.volatility import trailing_volatility_e8
+from ljwx_pipeline.units import BPS, E4
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

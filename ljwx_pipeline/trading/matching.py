@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.trading.costs import (
-    E8,
     FILL,
     IMPACT,
     LIMIT_OFFSET,
@@ -32,6 +31,7 @@ from ljwx_pipeline.trading.costs import (
 )
 from ljwx_pipeline.trading.fill_model import FillModel, Reject, base_price
 from ljwx_pipeline.trading.opening_limits import OpeningLimits
+from ljwx_pipeline.units import E8
 
 __all__ = [
     "FILL_FIELDS",

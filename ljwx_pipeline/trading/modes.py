@@ -124,11 +124,18 @@ def standing(
     for mode, who in ((chosen, "the account"), (strategy_chosen, strategy)):
         if mode is not TradingMode.ACTIVE:
             reasons.append(Reason("CHOSEN", mode, ALLOWED[mode], f"a person set {who} to {mode}"))
-    reasons.sort(key=lambda reason: (-_STRICTNESS.index(reason.mode), len(reason.allows)))
-    allows = _ALL
-    for reason in reasons:
-        allows &= reason.allows
-    return Standing(reasons[0].mode if reasons else TradingMode.ACTIVE, allows, tuple(reasons))
+    return _because(reasons)
+
+
+def both(one: Standing, other: Standing) -> Standing:
+    """Return what both allow, with the reasons of both."""
+    return _because(dict.fromkeys((*one.reasons, *other.reasons)))
+
+
+def _because(reasons: Iterable[Reason]) -> Standing:
+    ordered = tuple(sorted(reasons, key=lambda reason: (-_STRICTNESS.index(reason.mode), len(reason.allows))))
+    allows = _ALL.intersection(*(reason.allows for reason in ordered))
+    return Standing(ordered[0].mode if ordered else TradingMode.ACTIVE, allows, ordered)
 
 
 def _of_condition(condition: Condition) -> Reason:

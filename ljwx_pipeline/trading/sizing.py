@@ -26,12 +26,9 @@ from numpy.typing import NDArray
 from ljwx_pipeline.compiled import trading_kernel
 from ljwx_pipeline.config import SizingSettings
 from ljwx_pipeline.market.calendar import SESSIONS_PER_YEAR
-from ljwx_pipeline.market.rulebook import BPS
+from ljwx_pipeline.units import BPS, E8
 
 Int = NDArray[np.int64]
-
-#: One in the unit of the decay; a rounded integer, so that no machine's power function is heard in the result.
-_E8 = 100_000_000
 
 NONE, FIXED_FRACTION, VOLATILITY_TARGET, KELLY = range(4)
 #: ``SizingSettings.kind`` as the kernel reads it.
@@ -65,7 +62,8 @@ class SizingParams:
             target_volatility_bps=round(settings.target_annual_volatility * BPS),
             kelly_fraction_bps=round(settings.kelly_fraction * BPS),
             window_sessions=settings.window_sessions,
-            decay_e8=round(0.5 ** (1 / half_life) * _E8) if half_life else _E8,
+            # a rounded integer, so that no machine's power function is heard in the result
+            decay_e8=round(0.5 ** (1 / half_life) * E8) if half_life else E8,
             min_exposure_bps=round(settings.min_exposure_frac * BPS),
         )
 
@@ -133,7 +131,7 @@ def exposure_bps(equity_fen: Int, cash_fen: Int, params: Int) -> int:
     if kind == FIXED_FRACTION:
         return int(params[FRACTION])
     least = params[MIN_EXPOSURE]
-    found, mean, variance = _moments(equity_fen, cash_fen, params[WINDOW], params[DECAY] / _E8, least / BPS)
+    found, mean, variance = _moments(equity_fen, cash_fen, params[WINDOW], params[DECAY] / E8, least / BPS)
     if found < params[WINDOW]:
         return int(params[FRACTION])
     if kind == VOLATILITY_TARGET:

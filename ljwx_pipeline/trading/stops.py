@@ -25,7 +25,7 @@ from enum import StrEnum
 from ljwx_pipeline.config import StopSettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.hours import MarketPhase
-from ljwx_pipeline.market.rulebook import BPS, TICK_E4, OrderKind, max_order_shares, worst_order_price_e4
+from ljwx_pipeline.market.rulebook import TICK_E4, OrderKind, max_order_shares, worst_order_price_e4
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.exchange_wire import (
     OPEN_STATUSES,
@@ -40,6 +40,7 @@ from ljwx_pipeline.trading.exchange_wire import (
 from ljwx_pipeline.trading.exits import ExitParams, exit_reason
 from ljwx_pipeline.trading.matching import floor_to_lot
 from ljwx_pipeline.trading.order_reason import OrderReason
+from ljwx_pipeline.units import BPS, E4, NS_PER_S
 
 
 class StopState(StrEnum):
@@ -145,7 +146,7 @@ class Stop:
         named = f"{held.strategy}: {held.shares} {held.symbol} opened {held.opened}"
         if self.state is StopState.WATCHING:
             return f"{named}, watched"
-        why = f"{self.leg} at {self.trigger_price_e4 / 10_000:.2f} CNY"
+        why = f"{self.leg} at {self.trigger_price_e4 / E4:.2f} CNY"
         if self.state is StopState.WAITING and self.wait:
             return f"{named}, {why}: waits, {self.wait}"
         return f"{named}, {why}: {self.state}{f' as {self.order_id}' if self.order_id else ''}"
@@ -304,7 +305,7 @@ def reported(stop: Stop, report: OrderReport, settings: StopSettings) -> Stop:
     if stop.state is not StopState.WORKING:
         return closed
     refused = report.state is OrderStatus.REJECTED
-    retry_at_ns = report.at_ns + round(settings.retry_s * 1e9) if refused else 0
+    retry_at_ns = report.at_ns + round(settings.retry_s * NS_PER_S) if refused else 0
     return replace(closed, state=StopState.WAITING, wait=report.reason, retry_at_ns=retry_at_ns)
 
 

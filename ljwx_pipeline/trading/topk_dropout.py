@@ -13,11 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ljwx_pipeline.compiled import trading_kernel
-from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading.costs import E4_PER_FEN, trade_value_fen
+from ljwx_pipeline.trading.costs import trade_value_fen
 from ljwx_pipeline.trading.holdings import is_worse, sell_forced, trim
 from ljwx_pipeline.trading.matching import floor_to_lot
 from ljwx_pipeline.trading.order_reason import SCORE
+from ljwx_pipeline.units import BPS, E4_PER_FEN
 
 Int = NDArray[np.int64]
 Int32 = NDArray[np.int32]

@@ -20,10 +20,11 @@ from ljwx_pipeline.trading import account as account_module
 from ljwx_pipeline.trading import costs, fill_model, holdings, matching, topk_dropout
 from ljwx_pipeline.trading import decide as decide_module
 from ljwx_pipeline.trading.account import Account
-from ljwx_pipeline.trading.costs import E8, cost_rates
+from ljwx_pipeline.trading.costs import cost_rates
 from ljwx_pipeline.trading.decide import DecisionParams, decide
 from ljwx_pipeline.trading.market_arrays import MarketArrays, market_arrays
 from ljwx_pipeline.trading.matching import match
+from ljwx_pipeline.units import E8
 from tests.fakes.bars import random_bars
 from tests.fakes.market_views import can_sell, going_ex
 from tests.trading import reference_ledger as ref

@@ -9,11 +9,12 @@ import pytest
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.exchange.timeline import NS, TICK_GROUPS, Step, timeline
+from ljwx_pipeline.exchange.timeline import TICK_GROUPS, Step, timeline
+from ljwx_pipeline.units import NS_PER_S
 
 
 def at(step: Step) -> str:
-    return datetime.fromtimestamp(step.at_ns // NS, tz=UTC).astimezone(SHANGHAI).strftime("%H:%M:%S")
+    return datetime.fromtimestamp(step.at_ns // NS_PER_S, tz=UTC).astimezone(SHANGHAI).strftime("%H:%M:%S")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ljwx_pipeline.config import CostSettings
-from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings
+from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.orders import DecidedOrder
@@ -27,10 +27,10 @@ class DecidedMarket:
         return [one.equity_fen for one in self.played], [one.cash_fen for one in self.played]
 
 
-def books_of(played: list[PlayedSession]) -> Books:
+def books_of(played: list[PlayedSession]) -> Portfolio:
     """Return the account at the last close."""
     now = played[-1]
-    return Books(
+    return Portfolio(
         held=now.positions,
         cash_fen=now.cash_fen,
         equity_fen=now.equity_fen,

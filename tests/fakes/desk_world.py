@@ -18,10 +18,10 @@ from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.events import OrderDecided
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import Execution, Leg, Side
+from ljwx_pipeline.live.orders import Leg
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import fills, orders
-from ljwx_pipeline.trading.exchange_wire import PhaseName
+from ljwx_pipeline.trading.exchange_wire import Execution, PhaseName, Side
 from tests.fakes.journals import empty_store, log_of
 
 STRATEGY = "topk-dropout"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from datetime import date
 
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader, StagedModel
+from ljwx_pipeline.live.close_books import TradingModel
+from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.events import BundleStaged, Stage
 from ljwx_pipeline.live.feed import ReplayFeed
@@ -32,7 +33,7 @@ class Followed:
             settings=settings,
             journal=desk.journal,
             desk=desk.orders,
-            models=lambda _: [StagedModel(Stage.CHAMPION, 10_000, self.model)],
+            models=lambda _: [TradingModel(Stage.CHAMPION, 10_000, self.model)],
             turn=asyncio.Lock(),
         )
         hooks = Hooks(self.on_close, self.on_connected, self.on_silent, lambda _: None)

@@ -47,9 +47,10 @@ from ljwx_pipeline.live.events import (
     StreamRead,
     TickQuarantined,
     Tier,
-    TradingMode,
 )
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.orders import Leg, OrderState
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
+from ljwx_pipeline.trading.modes import TradingMode
 
 NOW = datetime(2025, 11, 3, 7, 5, tzinfo=UTC)
 DAY, NEXT = date(2025, 11, 3), date(2025, 11, 4)

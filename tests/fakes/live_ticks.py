@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.live.ticks.validation import SymbolFacts, TickValidator
-from ljwx_pipeline.market.hours import NS_PER_S, session_hours, shanghai_ns
+from ljwx_pipeline.market.hours import session_hours, shanghai_ns
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.exchange_wire import Tick
+from ljwx_pipeline.units import NS_PER_S
 
 SESSION = date(2025, 3, 3)
 HOURS = session_hours(SESSION, Board.MAIN, "SIM")

@@ -20,7 +20,7 @@ from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.online.signals import LiveSignals
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.live.ticks.validation import SymbolFacts
-from ljwx_pipeline.market.hours import NS_PER_S, MarketPhase, session_hours
+from ljwx_pipeline.market.hours import MarketPhase, session_hours
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.market.tables import BESIDE_TABLES, empty_table
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle
@@ -28,6 +28,7 @@ from ljwx_pipeline.scoring.model import Member, Model
 from ljwx_pipeline.scoring.signing import public_key_of, signing_key
 from ljwx_pipeline.session_pack import write_session_pack
 from ljwx_pipeline.trading.exchange_wire import Bar, SessionBars, Tick
+from ljwx_pipeline.units import NS_PER_S
 from tests.fakes.bars import listed_securities, random_bars
 from tests.fakes.bundles import tiny_booster, tiny_bundle, tiny_linear
 from tests.fakes.live_ticks import BREAKERS

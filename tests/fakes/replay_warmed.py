@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ljwx_pipeline.live.decision import Books, Decider, DecidingModel
+from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio
 from ljwx_pipeline.live.feed import ReplayFeed
 from tests.fakes.exchange_crash import play_and_die
 from tests.fakes.exchange_world import write_market
@@ -27,7 +27,7 @@ with tempfile.TemporaryDirectory() as _folder:
     _feed = ReplayFeed.open(_pack)
     Decider(_feed, wide_open(seeded_settings())).orders(
         _feed.sessions[0],
-        Books((), 10**9, 10**9, {}, (), ()),
+        Portfolio((), 10**9, 10**9, {}, (), ()),
         np.arange(len(_feed.symbols), dtype=np.float64),
         None,
         DecidingModel(BUNDLE.model_version, BUNDLE.last_train_session),

@@ -20,10 +20,10 @@ from ljwx_pipeline.live.from_broker import MessageIntake
 from ljwx_pipeline.live.guard import Guard, GuardSettings
 from ljwx_pipeline.live.guard_ticks import TickDesk, days_of_pack
 from ljwx_pipeline.live.market_time import MarketTime
-from ljwx_pipeline.live.orders import Execution, Leg, Side
+from ljwx_pipeline.live.orders import Leg
 from ljwx_pipeline.live.stop_desk import StopDesk
 from ljwx_pipeline.live.watch import Watch, WatchSettings
-from ljwx_pipeline.trading.exchange_wire import Frame
+from ljwx_pipeline.trading.exchange_wire import Execution, Frame, Side
 from ljwx_pipeline.trading.exits import ExitParams
 from tests.fakes.desk_world import STRATEGY, Desk, desk_at
 from tests.fakes.live_market import live_tables, write_pack

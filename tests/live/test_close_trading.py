@@ -18,8 +18,8 @@ from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.errors import LiveError, TradingError
 from ljwx_pipeline.live.account_files import account_misfit
-from ljwx_pipeline.live.close_trading import books_at
-from ljwx_pipeline.live.decision import Books, Decider, DecidingModel, RunnerSettings
+from ljwx_pipeline.live.close_books import portfolio_at
+from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.model import Model, SilentScorer
@@ -146,9 +146,9 @@ def test_it_exits_as_the_backtest_does(
     assert (expected.trades["order_reason"] == reason).any(), "the rule should have forced a name out"
 
 
-def books(*held: PositionReport) -> Books:
+def books(*held: PositionReport) -> Portfolio:
     """An account of a million CNY and what it holds."""
-    return Books(
+    return Portfolio(
         held=held,
         cash_fen=100_000_000,
         equity_fen=100_000_000,
@@ -249,7 +249,7 @@ def test_a_close_is_decided_once_and_not_without_its_bars_or_its_books(
 
     async def same_books(desk: Desk, session: date) -> None:
         theirs = await desk.broker.account()
-        ours = await desk.journal.read(lambda c: books_at(session, c))
+        ours = await desk.journal.read(lambda c: portfolio_at(session, c))
         assert ours.cash_fen == theirs.cash_fen
         assert {one.symbol: one.shares for one in ours.held} == {one.symbol: one.shares for one in theirs.positions}
         assert len(ours.past_equity_fen) == len(ours.past_cash_fen) == 1
@@ -301,7 +301,7 @@ def test_what_the_journal_holds_of_one_strategy_is_what_the_decision_alone_asks_
                     day = close.session
                     asked = Decider(feed, chosen).orders(
                         day,
-                        await desk.journal.read(lambda c, of=day: books_at(of, c)),
+                        await desk.journal.read(lambda c, of=day: portfolio_at(of, c)),
                         scorer.scores(day),
                         None,
                         DECIDING,

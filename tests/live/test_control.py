@@ -29,10 +29,10 @@ from ljwx_pipeline.live.events import Event, OrderDecided
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.lease import Lease
-from ljwx_pipeline.live.orders import Execution
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import breakers, modes, orders, outbox, positions_now
 from ljwx_pipeline.session_pack import read_session_pack
+from ljwx_pipeline.trading.exchange_wire import Execution
 from ljwx_pipeline.trading.modes import Condition, TradingMode
 from tests.fakes.exchange_process import exchange_process
 from tests.fakes.watched_desk import OPTIONS, Watched, limit_buy, watched_at, write_small_pack

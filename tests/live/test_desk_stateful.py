@@ -20,12 +20,10 @@ from ljwx_pipeline.live.events import OrderDecided, Reconciled
 from ljwx_pipeline.live.from_broker import MessageIntake, reopened_orders
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT, MALFORMED, STALE, OrderDesk
-from ljwx_pipeline.live.orders import Execution, Leg, Side
+from ljwx_pipeline.live.orders import Leg
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import fills, lease, orders
-from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
-from ljwx_pipeline.trading.exchange_wire import FillReport, NewOrder, OrderStatus, PhaseName, Reason
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
+from ljwx_pipeline.trading.exchange_wire import Execution, FillReport, NewOrder, OrderStatus, PhaseName, Reason, Side
 from tests.fakes.engine_broker import EngineBroker, Loss
 from tests.fakes.exchange_world import opened, write_market
 from tests.fakes.journals import empty_store, log_of
@@ -145,7 +143,7 @@ class DeskMachine(RuleBasedStateMachine):
     def somebody_orders_by_hand(self, row: int, lots: int) -> None:
         session = self.exchange.clock(0).next_session
         if session is not None:
-            by_hand = NewOrder("", session, self.symbols[row], WireSide.BUY, 100 * lots, 0, WireExecution.SESSION, 0)
+            by_hand = NewOrder("", session, self.symbols[row], Side.BUY, 100 * lots, 0, Execution.SESSION, 0)
             self.exchange.desk.submit(by_hand, None)
 
     @rule(steps=st.integers(1, 20))

@@ -27,11 +27,10 @@ from ljwx_pipeline.live.events import OrderDecided, Reconciled
 from ljwx_pipeline.live.guard_ticks import SymbolDay, TickDesk
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import Execution
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import account_now, fills, orders, positions_now
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.trading.exchange_wire import Durable, NewOrder, OrderReport, OrderStatus, PhaseName, Tick
+from ljwx_pipeline.trading.exchange_wire import Durable, Execution, NewOrder, OrderReport, OrderStatus, PhaseName, Tick
 from tests.fakes.desk_world import decided, desk_at
 from tests.fakes.engine_broker import EngineBroker
 from tests.fakes.exchange_process import exchange_process

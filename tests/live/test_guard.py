@@ -28,19 +28,19 @@ from ljwx_pipeline.live.events import (
     Reconciled,
     SessionOpened,
     StreamRead,
-    TradingMode,
 )
 from ljwx_pipeline.live.guard import Guard, GuardSettings
-from ljwx_pipeline.live.guard_book import STANDING_SCOPE, TRADES, GuardBook, fresh_book
+from ljwx_pipeline.live.guard_book import GuardBook, fresh_book
+from ljwx_pipeline.live.guard_events import STANDING_SCOPE, TRADES
 from ljwx_pipeline.live.lease import Lease
-from ljwx_pipeline.live.orders import OrderState, Side
+from ljwx_pipeline.live.orders import OrderState
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import breaker_states, breakers, modes, outbox
 from ljwx_pipeline.live.watch import OUTAGE
 from ljwx_pipeline.trading.breaker_machines import Fault
 from ljwx_pipeline.trading.breakers import RULES, Breaker, BreakerState, ResetRule, Trip
-from ljwx_pipeline.trading.modes import Action, Condition
-from ljwx_pipeline.trading.modes import TradingMode as Mode
+from ljwx_pipeline.trading.exchange_wire import Side
+from ljwx_pipeline.trading.modes import Action, Condition, TradingMode
 from tests.fakes.journal_events import NOW, closed, decided, filled, reported
 from tests.fakes.journals import empty_store, log_of
 from tests.fakes.live_ticks import BREAKERS
@@ -109,14 +109,14 @@ def lost_trade(n: int, session: date = FIRST, *, loss_fen: int = 50_000) -> list
 
 def test_a_fresh_journal_is_seeded_and_allows_everything_once_an_outage_is_over(tmp_path: Path) -> None:
     async def act(one: World) -> None:
-        assert one.guard.standing(S).mode is Mode.ACTIVE
+        assert one.guard.standing(S).mode is TradingMode.ACTIVE
         assert len(one.rows(breaker_states)) == len(RULES) + 2  # with the trades and how far the log was read
         assert not one.rows(breakers)
         await one.guard.went_wrong(*OUTAGE, why="no answer")
         assert one.guard.standing(S).allows == frozenset()
         assert one.rows(modes, modes.c.scope == STANDING_SCOPE)[0]["mode"] == TradingMode.READ_ONLY
         await one.guard.is_well(*OUTAGE)
-        assert one.guard.standing(S).mode is Mode.ACTIVE
+        assert one.guard.standing(S).mode is TradingMode.ACTIVE
         assert one.rows(modes, modes.c.scope == STANDING_SCOPE)[0]["mode"] == TradingMode.ACTIVE
 
     run(tmp_path, act)
@@ -156,12 +156,12 @@ def test_a_state_that_cannot_be_read_halts_until_a_person_looked(text: str, tmp_
     store.close()
 
     async def act(one: World) -> None:
-        assert one.guard.standing(S).mode is Mode.HALTED
+        assert one.guard.standing(S).mode is TradingMode.HALTED
         assert one.rows(outbox)[0]["tier"] == "critical"
         await one.guard.look_at_clock(None, HOUR_NS)  # all is well, but nobody looked
-        assert one.guard.standing(S).mode is Mode.HALTED
+        assert one.guard.standing(S).mode is TradingMode.HALTED
         await one.guard.reset(Breaker.CLOCK_SKEW, "", by="wu", reason="looked at it")
-        assert one.guard.standing(S).mode is Mode.ACTIVE
+        assert one.guard.standing(S).mode is TradingMode.ACTIVE
 
     run(tmp_path, act)
 
@@ -180,7 +180,7 @@ def test_trades_that_cannot_be_read_count_as_losing_ones(tmp_path: Path) -> None
     run(tmp_path, act)
 
     async def again(one: World) -> None:
-        assert one.guard.standing(S).mode is Mode.ACTIVE
+        assert one.guard.standing(S).mode is TradingMode.ACTIVE
 
     run(tmp_path, again)
 
@@ -189,7 +189,7 @@ def test_a_strategy_that_comes_later_begins_with_nothing_tripped(tmp_path: Path)
     run(tmp_path, _nothing)
 
     async def act(one: World) -> None:
-        assert one.guard.standing("new").mode is Mode.ACTIVE
+        assert one.guard.standing("new").mode is TradingMode.ACTIVE
         assert not one.rows(breakers)
 
     run(tmp_path, act, strategies=(S, "new"))
@@ -211,7 +211,7 @@ def test_three_losing_trades_stop_opening_in_their_session_and_not_the_orders_of
         (alert,) = one.rows(outbox)
         assert (alert["tier"], alert["code"]) == ("warning", "LOSING_TRADES")
         await one.tell(SessionOpened(session=FIRST + timedelta(days=1)))
-        assert one.guard.standing(S).mode is Mode.ACTIVE
+        assert one.guard.standing(S).mode is TradingMode.ACTIVE
 
     run(tmp_path, act)
 
@@ -261,18 +261,18 @@ def test_a_statement_gives_the_only_strategy_what_the_account_holds(tmp_path: Pa
 def test_refusals_and_silences_in_a_row_halt_the_strategy_until_a_person_says_so(tmp_path: Path) -> None:
     async def act(one: World) -> None:
         for n in range(BREAKERS.max_failures):
-            assert one.guard.standing(S).mode is Mode.ACTIVE
+            assert one.guard.standing(S).mode is TradingMode.ACTIVE
             order = [decided(f"o{n}"), OrderSent(client_order_id=f"o{n}", fencing_epoch=1, sent_at_ns=1)]
             said = reported(OrderState.REJECTED, f"o{n}", reason="CASH")
             await one.tell(*order, said if n % 2 else OrderUnknown(client_order_id=f"o{n}", reason="no answer"))
         standing = one.guard.standing(S)
-        assert standing.mode is Mode.HALTED
+        assert standing.mode is TradingMode.HALTED
         assert standing.denial(Action.REDUCE) == Breaker.FAILURES
         assert one.guard.standing(S, FIRST + timedelta(days=9)).denial(Action.OPEN) == Breaker.FAILURES
         with pytest.raises(TradingError, match="say who resets it"):
             await one.guard.reset(Breaker.FAILURES, S, by="", reason="")
         await one.guard.reset(Breaker.FAILURES, S, by="wu", reason="the broker was mended")
-        assert one.guard.standing(S).mode is Mode.ACTIVE
+        assert one.guard.standing(S).mode is TradingMode.ACTIVE
         assert [row["tier"] for row in one.rows(outbox)] == ["critical", "info"]
 
     run(tmp_path, act)
@@ -308,29 +308,29 @@ def test_a_feed_recovers_by_itself_and_a_person_cannot_declare_it_well(tmp_path:
         with pytest.raises(TradingError, match="not reset by a person"):
             await one.guard.reset(Breaker.STALE_FEED, "", by="wu", reason="it is fine")
         await one.guard.look_at_feed(None, HOUR_NS + 1)
-        assert one.guard.standing(S).mode is Mode.READ_ONLY
+        assert one.guard.standing(S).mode is TradingMode.READ_ONLY
         await one.guard.look_at_feed(None, HOUR_NS + 1 + round(BREAKERS.recovery_s * 1e9))
-        assert one.guard.standing(S).mode is Mode.ACTIVE
+        assert one.guard.standing(S).mode is TradingMode.ACTIVE
 
     run(tmp_path, act)
 
 
 def test_a_person_s_mode_holds_over_a_restart_and_breakers_may_be_stricter(tmp_path: Path) -> None:
     async def act(one: World) -> None:
-        await one.guard.choose(Mode.REDUCING, "", by="wu", reason="holidays")
+        await one.guard.choose(TradingMode.REDUCING, "", by="wu", reason="holidays")
         await one.guard.kill(by="li", reason="fire")
-        assert one.guard.standing().mode is Mode.HALTED
+        assert one.guard.standing().mode is TradingMode.HALTED
         with pytest.raises(TradingError, match="no strategy"):
-            await one.guard.choose(Mode.HALTED, "other", by="wu", reason="typo")
+            await one.guard.choose(TradingMode.HALTED, "other", by="wu", reason="typo")
 
     run(tmp_path, act)
 
     async def again(one: World) -> None:
-        assert one.guard.standing().mode is Mode.HALTED
+        assert one.guard.standing().mode is TradingMode.HALTED
         await one.guard.reset(Breaker.KILL_SWITCH, "", by="li", reason="put out")
-        assert one.guard.standing().mode is Mode.REDUCING
-        await one.guard.choose(Mode.ACTIVE, "", by="wu", reason="back")
-        assert one.guard.standing().mode is Mode.ACTIVE
+        assert one.guard.standing().mode is TradingMode.REDUCING
+        await one.guard.choose(TradingMode.ACTIVE, "", by="wu", reason="back")
+        assert one.guard.standing().mode is TradingMode.ACTIVE
 
     run(tmp_path, again)
 
@@ -355,7 +355,7 @@ def test_what_cannot_be_written_is_not_in_force_and_nothing_leaves(
         await one.guard.reset(Breaker.KILL_SWITCH, "", by="wu", reason="over")
         assert set(one.guard.book.wrong) == {Condition.NOT_RECONCILED}
         await one.guard.is_well(Condition.NOT_RECONCILED)
-        assert one.guard.standing(S).mode is Mode.ACTIVE
+        assert one.guard.standing(S).mode is TradingMode.ACTIVE
 
     run(tmp_path, act)
 
@@ -365,7 +365,7 @@ def test_while_a_reset_is_written_it_is_not_in_force_and_a_trip_is(
 ) -> None:
     async def act(one: World) -> None:
         append = one.journal.append
-        seen: list[Mode] = []
+        seen: list[TradingMode] = []
 
         async def watched(events: Any, epoch: int | None) -> int:
             seen.append(one.guard.standing(S).mode)
@@ -376,7 +376,7 @@ def test_while_a_reset_is_written_it_is_not_in_force_and_a_trip_is(
         monkeypatch.setattr(one.journal, "append", watched)
         await one.guard.kill(by="wu", reason="a test")
         await one.guard.reset(Breaker.KILL_SWITCH, "", by="wu", reason="over")
-        assert seen == [Mode.HALTED] * 4
+        assert seen == [TradingMode.HALTED] * 4
 
     run(tmp_path, act)
 
@@ -419,7 +419,7 @@ def test_what_goes_wrong_after_the_end_of_an_outage_was_asked_for_stays_wrong(tm
         await one.guard.is_well(Condition.BROKER_UNREACHABLE, since=since)
         assert one.guard.book.wrong == {Condition.BROKER_UNREACHABLE: "once more"}
         await one.guard.is_well(Condition.BROKER_UNREACHABLE)
-        assert one.guard.standing(S).mode is Mode.ACTIVE
+        assert one.guard.standing(S).mode is TradingMode.ACTIVE
 
     run(tmp_path, act)
 
@@ -445,7 +445,7 @@ def test_a_kill_that_cannot_be_written_is_in_force_and_written_with_the_next_ste
     run(tmp_path, act)
 
     async def again(one: World) -> None:
-        assert one.guard.standing(S).mode is Mode.HALTED
+        assert one.guard.standing(S).mode is TradingMode.HALTED
 
     run(tmp_path, again)
 
@@ -481,7 +481,7 @@ def books(draw: st.DrawFn) -> GuardBook:
     for state in draw(st.lists(tripped(), max_size=4)):
         book = book.with_state(state)
     wrong = draw(st.dictionaries(st.sampled_from(list(Condition)), st.just("why"), max_size=3))
-    chosen = draw(st.dictionaries(st.sampled_from(["", S]), st.sampled_from(list(Mode)), max_size=2))
+    chosen = draw(st.dictionaries(st.sampled_from(["", S]), st.sampled_from(list(TradingMode)), max_size=2))
     return replace(book, wrong=wrong, modes=chosen)
 
 
@@ -498,8 +498,8 @@ def test_a_reason_more_never_allows_more(
     by_hand = frozenset() if book.states[state.breaker, state.key].trip is None else {Action.CLOSE_BY_HAND}
     assert replace(book, states=gone).standing(S, valid).allows <= allowed | by_hand
     assert book.standing(S).allows <= allowed  # an order of a later session is denied by no more than one of now
-    for mode in (Mode.REDUCING, Mode.READ_ONLY, Mode.HALTED):
-        if book.modes.get("", Mode.ACTIVE) is Mode.ACTIVE:
+    for mode in (TradingMode.REDUCING, TradingMode.READ_ONLY, TradingMode.HALTED):
+        if book.modes.get("", TradingMode.ACTIVE) is TradingMode.ACTIVE:
             assert replace(book, modes={**book.modes, "": mode}).standing(S, valid).allows <= allowed
 
 
@@ -521,7 +521,7 @@ DAYS = st.lists(
         st.tuples(st.just("session"), st.booleans()),
         st.tuples(st.just("value"), st.integers(94_000_000, 104_000_000)),
         st.tuples(st.just("feed"), st.booleans()),
-        st.tuples(st.just("mode"), st.sampled_from(list(Mode))),
+        st.tuples(st.just("mode"), st.sampled_from(list(TradingMode))),
         st.tuples(st.just("kill"), st.booleans()),
         st.tuples(st.just("unfolded"), st.booleans()),
     ),

@@ -26,17 +26,14 @@ from ljwx_pipeline.live.events import (
     StrategyState,
 )
 from ljwx_pipeline.live.guard_trades import OrderFacts, Part, StrategyTrades, read_trades, trades_text
-from ljwx_pipeline.live.order_desk import Outstanding
-from ljwx_pipeline.live.orders import Leg, OrderState, Side
+from ljwx_pipeline.live.orders import Leg, OrderState
+from ljwx_pipeline.live.outstanding import Outstanding
 from ljwx_pipeline.live.sleeves.netting import ACCOUNT
 from ljwx_pipeline.live.sleeves.parts import in_lots
 from ljwx_pipeline.live.tables import breakers, outbox
 from ljwx_pipeline.trading.breakers import Breaker
-from ljwx_pipeline.trading.exchange_wire import Execution as WireExecution
-from ljwx_pipeline.trading.exchange_wire import NewOrder
-from ljwx_pipeline.trading.exchange_wire import Side as WireSide
-from ljwx_pipeline.trading.modes import Action
-from ljwx_pipeline.trading.modes import TradingMode as Mode
+from ljwx_pipeline.trading.exchange_wire import Execution, NewOrder, Side
+from ljwx_pipeline.trading.modes import Action, TradingMode
 from tests.fakes.journal_events import DAY, NEXT, decided, filled, reported
 from tests.fakes.live_ticks import BREAKERS
 from tests.live.test_guard import FIRST, World, lost_trade, run
@@ -102,17 +99,17 @@ def test_it_watches_who_is_in_force_and_a_person_halts_one_of_them(tmp_path: Pat
     async def act(one: World) -> None:
         assert one.guard.strategies == ("s",)  # the journal names nobody yet
         await one.journal.append([changed("core"), changed("fast")], one.lease.epoch)
-        await one.guard.choose(Mode.HALTED, "core", by="wu", reason="odd")  # it came a moment ago
-        assert one.guard.standing("core").mode is Mode.HALTED
-        assert one.guard.standing("fast").mode is Mode.ACTIVE
-        assert one.guard.standing().mode is Mode.ACTIVE
+        await one.guard.choose(TradingMode.HALTED, "core", by="wu", reason="odd")  # it came a moment ago
+        assert one.guard.standing("core").mode is TradingMode.HALTED
+        assert one.guard.standing("fast").mode is TradingMode.ACTIVE
+        assert one.guard.standing().mode is TradingMode.ACTIVE
         assert await one.guard.own_denial("core", NEXT, Action.REDUCE) == "CHOSEN"
         assert await one.guard.own_denial("fast", NEXT, Action.OPEN) == ""
         await one.guard.kill(by="wu", reason="fire")  # the account's reason is told with the account's orders
         assert await one.guard.own_denial("fast", NEXT, Action.OPEN) == ""
         assert (await one.guard.restraint("", NEXT, 0)).opening_denied == Breaker.KILL_SWITCH
         with pytest.raises(TradingError, match="name one of core, fast"):
-            await one.guard.choose(Mode.HALTED, "typo", by="wu", reason="odd")
+            await one.guard.choose(TradingMode.HALTED, "typo", by="wu", reason="odd")
         assert not [row for row in one.rows(outbox) if row["tier"] == "critical" and row["code"] != "KILL_SWITCH"]
 
     run(tmp_path, act)
@@ -120,7 +117,7 @@ def test_it_watches_who_is_in_force_and_a_person_halts_one_of_them(tmp_path: Pat
     async def again(one: World) -> None:
         assert one.guard.strategies == ("core", "fast")
         assert one.guard.standing("core").denial(Action.CANCEL) == ""
-        assert one.guard.book.modes["core"] is Mode.HALTED
+        assert one.guard.book.modes["core"] is TradingMode.HALTED
 
     run(tmp_path, again)
 
@@ -152,7 +149,7 @@ def test_losing_trades_of_a_canary_are_its_strategy_s(tmp_path: Path) -> None:
         for n, sleeve in enumerate(("core", "core@canary", "core@canary")):
             await one.tell(*of(lost_trade(n), sleeve))
         assert one.guard.standing("core").denial(Action.OPEN) == Breaker.LOSING_TRADES
-        assert one.guard.standing("fast").mode is Mode.ACTIVE
+        assert one.guard.standing("fast").mode is TradingMode.ACTIVE
         assert [(row["breaker"], row["scope"]) for row in one.rows(breakers)] == [("LOSING_TRADES", "core")]
 
     run(tmp_path, act)
@@ -167,8 +164,8 @@ def test_failures_of_a_shared_order_are_of_all_behind_it(tmp_path: Path) -> None
             said, order = shared(f"o{n}", {"core": 100, "core@canary": 100, "fast": 200})
             events = [replace(said, **day), replace(order, **day)]
             await one.tell(*events, reported(OrderState.REJECTED, f"o{n}", reason="CASH"))
-        assert one.guard.standing("core").mode is one.guard.standing("fast").mode is Mode.HALTED
-        assert one.guard.standing("third").mode is Mode.ACTIVE
+        assert one.guard.standing("core").mode is one.guard.standing("fast").mode is TradingMode.HALTED
+        assert one.guard.standing("third").mode is TradingMode.ACTIVE
 
     run(tmp_path, act)
 
@@ -214,11 +211,11 @@ def test_what_strategies_cross_comes_from_the_books_of_the_close(tmp_path: Path)
 def test_an_order_that_several_share_is_denied_by_what_denies_any_of_them(tmp_path: Path) -> None:
     async def act(one: World) -> None:
         await _two(one)
-        await one.guard.choose(Mode.REDUCING, "fast", by="wu", reason="odd")
+        await one.guard.choose(TradingMode.REDUCING, "fast", by="wu", reason="odd")
         assert one.guard.may_send(outstanding(("core", "fast"))) == "CHOSEN"
         assert one.guard.may_send(outstanding(("core", "core@canary"))) == ""
         assert one.guard.may_send(outstanding((), strategy="fast")) == "CHOSEN"
-        assert one.guard.may_send(outstanding(("core", "fast"), side=WireSide.SELL)) == ""
+        assert one.guard.may_send(outstanding(("core", "fast"), side=Side.SELL)) == ""
         await one.guard.kill(by="wu", reason="fire")
         assert one.guard.may_send(outstanding(("core", "core@canary"))) == Breaker.KILL_SWITCH
         assert one.guard.may_send(outstanding((), strategy="hand")) == Breaker.KILL_SWITCH
@@ -226,8 +223,8 @@ def test_an_order_that_several_share_is_denied_by_what_denies_any_of_them(tmp_pa
     run(tmp_path, act)
 
 
-def outstanding(behind: tuple[str, ...], *, strategy: str = ACCOUNT, side: WireSide = WireSide.BUY) -> Outstanding:
-    order = NewOrder("x", NEXT, SYMBOL, side, 100, 0, WireExecution.SESSION, 0)
+def outstanding(behind: tuple[str, ...], *, strategy: str = ACCOUNT, side: Side = Side.BUY) -> Outstanding:
+    order = NewOrder("x", NEXT, SYMBOL, side, 100, 0, Execution.SESSION, 0)
     return Outstanding(order, strategy, Leg.DECIDE, OrderState.INTENDED, 1, 1, behind)
 
 

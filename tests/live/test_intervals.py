@@ -18,10 +18,10 @@ from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.journal import DeployedBundle
 from ljwx_pipeline.live.model import Model
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.live.tables import events, orders
 from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.uncertainty.abstain import may_buy
 from tests.fakes.decided_market import DecidedMarket, decide_and_play
 from tests.fakes.desk_world import desk_at

@@ -16,7 +16,8 @@ from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.backup_shelf import Retention
 from ljwx_pipeline.live.events import OrderSent
 from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState
-from ljwx_pipeline.live.orders import OrderState, Side, client_order_id
+from ljwx_pipeline.live.orders import OrderState, client_order_id
+from ljwx_pipeline.trading.exchange_wire import Side
 from tests.fakes.arrivals import deploy_into
 from tests.fakes.journal_events import DAY, NEXT, closed, decided, filled, held, reported
 from tests.fakes.sqlite_file import connect

@@ -19,9 +19,9 @@ from ljwx_pipeline.live.events import OrderDecided, Reconciled
 from ljwx_pipeline.live.follower import Follower, Hooks
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import REOPENED, Execution
+from ljwx_pipeline.live.orders import REOPENED
 from ljwx_pipeline.live.tables import events, orders
-from ljwx_pipeline.trading.exchange_wire import Frame, OrderStatus, PhaseName
+from ljwx_pipeline.trading.exchange_wire import Execution, Frame, OrderStatus, PhaseName
 from tests.fakes.desk_world import decided
 from tests.fakes.engine_broker import EngineBroker, Loss
 from tests.fakes.exchange_world import advance_to, opened, write_market

@@ -12,7 +12,8 @@ from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
-from ljwx_pipeline.live.close_trading import Close, CloseTrader, StagedModel
+from ljwx_pipeline.live.close_books import TradingModel
+from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.events import BundleReleased, Stage
 from ljwx_pipeline.live.follower import Follower, Hooks
 from ljwx_pipeline.live.model import Model
@@ -56,7 +57,7 @@ def test_a_swap_and_a_fall_back_while_trading_equal_the_backtest_of_whoever_scor
             settings=chosen,
             journal=one.journal,
             desk=desk,
-            models=lambda _: [StagedModel(Stage.CHAMPION, 10_000, now[0])],
+            models=lambda _: [TradingModel(Stage.CHAMPION, 10_000, now[0])],
             turn=asyncio.Lock(),
         )
 

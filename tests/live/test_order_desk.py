@@ -14,7 +14,8 @@ from ljwx_pipeline.errors import Deposed
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.events import Reconciled, ReconciliationFailed
-from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT, STALE, OrderDesk, Outstanding
+from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT, STALE, OrderDesk
+from ljwx_pipeline.live.outstanding import Outstanding
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.session_pack import read_session_pack
 from ljwx_pipeline.trading.exchange_wire import FaultKind, PhaseName
@@ -247,9 +248,9 @@ def test_an_exchange_that_forgot_what_it_said_differs_and_is_no_outage(
 
 
 def replace_id(order: object, identity: str) -> object:
-    from ljwx_pipeline.live.order_desk import _new_order
+    from ljwx_pipeline.live.outstanding import new_order
 
-    return replace(_new_order(order), client_order_id=identity)
+    return replace(new_order(order), client_order_id=identity)
 
 
 def test_what_answers_there_is_asked_who_it_is(pack: Path, tmp_path: Path) -> None:

@@ -24,10 +24,11 @@ from ljwx_pipeline.live.events import (
     StopQueued,
     StreamRead,
 )
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.projections import derive
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import account_now, fills, orders, positions_now, stages, stops_queued
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
 from tests.fakes.journal_events import (
     DAY,
     NEXT,

@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ljwx_pipeline.config import RiskSettings
-from ljwx_pipeline.live.orders import OrderIntent, Side
+from ljwx_pipeline.live.orders import OrderIntent
 from ljwx_pipeline.live.risk_gate import Denial, Quote, RiskView, gate_orders
+from ljwx_pipeline.trading.exchange_wire import Side
 
 LIMITS = RiskSettings(
     max_order_cny=100_000,

@@ -22,7 +22,8 @@ from ljwx_pipeline.live.events import (
     Tier,
 )
 from ljwx_pipeline.live.journal import DeployedBundle
-from ljwx_pipeline.live.stages import ALL_BPS, Line, arrived, due, failed
+from ljwx_pipeline.live.stages import Line, arrived, due, failed
+from ljwx_pipeline.units import BPS
 
 FIRST = date(2026, 1, 5)
 
@@ -83,7 +84,7 @@ def test_as_shipped_a_pushed_bundle_is_champion_at_once_and_all_of_the_capital(r
     line = line_of(rules, A, B)
     assert versions(line) == ("b", None, None)
     assert line.former == (A,)
-    assert [(one.stage, one.capital_share_bps) for one in line.sleeves()] == [(Stage.CHAMPION, ALL_BPS)]
+    assert [(one.stage, one.capital_share_bps) for one in line.sleeves()] == [(Stage.CHAMPION, BPS)]
     (event,) = arrived(Line(""), A, rules)
     assert event == BundleStaged(
         strategy="",
@@ -91,7 +92,7 @@ def test_as_shipped_a_pushed_bundle_is_champion_at_once_and_all_of_the_capital(r
         bundle_hash=A.bundle_hash,
         model_version="a",
         last_train_session=A.last_train_session,
-        capital_share_bps=ALL_BPS,
+        capital_share_bps=BPS,
     )
 
 
@@ -110,7 +111,7 @@ def test_a_bundle_goes_through_shadow_and_canary_and_the_capital_is_always_whole
         line = scored(line, Stage.CANARY, number)
     line = after(line, due(line, rules, {}))
     assert (versions(line), line.former) == (("b", None, None), (A,))
-    assert sum(one.capital_share_bps for one in line.sleeves()) == ALL_BPS
+    assert sum(one.capital_share_bps for one in line.sleeves()) == BPS
 
 
 def test_a_session_scored_twice_counts_once(rules: StageSettings) -> None:
@@ -305,7 +306,7 @@ class Life(RuleBasedStateMachine):
     def the_sleeves_are_the_whole_capital(self) -> None:
         shares = [one.capital_share_bps for one in self.line.sleeves()]
         assert all(share > 0 for share in shares)
-        assert sum(shares) == (ALL_BPS if self.line.champion or self.line.withdrawn else 0)
+        assert sum(shares) == (BPS if self.line.champion or self.line.withdrawn else 0)
 
     @invariant()
     def a_candidate_never_stands_alone(self) -> None:

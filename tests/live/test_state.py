@@ -15,11 +15,12 @@ from ljwx_pipeline.live.events import (
     StrategyChanged,
     StrategyState,
     StreamRead,
-    TradingMode,
 )
 from ljwx_pipeline.live.orders import Leg, OrderState
-from ljwx_pipeline.live.state import StagedBundle, StoredStrategy, TrippedBreaker, WaitingStop, load_state
+from ljwx_pipeline.live.stages import Sleeve
+from ljwx_pipeline.live.state import StoredStrategy, TrippedBreaker, WaitingStop, load_state
 from ljwx_pipeline.live.store import Store
+from ljwx_pipeline.trading.modes import TradingMode
 from tests.fakes.journal_events import BUNDLE, DAY, NEXT, closed, decided, filled, held, reported, staged
 from tests.fakes.journals import empty_store, log_of
 
@@ -75,6 +76,6 @@ def test_everything_that_holds_is_there_and_nothing_that_is_over(tmp_path: Path)
     assert state.modes == {"": TradingMode.READ_ONLY}
     assert state.stops == (WaitingStop(**stop),)
     assert state.strategies == (StoredStrategy("s", StrategyState.PAUSED, "{}", 5_000),)
-    assert state.stages == (StagedBundle("s", Stage.CHAMPION, BUNDLE, 10_000),)
+    assert state.stages == (Sleeve("s", Stage.CHAMPION, BUNDLE, 10_000),)
     assert state.streams == {"paper": 9}
     assert state.unreconciled == {"paper": "cash"}

@@ -26,7 +26,7 @@ from ljwx_pipeline.live.events import (
     StrategyState,
     Tier,
 )
-from ljwx_pipeline.live.orders import OrderState, Side
+from ljwx_pipeline.live.orders import OrderState
 from ljwx_pipeline.live.sleeves.attribution import OrderTotal, SessionRecord, carry
 from ljwx_pipeline.live.sleeves.book import Books
 from ljwx_pipeline.live.sleeves.strategies import BY_FILE, plan, specs_of
@@ -41,6 +41,7 @@ from ljwx_pipeline.live.stop_books import (
     untold,
 )
 from ljwx_pipeline.live.store import Store
+from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.trading.exits import ExitParams
 from tests.fakes.journal_events import DAY, NEXT, closed, decided, filled, held, reported
 from tests.fakes.journals import empty_store, log_of

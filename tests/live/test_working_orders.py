@@ -12,17 +12,19 @@ from sqlalchemy import select
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
-from ljwx_pipeline.live.close_trading import Close, books_at
+from ljwx_pipeline.live.close_books import portfolio_at
+from ljwx_pipeline.live.close_trading import Close
 from ljwx_pipeline.live.decision import Decider, DecidingModel
 from ljwx_pipeline.live.events import OrderAdopted, OrderDecided, OrderReported
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.model import Model
-from ljwx_pipeline.live.orders import Execution, Leg, OrderState, Side
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.risk_gate import Denial
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.live.working_orders import NONE_WORKING, WorkingOrders, working_orders
 from ljwx_pipeline.session_pack import read_session_pack
+from ljwx_pipeline.trading.exchange_wire import Execution, Side
 from tests.fakes.desk_world import Desk, desk_at
 from tests.fakes.exchange_process import exchange_process
 from tests.fakes.followed import Followed, stage, until
@@ -119,17 +121,17 @@ def test_open_purchases_count_as_held_and_one_without_a_price_stops_opening(
                 followed = Followed(desk, feed, wide_open(settings), None)
                 await followed.follower.follow(until(day))
                 with desk.store.reading() as connection:
-                    books = books_at(day, connection)
+                    portfolio = portfolio_at(day, connection)
         chosen = wide_open(settings)
         decider = Decider(feed, replace(chosen, risk=chosen.risk.model_copy(update={"max_gross_exposure_frac": 0.9})))
         model = DecidingModel(BUNDLE.model_version, BUNDLE.last_train_session)
-        intents = decider.intents(day, books, GivenScores(feed, 0).scores(day), None, model)
+        intents = decider.intents(day, portfolio, GivenScores(feed, 0).scores(day), None, model)
 
         def codes(working: WorkingOrders) -> set[str]:
-            return {one.denial for one in decider.judged(day, intents, books, bundle_age_days=1, working=working)}
+            return {one.denial for one in decider.judged(day, intents, portfolio, bundle_age_days=1, working=working)}
 
         assert "" in codes(NONE_WORKING)
-        assert codes(WorkingOrders(buys_fen={"ANOTHER": books.equity_fen})) == {Denial.GROSS_EXPOSURE}
+        assert codes(WorkingOrders(buys_fen={"ANOTHER": portfolio.equity_fen})) == {Denial.GROSS_EXPOSURE}
         assert codes(WorkingOrders(unpriced=frozenset({"ANOTHER"}))) == {Denial.MISSING_PRICE}
 
     asyncio.run(run())

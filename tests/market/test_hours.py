@@ -10,18 +10,11 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.clock import SHANGHAI
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.market.hours import (
-    NS_PER_S,
-    MarketPhase,
-    instant_ns,
-    instant_of,
-    session_hours,
-    session_of,
-    shanghai_ns,
-)
+from ljwx_pipeline.market.hours import MarketPhase, instant_ns, instant_of, session_hours, session_of, shanghai_ns
 from ljwx_pipeline.market.rulebook import BOOK_LAST, SESSION_RULES, SessionRule, session_phases
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.exchange_wire import PhaseName
+from ljwx_pipeline.units import NS_PER_S
 
 DAY = date(2025, 3, 3)
 HOURS = session_hours(DAY, Board.MAIN, "SH")

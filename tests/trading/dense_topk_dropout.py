@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from ljwx_pipeline.market.rulebook import BPS
-from ljwx_pipeline.trading.costs import E4_PER_FEN, trade_value_fen
+from ljwx_pipeline.trading.costs import trade_value_fen
 from ljwx_pipeline.trading.matching import floor_to_lot
+from ljwx_pipeline.units import BPS, E4_PER_FEN
 
 Int = NDArray[np.int64]
 Float = NDArray[np.float64]

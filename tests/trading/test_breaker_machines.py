@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.market.hours import NS_PER_S, session_hours, shanghai_ns
+from ljwx_pipeline.market.hours import session_hours, shanghai_ns
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.breaker_machines import (
     Fault,
@@ -28,6 +28,7 @@ from ljwx_pipeline.trading.breaker_machines import (
 )
 from ljwx_pipeline.trading.breakers import RULES, Breaker, BreakerState, ResetRule, read_state
 from ljwx_pipeline.trading.round_trips import ClosedTrade
+from ljwx_pipeline.units import NS_PER_S
 from tests.fakes.live_ticks import BREAKERS
 
 DAY = date(2025, 3, 3)

@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from ljwx_pipeline.trading.costs import E8, CostRates, impact_e8_of
+from ljwx_pipeline.trading.costs import CostRates, impact_e8_of
 from ljwx_pipeline.trading.matching import Fills, SessionQuotes, match
 from ljwx_pipeline.trading.volatility import UNKNOWN_E8, WINDOW, trailing_volatility_e8
+from ljwx_pipeline.units import E8
 
 
 def test_a_tenth_of_the_volume_costs_a_third_of_the_volatility() -> None:

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.trading.account import Account
-from ljwx_pipeline.trading.costs import E8, CostRates
+from ljwx_pipeline.trading.costs import CostRates
 from ljwx_pipeline.trading.matching import Reject, SessionQuotes, affordable_shares, floor_to_lot, match
+from ljwx_pipeline.units import E8
 from tests.trading import reference_ledger as ref
 
 NAMES = 5

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ljwx_pipeline.trading.breakers import RULES, Breaker, BreakerState, Scope, expected_breakers, read_state
-from ljwx_pipeline.trading.modes import ALLOWED, Action, Condition, Standing, TradingMode, standing
+from ljwx_pipeline.trading.modes import ALLOWED, Action, Condition, Standing, TradingMode, both, standing
 
 DAY = date(2025, 3, 3)
 STRATEGIES = ("alpha", "beta")
@@ -126,6 +126,23 @@ def test_one_more_thing_wrong_never_allows_more(
     order = list(TradingMode)
     assert many.allows <= few.allows
     assert order.index(many.mode) >= order.index(few.mode)
+
+
+@given(some, conditions, some, conditions, asked)
+def test_two_standings_together_are_the_standing_of_all_that_is_wrong(
+    tripped: set[tuple[Breaker, str]],
+    wrong: set[Condition],
+    also_tripped: set[tuple[Breaker, str]],
+    also_wrong: set[Condition],
+    strategy: str,
+) -> None:
+    found = both(
+        standing(states(*tripped), wrong, strategy=strategy),
+        standing(states(*also_tripped), also_wrong, strategy=strategy),
+    )
+    whole = standing(states(*tripped | also_tripped), wrong | also_wrong, strategy=strategy)
+    assert (found.mode, found.allows, set(found.reasons)) == (whole.mode, whole.allows, set(whole.reasons))
+    assert [reason.mode for reason in found.reasons] == [reason.mode for reason in whole.reasons]
 
 
 @given(some, conditions, asked)

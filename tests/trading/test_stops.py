@@ -13,17 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from ljwx_pipeline.config import StopSettings
 from ljwx_pipeline.errors import TradingError
-from ljwx_pipeline.market.hours import NS_PER_S, MarketPhase, shanghai_ns
+from ljwx_pipeline.market.hours import MarketPhase, shanghai_ns
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.trading.exchange_wire import (
-    Execution,
-    FillReport,
-    NewOrder,
-    OrderReport,
-    OrderStatus,
-    Side,
-    Tick,
-)
+from ljwx_pipeline.trading.exchange_wire import Execution, FillReport, NewOrder, OrderReport, OrderStatus, Side, Tick
 from ljwx_pipeline.trading.exits import ExitParams, forced_out
 from ljwx_pipeline.trading.order_reason import OrderReason
 from ljwx_pipeline.trading.stops import (
@@ -42,6 +34,7 @@ from ljwx_pipeline.trading.stops import (
     watch,
 )
 from ljwx_pipeline.trading.strict_json import from_json, to_json
+from ljwx_pipeline.units import NS_PER_S
 
 DAY = date(2025, 3, 3)
 RULES = ExitParams(stop_loss_bps=800, take_profit_bps=2_000, trailing_stop_bps=1_500, max_hold_sessions=20)

@@ -28,6 +28,7 @@ from ljwx_pipeline.live.analysis.measures import (
     unmeasured,
 )
 from ljwx_pipeline.live.analysis.prices import Bars
+from ljwx_pipeline.units import E4, FEN_PER_CNY
 
 
 @dataclass(frozen=True)
@@ -76,9 +77,9 @@ class TradeAnalysis:
                 {
                     "group": one.group,
                     "fills": one.fills,
-                    "value_cny": one.value_fen / 100,
-                    **{f"{name.replace(' ', '_')}_cny": fen / 100 for name, fen in one.parts.items()},
-                    "total_cny": one.total_fen / 100,
+                    "value_cny": one.value_fen / FEN_PER_CNY,
+                    **{f"{name.replace(' ', '_')}_cny": fen / FEN_PER_CNY for name, fen in one.parts.items()},
+                    "total_cny": one.total_fen / FEN_PER_CNY,
                     "total_bps": one.total_bps,
                 }
                 for one in self.cost_splits
@@ -132,7 +133,7 @@ def analysed(
 
 def cny(value_e4: float) -> float:
     """Return 1e-4 CNY as CNY."""
-    return value_e4 / 10_000
+    return value_e4 / E4
 
 
 def _shortfall_row(one: Shortfall) -> dict[str, Any]:
@@ -159,12 +160,12 @@ def _comparison_row(found: Comparison) -> dict[str, Any]:
         "orders": found.orders,
         "differing_orders": len(found.gaps),
         "first_gap": None if found.first_gap is None else found.first_gap.isoformat(),
-        "last_gap_cny": found.days[-1].gap_fen / 100 if found.days else None,
+        "last_gap_cny": found.days[-1].gap_fen / FEN_PER_CNY if found.days else None,
         "equity": [
             {
                 "session": day.session.isoformat(),
-                "live_cny": day.live_fen / 100,
-                "backtest_cny": day.backtest_fen / 100,
+                "live_cny": day.live_fen / FEN_PER_CNY,
+                "backtest_cny": day.backtest_fen / FEN_PER_CNY,
             }
             for day in found.days
         ],

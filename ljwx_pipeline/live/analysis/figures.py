@@ -10,6 +10,7 @@ from ljwx_pipeline.live.analysis.analysis import TradeAnalysis, cny
 from ljwx_pipeline.live.analysis.latency import BIN_ENDS_MS, Latency
 from ljwx_pipeline.live.analysis.measures import OrderCost, Shortfall
 from ljwx_pipeline.live.analysis.svg import COLOURS, bars, lines, stacked
+from ljwx_pipeline.units import FEN_PER_CNY
 
 #: Bins of the histogram of slippage; what lies beyond the ends is in the outer ones.
 SLIPPAGE_BINS_BPS = (-500, -200, -100, -50, -20, -10, 0, 10, 20, 50, 100, 200, 500)
@@ -24,7 +25,7 @@ def figures(found: TradeAnalysis) -> dict[str, str]:
     if found.daily_costs:
         drawn["costs"] = stacked(
             {
-                day.isoformat(): {name: fen / 100 for name, fen in split.parts.items()}
+                day.isoformat(): {name: fen / FEN_PER_CNY for name, fen in split.parts.items()}
                 for day, split in found.daily_costs.items()
             },
             unit="CNY by session",

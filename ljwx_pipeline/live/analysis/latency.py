@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from ljwx_pipeline.live.analysis.ledger import TradedOrder
+from ljwx_pipeline.units import NS_PER_MS
 
-_NS_PER_MS = 1_000_000
 #: Upper ends of the histogram's bins, milliseconds; the last bin is open.
 BIN_ENDS_MS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 5_000, 60_000)
 STAGES = ("decided to sent", "sent to acknowledged", "acknowledged to filled", "decided to filled")
@@ -60,7 +60,7 @@ def _between(start: int | None, end: int | None) -> int | None:
 
 def _latency(stage: str, spans_ns: Sequence[int | None]) -> Latency:
     known = [one for one in spans_ns if one is not None]
-    spans_ms = sorted(one / _NS_PER_MS for one in known if one >= 0)
+    spans_ms = sorted(one / NS_PER_MS for one in known if one >= 0)
     counts = [0] * (len(BIN_ENDS_MS) + 1)
     for span in spans_ms:
         counts[next((at for at, end in enumerate(BIN_ENDS_MS) if span <= end), len(BIN_ENDS_MS))] += 1

@@ -10,8 +10,9 @@ from datetime import date
 from sqlalchemy import Connection, RowMapping, func, select
 
 from ljwx_pipeline.live.events import FillReported, OrderDecided, OrderReported, OrderSent
-from ljwx_pipeline.live.orders import OrderState, Side
+from ljwx_pipeline.live.orders import OrderState
 from ljwx_pipeline.live.tables import account, events_log, fills, orders, runner, signals
+from ljwx_pipeline.trading.exchange_wire import Side
 
 
 @dataclass(frozen=True)

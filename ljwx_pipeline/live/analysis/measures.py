@@ -15,10 +15,10 @@ from datetime import date
 
 from ljwx_pipeline.live.analysis.ledger import TradedFill, TradedOrder
 from ljwx_pipeline.live.analysis.prices import Bars, decision_price_e4
-from ljwx_pipeline.live.orders import OrderState, Side
+from ljwx_pipeline.live.orders import OrderState
+from ljwx_pipeline.trading.exchange_wire import Side
+from ljwx_pipeline.units import BPS, E4_PER_FEN
 
-_E4_PER_FEN = 100
-_BPS = 10_000
 ALL = "all"
 #: How tables name the groups of orders.
 GROUPS = (Side.BUY.value, Side.SELL.value, ALL)
@@ -67,7 +67,7 @@ class OrderCost:
     def slippage_bps(self) -> float | None:
         """Slippage over the filled shares' value at the decision; None when nothing was filled."""
         value = self.order.filled_shares * self.decision_e4
-        return self.slippage_e4 / value * _BPS if value else None
+        return self.slippage_e4 / value * BPS if value else None
 
 
 def unmeasured(order: TradedOrder, bars: Bars) -> str:
@@ -92,7 +92,7 @@ def order_cost(order: TradedOrder, bars: Bars) -> OrderCost | None:
     bar = bars[order.valid_session, order.symbol]
     filled, sign = order.filled_shares, order.sign
     decision = decision_price_e4(order, bars)
-    value_e4 = order.value_fen * _E4_PER_FEN
+    value_e4 = order.value_fen * E4_PER_FEN
     return OrderCost(
         order=order,
         decision_e4=decision,
@@ -100,7 +100,7 @@ def order_cost(order: TradedOrder, bars: Bars) -> OrderCost | None:
         delay_e4=sign * filled * (bar.open_e4 - decision),
         trading_e4=sign * (value_e4 - filled * bar.open_e4),
         opportunity_e4=sign * (order.shares - filled) * (bar.close_e4 - decision),
-        fees_e4=order.fees_fen * _E4_PER_FEN,
+        fees_e4=order.fees_fen * E4_PER_FEN,
         vwap_e4=sign * (value_e4 - filled * bar.vwap_e4) if bar.vwap_e4 > 0 and filled else None,
     )
 
@@ -179,7 +179,7 @@ def _shortfall(group: str, costs: Sequence[OrderCost]) -> Shortfall:
         fees_e4=sum(one.fees_e4 for one in costs),
         vwap_e4=vwap,
         vwap_value_e4=sum(
-            one.order.value_fen * _E4_PER_FEN - one.order.sign * (one.vwap_e4 or 0.0) for one in with_vwap
+            one.order.value_fen * E4_PER_FEN - one.order.sign * (one.vwap_e4 or 0.0) for one in with_vwap
         ),
     )
 
@@ -291,4 +291,4 @@ def _split(group: str, some: Sequence[TradedFill]) -> CostSplit:
 
 
 def _bps(part: float, whole: float) -> float | None:
-    return part / whole * _BPS if whole else None
+    return part / whole * BPS if whole else None

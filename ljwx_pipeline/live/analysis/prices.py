@@ -14,8 +14,7 @@ import pandas as pd
 
 from ljwx_pipeline.live.analysis.ledger import TradedOrder
 from ljwx_pipeline.session_pack import SessionPack
-
-_E4 = 10_000
+from ljwx_pipeline.units import E4
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def bars_of(pack: SessionPack, traded: Iterable[TradedOrder]) -> Bars:
         volume = some["volume_shares"].to_numpy(dtype=np.float64)
         amount = some["amount_cny"].to_numpy(dtype=np.float64)
         known = np.isfinite(amount) & np.isfinite(volume) & (volume > 0) & raw
-        vwap = np.divide(amount * _E4, volume, out=np.zeros(len(some)), where=known)
+        vwap = np.divide(amount * E4, volume, out=np.zeros(len(some)), where=known)
         columns = [_whole(some[f"{name}_cny"]) for name in ("pre_close", "open", "close")]
         keys = zip(some["session_date"], some["symbol"], strict=True)
         for (day, symbol), *prices, average in zip(keys, *columns, vwap.tolist(), strict=True):
@@ -72,5 +71,5 @@ def decision_price_e4(order: TradedOrder, bars: Bars) -> int:
 
 def _whole(prices: pd.Series) -> list[int]:
     values = prices.to_numpy(dtype=np.float64)
-    whole: list[int] = np.rint(np.where(np.isfinite(values), values, 0.0) * _E4).astype(np.int64).tolist()
+    whole: list[int] = np.rint(np.where(np.isfinite(values), values, 0.0) * E4).astype(np.int64).tolist()
     return whole

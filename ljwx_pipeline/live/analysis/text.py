@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ljwx_pipeline.command_output import grid
 from ljwx_pipeline.live.analysis.analysis import TradeAnalysis, cny
+from ljwx_pipeline.units import FEN_PER_CNY
 
 #: Rows of the table of differing orders that are printed; the JSON holds all.
 SHOWN_GAPS = 10
@@ -50,9 +51,9 @@ def _costs(found: TradeAnalysis) -> str:
         [
             one.group,
             str(one.fills),
-            f"{one.value_fen / 100:,.2f}",
-            *(f"{fen / 100:,.2f}" for fen in one.parts.values()),
-            f"{one.total_fen / 100:,.2f}",
+            f"{one.value_fen / FEN_PER_CNY:,.2f}",
+            *(f"{fen / FEN_PER_CNY:,.2f}" for fen in one.parts.values()),
+            f"{one.total_fen / FEN_PER_CNY:,.2f}",
             _bps(one.total_bps),
         ]
         for one in found.cost_splits
@@ -80,7 +81,7 @@ def _against_backtest(found: TradeAnalysis) -> list[str]:
     verdict = "the same to the fen" if same else f"{len(compared.gaps):,} differ"
     parts = [f"against the backtest: {len(compared.days)} sessions, {compared.orders:,} orders, {verdict}"]
     if compared.first_gap is not None:
-        gap = compared.days[-1].gap_fen / 100
+        gap = compared.days[-1].gap_fen / FEN_PER_CNY
         parts.append(f"equity differs from {compared.first_gap} on, by {gap:+,.2f} CNY at {compared.days[-1].session}")
     if compared.gaps:
         lines = [

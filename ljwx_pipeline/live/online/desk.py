@@ -14,8 +14,8 @@ from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.live.online.facts import session_facts
 from ljwx_pipeline.live.online.signals import LiveSignals, Signal
 from ljwx_pipeline.live.scorer import BundleScorer
-from ljwx_pipeline.market.hours import NS_PER_S
 from ljwx_pipeline.trading.exchange_wire import Durable, Frame, Phase, PhaseName, SessionBars, Tick
+from ljwx_pipeline.units import NS_PER_S
 
 #: Ticks that are judged before others get a turn: five milliseconds.
 TICKS_AT_ONCE = 500

@@ -9,9 +9,9 @@ from datetime import date
 
 from ljwx_pipeline.live.ticks.validation import SymbolFacts
 from ljwx_pipeline.market.hours import session_hours
-from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.market_arrays import ADJUSTED_TOLERANCE_BPS, MarketArrays
+from ljwx_pipeline.units import BPS
 
 #: Stands for the lower limit where there is none: a believed price is above zero.
 LOWEST_PRICE_E4 = 1

@@ -20,8 +20,8 @@ from ljwx_pipeline.market.adjustment import FACTOR_FIELDS
 from ljwx_pipeline.market.panel import Float
 from ljwx_pipeline.market.panel_fields import AS_TRADED
 from ljwx_pipeline.trading.exchange_wire import Bar
+from ljwx_pipeline.units import E4, FEN_PER_CNY
 
-_E4, _FEN = 10_000, 100
 Rows = NDArray[np.intp]
 
 
@@ -71,9 +71,9 @@ class RunningBars:
             dtype=np.int64,
         ).reshape(-1, 7)
         prices = {
-            name: numbers[:, column] / _E4 for column, name in enumerate(("open", "high", "low", "close", "pre_close"))
+            name: numbers[:, column] / E4 for column, name in enumerate(("open", "high", "low", "close", "pre_close"))
         }
-        volume, amount = numbers[:, 5].astype(np.float64), numbers[:, 6] / _FEN
+        volume, amount = numbers[:, 5].astype(np.float64), numbers[:, 6] / FEN_PER_CNY
         before = prices.pop("pre_close")
         if not self._raw:
             vwap = (prices["open"] + prices["high"] + prices["low"] + prices["close"]) / 4
@@ -105,6 +105,6 @@ class RunningBars:
     def _take(self, bars: pd.DataFrame) -> None:
         rows = self._row_of.get_indexer(pd.Index(bars["symbol"]))
         known = rows >= 0
-        self._close_e4[rows[known]] = np.rint(bars["close_cny"].to_numpy(dtype=np.float64)[known] * _E4)
+        self._close_e4[rows[known]] = np.rint(bars["close_cny"].to_numpy(dtype=np.float64)[known] * E4)
         if self._raw:
             self._factor[rows[known]] = bars["adj_factor"].to_numpy(dtype=np.float64)[known]

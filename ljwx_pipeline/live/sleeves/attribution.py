@@ -21,11 +21,10 @@ from dataclasses import dataclass
 from datetime import date
 
 from ljwx_pipeline.live.events import HeldPosition, SleeveWant
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.sleeves.book import NOBODY, Books, Holding
 from ljwx_pipeline.live.sleeves.parts import in_lots, prefix_floor
-
-_E4_PER_FEN = 100
+from ljwx_pipeline.trading.exchange_wire import Side
+from ljwx_pipeline.units import E4_PER_FEN
 
 
 @dataclass(frozen=True)
@@ -145,7 +144,7 @@ def _adjust(one: Holding, shares_before: int, paid_fen: int) -> None:
     if one.shares <= 0:
         one.held_sessions = one.entry_price_e4 = one.peak_price_e4 = 0
         return
-    paid_e4 = paid_fen * _E4_PER_FEN
+    paid_e4 = paid_fen * E4_PER_FEN
     one.entry_price_e4 = max(0, (one.entry_price_e4 * shares_before + paid_e4) // one.shares)
     one.peak_price_e4 = max(0, (one.peak_price_e4 * shares_before + paid_e4) // one.shares)
 
@@ -216,7 +215,7 @@ def _cross(books: Books, record: SessionRecord) -> None:
         given = [min(want.crossed_shares, max(0, books.shares(want.sleeve, symbol))) for want in sellers]
         taken = in_lots(sum(given), [want.crossed_shares for want in buyers], wants[0].lot_step)
         price_e4 = record.closes_e4[symbol]
-        value = sum(given) * price_e4 // _E4_PER_FEN
+        value = sum(given) * price_e4 // E4_PER_FEN
         for want, part, fen in zip(sellers, given, prefix_floor(value, given), strict=True):
             books.holding(want.sleeve, symbol).shares -= part
             books.add_cash(want.sleeve, fen)

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 
 from ljwx_pipeline.live.events import SleeveBook, SleeveHolding
 from ljwx_pipeline.live.sleeves.parts import prefix_floor
+from ljwx_pipeline.units import E4_PER_FEN
 
 #: The book of what belongs to no sleeve: capital that no strategy has a share of, what was bought by hand.
 NOBODY = ""
-_E4_PER_FEN = 100
 
 
 @dataclass
@@ -135,7 +135,7 @@ class Books:
         for symbol in self.held:
             holders = self.holders(symbol)
             shares = [self.shares(name, symbol) for name in holders]
-            value = sum(shares) * self.price_e4.get(symbol, 0) // _E4_PER_FEN
+            value = sum(shares) * self.price_e4.get(symbol, 0) // E4_PER_FEN
             found.update(
                 {(name, symbol): part for name, part in zip(holders, prefix_floor(value, shares), strict=True)}
             )

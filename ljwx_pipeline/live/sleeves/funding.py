@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from ljwx_pipeline.live.events import HeldPosition
 from ljwx_pipeline.live.sleeves.book import NOBODY, Books, Capital, Holding
 from ljwx_pipeline.live.sleeves.netting import Lot
-
-BPS = 10_000
+from ljwx_pipeline.units import BPS
 
 
 @dataclass(frozen=True)

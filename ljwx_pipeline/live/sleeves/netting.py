@@ -18,8 +18,9 @@ from datetime import date
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.events import SleeveWant
-from ljwx_pipeline.live.orders import Leg, OrderIntent, Side, client_order_id
+from ljwx_pipeline.live.orders import Leg, OrderIntent, client_order_id
 from ljwx_pipeline.live.sleeves.parts import in_lots
+from ljwx_pipeline.trading.exchange_wire import Side
 
 #: Written as strategy and model on an order that several sleeves share.
 ACCOUNT, NETTED = "account", "net"

@@ -22,7 +22,6 @@ from ljwx_pipeline.live.events import (
     SleeveWant,
     StrategyState,
 )
-from ljwx_pipeline.live.orders import Side
 from ljwx_pipeline.live.sleeves.attribution import Moved, OrderTotal, SessionRecord
 from ljwx_pipeline.live.sleeves.strategies import InForce
 from ljwx_pipeline.live.tables import (
@@ -39,6 +38,7 @@ from ljwx_pipeline.live.tables import (
     sleeve_wants,
     strategies,
 )
+from ljwx_pipeline.trading.exchange_wire import Side
 
 _HOLDING = ("symbol", "shares", "held_sessions", "entry_price_e4", "peak_price_e4", "last_price_e4", "value_fen")
 _BOOK = ("share_bps", "cash_fen", "equity_fen", "owes_fen", "moved_fen")

@@ -21,8 +21,8 @@ from ljwx_pipeline.config import LiveStrategySettings, RiskSettings, StrategySet
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.decision import strategy_name
 from ljwx_pipeline.live.events import Stage, StrategyChanged, StrategyState
-from ljwx_pipeline.live.sleeves.funding import BPS
 from ljwx_pipeline.live.sleeves.netting import ACCOUNT
+from ljwx_pipeline.units import BPS
 
 #: When a strategy may decide.
 SCHEDULES = ("close",)

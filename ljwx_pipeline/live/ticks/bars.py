@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from ljwx_pipeline.market.hours import NS_PER_S, MarketPhase, SessionHours
+from ljwx_pipeline.market.hours import MarketPhase, SessionHours
 from ljwx_pipeline.trading.exchange_wire import Bar, Tick
+from ljwx_pipeline.units import NS_PER_MINUTE
 
-MINUTE_NS = 60 * NS_PER_S
 _IN_MINUTES = (MarketPhase.CONTINUOUS, MarketPhase.CLOSING_AUCTION)
 
 
@@ -194,9 +194,9 @@ def bar_differences(running: Bar, official: Bar) -> tuple[str, ...]:
 def _end_after(told_ns: int, hours: SessionHours) -> int:
     """Return the end of the minute after the one that ended at ``told_ns``: where a tick of a told minute counts."""
     if hours.phase_at(told_ns) in _IN_MINUTES:
-        return told_ns + MINUTE_NS
+        return told_ns + NS_PER_MINUTE
     later = [starts_ns for starts_ns in hours.starts_of(MarketPhase.CONTINUOUS) if starts_ns >= told_ns]
-    return later[0] + MINUTE_NS if later else told_ns
+    return later[0] + NS_PER_MINUTE if later else told_ns
 
 
 def minute_end_ns(at_ns: int, hours: SessionHours) -> int:
@@ -206,9 +206,9 @@ def minute_end_ns(at_ns: int, hours: SessionHours) -> int:
     """
     mornings = hours.starts_of(MarketPhase.CONTINUOUS)
     if at_ns <= mornings[0]:
-        return mornings[0] + MINUTE_NS
+        return mornings[0] + NS_PER_MINUTE
     if hours.phase_at(at_ns) in _IN_MINUTES:
-        return -(-at_ns // MINUTE_NS) * MINUTE_NS + (MINUTE_NS if at_ns in mornings else 0)
+        return -(-at_ns // NS_PER_MINUTE) * NS_PER_MINUTE + (NS_PER_MINUTE if at_ns in mornings else 0)
     return max(
         after.starts_ns
         for span, after in zip(hours.spans, hours.spans[1:], strict=False)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ljwx_pipeline.config import BreakerSettings
-from ljwx_pipeline.market.hours import NS_PER_S
 from ljwx_pipeline.trading.exchange_wire import Tick
+from ljwx_pipeline.units import E4, NS_PER_S
 
 _PPM = 1_000_000
 
@@ -56,8 +56,8 @@ class Suspicion:
         moved = (self.price_e4 - self.mean_e4) / self.mean_e4
         count = f"{self.ticks} tick" + ("" if self.ticks == 1 else "s")
         return (
-            f"{self.symbol} at {self.price_e4 / 10_000:.2f} CNY, {moved:+.2%} from its last minute's mean "
-            f"{self.mean_e4 / 10_000:.2f}: {count} in quarantine, {self.outcome}"
+            f"{self.symbol} at {self.price_e4 / E4:.2f} CNY, {moved:+.2%} from its last minute's mean "
+            f"{self.mean_e4 / E4:.2f}: {count} in quarantine, {self.outcome}"
         )
 
 

@@ -17,10 +17,10 @@ from enum import StrEnum
 from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.ticks.jumps import JumpGuard, JumpLimits, Outcome, Suspicion
-from ljwx_pipeline.market.hours import NS_PER_S, MarketPhase, SessionHours
+from ljwx_pipeline.market.hours import MarketPhase, SessionHours
 from ljwx_pipeline.trading.exchange_wire import Tick
+from ljwx_pipeline.units import E4_PER_FEN, NS_PER_S
 
-_E4_PER_FEN = 100
 #: Most suspicions kept for the journal between two takings; beyond it they are only counted.
 MAX_UNTOLD = 10_000
 
@@ -272,8 +272,8 @@ def _implausible(tick: Tick, facts: SymbolFacts, *, raw_prices: bool) -> Verdict
         return Verdict.OUTSIDE_LIMITS
     if not low <= last <= high or not low <= tick.open_e4 <= high:
         return Verdict.OUTSIDE_RANGE
-    amount_e4 = tick.amount_fen * _E4_PER_FEN  # known to the fen, either way
-    if raw_prices and not down * volume - _E4_PER_FEN <= amount_e4 <= up * volume + _E4_PER_FEN:
+    amount_e4 = tick.amount_fen * E4_PER_FEN  # known to the fen, either way
+    if raw_prices and not down * volume - E4_PER_FEN <= amount_e4 <= up * volume + E4_PER_FEN:
         return Verdict.MEAN_PRICE
     return None
 

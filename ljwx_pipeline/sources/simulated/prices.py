@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ljwx_pipeline.market.rulebook import BPS, TICK_E4, rounded_limits_e4
+from ljwx_pipeline.market.rulebook import TICK_E4, rounded_limits_e4
+from ljwx_pipeline.units import BPS
 
 Float = NDArray[np.float64]
 Int = NDArray[np.int64]

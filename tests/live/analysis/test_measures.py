@@ -20,7 +20,8 @@ from ljwx_pipeline.live.analysis.measures import (
     unmeasured,
 )
 from ljwx_pipeline.live.analysis.prices import BarPrices, Bars, decision_price_e4
-from ljwx_pipeline.live.orders import OrderState, Side
+from ljwx_pipeline.live.orders import OrderState
+from ljwx_pipeline.trading.exchange_wire import Side
 
 MONDAY, TUESDAY = date(2025, 11, 3), date(2025, 11, 4)
 

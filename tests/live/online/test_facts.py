@@ -10,8 +10,8 @@ import numpy as np
 from ljwx_pipeline.live.guard_ticks import days_of_pack
 from ljwx_pipeline.live.online.facts import LOWEST_PRICE_E4, session_facts
 from ljwx_pipeline.live.ticks.validation import TickValidator
-from ljwx_pipeline.market.rulebook import BPS
 from ljwx_pipeline.trading.market_arrays import ADJUSTED_TOLERANCE_BPS
+from ljwx_pipeline.units import BPS
 from tests.fakes.live_ticks import BREAKERS
 from tests.fakes.online_world import SPECIAL, hours_of, mixed_catalogue, online_world
 

@@ -10,11 +10,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ljwx_pipeline.live.events import HeldPosition, SleeveBook, SleeveHolding, SleeveWant
-from ljwx_pipeline.live.orders import Leg, OrderIntent, Side
+from ljwx_pipeline.live.orders import Leg, OrderIntent
 from ljwx_pipeline.live.sleeves.attribution import Moved, OrderTotal, SessionRecord, carry
 from ljwx_pipeline.live.sleeves.book import NOBODY, Books
 from ljwx_pipeline.live.sleeves.funding import Funding, fund
 from ljwx_pipeline.live.sleeves.netting import Lot, SleeveIntent, net
+from ljwx_pipeline.trading.exchange_wire import Side
 
 DAY = date(2025, 11, 3)
 SYMBOLS = ("A", "B", "C")

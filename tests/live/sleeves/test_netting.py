@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import LiveError
-from ljwx_pipeline.live.orders import Leg, OrderIntent, Side
+from ljwx_pipeline.live.orders import Leg, OrderIntent
 from ljwx_pipeline.live.sleeves.netting import Lot, Netted, SleeveIntent, net
+from ljwx_pipeline.trading.exchange_wire import Side
 
 DAY = date(2025, 11, 3)
 LOTS = {"A": Lot(100, 100), "B": Lot(200, 1), "C": Lot(100, 100)}

@@ -13,7 +13,8 @@ import pytest
 from sqlalchemy import select
 
 from ljwx_pipeline.config import LiveStrategySettings, Settings
-from ljwx_pipeline.live.close_trading import Close, CloseTrader, Denials, StagedModel
+from ljwx_pipeline.live.close_books import TradingModel
+from ljwx_pipeline.live.close_trading import Close, CloseTrader, Denials
 from ljwx_pipeline.live.decision import RunnerSettings
 from ljwx_pipeline.live.event_log import read_events
 from ljwx_pipeline.live.events import Stage
@@ -59,7 +60,7 @@ def keys(share: float, **changed: object) -> LiveStrategySettings:
 class Trading:
     """A follower that trades all strategies of a journal, and the desk that changes them."""
 
-    def __init__(self, desk: Desk, feed: ReplayFeed, settings: RunnerSettings, models: dict[str, list[StagedModel]]):
+    def __init__(self, desk: Desk, feed: ReplayFeed, settings: RunnerSettings, models: dict[str, list[TradingModel]]):
         self.desk = desk
         self.models = models
         self.sections: dict[str, LiveStrategySettings] = {}
@@ -95,8 +96,8 @@ class Trading:
         return None
 
 
-def champion(scorer: GivenScores, bundle: DeployedBundle = BUNDLE) -> list[StagedModel]:
-    return [StagedModel(Stage.CHAMPION, 10_000, Model(bundle, scorer))]
+def champion(scorer: GivenScores, bundle: DeployedBundle = BUNDLE) -> list[TradingModel]:
+    return [TradingModel(Stage.CHAMPION, 10_000, Model(bundle, scorer))]
 
 
 def rows(desk: Desk, *columns: object) -> list[tuple[object, ...]]:
@@ -227,7 +228,7 @@ def test_a_canary_trades_its_part_and_leaves_what_it_holds_to_its_champion(
             async with desk_at(exchange.said["url"], tmp_path) as desk:
                 await stage(desk, BUNDLE)
                 first = champion(GivenScores(feed, 1))
-                canary = StagedModel(Stage.CANARY, 2_000, Model(BUNDLE, GivenScores(feed, 2)))
+                canary = TradingModel(Stage.CANARY, 2_000, Model(BUNDLE, GivenScores(feed, 2)))
                 trading = Trading(desk, feed, wide_open(settings), {"topk-dropout": [*first, canary]})
                 await trading.strategies.start()
                 await trading.follower.follow(until(feed.sessions[3]))
@@ -272,7 +273,7 @@ def test_paused_denied_and_without_a_model_nothing_is_bought_and_the_others_trad
 
 
 def test_the_history_that_sizing_looks_at_knows_no_moves_of_capital() -> None:
-    from ljwx_pipeline.live.close_trading import _without_moves
+    from ljwx_pipeline.live.close_books import _without_moves
     from ljwx_pipeline.live.events import SleeveBook
     from ljwx_pipeline.live.sleeves.reading import PastClose
 

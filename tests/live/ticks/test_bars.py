@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ljwx_pipeline.live.ticks.bars import MINUTE_NS, MinuteBar, SessionBarsBuilder, bar_differences, minute_end_ns
-from ljwx_pipeline.market.hours import NS_PER_S
+from ljwx_pipeline.live.ticks.bars import MinuteBar, SessionBarsBuilder, bar_differences, minute_end_ns
 from ljwx_pipeline.trading.exchange_wire import Bar, Tick
+from ljwx_pipeline.units import NS_PER_MINUTE, NS_PER_S
 from tests.fakes.live_ticks import HOURS, PRE_CLOSE_E4, Trade, at, sessions_of_trades, snapshots
 
 
@@ -231,6 +231,6 @@ def test_ending_minutes_by_the_clock_loses_and_doubles_nothing(trades: list[Trad
     minutes += bars.end_session()
     ends = [bar.ends_ns for bar in minutes]
     assert ends == sorted(set(ends))
-    assert all(end % MINUTE_NS == 0 for end in ends)
+    assert all(end % NS_PER_MINUTE == 0 for end in ends)
     assert sum(bar.volume_shares for bar in minutes) == official(trades).volume_shares
     assert sum(bar.ticks for bar in minutes) == len(trades)

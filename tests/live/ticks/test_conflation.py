@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.ticks.conflation import ConflatingQueue
-from ljwx_pipeline.market.hours import NS_PER_S
 from ljwx_pipeline.trading.exchange_wire import Tick
+from ljwx_pipeline.units import NS_PER_S
 from tests.fakes.live_ticks import SESSION, at, tick
 
 

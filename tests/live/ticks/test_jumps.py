@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.live.ticks.jumps import JumpGuard, JumpLimits, Outcome, Suspicion
 from ljwx_pipeline.live.ticks.validation import Verdict
-from ljwx_pipeline.market.hours import NS_PER_S
 from ljwx_pipeline.trading.exchange_wire import Tick
+from ljwx_pipeline.units import NS_PER_S
 from tests.fakes.live_ticks import BREAKERS, HOURS, at, snapshots, validator
 
 LIMITS = JumpLimits.of(BREAKERS)

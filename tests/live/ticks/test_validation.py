@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.ticks.validation import TickValidator, Verdict
-from ljwx_pipeline.market.hours import NS_PER_S, session_hours
+from ljwx_pipeline.market.hours import session_hours
 from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.exchange_wire import Tick
+from ljwx_pipeline.units import NS_PER_S
 from tests.fakes.live_ticks import (
     BREAKERS,
     PRE_CLOSE_E4,
