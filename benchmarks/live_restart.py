@@ -3,7 +3,11 @@
 A process of its own writes the journal: sessions with their orders, fills, statements and scores, and last a thousand
 intents committed one by one at ``synchronous=FULL`` (those are the commits measured); then it dies by SIGKILL, its
 write-ahead log as it was. Fresh processes (``fresh_journal.py``) then open the journal and read all that a runner needs
-into memory; what they read is compared with what was written. Last a verified backup of it, and the way back.
+into memory; what they read is compared with what was written. Then a verified backup of it, and the way back.
+
+Last the whole runner (``fresh_runner.py``): an account that has traded, behind as many events of earlier days, denied
+orders and notes. Each start is timed from the process' start to the moment its books agree with its own exchange's,
+which it starts too, and is then killed by SIGKILL together with that exchange; the next one goes on from there.
 """
 
 from __future__ import annotations
@@ -17,18 +21,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from benchmarks.clocked import clocked, median
 from ljwx_pipeline.clock import SystemClock
+from ljwx_pipeline.live.account_files import ACCOUNT_DIR
 from ljwx_pipeline.live.backups import BACKUPS_DIR
 from ljwx_pipeline.live.events import (
     BundleStaged,
     Event,
     FillReported,
     HeldPosition,
+    Noted,
     OrderDecided,
     OrderReported,
     OrderSent,
@@ -37,17 +44,20 @@ from ljwx_pipeline.live.events import (
     Stage,
     StreamRead,
 )
-from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.live.journal import JOURNAL_NAME, Journal
 from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.restore import Restore, Until
 from ljwx_pipeline.trading.exchange_wire import Execution, Side
+from tests.fakes.live_home import live_home
 
 EVENTS, QUICK_EVENTS = 1_000_000, 20_000
 ORDERS_A_SESSION, SYMBOLS, COMMITS, STARTS = 200, 300, 1_000, 5
 #: So many events are applied anew, as a restore from the log alone does with all of them.
 APPLIED = 10_000
 LIMIT_S = 5.0
-GOAL = f"a killed runner knows its state again within {LIMIT_S:.0f} s of its process' start, with 1,000,000 events"
+GOAL = f"a killed runner can trade again within {LIMIT_S:.0f} s of its process' start, with 1,000,000 events"
+#: Of the events before the account of the whole runner: so many in one transaction, a denied order each and a note.
+PADDED = 2_000
 BUNDLE = "b" * 64
 FIRST = date(2015, 1, 5)
 
@@ -61,6 +71,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         starts = [_started(path) for _ in range(STARTS)]
         kept = _kept(path)
         size_mib = path.stat().st_size / 2**20
+    ready = _ready(events)
     for one in starts:
         held = {key: one[key] for key in ("seq", "open_orders", "positions", "cash_fen")}
         assert held == {key: written[key] for key in held}, (held, written)
@@ -69,7 +80,8 @@ def run(quick: bool = False) -> dict[str, Any]:
         "what": f"a journal of {written['seq']:,} events, {size_mib:.0f} MiB, opened after SIGKILL, state in memory",
         "ours": {
             "events": written["seq"],
-            "seconds": round(median(starts, "wall_s"), 3),
+            "seconds": round(statistics.median(ready), 3),
+            "worst_seconds": round(max(ready), 3),
             "wall_s": round(median(starts, "wall_s"), 3),
             "cpu_s": round(median(starts, "cpu_s"), 3),
             "peak_mib": round(median(starts, "peak_mib"), 1),
@@ -85,7 +97,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         "ratio": None,
         "ratio_goal": False,
         "goal": GOAL,
-        "holds": max(one["wall_s"] for one in starts) < LIMIT_S and not quick,
+        "holds": max(ready) < LIMIT_S and not quick,
         "command": "python -m benchmarks.live_restart",
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -134,6 +146,42 @@ def _started(path: Path) -> dict[str, Any]:
     wall, after = time.perf_counter() - since, resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
     return {"wall_s": wall, "cpu_s": cpu, **json.loads(done.stdout)}
+
+
+def _ready(events: int) -> list[float]:
+    """Return the seconds from each start of the whole runner to its books' agreement."""
+    with tempfile.TemporaryDirectory(prefix="ljwx-live-ready-") as folder:
+        home = live_home(Path(folder), symbols=SYMBOLS, feed_sessions=2)
+        home.spool(home.bundle(), "1")
+        path = home.live / ACCOUNT_DIR / JOURNAL_NAME
+        path.parent.mkdir(parents=True)
+        _pad(path, events)
+        command = [sys.executable, "-m", "benchmarks.fresh_runner", str(home.home), str(home.keys)]
+        traded = subprocess.run(command, stdout=subprocess.PIPE, check=True, text=True)
+        assert traded.stdout.endswith("done\n"), traded.stdout
+        return [_until_ready(command) for _ in range(STARTS)]
+
+
+def _pad(path: Path, events: int) -> None:
+    """Write so many events of days before the account's, of which nothing is open or held."""
+    journal = Journal(path, SystemClock())
+    for batch in range(0, events, 2 * PADDED):
+        day = batch // (2 * PADDED)
+        denied = [replace(_decided(day, number), bundle_hash=None, denial="CASH") for number in range(PADDED)]
+        notes = [Noted(topic="past", message=f"{day} {number}", session=None) for number in range(PADDED)]
+        journal.log.append([*denied, *notes], 0)
+    journal.close()
+
+
+def _until_ready(command: list[str]) -> float:
+    since = time.perf_counter()
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        said = process.stdout.readline()
+        took = time.perf_counter() - since
+        process.kill()
+    assert said == "ready\n", said
+    return took
 
 
 def _kept(path: Path) -> dict[str, float]:

@@ -25,7 +25,7 @@ LIMIT_MIB, MOST_GROWTH_FRAC = 500.0, 0.03
 _SAMPLE_S = 0.25
 GOAL = (
     f"resident memory below {LIMIT_MIB:.0f} MiB and flat: at most {MOST_GROWTH_FRAC:.0%} more in the last quarter "
-    "than in the second"
+    "than in the second, and no more open files"
 )
 _RUN = """
 import sys
@@ -56,7 +56,10 @@ def run(quick: bool = False) -> dict[str, Any]:
         "ratio": None,
         "ratio_goal": False,
         "goal": GOAL,
-        "holds": told["peak_mib"] < LIMIT_MIB and told["growth_frac"] <= MOST_GROWTH_FRAC and not quick,
+        "holds": told["peak_mib"] < LIMIT_MIB
+        and told["growth_frac"] <= MOST_GROWTH_FRAC
+        and told["fds_last"] <= told["fds_first"]
+        and not quick,
         "command": "make bench ONLY=live_soak",
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
     }
@@ -68,26 +71,31 @@ def soaked(home: Home) -> dict[str, Any]:
     command = [sys.executable, "-c", _RUN, str(CONFIG), str(home.home), str(home.keys), str(TICK_SECONDS)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     held: list[float] = []
+    files: list[int] = []
     peak = 0.0
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()
         if "VmRSS:" in status:  # not of a process that has just ended
             held.append(_mib(status, "VmRSS:"))
             peak = max(peak, _mib(status, "VmHWM:"))
+            files.append(len(list(Path(f"/proc/{process.pid}/fd").iterdir())))
         time.sleep(_SAMPLE_S)
     out, _ = process.communicate()
     assert process.returncode == 0, f"the runner ended with {process.returncode}"
     sessions, fills = (int(number) for number in out.split())
     quarter = len(held) // 4
-    second, last = statistics.median(held[quarter : 2 * quarter]), statistics.median(held[-quarter:])
+    second, last = slice(quarter, 2 * quarter), slice(-quarter, None)
+    first_mib, last_mib = statistics.median(held[second]), statistics.median(held[last])
     return {
         "sessions": sessions,
         "fills": fills,
         "seconds": round(time.perf_counter() - since, 1),
         "peak_mib": round(peak, 1),
-        "second_quarter_mib": round(second, 1),
-        "last_quarter_mib": round(last, 1),
-        "growth_frac": round(last / second - 1, 4),
+        "rss_first_mib": round(first_mib, 1),
+        "rss_last_mib": round(last_mib, 1),
+        "growth_frac": round(last_mib / first_mib - 1, 4),
+        "fds_first": int(statistics.median(files[second])),
+        "fds_last": int(statistics.median(files[last])),
         "samples": len(held),
     }
 
