@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import LiveStrategySettings, load_settings, market_home
-from ljwx_pipeline.errors import ConfigError, EnvironmentFault, LiveError
+from ljwx_pipeline.errors import ConfigError, LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.event_log import EventLog
 from ljwx_pipeline.live.journal import Journal
@@ -72,8 +72,11 @@ def test_without_a_runner_a_reload_says_how_to_start_one(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("LJWX_UI__RUNNER_PORT", str(free.getsockname()[1]))
-    assert main(["live", "reload"]) == EnvironmentFault.exit_code
-    assert "start it with `ljwx live`" in capsys.readouterr().err
+    assert main(["live", "reload"]) == LiveError.exit_code
+    said = capsys.readouterr().err
+    assert "no runner answers at http://127.0.0.1" in said
+    assert "start it (`ljwx live`)" in said
+    assert "Errno" not in said
 
 
 def test_a_reload_prints_what_changed_or_the_runner_s_refusal(
