@@ -38,7 +38,7 @@ def add_live_control_commands(add: Add) -> None:
     close = add("close", _close, "close a position by hand, now or at the next open")
     what = close.add_mutually_exclusive_group(required=True)
     what.add_argument("symbol", nargs="?", default=None, help="whose position")
-    what.add_argument("--all", action="store_true", default=False, help="every position")
+    what.add_argument("--all", action="store_true", default=False, help="every position and every open order")
     close.add_argument("--shares", type=int, default=0, metavar="N", help="as many; default: all of the position")
     close.add_argument("--dry-run", action="store_true", default=False, help="say what would be sent, and stop")
     close.add_argument("--yes", action="store_true", default=False, help="send it; without it this is a dry run")
@@ -204,7 +204,7 @@ def _close_text(said: Mapping[str, Any], *, repeat: bool) -> str:
         lines.append(f"{verb}: sell {one['shares']} {one['symbol']} on {one['session']}{price} ({one['execution']})")
     lines += [f"{symbol}: {why}" for symbol, why in said["left"].items()]
     if not lines:
-        lines.append("the account holds nothing: nothing to close")
+        lines.append("the account holds nothing and no order is open: nothing to close")
     elif said["dry_run"] and repeat:
         lines.append("a dry run: repeat with --yes and --reason to send it")
     return "\n".join(lines)
