@@ -59,11 +59,15 @@ def test_the_strategies_are_shown_as_a_table_and_as_json(journal: Journal, capsy
     specs, _ = specs_of({"core": LiveStrategySettings.model_validate(KEYS)}, settings.strategy, settings.risk)
     EventLog(journal.store, SystemClock()).append(plan((), specs, holding=(), by="ada").events, 0)
     header, _, line, note = said(capsys, "strategies").strip().splitlines()
-    assert header.split()[:4] == ["strategy", "state", "share", "%"]
-    assert line.split()[:3] == ["core", "active", "25.00"]
+    assert header.split()[:5] == ["strategy", "state", "mode", "share", "%"]
+    assert line.split()[:4] == ["core", "active", "active", "25.00"]
     assert note == "core: no bundle of the market's model trades: nothing is bought"
     (found,) = json.loads(said(capsys, "strategies", "--json"))["strategies"]
     assert (found["sleeve"], found["share_bps"], found["by"], found["result_fen"]) == ("core", 2_500, "ada", None)
+    # nobody listens on the discard port
+    said(capsys, "halt", "--strategy", "core", "--reason", "odd", "--by", "wu", "--set", "ui.runner_port=1024")
+    assert said(capsys, "strategies").splitlines()[2].split()[:3] == ["core", "active", "halted"]
+    assert json.loads(said(capsys, "strategies", "--json"))["strategies"][0]["mode"] == "halted"
 
 
 def test_without_a_runner_a_reload_says_how_to_start_one(

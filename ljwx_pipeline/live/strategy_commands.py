@@ -18,7 +18,10 @@ from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.strategies_api import RELOAD_PATH, as_json
 from ljwx_pipeline.units import FEN_PER_CNY
 
-_HEADERS = ("strategy", "state", "share %", "model", "equity CNY", "cash CNY", "positions", "result CNY", "set by")
+_HEADERS = (
+    *("strategy", "state", "mode", "share %", "model", "equity CNY", "cash CNY", "positions", "result CNY"),
+    "set by",
+)
 
 
 def show_strategies(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -64,6 +67,7 @@ def _line(one: Shown) -> list[str]:
     return [
         name,
         one.state or "-",
+        one.mode or "-",
         f"{one.share_bps / 100:.2f}" if one.strategy else "-",
         (one.model or "the market's") if one.strategy else "-",
         _cny(one.equity_fen),
