@@ -78,6 +78,6 @@ def _other_market(settings: Settings, theirs: str, meant: str) -> LiveError:
     )
     return LiveError(
         f"the runner at {ui.address(ui.runner_port)} trades {theirs}, this command is for {meant}; nothing was changed",
-        f"for {theirs}, name its profile with --profile; for {meant}, name the port of its own runner with "
-        f"--set ui.runner_port=PORT; `{kill} --reason TEXT` kills the runner that answered",
+        f"for {theirs}, name its profile with --profile; for {meant}, name the port of its own runner (where "
+        f"none runs, a free one) with --set ui.runner_port=PORT; `{kill} --reason TEXT` kills the runner that answered",
     )
