@@ -299,7 +299,7 @@ def _rollback(settings: Settings, arguments: argparse.Namespace) -> int:
     how = {
         "accepted": f"the runner took it at {done.how}",
         "already": "the runner had it",
-        "spooled": f"the runner does not answer: it lies in {done.how}, and is read before the next session is traded",
+        "spooled": f"no runner of this market answers: it lies in {done.how}, read before the next session trades",
     }[done.status]
     text = f"version {back.model_version} is champion again: {how}; {note}"
     return show_result(arguments, {**body, "status": done.status, "how": done.how}, text)

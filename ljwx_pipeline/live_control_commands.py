@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.command_output import cell, grid, show_result
-from ljwx_pipeline.config import Settings, market_home
+from ljwx_pipeline.config import Settings, market_home, market_name
 from ljwx_pipeline.errors import ConfigError, LiveError
 from ljwx_pipeline.units import E4, FEN_PER_CNY
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:  # the runner costs SQLAlchemy: loaded when a command runs, no
 Body = Callable[[Settings, argparse.Namespace], int]
 Add = Callable[[str, Body, str], argparse.ArgumentParser]
 
-#: How long a runner may take: a close waits for the broker's answers.
-_ANSWER_S = 60.0
-_OK, _NOT_FOUND = 200, 404
 _MODES = {
     "halt": ("halted", "stop everything but closing by hand, until somebody says otherwise"),
     "resume": ("active", "take back a person's halt, reduce or read-only; breakers stay as they are"),
@@ -41,7 +38,7 @@ def add_live_control_commands(add: Add) -> None:
     close = add("close", _close, "close a position by hand, now or at the next open")
     what = close.add_mutually_exclusive_group(required=True)
     what.add_argument("symbol", nargs="?", default=None, help="whose position")
-    what.add_argument("--all", action="store_true", default=False, help="every position")
+    what.add_argument("--all", action="store_true", default=False, help="every position and every open order")
     close.add_argument("--shares", type=int, default=0, metavar="N", help="as many; default: all of the position")
     close.add_argument("--dry-run", action="store_true", default=False, help="say what would be sent, and stop")
     close.add_argument("--yes", action="store_true", default=False, help="send it; without it this is a dry run")
@@ -50,7 +47,9 @@ def add_live_control_commands(add: Add) -> None:
         mode = add(name, _mode(name), text)
         mode.add_argument("--strategy", default="", metavar="NAME", help="that strategy alone; default: the account")
         _add_words(mode)
-    _add_words(add("kill", _kill, "pull the kill switch: cancel what is open, send nothing more"))
+    kill = add("kill", _kill, "pull the kill switch: cancel what is open, send nothing more")
+    kill.add_argument("--market", default="", metavar="NAME", help="the runner's market; default: the profile's")
+    _add_words(kill)
     reset = add("reset", _reset, "reset a breaker that a person may reset")
     reset.add_argument("breaker", metavar="BREAKER", help="its code, as `ljwx live status` shows it")
     reset.add_argument("--strategy", default="", metavar="NAME", help="whose breaker; default: the account's")
@@ -75,8 +74,8 @@ def _status(settings: Settings, arguments: argparse.Namespace) -> int:
     said = _asked(settings, "GET", "/standing", None)
     if said is None:
         with _offline(settings) as offline:
-            said = offline.standing()
-    return show_result(arguments, said, _status_text(said))
+            said = {**offline.standing(), "market": market_name(settings)}
+    return show_result(arguments, said, _status_text(said, market_name(settings)))
 
 
 def _close(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -113,9 +112,11 @@ def _mode(name: str) -> Body:
 
 
 def _kill(settings: Settings, arguments: argparse.Namespace) -> int:
-    who, reason = _who(arguments), arguments.reason
-    said = _asked(settings, "POST", "/kill", {"by": who, "reason": reason})
+    who, reason, market = _who(arguments), arguments.reason, arguments.market or market_name(settings)
+    said = _asked(settings, "POST", "/kill", {"by": who, "reason": reason}, market=market)
     if said is None:
+        if market != market_name(settings):
+            raise _nobody(settings, f"name the profile of {market} with --profile: its journal is written then")
         with _offline(settings) as offline:
             said = offline.kill(by=who, reason=reason)
     text = _mode_text(said, "")
@@ -151,42 +152,18 @@ def _who(arguments: argparse.Namespace) -> str:
         raise ConfigError("this machine's user has no name", "say who asks with --by NAME") from None
 
 
-def _asked(settings: Settings, method: str, path: str, body: Mapping[str, Any] | None) -> dict[str, Any] | None:
-    """Return the runner's answer; None where no runner answers.
+def _asked(
+    settings: Settings, method: str, path: str, body: Mapping[str, Any] | None, *, market: str = ""
+) -> dict[str, Any] | None:
+    from ljwx_pipeline.live.runner_client import asked
 
-    Raises
-    ------
-    LiveError
-        When it refuses, does not know the request, or breaks off within an answer.
-    """
-    import httpx
-
-    address = settings.ui.address(settings.ui.runner_port)
-    try:
-        with httpx.Client(base_url=address, timeout=_ANSWER_S, trust_env=False) as client:
-            answer = client.request(method, path, json=body)
-    except (httpx.ConnectError, httpx.ConnectTimeout):
-        return None
-    except httpx.HTTPError as error:
-        raise LiveError(
-            f"the runner at {address} broke off ({type(error).__name__})",
-            "whether it did what was asked is not known: look at `ljwx live status`",
-        ) from None
-    if answer.status_code == _NOT_FOUND:
-        raise LiveError(f"what answers at {address} takes no commands", "run a runner of this release there")
-    try:
-        said = answer.json()
-    except ValueError:
-        said = None
-    if not isinstance(said, dict):
-        raise LiveError(f"what answers at {address} is no runner", "look at ui.runner_port, and at what listens there")
-    if answer.status_code != _OK:
-        raise LiveError(str(said.get("fact", said.get("detail", said))), str(said.get("remedy", "see its log")))
-    return said
+    return asked(settings, method, path, body, market=market)
 
 
 def _nobody(settings: Settings, remedy: str) -> LiveError:
-    return LiveError(f"no runner answers at {settings.ui.address(settings.ui.runner_port)}", remedy)
+    from ljwx_pipeline.live.runner_client import nobody
+
+    return nobody(settings, remedy)
 
 
 @contextmanager
@@ -227,15 +204,18 @@ def _close_text(said: Mapping[str, Any], *, repeat: bool) -> str:
         lines.append(f"{verb}: sell {one['shares']} {one['symbol']} on {one['session']}{price} ({one['execution']})")
     lines += [f"{symbol}: {why}" for symbol, why in said["left"].items()]
     if not lines:
-        lines.append("the account holds nothing: nothing to close")
+        lines.append("the account holds nothing and no order is open: nothing to close")
     elif said["dry_run"] and repeat:
         lines.append("a dry run: repeat with --yes and --reason to send it")
     return "\n".join(lines)
 
 
-def _status_text(said: Mapping[str, Any]) -> str:
+def _status_text(said: Mapping[str, Any], meant: str) -> str:
+    market = said["market"] or "a market that it does not name"
     source = "the runner" if said["source"] == "runner" else "no runner answers; by the journal"
-    blocks = [f"{source}: session {said['session'] or 'none yet'}", _mode_text(said, "")]
+    blocks = [f"{source} of {market}: session {said['session'] or 'none yet'}", _mode_text(said, "")]
+    if said["market"] != meant:
+        blocks.insert(0, f"NOT {meant}: another market's runner answers; see --profile and ui.runner_port")
     blocks += [_mode_text(said, name) for name in said["strategies"]]
     tripped = [
         [one["breaker"], one["strategy"], one["value"], one["reason"]] for one in said["breakers"] if one["tripped"]

@@ -17,7 +17,7 @@ from fastapi import FastAPI
 from ljwx_pipeline.cli import main
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import LiveStrategySettings, load_settings, market_home
-from ljwx_pipeline.errors import ConfigError, EnvironmentFault, LiveError
+from ljwx_pipeline.errors import ConfigError, LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.event_log import EventLog
 from ljwx_pipeline.live.journal import Journal
@@ -59,11 +59,15 @@ def test_the_strategies_are_shown_as_a_table_and_as_json(journal: Journal, capsy
     specs, _ = specs_of({"core": LiveStrategySettings.model_validate(KEYS)}, settings.strategy, settings.risk)
     EventLog(journal.store, SystemClock()).append(plan((), specs, holding=(), by="ada").events, 0)
     header, _, line, note = said(capsys, "strategies").strip().splitlines()
-    assert header.split()[:4] == ["strategy", "state", "share", "%"]
-    assert line.split()[:3] == ["core", "active", "25.00"]
+    assert header.split()[:5] == ["strategy", "state", "mode", "share", "%"]
+    assert line.split()[:4] == ["core", "active", "active", "25.00"]
     assert note == "core: no bundle of the market's model trades: nothing is bought"
     (found,) = json.loads(said(capsys, "strategies", "--json"))["strategies"]
     assert (found["sleeve"], found["share_bps"], found["by"], found["result_fen"]) == ("core", 2_500, "ada", None)
+    # nobody listens on the discard port
+    said(capsys, "halt", "--strategy", "core", "--reason", "odd", "--by", "wu", "--set", "ui.runner_port=1024")
+    assert said(capsys, "strategies").splitlines()[2].split()[:3] == ["core", "active", "halted"]
+    assert json.loads(said(capsys, "strategies", "--json"))["strategies"][0]["mode"] == "halted"
 
 
 def test_without_a_runner_a_reload_says_how_to_start_one(
@@ -72,8 +76,11 @@ def test_without_a_runner_a_reload_says_how_to_start_one(
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setenv("LJWX_UI__RUNNER_PORT", str(free.getsockname()[1]))
-    assert main(["live", "reload"]) == EnvironmentFault.exit_code
-    assert "start it with `ljwx live`" in capsys.readouterr().err
+    assert main(["live", "reload"]) == LiveError.exit_code
+    said = capsys.readouterr().err
+    assert "no runner answers at http://127.0.0.1" in said
+    assert "start it (`ljwx live`)" in said
+    assert "Errno" not in said
 
 
 def test_a_reload_prints_what_changed_or_the_runner_s_refusal(

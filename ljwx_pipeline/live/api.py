@@ -18,6 +18,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from ljwx_pipeline.errors import BundleError, LiveError
 from ljwx_pipeline.live.inbox import MAX_REQUEST_BYTES, MAX_WITHDRAWAL_BYTES, Accepted, Inbox
 from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.live.own_market import OwnMarket
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.snapshot import account_snapshot
 from ljwx_pipeline.scoring.transfer import BUNDLES_PATH
@@ -51,6 +52,8 @@ class ApiParts:
 
     Parameters
     ----------
+    market
+        Name of the market that is traded.
     journal, inbox
         Open one for the calling thread, and close it afterwards.
     progress
@@ -63,6 +66,7 @@ class ApiParts:
         Configured host, served beside the loopback names.
     """
 
+    market: str
     journal: Callable[[], AbstractContextManager[Journal]]
     inbox: Callable[[Journal], Inbox]
     progress: Progress
@@ -77,6 +81,7 @@ Receive = Callable[[ApiParts, bytes, dict[str, str]], Accepted]
 def make_api(parts: ApiParts, routers: Sequence[APIRouter] = ()) -> FastAPI:
     """Return the application, with the endpoints of ``routers`` behind the same check of the Host header."""
     api = FastAPI(title="LJWX runner", docs_url=None, redoc_url=None, openapi_url=None)
+    api.add_middleware(OwnMarket, market=parts.market)
     # a page from elsewhere whose name was made to resolve to this machine names itself in the Host header
     api.add_middleware(TrustedHostMiddleware, allowed_hosts=[*HOSTS, _named(parts.host)], www_redirect=False)
 
@@ -109,6 +114,7 @@ def make_api(parts: ApiParts, routers: Sequence[APIRouter] = ()) -> FastAPI:
         return {
             "service": SERVICE,
             "paper": True,
+            "market": parts.market,
             "mode": beat.mode.value,
             "message": beat.message,
             "model": model,

@@ -1,9 +1,10 @@
 """The trader's hand on a running runner: modes, the kill switch, resets, and closing positions.
 
-A person's word is durable before anything follows from it. Closing by hand first cancels what is open in the name,
-then sells what may be sold now at a limit inside the price cage, and queues what cannot (bought today, sealed, the
-market shut) as an order of the next session; the limits of ``[risk]`` are for what programs decide, a person's close is
-bounded by what is held. Not here: the endpoints (``control_api.py``), the commands (``live_control_commands.py``).
+A person's word is durable before anything follows from it. Closing by hand first cancels what is open in the name (of
+all names where all is closed, so that no purchase opens a position afterwards), then sells what may be sold now at a
+limit inside the price cage, and queues what cannot (bought today, sealed, the market shut) as an order of the next
+session; the limits of ``[risk]`` are for what programs decide, a person's close is bounded by what is held. Not here:
+the endpoints (``control_api.py``), the commands (``live_control_commands.py``).
 """
 
 from __future__ import annotations
@@ -164,16 +165,19 @@ class HandControl:
         clock = await self._broker.clock()
         account = await self._journal.read(_account)
         wanted = self._wanted(asked, account)
-        cancels = [one for one in account.open if one.symbol in wanted]
+        cancels = [one for one in account.open if asked.symbol in ("", one.symbol)]
         if asked.dry_run:
             planned, left = self._orders(wanted, account, clock, freed=True)
             return _said(asked, [one.client_order_id for one in cancels], {}, planned, left)
         cancelled, not_cancelled = await self._cancelled(cancels)
         account = await self._journal.read(_account)
+        if not asked.symbol:
+            wanted = self._wanted(asked, account)  # a purchase may have been filled before it could be cancelled
         placed, left = self._orders(wanted, account, clock, freed=False)
-        if placed:
-            what = ", ".join(f"{one.shares} {one.symbol}" for one in placed)
-            message = f"{asked.by.strip()} closes {what}: {asked.reason.strip()}"
+        if placed or cancelled:
+            done = [f"closes {', '.join(f'{one.shares} {one.symbol}' for one in placed)}"] if placed else []
+            done += [f"cancels {', '.join(cancelled)}"] if cancelled else []
+            message = f"{asked.by.strip()} {' and '.join(done)}: {asked.reason.strip()}"
             note = AlertRaised(tier=Tier.INFO, code="CLOSED_BY_HAND", message=message)
             await self._desk.place(placed, [note])
         return _said(asked, cancelled, not_cancelled, placed, left)
@@ -186,6 +190,8 @@ class HandControl:
                 raise LiveError(f"{asked.shares} shares of every position were to be closed", "name the symbol")
             return held
         if asked.symbol not in held:
+            if not asked.shares and any(one.symbol == asked.symbol for one in account.open):
+                return {}  # what is open in the name is cancelled
             raise LiveError(
                 f"the account holds no {asked.symbol}", f"name one of {', '.join(sorted(held)) or 'none: it is empty'}"
             )

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from ljwx_pipeline.clock import Clock, SystemClock
-from ljwx_pipeline.config import Settings, ljwx_home, registered_model
+from ljwx_pipeline.config import Settings, ljwx_home, market_name, registered_model
 from ljwx_pipeline.errors import EnvironmentFault, LiveError, LjwxError
 from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.live.decision import RunnerSettings
@@ -73,6 +73,7 @@ class RunnerProcess:
         self.live_dir = home / LIVE_DIR
         self.progress = Progress(clock)
         journal, backups_dir = journal_place(settings, home)
+        self.market = market_name(settings)
         self._model_name = registered_model(settings)
         self.settings = ProcessSettings(
             trading=TradingSettings(
@@ -262,6 +263,7 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
     from ljwx_pipeline.live.strategies_api import strategies_router
 
     parts = ApiParts(
+        market=process.market,
         journal=process.journal,
         inbox=process.inbox,
         progress=process.progress,

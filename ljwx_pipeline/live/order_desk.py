@@ -152,15 +152,19 @@ class OrderDesk:
             return await self._take_in(messages)
 
     async def recover(self) -> Reconciled | ReconciliationFailed:
-        """Read what was missed, settle what is unknown, hold the books against the broker's.
+        """Settle what is unknown, read what was missed, hold the books against the broker's.
 
-        What turns out to work there although it was ended here is cancelled.
+        What turns out to work there although it was ended here is cancelled. Nothing is sent to a broker that does not
+        know any more what it said.
 
         Raises
         ------
         BrokerSilent
             When the broker does not answer: nothing may be opened until this has succeeded.
         """
+        market, forgotten = await self._market()
+        if forgotten:
+            return await self._failed(market, forgotten)
         await self.settle()
         found = await self.reconcile()
         if await self._journal.read(reopened_orders):
@@ -176,7 +180,7 @@ class OrderDesk:
         Raises
         ------
         BrokerSilent
-            When the broker does not answer; what was not asked about stays unknown.
+            When the broker does not answer, or has forgotten what it said; what was not asked about stays unknown.
         """
         async with self._settling:
             return await self._settle()
@@ -193,7 +197,10 @@ class OrderDesk:
             if report is not None:
                 await self._write_report(report)
                 continue
-            market = market or await self._broker.clock()
+            if market is None:
+                market, forgotten = await self._market()
+                if forgotten:  # it may have filled what it does not know any more
+                    raise BrokerSilent(f"{self._broker.name} forgot what it said: {forgotten}", "compare the books")
             denial = self._may_send(one)
             if denial:
                 await self._cancelled(one.order.client_order_id, OrderState.CANCELLED, denial)
@@ -234,9 +241,9 @@ class OrderDesk:
                 await self._take_in(await self._broker.events(read))
                 read = await self._journal.read(self._intake.position)
                 if read != statement.seq:
-                    last = (await self._broker.clock()).last_seq
-                    if last < read:
-                        return await self._forgotten(statement, last, read)
+                    market, forgotten = await self._market()
+                    if forgotten:
+                        return await self._failed(market, forgotten)
                     continue  # it said something meanwhile: the statement is of another moment
                 return await self._journal.write(partial(self._compare, statement, theirs, self._fence.epoch))
         raise BrokerSilent(
@@ -244,9 +251,17 @@ class OrderDesk:
             "it is compared again; trade less often, or compare at lunch or after the close",
         )
 
-    async def _forgotten(self, statement: AccountReport, last: int, read: int) -> ReconciliationFailed:
-        told = f"{last} is its last message and {read} were read here: it was begun anew or is an older copy"
-        failed = ReconciliationFailed(broker=self._broker.name, session=statement.session, differences=(told,))
+    async def _market(self) -> tuple[ClockReport, str]:
+        """Return where the market stands, and how the broker has said less than was read here; empty if it has not."""
+        read = await self._journal.read(self._intake.position)  # first: what is read later was said later
+        market = await self._broker.clock()
+        if market.last_seq >= read:
+            return market, ""
+        told = f"{market.last_seq} is its last message and {read} were read here: it was begun anew or is an older copy"
+        return market, told
+
+    async def _failed(self, market: ClockReport, told: str) -> ReconciliationFailed:
+        failed = ReconciliationFailed(broker=self._broker.name, session=market.session, differences=(told,))
         await self._journal.append([failed], self._fence.epoch)
         return failed
 

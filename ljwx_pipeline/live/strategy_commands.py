@@ -7,20 +7,21 @@ from __future__ import annotations
 
 import argparse
 
-import httpx
-
 from ljwx_pipeline.command_output import cell, grid, show_result
 from ljwx_pipeline.config import Settings, market_home
-from ljwx_pipeline.errors import EnvironmentFault, LiveError
+from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.migrate import HEAD, revision_of
 from ljwx_pipeline.live.places import journal_place, require_journal
+from ljwx_pipeline.live.runner_client import asked, nobody
 from ljwx_pipeline.live.sleeves.overview import Shown, overview
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.strategies_api import RELOAD_PATH, as_json
 from ljwx_pipeline.units import FEN_PER_CNY
 
-_ANSWER_S = 30.0
-_HEADERS = ("strategy", "state", "share %", "model", "equity CNY", "cash CNY", "positions", "result CNY", "set by")
+_HEADERS = (
+    *("strategy", "state", "mode", "share %", "model", "equity CNY", "cash CNY", "positions", "result CNY"),
+    "set by",
+)
 
 
 def show_strategies(settings: Settings, arguments: argparse.Namespace) -> int:
@@ -51,21 +52,11 @@ def reload_strategies(settings: Settings, arguments: argparse.Namespace) -> int:
     Raises
     ------
     LiveError
-        With what speaks against it, in the runner's words: the strategies in force trade on.
-    EnvironmentFault
-        When no runner answers.
+        With what speaks against it, in the runner's words: the strategies in force trade on. Or when no runner answers.
     """
-    url = settings.ui.address(settings.ui.runner_port) + RELOAD_PATH
-    try:
-        answer = httpx.post(url, json={}, timeout=_ANSWER_S, trust_env=False)
-        said = answer.json()
-    except (httpx.HTTPError, ValueError) as error:
-        raise EnvironmentFault(
-            f"no runner answers at {url} ({error})", "start it with `ljwx live`: it reads the file as it starts"
-        ) from None
-    if not answer.is_success:
-        fact, _, remedy = str(said.get("detail", answer.text)).rpartition(": ")
-        raise LiveError(fact or remedy, remedy)
+    said = asked(settings, "POST", RELOAD_PATH, {})
+    if said is None:
+        raise nobody(settings, "start it (`ljwx live`): it reads the file as it starts")
     changed = [str(line) for line in said["changed"]]
     text = "\n".join([*changed, "in effect from the next close on"]) if changed else "nothing has changed"
     return show_result(arguments, {"changed": changed}, text)
@@ -76,6 +67,7 @@ def _line(one: Shown) -> list[str]:
     return [
         name,
         one.state or "-",
+        one.mode or "-",
         f"{one.share_bps / 100:.2f}" if one.strategy else "-",
         (one.model or "the market's") if one.strategy else "-",
         _cny(one.equity_fen),

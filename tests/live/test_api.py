@@ -54,7 +54,14 @@ def parts(tmp_path: Path, clock: ManualClock) -> ApiParts:
             staging=at_once(""),
         )
 
-    return ApiParts(journal=journal, inbox=inbox, progress=Progress(clock), max_age_s=60.0, capital_fen=100_000)
+    return ApiParts(
+        market="simulated-00000000",
+        journal=journal,
+        inbox=inbox,
+        progress=Progress(clock),
+        max_age_s=60.0,
+        capital_fen=100_000,
+    )
 
 
 def test_health_follows_progress_and_not_existence(parts: ApiParts, clock: ManualClock) -> None:

@@ -130,6 +130,34 @@ def test_a_trader_looks_closes_halts_kills_and_resets_through_the_commands(
     asyncio.run(act())
 
 
+def test_closing_all_cancels_open_purchases_although_nothing_is_held_yet(
+    tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = feed.sessions[0]
+
+    async def act() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with watched_at(exchange.said["url"], tmp_path, feed, settings) as watched, serving(watched) as port:
+                await watched.connect()
+                made = [limit_buy(session, name, 200, 0, 1) for name in feed.symbols[:3]]
+                await watched.desk.orders.place([replace(one, execution=Execution.SESSION) for one in made])
+                bought = [one.client_order_id for one in made]
+                told = await command(port, capsys, "close", "--all")
+                assert (sorted(told["cancelled"]), told["orders"]) == (sorted(bought), [])
+                one = await command(port, capsys, "close", made[0].symbol, "--yes", "--reason", "wrong", "--by", "wu")
+                assert one["cancelled"] == bought[:1]
+                said = await command(port, capsys, "close", "--all", "--yes", "--reason", "storm", "--by", "wu")
+                assert sorted(said["cancelled"]) == sorted(bought[1:])
+                assert {row["state"] for row in rows(watched, orders)} == {"cancelled"}
+                notes = [row["message"] for row in rows(watched, outbox, outbox.c.code == "CLOSED_BY_HAND")]
+                assert notes[0] == f"wu cancels {bought[0]}: wrong"
+                assert notes[1].endswith(": storm")
+                again = await command(port, capsys, "close", "--all", "--yes", "--reason", "storm", "--by", "wu")
+                assert again["cancelled"] == again["orders"] == []
+
+    asyncio.run(act())
+
+
 def test_what_may_be_sold_is_sold_at_once_at_a_limit(
     tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.close_trading import Close
-from ljwx_pipeline.live.events import OrderDecided, Reconciled
+from ljwx_pipeline.live.events import OrderDecided, Reconciled, ReconciliationFailed
 from ljwx_pipeline.live.follower import Follower, Hooks
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.order_desk import OrderDesk
@@ -196,5 +197,32 @@ def test_whoever_follows_the_stream_cancels_it_as_soon_as_it_is_told(pack: Path,
                 await follower.follow()
             assert slow.theirs() is OrderStatus.CANCELLED
             assert (await slow.row())[:3] == ("cancelled", "", 0)
+
+    asyncio.run(act())
+
+
+def test_nothing_is_sent_again_to_an_exchange_that_was_put_back_to_an_older_copy(pack: Path, tmp_path: Path) -> None:
+    async def act() -> None:
+        async with slow_desk(pack, tmp_path, forgetful=False) as slow:
+            exchange, (session, later, *_) = slow.broker.exchange, slow.broker.exchange.market.sessions
+            shutil.copytree(tmp_path / "exchange", tmp_path / "older copy")
+            advance_to(exchange, session, PhaseName.OPENING_AUCTION)
+            assert isinstance(await slow.desk.recover(), Reconciled)
+            order = decided(session, later, slow.order.symbol, 200)
+            slow.broker.losses = [Loss.REPLY]
+            await slow.desk.place([order])
+            advance_to(exchange, later, PhaseName.CLOSED)
+            assert exchange.order(order.client_order_id).state is OrderStatus.FILLED
+            with opened(pack, tmp_path / "older copy") as older:
+                slow.broker.exchange = older
+                found = await slow.desk.recover()
+                assert not older.orders(None)
+                assert isinstance(found, ReconciliationFailed)
+                assert "begun anew or is an older copy" in found.differences[0]
+                with pytest.raises(BrokerSilent, match="begun anew or is an older copy"):
+                    await slow.desk.settle()
+                assert not older.orders(None)
+                state = select(orders.c.state).where(orders.c.client_order_id == order.client_order_id)
+                assert await slow.journal.read(lambda c: c.execute(state).scalar_one()) == "unknown"
 
     asyncio.run(act())

@@ -11,7 +11,8 @@ from ljwx_pipeline.live.events import SleeveBook, Stage, StrategyState
 from ljwx_pipeline.live.sleeves.book import NOBODY
 from ljwx_pipeline.live.sleeves.reading import last_books, strategies_in_force
 from ljwx_pipeline.live.sleeves.strategies import InForce, sleeve_of
-from ljwx_pipeline.live.tables import sleeve_accounts, stages
+from ljwx_pipeline.live.tables import modes, sleeve_accounts, stages
+from ljwx_pipeline.trading.modes import TradingMode
 
 #: What nobody's book is called where it is shown.
 UNASSIGNED = "(nobody)"
@@ -23,6 +24,8 @@ class Shown:
 
     Parameters
     ----------
+    mode
+        What a person lets the strategy do (`TradingMode`); breakers and the account's mode may be stricter.
     model
         Registered model that it trades by; empty for the market's own.
     bundle_hash
@@ -37,6 +40,7 @@ class Shown:
     strategy: str
     stage: str
     state: str
+    mode: str
     share_bps: int
     model: str
     bundle_hash: str
@@ -56,6 +60,7 @@ def overview(connection: Connection) -> tuple[Shown, ...]:
     by_name = {book.sleeve: book for book in books}
     before = _equities_before(connection, session)
     held = {(row.strategy, row.stage): row.bundle_hash for row in connection.execute(select(stages))}
+    chosen = {row.scope: row.mode for row in connection.execute(select(modes.c.scope, modes.c.mode))}
     found = []
     for one in strategies_in_force(connection):
         if one.state is StrategyState.REMOVED:
@@ -67,7 +72,9 @@ def overview(connection: Connection) -> tuple[Shown, ...]:
                 model = "" if spec is None else spec.model
                 # what is staged for a model is staged for all who trade it; the market's own stands without a name
                 bundle = held.get((model, stage), "")
-                found.append(_shown(one, stage, book, model, bundle, session, before))
+                found.append(
+                    _shown(one, stage, book, chosen.get(one.name, TradingMode.ACTIVE), model, bundle, session, before)
+                )
     nobody = by_name.get(NOBODY)
     if nobody is not None and (nobody.equity_fen or nobody.holdings):
         found.append(
@@ -76,6 +83,7 @@ def overview(connection: Connection) -> tuple[Shown, ...]:
                 strategy="",
                 stage="",
                 state="",
+                mode="",
                 share_bps=0,
                 model="",
                 bundle_hash="",
@@ -96,6 +104,7 @@ def _shown(
     one: InForce,
     stage: Stage,
     book: SleeveBook | None,
+    mode: str,
     model: str,
     bundle: str,
     session: date | None,
@@ -108,6 +117,7 @@ def _shown(
         strategy=one.name,
         stage=stage,
         state=one.state,
+        mode=mode,
         share_bps=one.share_bps if book is None else book.share_bps,
         model=model,
         bundle_hash=bundle,
