@@ -177,7 +177,8 @@ class Guard:
     async def own_denial(self, strategy: str, valid_session: date, action: Action) -> str:
         """Return the code of what forbids ``action`` to ``strategy`` beside what forbids it to the whole account.
 
-        A lease that has just run out is the account's. One that the guard does not know yet is read from the log first. Raises as `follow`.
+        A lease that has just run out is the account's. One that the guard does not know yet is read from the log first.
+        Raises as `follow`.
         """
         if strategy not in self._book.in_force:
             await self.follow()

@@ -1,4 +1,4 @@
-"""A close is traded however long its decision takes: the lease that ran out meanwhile is renewed, and denies nothing."""
+"""A close is traded however long its decision takes: a lease that ran out meanwhile is renewed and denies nothing."""
 
 from __future__ import annotations
 
