@@ -265,7 +265,12 @@ def _live(arguments: argparse.Namespace) -> int:
     home = market_home(settings)
     if not arguments.once:
         print(f"the runner of {home.name}: `ljwx live status` says how it stands, Ctrl-C ends it", file=sys.stderr)
-        return serve(home, settings, reread=lambda: _settings(arguments))
+        return serve(
+            home,
+            settings,
+            reread=lambda: _settings(arguments),
+            told=lambda words: print(words, file=sys.stderr, flush=True),
+        )
     account = run_replay(home, settings)
     print(json.dumps(account.as_dict(), indent=2))
     return 0

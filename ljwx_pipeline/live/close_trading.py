@@ -19,6 +19,7 @@ import numpy as np
 
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.async_journal import AsyncJournal
+from ljwx_pipeline.live.brokers.port import LeaseLapsed
 from ljwx_pipeline.live.close_books import (
     AtClose,
     TradingModel,
@@ -30,7 +31,16 @@ from ljwx_pipeline.live.close_books import (
     sleeves_of,
 )
 from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings, stranger_held
-from ljwx_pipeline.live.events import Event, Noted, OrderDecided, SignalsScored, SleeveBook, SleevesDecided
+from ljwx_pipeline.live.events import (
+    AlertRaised,
+    Event,
+    Noted,
+    OrderDecided,
+    SignalsScored,
+    SleeveBook,
+    SleevesDecided,
+    Tier,
+)
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.model import Model
 from ljwx_pipeline.live.order_desk import OrderDesk
@@ -41,9 +51,11 @@ from ljwx_pipeline.live.sleeves.netting import AccountOrder, Lot, Netted, Sleeve
 from ljwx_pipeline.live.sleeves.reading import history, strategies_in_force, was_decided
 from ljwx_pipeline.live.sleeves.strategies import BY_FILE, InForce, StrategySpec, sole_strategy
 from ljwx_pipeline.live.sleeves.universe import keep_members
+from ljwx_pipeline.live.stop_books import untold
 from ljwx_pipeline.live.working_orders import WorkingOrders, working_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.trading.exchange_wire import Execution, Side
+from ljwx_pipeline.trading.modes import Condition
 from ljwx_pipeline.uncertainty.abstain import may_buy
 from ljwx_pipeline.units import BPS
 
@@ -125,11 +137,27 @@ class CloseTrader:
 
         Raises
         ------
+        LeaseLapsed
+            When the lease was not renewed in time, which is alerted once a close: nothing is decided, ask again.
         LiveError
             When the feed does not hold the session, or a symbol that is held: nothing is decided.
         """
         async with self._turn:
-            return await self._decide(close)
+            try:
+                return await self._decide(close)
+            except LeaseLapsed as lapsed:
+                await self._alert_lapsed(close, lapsed)
+                raise
+
+    async def _alert_lapsed(self, close: Close, lapsed: LeaseLapsed) -> None:
+        """Alert that nothing was decided; an alert needs no lease, and the same close is told of once."""
+        said = f"the close of {close.session} is not decided yet: {lapsed}"
+        alerts = [
+            AlertRaised(tier=Tier.CRITICAL, code=Condition.NO_LEASE.value, message=message)
+            for message in await self._journal.read(partial(untold, [said], code=Condition.NO_LEASE))
+        ]
+        if alerts:
+            await self._journal.append(alerts, None)
 
     async def _decide(self, close: Close) -> bool:
         strategies = await self._strategies()
@@ -161,7 +189,8 @@ class CloseTrader:
             intents, said = await self._wanted(sleeve, own, close, alone=funding.sole is not None)
             wanted += intents
             beside += said
-        netted = net(
+        netted = await asyncio.to_thread(
+            net,
             close.session,
             wanted,
             lots=self._lots,
@@ -170,9 +199,12 @@ class CloseTrader:
         beside.append(SleevesDecided(session=close.session, valid_session=close.valid_session, wants=netted.wants))
         # the age of several models is judged for each sleeve by itself
         age_days = 0 if funding.sole is None else _age_days(trading[0].model, close.session)
+        await self._desk.held_epoch()  # judged under a lease that is held, however long it took until here
         restraint = FREE if self._restraint is None else await self._restraint(close)
         working = await self._journal.read(partial(working_orders, close.valid_session, self._closes(close.session)))
-        judged = self._orders(netted, wanted, standing.account, close, age_days, restraint, working)
+        judged = await asyncio.to_thread(
+            self._orders, netted, wanted, standing.account, close, age_days, restraint, working
+        )
         await self._desk.place(judged, beside)
         return True
 
@@ -214,7 +246,7 @@ class CloseTrader:
             return self._everything(sleeve, portfolio, close, denials), []
         model, deployed = sleeve.model, sleeve.model.deployed
         decider = self._decider(sleeve.name, sleeve.spec)
-        # scoring takes as long as it takes: the stream and the lease are looked after meanwhile
+        # scoring and deciding take as long as they take: the stream and the lease are looked after meanwhile
         scores = await asyncio.to_thread(model.scorer.scores, close.session)
         beside: list[Event] = []
         if sleeve.spec.universe:
@@ -230,7 +262,8 @@ class CloseTrader:
                 beside.append(Noted(topic="nothing_is_bought", message=said, session=close.session))
             self._interval_faults[sleeve.name] = ends.fault
             buyable = may_buy(decider.uncertainty, ends.lower, ends.upper)
-        intents = decider.intents(
+        intents = await asyncio.to_thread(
+            decider.intents,
             close.session,
             portfolio,
             scores,

@@ -154,7 +154,10 @@ class Guard:
 
         While a step is being written, what either side of it forbids is forbidden.
         """
-        now = self.now().standing(strategy, valid_session)
+        return self._standing(self.now(), strategy, valid_session)
+
+    def _standing(self, book: GuardBook, strategy: str, valid_session: date | None) -> Standing:
+        now = book.standing(strategy, valid_session)
         return now if self._coming is None else both(now, self._coming.standing(strategy, valid_session))
 
     def may_send(self, one: Outstanding) -> str:
@@ -174,16 +177,24 @@ class Guard:
     async def own_denial(self, strategy: str, valid_session: date, action: Action) -> str:
         """Return the code of what forbids ``action`` to ``strategy`` beside what forbids it to the whole account.
 
-        One that the guard does not know yet is read from the log first. Raises as `follow`.
+        A lease that has just run out is the account's. One that the guard does not know yet is read from the log first.
+        Raises as `follow`.
         """
         if strategy not in self._book.in_force:
             await self.follow()
-        of_account = frozenset(self.standing("", valid_session).reasons)
-        own = (one for one in self.standing(strategy, valid_session).reasons if one not in of_account)
+        book = self._book
+        of_account = frozenset(self._standing(book, "", valid_session).reasons)
+        own = (one for one in self._standing(book, strategy, valid_session).reasons if one not in of_account)
         return next((one.code for one in own if action not in one.allows), "")
 
     async def restraint(
-        self, strategy: str, valid_session: date, now_ns: int, suspects: Collection[str] = ()
+        self,
+        strategy: str,
+        valid_session: date,
+        now_ns: int,
+        suspects: Collection[str] = (),
+        *,
+        asks_lease: bool = True,
     ) -> Restraint:
         """Return what speaks against orders of ``strategy`` (empty: the account's) for a session, beside the limits.
 
@@ -193,9 +204,12 @@ class Guard:
             The market's time: what orders are decided on.
         suspects
             Symbols whose newest price is in quarantine.
+        asks_lease
+            Whether a lease that has just run out denies. Not where what is denied is denied for good: whoever places
+            such orders waits for the renewal, and nothing leaves without it.
         """
         sent = await self._journal.read(lambda connection: sent_lately(connection, valid_session, now_ns))
-        standing = self.standing(strategy, valid_session)
+        standing = self._standing(self.now() if asks_lease else self._book, strategy, valid_session)
         return Restraint(
             opening_denied=standing.denial(Action.OPEN),
             reducing_denied=standing.denial(Action.REDUCE),

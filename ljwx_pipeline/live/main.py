@@ -58,6 +58,8 @@ class RunnerProcess:
         Called each time the books were found to agree with the exchange's.
     reread
         Reads the configuration again, for the strategies alone; ``settings`` if None.
+    told
+        As `LiveProcess` takes it.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class RunnerProcess:
         clock: Clock,
         ready: Callable[[], None] = lambda: None,
         reread: Callable[[], Settings] | None = None,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.live_dir = home / LIVE_DIR
         self.progress = Progress(clock)
@@ -92,7 +95,9 @@ class RunnerProcess:
         )
         self._keys_dir = keys_dir
         self._clock = clock
-        self.loop = LiveProcess(self.settings, inbox=self.inbox, progress=self.progress, clock=clock, ready=ready)
+        self.loop = LiveProcess(
+            self.settings, inbox=self.inbox, progress=self.progress, clock=clock, ready=ready, told=told
+        )
 
     @property
     def capital_fen(self) -> int:
@@ -166,11 +171,13 @@ def serve(
     *,
     keys_dir: Path | None = None,
     reread: Callable[[], Settings] | None = None,
+    told: Callable[[str], None] = lambda _: None,
 ) -> int:
     """Run loop and HTTP interface in this process until SIGTERM or SIGINT; return the exit code.
 
     While another process trades the account this one stands by. After several unclean ends in a short time it waits
-    before it starts. Whoever started it is told when it is ready, that it gets on, and that it ends.
+    before it starts. Whoever started it is told when it is ready, that it gets on, and that it ends; ``told`` is called
+    with the words for a terminal: that it stands by, and that it takes over.
 
     Raises
     ------
@@ -212,6 +219,7 @@ def serve(
             clock=clock,
             ready=agreed.set,
             reread=reread,
+            told=told,
         )
         watchdog = Watchdog(manager, process.progress, max_age_s=process.max_age_s, books_agree=agreed.is_set)
         asyncio.run(_supervised(process, watchdog, asked, settings.ui.host, settings.ui.runner_port))

@@ -55,7 +55,7 @@ from ljwx_pipeline.units import NS_PER_S
 #: Orders on their way at once.
 _SENT_AT_ONCE = 8
 #: How often, and how long apart, an overdue renewal of the lease is waited for before nothing is sent.
-_RENEWAL_LOOKS, _RENEWAL_LOOK_S = 40, 0.05
+_RENEWAL_LOOKS, _RENEWAL_LOOK_S = 120, 0.05
 _FIRST_SETTLING_WAIT_S, _LONGEST_SETTLING_WAIT_S = 0.05, 5.0
 #: How often a statement may be overtaken by new messages before the look is given up until the next one.
 _STATEMENTS = 20
@@ -110,16 +110,34 @@ class OrderDesk:
         ------
         Deposed
             When another runner has taken over: what has not left stays.
+        LeaseLapsed
+            As `held_epoch`: nothing was written and nothing sent.
         LiveError
             When the journal refuses: nothing was sent.
         """
-        epoch, now = await self._held_epoch(), self._now_ns()
+        epoch, now = await self.held_epoch(), self._now_ns()
         going = [one for one in decided if not one.denial]
         sent = [OrderSent(client_order_id=one.client_order_id, fencing_epoch=epoch, sent_at_ns=now) for one in going]
         with self._on_their_way(one.client_order_id for one in going):
             await self._journal.append([*beside, *decided, *sent], epoch)
             wants = [want for event in beside if isinstance(event, SleevesDecided) for want in event.wants]
             await self._send_all([about_to_leave(one, wants) for one in going])
+
+    async def held_epoch(self) -> int:
+        """Return the epoch once the lease is surely held; after a long computation its renewal may be due just now.
+
+        Raises
+        ------
+        Deposed
+            When another runner has taken over.
+        LeaseLapsed
+            When it was not renewed while it was waited for.
+        """
+        for _ in range(_RENEWAL_LOOKS):
+            if self._fence.epoch and self._fence.holds():
+                break
+            await asyncio.sleep(_RENEWAL_LOOK_S)
+        return required_epoch(self._fence)
 
     async def cancel(self, client_order_id: str) -> None:
         """Ask the broker to cancel what is left of an order; one that it never saw is finished here.
@@ -271,14 +289,6 @@ class OrderDesk:
         found = self._intake.compared(connection, statement, order_differences(connection, theirs))
         self._journal.log.append_within(connection, [found], epoch)
         return found
-
-    async def _held_epoch(self) -> int:
-        """Return the epoch once the lease is surely held; after a long computation its renewal may be due just now."""
-        for _ in range(_RENEWAL_LOOKS):
-            if self._fence.epoch and self._fence.holds():
-                break
-            await asyncio.sleep(_RENEWAL_LOOK_S)
-        return required_epoch(self._fence)
 
     async def _take_in(self, messages: Sequence[Durable]) -> Taken:
         ended = [one.session for one in messages if isinstance(one, Phase) and one.phase is PhaseName.CLOSED]

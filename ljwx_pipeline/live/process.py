@@ -31,6 +31,7 @@ from ljwx_pipeline.live.runner_word import RunnerWord, Traded
 from ljwx_pipeline.live.sleeves.desk import StrategyDesk
 from ljwx_pipeline.live.tasks import first_of
 from ljwx_pipeline.live.trading import PackTrading, pack_stamp
+from ljwx_pipeline.live.warm_up import compile_kernels
 from ljwx_pipeline.live.watching import Watching
 from ljwx_pipeline.scoring.bundle import ModelBundle
 
@@ -58,6 +59,8 @@ class LiveProcess:
         Every instant comes from it.
     ready
         Called each time the books were found to agree with the exchange's.
+    told
+        Called with the words for whoever watches the process: that it stands by, and that it takes over.
     """
 
     def __init__(
@@ -68,6 +71,7 @@ class LiveProcess:
         progress: Progress,
         clock: Clock,
         ready: Callable[[], None] = lambda: None,
+        told: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._settings = settings
         self._live = settings.trading.runner.live
@@ -75,6 +79,7 @@ class LiveProcess:
         self._word = RunnerWord(progress, capital_fen=settings.trading.runner.capital_fen, traded=self._traded)
         self._clock = clock
         self._ready = ready
+        self._told = told
         self.epoch = 0
         self._stop = asyncio.Event()
         self._trading: PackTrading | None = None
@@ -166,6 +171,8 @@ class LiveProcess:
         while not self._stop.is_set():
             try:
                 if await asyncio.to_thread(candidate.look):
+                    if stood_by:
+                        self._told("the other runner has ended: this one trades the account")
                     return True
             except LjwxError as error:
                 if not stood_by:
@@ -176,6 +183,8 @@ class LiveProcess:
                 continue
             if not standby:
                 return False
+            if not stood_by:
+                self._told("another runner trades this account: this one stands by and takes over when that one ends")
             stood_by = True
             self._word.progress.beat(Mode.STANDBY, "another runner trades this account")
             await self._pause(STANDBY_LOOK_S)
@@ -187,6 +196,7 @@ class LiveProcess:
         """Lead until the end; return why to lead anew under a higher epoch, if that is it, with every task ended."""
         self.epoch = candidate.lease.epoch
         self._word.write_to(candidate.journal)
+        self._word.leads()
         self._parts = self._trading = None
         try:
             async with leader_parts(self._settings, candidate, self._make_inbox, self._clock) as parts:
@@ -253,6 +263,7 @@ class LiveProcess:
 
     async def _pass(self, parts: LeaderParts, once: bool) -> bool:
         """Trade over the pack that lies there; return False when another one was put in place meanwhile."""
+        self._word.starting("taking in what has arrived")
         await parts.collect()
         trading = await self._opened(parts)
         await parts.board.adopt()
@@ -304,6 +315,7 @@ class LiveProcess:
         EpochForgotten
             When the broker has seen an epoch that is not below this process' own.
         """
+        self._word.starting("starting the exchange, comparing the books with it")
         address = self._live.exchange_url if parts.exchange is None else await parts.exchange.address()
         if parts.connection is None:
             broker = PaperExchange(address, timeout_s=self._live.answer_seconds, ticks=self._live.tick_seconds > 0)
@@ -337,11 +349,15 @@ class LiveProcess:
         stamp = await asyncio.to_thread(pack_stamp, live_dir)
         if self._trading is None or self._trading.stamp != stamp:
             self._trading = None
+            self._word.starting("opening the session pack and reckoning its factors")
             trading = await asyncio.to_thread(PackTrading, live_dir, settings.trading)
+            self._word.starting("compiling what decides, once for each release")
+            await asyncio.to_thread(compile_kernels, trading.feed, settings.trading.runner, settings.trading.costs)
             await asyncio.to_thread(parts.candidate.require_fit, trading.feed)
             differ = await asyncio.to_thread(trading.features_beside, live_dir, settings.trading, settings.breakers)
             for difference in differ:
                 await asyncio.to_thread(parts.candidate.journal.record_event, "features_file", difference)
+            self._word.starting("loading the model")
             parts.board.attach(trading.factors)
             await parts.adopt()
             self._trading = trading  # last: what was refused on the way is asked again at the next look

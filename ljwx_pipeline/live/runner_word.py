@@ -64,6 +64,15 @@ class RunnerWord:
         """Keep the row in ``journal`` from now on."""
         self._journal, self._said, self._last_fault = journal, None, ""
 
+    def leads(self) -> None:
+        """Say that the process has begun to lead, whatever it did before; no work was done."""
+        self.progress.tell(Mode.STARTING, "opening the account")
+
+    def starting(self, doing: str) -> None:
+        """Say what a start is at; once it has come to anything, trading or a fault, those words stand."""
+        if self.progress.read().mode is Mode.STARTING:
+            self.progress.tell(Mode.STARTING, doing)
+
     async def say(self, mode: Mode, message: str) -> None:
         """Beat; make the journal's own row say the same if it does not yet."""
         self._last_fault = ""

@@ -167,9 +167,9 @@ def stop_books(given: Mapping[str, ExitParams], connection: Connection) -> StopB
     return StopBooks(_with_journal(watched, connection), free, _queued(watched, connection), faults)
 
 
-def untold(messages: Collection[str], connection: Connection) -> list[str]:
-    """Return those of ``messages`` that no alert has told yet."""
-    known = select(outbox.c.message).where(outbox.c.code == NOT_WATCHED, outbox.c.message.in_(messages))
+def untold(messages: Collection[str], connection: Connection, *, code: str = NOT_WATCHED) -> list[str]:
+    """Return those of ``messages`` that no alert of ``code`` has told yet."""
+    known = select(outbox.c.message).where(outbox.c.code == code, outbox.c.message.in_(messages))
     told = set(connection.execute(known).scalars())
     return [one for one in messages if one not in told]
 

@@ -186,8 +186,12 @@ class Watch:
             self._wake.set()
 
     async def restraint(self, close: Close) -> Restraint:
-        """Return what denies the account's orders decided at ``close``: for `CloseTrader`'s ``restraint``."""
-        return await self.guard.restraint("", close.valid_session, close.at_ns, self.ticks.suspects())
+        """Return what denies the account's orders decided at ``close``: for `CloseTrader`'s ``restraint``.
+
+        Not a lease that has just run out: a close is decided once, and its desk waits until the lease is renewed.
+        """
+        suspects = self.ticks.suspects()
+        return await self.guard.restraint("", close.valid_session, close.at_ns, suspects, asks_lease=False)
 
     async def denials(self, strategy: str, close: Close) -> Denials:
         """Return what a strategy's own breakers and mode deny it at ``close``: for `CloseTrader`'s ``denials``."""

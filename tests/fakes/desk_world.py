@@ -39,13 +39,15 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk_at(address: str, folder: Path, *, holder: str = "first", timeout_s: float = 5.0) -> AsyncIterator[Desk]:
+async def desk_at(
+    address: str, folder: Path, *, holder: str = "first", timeout_s: float = 5.0, term_s: float = 3600.0
+) -> AsyncIterator[Desk]:
     """A desk whose journal lies in ``folder``, as it was left there."""
     store = Store(folder / "journal.sqlite") if (folder / "journal.sqlite").exists() else empty_store(folder)
     clock = SystemClock()
     journal = AsyncJournal(store, log_of(store, clock))
     broker = PaperExchange(address, timeout_s=timeout_s)
-    lease = Lease(store, clock, holder=holder, term_s=3600.0)
+    lease = Lease(store, clock, holder=holder, term_s=term_s)
     try:
         assert lease.acquire()
         desk = OrderDesk(journal=journal, broker=broker, fence=lease, clock=clock, max_order_age_s=60)

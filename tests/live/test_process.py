@@ -23,7 +23,7 @@ from ljwx_pipeline.live.account_files import LOCK_NAME
 from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.leadership import Candidate
 from ljwx_pipeline.live.main import RunnerProcess, run_replay
-from ljwx_pipeline.live.progress import Mode
+from ljwx_pipeline.live.progress import Mode, Progress
 from tests.fakes.exchange_world import opened
 from tests.fakes.live_home import CONFIG, Home, live_home, live_settings
 from tests.fakes.runner_books import Books, assert_agree, runner_books
@@ -224,6 +224,47 @@ def test_a_fault_in_looking_ends_no_process_that_stands_by(
         assert await running, "it led in the end"
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_a_start_says_what_it_is_at_and_one_that_stood_by_says_so(
+    home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    process = RunnerProcess(
+        home.home, live_settings(settings), keys_dir=home.keys, clock=SystemClock(), told=told.append
+    )
+    said: list[str] = []
+    tell, look, looks = Progress.tell, Candidate.look, iter([False, False])
+
+    def heard(self: Progress, mode: Mode, message: str = "") -> None:
+        if mode is Mode.STARTING:
+            said.append(message)
+        tell(self, mode, message)
+
+    monkeypatch.setattr(Progress, "tell", heard)
+    monkeypatch.setattr(Candidate, "look", lambda self: next(looks, True) and look(self))
+
+    async def run() -> None:
+        running = asyncio.create_task(process.loop.run(once=False))
+        while process.progress.read().mode is not Mode.TRADING:
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        process.loop.stop()
+        await running
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert told == [
+        "another runner trades this account: this one stands by and takes over when that one ends",
+        "the other runner has ended: this one trades the account",
+    ]
+    assert said == [
+        "opening the account",
+        "taking in what has arrived",
+        "opening the session pack and reckoning its factors",
+        "compiling what decides, once for each release",
+        "loading the model",
+        "starting the exchange, comparing the books with it",
+    ]
 
 
 def test_a_close_that_hangs_is_no_market_that_rests(
