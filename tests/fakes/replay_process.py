@@ -84,6 +84,10 @@ class SeededBoard:
         if not await self._journal.read(lambda connection: connection.execute(select(bundles)).all()):
             await self._journal.append([STAGED], self._fence.epoch)
 
+    @property
+    def somebody_scores(self) -> bool:
+        return self._feed is not None
+
     def models_for(self, strategy: str) -> StagedModels:
         champion = None if self._feed is None else Model(BUNDLE, SeededScores(self._feed))
         return StagedModels(champion, None, None, (Sleeve(strategy, Stage.CHAMPION, BUNDLE.bundle_hash, 10_000),))
