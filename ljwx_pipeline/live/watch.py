@@ -35,6 +35,8 @@ from ljwx_pipeline.trading.modes import Action, Condition
 UNANSWERED = (Condition.BROKER_UNREACHABLE, Condition.NOT_RECONCILED)
 #: What the end of the stream leaves unknown; the stream read again after a comparison ends it.
 OUTAGE = (*UNANSWERED, Condition.EXCHANGE_UNREACHABLE)
+#: How long, and how often, a close that is to be judged looks whether the broker answers again.
+ANSWERED_S, _ANSWER_LOOK_S = 10.0, 0.05
 
 
 @dataclass(frozen=True)
@@ -188,10 +190,27 @@ class Watch:
     async def restraint(self, close: Close) -> Restraint:
         """Return what denies the account's orders decided at ``close``: for `CloseTrader`'s ``restraint``.
 
-        Not a lease that has just run out: a close is decided once, and its desk waits until the lease is renewed.
+        Not a lease that has just run out, nor a request that has just gone without an answer: a close is decided once,
+        its desk waits until the lease is renewed, and here it is waited until the books were compared.
+
+        Raises
+        ------
+        BrokerSilent
+            When the broker does not answer again meanwhile: nothing is judged, ask again after the reconnection.
         """
+        await self._answers_again()
         suspects = self.ticks.suspects()
         return await self.guard.restraint("", close.valid_session, close.at_ns, suspects, asks_lease=False)
+
+    async def _answers_again(self) -> None:
+        for _ in range(round(ANSWERED_S / _ANSWER_LOOK_S)):
+            if self.guard.book.wrong.keys().isdisjoint(OUTAGE):
+                return
+            await asyncio.sleep(_ANSWER_LOOK_S)
+        raise BrokerSilent(
+            f"the broker has not answered for {ANSWERED_S:.0f} s, and a close is to be decided",
+            "nothing was decided; it is, once the books agree",
+        )
 
     async def denials(self, strategy: str, close: Close) -> Denials:
         """Return what a strategy's own breakers and mode deny it at ``close``: for `CloseTrader`'s ``denials``."""

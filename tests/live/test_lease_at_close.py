@@ -1,10 +1,10 @@
-"""A close is traded however long its decision takes: a lease that ran out meanwhile is renewed and denies nothing."""
+"""A close is traded however long its decision takes: no lease that ran out and no silence meanwhile denies it."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
@@ -17,11 +17,12 @@ from sqlalchemy import select
 from ljwx_pipeline.clock import SystemClock
 from ljwx_pipeline.config import Settings
 from ljwx_pipeline.live import order_desk
-from ljwx_pipeline.live.brokers.port import LeaseLapsed
+from ljwx_pipeline.live import watch as watch_module
+from ljwx_pipeline.live.brokers.port import BrokerSilent, LeaseLapsed
 from ljwx_pipeline.live.close_books import TradingModel
 from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.decision import Decider
-from ljwx_pipeline.live.events import Stage
+from ljwx_pipeline.live.events import Reconciled, Stage
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.model import Model
@@ -62,13 +63,21 @@ class Guarded(Followed):
     """A follower whose closes a real guard watches, as the runner's are; ``before`` is done as the close is judged."""
 
     def __init__(
-        self, desk: Desk, feed: ReplayFeed, settings: Settings, watch: Watch, model: Model, before: Callable[[], None]
+        self,
+        desk: Desk,
+        feed: ReplayFeed,
+        settings: Settings,
+        watch: Watch,
+        model: Model,
+        before: Callable[[], Awaitable[None] | None],
     ) -> None:
         super().__init__(desk, feed, wide_open(settings), model)
         self.watch = watch
+        self.before = before
 
         async def restraint(close: Close) -> Restraint:
-            before()
+            if (asked := self.before()) is not None:
+                await asked
             return await watch.restraint(close)
 
         self.trader = CloseTrader(
@@ -93,7 +102,7 @@ async def guarded(
     settings: Settings,
     *,
     scorer: type[GivenScores] = GivenScores,
-    before: Callable[[], None] = lambda: None,
+    before: Callable[[], Awaitable[None] | None] = lambda: None,
 ) -> AsyncIterator[tuple[Desk, Guarded]]:
     feed, runner = ReplayFeed(read_session_pack(pack)), wide_open(settings)
     with exchange_process(pack, folder / "exchange", "--seed", "1", "--speed", "0") as exchange:
@@ -172,6 +181,52 @@ def test_without_the_lease_a_close_stays_to_be_decided_and_is_alerted_once(
             with desk.store.reading() as connection:
                 told = [tuple(row) for row in connection.execute(select(outbox.c.tier, outbox.c.code))]
             assert told == [("critical", "NO_LEASE")]
+            desk.lease.renew()
+            assert await followed.trader.decide(close)
+            assert {state for state, _ in found_orders(desk)} == {"accepted"}
+
+    asyncio.run(run())
+
+
+def test_a_request_without_an_answer_just_before_a_close_is_judged_denies_nothing_once_the_books_were_compared(
+    pack: Path, tmp_path: Path, settings: Settings
+) -> None:
+    async def run() -> None:
+        async with guarded(pack, tmp_path, settings) as (desk, followed):
+            watch = followed.watch
+            followed.before = lambda: watch.on_unanswered(BrokerSilent("no answer", "wait"))
+
+            async def compares() -> None:
+                while True:
+                    await watch.comparison_due()
+                    since = watch.guard.moment
+                    assert isinstance(await desk.orders.recover(), Reconciled)
+                    await watch.on_compared(since)
+
+            first = ReplayFeed(read_session_pack(pack)).sessions[0]
+            await first_of(renewing(desk.lease), compares(), followed.follower.follow(until(first)))
+            await desk.orders.settle_all()
+            assert {state for state, _ in found_orders(desk)} == {"accepted"}, found_orders(desk)
+
+    asyncio.run(run())
+
+
+def test_while_the_broker_does_not_answer_a_close_stays_to_be_decided(
+    pack: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch_module, "ANSWERED_S", 0.2)
+
+    async def run() -> None:
+        async with guarded(pack, tmp_path, settings) as (desk, followed):
+            desk.lease.renew()
+            await followed.on_connected()
+            close = await _first_close(desk, followed)
+            await followed.watch.on_silent(BrokerSilent("the stream has ended", "wait"))
+            desk.lease.renew()
+            with pytest.raises(BrokerSilent, match="a close is to be decided"):
+                await followed.trader.decide(close)
+            assert found_orders(desk) == []
+            await followed.on_connected()
             desk.lease.renew()
             assert await followed.trader.decide(close)
             assert {state for state, _ in found_orders(desk)} == {"accepted"}
