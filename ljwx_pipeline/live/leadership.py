@@ -46,17 +46,17 @@ class Place:
 
 
 class EpochForgotten(Deposed):
-    """The broker has seen this epoch or a higher one than this process leads under: a restored journal forgot it.
+    """The broker has seen this epoch or a higher one than this process leads under: a restored journal forgot it."""
 
-    Parameters
-    ----------
-    seen
-        The highest that the broker has seen.
-    """
+    #: The highest that the broker has seen.
+    seen = 0
 
-    def __init__(self, seen: int) -> None:
-        super().__init__(f"the broker has seen epoch {seen}, the journal has forgotten it", "lead above it")
-        self.seen = seen
+    @classmethod
+    def of(cls, seen: int) -> EpochForgotten:
+        """Return the error for a broker that has seen ``seen``."""
+        error = cls(f"the broker has seen epoch {seen}, the journal has forgotten it", "lead above it")
+        error.seen = seen
+        return error
 
 
 class Candidate:

@@ -322,7 +322,7 @@ class LiveProcess:
             try:
                 seen = await broker.require_protocol()
                 if parts.candidate.lease.epoch <= seen:
-                    raise EpochForgotten(seen)
+                    raise EpochForgotten.of(seen)
                 await broker.lead(self.epoch)  # before anything is asked: whoever led until now can send no more
             except BaseException:
                 await broker.close()
