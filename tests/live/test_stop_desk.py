@@ -212,10 +212,16 @@ def test_frames_are_read_while_a_stop_s_order_is_on_its_way_to_a_slow_broker(
                 assert slow["frames"] >= 3
                 assert slow["with messages"] >= 1
                 assert slow["longest_s"] < 0.6
-                (answered,) = {row["state"] for row in rows(watched, orders, orders.c.leg.in_(STOP_LEGS))} - {
-                    "intended"
+                sent = {(row["state"], row["reason"]) for row in rows(watched, orders, orders.c.leg.in_(STOP_LEGS))}
+                answered = {one for one in sent if one[0] != "intended"}
+                assert answered
+                # the market waits for nobody: where its session was over first, the next one's stop went out again
+                assert answered <= {
+                    ("accepted", ""),
+                    ("partly_filled", ""),
+                    ("filled", ""),
+                    ("rejected", "STALE_SESSION"),
                 }
-                assert answered != "unknown"
 
     asyncio.run(act())
 
