@@ -18,6 +18,7 @@ from functools import partial
 import numpy as np
 
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.live.alerts import alert_once
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import LeaseLapsed
 from ljwx_pipeline.live.close_books import (
@@ -32,14 +33,12 @@ from ljwx_pipeline.live.close_books import (
 )
 from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings, stranger_held
 from ljwx_pipeline.live.events import (
-    AlertRaised,
     Event,
     Noted,
     OrderDecided,
     SignalsScored,
     SleeveBook,
     SleevesDecided,
-    Tier,
 )
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.model import Model
@@ -51,7 +50,6 @@ from ljwx_pipeline.live.sleeves.netting import AccountOrder, Lot, Netted, Sleeve
 from ljwx_pipeline.live.sleeves.reading import history, strategies_in_force, was_decided
 from ljwx_pipeline.live.sleeves.strategies import BY_FILE, InForce, StrategySpec, sole_strategy
 from ljwx_pipeline.live.sleeves.universe import keep_members
-from ljwx_pipeline.live.stop_books import untold
 from ljwx_pipeline.live.working_orders import WorkingOrders, working_orders
 from ljwx_pipeline.market.rulebook import lot_sizes
 from ljwx_pipeline.trading.exchange_wire import Execution, Side
@@ -152,12 +150,7 @@ class CloseTrader:
     async def _alert_lapsed(self, close: Close, lapsed: LeaseLapsed) -> None:
         """Alert that nothing was decided; an alert needs no lease, and the same close is told of once."""
         said = f"the close of {close.session} is not decided yet: {lapsed}"
-        alerts = [
-            AlertRaised(tier=Tier.CRITICAL, code=Condition.NO_LEASE.value, message=message)
-            for message in await self._journal.read(partial(untold, [said], code=Condition.NO_LEASE))
-        ]
-        if alerts:
-            await self._journal.append(alerts, None)
+        await alert_once(self._journal, Condition.NO_LEASE.value, [said])
 
     async def _decide(self, close: Close) -> bool:
         strategies = await self._strategies()

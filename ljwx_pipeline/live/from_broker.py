@@ -63,13 +63,11 @@ EXTERNAL = "external"
 
 @dataclass(frozen=True)
 class Taken:
-    """What a batch brought: the sessions that opened and closed in it, and whether the account still agrees.
+    """What a batch brought: how the account differs, if it does, from what the broker states.
 
     ``reopened`` says that orders work at the broker which were ended here: they are to be cancelled.
     """
 
-    opened: tuple[date, ...]
-    closed: tuple[date, ...]
     differences: tuple[str, ...]
     reopened: bool = False
 
@@ -114,8 +112,6 @@ class MessageIntake:
             When a message is missing or contradicts what is known: as above.
         """
         read = self.position(connection)
-        opened: list[date] = []
-        closed: list[date] = []
         differences: list[str] = []
         for message in messages:
             if message.seq <= read:
@@ -132,13 +128,9 @@ class MessageIntake:
                 compared = self.compared(connection, message)
                 self._append(connection, [compared], epoch)
                 differences += compared.differences if isinstance(compared, ReconciliationFailed) else ()
-            elif isinstance(message, Phase) and message.phase is PhaseName.OPENING_AUCTION:
-                opened.append(message.session)
-            elif isinstance(message, Phase) and message.phase is PhaseName.CLOSED:
-                closed.append(message.session)
         working = any(isinstance(one, OrderReport) and one.state in OPEN_STATUSES for one in messages)
         reopened = working and bool(reopened_orders(connection))
-        return Taken(tuple(opened), tuple(closed), tuple(differences), reopened)
+        return Taken(tuple(differences), reopened)
 
     def compared(
         self, connection: Connection, statement: AccountReport, more: Iterable[str] = ()

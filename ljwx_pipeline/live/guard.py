@@ -22,7 +22,6 @@ from ljwx_pipeline.live.brokers.port import Fence
 from ljwx_pipeline.live.events import Event, ModeChanged, Noted, instant_ns
 from ljwx_pipeline.live.guard_book import GuardBook, folded, looked, stopped, valued
 from ljwx_pipeline.live.guard_events import mirrored, mode_event, written
-from ljwx_pipeline.live.guard_journal import DECIDED_BEFORE_DAYS as DECIDED_BEFORE_DAYS
 from ljwx_pipeline.live.guard_journal import Told, read_book, sent_lately, told_mode, told_since
 from ljwx_pipeline.live.orders import Leg
 from ljwx_pipeline.live.outstanding import Outstanding

@@ -162,7 +162,7 @@ class OrderDesk:
             nothing was written.
         """
         if not messages:
-            return Taken((), (), ())
+            return Taken(())
         async with self._turn:
             read = await self._journal.read(self._intake.position)
             if messages[0].seq > read + 1:

@@ -21,7 +21,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, Select, func, select
 
 from ljwx_pipeline.live.events import SleeveBook, StrategyState
-from ljwx_pipeline.live.guard import DECIDED_BEFORE_DAYS
+from ljwx_pipeline.live.guard_journal import DECIDED_BEFORE_DAYS
 from ljwx_pipeline.live.sleeves.attribution import SessionRecord, carry, carry_sold, wants_by_order
 from ljwx_pipeline.live.sleeves.book import NOBODY, Books
 from ljwx_pipeline.live.sleeves.reading import last_books, session_so_far, strategies_in_force
@@ -31,7 +31,6 @@ from ljwx_pipeline.live.tables import (
     breaker_states,
     bundles,
     orders,
-    outbox,
     positions_now,
     sessions,
     sleeve_wants,
@@ -165,13 +164,6 @@ def stop_books(given: Mapping[str, ExitParams], connection: Connection) -> StopB
         else:
             watched = _of_sleeves(rules.exits, stated, market, connection)
     return StopBooks(_with_journal(watched, connection), free, _queued(watched, connection), faults)
-
-
-def untold(messages: Collection[str], connection: Connection, *, code: str = NOT_WATCHED) -> list[str]:
-    """Return those of ``messages`` that no alert of ``code`` has told yet."""
-    known = select(outbox.c.message).where(outbox.c.code == code, outbox.c.message.in_(messages))
-    told = set(connection.execute(known).scalars())
-    return [one for one in messages if one not in told]
 
 
 def stop_key(held: HeldByStrategy) -> str:

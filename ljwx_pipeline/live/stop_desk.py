@@ -20,6 +20,7 @@ from typing import Any
 
 from ljwx_pipeline.config import RiskSettings, StopSettings
 from ljwx_pipeline.errors import TradingError
+from ljwx_pipeline.live.alerts import alert_once
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Fence
 from ljwx_pipeline.live.events import AlertRaised, BreakerMoved, Event, OrderDecided, StopQueued, Tier
@@ -30,7 +31,7 @@ from ljwx_pipeline.live.orders import Leg, OrderIntent
 from ljwx_pipeline.live.outstanding import sale_decided
 from ljwx_pipeline.live.risk_gate import Quote, RiskView, gate_orders
 from ljwx_pipeline.live.sleeves.strategies import strategy_of
-from ljwx_pipeline.live.stop_books import NOT_WATCHED, STOP, Watched, stop_books, stop_key, untold
+from ljwx_pipeline.live.stop_books import NOT_WATCHED, STOP, Watched, stop_books, stop_key
 from ljwx_pipeline.market.hours import MarketPhase
 from ljwx_pipeline.trading.exchange_wire import Execution, NewOrder, OrderReport, OrderStatus, Side, Tick
 from ljwx_pipeline.trading.exits import ExitParams
@@ -124,13 +125,7 @@ class StopDesk:
                 stops[one.held.identity] = restored(one, self._settings)
             except TradingError as error:
                 faults.append(str(error))
-        if faults:
-            alerts = [
-                AlertRaised(tier=Tier.CRITICAL, code=NOT_WATCHED, message=message)
-                for message in await self._journal.read(partial(untold, faults))
-            ]
-            if alerts:
-                await self._journal.append(alerts, None)
+        await alert_once(self._journal, NOT_WATCHED, faults)
         self._watched = {one.held.identity: one for one in found.watched}
         self._free_shares, self._queued = found.free_shares, dict(found.queued)
         self.stops = stops

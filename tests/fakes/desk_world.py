@@ -21,7 +21,7 @@ from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import Leg
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import fills, orders
-from ljwx_pipeline.trading.exchange_wire import Execution, PhaseName, Side
+from ljwx_pipeline.trading.exchange_wire import Execution, Phase, PhaseName, Side
 from tests.fakes.journals import empty_store, log_of
 
 STRATEGY = "topk-dropout"
@@ -114,7 +114,7 @@ async def _follow(desk: Desk, symbols: list[str], sessions: int) -> bool:
     async for frame in desk.broker.stream(after):
         taken = await desk.orders.take_in(frame.durable)
         assert not taken.differences
-        if taken.closed:
+        if any(isinstance(one, Phase) and one.phase is PhaseName.CLOSED for one in frame.durable):
             await _decide(desk, symbols)
             if await _closed(desk) >= sessions:
                 await desk.orders.recover()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -9,8 +10,11 @@ from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from ljwx_pipeline.config import LiveStrategySettings, Settings
+from ljwx_pipeline.live.alerts import alert_once
+from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.events import (
     AlertRaised,
     BreakerMoved,
@@ -38,9 +42,9 @@ from ljwx_pipeline.live.stop_books import (
     Watched,
     sleeves_to_sell,
     stop_books,
-    untold,
 )
 from ljwx_pipeline.live.store import Store
+from ljwx_pipeline.live.tables import outbox
 from ljwx_pipeline.trading.exchange_wire import Side
 from ljwx_pipeline.trading.exits import ExitParams
 from tests.fakes.journal_events import DAY, NEXT, closed, decided, filled, held, reported
@@ -228,11 +232,17 @@ def test_books_that_lag_behind_the_newest_close_are_watched_by_nobody_and_that_i
     (fault,) = books.faults
     assert f"books are of {DAY}" in fault
     store = Store(tmp_path / "late" / "journal.sqlite")
+    journal = AsyncJournal(store, log_of(store))
+
+    async def told_again() -> None:
+        for messages in ([fault], [fault, "another"]):
+            await alert_once(journal, NOT_WATCHED, messages)
+
+    asyncio.run(told_again())
     with store.reading() as connection:
-        assert untold([fault], connection) == [fault]
-    log_of(store).append([AlertRaised(tier=Tier.CRITICAL, code=NOT_WATCHED, message=fault)], 0)
-    with store.reading() as connection:
-        assert untold([fault, "another"], connection) == ["another"]
+        told = connection.execute(select(outbox.c.tier, outbox.c.code, outbox.c.message)).all()
+    assert [tuple(one) for one in told] == [("critical", NOT_WATCHED, fault), ("critical", NOT_WATCHED, "another")]
+    journal.close()
     store.close()
 
 
