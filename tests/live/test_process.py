@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import threading
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -21,7 +22,9 @@ from ljwx_pipeline.config import Settings, load_settings
 from ljwx_pipeline.errors import Deposed, LiveError
 from ljwx_pipeline.live.account_files import LOCK_NAME
 from ljwx_pipeline.live.close_trading import Close, CloseTrader
+from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.leadership import Candidate
+from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.main import RunnerProcess, run_replay
 from ljwx_pipeline.live.progress import Mode, Progress
 from tests.fakes.exchange_world import opened
@@ -265,6 +268,26 @@ def test_a_start_says_what_it_is_at_and_one_that_stood_by_says_so(
         "loading the model",
         "starting the exchange, comparing the books with it",
     ]
+
+
+def test_the_lease_is_kept_while_a_slow_start_still_opens_its_parts(
+    home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = RunnerProcess(home.home, live_settings(settings), keys_dir=home.keys, clock=SystemClock())
+    renewed, adopt, renew, opening = threading.Event(), Inbox.adopt, Lease.renew, []
+
+    def slow(self: Inbox) -> None:
+        opening.append(renewed.wait(5.0))
+        adopt(self)
+
+    def noted(self: Lease) -> None:
+        renew(self)
+        renewed.set()
+
+    monkeypatch.setattr(Inbox, "adopt", slow)
+    monkeypatch.setattr(Lease, "renew", noted)
+    assert asyncio.run(asyncio.wait_for(process.loop.run(once=True), 60))
+    assert opening[0]
 
 
 def test_a_close_that_hangs_is_no_market_that_rests(
