@@ -124,7 +124,7 @@ def one_life(home: Home, address: str, said: Path, plan: Plan) -> None:
 
     from ljwx_pipeline.clock import SystemClock
     from ljwx_pipeline.config import load_settings
-    from ljwx_pipeline.live import process as process_module
+    from ljwx_pipeline.live.brokers import opening
     from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
     from ljwx_pipeline.live.main import RunnerProcess
     from tests.fakes.live_home import CONFIG, live_settings
@@ -136,7 +136,7 @@ def one_life(home: Home, address: str, said: Path, plan: Plan) -> None:
     settings = settings.model_copy(update={"live": chosen})
     at = _at(plan, address, said)
     _name_commits(at)
-    vars(process_module)["PaperExchange"] = _pointed(PaperExchange, at)
+    vars(opening)["PaperExchange"] = _pointed(PaperExchange, at)
     journal = home.live / "account" / "journal.sqlite"
     runner = RunnerProcess(
         home.home,

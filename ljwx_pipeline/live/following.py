@@ -16,8 +16,7 @@ from pathlib import Path
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.errors import LiveError
-from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
-from ljwx_pipeline.live.brokers.port import BrokerSilent
+from ljwx_pipeline.live.brokers.port import Broker, BrokerSilent
 from ljwx_pipeline.live.close_books import TradingModel
 from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.decision import RunnerSettings
@@ -252,7 +251,7 @@ class Following:
                 self._word.beat()
 
 
-async def nothing_new(parts: LeaderParts, trading: PackTrading, broker: PaperExchange) -> bool:
+async def nothing_new(parts: LeaderParts, trading: PackTrading, broker: Broker) -> bool:
     """Return whether the market stands at the end of the pack, and nothing was said since the journal read it."""
     try:
         market = await broker.clock()
@@ -261,7 +260,7 @@ async def nothing_new(parts: LeaderParts, trading: PackTrading, broker: PaperExc
     return _at_the_end(trading, parts)(market.session, True) and await _read_to(parts, broker) >= market.last_seq
 
 
-async def _read_to(parts: LeaderParts, broker: PaperExchange) -> int:
+async def _read_to(parts: LeaderParts, broker: Broker) -> int:
     """Return the last message of the broker that is written down."""
     return await parts.journal.read(MessageIntake(parts.journal.log, broker.name).position)
 

@@ -14,7 +14,7 @@ from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.config import BreakerSettings, LabelSettings, StopSettings
 from ljwx_pipeline.live.account_files import ACCOUNT_DIR, EXCHANGE_DIR
 from ljwx_pipeline.live.async_journal import AsyncJournal
-from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
+from ljwx_pipeline.live.brokers.port import Broker
 from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.leadership import Candidate, Place
@@ -49,7 +49,7 @@ class ProcessSettings:
 class Connection:
     """The broker that was found, how orders leave for it, and the watch over its market."""
 
-    broker: PaperExchange
+    broker: Broker
     desk: OrderDesk
     watch: Watch
 

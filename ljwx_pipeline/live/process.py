@@ -16,7 +16,7 @@ from datetime import date
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import Deposed, LiveError, LjwxError
 from ljwx_pipeline.live.backup_shelf import Retention
-from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
+from ljwx_pipeline.live.brokers.opening import broker_at
 from ljwx_pipeline.live.follower import BooksDiffer
 from ljwx_pipeline.live.following import Following, FollowSettings, NobodyTrades, PackChanged, nothing_new
 from ljwx_pipeline.live.guard_ticks import SymbolDay, days_of_pack
@@ -326,9 +326,9 @@ class LiveProcess:
         self._word.starting("starting the exchange, comparing the books with it")
         address = self._live.exchange_url if parts.exchange is None else await parts.exchange.address()
         if parts.connection is None:
-            broker = PaperExchange(address, timeout_s=self._live.answer_seconds, ticks=self._live.tick_seconds > 0)
+            broker = broker_at(address, self._live)
             try:
-                seen = await broker.require_protocol()
+                seen = await broker.highest_epoch()
                 if parts.candidate.lease.epoch <= seen:
                     raise EpochForgotten.of(seen)
                 await broker.lead(self.epoch)  # before anything is asked: whoever led until now can send no more

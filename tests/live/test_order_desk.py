@@ -257,7 +257,7 @@ def test_what_answers_there_is_asked_who_it_is(pack: Path, tmp_path: Path) -> No
     async def day() -> None:
         with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
             broker = PaperExchange(exchange.said["url"], timeout_s=5.0)
-            await broker.require_protocol()
+            await broker.highest_epoch()
             assert (await broker.clock()).phase in (None, *PhaseName)
             await broker.close()
 

@@ -79,14 +79,8 @@ class PaperExchange:
         """Its name in the journal."""
         return "paper"
 
-    async def require_protocol(self) -> int:
-        """Refuse whatever answers there that is no paper exchange of this version; return the highest epoch it saw.
-
-        Raises
-        ------
-        LiveError
-            When another service, or another version, answers.
-        """
+    async def highest_epoch(self) -> int:
+        """Return the highest epoch that it saw; whatever else answers there is refused, as `port.Broker` says."""
         told = self._object(await self._ask("GET", HEALTH_PATH))
         if told.get("service") != SERVICE or told.get("protocol") != PROTOCOL:
             raise LiveError(

@@ -1,8 +1,8 @@
-"""The port every broker is reached through. Adding a broker is one file in this folder that satisfies `Broker`.
+"""The port every broker is reached through. A new broker is one file in this folder that satisfies `Broker`.
 
 A broker answers with what it did, or with a refusal, or not at all. Silence is never taken for a refusal: an order that
 may have arrived is asked about, not sent again. Not here: when orders are sent and asked about (``order_desk.py``),
-what is written down of them (``from_broker.py``).
+what is written down of them (``from_broker.py``), which broker it is (``opening.py``).
 """
 
 from __future__ import annotations
@@ -42,6 +42,16 @@ class Broker(Protocol):
     @property
     def name(self) -> str:
         """Its name in the journal: one stream of messages has one name."""
+        ...
+
+    async def highest_epoch(self) -> int:
+        """Return the highest epoch that the broker has seen; 0 for one that keeps none.
+
+        Raises
+        ------
+        LiveError
+            When what answers is no such broker, or another version of it.
+        """
         ...
 
     async def lead(self, epoch: int) -> None:
