@@ -199,19 +199,22 @@ class LiveProcess:
         self._word.leads()
         self._parts = self._trading = None
         try:
-            async with leader_parts(self._settings, candidate, self._make_inbox, self._clock) as parts:
-                self._parts = parts
-                work: list[Awaitable[None]] = [
-                    renew(candidate.lease, self._word.renewal_hindered),
-                    self._once(parts, once=True) if once else self._forever(parts),
-                    self._until_stopped(),
-                ]
-                if beside is not None:
-                    work.append(beside())
-                await first_of(*work)
+            await first_of(
+                renew(candidate.lease, self._word.renewal_hindered),  # from the first: opening takes what it takes
+                self._led(candidate, once=once, beside=beside),
+                self._until_stopped(),
+            )
         except EpochForgotten as forgotten:
             return forgotten
         return None
+
+    async def _led(self, candidate: Candidate, *, once: bool, beside: Callable[[], Awaitable[None]] | None) -> None:
+        async with leader_parts(self._settings, candidate, self._make_inbox, self._clock) as parts:
+            self._parts = parts
+            work: list[Awaitable[None]] = [self._once(parts, once=True) if once else self._forever(parts)]
+            if beside is not None:
+                work.append(beside())
+            await first_of(*work)
 
     def _leading(self) -> LeaderParts:
         if self._parts is None:
@@ -364,10 +367,12 @@ class LiveProcess:
         return self._trading
 
     def _traded(self) -> Traded:
-        bundle_hash = None if self._parts is None else self._parts.models.trading_hash
-        if self._trading is None:
+        parts = self._parts
+        bundle_hash = None if parts is None else parts.models.trading_hash
+        trading = self._trading  # looked at once: this is asked from a thread, and the loop may let go of it meanwhile
+        if trading is None:
             return Traded(bundle_hash=bundle_hash)
-        feed = self._trading.feed
+        feed = trading.feed
         return Traded(feed.pack.manifest.simulated, tuple(feed.sessions), bundle_hash)
 
     async def _halt(self, error: LjwxError) -> None:

@@ -313,6 +313,35 @@ def orders_at_the_exchange(home: Home) -> int:
     return len(httpx.get(f"http://127.0.0.1:{there(home).port}/orders", timeout=10).json())
 
 
+def test_the_lease_is_renewed_while_what_it_leads_with_is_still_being_opened(
+    tmp_path: Path, settings: Settings
+) -> None:
+    renewed: list[bool] = []
+
+    def renewals() -> int:
+        with process.journal() as journal, closing(connect(journal.path)) as db:
+            return int(db.execute("SELECT renewals FROM lease").fetchone()[0])
+
+    def read_slowly() -> Settings:
+        first, until = renewals(), time.monotonic() + 3
+        while renewals() == first and time.monotonic() < until:
+            time.sleep(0.05)
+        renewed.append(renewals() > first)
+        return settings
+
+    async def run() -> None:
+        running = asyncio.create_task(process.loop.run(once=False))
+        while not renewed:
+            assert not running.done()
+            await asyncio.sleep(0.05)
+        process.loop.stop()
+        assert await running
+
+    process = RunnerProcess(tmp_path, settings, keys_dir=tmp_path / "keys", clock=SystemClock(), reread=read_slowly)
+    asyncio.run(asyncio.wait_for(run(), 20))
+    assert renewed == [True]
+
+
 def test_a_runner_that_waits_renews_its_word_in_the_journal(tmp_path: Path, settings: Settings) -> None:
     clock = ManualClock(NOW)
     quick = settings.model_copy(update={"live": settings.live.model_copy(update={"poll_seconds": 0.01})})
