@@ -274,11 +274,11 @@ class LiveProcess:
             await self._word.say(Mode.WAITING, "no model has been deployed yet")
             return True
         connection = await self._connected(parts, trading)
-        ended = self._word.finished and parts.finished_with == trading.stamp
+        ended = self._word.finished and parts.followed == trading.stamp
         if ended and await nothing_new(parts, trading, connection.broker):
             await self._word.say(Mode.FINISHED, ALL_DONE)  # of the model that stands there now
             return True
-        parts.finished_with = trading.stamp
+        parts.followed = trading.stamp
         self._following = self._made(parts, trading, connection, once=once)
         try:
             await self._following.run()
