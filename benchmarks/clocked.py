@@ -1,10 +1,13 @@
-"""What a call takes in this process, measured several times: for benchmarks that start no process of their own."""
+"""What a call takes in this process, measured several times, and what this process and all it started have spent."""
 
 from __future__ import annotations
 
+import os
+import resource
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 
@@ -23,3 +26,17 @@ def costs(measured: list[dict[str, float]]) -> dict[str, float]:
 def median(measured: list[dict[str, float]], key: str) -> float:
     """Return the median of one of the measures."""
     return statistics.median(one[key] for one in measured)
+
+
+def family_cpu_s() -> float:
+    """Return the CPU seconds of this process, of those that it started, and of all that these have waited for."""
+    spent = 0.0
+    for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN):
+        used = resource.getrusage(who)
+        spent += used.ru_utime + used.ru_stime
+    for task in Path("/proc/self/task").iterdir():
+        for child in (task / "children").read_text().split():
+            fields = Path(f"/proc/{child}/stat").read_text().rpartition(")")[2].split()
+            # user, system, and both of the children that it has waited for
+            spent += sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+    return spent

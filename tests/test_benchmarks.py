@@ -6,6 +6,7 @@ import importlib.util
 import json
 import platform
 import socket
+import subprocess
 import sys
 import threading
 from datetime import date
@@ -25,6 +26,7 @@ from benchmarks import w3c_factor_ic as w3c
 from benchmarks import w7_checks as w7
 from benchmarks import w10_lake as w10
 from benchmarks import w14_daily_overhead as w14
+from benchmarks.clocked import family_cpu_s
 from benchmarks.whole_market import WholeMarket
 from ljwx_pipeline.market.tables import BARS
 from ljwx_pipeline.quality.anomalies import ANOMALIES
@@ -258,3 +260,17 @@ def test_sampled_seconds_add_up_to_the_time_of_the_block():
         threading.Event().wait(0.2)
     assert set(seconds) == {"orchestration"}
     assert seconds["orchestration"] > 0.1
+
+
+def test_what_a_process_and_those_it_started_have_spent_counts_them_while_they_live_and_after() -> None:
+    burns = "import time\nwhile time.process_time() < 0.4: pass\nprint('burnt', flush=True)\ninput()"
+    before = family_cpu_s()
+    with subprocess.Popen(
+        [sys.executable, "-c", burns], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as one:
+        assert one.stdout is not None
+        assert one.stdout.readline() == "burnt\n"
+        alive = family_cpu_s() - before
+        one.communicate("\n")
+    assert 0.35 < alive < 5.0
+    assert alive - 0.05 < family_cpu_s() - before < 5.0

@@ -94,6 +94,16 @@ def make_app(
             "history": history,
         }
 
+    @app.get("/api/standing")
+    def standing(limit: int = Query(20, ge=1, le=MOST_ROWS)) -> dict[str, Any]:
+        return {
+            "strategies": reader.strategies(),
+            "sleeves": reader.sleeves(),
+            "tripped": reader.tripped(),
+            "modes": reader.chosen_modes(),
+            "alerts": reader.alerts(limit),
+        }
+
     @app.get("/api/positions")
     def positions() -> dict[str, Any]:
         return {"positions": reader.positions()}
@@ -135,6 +145,11 @@ def page_content(reader: Reader, market: str) -> dict[str, Any]:
         "return_frac": equity / capital - 1 if last and capital else None,
         "drawdown_frac": drawdown,
         "fees_cny": sum(row["fees_cny"] for row in history),
+        "strategies": reader.strategies(),
+        "sleeves": reader.sleeves(),
+        "tripped": reader.tripped(),
+        "modes": reader.chosen_modes(),
+        "alerts": reader.alerts(5),
         "positions": [{**p, "weight_frac": p["value_cny"] / equity if equity > 0 else 0.0} for p in positions],
         "states": reader.order_states(),
         "orders": orders,

@@ -58,6 +58,24 @@ SELECT model_version, reason, at FROM withdrawals
 WHERE strategy = '' AND after_deployment >= (SELECT coalesce(max(id), 0) FROM deployments WHERE strategy = '')
 ORDER BY at DESC LIMIT 1
 """
+_STRATEGIES = """
+SELECT s.strategy, s.state, coalesce(m.mode, 'active') AS mode, s.capital_share_bps / 10000.0 AS capital_share_frac
+FROM strategies s LEFT JOIN modes m ON m.scope = s.strategy WHERE s.state <> 'removed' ORDER BY s.strategy
+"""
+_SLEEVES = """
+SELECT sleeve, cash_fen / 100.0 AS cash_cny, equity_fen / 100.0 AS equity_cny FROM sleeve_accounts
+WHERE session = (SELECT max(session) FROM sleeve_accounts) ORDER BY sleeve
+"""
+_TRIPPED = """
+SELECT breaker, scope AS strategy, session, value, "limit", reason, at FROM breakers
+WHERE tripped = 1 AND (scope = '' OR scope IN (SELECT strategy FROM strategies WHERE state <> 'removed'))
+ORDER BY at DESC, breaker, scope
+"""
+_CHOSEN = """
+SELECT scope AS strategy, mode, reason, "by", at FROM modes WHERE mode <> 'active'
+AND (scope = '' OR scope IN (SELECT strategy FROM strategies WHERE state <> 'removed')) ORDER BY at DESC, scope
+"""
+_ALERTS = "SELECT id, at, tier, code, message FROM outbox ORDER BY id DESC LIMIT ?"
 _EVENTS = "SELECT id, at, kind, session, message FROM events ORDER BY id DESC LIMIT ?"
 
 
@@ -109,6 +127,26 @@ class Reader:
     def signals(self, limit: int) -> list[Row]:
         """Return the best scores of the last session."""
         return self._rows(_SIGNALS, limit) or []
+
+    def strategies(self) -> list[Row]:
+        """Return who trades the account, and what a person lets each do."""
+        return self._rows(_STRATEGIES) or []
+
+    def sleeves(self) -> list[Row]:
+        """Return the books after the newest close: of each strategy, of its canary, and of nobody (empty name)."""
+        return self._rows(_SLEEVES) or []
+
+    def tripped(self) -> list[Row]:
+        """Return the breakers that are tripped, of a strategy or of the account (empty name), the newest first."""
+        return self._rows(_TRIPPED) or []
+
+    def chosen_modes(self) -> list[Row]:
+        """Return the modes that a person chose, other than active, of a strategy or of the account (empty name)."""
+        return self._rows(_CHOSEN) or []
+
+    def alerts(self, limit: int) -> list[Row]:
+        """Return the newest alerts."""
+        return self._rows(_ALERTS, limit) or []
 
     def events(self, limit: int) -> list[Row]:
         """Return the newest events."""

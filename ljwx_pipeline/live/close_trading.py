@@ -248,8 +248,12 @@ class CloseTrader:
             if fault:
                 said = f"{sleeve.name} scores nobody at {close.session}: {fault}"
                 beside.append(Noted(topic="nothing_is_bought", message=said, session=close.session))
+        scored = {self._feed.symbols[row]: float(scores[row]) for row in np.flatnonzero(np.isfinite(scores))}
+        due = sleeve.spec.is_due(close.session, close.valid_session)
+        if not due:
+            scores = np.full_like(scores, np.nan)
         buyable = None
-        if decider.abstains:
+        if due and decider.abstains:
             ends = await asyncio.to_thread(model.scorer.interval_ends, close.session)
             if ends.fault and ends.fault != self._interval_faults.get(sleeve.name, ""):
                 said = f"no prediction interval at {close.session}: {ends.fault}"
@@ -264,7 +268,6 @@ class CloseTrader:
             buyable,
             DecidingModel(deployed.model_version, deployed.last_train_session),
         )
-        scored = {self._feed.symbols[row]: float(scores[row]) for row in np.flatnonzero(np.isfinite(scores))}
         beside.append(
             SignalsScored(session=close.session, strategy=sleeve.name, bundle_hash=deployed.bundle_hash, scores=scored)
         )

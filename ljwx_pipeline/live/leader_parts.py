@@ -106,6 +106,7 @@ async def leader_parts(
         exchange = None if settings.trading.runner.live.exchange_url else _own_exchange(settings)
         if exchange is not None:
             stack.push_async_callback(exchange.stop)
+            exchange.start_soon()
         inbox = make_inbox(candidate.journal)
         board = ModelBoard(
             journal=journal,

@@ -61,6 +61,15 @@ class OwnExchange:
         self._process: Process | None = None
         self._port = 0
         self._telling: asyncio.Task[None] | None = None
+        self._early: asyncio.Task[None] | None = None
+
+    def start_soon(self) -> None:
+        """Start the exchange of an account that has begun, beside whatever is done until its address is asked for.
+
+        What hinders it is said by `address`, which then tries again.
+        """
+        if self._settings.state.is_dir():
+            self._early = asyncio.create_task(self._require_running())
 
     async def address(self) -> str:
         """Return where the exchange listens, after starting it unless it runs; the same address every time.
@@ -70,22 +79,17 @@ class OwnExchange:
         LiveError
             When it refuses to start: pack and account do not fit, or one of them is damaged.
         """
-        anothers = self._process is None and self._port != 0 and await self._finds_another()
-        if not anothers and (self._process is None or self._process.returncode is not None):
-            for _ in range(_TRIES):
-                if await self._start() or await self._finds_another():
-                    break
-                await asyncio.sleep(_LOOK_S)
-            else:
-                raise EnvironmentFault(
-                    f"an exchange holds {self._settings.state} and does not say where it listens",
-                    "end that process, whose number is in " + EXCHANGE_LOCK_NAME,
-                )
+        if self._early is not None:
+            await asyncio.gather(self._early, return_exceptions=True)
+        await self._require_running()
         host = self._settings.host
         return f"http://{f'[{host}]' if ':' in host else host}:{self._port}"
 
     async def stop(self) -> None:
         """End the process that was started here, if any; what it said is durable."""
+        if self._early is not None:
+            self._early.cancel()
+            await asyncio.gather(self._early, return_exceptions=True)
         process, self._process = self._process, None
         if process is None or process.returncode is not None:
             return
@@ -97,6 +101,19 @@ class OwnExchange:
             await process.wait()
         if self._telling is not None:
             await self._telling
+
+    async def _require_running(self) -> None:
+        anothers = self._process is None and self._port != 0 and await self._finds_another()
+        if not anothers and (self._process is None or self._process.returncode is not None):
+            for _ in range(_TRIES):
+                if await self._start() or await self._finds_another():
+                    break
+                await asyncio.sleep(_LOOK_S)
+            else:
+                raise EnvironmentFault(
+                    f"an exchange holds {self._settings.state} and does not say where it listens",
+                    "end that process, whose number is in " + EXCHANGE_LOCK_NAME,
+                )
 
     async def _start(self) -> bool:
         """Start a process and return whether it listens; False when another one holds the folder."""

@@ -199,19 +199,24 @@ class LiveProcess:
         self._word.leads()
         self._parts = self._trading = None
         try:
+            # the lease is kept from the first moment on: what is opened may take longer than its term
             await first_of(
-                renew(candidate.lease, self._word.renewal_hindered),  # from the first: opening takes what it takes
-                self._led(candidate, once=once, beside=beside),
-                self._until_stopped(),
+                renew(candidate.lease, self._word.renewal_hindered),
+                self._open_and_trade(candidate, once=once, beside=beside),
             )
         except EpochForgotten as forgotten:
             return forgotten
         return None
 
-    async def _led(self, candidate: Candidate, *, once: bool, beside: Callable[[], Awaitable[None]] | None) -> None:
+    async def _open_and_trade(
+        self, candidate: Candidate, *, once: bool, beside: Callable[[], Awaitable[None]] | None
+    ) -> None:
         async with leader_parts(self._settings, candidate, self._make_inbox, self._clock) as parts:
             self._parts = parts
-            work: list[Awaitable[None]] = [self._once(parts, once=True) if once else self._forever(parts)]
+            work: list[Awaitable[None]] = [
+                self._once(parts, once=True) if once else self._forever(parts),
+                self._until_stopped(),
+            ]
             if beside is not None:
                 work.append(beside())
             await first_of(*work)

@@ -65,7 +65,8 @@ def bundle_staged(connection: Connection, recorded: Recorded, event: BundleStage
     _put(connection, stages, staged)
     connection.execute(insert(deployments), {"id": _deployments(connection) + 1, **staged})
     named = f"version {event.model_version}, bundle {event.bundle_hash[:12]}"
-    stage = "" if event.stage == "champion" and not event.strategy else f" as {event.stage} of {event.strategy}"
+    of = f" of {event.strategy}" if event.strategy else ""
+    stage = f" as {event.stage}{of}" if of or event.stage != "champion" else ""
     add_note(connection, recorded, "bundle_deployed", named + stage)
     return True
 

@@ -19,7 +19,7 @@ from ljwx_pipeline.live.strategies_api import RELOAD_PATH, as_json
 from ljwx_pipeline.units import FEN_PER_CNY
 
 _HEADERS = (
-    *("strategy", "state", "mode", "share %", "model", "equity CNY", "cash CNY", "positions", "result CNY"),
+    *("strategy", "state", "mode", "share %", "schedule", "model", "equity CNY", "cash CNY", "positions", "result CNY"),
     "set by",
 )
 
@@ -69,6 +69,7 @@ def _line(one: Shown) -> list[str]:
         one.state or "-",
         one.mode or "-",
         f"{one.share_bps / 100:.2f}" if one.strategy else "-",
+        one.schedule or "-",
         (one.model or "the market's") if one.strategy else "-",
         _cny(one.equity_fen),
         _cny(one.cash_fen),

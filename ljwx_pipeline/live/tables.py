@@ -28,7 +28,7 @@ from ljwx_pipeline.live.orders import OrderState
 from ljwx_pipeline.trading.exchange_wire import Side
 
 #: Raise it with any change of the derived tables or of what is written into them: journals are then derived anew.
-PROJECTION_VERSION = 3
+PROJECTION_VERSION = 4
 
 DURABLE = MetaData()
 DERIVED = MetaData()

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import httpx
@@ -22,8 +22,10 @@ from ljwx_pipeline.console.app import make_app
 from ljwx_pipeline.console.journal_reader import JOURNAL, Reader
 from ljwx_pipeline.console.main import serve
 from ljwx_pipeline.errors import EnvironmentFault
+from ljwx_pipeline.live.events import AlertRaised, BreakerReset, BreakerTripped, ModeChanged, Tier
 from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.main import run_replay
+from ljwx_pipeline.trading.modes import TradingMode
 from tests.fakes.live_home import Home, live_home, live_settings
 from tests.fakes.sqlite_file import connect
 
@@ -80,6 +82,47 @@ def test_orders_fills_signals_and_events_are_listed(home: Home, client: TestClie
         "strategy_changed",
         *of_breakers,
     }
+
+
+def test_who_trades_and_what_stands_in_the_way_are_told_first(home: Home, client: TestClient) -> None:
+    shown = client.get("/api/standing").json()
+    assert [one["strategy"] for one in shown["strategies"]] == ["topk-dropout"]
+    assert shown["strategies"][0]["mode"] == "active"
+    assert shown["strategies"][0]["capital_share_frac"] == 1.0
+    books = {one["sleeve"]: one for one in shown["sleeves"]}
+    newest = client.get("/api/account").json()["account"]
+    assert sum(one["equity_cny"] for one in books.values()) == pytest.approx(newest["equity_cny"])
+    db = connect(home.home / JOURNAL)
+    tripped = {(row["breaker"], row["scope"]) for row in db.execute("SELECT * FROM breakers WHERE tripped = 1")}
+    assert {(one["breaker"], one["strategy"]) for one in shown["tripped"]} == tripped
+    page = client.get("/").text
+    assert page.index("What may trade") < page.index("Equity</h2>")
+    assert "topk-dropout" in page
+
+
+def test_a_breaker_and_a_person_s_mode_are_shown_until_they_end(tmp_path: Path) -> None:
+    clock = ManualClock(NOW)
+    journal = Journal(tmp_path / JOURNAL, clock)
+    journal.record_state(RunnerState("trading", False, 100, None, None, 0, 0, "session 2026-01-05"))
+    client = TestClient(make_app(Reader(tmp_path / JOURNAL), market="m", clock=clock), base_url=BASE)
+    assert "No breaker is tripped and nobody has changed a mode" in client.get("/").text
+    tripped = BreakerTripped(
+        breaker="DAY_LOSS",
+        scope="",
+        session=date(2026, 1, 5),
+        value="61000.00",
+        limit="50000.00",
+        reason="lost <more> than it may in a day",
+    )
+    reduced = ModeChanged(scope="", mode=TradingMode.REDUCING, by="ann", reason="careful")
+    journal.log.append([tripped, reduced, AlertRaised(tier=Tier.CRITICAL, code="DAY_LOSS", message="61,000 lost")], 0)
+    page = client.get("/").text
+    for told in ("day loss", "lost &lt;more&gt; than it may in a day", "reducing", "careful", "(ann)", "61,000 lost"):
+        assert told in page
+    assert [one["tier"] for one in client.get("/api/standing").json()["alerts"]] == ["critical"]
+    journal.log.append([BreakerReset(breaker="DAY_LOSS", scope="", by="ann", reason="looked at it")], 0)
+    journal.log.append([ModeChanged(scope="", mode=TradingMode.ACTIVE, by="ann", reason="again")], 0)
+    assert "No breaker is tripped and nobody has changed a mode" in client.get("/").text
 
 
 @pytest.mark.parametrize("limit", [0, -1, 10_001, "many"])

@@ -16,7 +16,7 @@ from ljwx_pipeline.console.journal_reader import Reader
 from ljwx_pipeline.errors import Deposed, EnvironmentFault, LiveError
 from ljwx_pipeline.live.backups import Backups
 from ljwx_pipeline.live.event_log import EventLog, read_events
-from ljwx_pipeline.live.events import OrderSent, SignalsScored
+from ljwx_pipeline.live.events import AlertRaised, BreakerTripped, ModeChanged, OrderSent, SignalsScored, Tier
 from ljwx_pipeline.live.journal import DeployedBundle, Journal, RunnerState
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.orders import OrderState
@@ -24,6 +24,7 @@ from ljwx_pipeline.live.projections import derive
 from ljwx_pipeline.live.restore import Restore, Until
 from ljwx_pipeline.live.store import Store, database_url
 from ljwx_pipeline.live.tables import lease
+from ljwx_pipeline.trading.modes import TradingMode
 from tests.fakes import postgres
 from tests.fakes.arrivals import deploy_into
 from tests.fakes.journal_events import (
@@ -211,6 +212,14 @@ def test_the_console_reads_the_same_from_a_server_as_from_a_file(
         one.log.append(
             [*events(), SignalsScored(session=NEXT, strategy="s", bundle_hash="b" * 64, scores={"S": 0.5})], 0
         )
+        one.log.append(
+            [
+                BreakerTripped(breaker="DAY_LOSS", scope="", session=NEXT, value="2", limit="1", reason="too much"),
+                ModeChanged(scope="", mode=TradingMode.READ_ONLY, by="ann", reason="careful"),
+                AlertRaised(tier=Tier.CRITICAL, code="DAY_LOSS", message="too much"),
+            ],
+            0,
+        )
         one.record_state(RunnerState("trading", True, 12_345, None, None, 0, 0, "at work"))
     readers = Reader(tmp_path / "none", address), Reader(tmp_path / "journal.sqlite")
     said = [
@@ -223,6 +232,11 @@ def test_the_console_reads_the_same_from_a_server_as_from_a_file(
             reader.order_states(),
             reader.fills(5),
             reader.signals(5),
+            reader.strategies(),
+            reader.sleeves(),
+            reader.tripped(),
+            reader.chosen_modes(),
+            reader.alerts(5),
             reader.events(5),
         )
         for reader in readers

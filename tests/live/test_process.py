@@ -7,6 +7,7 @@ import os
 import resource
 import shutil
 import signal
+import threading
 import time
 from contextlib import closing
 from dataclasses import replace
@@ -21,7 +22,9 @@ from ljwx_pipeline.config import Settings, load_settings
 from ljwx_pipeline.errors import Deposed, LiveError
 from ljwx_pipeline.live.account_files import LOCK_NAME
 from ljwx_pipeline.live.close_trading import Close, CloseTrader
+from ljwx_pipeline.live.inbox import Inbox
 from ljwx_pipeline.live.leadership import Candidate
+from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.main import RunnerProcess, run_replay
 from ljwx_pipeline.live.progress import Mode, Progress
 from tests.fakes.exchange_world import opened
@@ -267,6 +270,26 @@ def test_a_start_says_what_it_is_at_and_one_that_stood_by_says_so(
     ]
 
 
+def test_the_lease_is_kept_while_a_slow_start_still_opens_its_parts(
+    home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = RunnerProcess(home.home, live_settings(settings), keys_dir=home.keys, clock=SystemClock())
+    renewed, adopt, renew, opening = threading.Event(), Inbox.adopt, Lease.renew, []
+
+    def slow(self: Inbox) -> None:
+        opening.append(renewed.wait(5.0))
+        adopt(self)
+
+    def noted(self: Lease) -> None:
+        renew(self)
+        renewed.set()
+
+    monkeypatch.setattr(Inbox, "adopt", slow)
+    monkeypatch.setattr(Lease, "renew", noted)
+    assert asyncio.run(asyncio.wait_for(process.loop.run(once=True), 60))
+    assert opening[0]
+
+
 def test_a_close_that_hangs_is_no_market_that_rests(
     home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -311,35 +334,6 @@ def test_on_a_full_disk_it_halts_says_so_and_sends_nothing_until_there_is_room(
 
 def orders_at_the_exchange(home: Home) -> int:
     return len(httpx.get(f"http://127.0.0.1:{there(home).port}/orders", timeout=10).json())
-
-
-def test_the_lease_is_renewed_while_what_it_leads_with_is_still_being_opened(
-    tmp_path: Path, settings: Settings
-) -> None:
-    renewed: list[bool] = []
-
-    def renewals() -> int:
-        with process.journal() as journal, closing(connect(journal.path)) as db:
-            return int(db.execute("SELECT renewals FROM lease").fetchone()[0])
-
-    def read_slowly() -> Settings:
-        first, until = renewals(), time.monotonic() + 3
-        while renewals() == first and time.monotonic() < until:
-            time.sleep(0.05)
-        renewed.append(renewals() > first)
-        return settings
-
-    async def run() -> None:
-        running = asyncio.create_task(process.loop.run(once=False))
-        while not renewed:
-            assert not running.done()
-            await asyncio.sleep(0.05)
-        process.loop.stop()
-        assert await running
-
-    process = RunnerProcess(tmp_path, settings, keys_dir=tmp_path / "keys", clock=SystemClock(), reread=read_slowly)
-    asyncio.run(asyncio.wait_for(run(), 20))
-    assert renewed == [True]
 
 
 def test_a_runner_that_waits_renews_its_word_in_the_journal(tmp_path: Path, settings: Settings) -> None:

@@ -37,6 +37,7 @@ from ljwx_pipeline.live.tables import (
     account_now,
     breaker_states,
     breakers,
+    events,
     fills,
     modes,
     orders,
@@ -50,6 +51,7 @@ from ljwx_pipeline.live.tables import (
 from ljwx_pipeline.trading.exchange_wire import Execution, Side
 from ljwx_pipeline.trading.modes import TradingMode
 from tests.fakes.journal_events import (
+    BUNDLE,
     DAY,
     NEXT,
     closed,
@@ -293,3 +295,18 @@ def test_orders_and_fills_end_the_same_in_whatever_order_the_broker_s_messages_c
             ends[-1] = (*ends[-1], [row for row in rows(store, *shares) if row[1] or row[2]])
             store.close()
     assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "stage", "said"),
+    [
+        ("", Stage.CHAMPION, ""),
+        ("", Stage.SHADOW, " as shadow"),
+        ("value", Stage.CHAMPION, " as champion of value"),
+        ("value", Stage.CANARY, " as canary of value"),
+    ],
+)
+def test_a_deployment_says_for_whom_and_as_what(store: Store, strategy: str, stage: Stage, said: str) -> None:
+    log_of(store).append([staged(strategy=strategy, stage=stage)], 0)
+    ((message,),) = rows(store, events.c.message)
+    assert message == f"version 1, bundle {BUNDLE[:12]}{said}"

@@ -42,6 +42,7 @@ class Shown:
     state: str
     mode: str
     share_bps: int
+    schedule: str
     model: str
     bundle_hash: str
     note: str
@@ -85,6 +86,7 @@ def overview(connection: Connection) -> tuple[Shown, ...]:
                 state="",
                 mode="",
                 share_bps=0,
+                schedule="",
                 model="",
                 bundle_hash="",
                 note="",
@@ -119,6 +121,7 @@ def _shown(
         state=one.state,
         mode=mode,
         share_bps=one.share_bps if book is None else book.share_bps,
+        schedule="" if one.spec is None else one.spec.schedule,
         model=model,
         bundle_hash=bundle,
         note=f"no bundle of {named} trades: nothing is bought" if waits else "",

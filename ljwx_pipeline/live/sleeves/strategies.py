@@ -12,7 +12,9 @@ import json
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from difflib import get_close_matches
+from enum import StrEnum
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -24,12 +26,18 @@ from ljwx_pipeline.live.events import Stage, StrategyChanged, StrategyState
 from ljwx_pipeline.live.sleeves.netting import ACCOUNT
 from ljwx_pipeline.units import BPS
 
-#: When a strategy may decide.
-SCHEDULES = ("close",)
 #: Who changed it: a strategy that the file changed last follows the file, at a start too.
 BY_FILE = "ljwx.toml"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _MODEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
+
+
+class Schedule(StrEnum):
+    """At which closes a strategy goes by its scores."""
+
+    CLOSE = "close"  # at each
+    WEEKLY = "weekly"  # at the last one of a week of ISO 8601
+    MONTHLY = "monthly"
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class StrategySpec:
     share_bps: int
     model: str
     universe: str
-    schedule: str
+    schedule: Schedule
     paused: bool
     strategy: StrategySettings
 
@@ -58,6 +66,19 @@ class StrategySpec:
     def state(self) -> StrategyState:
         """Whether it decides."""
         return StrategyState.PAUSED if self.paused else StrategyState.ACTIVE
+
+    def is_due(self, session: date, valid_session: date) -> bool:
+        """Return whether it goes by its scores at the close of ``session``, whose orders are for ``valid_session``.
+
+        At any other close it sells what an exit forces out and holds the rest.
+        """
+        match self.schedule:
+            case Schedule.CLOSE:
+                return True
+            case Schedule.WEEKLY:
+                return session.isocalendar()[:2] != valid_session.isocalendar()[:2]
+            case Schedule.MONTHLY:
+                return (session.year, session.month) != (valid_session.year, valid_session.month)
 
     def settings_json(self) -> str:
         """Return what the journal keeps beside name, state and share: canonical, equal for equal settings."""
@@ -90,7 +111,7 @@ class InForce:
                 share_bps=self.share_bps,
                 model=str(kept["model"]),
                 universe=str(kept["universe"]),
-                schedule=str(kept["schedule"]),
+                schedule=Schedule(kept["schedule"]),
                 paused=self.state is StrategyState.PAUSED,
                 strategy=StrategySettings.model_validate(kept["strategy"]),
             )
@@ -122,7 +143,7 @@ class Plan:
 
 def sole_strategy(strategy: StrategySettings) -> StrategySpec:
     """Return the strategy of a configuration that names none: ``[strategy]`` with all of the capital."""
-    return StrategySpec(strategy_name(strategy), BPS, "", "", SCHEDULES[0], paused=False, strategy=strategy)
+    return StrategySpec(strategy_name(strategy), BPS, "", "", Schedule.CLOSE, paused=False, strategy=strategy)
 
 
 def read_keys(name: str, given: object) -> LiveStrategySettings:
@@ -177,7 +198,9 @@ def specs_of(
         if strategy is not None and not found:
             share = round(keys.capital_share_frac * BPS)
             model = "" if keys.model == market_model else keys.model
-            specs.append(StrategySpec(name, share, model, keys.universe, keys.schedule, keys.paused, strategy))
+            specs.append(
+                StrategySpec(name, share, model, keys.universe, Schedule(keys.schedule), keys.paused, strategy)
+            )
     return tuple(specs), tuple(mistakes)
 
 
@@ -188,8 +211,9 @@ def _unfit(name: str, keys: LiveStrategySettings, indices: Collection[str] | Non
             f"{name!r} is no name of a strategy: write 1 to 32 lower-case letters, digits and hyphens, a letter first, "
             f"and not {ACCOUNT!r}"
         )
-    if keys.schedule not in SCHEDULES:
-        found.append(f"{at}.schedule = {keys.schedule!r} is not possible: write {' or '.join(map(repr, SCHEDULES))}")
+    if keys.schedule not in tuple(Schedule):
+        possible = " or ".join(repr(one.value) for one in Schedule)
+        found.append(f"{at}.schedule = {keys.schedule!r} is not possible: write {possible}")
     if keys.model and not _MODEL.fullmatch(keys.model):
         found.append(
             f"{at}.model = {keys.model!r} is no name of a registered model: write one of `ljwx models list`, "

@@ -28,6 +28,7 @@ from ljwx_pipeline.live.tables import (
     account,
     orders,
     positions_now,
+    signals,
     sleeve_accounts,
     sleeve_holdings,
     sleeve_wants,
@@ -265,6 +266,48 @@ def test_a_canary_trades_its_part_and_leaves_what_it_holds_to_its_champion(
                 assert {row[0] for row in rows(desk, sleeve_holdings.c.sleeve)} == {"topk-dropout"}
 
     asyncio.run(run())
+
+
+def test_a_weekly_strategy_buys_at_the_last_close_of_a_week_alone_and_sells_by_exits_at_any(
+    tmp_path: Path, feed: ReplayFeed, settings: Settings
+) -> None:
+    async def run() -> None:
+        with exchange_process(tmp_path / "feed", tmp_path / "exchange", *OPTIONS) as exchange:
+            async with desk_at(exchange.said["url"], tmp_path) as desk:
+                await stage(desk, BUNDLE)
+                models = {"slow": champion(GivenScores(feed, 1)), "twin": champion(GivenScores(feed, 1))}
+                trading = Trading(desk, feed, wide_open(settings), models)
+                stops = {"exits": {"stop_loss_frac": 0.01}}
+                trading.sections = {
+                    "slow": keys(0.4, schedule="weekly", strategy=stops),
+                    "twin": keys(0.4, strategy=stops),
+                }
+                await trading.strategies.start()
+                await trading.follower.follow(until(feed.sessions[-2]))
+                require_books_add_up(desk)
+                table = sleeve_wants.c
+                wants = rows(desk, table.sleeve, table.side, table.session, table.valid_session)
+                weeks = {
+                    (sleeve, side): {
+                        _week(valid) != _week(session) for of, to, session, valid in wants if (of, to) == (sleeve, side)
+                    }
+                    for sleeve in ("slow", "twin")
+                    for side in ("buy", "sell")
+                }
+                assert weeks == {
+                    ("slow", "buy"): {True},
+                    ("slow", "sell"): {True, False},
+                    ("twin", "buy"): {True, False},
+                    ("twin", "sell"): {True, False},
+                }
+                scored = rows(desk, signals.c.session, signals.c.strategy)
+                assert len({session for session, strategy in scored if strategy == "slow"}) == len(feed.sessions) - 1
+
+    asyncio.run(run())
+
+
+def _week(session: str) -> tuple[int, int]:
+    return date.fromisoformat(session).isocalendar()[:2]
 
 
 def test_paused_denied_and_without_a_model_nothing_is_bought_and_the_others_trade(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import date
 
 import pytest
 from hypothesis import HealthCheck, given
@@ -95,7 +96,10 @@ def test_what_the_journal_keeps_is_the_whole_strategy(settings: Settings) -> Non
             {"universe": "000300.SH"},
             "a.universe = '000300.SH' is no index whose members the session pack tells: write one of 000016.SH, or",
         ),
-        ({"schedule": "open"}, "live.strategies.a.schedule = 'open' is not possible: write 'close'"),
+        (
+            {"schedule": "open"},
+            "live.strategies.a.schedule = 'open' is not possible: write 'close' or 'weekly' or 'monthly'",
+        ),
         ({"strategy": {"top_kk": 3}}, "unknown key live.strategies.a.strategy.top_kk, did you mean top_k?"),
         ({"strategy": {"top_k": "many"}}, "live.strategies.a.strategy.top_k = 'many' is refused"),
         ({"strategy": {"capital_cny": 1}}, "capital_cny is the account's, not a strategy's"),
@@ -108,6 +112,34 @@ def test_a_mistake_is_named_with_its_key_its_value_and_what_to_write(
     settings: Settings, changed: dict[str, object], words: str
 ) -> None:
     assert words in mistakes(settings, **changed)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "session", "valid_session", "due"),
+    [
+        ("close", date(2026, 1, 6), date(2026, 1, 7), True),
+        ("weekly", date(2026, 1, 8), date(2026, 1, 9), False),
+        ("weekly", date(2026, 1, 9), date(2026, 1, 12), True),
+        ("weekly", date(2025, 12, 31), date(2026, 1, 5), True),
+        ("weekly", date(2025, 12, 29), date(2026, 1, 2), False),  # one ISO week over the turn of the year
+        ("weekly", date(2025, 9, 30), date(2025, 10, 9), True),  # a holiday in the middle of weeks
+        ("weekly", date(2026, 1, 7), date(2027, 1, 6), True),  # the same weekday of week 1, a year later
+        ("monthly", date(2026, 1, 29), date(2026, 1, 30), False),
+        ("monthly", date(2026, 1, 30), date(2026, 2, 2), True),
+        ("monthly", date(2026, 1, 30), date(2027, 1, 4), True),
+    ],
+)
+def test_a_schedule_is_due_at_the_last_close_of_its_week_or_month(
+    settings: Settings, schedule: str, session: date, valid_session: date, due: bool
+) -> None:
+    (one,) = specs(settings, a={"schedule": schedule})
+    assert one.is_due(session, valid_session) is due
+
+
+def test_a_schedule_that_this_release_does_not_know_makes_a_strategy_unreadable(settings: Settings) -> None:
+    (one,) = after(plan((), specs(settings, a={"schedule": "weekly"}), holding=(), by=BY_FILE))
+    assert one.spec is not None
+    assert replace(one, settings=one.settings.replace("weekly", "hourly")).spec is None
 
 
 @pytest.mark.parametrize("name", ["account", "A", "1st", "a@canary", "", "a" * 33, "a b"])
