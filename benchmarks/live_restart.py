@@ -2,8 +2,8 @@
 
 A process of its own writes the journal: sessions with their orders, fills, statements and scores, and last a thousand
 intents committed one by one at ``synchronous=FULL`` (those are the commits measured); then it dies by SIGKILL, its
-write-ahead log as it was. Fresh processes (``fresh_journal.py``) then open the journal and read all that a runner needs
-into memory; what they read is compared with what was written. Then a verified backup of it, and the way back.
+write-ahead log as it was. Fresh processes (``fresh_journal.py``) then open the journal and read what is held and open;
+what they read is compared with what was written. Then a verified backup of it, and the way back.
 
 Last the whole runner (``fresh_runner.py``): an account that has traded, behind as many events of earlier days, denied
 orders and notes. Each start is timed from the process' start to the moment its books agree with its own exchange's,
@@ -77,7 +77,7 @@ def run(quick: bool = False) -> dict[str, Any]:
         assert held == {key: written[key] for key in held}, (held, written)
     return {
         "id": "live_restart",
-        "what": f"a journal of {written['seq']:,} events, {size_mib:.0f} MiB, opened after SIGKILL, state in memory",
+        "what": f"a journal of {written['seq']:,} events, {size_mib:.0f} MiB, opened and read after SIGKILL",
         "ours": {
             "events": written["seq"],
             "seconds": round(statistics.median(ready), 3),

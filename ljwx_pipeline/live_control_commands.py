@@ -196,11 +196,12 @@ def _mode_text(said: Mapping[str, Any], strategy: str) -> str:
 
 
 def _close_text(said: Mapping[str, Any], *, repeat: bool) -> str:
-    verb = "would send" if said["dry_run"] else "sent"
     lines = [f"{'would cancel' if said['dry_run'] else 'cancelled'} {one}" for one in said["cancelled"]]
     lines += [f"NOT CANCELLED {identity}: {why}" for identity, why in said["not_cancelled"].items()]
     for one in said["orders"]:
         price = f" at {one['limit_price_e4'] / E4:.2f} CNY or better" if one["limit_price_e4"] else ""
+        ended = one["state"] in ("rejected", "cancelled", "unknown")
+        verb = "would send" if said["dry_run"] else f"{one['state'].upper()} {one['reason']}" if ended else "sent"
         lines.append(f"{verb}: sell {one['shares']} {one['symbol']} on {one['session']}{price} ({one['execution']})")
     lines += [f"{symbol}: {why}" for symbol, why in said["left"].items()]
     if not lines:

@@ -191,7 +191,8 @@ class CloseTrader:
         )
         beside.append(SleevesDecided(session=close.session, valid_session=close.valid_session, wants=netted.wants))
         # the age of several models is judged for each sleeve by itself
-        age_days = 0 if funding.sole is None else _age_days(trading[0].model, close.session)
+        sole = next((one for one in trading if one.name == funding.sole), None)
+        age_days = 0 if sole is None else _age_days(sole.model, close.session)
         await self._desk.held_epoch()  # judged under a lease that is held, however long it took until here
         restraint = FREE if self._restraint is None else await self._restraint(close)
         working = await self._journal.read(partial(working_orders, close.valid_session, self._closes(close.session)))

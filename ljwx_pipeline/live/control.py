@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import partial
 from typing import Any
 
 from sqlalchemy import Connection, select
@@ -27,7 +28,7 @@ from ljwx_pipeline.live.events import AlertRaised, HeldPosition, OrderDecided, T
 from ljwx_pipeline.live.guard import Guard
 from ljwx_pipeline.live.guard_ticks import SymbolDay
 from ljwx_pipeline.live.order_desk import OrderDesk
-from ljwx_pipeline.live.orders import Leg
+from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.outstanding import sale_decided
 from ljwx_pipeline.live.stop_books import BY_HAND
 from ljwx_pipeline.live.tables import orders, positions_now
@@ -57,6 +58,14 @@ class _Account:
     held: Mapping[str, HeldPosition]
     open: Sequence[_Cancellable]
     made: Sequence[str]
+
+
+@dataclass(frozen=True)
+class _Stand:
+    """Where an order stands and why; empty while it is only planned."""
+
+    state: str
+    reason: str
 
 
 async def pulled(guard: Guard, asked: KillAsked) -> str:
@@ -168,7 +177,7 @@ class HandControl:
         cancels = [one for one in account.open if asked.symbol in ("", one.symbol)]
         if asked.dry_run:
             planned, left = self._orders(wanted, account, clock, freed=True)
-            return _said(asked, [one.client_order_id for one in cancels], {}, planned, left)
+            return _said(asked, [one.client_order_id for one in cancels], {}, planned, {}, left)
         cancelled, not_cancelled = await self._cancelled(cancels)
         account = await self._journal.read(_account)
         if not asked.symbol:
@@ -180,7 +189,8 @@ class HandControl:
             message = f"{asked.by.strip()} {' and '.join(done)}: {asked.reason.strip()}"
             note = AlertRaised(tier=Tier.INFO, code="CLOSED_BY_HAND", message=message)
             await self._desk.place(placed, [note])
-        return _said(asked, cancelled, not_cancelled, placed, left)
+        stand = await self._journal.read(partial(_stand, [one.client_order_id for one in placed]))
+        return _said(asked, cancelled, not_cancelled, placed, stand, left)
 
     def _wanted(self, asked: CloseAsked, account: _Account) -> dict[str, int]:
         """Return how many shares of which symbols are to be closed."""
@@ -309,17 +319,20 @@ class HandControl:
         )
 
     async def _cancelled(self, wanted: Sequence[_Cancellable]) -> tuple[list[str], dict[str, str]]:
-        """Cancel ``wanted``; return what was, and of the others why not."""
-        done: list[str] = []
+        """Cancel ``wanted``; return what was, and of the others why not: one may have been filled before."""
+        asked: list[str] = []
         left: dict[str, str] = {}
         for one in wanted:
             try:
                 await self._desk.cancel(one.client_order_id)
-                done.append(one.client_order_id)
+                asked.append(one.client_order_id)
             except Deposed:
                 raise
             except LiveError as error:  # the others are cancelled all the same; what was not is said
                 left[one.client_order_id] = error.fact
+        stand = await self._journal.read(partial(_stand, asked))
+        done = [one for one in asked if stand[one].state == OrderState.CANCELLED]
+        left.update({one: f"it is {stand[one].state}" for one in asked if one not in done})
         return done, left
 
 
@@ -328,8 +341,10 @@ def _said(
     cancelled: Sequence[str],
     not_cancelled: Mapping[str, str],
     placed: Sequence[OrderDecided],
+    stand: Mapping[str, _Stand],
     left: Mapping[str, str],
 ) -> dict[str, Any]:
+    nowhere = _Stand("", "")
     return {
         "dry_run": asked.dry_run,
         "cancelled": list(cancelled),
@@ -342,6 +357,7 @@ def _said(
                 "execution": one.execution.value,
                 "limit_price_e4": one.limit_price_e4,
                 "session": None if one.valid_session is None else one.valid_session.isoformat(),
+                **asdict(stand.get(one.client_order_id, nowhere)),
             }
             for one in placed
         ],
@@ -361,3 +377,9 @@ def _account(connection: Connection) -> _Account:
         ],
         made=list(made),
     )
+
+
+def _stand(identities: Sequence[str], connection: Connection) -> dict[str, _Stand]:
+    wanted = select(orders.c.client_order_id, orders.c.state, orders.c.reason)
+    rows = connection.execute(wanted.where(orders.c.client_order_id.in_(identities)))
+    return {row.client_order_id: _Stand(row.state, row.reason) for row in rows}

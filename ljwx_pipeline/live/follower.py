@@ -28,6 +28,14 @@ BACK_OFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 class BooksDiffer(LiveError):
     """Journal and broker do not hold the same, and nobody has explained why: nothing may be opened."""
 
+    @classmethod
+    def of(cls, broker: str, differences: Sequence[str]) -> BooksDiffer:
+        """Return the error that says both sides of all ``differences`` from ``broker``."""
+        return cls(
+            f"journal and {broker} differ: {'; '.join(differences)}",
+            "find out which one is right; nothing is sent until both hold the same",
+        )
+
 
 async def _unheard(messages: Sequence[Durable]) -> None:  # noqa: ARG001 - nobody listens
     return None
@@ -106,10 +114,7 @@ class Follower:
     async def _recover(self) -> None:
         found = await self._desk.recover()
         if isinstance(found, ReconciliationFailed):
-            raise BooksDiffer(
-                f"journal and {self._broker.name} differ: {'; '.join(found.differences)}",
-                "find out which one is right; nothing is sent until both hold the same",
-            )
+            raise BooksDiffer.of(self._broker.name, found.differences)
         await self._hooks.on_connected()
 
     async def _stream(self, done: Callable[[date | None, bool], bool] | None) -> bool:
@@ -119,10 +124,7 @@ class Follower:
         async for frame in self._broker.stream(after):
             taken = await self._desk.take_in(frame.durable)
             if taken.differences:
-                raise BooksDiffer(
-                    f"journal and {self._broker.name} differ: {'; '.join(taken.differences)}",
-                    "find out which one is right; nothing is sent until both hold the same",
-                )
+                raise BooksDiffer.of(self._broker.name, taken.differences)
             await self._hooks.on_messages(frame.durable)
             if taken.reopened:
                 await self._desk.settle()

@@ -31,7 +31,7 @@ from ljwx_pipeline.live.runner_word import RunnerWord
 from ljwx_pipeline.live.sleeves.reading import models_in_force
 from ljwx_pipeline.live.tasks import first_of
 from ljwx_pipeline.live.trading import PackTrading, pack_stamp
-from ljwx_pipeline.trading.exchange_wire import Durable, PhaseName, Tick
+from ljwx_pipeline.trading.exchange_wire import Durable, PhaseName
 
 #: How often feed, clock and what waits are looked at.
 WATCH_S = 1.0
@@ -131,7 +131,7 @@ class Following:
 
     async def _follow(self) -> None:
         connection = self._connection
-        connection.watch.ticks.tell(_nobody)  # whoever made signals before, of another pack or a withdrawn model
+        connection.watch.ticks.tell()  # whoever made signals before, of another pack or a withdrawn model
         if self._live.tick_seconds > 0:
             await self.signals.open(self._parts.models.champion)
             connection.watch.ticks.tell(self.signals.believe)
@@ -233,10 +233,7 @@ class Following:
                 await asyncio.sleep(WATCH_S)
                 continue
             if isinstance(found, ReconciliationFailed):
-                raise BooksDiffer(
-                    f"the books differ: {'; '.join(found.differences)}",
-                    "find out which one is right; nothing is sent until both hold the same",
-                )
+                raise BooksDiffer.of(self._connection.broker.name, found.differences)
 
     async def _beat_while_up_to_date(self) -> None:
         """Beat while everything that the broker has said is written down: a market that rests is no stalled loop."""
@@ -273,10 +270,6 @@ def _at_the_end(trading: PackTrading, parts: LeaderParts) -> Callable[[date | No
     """
     end = date.min if parts.exchange is None else trading.feed.sessions[-1]
     return lambda closed, last: closed is not None and last and closed >= end
-
-
-def _nobody(tick: Tick) -> None:
-    """Hear nothing of it."""
 
 
 def _trading_models(models: StagedModels) -> tuple[TradingModel, ...]:

@@ -117,7 +117,7 @@ class TickDesk:
                 bars.saw_no_trade(tick.symbol)
         return validator.newest_ns if validator.newest_ns > before_ns else 0
 
-    def tell(self, somebody: Callable[[Tick], object]) -> None:
+    def tell(self, somebody: Callable[[Tick], object] = _nobody) -> None:
         """Give each believed tick to ``somebody`` too, in place of whoever was given it before; it must be quick."""
         self._told = somebody
 

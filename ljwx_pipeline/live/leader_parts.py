@@ -67,8 +67,8 @@ class LeaderParts:
     exchange: OwnExchange | None
     stack: AsyncExitStack
     connection: Connection | None = None
-    #: Stamp of the pack at whose end the market was left.
-    finished_with: bytes | None = None
+    #: Stamp of the pack that was followed last.
+    followed: bytes | None = None
 
     def __post_init__(self) -> None:
         self._turn = asyncio.Lock()

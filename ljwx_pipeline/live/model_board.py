@@ -394,7 +394,8 @@ class ModelBoard:
     def _champion_beside(self, bundle: ModelBundle) -> ModelBundle | None:
         """Return the champion of a strategy that trades the model of ``bundle``, if there is another one."""
         trading = self._in_force.trading(bundle.manifest.model_name)
-        for line in [self._lines[name] for name in trading if name in self._lines]:
+        lines = self._lines  # once: any thread asks, and the loop puts others in their place
+        for line in [lines[name] for name in trading if name in lines]:
             scorer = None if line.champion is None else self._scorers.get(line.champion.bundle.bundle_hash)
             if scorer is not None and scorer.bundle.bundle_hash != bundle.bundle_hash:
                 return scorer.bundle

@@ -226,14 +226,24 @@ class OrderDesk:
                 again.append(one)
             else:
                 await self._cancelled(one.order.client_order_id, OrderState.LAPSED, STALE)
-        if again:
-            epoch, now = self._fence.epoch, self._now_ns()
-            identities = [one.order.client_order_id for one in again]
-            sent = [OrderSent(client_order_id=one, fencing_epoch=epoch, sent_at_ns=now) for one in identities]
-            with self._on_their_way(identities):
-                await self._journal.append(sent, epoch)
-                await self._send_all(again)
-        return len(again)
+        if not again:
+            return 0
+        with self._on_their_way(one.order.client_order_id for one in again):
+            going = await self._journal.write(partial(self._sent_again, again, self._fence.epoch, self._now_ns()))
+            await self._send_all(going)
+        return len(going)
+
+    def _sent_again(
+        self, asked_about: Sequence[Outstanding], epoch: int, now_ns: int, connection: Connection
+    ) -> list[Outstanding]:
+        """Write down that what is still open of ``asked_about`` leaves again, and return it."""
+        # a person may have cancelled one, or the stream told of it, while the others were asked about
+        left = {one.order.client_order_id for one in unsettled(connection)}
+        going = [one for one in asked_about if one.order.client_order_id in left]
+        identities = [one.order.client_order_id for one in going]
+        sent = [OrderSent(client_order_id=one, fencing_epoch=epoch, sent_at_ns=now_ns) for one in identities]
+        self._journal.log.append_within(connection, sent, epoch)
+        return going
 
     async def settle_all(self) -> None:
         """Settle until nothing is unknown any more, with growing waits; raises as `settle`."""

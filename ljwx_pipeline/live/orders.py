@@ -21,13 +21,13 @@ class OrderState(StrEnum):
 
     DENIED = "denied"  # by the risk gate: never sent
     INTENDED = "intended"  # durable here, not yet known to the broker
-    UNKNOWN = "unknown"  # sent, and nobody knows whether it arrived: asked about, never sent again
+    UNKNOWN = "unknown"  # sent, and nobody knows whether it arrived: asked about before it is sent again
     ACCEPTED = "accepted"  # durable at the broker
-    PARTLY_FILLED = "partly_filled"  # of the paper broker inside the runner: the session ended, the rest lapsed
+    PARTLY_FILLED = "partly_filled"  # and still open; in journals of earlier releases the rest lapsed
     FILLED = "filled"
     CANCELLED = "cancelled"
     LAPSED = "lapsed"  # the session ended, filled in part or not at all
-    UNFILLED = "unfilled"  # the word of the paper broker inside the runner for lapsed without a fill
+    UNFILLED = "unfilled"  # the word of earlier releases for lapsed without a fill
     REJECTED = "rejected"  # by the broker
 
 
@@ -53,7 +53,7 @@ class Leg(StrEnum):
 
 @dataclass(frozen=True)
 class OrderIntent:
-    """One order decided at the close of ``session``, for the next session's close.
+    """One order decided at the close of ``session``, for the next one.
 
     Parameters
     ----------

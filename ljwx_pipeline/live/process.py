@@ -279,11 +279,11 @@ class LiveProcess:
             await self._word.say(Mode.WAITING, "no model has been deployed yet")
             return True
         connection = await self._connected(parts, trading)
-        ended = self._word.finished and parts.finished_with == trading.stamp
+        ended = self._word.finished and parts.followed == trading.stamp
         if ended and await nothing_new(parts, trading, connection.broker):
             await self._word.say(Mode.FINISHED, ALL_DONE)  # of the model that stands there now
             return True
-        parts.finished_with = trading.stamp
+        parts.followed = trading.stamp
         self._following = self._made(parts, trading, connection, once=once)
         try:
             await self._following.run()
@@ -372,10 +372,12 @@ class LiveProcess:
         return self._trading
 
     def _traded(self) -> Traded:
-        bundle_hash = None if self._parts is None else self._parts.models.trading_hash
-        if self._trading is None:
+        parts = self._parts
+        bundle_hash = None if parts is None else parts.models.trading_hash
+        trading = self._trading  # looked at once: this is asked from a thread, and the loop may let go of it meanwhile
+        if trading is None:
             return Traded(bundle_hash=bundle_hash)
-        feed = self._trading.feed
+        feed = trading.feed
         return Traded(feed.pack.manifest.simulated, tuple(feed.sessions), bundle_hash)
 
     async def _halt(self, error: LjwxError) -> None:

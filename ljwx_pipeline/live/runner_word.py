@@ -7,6 +7,7 @@ a loop that stands still. Not here: what the words are about (``process.py``, ``
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -52,6 +53,7 @@ class RunnerWord:
         self._traded = traded
         self._journal: Journal | None = None
         self._said: RunnerState | None = None
+        self._turn = threading.Lock()  # what is remembered as said is what the row says, whoever speaks at once
         self._last_fault = ""
         self._before_fault: Heartbeat | None = None
 
@@ -123,6 +125,10 @@ class RunnerWord:
         (self.progress.beat if worked else self.progress.tell)(mode, text)
 
     def _written(self, journal: Journal, mode: Mode, message: str) -> str:
+        with self._turn:
+            return self._written_in_turn(journal, mode, message)
+
+    def _written_in_turn(self, journal: Journal, mode: Mode, message: str) -> str:
         withdrawn = journal.withdrawn()
         text = message if withdrawn is None else f"{message}; {withdrawn.sentence()}"
         done, last = journal.sessions_done()

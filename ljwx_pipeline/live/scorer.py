@@ -6,6 +6,7 @@ Not here: what a factor is (``factors/``), who may be scored (``dataset/universe
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -87,7 +88,8 @@ class FactorHistory:
         self._bars = bars[bars["session_date"] >= sessions[0]]
         self._panel = self._panel_of(self._bars, sessions)
         self._at = sessions[-1].date()
-        self._features = self._newest_features()
+        self._features = self._newest_features(self._panel, self._bars, self._at)
+        self._turn = threading.Lock()
 
     @property
     def feed(self) -> ReplayFeed:
@@ -137,14 +139,16 @@ class FactorHistory:
     def features(self, session: date) -> NDArray[np.float32]:
         """Return the factors of ``session``, float32 of shape ``(n_symbols, n_factors)``; NaN where undefined.
 
-        Sessions are asked for in order; one may be asked for again, an earlier one may not.
+        Sessions are asked for in order; one may be asked for again, an earlier one may not. A session whose factors
+        could not be told is tried anew, and a thread that was left behind at one is waited for.
         """
-        for following in self._feed.sessions:
-            if self._at < following <= session:
-                self._append(following)
-        if self._at != session:
-            raise LiveError(f"the factor history stands at {self._at}, not at {session}", "start the runner again")
-        return self._features
+        with self._turn:
+            for following in self._feed.sessions:
+                if self._at < following <= session:
+                    self._append(following)
+            if self._at != session:
+                raise LiveError(f"the factor history stands at {self._at}, not at {session}", "start the runner again")
+            return self._features
 
     def scorable(self, session: date) -> NDArray[np.bool_]:
         """Return who may be scored at ``session``, bool of shape ``(n_symbols,)``: the rule of research."""
@@ -288,11 +292,12 @@ class FactorHistory:
             for name, values in self._panel.fields.items()
         }
         sessions = pd.DatetimeIndex(self._panel.sessions[1:].append(newest.sessions))
-        self._panel = Panel(self._feed.symbols, sessions, fields)
+        panel, kept = Panel(self._feed.symbols, sessions, fields), self._bars
         if tables_beside(self._reads):  # adjusted prices roll in the panel; other fields are made of the rows
-            self._bars = pd.concat([self._bars[self._bars["session_date"] >= sessions[0]], bars], ignore_index=True)
-        self._at = session
-        self._features = self._newest_features()
+            kept = pd.concat([kept[kept["session_date"] >= sessions[0]], bars], ignore_index=True)
+        features = self._newest_features(panel, kept, session)
+        # last, and together: what failed on the way has not moved on with the features of the session before
+        self._panel, self._bars, self._at, self._features = panel, kept, session, features
 
     def _panel_of(self, bars: pd.DataFrame, sessions: pd.DatetimeIndex) -> Panel:
         adjustment = self._feed.pack.manifest.adjustment
@@ -311,9 +316,8 @@ class FactorHistory:
         )
         return with_inputs(panel, tables, reads=self._reads, universe=self._universe, benchmark=self._benchmark)
 
-    def _newest_features(self) -> NDArray[np.float32]:
-        panel = self._with_inputs(self._panel, self._bars, self._at)
-        newest = newest_session(self._catalogue.expressions, panel)
+    def _newest_features(self, panel: Panel, bars: pd.DataFrame, until: date) -> NDArray[np.float32]:
+        newest = newest_session(self._catalogue.expressions, self._with_inputs(panel, bars, until))
         return np.ascontiguousarray(newest.values[:, :, 0].T)  # noqa: PD011 - an array's, no frame's
 
 

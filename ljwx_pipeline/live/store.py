@@ -186,7 +186,7 @@ def told(name: str) -> Iterator[None]:
 
 
 _RESTORE = "restore it with `ljwx live restore`, or move it away to start anew"
-_SPACE = ("is on a full disk", "nothing was written; free disk space and start the runner again")
+_SPACE = ("is on a full disk", "nothing was written; free disk space: a runner goes on by itself, repeat a command")
 _READ_ONLY = ("is read-only", "nothing was written; make file and folder writable for the runner's user")
 _LOCKED = ("is held locked by another process", "nothing was written; end whatever holds it, then try again")
 _DAMAGED = ("cannot be opened or read: the file is damaged", _RESTORE)

@@ -10,14 +10,14 @@ back for another open sale (RESERVED), less than a lot (LOT), or the broker's ow
 when its seal breaks; the rest in the next session's opening auction, at its lower limit, which sells at whatever the
 auction's price is.
 
-Only the fills and reports of orders that a stop itself made are its own: another's are an error, never a guess.
+Only the reports of orders that a stop itself made are its own: another's are an error, never a guess. What any order
+has sold of the position the account tells.
 
 Not here: who asks (the runner), exits judged at the close (``exits.py``), the order's own limits (the risk gate).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
@@ -30,7 +30,6 @@ from ljwx_pipeline.market.symbols import Board
 from ljwx_pipeline.trading.exchange_wire import (
     OPEN_STATUSES,
     Execution,
-    FillReport,
     NewOrder,
     OrderReport,
     OrderStatus,
@@ -270,26 +269,8 @@ def is_left_behind(stop: Stop, bid_e4: int) -> bool:
     return stop.state is StopState.WORKING and 0 < bid_e4 < stop.order_limit_e4
 
 
-def filled(stop: Stop, fill: FillReport) -> Stop:
-    """Return ``stop`` after a fill of one of its own orders; each fill is told once.
-
-    Raises
-    ------
-    TradingError
-        When the fill is not its own, or larger than the position.
-    """
-    _require_own(stop, fill.client_order_id)
-    left = stop.position.shares - fill.shares
-    if left < 0:
-        raise TradingError(
-            f"{fill.client_order_id} filled {fill.shares} of a position of {stop.position.shares}",
-            "reconcile: the position was sold by somebody else too",
-        )
-    return _with_shares(stop, left)
-
-
 def reported(stop: Stop, report: OrderReport, settings: StopSettings) -> Stop:
-    """Return ``stop`` after a report on one of its own orders; the fills are told by `filled`.
+    """Return ``stop`` after a report on one of its own orders; what is then still held `position_changed` tells.
 
     A final order leaves what is not sold waiting; after a refusal for ``retry_s``.
 
@@ -324,11 +305,6 @@ def position_changed(stop: Stop, position: HeldByStrategy, params: ExitParams) -
         )
     _require_prices(position, params)
     return _with_shares(replace(stop, position=position), position.shares)
-
-
-def owner_of(stops: Iterable[Stop], client_order_id: str) -> Stop | None:
-    """Return the stop that made the order, None where it is no stop's: strategy and symbol alone prove nothing."""
-    return next((stop for stop in stops if client_order_id and client_order_id in stop.orders), None)
 
 
 def _in_the_way(stop: Stop, market: SellingSide) -> Wait | None:
@@ -382,7 +358,7 @@ def _require_own(stop: Stop, client_order_id: str) -> None:
     if client_order_id not in stop.orders:
         raise TradingError(
             f"order {client_order_id!r} was told to the stop of {stop.position.identity}, which did not make it",
-            "find its owner: owner_of",
+            "tell each stop of its own orders alone",
         )
 
 

@@ -23,6 +23,7 @@ from ljwx_pipeline.config import Settings, load_settings, market_home
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.brokers.port import BrokerSilent
+from ljwx_pipeline.live.control import _Cancellable
 from ljwx_pipeline.live.control_api import CloseAsked, KillAsked, control_router
 from ljwx_pipeline.live.control_offline import OfflineControl
 from ljwx_pipeline.live.events import Event, OrderDecided
@@ -31,8 +32,9 @@ from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import breakers, modes, orders, outbox, positions_now
+from ljwx_pipeline.live_control_commands import _close_text
 from ljwx_pipeline.session_pack import read_session_pack
-from ljwx_pipeline.trading.exchange_wire import Execution
+from ljwx_pipeline.trading.exchange_wire import Execution, FaultKind, Side
 from ljwx_pipeline.trading.modes import Condition, TradingMode
 from tests.fakes.exchange_process import exchange_process
 from tests.fakes.watched_desk import OPTIONS, Watched, limit_buy, watched_at, write_small_pack
@@ -181,6 +183,32 @@ def test_what_may_be_sold_is_sold_at_once_at_a_limit(
                 (row,) = rows(watched, orders, orders.c.client_order_id == order["client_order_id"])
                 assert row["state"] in ("filled", "lapsed")
                 assert row["reason"] not in ("PRICE_CAGE", "PRICE_LIMIT", "LOT")
+
+    asyncio.run(act())
+
+
+def test_a_close_that_the_exchange_refuses_and_a_cancellation_that_comes_too_late_are_said(
+    tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = feed.sessions[0]
+
+    async def act() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with watched_at(exchange.said["url"], tmp_path, feed, settings) as watched, serving(watched) as port:
+                await watched.connect()
+                await buy_in_the_morning(watched, first, 2)
+                await watched.follow(closed(first))
+                name = sorted(row["symbol"] for row in rows(watched, positions_now))[0]
+                waits = await command(port, capsys, "close", name, "--yes", "--reason", "out")
+                assert [one["state"] for one in waits["orders"]] == ["accepted"]
+                exchange.fault(FaultKind.REJECT_NEXT, count=1)
+                refused = await command(port, capsys, "close", name, "--yes", "--reason", "out")
+                assert refused["cancelled"] == [one["client_order_id"] for one in waits["orders"]]
+                assert [(one["state"], one["reason"]) for one in refused["orders"]] == [("rejected", "ON_DEMAND")]
+                assert _close_text(refused, repeat=False).splitlines()[1].startswith("REJECTED ON_DEMAND: sell ")
+                (filled, *_) = rows(watched, orders, orders.c.state == "filled")
+                late = _Cancellable(filled["client_order_id"], filled["symbol"], Side.BUY, 0)
+                assert await watched.control._cancelled([late]) == ([], {filled["client_order_id"]: "it is filled"})
 
     asyncio.run(act())
 

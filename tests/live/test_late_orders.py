@@ -22,7 +22,7 @@ from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import REOPENED
 from ljwx_pipeline.live.tables import events, orders
-from ljwx_pipeline.trading.exchange_wire import Execution, Frame, OrderStatus, PhaseName
+from ljwx_pipeline.trading.exchange_wire import ClockReport, Execution, Frame, OrderStatus, PhaseName
 from tests.fakes.desk_world import decided
 from tests.fakes.engine_broker import EngineBroker, Loss
 from tests.fakes.exchange_world import advance_to, opened, write_market
@@ -121,6 +121,27 @@ def test_an_order_that_arrives_after_it_was_ended_here_never_works_on(
             else:
                 assert await slow.row() == (state, reason, 0, 0)
             assert isinstance(await slow.desk.recover(), Reconciled)
+
+    asyncio.run(act())
+
+
+def test_an_order_that_a_person_cancels_while_it_is_asked_about_is_not_sent_again(pack: Path, tmp_path: Path) -> None:
+    async def act() -> None:
+        async with slow_desk(pack, tmp_path, forgetful=True) as slow:
+            slow.broker.losses = [Loss.REQUEST]
+            await slow.desk.place([slow.order])
+            assert (await slow.row())[0] == "unknown"
+            clock = slow.broker.clock
+
+            async def a_person_is_quicker() -> ClockReport:
+                slow.broker.clock = clock  # type: ignore[method-assign]
+                await slow.desk.cancel(slow.order.client_order_id)
+                return await clock()
+
+            slow.broker.clock = a_person_is_quicker  # type: ignore[method-assign]
+            assert await slow.desk.settle() == 0
+            assert (await slow.row())[::2] == ("cancelled", 0)
+            assert slow.broker.exchange.orders(None) == []
 
     asyncio.run(act())
 

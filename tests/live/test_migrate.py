@@ -21,7 +21,7 @@ from ljwx_pipeline.live import store as store_module
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.migrate import HEAD_NUMBER, migrate
 from ljwx_pipeline.live.orders import OrderState
-from ljwx_pipeline.live.state import load_state
+from ljwx_pipeline.live.outstanding import open_orders
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import DERIVED, DURABLE, PROJECTION_VERSION
 from tests.fakes.journal_events import NOW, noted
@@ -64,7 +64,8 @@ def test_a_journal_of_an_earlier_release_is_taken_over_row_for_row(tmp_path: Pat
     after = old_rows(path)
     assert {table: after[table] for table in before} == before
     assert list(journal.sessions()) == [date.fromisoformat(day) for day in DAYS]
-    standing = {order.client_order_id: order.state for order in load_state(journal.store).open_orders}
+    with journal.store.reading() as connection:
+        standing = {one.order.client_order_id: one.state for one in open_orders(connection)}
     assert standing == {"f|buy": OrderState.ACCEPTED, "g|buy": OrderState.INTENDED}
     assert list(journal.bundles()) == list(BUNDLES)
     assert (journal.withdrawn() is None) == (version == 1)

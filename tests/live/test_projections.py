@@ -13,22 +13,43 @@ from sqlalchemy import select
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.live.event_log import read_events
 from ljwx_pipeline.live.events import (
+    BreakerMoved,
     BreakerReset,
+    BreakerTripped,
     Event,
+    ModeChanged,
     OrderAdopted,
     OrderSent,
     OrderUnknown,
     Reconciled,
+    ReconciliationFailed,
     SessionOpened,
     Stage,
     StopQueued,
+    StrategyChanged,
+    StrategyState,
     StreamRead,
 )
 from ljwx_pipeline.live.orders import Leg, OrderState
 from ljwx_pipeline.live.projections import derive
 from ljwx_pipeline.live.store import Store
-from ljwx_pipeline.live.tables import account_now, events, fills, orders, positions_now, stages, stops_queued
+from ljwx_pipeline.live.tables import (
+    account_now,
+    breaker_states,
+    breakers,
+    events,
+    fills,
+    modes,
+    orders,
+    positions_now,
+    reconciliations,
+    stages,
+    stops_queued,
+    strategies,
+    streams,
+)
 from ljwx_pipeline.trading.exchange_wire import Execution, Side
+from ljwx_pipeline.trading.modes import TradingMode
 from tests.fakes.journal_events import (
     BUNDLE,
     DAY,
@@ -195,6 +216,35 @@ def test_a_queued_stop_is_gone_once_its_order_is_decided(store: Store) -> None:
 def test_a_breaker_that_never_tripped_cannot_be_reset(store: Store) -> None:
     with pytest.raises(LiveError, match="never tripped"):
         log_of(store).append([BreakerReset(breaker="drawdown", scope="", by="op", reason="")], 0)
+
+
+def test_the_newest_word_of_each_breaker_mode_strategy_and_broker_stands(store: Store) -> None:
+    tripped = {"breaker": "drawdown", "session": DAY, "value": "6 %", "limit": "5 %", "reason": "lost"}
+    log_of(store).append(
+        [
+            StrategyChanged(
+                strategy="s", state=StrategyState.PAUSED, settings="{}", capital_share_bps=5_000, by="config"
+            ),
+            BreakerTripped(**tripped, scope="s"),
+            BreakerTripped(**tripped, scope="t"),
+            BreakerReset(breaker="drawdown", scope="t", by="op", reason="looked at it"),
+            BreakerMoved(breaker="losses", scope="s", state='{"count":1}'),
+            BreakerMoved(breaker="losses", scope="s", state='{"count":2}'),
+            ModeChanged(scope="", mode=TradingMode.READ_ONLY, by="reconciliation", reason="outage"),
+            StreamRead(broker="paper", exchange_seq=9),
+            ReconciliationFailed(broker="paper", session=DAY, differences=("cash",)),
+        ],
+        0,
+    )
+    (strategy,) = rows(store, strategies.c.strategy, strategies.c.state, strategies.c.capital_share_bps)
+    assert strategy == ("s", StrategyState.PAUSED, 5_000)
+    assert dict(rows(store, breakers.c.scope, breakers.c.tripped)) == {"s": 1, "t": 0}
+    assert rows(store, breaker_states.c.breaker, breaker_states.c.scope, breaker_states.c.state) == [
+        ("losses", "s", '{"count":2}')
+    ]
+    assert rows(store, modes.c.scope, modes.c.mode) == [("", TradingMode.READ_ONLY)]
+    assert rows(store, streams.c.broker, streams.c.exchange_seq) == [("paper", 9)]
+    assert rows(store, reconciliations.c.holds, reconciliations.c.differences) == [(0, "cash")]
 
 
 def everything(store: Store) -> dict[str, object]:

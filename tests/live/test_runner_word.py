@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.errors import LiveError
+from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.progress import Mode, Progress
 from ljwx_pipeline.live.runner_word import RunnerWord, Traded
 
@@ -29,3 +33,28 @@ def test_a_fault_that_is_told_again_does_not_hide_that_nothing_gets_done() -> No
     assert (beat.mode, beat.message, beat.age_s) == (Mode.TRADING, "session 2026-01-05", 40.0)
     word.beat()
     assert progress.read().age_s == 0
+
+
+def test_what_two_tasks_say_at_once_leaves_the_row_as_the_last_one_said_it(tmp_path: Path) -> None:
+    both_said = threading.Event()
+
+    class Slow(Journal):
+        def record_state(self, state: RunnerState) -> None:
+            super().record_state(state)
+            if state.mode == Mode.HALTED:
+                both_said.wait(0.3)
+            else:
+                both_said.set()
+
+    with closing(Slow(tmp_path / "journal.sqlite", ManualClock(NOW))) as journal:
+        word = RunnerWord(Progress(ManualClock(NOW)), capital_fen=1, traded=Traded)
+        word.write_to(journal)
+
+        async def say() -> None:
+            await asyncio.gather(word.say(Mode.HALTED, "the disk is full"), word.say(Mode.TRADING, "a session"))
+            await word.say(Mode.HALTED, "the disk is full")
+
+        asyncio.run(say())
+        stands = journal.runner_state()
+        assert stands is not None
+        assert stands.mode == Mode.HALTED

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
+from typing import Any, NoReturn
 
 import numpy as np
 import pandas as pd
@@ -22,6 +26,7 @@ from ljwx_pipeline.factors.alpha101 import alpha101
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
+from ljwx_pipeline.live import scorer
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
 from ljwx_pipeline.market.tables import BESIDE_TABLES, empty_table
@@ -76,6 +81,46 @@ def test_sessions_may_be_skipped_and_asked_again_but_not_gone_back_to(home: Home
     np.testing.assert_array_equal(history.features(feed.sessions[3]), ahead)
     with pytest.raises(LiveError, match="the factor history stands at"):
         history.features(feed.sessions[1])
+
+
+def test_a_session_whose_factors_failed_is_never_answered_with_those_of_the_session_before(
+    home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = ReplayFeed.open(home.live / "feed")
+    sound, history = (FactorHistory(feed, alpha158(), settings.universe, benchmark="") for _ in range(2))
+
+    def failing(*_: object) -> NoReturn:
+        raise LiveError("a table cannot be read", "try again")
+
+    before = history.at
+    with monkeypatch.context() as patched:
+        patched.setattr(scorer, "newest_session", failing)
+        with pytest.raises(LiveError, match="a table cannot be read"):
+            history.features(feed.sessions[0])
+    assert history.at == before
+    np.testing.assert_array_equal(bits(history.features(feed.sessions[0])), bits(sound.features(feed.sessions[0])))
+
+
+def test_a_thread_that_was_left_behind_at_a_session_leaves_the_next_one_its_factors(
+    home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    feed = ReplayFeed.open(home.live / "feed")
+    sound, history = (FactorHistory(feed, alpha158(), settings.universe, benchmark="") for _ in range(2))
+    newest, at_work = scorer.newest_session, threading.Event()
+
+    def slow(*asked: Any) -> Any:
+        at_work.set()
+        time.sleep(0.2)
+        return newest(*asked)
+
+    with monkeypatch.context() as patched, ThreadPoolExecutor(1) as aside:
+        patched.setattr(scorer, "newest_session", slow)
+        left_behind = aside.submit(history.features, feed.sessions[0])
+        assert at_work.wait(5)
+        again = history.features(feed.sessions[0])
+        np.testing.assert_array_equal(bits(left_behind.result()), bits(again))
+    np.testing.assert_array_equal(bits(again), bits(sound.features(feed.sessions[0])))
+    np.testing.assert_array_equal(bits(history.features(feed.sessions[1])), bits(sound.features(feed.sessions[1])))
 
 
 def test_the_last_inputs_are_those_of_each_session_and_move_nothing(home: Home, settings: Settings) -> None:

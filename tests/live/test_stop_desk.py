@@ -22,7 +22,7 @@ from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT
 from ljwx_pipeline.live.sleeves.attribution import carry
 from ljwx_pipeline.live.sleeves.book import Books
 from ljwx_pipeline.live.sleeves.reading import last_books, records_since
-from ljwx_pipeline.live.sleeves.strategies import SCHEDULES, StrategySpec
+from ljwx_pipeline.live.sleeves.strategies import Schedule, StrategySpec
 from ljwx_pipeline.live.stop_books import Watched as WatchedPosition
 from ljwx_pipeline.live.stop_desk import restored
 from ljwx_pipeline.live.tables import breaker_states, fills, orders, outbox, positions_now, stops_queued
@@ -248,7 +248,7 @@ async def _followed_until_an_order_was_answered(watched: Watched) -> dict[str, f
 
 def in_force(name: str, settings: Settings, share_bps: int, exits: ExitSettings) -> StrategyChanged:
     own = settings.strategy.model_copy(update={"exits": exits, "min_hold_sessions": 1})
-    spec = StrategySpec(name, share_bps, "", "", SCHEDULES[0], paused=False, strategy=own)
+    spec = StrategySpec(name, share_bps, "", "", Schedule.CLOSE, paused=False, strategy=own)
     return StrategyChanged(
         strategy=name,
         state=StrategyState.ACTIVE,

@@ -15,7 +15,7 @@ from ljwx_pipeline.config import StopSettings
 from ljwx_pipeline.errors import TradingError
 from ljwx_pipeline.market.hours import MarketPhase, shanghai_ns
 from ljwx_pipeline.market.symbols import Board
-from ljwx_pipeline.trading.exchange_wire import Execution, FillReport, NewOrder, OrderReport, OrderStatus, Side, Tick
+from ljwx_pipeline.trading.exchange_wire import Execution, NewOrder, OrderReport, OrderStatus, Side, Tick
 from ljwx_pipeline.trading.exits import ExitParams, forced_out
 from ljwx_pipeline.trading.order_reason import OrderReason
 from ljwx_pipeline.trading.stops import (
@@ -24,11 +24,9 @@ from ljwx_pipeline.trading.stops import (
     SellingSide,
     Stop,
     StopState,
-    filled,
     is_left_behind,
     judged,
     next_order,
-    owner_of,
     position_changed,
     reported,
     watch,
@@ -77,8 +75,10 @@ def working(held: HeldByStrategy = HELD, **said: object) -> tuple[Stop, NewOrder
     return stop, order
 
 
-def fill(order_id: str, shares: int) -> FillReport:
-    return FillReport(1, "x1", "e1", order_id, DAY, "600000.SH", Side.SELL, shares, 92_000, 1, 0, 0, 0, 0, 0, 1)
+def sold(stop: Stop, shares: int) -> Stop:
+    """Return ``stop`` once the account holds so many shares less."""
+    held = stop.position
+    return position_changed(stop, replace(held, shares=held.shares - shares), RULES)
 
 
 def report(order_id: str, state: OrderStatus, reason: str = "", at_ns: int = 0) -> OrderReport:
@@ -179,9 +179,7 @@ def test_a_stop_right_after_the_purchase_waits_for_the_next_open_and_sells_there
 def test_what_was_held_before_is_sold_and_what_was_bought_today_waits() -> None:
     stop, order = working(sellable_shares=600, account_free_shares=600)
     assert order.shares == 600
-    stop = reported(
-        filled(stop, fill(order.client_order_id, 600)), report(order.client_order_id, OrderStatus.FILLED), SETTINGS
-    )
+    stop = reported(sold(stop, 600), report(order.client_order_id, OrderStatus.FILLED), SETTINGS)
     assert (stop.state, stop.position.shares) == (StopState.WAITING, 400)
     stop, nothing = next_order(stop, market(sellable_shares=0), SETTINGS)
     assert (stop.wait, nothing) == ("T_PLUS_1", None)
@@ -207,7 +205,7 @@ def test_a_position_beyond_the_largest_order_goes_in_parts() -> None:
     stop, order = working(large, sellable_shares=2_500_000, account_free_shares=2_500_000)
     assert order.shares == 1_000_000
     stop = reported(
-        filled(stop, fill(order.client_order_id, 1_000_000)),
+        sold(stop, 1_000_000),
         report(order.client_order_id, OrderStatus.FILLED),
         SETTINGS,
     )
@@ -218,15 +216,15 @@ def test_a_position_beyond_the_largest_order_goes_in_parts() -> None:
 
 def test_when_all_is_sold_the_stop_is_done() -> None:
     stop, order = working()
-    stop = filled(stop, fill(order.client_order_id, 1_000))
+    stop = sold(stop, 1_000)
     stop = reported(stop, report(order.client_order_id, OrderStatus.FILLED), SETTINGS)
     assert (stop.state, stop.order_id, stop.wait) == (StopState.DONE, "", "")
 
 
-def test_the_fill_may_come_after_the_report() -> None:
+def test_what_was_sold_may_be_known_after_the_report() -> None:
     stop, order = working()
     stop = reported(stop, report(order.client_order_id, OrderStatus.FILLED), SETTINGS)
-    assert filled(stop, fill(order.client_order_id, 1_000)).state is StopState.DONE
+    assert sold(stop, 1_000).state is StopState.DONE
 
 
 def test_a_refusal_is_tried_again_after_a_while_and_under_another_id() -> None:
@@ -261,24 +259,13 @@ def test_a_report_of_an_earlier_order_changes_nothing() -> None:
     assert reported(stop, report(stop.order_id, OrderStatus.ACCEPTED), SETTINGS) is stop
 
 
-def test_a_fill_of_another_s_order_is_refused_even_for_the_same_symbol() -> None:
+def test_a_report_of_another_s_order_is_refused_even_for_the_same_symbol() -> None:
     mine, _ = working()
-    theirs, their_order = working(replace(HELD, strategy="beta"))
-    older, older_order = working(replace(HELD, opened=DAY - timedelta(days=30), model_version="6"))
-    for foreign in (their_order, older_order):
-        with pytest.raises(TradingError, match="which did not make it"):
-            filled(mine, fill(foreign.client_order_id, 100))
+    _, theirs = working(replace(HELD, strategy="beta"))
+    _, older = working(replace(HELD, opened=DAY - timedelta(days=30), model_version="6"))
+    for foreign in (theirs, older):
         with pytest.raises(TradingError, match="which did not make it"):
             reported(mine, report(foreign.client_order_id, OrderStatus.FILLED), SETTINGS)
-    assert owner_of([mine, theirs, older], their_order.client_order_id) is theirs
-    assert owner_of([mine, theirs, older], "") is None
-    assert owner_of([mine, theirs, older], "alpha|7|600000.SH|2025-03-03|sell|decide") is None
-
-
-def test_a_fill_larger_than_the_position_is_refused() -> None:
-    stop, order = working()
-    with pytest.raises(TradingError, match="filled 1001 of a position of 1000"):
-        filled(stop, fill(order.client_order_id, 1_001))
 
 
 def test_a_position_sold_by_another_order_needs_no_stop_and_one_still_held_gets_it_back() -> None:
@@ -346,11 +333,11 @@ class ThreeStopsOfOneSymbol(RuleBasedStateMachine):
             session=self.day, at_ns=self.now, phase=phase, bid_e4=bid_e4, sellable_shares=mine, account_free_shares=free
         )
 
-    def told(self, order_id: str, change: OrderReport | FillReport) -> None:
-        owner = owner_of(self.stops, order_id)
-        assert owner is not None
-        moved = filled(owner, change) if isinstance(change, FillReport) else reported(owner, change, SETTINGS)
-        self.stops[self.stops.index(owner)] = moved
+    def told(self, order_id: str, change: OrderReport | int) -> None:
+        """Tell whose order it is of a report, or of so many shares that it sold."""
+        (k,) = (k for k, stop in enumerate(self.stops) if order_id in stop.orders)
+        owner = self.stops[k]
+        self.stops[k] = sold(owner, change) if isinstance(change, int) else reported(owner, change, SETTINGS)
 
     @rule(k=st.integers(0, 2), phase=st.sampled_from(MarketPhase), bid=st.sampled_from([0, 90_000, 92_000]))
     def send(self, k: int, phase: MarketPhase, bid: int) -> None:
@@ -376,7 +363,7 @@ class ThreeStopsOfOneSymbol(RuleBasedStateMachine):
         strategy = order_id.split("|")[0]
         self.left[strategy] -= shares
         self.sellable[strategy] -= shares
-        self.told(order_id, fill(order_id, shares))
+        self.told(order_id, shares)
         if shares == order.shares:
             del self.open[order_id]
             self.told(order_id, report(order_id, OrderStatus.FILLED))

@@ -221,6 +221,28 @@ def test_without_sections_another_kind_of_strategy_takes_the_account_over_unsold
     asyncio.run(run())
 
 
+def test_a_strategy_that_gets_the_account_at_a_close_that_others_settled_trades_from_the_next_one_on(
+    tmp_path: Path, feed: ReplayFeed, settings: Settings
+) -> None:
+    async def run() -> None:
+        with exchange_process(tmp_path / "feed", tmp_path / "exchange", *OPTIONS) as exchange:
+            async with desk_at(exchange.said["url"], tmp_path) as desk:
+                await stage(desk, BUNDLE)
+                trading = Trading(desk, feed, wide_open(settings), {})
+                trading.sections = {"unscored": keys(0.5), "paused": keys(0.5, paused=True)}
+                await trading.strategies.start()
+                await trading.follower.follow(until(feed.sessions[1]))
+                trading.sections, trading.models = {}, {"topk-dropout": champion(GivenScores(feed, 1))}
+                await trading.strategies.reload()
+                await trading.follower.follow(until(feed.sessions[1]))
+                assert rows(desk, orders.c.client_order_id) == []
+                await trading.follower.follow(until(feed.sessions[3]))
+                require_books_add_up(desk)
+                assert {row[0] for row in rows(desk, sleeve_holdings.c.sleeve)} == {"topk-dropout"}
+
+    asyncio.run(run())
+
+
 def test_a_canary_trades_its_part_and_leaves_what_it_holds_to_its_champion(
     tmp_path: Path, feed: ReplayFeed, settings: Settings
 ) -> None:
