@@ -98,17 +98,26 @@ class HandControl:
         Where it reads, how orders leave, and who is asked where the market stands.
     stops
         How far below the best bid an order stands.
+    turn
+        Held while something is closed, and by whoever decides a close of the market: each sees what the other sold.
     """
 
     def __init__(
-        self, *, watch: Watch, journal: AsyncJournal, desk: OrderDesk, broker: Broker, stops: StopSettings
+        self,
+        *,
+        watch: Watch,
+        journal: AsyncJournal,
+        desk: OrderDesk,
+        broker: Broker,
+        stops: StopSettings,
+        turn: asyncio.Lock,
     ) -> None:
         self._watch = watch
         self._journal = journal
         self._desk = desk
         self._broker = broker
         self._stops = stops
-        self._closing = asyncio.Lock()  # the second of two closes at once sees what the first one sold
+        self._turn = turn
 
     async def standing(self) -> dict[str, Any]:
         """Return mode, reasons, breakers, positions by the last good prices, open orders, stops, alerts."""
@@ -164,7 +173,7 @@ class HandControl:
         """
         if not asked.by.strip() or not asked.reason.strip():
             raise LiveError(f"{asked.by!r} asked for a close because of {asked.reason!r}", "say who closes, and why")
-        async with self._closing:
+        async with self._turn:
             return await self._close(asked)
 
     async def _close(self, asked: CloseAsked) -> dict[str, Any]:

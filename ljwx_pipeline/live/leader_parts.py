@@ -124,7 +124,9 @@ async def leader_parts(
         watched_by = WatchingSettings(
             settings.trading.runner, settings.breakers, settings.stops, settings.trading.costs
         )
-        watching = await Watching.open(watched_by, journal=journal, fence=candidate.lease, clock=clock)
+        watching = await Watching.open(
+            watched_by, journal=journal, fence=candidate.lease, clock=clock, turn=strategies.turn
+        )
         yield LeaderParts(candidate, journal, inbox, board, watching, strategies, exchange, stack)
 
 

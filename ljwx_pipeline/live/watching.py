@@ -7,6 +7,7 @@ what each part does (``guard.py``, ``watch.py``, ``stop_desk.py``, ``control.py`
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -58,10 +59,19 @@ class Watching:
         The sections.
     journal, fence, clock
         As `Guard` takes them.
+    turn
+        As `HandControl` takes it.
     """
 
     def __init__(
-        self, guard: Guard, settings: WatchingSettings, *, journal: AsyncJournal, fence: Fence, clock: Clock
+        self,
+        guard: Guard,
+        settings: WatchingSettings,
+        *,
+        journal: AsyncJournal,
+        fence: Fence,
+        clock: Clock,
+        turn: asyncio.Lock,
     ) -> None:
         self.guard = guard
         self.strategy = strategy_name(settings.runner.strategy)
@@ -69,10 +79,13 @@ class Watching:
         self._journal = journal
         self._fence = fence
         self._clock = clock
+        self._turn = turn
         self._hand: HandControl | None = None
 
     @classmethod
-    async def open(cls, settings: WatchingSettings, *, journal: AsyncJournal, fence: Fence, clock: Clock) -> Watching:
+    async def open(
+        cls, settings: WatchingSettings, *, journal: AsyncJournal, fence: Fence, clock: Clock, turn: asyncio.Lock
+    ) -> Watching:
         """Return what watches from here on; raises as `Guard.open`."""
         runner = settings.runner
         guard = await Guard.open(
@@ -82,7 +95,7 @@ class Watching:
             settings=GuardSettings(settings.breakers, runner.live.max_bundle_age_days, runner.capital_fen),
             strategies=(strategy_name(runner.strategy),),
         )
-        return cls(guard, settings, journal=journal, fence=fence, clock=clock)
+        return cls(guard, settings, journal=journal, fence=fence, clock=clock, turn=turn)
 
     def connect(self, broker: Broker, desk: OrderDesk, days: DaysOf, *, raw_prices: bool) -> Watch:
         """Return the watch over the market of ``broker``, whose time is its own; a person can send from here on.
@@ -116,7 +129,9 @@ class Watching:
             broker=broker,
             settings=WatchSettings(settings.breakers, settings.costs, listens=runner.live.tick_seconds > 0),
         )
-        self._hand = HandControl(watch=watch, journal=self._journal, desk=desk, broker=broker, stops=settings.stops)
+        self._hand = HandControl(
+            watch=watch, journal=self._journal, desk=desk, broker=broker, stops=settings.stops, turn=self._turn
+        )
         return watch
 
     async def before(self, close: Close, *, trained_to: Mapping[str, date], feed: ReplayFeed) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Watched:
     watch: Watch
     control: HandControl
     feed: ReplayFeed
+    #: Held by whoever closes, or decides a close.
+    turn: asyncio.Lock
 
     async def connect(self) -> None:
         assert isinstance(await self.desk.orders.recover(), Reconciled)
@@ -109,10 +112,11 @@ async def watched_at(
             broker=desk.broker,
             settings=WatchSettings(settings.breakers, settings.costs),
         )
+        turn = asyncio.Lock()
         control = HandControl(
-            watch=watch, journal=desk.journal, desk=desk.orders, broker=desk.broker, stops=settings.stops
+            watch=watch, journal=desk.journal, desk=desk.orders, broker=desk.broker, stops=settings.stops, turn=turn
         )
-        yield Watched(desk, watch, control, feed)
+        yield Watched(desk, watch, control, feed, turn)
 
 
 def limit_buy(session: date, symbol: str, shares: int, limit_e4: int, at_ns: int) -> OrderDecided:

@@ -239,6 +239,26 @@ def test_of_two_closes_at_once_the_second_sees_what_the_first_one_sold(
     asyncio.run(act())
 
 
+def test_a_close_by_hand_waits_for_the_market_s_close_that_is_being_decided(
+    tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings
+) -> None:
+    async def act() -> None:
+        with exchange_process(pack, tmp_path / "exchange", *OPTIONS) as exchange:
+            async with watched_at(exchange.said["url"], tmp_path, feed, settings) as watched:
+                await watched.connect()
+                await buy_in_the_morning(watched, feed.sessions[0], 2)
+                await watched.follow(closed(feed.sessions[0]))
+                asked = CloseAsked(symbol="", shares=0, dry_run=False, by="wu", reason="in the midst")
+                async with watched.turn:
+                    closing = asyncio.create_task(watched.control.close(asked))
+                    await asyncio.wait({closing}, timeout=0.3)
+                    assert not closing.done()
+                    assert not rows(watched, orders, orders.c.leg == "manual")
+                assert (await closing)["orders"]
+
+    asyncio.run(act())
+
+
 def test_a_broker_that_falls_silent_makes_the_runner_read_only_and_the_risk_is_shown(
     tmp_path: Path, pack: Path, feed: ReplayFeed, settings: Settings
 ) -> None:

@@ -113,6 +113,7 @@ async def guarded(
                 journal=desk.journal,
                 fence=desk.lease,
                 clock=SystemClock(),
+                turn=asyncio.Lock(),
             )
             watch = watching.connect(desk.broker, desk.orders, lambda _: {}, raw_prices=False)
             yield desk, Guarded(desk, feed, settings, watch, Model(BUNDLE, scorer(feed, 0)), before)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from sqlalchemy import select
 
 from ljwx_pipeline.clock import SystemClock
-from ljwx_pipeline.errors import Deposed
+from ljwx_pipeline.errors import Deposed, LiveError
 from ljwx_pipeline.live.brokers.paper_exchange import PaperExchange
 from ljwx_pipeline.live.brokers.port import BrokerSilent
 from ljwx_pipeline.live.events import Reconciled, ReconciliationFailed
@@ -18,7 +19,7 @@ from ljwx_pipeline.live.order_desk import CANCELLED_UNSENT, STALE, OrderDesk
 from ljwx_pipeline.live.outstanding import Outstanding
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.session_pack import read_session_pack
-from ljwx_pipeline.trading.exchange_wire import FaultKind, PhaseName
+from ljwx_pipeline.trading.exchange_wire import PROTOCOL, SERVICE, FaultKind, PhaseName
 from tests.fakes.desk_world import STRATEGY, Desk, books, decided, desk_at, trade
 from tests.fakes.exchange_process import ExchangeProcess, exchange_process
 from tests.fakes.exchange_world import write_market
@@ -259,6 +260,35 @@ def test_what_answers_there_is_asked_who_it_is(pack: Path, tmp_path: Path) -> No
             broker = PaperExchange(exchange.said["url"], timeout_s=5.0)
             await broker.highest_epoch()
             assert (await broker.clock()).phase in (None, *PhaseName)
+            await broker.close()
+
+    asyncio.run(day())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"service": "ljwx-runner", "protocol": PROTOCOL, "epoch": 0},
+        {"service": SERVICE, "protocol": PROTOCOL + 1, "epoch": 0},
+        {"service": SERVICE, "protocol": PROTOCOL},
+        {"service": SERVICE, "protocol": PROTOCOL, "epoch": "7"},
+    ],
+    ids=str,
+)
+def test_what_answers_otherwise_than_a_paper_exchange_is_refused(answer: dict[str, object]) -> None:
+    async def answers(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        body = json.dumps(answer).encode()
+        head = f"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        writer.close()
+
+    async def day() -> None:
+        async with await asyncio.start_server(answers, "127.0.0.1", 0) as server:
+            port = server.sockets[0].getsockname()[1]
+            broker = PaperExchange(f"http://127.0.0.1:{port}", timeout_s=5.0)
+            with pytest.raises(LiveError, match=f"not as '{SERVICE}', protocol {PROTOCOL}, with an epoch"):
+                await broker.highest_epoch()
             await broker.close()
 
     asyncio.run(day())

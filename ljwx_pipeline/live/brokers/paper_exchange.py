@@ -82,13 +82,14 @@ class PaperExchange:
     async def highest_epoch(self) -> int:
         """Return the highest epoch that it saw; whatever else answers there is refused, as `port.Broker` says."""
         told = self._object(await self._ask("GET", HEALTH_PATH))
-        if told.get("service") != SERVICE or told.get("protocol") != PROTOCOL:
+        epoch = told.get("epoch")
+        if told.get("service") != SERVICE or told.get("protocol") != PROTOCOL or type(epoch) is not int:
             raise LiveError(
-                f"{self._address} answers as {told.get('service')!r}, protocol {told.get('protocol')!r}, not as "
-                f"{SERVICE!r}, protocol {PROTOCOL}",
+                f"{self._address} answers as {told.get('service')!r}, protocol {told.get('protocol')!r}, epoch "
+                f"{epoch!r}, not as {SERVICE!r}, protocol {PROTOCOL}, with an epoch",
                 "run `ljwx exchange` of this release there, or set live.exchange_url",
             )
-        return int(told["epoch"])
+        return epoch
 
     async def lead(self, epoch: int) -> None:
         """Fence everybody with a lower epoch."""
