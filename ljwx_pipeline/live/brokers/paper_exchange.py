@@ -138,7 +138,7 @@ class PaperExchange:
         return self._message(ClockReport, await self._ask("GET", CLOCK_PATH))
 
     async def hindrance(self) -> str:
-        """Return why the market does not go on though it is due, in the exchange's words; empty where nothing hinders it.
+        """Return why the market does not go on though it is due, in the exchange's words; empty where it does.
 
         Raises
         ------
@@ -146,7 +146,7 @@ class PaperExchange:
             When it does not answer.
         """
         try:
-            answer = await self._http.get(HEALTH_PATH)  # a market that is stuck says so with a status that is no success
+            answer = await self._http.get(HEALTH_PATH)  # one that is stuck says so with a status that is no success
         except httpx.HTTPError as error:
             raise self._silent(f"GET {HEALTH_PATH}", error) from error
         return str(self._object(answer).get("message", ""))
