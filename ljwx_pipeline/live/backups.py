@@ -86,7 +86,7 @@ class Backups:
         return made
 
     def is_due(self, every: timedelta = _DAILY) -> bool:
-        """Return whether there is no backup of the time ``every`` until now; one of later, by a clock set back, is none."""
+        """Return whether no backup is as young as ``every``; one of the future, of a clock set back since, is none."""
         now = self._clock.now()
         return not any(timedelta(0) <= now - kept.instant < every for kept in self.shelf.listed())
 
