@@ -30,6 +30,8 @@ _MODES = {
     "reduce": ("reducing", "close, never open"),
     "read-only": ("read_only", "send no new order, cancel alone"),
 }
+#: What the loop says of itself while nothing is decided, whatever mode the account is in.
+_STANDS_STILL = ("halted", "outage", "waiting")
 
 
 def add_live_control_commands(add: Add) -> None:
@@ -215,6 +217,9 @@ def _status_text(said: Mapping[str, Any], meant: str) -> str:
     market = said["market"] or "a market that it does not name"
     source = "the runner" if said["source"] == "runner" else "no runner answers; by the journal"
     blocks = [f"{source} of {market}: session {said['session'] or 'none yet'}", _mode_text(said, "")]
+    word = said.get("runner")
+    if word is not None and word["mode"] in _STANDS_STILL:
+        blocks.insert(1, f"{word['mode']}: {word['message']}")
     if said["market"] != meant:
         blocks.insert(0, f"NOT {meant}: another market's runner answers; see --profile and ui.runner_port")
     blocks += [_mode_text(said, name) for name in said["strategies"]]

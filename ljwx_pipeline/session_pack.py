@@ -296,7 +296,10 @@ def _checked_frame(path: Path, expected: str) -> pd.DataFrame:
     found = hashlib.sha256(data).hexdigest()
     if found != expected:
         raise LiveError(f"{path} is damaged: SHA-256 {found[:12]}, the manifest says {expected[:12]}", _AGAIN)
-    frame: pd.DataFrame = pa.ipc.open_file(data).read_all().to_pandas()
+    try:
+        frame: pd.DataFrame = pa.ipc.open_file(data).read_all().to_pandas()
+    except pa.ArrowException as error:
+        raise LiveError(f"{path} is no Arrow file ({error})", _AGAIN) from None
     return frame
 
 

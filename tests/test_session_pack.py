@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import math
 import os
@@ -21,7 +22,7 @@ import pytest
 from ljwx_pipeline.errors import LakeError, LiveError
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.market.tables import empty_table
-from ljwx_pipeline.session_pack import read_session_pack, write_session_pack
+from ljwx_pipeline.session_pack import MANIFEST, read_session_pack, write_session_pack
 from tests.fakes.live_market import Tables, live_tables, write_pack
 
 FEATURES = pd.DataFrame({"symbol": ["B", "A"], "K": np.array([1.5, np.nan], dtype=np.float32)})
@@ -55,6 +56,15 @@ def test_the_same_content_gives_the_same_bytes(folder: Path, tables: Tables) -> 
     write_pack(folder, tables, feed_sessions=10, online_features=FEATURES)
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [path.name for path in folder.parent.iterdir()] == ["feed"], "nothing half-written is left"
+
+
+def test_a_file_that_is_what_the_manifest_says_and_no_table_is_refused(folder: Path) -> None:
+    manifest, digest = json.loads((folder / MANIFEST).read_text()), hashlib.sha256(b"no table").hexdigest()
+    manifest["files"]["feed.arrow"] = digest
+    (folder / f"feed-{digest[:16]}.arrow").write_bytes(b"no table")
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    with pytest.raises(LiveError, match=r"feed-\w+\.arrow is no Arrow file"):
+        read_session_pack(folder)
 
 
 @pytest.mark.parametrize("name", ["feed", "history", "securities"])

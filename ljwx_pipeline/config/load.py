@@ -95,7 +95,7 @@ def _read_toml(path: Path, remedy: str) -> dict[str, Any]:
         raise ConfigError(f"configuration file {path} does not exist", remedy) from None
     except OSError as error:
         raise ConfigError(f"configuration file {path} cannot be read ({error.strerror})", remedy) from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # of tomllib, and what it lets through: bytes, huge numbers, nesting
         raise ConfigError(f"{path} is not valid TOML ({error})", "correct the line it names") from None
 
 

@@ -50,9 +50,13 @@ def sole_runner(live_dir: Path) -> Iterator[bool]:
         except BlockingIOError:
             yield False
             return
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        try:
+            os.ftruncate(file.fileno(), 0)
+            os.write(file.fileno(), f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise EnvironmentFault(
+                f"{live_dir / LOCK_NAME} cannot be written ({error.strerror})", "free disk space: it is tried again"
+            ) from None
         yield True
 
 

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from ljwx_pipeline.errors import BundleError, LiveError
+from ljwx_pipeline.errors import BundleError, LiveError, LjwxError
 from ljwx_pipeline.live.inbox import MAX_REQUEST_BYTES, MAX_WITHDRAWAL_BYTES, Accepted, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.own_market import OwnMarket
@@ -90,7 +90,7 @@ def make_api(parts: ApiParts, routers: Sequence[APIRouter] = ()) -> FastAPI:
         return FRONT_PAGE
 
     @api.get("/health")
-    def health() -> JSONResponse:
+    async def health() -> JSONResponse:  # on the loop: bundles that wait for their turn may hold every thread
         beat = parts.progress.read()
         stalled = beat.age_s > parts.max_age_s
         ok = not stalled and beat.mode is not Mode.HALTED
@@ -149,6 +149,8 @@ async def _taken_in(parts: ApiParts, request: Request, receive: Receive, most_by
     except LiveError as error:
         # 421 Misdirected Request: whoever sent it may lay it into the right runner's inbox
         return JSONResponse({"detail": str(error)}, status_code=421)
+    except LjwxError as error:  # it waited too long for its turn, or the disk refuses: whoever sent it may try again
+        return JSONResponse({"detail": str(error)}, status_code=503)
     answer = {
         "status": "accepted" if accepted.new else "already",
         "bundle_hash": accepted.bundle_hash,

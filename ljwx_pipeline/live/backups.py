@@ -86,9 +86,9 @@ class Backups:
         return made
 
     def is_due(self, every: timedelta = _DAILY) -> bool:
-        """Return whether the newest backup is older than ``every``, or there is none."""
-        kept = self.shelf.listed()
-        return not kept or not timedelta(0) <= self._clock.now() - kept[-1].instant < every
+        """Return whether no backup is as young as ``every``; one of the future, of a clock set back since, is none."""
+        now = self._clock.now()
+        return not any(timedelta(0) <= now - kept.instant < every for kept in self.shelf.listed())
 
     def _require_room(self) -> None:
         if not self._store.is_sqlite:

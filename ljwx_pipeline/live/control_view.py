@@ -12,7 +12,7 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from ljwx_pipeline.live.guard_book import GuardBook
-from ljwx_pipeline.live.tables import account_now, orders, outbox, positions_now, stops_queued
+from ljwx_pipeline.live.tables import account_now, orders, outbox, positions_now, runner, stops_queued
 from ljwx_pipeline.trading.breakers import BreakerState
 from ljwx_pipeline.trading.modes import Standing
 
@@ -59,14 +59,16 @@ def book_view(book: GuardBook) -> dict[str, Any]:
 
 
 def journal_view(connection: Connection) -> dict[str, Any]:
-    """Return cash, positions, open orders, queued stops and the newest alerts as the journal holds them."""
+    """Return what the runner said last, cash, positions, orders, stops and newest alerts as the journal holds them."""
     open_orders = select(orders).where(orders.c.is_open == 1).order_by(orders.c.decided_at_ns, orders.c.rank)
     shown = (
         *("client_order_id", "strategy", "leg", "symbol", "side", "shares", "filled_shares", "state"),
         "valid_session",
     )
     alerts = select(outbox.c.tier, outbox.c.code, outbox.c.message, outbox.c.at).order_by(outbox.c.id.desc())
+    word = connection.execute(select(runner.c.mode, runner.c.message)).mappings().first()
     return {
+        "runner": None if word is None else dict(word),
         "cash_fen": connection.execute(select(account_now.c.cash_fen)).scalar(),
         "positions": [
             dict(row) for row in connection.execute(select(positions_now).order_by(positions_now.c.symbol)).mappings()

@@ -236,15 +236,26 @@ class Following:
                 raise BooksDiffer.of(self._connection.broker.name, found.differences)
 
     async def _beat_while_up_to_date(self) -> None:
-        """Beat while everything that the broker has said is written down: a market that rests is no stalled loop."""
+        """Beat while everything that the broker has said is written down: a market that rests is no stalled loop.
+
+        One that cannot go on rests as quietly, so it is asked, and what hinders it is said.
+        """
+        broker, hindered = self._connection.broker, False
         while True:
             await asyncio.sleep(self._live.poll_seconds)
-            read = await _read_to(self._parts, self._connection.broker)
+            read = await _read_to(self._parts, broker)
             try:
-                market = await self._connection.broker.clock()
+                market, why = await broker.clock(), await broker.hindrance()
             except BrokerSilent:
                 continue  # the stream says so, and beats with every try
-            if read >= market.last_seq and not self._at_work:
+            if why:
+                hindered = True
+                stuck = LiveError(f"the exchange does not go on ({why})", "mend what it says: it tries again by itself")
+                await self._word.faulted(Mode.HALTED, stuck)
+            elif hindered:
+                hindered = False
+                await self._word.say(Mode.TRADING, "the exchange goes on")
+            elif read >= market.last_seq and not self._at_work:
                 self._word.beat()
 
 

@@ -255,9 +255,21 @@ class Inbox:
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
-        """Take one arrival in at a time: loop and requests would else overtake each other."""
-        with exclusive(self._live_dir / "inbox.lock", timeout_s=TURN_TIMEOUT_S):
-            yield
+        """Take one arrival in at a time: loop and requests would else overtake each other.
+
+        Raises
+        ------
+        LiveError
+            When the disk refuses: what was spooled stays, and is taken in once it does not.
+        """
+        try:
+            with exclusive(self._live_dir / "inbox.lock", timeout_s=TURN_TIMEOUT_S):
+                yield
+        except OSError as error:
+            raise LiveError(
+                f"{error.filename or self._live_dir} cannot be written or read ({error.strerror or error})",
+                "free disk space and make the runner's folder writable: what arrived is then taken in",
+            ) from error
 
     def _require_own_market(self, made_for: str, what: str) -> None:
         models = self._lines().models

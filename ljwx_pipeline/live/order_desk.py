@@ -100,6 +100,7 @@ class OrderDesk:
         self._turn = asyncio.Lock()
         self._settling = asyncio.Lock()
         self._under_way: dict[str, asyncio.Event] = {}
+        self._answers = 0  # of the broker to requests, which move orders beside its stream
 
     async def place(self, decided: Sequence[OrderDecided], beside: Sequence[Event] = ()) -> None:
         """Make ``decided`` durable together with ``beside``, then send what was not denied.
@@ -263,6 +264,7 @@ class OrderDesk:
         """
         async with self._turn:
             for _ in range(_STATEMENTS):
+                answers = self._answers
                 statement = await self._broker.account()
                 theirs = await self._orders_of_open_sessions()
                 read = await self._journal.read(self._intake.position)
@@ -273,6 +275,8 @@ class OrderDesk:
                     if forgotten:
                         return await self._failed(market, forgotten)
                     continue  # it said something meanwhile: the statement is of another moment
+                if answers != self._answers:
+                    continue  # an order was sent or cancelled meanwhile: what the broker's orders were is no longer so
                 return await self._journal.write(partial(self._compare, statement, theirs, self._fence.epoch))
         raise BrokerSilent(
             f"{self._broker.name} said something new during each of {_STATEMENTS} comparisons of the account",
@@ -354,6 +358,7 @@ class OrderDesk:
 
     async def _write_report(self, report: OrderReport) -> None:
         epoch = self._fence.epoch
+        self._answers += 1
         await self._journal.write(
             lambda connection: self._journal.log.append_within(
                 connection, self._intake.reported(connection, report), epoch
@@ -370,6 +375,7 @@ class OrderDesk:
             await self._write_report(report)
 
     async def _append(self, event: Event) -> None:
+        self._answers += 1
         await self._journal.append([event], self._fence.epoch)
 
     def _final(self, client_order_id: str, state: OrderState, reason: str) -> OrderReported:

@@ -72,7 +72,7 @@ _ALLOWED_IN_SPITE = {
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """One thing that is wrong: its code, what it asks for, what it still allows, and how people read it."""
+    """One thing that is wrong: its code as the journal keeps it, its mode, what it still allows, how people read it."""
 
     code: str
     mode: TradingMode
@@ -140,20 +140,20 @@ def _because(reasons: Iterable[Reason]) -> Standing:
 
 def _of_condition(condition: Condition) -> Reason:
     words = condition.lower().replace("_", " ")
-    return Reason(condition, TradingMode.READ_ONLY, _ALLOWED_IN_SPITE[condition], words)
+    return Reason(condition.value, TradingMode.READ_ONLY, _ALLOWED_IN_SPITE[condition], words)
 
 
 def _of_breaker(breaker: Breaker, key: str, state: BreakerState | None) -> Reason | None:
     named = f"{breaker} of {key}" if key else str(breaker)
     if state is None:
-        return Reason(breaker, TradingMode.HALTED, _BY_HAND, f"{named} has no state: a person must look")
+        return Reason(breaker.value, TradingMode.HALTED, _BY_HAND, f"{named} has no state: a person must look")
     if state.trip is None:
         return None
     sentence = f"{named}: {state.trip.value} on {state.trip.session}: {state.trip.reason}"
     if state.trip.unreadable or breaker is Breaker.KILL_SWITCH:
-        return Reason(breaker, TradingMode.HALTED, _BY_HAND, sentence)
+        return Reason(breaker.value, TradingMode.HALTED, _BY_HAND, sentence)
     if state.rule.stops is Stops.OPENING:
-        return Reason(breaker, TradingMode.REDUCING, _REDUCING, sentence)
+        return Reason(breaker.value, TradingMode.REDUCING, _REDUCING, sentence)
     if state.rule.scope is Scope.STRATEGY:
-        return Reason(breaker, TradingMode.HALTED, _BY_HAND, sentence)
-    return Reason(breaker, TradingMode.READ_ONLY, _CANCEL, sentence)
+        return Reason(breaker.value, TradingMode.HALTED, _BY_HAND, sentence)
+    return Reason(breaker.value, TradingMode.READ_ONLY, _CANCEL, sentence)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import httpx
 import pytest
 from fastapi.testclient import TestClient
 
 from ljwx_pipeline.clock import ManualClock
 from ljwx_pipeline.config import Settings
+from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.live import api
 from ljwx_pipeline.live.api import ApiParts, make_api
-from ljwx_pipeline.live.inbox import Inbox
+from ljwx_pipeline.live.inbox import Accepted, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.main import serve
 from ljwx_pipeline.live.process import LiveProcess
@@ -78,6 +82,34 @@ def test_health_follows_progress_and_not_existence(parts: ApiParts, clock: Manua
     parts.progress.beat(Mode.HALTED, "a person must look")
     answer = client.get("/health")
     assert (answer.status_code, answer.json()["message"]) == (503, "a person must look")
+
+
+def test_health_answers_while_every_thread_waits_with_a_bundle(
+    parts: ApiParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    go_on = threading.Event()
+
+    def slow(*_: object) -> Accepted:
+        assert go_on.wait(30)
+        raise LakeError("another process holds the inbox", "wait until it has ended")
+
+    monkeypatch.setattr(Inbox, "receive", slow)
+    parts.progress.beat(Mode.TRADING)
+
+    async def ask() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(make_api(parts)), base_url=BASE) as client:
+            pushed = [asyncio.create_task(client.post("/bundles", content=b"{}")) for _ in range(60)]
+            try:
+                await asyncio.sleep(0.2)  # more of them than the server has threads
+                async with asyncio.timeout(5):
+                    assert (await client.get("/health")).status_code == 200
+            finally:
+                go_on.set()
+                answers = await asyncio.gather(*pushed)
+            assert {answer.status_code for answer in answers} == {503}
+            assert "another process holds the inbox" in answers[0].json()["detail"]
+
+    asyncio.run(ask())
 
 
 def test_the_bare_address_names_what_can_be_asked(parts: ApiParts) -> None:

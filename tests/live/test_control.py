@@ -28,7 +28,7 @@ from ljwx_pipeline.live.control_api import CloseAsked, KillAsked, control_router
 from ljwx_pipeline.live.control_offline import OfflineControl
 from ljwx_pipeline.live.events import Event, OrderDecided
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.journal import Journal
+from ljwx_pipeline.live.journal import Journal, RunnerState
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.tables import breakers, modes, orders, outbox, positions_now
@@ -405,6 +405,19 @@ def test_without_a_runner_the_journal_is_looked_at_killed_and_halted(
     with store.reading() as connection:
         assert connection.execute(select(breakers.c.tripped, breakers.c.reason)).all() == [(1, "fire")]
     store.close()
+
+
+def test_the_status_tells_of_a_runner_that_stands_still_whatever_mode_the_account_is_in(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert offline(capsys, "status")["runner"] is None
+    opened = Journal(journal / "account" / "journal.sqlite", SystemClock())
+    opened.record_state(RunnerState("halted", True, 100, None, None, 0, 5, "the pack is damaged"))
+    opened.close()
+    said = offline(capsys, "status")
+    assert (said["mode"], said["runner"]) == ("active", {"mode": "halted", "message": "the pack is damaged"})
+    assert main(["live", "status", "--set", "ui.runner_port=1024"]) == 0
+    assert "halted: the pack is damaged" in capsys.readouterr().out
 
 
 def test_words_of_a_terminal_with_another_encoding_stop_no_kill_switch(

@@ -325,6 +325,17 @@ def test_without_the_public_key_nothing_is_accepted(desk: Desk) -> None:
         desk.send(bundle)
 
 
+def test_what_the_disk_refuses_stays_spooled_and_is_taken_in_once_it_does_not(desk: Desk) -> None:
+    spooled = desk.spool(tiny_bundle(desk.made, desk.key))
+    (desk.live / "bundles").write_text("no folder", encoding="utf-8")  # as a disk without room, an OSError
+    with pytest.raises(LiveError, match="cannot be written or read"):
+        desk.inbox.collect()
+    assert spooled.is_dir()
+    (desk.live / "bundles").unlink()
+    (accepted,) = desk.inbox.collect()
+    assert (accepted.bundle_hash, desk.kept) == (spooled.name, [spooled.name])
+
+
 @pytest.mark.parametrize("name", ["manifest.json", "signature.json", "delivery.json"])
 @pytest.mark.parametrize(
     "content", [b"[1]", b"3", b'"x"', b"null", b"[" * 100_000, b'{"format": 2, "files": 3}', b"\xff\xfe"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.order_desk import OrderDesk
 from ljwx_pipeline.live.orders import REOPENED
 from ljwx_pipeline.live.tables import events, orders
-from ljwx_pipeline.trading.exchange_wire import ClockReport, Execution, Frame, OrderStatus, PhaseName
+from ljwx_pipeline.trading.exchange_wire import ClockReport, Durable, Execution, Frame, OrderStatus, PhaseName
 from tests.fakes.desk_world import decided
 from tests.fakes.engine_broker import EngineBroker, Loss
 from tests.fakes.exchange_world import advance_to, opened, write_market
@@ -245,5 +245,32 @@ def test_nothing_is_sent_again_to_an_exchange_that_was_put_back_to_an_older_copy
                 assert not older.orders(None)
                 state = select(orders.c.state).where(orders.c.client_order_id == order.client_order_id)
                 assert await slow.journal.read(lambda c: c.execute(state).scalar_one()) == "unknown"
+
+    asyncio.run(act())
+
+
+@pytest.mark.parametrize("what", ["cancelled", "sent"])
+def test_an_order_that_is_moved_while_the_books_are_compared_is_no_difference(
+    what: str, pack: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def act() -> None:
+        async with slow_desk(pack, tmp_path, forgetful=False) as slow:
+            if what == "cancelled":
+                await slow.desk.place([slow.order])
+            ask, moved = slow.broker.events, list[bool]()
+
+            async def overtaken(after: int) -> Sequence[Durable]:
+                said = await ask(after)
+                if not moved:  # behind the broker's word for its account, its orders and its messages
+                    moved.append(True)
+                    if what == "cancelled":
+                        await slow.desk.cancel(slow.order.client_order_id)
+                    else:
+                        await slow.desk.place([slow.order])
+                return said
+
+            monkeypatch.setattr(slow.broker, "events", overtaken)
+            assert isinstance(await slow.desk.recover(), Reconciled)
+            assert (await slow.row())[0] == ("cancelled" if what == "cancelled" else "accepted")
 
     asyncio.run(act())

@@ -20,6 +20,7 @@ from ljwx_pipeline.live.outstanding import Outstanding
 from ljwx_pipeline.live.tables import orders, positions_now
 from ljwx_pipeline.session_pack import read_session_pack
 from ljwx_pipeline.trading.exchange_wire import PROTOCOL, SERVICE, FaultKind, PhaseName
+from ljwx_pipeline.trading.modes import Action, standing
 from tests.fakes.desk_world import STRATEGY, Desk, books, decided, desk_at, trade
 from tests.fakes.exchange_process import ExchangeProcess, exchange_process
 from tests.fakes.exchange_world import write_market
@@ -313,10 +314,11 @@ def test_what_never_left_is_finished_where_the_guard_forbids_it_or_somebody_canc
                 denied, cancelled, allowed = (one.client_order_id for one in left)
                 await desk.journal.append(left, desk.lease.epoch)
                 asked: list[tuple[str, str]] = []
+                code = standing((), ()).denial(Action.OPEN)  # breakers whose state is lost count as tripped
 
                 def may_send(one: Outstanding) -> str:
                     asked.append((one.order.client_order_id, one.strategy))
-                    return "KILL_SWITCH" if one.order.client_order_id == denied else ""
+                    return code if one.order.client_order_id == denied else ""
 
                 watched = OrderDesk(
                     journal=desk.journal,
@@ -336,7 +338,7 @@ def test_what_never_left_is_finished_where_the_guard_forbids_it_or_somebody_canc
                         for row in c.execute(select(orders).where(orders.c.client_order_id.like("left|%")))
                     }
                 )
-                assert found[denied] == ("cancelled", "KILL_SWITCH", 0)
+                assert found[denied] == ("cancelled", code, 0)
                 assert found[cancelled] == ("cancelled", CANCELLED_UNSENT, 0)
                 assert found[allowed][0] == "accepted"
                 assert await desk.broker.order(denied) is None

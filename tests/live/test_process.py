@@ -12,6 +12,7 @@ import time
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -328,6 +329,24 @@ def test_on_a_full_disk_it_halts_says_so_and_sends_nothing_until_there_is_room(
         time.sleep(1.5)  # it looks again and again meanwhile
         assert (runner.mode, orders_at_the_exchange(home)) == ("halted", sent)
         resource.prlimit(runner.process.pid, resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        finish(runner)
+    assert books(home, settings) == undisturbed[1]
+
+
+def test_a_full_disk_of_the_exchange_is_said_while_it_stands_and_the_market_goes_on_after_it(
+    home: Home, settings: Settings, undisturbed: tuple[Home, Books]
+) -> None:
+    with serving(home, poll_seconds=0.05, **SLOW) as runner:
+        # the pause after a close: what was to be sent was answered, and the exchange is about to begin the next session
+        wait_for(lambda: runner.sessions > 1 and "is done" in runner.ask("/health")["message"])
+        limit = partial(resource.prlimit, there(home).process, resource.RLIMIT_FSIZE)
+        limit((0, resource.RLIM_INFINITY))
+        wait_for(lambda: runner.mode == "halted")
+        said, done = runner.ask("/health"), runner.sessions
+        assert not said["ok"]
+        assert "the exchange does not go on (the exchange's journal refused a write" in said["message"]
+        limit((resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        wait_for(lambda: runner.mode == "trading" and runner.sessions > done)
         finish(runner)
     assert books(home, settings) == undisturbed[1]
 

@@ -153,6 +153,7 @@ def test_the_mode_agrees_with_what_is_allowed_and_every_denial_has_a_reason(
     assert found.allows <= ALLOWED[found.mode]
     for action in Action:
         assert (found.denial(action) == "") == (action in found.allows)
+        assert type(found.denial(action)) is str  # it is written into the journal, which takes no other type
     relevant = {each for each in tripped if each[1] in ("", strategy)}
     assert (Action.OPEN in found.allows) == (not relevant and not wrong)
     closed_to_reducing = {

@@ -132,6 +132,14 @@ class PaperExchange:
         """Return where the market stands."""
         return self._message(ClockReport, await self._ask("GET", CLOCK_PATH))
 
+    async def hindrance(self) -> str:
+        """Return why the market does not go on; see `port.Broker.hindrance`."""
+        try:
+            answer = await self._http.get(HEALTH_PATH)  # one that is stuck says so with a status that is no success
+        except httpx.HTTPError as error:
+            raise self._silent(f"GET {HEALTH_PATH}", error) from error
+        return str(self._object(answer).get("message", ""))
+
     async def bars(self, session: date) -> SessionBars:
         """Return the official bars of a session that is over."""
         return self._message(SessionBars, await self._ask("GET", f"{BARS_PATH}/{session.isoformat()}"))

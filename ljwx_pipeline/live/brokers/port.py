@@ -92,6 +92,10 @@ class Broker(Protocol):
         """Return where the market stands."""
         ...
 
+    async def hindrance(self) -> str:
+        """Return why the market does not go on though it is due, in the broker's words; empty where it does."""
+        ...
+
     async def bars(self, session: date) -> SessionBars:
         """Return the official bars of a session that is over."""
         ...
