@@ -8,6 +8,7 @@ export PYTHONDONTWRITEBYTECODE :=
 export OMP_WAIT_POLICY := PASSIVE
 # the tests' folders, in memory where that has 8 GB free: a run of the line waits for a disk some thousand times
 IN_MEMORY := $(shell df -Pk /dev/shm 2>/dev/null | awk 'NR == 2 && $$4 > 8 * 1024 * 1024 {print "TMPDIR=/dev/shm"}')
+PYTEST = $(IN_MEMORY) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q
 
 .PHONY: run up test quick lint format bench bench-peers lock install providers dask xgboost lime clean help
 
@@ -20,11 +21,12 @@ run: $(VENV)/.pipeline  ## data to promoted model to paper account, on the simul
 up: $(VENV)/.pipeline   ## Dagster, MLflow, runner and console on loopback; Ctrl-C stops all
 	exec $(BIN)/ljwx up
 
-test: $(VENV)/.dev      ## every test, with coverage
-	$(IN_MEMORY) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term -q
+test: $(VENV)/.dev      ## every test; coverage is that of the tests which take seconds
+	$(PYTEST) -m slow
+	$(PYTEST) -m "not slow" --cov --cov-report=term
 
 quick: $(VENV)/.dev     ## the tests that take seconds
-	$(IN_MEMORY) $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -q -m "not slow"
+	$(PYTEST) -m "not slow"
 
 lint: $(VENV)/.dev      ## style, types, arrows, Dagster definitions
 	$(BIN)/ruff check .

@@ -26,6 +26,7 @@ from ljwx_pipeline.scoring.bundle import read_files, verify_files
 from ljwx_pipeline.scoring.signing import public_key_of
 from tests.fakes.bundles import grouped_model, tiny_bundle
 from tests.fakes.dying_registry import SETTINGS, register_and_die, register_challenger, watched
+from tests.fakes.mlflow_home import registry_in
 
 pytestmark = [pytest.mark.slow]
 
@@ -49,7 +50,7 @@ def whole_versions(registry: Registry, folder: Path) -> list[ModelVersion]:
 def test_a_kill_at_any_call_leaves_no_half_registered_model(tmp_path: Path) -> None:
     bundle = tiny_bundle(tmp_path / "b", KEY, grouped_model())
     template = tmp_path / "template"
-    assert open_registry(SETTINGS, template).champion("tiny") is None
+    assert registry_in(template).champion("tiny") is None
     forked, survived, died_at = multiprocessing.get_context("forkserver"), False, 0
     forked.set_forkserver_preload(["tests.fakes.dying_registry"])
     while not survived:
@@ -87,10 +88,14 @@ class Server:
 
     def start(self) -> None:
         command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.home / 'mlflow.db'}"]
+        command += ["--workers", "1", "--backend-store-uri", f"sqlite:///{self.home / 'mlflow' / 'mlflow.db'}"]
         command += ["--artifacts-destination", str(self.home / "artifacts")]
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-        environment = {**os.environ, "MLFLOW_DISABLE_TELEMETRY": "true"}
+        environment = {
+            **os.environ,
+            "MLFLOW_DISABLE_TELEMETRY": "true",
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # as under `ljwx up`
+        }
         self.process = subprocess.Popen(command, start_new_session=True, env=environment, **quiet)
         until = time.monotonic() + START_TIMEOUT_S
         while time.monotonic() < until:
@@ -112,7 +117,7 @@ class Server:
 
 @contextmanager
 def serving(home: Path) -> Iterator[Server]:
-    home.mkdir()
+    registry_in(home)  # an empty database: the server need not migrate one first
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -223,6 +223,7 @@ def test_who_is_slow_gets_every_durable_message_and_the_latest_ticks(pack: Path,
         assert [one.seq for one in found] == list(range(found[0].seq, found[-1].seq + 1))
 
 
+@pytest.mark.slow
 def test_an_observer_holds_nobody_up(pack: Path, tmp_path: Path) -> None:
     with exchange_process(pack, tmp_path / "state", *FAST) as running, running.stream(observe=1, ticks=1):
         follow(running, until=running.said["first_session"])

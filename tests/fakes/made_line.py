@@ -12,11 +12,11 @@ import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from ljwx_pipeline.lake.locking import exclusive
-from tests.fakes.line_runs import ljwx
+from tests.fakes.line_runs import Run, ljwx
 
 #: How long a worker waits for the one that makes the line.
 MAKING_S = 900.0
@@ -24,8 +24,8 @@ MAKING_S = 900.0
 MADE_IN = "home-template"
 
 
-def copied_line(shared: Path) -> tuple[Path, dict[str, Any]]:
-    """Return a home of the caller's own in which the small line has run once, and what that run printed.
+def copied_line(shared: Path) -> tuple[Path, Run]:
+    """Return a home of the caller's own in which the small line has run once, and that run.
 
     Parameters
     ----------
@@ -33,17 +33,17 @@ def copied_line(shared: Path) -> tuple[Path, dict[str, Any]]:
         A folder that every worker of the session knows, and nobody else writes to.
     """
     made = shared / MADE_IN
-    kept, printed = shared / "kept", shared / "summary.json"
+    kept, told = shared / "kept", shared / "run.json"
     with exclusive(shared / "making.lock", timeout_s=MAKING_S):
-        if not printed.exists():
+        if not told.exists():
             run = ljwx(made, "--json")
             assert run.code == 0, run.err
             made.rename(kept)
-            printed.write_text(json.dumps(run.summary), encoding="utf-8")
+            told.write_text(json.dumps(asdict(run)), encoding="utf-8")
     home = Path(tempfile.mkdtemp(prefix="home-", dir=shared))
     shutil.copytree(kept, home, symlinks=True, dirs_exist_ok=True)
     _rename(home, str(made), str(home))
-    return home, json.loads(printed.read_text(encoding="utf-8").replace(str(made), str(home)))
+    return home, Run(**json.loads(told.read_text(encoding="utf-8").replace(str(made), str(home))))
 
 
 def _rename(home: Path, before: str, after: str) -> None:

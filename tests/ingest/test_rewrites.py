@@ -138,6 +138,7 @@ def test_a_damaged_record_is_named(market: Market) -> None:
         read_rewrites(market.path, market.lake)
 
 
+@pytest.mark.slow
 def test_killed_at_any_point_an_ingest_leaves_a_restatement_to_be_seen(tmp_path: Path) -> None:
     base, out, january = tmp_path / "base", tmp_path / "out", ["2024-01-01"]
     ingest(base, RemoteSource(LAST, fetches="at_hand"), day=1)

@@ -17,10 +17,14 @@ from tests.fakes.made_line import copied_line
 
 @dataclass(frozen=True)
 class SmallLine:
-    """The home of a finished run, its summary, and the command line in that home."""
+    """The home of a finished run, that run, and the command line in that home."""
 
     home: Path
-    summary: dict[str, Any]
+    run: Run
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        return self.run.summary
 
     @property
     def market(self) -> Path:
@@ -49,5 +53,4 @@ def small_line(tmp_path_factory: pytest.TempPathFactory) -> SmallLine:
     """The file's own: its tests may add to it."""
     base = tmp_path_factory.getbasetemp()
     every_workers = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-    home, summary = copied_line(every_workers / "small-line")
-    return SmallLine(home, summary)
+    return SmallLine(*copied_line(every_workers / "small-line"))

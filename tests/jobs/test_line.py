@@ -16,6 +16,7 @@ import pytest
 
 from ljwx_pipeline.evaluation.run_summary import KEYS, summary_table
 from tests.fakes.line_runs import SMALL, WORLD, Run, ljwx
+from tests.jobs.conftest import SmallLine
 
 pytestmark = pytest.mark.slow
 #: Steps that a second run on the same data takes from the first.
@@ -23,13 +24,13 @@ REUSED = ("factor_values", "feature_table", "tuned_hyperparameters", "walk_forwa
 
 
 @pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("home")
+def home(small_line: SmallLine) -> Path:
+    return small_line.home
 
 
 @pytest.fixture(scope="module")
-def first(home: Path) -> Run:
-    return ljwx(home, "--json")
+def first(small_line: SmallLine) -> Run:
+    return small_line.run
 
 
 @pytest.fixture(scope="module")

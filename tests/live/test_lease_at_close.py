@@ -132,6 +132,7 @@ def found_orders(desk: Desk) -> list[tuple[str, str]]:
         return [tuple(row) for row in connection.execute(select(orders.c.state, orders.c.reason))]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("where", ["scoring", "deciding", "on the event loop"])
 def test_a_decision_that_takes_longer_than_the_lease_s_term_is_sent_and_not_denied(
     pack: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch, where: str
@@ -162,6 +163,7 @@ def test_a_decision_that_takes_longer_than_the_lease_s_term_is_sent_and_not_deni
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_without_the_lease_a_close_stays_to_be_decided_and_is_alerted_once(
     pack: Path, tmp_path: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

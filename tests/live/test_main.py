@@ -268,6 +268,7 @@ def served(home: Home) -> Iterator[ServedRunner]:
         yield running
 
 
+@pytest.mark.slow
 def test_served_it_takes_a_pushed_bundle_trades_and_stops_on_a_signal(home: Home, served: ServedRunner) -> None:
     base = f"http://127.0.0.1:{served.port}"
     wait_for(lambda: httpx.get(f"{base}/health").json()["mode"] == "waiting")

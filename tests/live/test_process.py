@@ -100,6 +100,7 @@ def finish(runner: ServedRunner) -> None:
     assert runner.end(signal.SIGTERM) == (0, "")
 
 
+@pytest.mark.slow
 def test_killed_it_takes_its_exchange_with_it_and_the_one_that_stands_by_goes_on(
     home: Home, settings: Settings, undisturbed: tuple[Home, Books]
 ) -> None:
@@ -119,6 +120,7 @@ def test_killed_it_takes_its_exchange_with_it_and_the_one_that_stands_by_goes_on
     assert books(home, settings) == undisturbed[1]
 
 
+@pytest.mark.slow
 def test_stopped_in_the_middle_and_woken_it_sends_nothing_more_and_ends_as_deposed(
     home: Home, settings: Settings, undisturbed: tuple[Home, Books]
 ) -> None:
@@ -145,6 +147,7 @@ def test_stopped_in_the_middle_and_woken_it_sends_nothing_more_and_ends_as_depos
     assert len(set(epochs)) == 2
 
 
+@pytest.mark.slow
 def test_an_exchange_that_is_killed_is_an_outage_and_is_started_again(
     home: Home, settings: Settings, undisturbed: tuple[Home, Books]
 ) -> None:
@@ -179,6 +182,7 @@ def stop_after(monkeypatch: pytest.MonkeyPatch, closes: int) -> None:
     monkeypatch.setattr(CloseTrader, "decide", counted)
 
 
+@pytest.mark.slow
 def test_a_journal_of_an_earlier_state_trades_under_a_higher_epoch_than_was_ever_seen(
     home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -315,6 +319,7 @@ def test_a_close_that_hangs_is_no_market_that_rests(
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
+@pytest.mark.slow
 def test_on_a_full_disk_it_halts_says_so_and_sends_nothing_until_there_is_room(
     home: Home, settings: Settings, undisturbed: tuple[Home, Books]
 ) -> None:
@@ -382,6 +387,7 @@ def test_a_runner_that_waits_renews_its_word_in_the_journal(tmp_path: Path, sett
     asyncio.run(run())
 
 
+@pytest.mark.slow
 def test_a_runner_at_the_end_of_its_pack_trades_the_next_one(tmp_path: Path) -> None:
     later = live_home(tmp_path, symbols=16, feed_sessions=3)
     bars = later.tables.bars

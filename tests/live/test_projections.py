@@ -257,6 +257,7 @@ def derived_anew(store: Store) -> dict[str, object]:
     return everything(store)
 
 
+@pytest.mark.slow
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.lists(others, min_size=1, max_size=6), max_size=12), st.data())
 def test_tables_derived_anew_equal_those_that_grew(batches: list[list[Event]], data: st.DataObject) -> None:

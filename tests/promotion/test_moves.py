@@ -608,6 +608,7 @@ def _promote_at_once(home: str, number: str, gate: Any, answers: Any) -> None:
         answers.put((number, ""))
 
 
+@pytest.mark.slow
 def test_of_two_processes_that_promote_at_once_one_wins_and_the_other_is_told(market: Market) -> None:
     for digit, decision in zip("abc", ("promoted", "awaiting_approval", "awaiting_approval"), strict=True):
         market.judged(digit, decision)

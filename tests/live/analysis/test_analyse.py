@@ -89,6 +89,7 @@ def ledger_of(home: Path) -> Ledger:
         store.close()
 
 
+@pytest.mark.slow
 def test_an_account_that_met_no_limit_is_the_backtests_to_the_fen(
     home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

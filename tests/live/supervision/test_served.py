@@ -71,6 +71,7 @@ def alerts(home: Home) -> list[str]:
         return [row[0] for row in journal.execute("SELECT code FROM outbox")]
 
 
+@pytest.mark.slow
 def test_the_manager_hears_that_the_books_agree_that_it_gets_on_and_that_it_ends(home: Home, heard: Manager) -> None:
     home.spool(home.bundle(), "1")
     with serving(home, seconds_per_session=0.2) as runner:

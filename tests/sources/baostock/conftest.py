@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -35,21 +36,36 @@ def stub(server: BaostockStub) -> Iterator[BaostockStub]:
     server.faults.clear()
 
 
-@pytest.fixture
-def make(stub: BaostockStub) -> Iterator[Callable[..., BaostockSource]]:
+@contextmanager
+def sources(server: BaostockStub) -> Iterator[Callable[..., BaostockSource]]:
+    """What makes sources that talk to ``server``; each is closed at the end."""
     made: list[BaostockSource] = []
 
     def build(
         *, symbols: tuple[str, ...] = (), attempts: int = 3, timeout_s: float = 5.0, port: int | None = None
     ) -> BaostockSource:
         settings = BaostockSettings(
-            host=stub.host, port=port or stub.port, calls_per_minute=100_000, timeout_s=timeout_s, attempts=attempts
+            host=server.host, port=port or server.port, calls_per_minute=100_000, timeout_s=timeout_s, attempts=attempts
         )
         chosen = SourceSettings(kind="baostock", first_session=FIRST, last_session=LAST, symbols=symbols, as_of="")
         made.append(BaostockSource(settings, chosen, indices=INDICES, sleep=lambda _: None))
         return made[-1]
 
     yield build
-    stub.faults.clear()
+    server.faults.clear()
     for source in made:
         source.close()
+
+
+@pytest.fixture
+def make(stub: BaostockStub) -> Iterator[Callable[..., BaostockSource]]:
+    with sources(stub) as build:
+        yield build
+
+
+@pytest.fixture(scope="module")
+def kept(server: BaostockStub) -> Iterator[Callable[..., BaostockSource]]:
+    """As ``make``, for what a module makes once."""
+    server.faults.clear()
+    with sources(server) as build:
+        yield build

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -22,26 +23,40 @@ CASES += [(query, "empty") for query in (FACTORS, ACTIONS, MEMBERS, "query_stock
 CASES += [(MEMBERS, "half"), ("query_trade_dates", "half")]
 
 
+def days(market: SimulatedTables) -> tuple[date, date]:
+    return market.sessions[30].date(), market.sessions[44].date()
+
+
 def hashes(lake: Lake) -> dict[str, str]:
     return {table: lake.content_hash(table) for table in lake.tables()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(kept: Make, market: SimulatedTables, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    return hashes(ingest_all(kept(), tmp_path_factory.mktemp("undisturbed"), *days(market)))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("query", "kind"), CASES)
 def test_a_backfill_heals_by_the_next_run_to_the_same_content(
-    make: Make, stub: BaostockStub, market: SimulatedTables, tmp_path: Path, query: str, kind: str
+    undisturbed: dict[str, str],
+    make: Make,
+    stub: BaostockStub,
+    market: SimulatedTables,
+    tmp_path: Path,
+    query: str,
+    kind: str,
 ) -> None:
-    first, last = (market.sessions[at].date() for at in (30, 44))
+    first, last = days(market)
     stopped = 0
     for calls_before in (0, 3):  # at the first call, and in the middle of what the next run still asks for
         stub.fail("slow", query, times=calls_before)
         stub.fail(kind, query)
         try:
-            ingest_all(make(attempts=1), tmp_path / "disturbed", first, last)
+            ingest_all(make(attempts=1), tmp_path, first, last)
         except SourceError:
             stopped += 1
         stub.faults.clear()
     if kind in ("drop", "cut", "10005001"):
         assert stopped, "one try a call: such a fault stops the line"
-    healed = ingest_all(make(), tmp_path / "disturbed", first, last)
-    assert hashes(healed) == hashes(ingest_all(make(), tmp_path / "undisturbed", first, last))
+    assert hashes(ingest_all(make(), tmp_path, first, last)) == undisturbed

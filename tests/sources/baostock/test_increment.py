@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import pandas as pd
 import pytest
 
 from ljwx_pipeline.errors import SourceError
+from ljwx_pipeline.lake import Lake
 from ljwx_pipeline.sources.baostock import BaostockSource
 from ljwx_pipeline.sources.base import month_units
 from tests.fakes.increments import assert_same_lake, ingest_all
@@ -17,6 +19,25 @@ from tests.fakes.provider_stubs.baostock import BaostockStub
 from tests.fakes.provider_stubs.market import FIRST, LAST, SimulatedTables
 
 Make = Callable[..., BaostockSource]
+
+
+@pytest.fixture(scope="module")
+def loaded(kept: Make, market: SimulatedTables, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The first sessions, loaded once: a test that adds to them copies the folder."""
+    home = tmp_path_factory.mktemp("loaded")
+    ingest_all(kept(), home, FIRST, market.sessions[30].date())
+    return home
+
+
+@pytest.fixture(scope="module")
+def a_day_more(kept: Make, market: SimulatedTables, tmp_path_factory: pytest.TempPathFactory) -> Lake:
+    """These sessions and the next one, loaded at once."""
+    return ingest_all(kept(), tmp_path_factory.mktemp("whole"), FIRST, market.sessions[31].date())
+
+
+@pytest.fixture
+def home(loaded: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(loaded, tmp_path / "home"))
 
 
 def test_a_day_more_asks_twice_a_stock(make: Make, stub: BaostockStub, market: SimulatedTables, tmp_path: Path) -> None:
@@ -41,6 +62,7 @@ def test_a_day_more_asks_twice_a_stock(make: Make, stub: BaostockStub, market: S
     assert asked == {"login": 1, "query_trade_dates": 4}
 
 
+@pytest.mark.slow
 def test_day_by_day_gives_what_a_whole_load_gives(make: Make, market: SimulatedTables, tmp_path: Path) -> None:
     changed = market["index_members"]["start_date"]
     day = changed[changed.between(market.sessions[1], market.sessions[-1])].iloc[0]
@@ -72,15 +94,13 @@ def test_months_of_suspensions_are_one_question_a_stock(
 
 @pytest.mark.parametrize("table", ["index_members", "industries"])
 def test_one_empty_answer_leaves_no_hole_in_what_is_held(
-    make: Make, stub: BaostockStub, market: SimulatedTables, tmp_path: Path, table: str
+    make: Make, stub: BaostockStub, market: SimulatedTables, home: Path, a_day_more: Lake, table: str
 ) -> None:
     query = {"index_members": "query_hs300_stocks", "industries": "query_stock_industry"}[table]
-    ingest_all(make(), tmp_path / "grown", FIRST, market.sessions[30].date())
     stub.fail("empty", query)
-    grown = ingest_all(make(), tmp_path / "grown", FIRST, market.sessions[31].date())
+    grown = ingest_all(make(), home, FIRST, market.sessions[31].date())
     assert not stub.faults[-1].times
-    whole = ingest_all(make(), tmp_path / "whole", FIRST, market.sessions[31].date())
-    assert_same_lake(grown, whole, (table,))
+    assert_same_lake(grown, a_day_more, (table,))
 
 
 @pytest.mark.parametrize(
@@ -88,14 +108,14 @@ def test_one_empty_answer_leaves_no_hole_in_what_is_held(
     [("query_stock_basic", "list of securities names"), ("query_stock_industry", "of industries names")],
 )
 def test_another_list_that_is_cut_short_leaves_what_is_held(
-    make: Make, stub: BaostockStub, market: SimulatedTables, tmp_path: Path, query: str, said: str
+    make: Make, stub: BaostockStub, market: SimulatedTables, home: Path, query: str, said: str
 ) -> None:
-    lake = ingest_all(make(), tmp_path, FIRST, market.sessions[30].date())
+    lake = Lake(home / "lake")
     names = ("securities", "industries", "raw_bars")
     before = {name: lake.content_hash(name) for name in names}
     stub.fail("half", query, times=9)
     with pytest.raises(SourceError, match=rf"{said} \d+, the lake holds \d+: it was cut short"):
-        ingest_all(make(), tmp_path, FIRST, market.sessions[31].date())
+        ingest_all(make(), home, FIRST, market.sessions[31].date())
     assert {name: lake.content_hash(name) for name in names} == before
 
 
@@ -103,10 +123,10 @@ def test_lists_of_members_all_cut_short_alike_leave_what_is_held(
     make: Make,
     stub: BaostockStub,
     market: SimulatedTables,
-    tmp_path: Path,
+    home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    lake = ingest_all(make(), tmp_path, FIRST, market.sessions[30].date())
+    lake = Lake(home / "lake")
     before, whole = lake.content_hash("index_members"), stub.answers.members
 
     def cut(code: str, day: str) -> tuple[str, list[list[str]]]:
@@ -115,5 +135,5 @@ def test_lists_of_members_all_cut_short_alike_leave_what_is_held(
 
     monkeypatch.setattr(stub.answers, "members", cut)
     with pytest.raises(SourceError, match=r"members of 000300\.SH names \d+, the lake holds \d+: it was cut short"):
-        ingest_all(make(), tmp_path, FIRST, market.sessions[31].date())
+        ingest_all(make(), home, FIRST, market.sessions[31].date())
     assert lake.content_hash("index_members") == before
