@@ -121,6 +121,10 @@ class LiveError(LjwxError):
     exit_code = 13
 
 
+class Misdirected(LiveError):
+    """What was sent is meant for the runner of another market."""
+
+
 class Deposed(LiveError):
     """Another runner has taken over the lease: this one must not write or send any more."""
 

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-from ljwx_pipeline.errors import BundleError, LiveError, LjwxError
+from ljwx_pipeline.errors import BundleError, LjwxError, Misdirected
 from ljwx_pipeline.live.inbox import MAX_REQUEST_BYTES, MAX_WITHDRAWAL_BYTES, Accepted, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.own_market import OwnMarket
@@ -146,7 +146,7 @@ async def _taken_in(parts: ApiParts, request: Request, receive: Receive, most_by
         accepted = await run_in_threadpool(receive, parts, bytes(body), dict(request.headers))
     except BundleError as error:
         return JSONResponse({"detail": str(error)}, status_code=422)
-    except LiveError as error:
+    except Misdirected as error:
         # 421 Misdirected Request: whoever sent it may lay it into the right runner's inbox
         return JSONResponse({"detail": str(error)}, status_code=421)
     except LjwxError as error:  # it waited too long for its turn, or the disk refuses: whoever sent it may try again

@@ -23,13 +23,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from sqlalchemy import Connection
 
 from ljwx_pipeline.clock import Clock
-from ljwx_pipeline.errors import BundleError, LiveError
+from ljwx_pipeline.errors import BundleError, LiveError, Misdirected
 from ljwx_pipeline.lake.atomic_parquet import write_bytes
 from ljwx_pipeline.lake.locking import exclusive
 from ljwx_pipeline.live.events import Event
@@ -136,10 +136,14 @@ class Inbox:
             When the bundle is sound but made for another market: it was sent to the wrong runner.
         """
         try:
-            key = self._sender(body, headers)
+            key, signed_at = self._sender(body, headers)
             delivery = unpack(body)
+            made_for = Manifest.from_json(delivery.files[MANIFEST].encode()).model_name
             with self._turn():
+                last = self._journal.last_arrival(self._line_of(made_for))
                 self._collect()
+                self._require_own_market(made_for, "bundle")
+                _require_news(delivery, signed_at, last)
                 kept = self._keep(delivery, key)
                 before = self._standing(kept)
             return self._examined_aside(kept, before)
@@ -150,7 +154,7 @@ class Inbox:
     def receive_withdrawal(self, body: bytes, headers: Mapping[str, str]) -> Accepted:
         """Accept the withdrawal in a signed request; it raises what ``receive`` does."""
         try:
-            key = self._sender(body, headers)
+            key, _ = self._sender(body, headers)
             with self._turn():
                 self._collect()
                 return self._withdraw(body, key)
@@ -159,7 +163,13 @@ class Inbox:
             raise
 
     def collect(self) -> tuple[Accepted, ...]:
-        """Accept all that was spooled; move what is refused aside, with an event. Oldest first."""
+        """Accept all that was spooled, oldest first; move what is refused aside, with an event.
+
+        Raises
+        ------
+        LiveError
+            When disk or journal cannot be written: what was not taken in stays for the next look.
+        """
         if not self._spool.is_dir():
             return ()
         with self._turn():
@@ -172,7 +182,7 @@ class Inbox:
                 continue
             try:
                 accepted.append(self._taken_in(path))
-            except (BundleError, LiveError) as error:
+            except (BundleError, Misdirected) as error:
                 self._refuse(path, str(error))
             except MALFORMED as error:  # whatever lies there, it is not a bundle and must not end the runner
                 self._refuse(path, f"it cannot be read as a bundle ({error!r})")
@@ -247,11 +257,10 @@ class Inbox:
     def _loaded(self, folder: Path, bundle_hash: str, key: str) -> ModelBundle:
         return load_bundle(folder, factor_hash=self._factor_hash, public_key=key, bundle_hash=bundle_hash)
 
-    def _sender(self, body: bytes, headers: Mapping[str, str]) -> str:
-        """Return the trusted key, after the request was found to be signed by it, and lately."""
-        key = public_key(self._keys_dir)
-        verify_request(body, headers, public_key=key, now=self._clock.now(), max_age_s=MAX_REQUEST_AGE_S)
-        return key
+    def _sender(self, body: bytes, headers: Mapping[str, str]) -> tuple[str, datetime]:
+        """Return the trusted key and when the request was signed by it: lately."""
+        key, now = public_key(self._keys_dir), self._clock.now()
+        return key, verify_request(body, headers, public_key=key, now=now, max_age_s=MAX_REQUEST_AGE_S)
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -274,7 +283,7 @@ class Inbox:
     def _require_own_market(self, made_for: str, what: str) -> None:
         models = self._lines().models
         if made_for not in models:
-            raise LiveError(
+            raise Misdirected(
                 f"the {what} is a {made_for}, this runner trades {', '.join(sorted(models))}",
                 "send it to the runner of its own market, or let a strategy of this one trade it first",
             )
@@ -326,6 +335,7 @@ class Inbox:
         )
 
     def _accept(self, delivery: Delivery, key: str) -> Accepted:
+        self._require_own_market(Manifest.from_json(delivery.files[MANIFEST].encode()).model_name, "bundle")
         kept = self._keep(delivery, key)
         try:
             examined = self._examined(kept.bundle)
@@ -351,8 +361,6 @@ class Inbox:
 
     def _keep(self, delivery: Delivery, key: str) -> _Kept:
         """Lay a verified bundle where the accepted ones lie; nothing is noted yet."""
-        made_for = Manifest.from_json(delivery.files[MANIFEST].encode()).model_name
-        self._require_own_market(made_for, "bundle")
         kept = self._bundles / delivery.bundle_hash
         if kept.is_dir():
             try:
@@ -406,6 +414,17 @@ class Inbox:
         if target.is_dir():
             shutil.rmtree(target, ignore_errors=True)
         folder.rename(target)
+
+
+def _require_news(delivery: Delivery, signed_at: datetime, last: tuple[str, str] | None) -> None:
+    """Refuse a request that was signed before its model was told something else: an old one, sent again."""
+    if last is None or last[0] == delivery.bundle_hash or signed_at >= datetime.fromisoformat(last[1]):
+        return
+    what = f"bundle {last[0][:12]} was taken in" if last[0] else "its model was withdrawn"
+    raise BundleError(
+        f"the request was signed at {signed_at.isoformat()}, before {what} at {last[1]}",
+        "deploy the bundle again if it is to trade",
+    )
 
 
 def _storable(text: str) -> str:

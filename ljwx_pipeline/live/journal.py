@@ -12,7 +12,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Select, func, select, update
+from sqlalchemy import Connection, Select, func, literal, select, update
 
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.errors import LiveError
@@ -194,6 +194,16 @@ class Journal:
         holds = select(withdrawals).where(of_line, withdrawals.c.after_deployment >= newest.scalar_subquery())
         rows = self._rows(holds.order_by(withdrawals.c.at.desc()).limit(1))
         return WithdrawnModel(rows[0]["model_version"], rows[0]["reason"], rows[0]["at"]) if rows else None
+
+    def last_arrival(self, line: str) -> tuple[str, str] | None:
+        """Return hash and instant of what ``line`` was told last, no hash of a withdrawal; None where nothing was."""
+        told = [
+            select(deployments.c.bundle_hash, deployments.c.at).where(deployments.c.strategy == line),
+            select(literal("").label("bundle_hash"), withdrawals.c.at).where(withdrawals.c.strategy == line),
+        ]
+        newest = [self._rows(one.order_by(one.selected_columns.at.desc()).limit(1)) for one in told]
+        found = [(row["bundle_hash"], row["at"]) for rows in newest for row in rows]
+        return max(found, key=lambda one: datetime.fromisoformat(one[1]), default=None)
 
     def knows_withdrawal(self, identity: str) -> bool:
         """Return whether this withdrawal was taken before."""

@@ -133,15 +133,15 @@ def request_headers(body: bytes, *, moment: datetime, key: Ed25519PrivateKey) ->
 
 def verify_request(
     body: bytes, headers: Mapping[str, str], *, public_key: str, now: datetime, max_age_s: float
-) -> None:
-    """Refuse a request not signed by ``public_key``, or signed more than ``max_age_s`` seconds from ``now``.
+) -> datetime:
+    """Return when a request was signed by ``public_key``, at most ``max_age_s`` seconds from ``now``.
 
     ``headers`` is looked up without regard to case.
 
     Raises
     ------
     BundleError
-        Naming which of the two it is.
+        When it was not, or too long ago.
     """
     lowered = {name.lower(): value for name, value in headers.items()}
     moment = lowered.get(HEADER_MOMENT.lower(), "")
@@ -151,13 +151,15 @@ def verify_request(
             "the request is not signed by the trusted key", "send it with the deploy job of this pipeline"
         )
     try:
-        age_s = abs((now - datetime.fromisoformat(moment)).total_seconds())
+        signed_at = datetime.fromisoformat(moment)
+        age_s = abs((now - signed_at).total_seconds())
     except (ValueError, TypeError):
         raise BundleError(f"the request's moment {moment!r} is not an aware instant", "send it again") from None
     if age_s > max_age_s:
         raise BundleError(
             f"the request was signed {age_s:.0f} s away from now, limit {max_age_s:.0f} s", "send it again"
         )
+    return signed_at
 
 
 def _message(body: bytes, moment: str) -> bytes:

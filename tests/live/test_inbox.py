@@ -20,6 +20,7 @@ from ljwx_pipeline.live.journal import DeployedBundle, Journal
 from ljwx_pipeline.scoring.bundle import ModelBundle
 from ljwx_pipeline.scoring.signing import public_key, signing_key
 from ljwx_pipeline.scoring.transfer import pack, request_headers, store, unpack
+from ljwx_pipeline.scoring.withdrawal import Withdrawal, pack_withdrawal
 from tests.fakes.arrivals import at_once, trading
 from tests.fakes.bundles import CARD_TEXT, FACTOR_HASH, grouped_model, tiny_bundle
 from tests.fakes.sqlite_file import connect
@@ -295,6 +296,53 @@ def test_rolling_back_is_deploying_the_old_one_again(desk: Desk) -> None:
     desk.send(new, version="4")
     assert desk.send(old).new
     assert desk.trading()[0].bundle_hash == old.name
+
+
+def test_an_old_request_sent_again_brings_no_former_model_back(desk: Desk) -> None:
+    old, new = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
+    desk.send(old)
+    desk.clock.set(NOW + timedelta(seconds=20))
+    desk.send(new, version="4", moment=NOW + timedelta(seconds=19))
+    with pytest.raises(BundleError, match=f"before bundle {new.name[:12]} was taken in at"):
+        desk.send(old)  # the very request that was accepted before
+    assert desk.trading()[0].bundle_hash == new.name
+    assert not desk.send(new, version="4", moment=NOW + timedelta(seconds=19)).new
+    assert desk.send(old, moment=NOW + timedelta(seconds=20)).new
+
+
+def test_a_request_older_than_a_withdrawal_does_not_end_it(desk: Desk) -> None:
+    bundle = tiny_bundle(desk.made, desk.key)
+    desk.send(bundle)
+    desk.clock.set(NOW + timedelta(seconds=20))
+    word = pack_withdrawal(Withdrawal("tiny", "3", bundle.name, "ann", "loses money", NOW.isoformat(), 1), desk.key)
+    desk.inbox.receive_withdrawal(word, request_headers(word, moment=desk.clock.now(), key=desk.key))
+    with pytest.raises(BundleError, match="before its model was withdrawn at"):
+        desk.send(bundle)
+    assert desk.journal.withdrawn() is not None
+    assert desk.send(bundle, moment=desk.clock.now()).new
+    assert desk.journal.withdrawn() is None
+
+
+def test_what_was_spooled_before_a_request_does_not_make_it_an_old_one(desk: Desk) -> None:
+    spooled, sent = tiny_bundle(desk.made, desk.key), tiny_bundle(desk.made, desk.key, rounds=4)
+    desk.spool(spooled)
+    desk.clock.set(NOW + timedelta(seconds=20))
+    assert desk.send(sent, version="4", moment=NOW + timedelta(seconds=19)).new
+    assert desk.trading()[0].bundle_hash == sent.name
+
+
+def test_a_journal_that_cannot_be_written_leaves_what_was_spooled(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    spooled = desk.spool(tiny_bundle(desk.made, desk.key))
+
+    def full(*_: object) -> bool:
+        raise LiveError("the journal cannot be written", "free disk space")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Journal, "append_due", full)
+        with pytest.raises(LiveError, match="cannot be written"):
+            desk.inbox.collect()
+    assert spooled.is_dir()
+    assert [one.model_version for one in desk.inbox.collect()] == ["3"]
 
 
 def test_bundles_that_a_new_journal_does_not_know_are_adopted(desk: Desk) -> None:
