@@ -285,17 +285,17 @@ class Journal:
             made = self.backups.make("daily")
             self.backups.shelf.remove(surplus(self.backups.shelf.listed(), retention, self._clock.now()))
         except LiveError as error:
-            self._alert_at_most_every(
-                _ALERT_PAUSE, AlertRaised(tier=Tier.WARNING, code=BACKUP_FAILED, message=str(error))
-            )
+            self.warn(BACKUP_FAILED, str(error))
             return
         told = BackupMade(name=made.name, reason=made.reason, upto_seq=made.upto_seq, size_bytes=made.size_bytes)
         self.log.append([told], None)
 
-    def _alert_at_most_every(self, pause: timedelta, alert: AlertRaised) -> None:
-        newest = select(outbox.c.at).where(outbox.c.code == alert.code).order_by(outbox.c.id.desc()).limit(1)
+    def warn(self, code: str, message: str) -> None:
+        """Raise an alert of ``code`` unless the last one is younger than an hour; it needs no lease."""
+        newest = select(outbox.c.at).where(outbox.c.code == code).order_by(outbox.c.id.desc()).limit(1)
         with self.store.writing() as connection:
-            if self._is_older(connection.execute(newest).scalar(), pause):
+            if self._is_older(connection.execute(newest).scalar(), _ALERT_PAUSE):
+                alert = AlertRaised(tier=Tier.WARNING, code=code, message=message)
                 self.log.append_within(connection, [alert], None)
 
     def _is_older(self, at: str | None, pause: timedelta) -> bool:

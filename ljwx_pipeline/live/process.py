@@ -37,6 +37,8 @@ from ljwx_pipeline.scoring.bundle import ModelBundle
 
 #: An idle runner says that it is there at most this often: whoever reads the journal tells it from a stopped one.
 KEEP_ALIVE_S = 10.0
+#: Code of the alert that what arrives cannot be taken in.
+INBOX_FAILED = "INBOX_FAILED"
 ALL_DONE = "every session of the pack is done"
 #: How often a process that waits looks whether it may lead.
 STANDBY_LOOK_S = 0.25
@@ -250,13 +252,22 @@ class LiveProcess:
         while True:
             try:
                 await asyncio.to_thread(journal.keep_alive, KEEP_ALIVE_S)
-                await parts.collect()
+                await self._collect(parts)
                 await asyncio.to_thread(journal.back_up_daily, retention)
             except Deposed:
                 raise
             except LjwxError as error:
                 await self._halt(error)
             await self._pause(self._live.poll_seconds)
+
+    async def _collect(self, parts: LeaderParts) -> None:
+        """Take in what has arrived; what hinders that is an alert, and stops nobody from trading by what is there."""
+        try:
+            await parts.collect()
+        except Deposed:
+            raise
+        except LjwxError as error:
+            await asyncio.to_thread(parts.candidate.journal.warn, INBOX_FAILED, str(error))
 
     async def _once(self, parts: LeaderParts, *, once: bool = False) -> None:
         """Take in what has arrived and trade every session that is due.
@@ -272,7 +283,7 @@ class LiveProcess:
     async def _pass(self, parts: LeaderParts, once: bool) -> bool:
         """Trade over the pack that lies there; return False when another one was put in place meanwhile."""
         self._word.starting("taking in what has arrived")
-        await parts.collect()
+        await (parts.collect() if once else self._collect(parts))
         trading = await self._opened(parts)
         await parts.board.adopt()
         if not parts.board.somebody_scores:

@@ -295,6 +295,38 @@ def test_the_lease_is_kept_while_a_slow_start_still_opens_its_parts(
     assert opening[0]
 
 
+def test_an_inbox_that_cannot_be_read_is_an_alert_and_stops_no_trading(
+    home: Home, settings: Settings, undisturbed: tuple[Home, Books], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = RunnerProcess(home.home, live_settings(settings), keys_dir=home.keys, clock=SystemClock())
+    collect, looked = Inbox.collect, []
+
+    def fails_later(self: Inbox) -> object:
+        looked.append(len(looked))
+        if len(looked) > 1:
+            raise LiveError("inbox.lock cannot be written", "make it writable")
+        return collect(self)
+
+    monkeypatch.setattr(Inbox, "collect", fails_later)
+
+    async def run() -> None:
+        running = asyncio.create_task(process.loop.run(once=False))
+        while process.progress.read().mode is not Mode.FINISHED:
+            assert process.progress.read().mode is not Mode.HALTED
+            assert not running.done()
+            await asyncio.sleep(0.01)
+        while len(looked) < 4:
+            await asyncio.sleep(0.01)
+        process.loop.stop()
+        await running
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+    assert books(home, settings) == undisturbed[1]
+    with closing(connect(home.live / "account" / "journal.sqlite")) as db:
+        (alert,) = db.execute("SELECT tier, message FROM outbox WHERE code = 'INBOX_FAILED'").fetchall()
+    assert tuple(alert) == ("warning", "inbox.lock cannot be written: make it writable")
+
+
 def test_a_close_that_hangs_is_no_market_that_rests(
     home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
