@@ -18,10 +18,10 @@ from sqlalchemy import Connection
 from ljwx_pipeline.config import LabelSettings
 from ljwx_pipeline.label import forward_returns
 from ljwx_pipeline.live.events import CandidateJudged, Event, ModelScored, Stage
+from ljwx_pipeline.live.factor_history import FactorHistory
 from ljwx_pipeline.live.intervals import IntervalEnds
 from ljwx_pipeline.live.journal import DeployedBundle
 from ljwx_pipeline.live.score_checks import rank_correlation
-from ljwx_pipeline.live.scorer import FactorHistory
 from ljwx_pipeline.live.stage_log import judged, scored_at
 
 Float = NDArray[np.float64]

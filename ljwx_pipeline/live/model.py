@@ -1,6 +1,6 @@
 """A model as the runner uses it: the bundle that was deployed, and what scores by it.
 
-Not here: factors and predictions (``scorer.py``), where bundles come from (``inbox.py``).
+Not here: factors (``factor_history.py``), predictions (``scorer.py``), where bundles come from (``inbox.py``).
 """
 
 from __future__ import annotations

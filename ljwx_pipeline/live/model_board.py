@@ -26,12 +26,13 @@ from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.brokers.port import Fence, required_epoch
 from ljwx_pipeline.live.candidates import Score, compared, session_before
 from ljwx_pipeline.live.events import BundleReleased, Event, Noted, Stage
+from ljwx_pipeline.live.factor_history import FactorHistory
 from ljwx_pipeline.live.intervals import IntervalEnds
 from ljwx_pipeline.live.journal import DeployedBundle
 from ljwx_pipeline.live.model import Model, SilentScorer
 from ljwx_pipeline.live.projections import standing
 from ljwx_pipeline.live.score_checks import ModelFailed, in_time, rank_correlation, require_alike, unscored_frac
-from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.smoke import smoke
 from ljwx_pipeline.live.stage_log import Staging, judged, read_line, verdict
 from ljwx_pipeline.live.stages import CANDIDATES, Holder, Line, Sleeve, due, failed

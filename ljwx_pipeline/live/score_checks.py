@@ -2,7 +2,7 @@
 
 A model is somebody else's code over somebody else's numbers: whatever it raises, and however long it takes, is said as
 one `ModelFailed` and ends neither the process nor another model's scoring. Not here: what follows (``stages.py``), the
-features (``scorer.py``), which are ours and whose errors are not the model's.
+features (``factor_history.py``), which are ours and whose errors are not the model's.
 """
 
 from __future__ import annotations

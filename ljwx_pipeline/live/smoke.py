@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.config import StageSettings
 from ljwx_pipeline.errors import BundleError, LjwxError
+from ljwx_pipeline.live.factor_history import FactorHistory, PastSession
 from ljwx_pipeline.live.score_checks import ModelFailed, in_time, rank_correlation, require_alike, unscored_frac
-from ljwx_pipeline.live.scorer import FactorHistory, PastSession, predicted
+from ljwx_pipeline.live.scorer import predicted
 from ljwx_pipeline.scoring.bundle import ModelBundle
 
 Float = NDArray[np.float64]

@@ -11,10 +11,10 @@ from pathlib import Path
 from ljwx_pipeline.config import BreakerSettings, CostSettings, UniverseSettings
 from ljwx_pipeline.factors.catalogue import Catalogue
 from ljwx_pipeline.live.decision import Decider, RunnerSettings
+from ljwx_pipeline.live.factor_history import FactorHistory
 from ljwx_pipeline.live.feature_file import FEATURES_DIR, read_features
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.online.cross_check import features_alerts
-from ljwx_pipeline.live.scorer import FactorHistory
 from ljwx_pipeline.session_pack import MANIFEST
 from ljwx_pipeline.trading.market_arrays import optional_columns
 

@@ -2,8 +2,8 @@
 
 A kernel that is compiled at its first call keeps the caller waiting for seconds, on a machine that has much to do for a
 quarter of a minute: longer than the lease's term. What belongs here is one call of each, with arguments of the types
-that the runner calls it with. Not here: the factors' kernels, which opening a pack calls by itself (``scorer.py``), and
-those of the exchange, a process of its own.
+that the runner calls it with. Not here: the factors' kernels, which opening a pack calls by itself
+(``factor_history.py``), and those of the exchange, a process of its own.
 """
 
 from __future__ import annotations

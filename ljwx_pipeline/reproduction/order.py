@@ -21,11 +21,12 @@ from ljwx_pipeline.errors import LakeError
 from ljwx_pipeline.factors.catalogues import open_catalogue
 from ljwx_pipeline.live.close_books import portfolio_at
 from ljwx_pipeline.live.decision import Decider, DecidingModel, Portfolio, RunnerSettings
+from ljwx_pipeline.live.factor_history import FactorHistory
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.main import KEYS_DIR
 from ljwx_pipeline.live.orders import DecidedOrder
 from ljwx_pipeline.live.places import LIVE_DIR
-from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.store import Store
 from ljwx_pipeline.live.trading import FEED_DIR
 from ljwx_pipeline.reproduction.stages import Remade, Stage

@@ -12,8 +12,9 @@ from ljwx_pipeline.dataset import scorable_mask
 from ljwx_pipeline.dataset.interval_inputs import begun_intervals, interval_arrays
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.live.factor_history import FactorHistory
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.market.adjustment import factor_panel
 from ljwx_pipeline.market.tables import empty_table
 from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle, load_bundle

@@ -19,12 +19,13 @@ from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.live.async_journal import AsyncJournal
 from ljwx_pipeline.live.event_codec import from_json
 from ljwx_pipeline.live.events import EVENTS, Event
+from ljwx_pipeline.live.factor_history import FactorHistory, PastSession
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.inbox import Accepted, Inbox
 from ljwx_pipeline.live.journal import Journal
 from ljwx_pipeline.live.lease import Lease
 from ljwx_pipeline.live.model_board import ModelBoard
-from ljwx_pipeline.live.scorer import FactorHistory, PastSession, predicted
+from ljwx_pipeline.live.scorer import predicted
 from ljwx_pipeline.live.stage_log import Staging
 from ljwx_pipeline.live.tables import events_log
 from ljwx_pipeline.scoring.bundle import ModelBundle

@@ -16,9 +16,10 @@ from ljwx_pipeline.dataset import MarketTables, input_panel
 from ljwx_pipeline.expressions.evaluate import evaluate
 from ljwx_pipeline.expressions.operators import cs_demean, cs_rank, field, mean, ref
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
+from ljwx_pipeline.live.factor_history import FactorHistory
 from ljwx_pipeline.live.feed import ReplayFeed
 from ljwx_pipeline.live.online.signals import LiveSignals
-from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.ticks.validation import SymbolFacts
 from ljwx_pipeline.market.hours import MarketPhase, session_hours
 from ljwx_pipeline.market.symbols import Board

@@ -161,10 +161,10 @@ def test_the_features_file_of_the_last_research_session_is_what_the_runner_compu
 
     from ljwx_pipeline.config import Settings
     from ljwx_pipeline.factors.alpha158 import alpha158
+    from ljwx_pipeline.live.factor_history import FactorHistory
     from ljwx_pipeline.live.feature_file import FEATURES_DIR, read_features
     from ljwx_pipeline.live.feed import ReplayFeed
     from ljwx_pipeline.live.online.cross_check import features_alerts
-    from ljwx_pipeline.live.scorer import FactorHistory
 
     client = MlflowClient(f"sqlite:///{home / 'mlflow' / 'mlflow.db'}")
     kept = client.download_artifacts(first.summary["mlflow"]["run_id"], "config/settings.json", str(tmp_path))

@@ -16,9 +16,10 @@ from ljwx_pipeline.backtest.engine import run_backtest
 from ljwx_pipeline.config import load_settings
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.live.decision import RunnerSettings
+from ljwx_pipeline.live.factor_history import FactorHistory
 from ljwx_pipeline.live.journal import DeployedBundle
 from ljwx_pipeline.live.model import Model
-from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.tables import events, orders
 from ljwx_pipeline.scoring.bundle import INTERVALS, ModelBundle
 from ljwx_pipeline.trading.exchange_wire import Side

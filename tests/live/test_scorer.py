@@ -26,9 +26,10 @@ from ljwx_pipeline.factors.alpha101 import alpha101
 from ljwx_pipeline.factors.alpha158 import alpha158
 from ljwx_pipeline.factors.ashare import ashare
 from ljwx_pipeline.factors.catalogue import Catalogue, Factor, catalogue
-from ljwx_pipeline.live import scorer
+from ljwx_pipeline.live import factor_history
+from ljwx_pipeline.live.factor_history import FactorHistory
 from ljwx_pipeline.live.feed import ReplayFeed
-from ljwx_pipeline.live.scorer import BundleScorer, FactorHistory
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.market.tables import BESIDE_TABLES, empty_table
 from ljwx_pipeline.scoring.bundle import ModelBundle, load_bundle
 from ljwx_pipeline.scoring.model import NO_GROUP, Member, Model
@@ -94,7 +95,7 @@ def test_a_session_whose_factors_failed_is_never_answered_with_those_of_the_sess
 
     before = history.at
     with monkeypatch.context() as patched:
-        patched.setattr(scorer, "newest_session", failing)
+        patched.setattr(factor_history, "newest_session", failing)
         with pytest.raises(LiveError, match="a table cannot be read"):
             history.features(feed.sessions[0])
     assert history.at == before
@@ -106,7 +107,7 @@ def test_a_thread_that_was_left_behind_at_a_session_leaves_the_next_one_its_fact
 ) -> None:
     feed = ReplayFeed.open(home.live / "feed")
     sound, history = (FactorHistory(feed, alpha158(), settings.universe, benchmark="") for _ in range(2))
-    newest, at_work = scorer.newest_session, threading.Event()
+    newest, at_work = factor_history.newest_session, threading.Event()
 
     def slow(*asked: Any) -> Any:
         at_work.set()
@@ -114,7 +115,7 @@ def test_a_thread_that_was_left_behind_at_a_session_leaves_the_next_one_its_fact
         return newest(*asked)
 
     with monkeypatch.context() as patched, ThreadPoolExecutor(1) as aside:
-        patched.setattr(scorer, "newest_session", slow)
+        patched.setattr(factor_history, "newest_session", slow)
         left_behind = aside.submit(history.features, feed.sessions[0])
         assert at_work.wait(5)
         again = history.features(feed.sessions[0])

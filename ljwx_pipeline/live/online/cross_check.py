@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from ljwx_pipeline.feature_parity import disagreements
+from ljwx_pipeline.live.factor_history import FactorHistory
 from ljwx_pipeline.live.feature_file import SessionFeatures
-from ljwx_pipeline.live.scorer import FactorHistory
 
 
 def features_alerts(theirs: SessionFeatures, history: FactorHistory) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ depends on its window alone, so the bits are those of the whole history. A facto
     when it reads a field that no snapshot tells (market values, industries, an index, special treatment): the value of
     the last close stays. No field is guessed.
 
-Not here: scores and ticks (``signals.py``), the state between closes (``live/scorer.py``).
+Not here: scores and ticks (``signals.py``), the state between closes (``live/factor_history.py``).
 """
 
 from __future__ import annotations

@@ -26,9 +26,10 @@ from ljwx_pipeline.clock import Clock
 from ljwx_pipeline.config import BreakerSettings
 from ljwx_pipeline.errors import LiveError
 from ljwx_pipeline.feature_parity import disagreements
+from ljwx_pipeline.live.factor_history import PastSession
 from ljwx_pipeline.live.online.live_factors import LiveFactors, RunningWindow
 from ljwx_pipeline.live.online.running_bars import Rows, RunningBars
-from ljwx_pipeline.live.scorer import BundleScorer, PastSession
+from ljwx_pipeline.live.scorer import BundleScorer
 from ljwx_pipeline.live.ticks.bars import MinuteBar, SessionBarsBuilder, bar_differences
 from ljwx_pipeline.live.ticks.conflation import ConflatingQueue
 from ljwx_pipeline.live.ticks.validation import SymbolFacts, TickValidator, Verdict
