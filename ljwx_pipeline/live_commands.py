@@ -74,7 +74,12 @@ def add_live_commands(
     backups.add_argument("--yes", action="store_true", default=False, help="with --retain: remove them")
     restore = add("restore", _restore, "a new journal as of an instant; the one there is stays as it is")
     until = restore.add_mutually_exclusive_group()
-    until.add_argument("--at", default=None, metavar="INSTANT", help="up to it (ISO; a date means its end in Shanghai)")
+    until.add_argument(
+        "--at",
+        default=None,
+        metavar="INSTANT",
+        help="up to it (ISO; Shanghai time, UTC with a Z; a date means its end)",
+    )
     until.add_argument("--seq", type=int, default=None, metavar="N", help="up to that event of the log")
     restore.add_argument(
         "--from-log", action="store_true", default=False, help="apply every event anew, starting from no backup"
@@ -231,7 +236,7 @@ def _models(settings: Settings, arguments: argparse.Namespace) -> int:
 
     with _journal(settings) as connection:
         body = model_report(connection, settings.live.stages, settings.label)
-    headers = ["strategy", "stage", "version", "bundle", "capital", "sessions", "rank corr.", "latency", "verdict"]
+    headers = ["model", "stage", "version", "bundle", "capital", "sessions", "rank corr.", "latency", "verdict"]
     lines = [
         [
             one["strategy"] or "(the market's)",
@@ -255,7 +260,7 @@ def _models(settings: Settings, arguments: argparse.Namespace) -> int:
 
 def _sessions_text(row: dict[str, Any]) -> str:
     wanted = row["wanted_sessions"]
-    return "-" if wanted is None else f"{row['scored_sessions']} of {wanted}"
+    return "-" if wanted is None else f"{row['scored_sessions']} of {wanted}" if wanted else str(row["scored_sessions"])
 
 
 def _verdict_text(row: dict[str, Any]) -> str:
@@ -311,7 +316,11 @@ def _former(connection: Connection, strategy: str | None) -> tuple[DeployedBundl
 
     known = strategies_known(connection)
     if strategy is not None and strategy not in known:
-        raise LiveError(f"no bundle was ever staged for {strategy!r}", f"name one of: {', '.join(known) or 'none yet'}")
+        named = ", ".join(one for one in known if one)
+        raise LiveError(
+            f"no bundle was ever staged for {strategy!r}",
+            f"name one of: {named}" if named else "leave --strategy out: no model but the market's has any",
+        )
     lines = [read_line(connection, one) for one in ([strategy] if strategy is not None else known)]
     found = {line.former[-1].bundle_hash: line for line in lines if line.former}
     if not found:

@@ -193,7 +193,9 @@ def _offline(settings: Settings) -> Iterator[OfflineControl]:
 def _mode_text(said: Mapping[str, Any], strategy: str) -> str:
     of = said["strategies"].get(strategy, said)
     lines = [f"{strategy or 'the account'} is {of['mode']}"]
-    lines += [f"  {one['code']}: {one['sentence']}" for one in of["reasons"]]
+    for one in of["reasons"]:
+        named = one["sentence"].startswith(one["code"])
+        lines.append(f"  {one['sentence']}" if named else f"  {one['code']}: {one['sentence']}")
     return "\n".join(lines)
 
 
@@ -224,7 +226,9 @@ def _status_text(said: Mapping[str, Any], meant: str) -> str:
         blocks.insert(0, f"NOT {meant}: another market's runner answers; see --profile and ui.runner_port")
     blocks += [_mode_text(said, name) for name in said["strategies"]]
     tripped = [
-        [one["breaker"], one["strategy"], one["value"], one["reason"]] for one in said["breakers"] if one["tripped"]
+        [one["breaker"], one["strategy"] or "the account", one["value"], one["reason"]]
+        for one in said["breakers"]
+        if one["tripped"]
     ]
     blocks.append(grid(["breaker", "of", "tripped at", "because"], tripped) if tripped else "no breaker is tripped")
     valued = said["valuation"]

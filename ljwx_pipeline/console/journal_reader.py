@@ -50,7 +50,7 @@ SELECT session, symbol, side, shares, price_e4 / 10000.0 AS price_cny, value_fen
 FROM fills ORDER BY session DESC, side DESC, value_fen DESC LIMIT ?
 """
 _SIGNALS = """
-SELECT symbol, score, session FROM signals
+SELECT symbol, score, session, strategy FROM signals
 WHERE session = (SELECT max(session) FROM signals) ORDER BY score DESC, symbol LIMIT ?
 """
 _WITHDRAWN = """

@@ -223,8 +223,8 @@ class Change:
         """Return it as people read it."""
         named = f"{self.breaker} of {self.key}" if self.key else str(self.breaker)
         if self.kind is ChangeKind.TRIPPED:
-            limit = f", limit {self.limit}" if self.limit else ""
-            return f"{named} tripped at {self.value}{limit}: {self.reason}"
+            told = f" at {self.value}, limit {self.limit}" if self.limit else f", {self.value}"
+            return f"{named} tripped{told}: {self.reason}"
         return f"{named} reset by {self.by or self.rule}: {self.reason}"
 
 
