@@ -39,8 +39,8 @@ from ljwx_pipeline.live.tasks import first_of
 from ljwx_pipeline.live.trading import FEED_DIR, TradingSettings
 
 KEYS_DIR = "keys"
-#: How long ``run_replay`` waits for a runner that is already at work on the same account.
-OTHER_RUNNER_S = 300.0
+#: How long ``run_replay`` waits for a runner at work on the same account to reach the pack's end.
+OTHER_RUNNER_S = 60.0
 
 
 class RunnerProcess:
@@ -144,7 +144,8 @@ def run_replay(
 ) -> AccountSnapshot:
     """Take in what has arrived, trade the pack's sessions that are not done yet, and return the account.
 
-    When another process runs this account already, wait until that one is done with the pack and return its account.
+    When another process runs this account already, its account is returned: at the pack's end, or as it stands after
+    `OTHER_RUNNER_S` where that one takes its time.
 
     Parameters
     ----------
@@ -314,7 +315,13 @@ async def _serve(process: RunnerProcess, host: str, port: int) -> None:
 
 
 def _other_runner_s_account(process: RunnerProcess, clock: Clock) -> AccountSnapshot:
-    """Wait until the runner that holds the account has traded every session of the pack that lies there."""
+    """Return the account of the runner that holds it: at the pack's end, or where it stands after a while.
+
+    Raises
+    ------
+    LiveError
+        When that runner does not trade.
+    """
     last = ReplayFeed.open(process.live_dir / FEED_DIR).sessions[-1].isoformat()
     deadline = clock.monotonic_s() + OTHER_RUNNER_S
     pause = threading.Event()
@@ -326,6 +333,8 @@ def _other_runner_s_account(process: RunnerProcess, clock: Clock) -> AccountSnap
             break
         pause.wait(process.settings.trading.runner.live.poll_seconds)
     account = process.snapshot()
+    if account.mode == Mode.TRADING:
+        return account
     raise LiveError(
         f"another runner holds this account and is {account.mode} at session {account.session}, the pack ends {last}",
         "look at its status page or its events, mend what they say, or stop it and try again",

@@ -24,6 +24,7 @@ from ljwx_pipeline.config import Settings, load_settings
 from ljwx_pipeline.dataset import scorable_mask
 from ljwx_pipeline.errors import EnvironmentFault, LiveError
 from ljwx_pipeline.factors.alpha158 import alpha158
+from ljwx_pipeline.live import main as main_module
 from ljwx_pipeline.live.account_files import sole_runner
 from ljwx_pipeline.live.close_trading import Close, CloseTrader
 from ljwx_pipeline.live.feed import ReplayFeed
@@ -309,6 +310,28 @@ print(json.dumps(account.as_dict()))
     out, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     return json.loads(out)
+
+
+def test_the_account_of_a_runner_that_takes_its_time_is_told_as_it_stands(
+    home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main_module, "OTHER_RUNNER_S", 0.2)
+    home.spool(home.bundle(), "1")
+    with serving(home, seconds_per_session=60.0) as running:
+        wait_for(lambda: running.sessions)
+        account = run_replay(home.home, live_settings(settings), keys_dir=home.keys)
+        assert (account.mode, account.sessions) == ("trading", 1)
+        assert running.end(signal.SIGTERM)[0] == 0
+
+
+def test_the_account_of_a_runner_that_does_not_trade_is_an_error_of_what_it_says(
+    home: Home, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(main_module, "OTHER_RUNNER_S", 0.2)
+    with serving(home) as running:
+        wait_for(lambda: running.mode == "waiting")
+        with pytest.raises(LiveError, match="another runner holds this account and is waiting"):
+            run_replay(home.home, live_settings(settings), keys_dir=home.keys)
 
 
 def test_a_halted_runner_is_not_healthy_and_says_why(home: Home, served: ServedRunner) -> None:
