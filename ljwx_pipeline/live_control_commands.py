@@ -225,6 +225,10 @@ def _status_text(said: Mapping[str, Any], meant: str) -> str:
     if said["market"] != meant:
         blocks.insert(0, f"NOT {meant}: another market's runner answers; see --profile and ui.runner_port")
     blocks += [_mode_text(said, name) for name in said["strategies"]]
+    blocks += [
+        f"{one['by']} set {one['scope'] or 'the account'} to {one['mode']} at {one['at'][:19]} UTC: {one['reason']}"
+        for one in said.get("chosen", ())
+    ]
     tripped = [
         [one["breaker"], one["strategy"] or "the account", one["value"], one["reason"]]
         for one in said["breakers"]

@@ -12,9 +12,9 @@ from typing import Any
 from sqlalchemy import Connection, select
 
 from ljwx_pipeline.live.guard_book import GuardBook
-from ljwx_pipeline.live.tables import account_now, orders, outbox, positions_now, runner, stops_queued
+from ljwx_pipeline.live.tables import account_now, modes, orders, outbox, positions_now, runner, stops_queued
 from ljwx_pipeline.trading.breakers import BreakerState
-from ljwx_pipeline.trading.modes import Standing
+from ljwx_pipeline.trading.modes import Standing, TradingMode
 
 #: How many alerts are shown, the newest first.
 ALERTS_SHOWN = 20
@@ -59,7 +59,7 @@ def book_view(book: GuardBook) -> dict[str, Any]:
 
 
 def journal_view(connection: Connection) -> dict[str, Any]:
-    """Return what the runner said last, cash, positions, orders, stops and newest alerts as the journal holds them."""
+    """Return what the journal holds: the runner's last words, what a person chose, cash, positions, orders, alerts."""
     open_orders = select(orders).where(orders.c.is_open == 1).order_by(orders.c.decided_at_ns, orders.c.rank)
     shown = (
         *("client_order_id", "strategy", "leg", "symbol", "side", "shares", "filled_shares", "state"),
@@ -69,6 +69,12 @@ def journal_view(connection: Connection) -> dict[str, Any]:
     word = connection.execute(select(runner.c.mode, runner.c.message)).mappings().first()
     return {
         "runner": None if word is None else dict(word),
+        "chosen": [
+            dict(row)
+            for row in connection.execute(
+                select(modes).where(modes.c.mode != TradingMode.ACTIVE.value).order_by(modes.c.scope)
+            ).mappings()
+        ],
         "cash_fen": connection.execute(select(account_now.c.cash_fen)).scalar(),
         "positions": [
             dict(row) for row in connection.execute(select(positions_now).order_by(positions_now.c.symbol)).mappings()

@@ -420,6 +420,18 @@ def test_the_status_tells_of_a_runner_that_stands_still_whatever_mode_the_accoun
     assert "halted: the pack is damaged" in capsys.readouterr().out
 
 
+def test_the_status_tells_who_chose_a_mode_and_why_until_it_is_taken_back(
+    journal: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert offline(capsys, "status")["chosen"] == []
+    offline(capsys, "halt", "--strategy", "topk-dropout", "--reason", "odd", "--by", "wu")
+    (chosen,) = offline(capsys, "status")["chosen"]
+    assert (chosen["scope"], chosen["mode"], chosen["by"], chosen["reason"]) == ("topk-dropout", "halted", "wu", "odd")
+    assert main(["live", "status", "--set", "ui.runner_port=1024"]) == 0
+    told = capsys.readouterr().out
+    assert f"wu set topk-dropout to halted at {chosen['at'][:19]} UTC: odd" in told
+
+
 def test_words_of_a_terminal_with_another_encoding_stop_no_kill_switch(
     journal: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
