@@ -16,6 +16,7 @@ The tree (each message states the fact, the value and the remedy)::
     ├── RegistryError         MLflow cannot be reached or refuses
     ├── PromotionError        the gate has too little evidence to decide
     └── LiveError             the runner refuses to start or to go on
+        ├── Misdirected       what was sent is meant for the runner of another market
         ├── Deposed           another runner holds the lease: this one must not write or send any more
         ├── JournalDamaged    the journal cannot be trusted: a person restores it
         └── CrashLoop         it ended uncleanly too often in a short time: a person looks before it starts again

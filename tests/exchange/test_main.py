@@ -205,7 +205,7 @@ def test_killed_in_the_middle_it_goes_on_and_nothing_is_told_twice(pack: Path, t
 
 def test_who_is_slow_gets_every_durable_message_and_the_latest_ticks(pack: Path, tmp_path: Path) -> None:
     with exchange_process(
-        pack, tmp_path / "state", "--speed", "1e9", "--night", "0", "--tick-seconds", "30"
+        pack, tmp_path / "state", "--speed", "1e9", "--night", "0", "--tick-seconds", "10"
     ) as running:
         with running.stream(ticks=1) as stream:
             frames = running.frames(stream)

@@ -82,19 +82,20 @@ def test_an_exchange_that_is_still_starting_ends_with_its_runner(pack: Path, tmp
     state.mkdir()
 
     async def run() -> None:
+        others = children()
         exchange = OwnExchange(settings(pack, state))
         exchange.start_soon()
-        while not children():
+        while not children() - others:
             await asyncio.sleep(0)
         await exchange.stop()
         async with asyncio.timeout(10):
-            while children():
+            while children() - others:
                 await asyncio.sleep(0.01)
 
     asyncio.run(run())
 
 
-def children() -> list[int]:
+def children() -> set[int]:
     """Return the processes that this one has started and not yet waited for."""
     own = os.getpid()
-    return [int(one) for one in Path(f"/proc/{own}/task/{own}/children").read_text().split()]
+    return {int(one) for one in Path(f"/proc/{own}/task/{own}/children").read_text().split()}
