@@ -215,7 +215,7 @@ def test_frames_are_read_while_a_stop_s_order_is_on_its_way_to_a_slow_broker(
                 sent = {(row["state"], row["reason"]) for row in rows(watched, orders, orders.c.leg.in_(STOP_LEGS))}
                 answered = {one for one in sent if one[0] != "intended"}
                 assert answered
-                # the market waits for nobody: what arrives after its session's close is refused, in the next it goes again
+                # the market waits for nobody: what comes after its session's close is refused, the next one's goes out
                 assert answered <= {
                     ("accepted", ""),
                     ("partly_filled", ""),
