@@ -7,7 +7,7 @@ what they read is compared with what was written. Then a verified backup of it, 
 
 Last the whole runner (``fresh_runner.py``): an account that has traded, behind as many events of earlier days, denied
 orders and notes. Each start is timed from the process' start to the moment its books agree with its own exchange's,
-which it starts too, and is then killed by SIGKILL together with that exchange; the next one goes on from there.
+which it starts too, and is then killed by SIGKILL; that exchange ends with it, and the next one goes on from there.
 """
 
 from __future__ import annotations
