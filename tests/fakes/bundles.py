@@ -8,7 +8,6 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-import lightgbm as lgb
 import numpy as np
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -23,6 +22,8 @@ CARD_TEXT = "# tiny\n\nA model for tests.\n"
 
 def tiny_booster(*, factors: int = 4, seed: int = 0, rows: int = 400, scale: float = 1.0) -> str:
     """Return the text of a five-round booster that has learned its first factor, whose spread is ``scale``."""
+    import lightgbm as lgb  # a second; whoever imports this module for another reason does without
+
     rng = np.random.default_rng(seed)
     features = (scale * rng.standard_normal((rows, factors))).astype(np.float32)
     label = features[:, 0] / scale + 0.1 * rng.standard_normal(rows)
